@@ -1,0 +1,20 @@
+"""How good are generated images: KID, the features that it compares, and the nearest training neighbours."""
+
+from diffusion_lab.metrics.features import encode, flower_features, inception_features
+from diffusion_lab.metrics.kid import KID, KIDEstimate, kernel_inception_distance, kid_with_standard_error
+from diffusion_lab.metrics.kid import polynomial_kernel
+from diffusion_lab.metrics.neighbours import Memorisation, measure_memorisation, nearest_training_neighbours
+
+__all__ = [
+    "KID",
+    "KIDEstimate",
+    "Memorisation",
+    "encode",
+    "flower_features",
+    "inception_features",
+    "kernel_inception_distance",
+    "kid_with_standard_error",
+    "measure_memorisation",
+    "nearest_training_neighbours",
+    "polynomial_kernel",
+]

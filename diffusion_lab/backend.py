@@ -1,0 +1,109 @@
+"""The little that Keras has no word for, with a branch for each backend: gradients by the input, and compilation.
+
+Everything else in the package is written with `keras.ops` and `keras.random`, so it runs on all three.
+"""
+
+import functools
+import weakref
+
+import keras
+import numpy as np
+
+BACKEND = keras.backend.backend()
+
+
+def input_gradient(function, inputs):
+    """The gradient of sum(function(inputs)) by the inputs: same shape as `inputs`.
+
+    Langevin dynamics walks along it. `function` maps a batch to one number per example.
+    """
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            total = keras.ops.sum(function(inputs))
+        return tape.gradient(total, inputs)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.grad(lambda x: keras.ops.sum(function(x)))(inputs)
+    import torch
+
+    with torch.enable_grad():
+        inputs = inputs.detach().requires_grad_(True)
+        return torch.autograd.grad(keras.ops.sum(function(inputs)), inputs)[0]
+
+
+# one compiled function for each method of each model, forgotten together with the model
+_compiled_methods = weakref.WeakKeyDictionary()
+
+
+def compiled(function):
+    """The same function, compiled if it is a method of a Keras model or a `functools.partial` of one.
+
+    A plain function is returned as it is: it may be written with NumPy, print, or read globals that change, and
+    compiling would break the first, silence the second and freeze the third. Weights are never frozen: a model that
+    has been trained on gives new answers.
+    """
+    method, keywords = (function.func, function.keywords) if isinstance(function, functools.partial) else (function, {})
+    owner = getattr(method, "__self__", None)
+    if not isinstance(owner, keras.layers.Layer) or getattr(function, "args", ()):
+        return function
+    methods = _compiled_methods.setdefault(owner, {})
+    key = (method.__func__, tuple(sorted(keywords.items())))
+    if key not in methods:
+        methods[key] = _compile(method.__func__, weakref.ref(owner), keywords)
+    return methods[key]
+
+
+def _compile(method, owner, keywords):
+    """Compiles a method; holds its owner weakly, or the cache above would keep every model alive."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))  # XLA slows a U-Net on a CPU
+        def graph(*arguments):
+            return method(owner(), *arguments, **keywords)
+
+        return graph
+    if BACKEND == "jax":
+        import jax
+
+        @jax.jit
+        def pure(values, *arguments):  # JAX would take variables for constants, so their values are arguments
+            with keras.StatelessScope(state_mapping=list(zip(owner().variables, values))):
+                return method(owner(), *arguments, **keywords)
+
+        return lambda *arguments: pure([variable.value for variable in owner().variables], *arguments)
+    import torch
+
+    @torch.no_grad()
+    def without_gradients(*arguments):
+        return method(owner(), *arguments, **keywords)
+
+    return without_gradients
+
+
+def to_numpy_or_none(values):
+    """The values as a NumPy array, or None inside a compiled graph, where there are no values yet."""
+    if BACKEND == "tensorflow" and keras.ops.is_tensor(values) and not hasattr(values, "numpy"):
+        return None
+    if BACKEND == "jax":
+        import jax
+
+        if isinstance(values, jax.core.Tracer):
+            return None
+    if isinstance(values, keras.KerasTensor):
+        return None
+    return np.asarray(keras.ops.convert_to_numpy(values))
+
+
+def has_accelerator():
+    """Whether a GPU or TPU is there: XLA speeds a U-Net up on those, and slows it down on a CPU."""
+    return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
+def seed_generator(seed=None):
+    """A `keras.random.SeedGenerator` from an integer, None (random), or one that is there already."""
+    return seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)

@@ -1,0 +1,121 @@
+"""Images on disk as one memory-mapped array, written once and then only mapped.
+
+A cached set is a folder with `images.npy` (uint8) and `labels.npy`. It is written under another name and renamed, so a
+process that is killed leaves nothing that looks finished, and two processes may build the same set at once.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from diffusion_lab.errors import UserError
+
+ONE_DAY = 24 * 3600
+
+
+def cache_folder(cache_dir=None):
+    """Return the folder of all cached sets: `cache_dir`, else $DIFFUSION_LAB_CACHE, else the platform's own place."""
+    if cache_dir or os.environ.get("DIFFUSION_LAB_CACHE"):
+        return Path(cache_dir or os.environ["DIFFUSION_LAB_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(base or "~/.cache").expanduser() / "diffusion_lab"
+
+
+def cached(folder, chunks):
+    """Return `(images, labels)` of the set cached in `folder`, both memory-mapped; build it first where needed.
+
+    `chunks()` yields `(images, labels)` a few at a time: uint8 (n, H, W, C) and any array of n labels without objects.
+    Memory stays flat in the size of the set. A damaged set is built anew. Raises UserError when it cannot be written.
+    """
+    for builds in range(4):
+        if builds > 0:  # more than one only where several processes replace a damaged set at the same moment
+            _build(folder, chunks())
+        arrays = _open(folder)
+        if arrays is not None:
+            return arrays
+    raise UserError(f"The images cached in {folder} cannot be read back: set DIFFUSION_LAB_CACHE to another folder.")
+
+
+def _build(folder, chunks):
+    draft = folder.parent / f"draft-{uuid.uuid4().hex}"
+    try:
+        draft.mkdir(parents=True)
+        _remove_old_drafts(folder.parent)
+        _write(draft, chunks)
+        _publish(draft, folder)
+    except OSError as error:
+        raise UserError(
+            f"The images cannot be cached in {folder.parent} ({error.strerror or error}): make room there, "
+            "or set DIFFUSION_LAB_CACHE to a folder that can be written to."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _open(folder):
+    """Map the two files of a set; None when there is no such set or it is damaged."""
+    try:
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
+        labels = np.lib.format.open_memmap(folder / "labels.npy", mode="r")
+    except Exception:  # a damaged header fails in many ways, and all of them mean: build it anew
+        return None
+    sound = images.ndim == 4 and images.dtype == np.uint8 and len(images) == len(labels)
+    return (images, labels) if sound else None
+
+
+def _write(folder, chunks):
+    """Write a set into `folder`, chunk by chunk.
+
+    The images go through an ordinary file, not through a map: on a full disk a map kills the process instead of
+    raising OSError. How many there are is known at the end, so the header is written twice; NumPy pads it for that.
+    """
+    labels, count, image_shape = [], 0, ()
+    with open(folder / "images.npy", "wb") as file:
+        for images, chunk_labels in chunks:
+            if count == 0:
+                image_shape = images.shape[1:]
+                _write_header(file, (0, *image_shape))
+            file.write(np.ascontiguousarray(images, dtype=np.uint8).tobytes())
+            labels.append(chunk_labels)
+            count += len(images)
+        file.seek(0)
+        _write_header(file, (count, *image_shape))
+    np.save(folder / "labels.npy", np.concatenate(labels), allow_pickle=False)
+
+
+def _write_header(file, shape):
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _publish(draft, folder):
+    """Rename `draft` to `folder`, in place of a damaged set; do nothing where another process was quicker."""
+    if folder.exists() and _open(folder) is None:
+        damaged = draft.with_name(f"{draft.name}-damaged")
+        with contextlib.suppress(FileNotFoundError):  # another process has moved it away
+            folder.rename(damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
+    try:
+        draft.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+
+
+def _remove_old_drafts(parent):
+    """Remove what killed processes have left; younger drafts may be at work."""
+    for draft in parent.glob("draft-*"):
+        with contextlib.suppress(FileNotFoundError):  # its process has just finished
+            if time.time() - draft.stat().st_mtime > ONE_DAY:
+                shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""Batches of images for `fit`, out of any source."""
+
+import hashlib
+import json
+import operator
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from diffusion_lab.data.cache import cache_folder, cached
+from diffusion_lab.data.sources import SOURCES, find_source
+from diffusion_lab.errors import UserError
+
+SPLITS = ("train", "validation")
+CACHE_VERSION = 1  # raise it when crop, resize or splits change, so that old caches are no longer found
+
+
+class ImageDataset(keras.utils.PyDataset):
+    """Batches of float32 images (B, H, W, C) in [0, 1], out of a uint8 array (N, H, W, C) that may lie on disk.
+
+    Order and flips of an epoch follow from `seed` and `epoch` alone, so a run that resumes can see what it would have
+    seen. Call `fit(dataset, shuffle=False, callbacks=[dataset.epoch_callback()])` for that; by default Keras shuffles
+    the batches once more, by a generator that no resumed run can restore.
+    """
+
+    def __init__(self, images, labels, batch_size, *, flip=False, shuffle=False, drop_remainder=False, seed=0):
+        super().__init__()
+        self.images = images
+        self.labels = labels
+        self.image_shape = images.shape[1:]
+        self.batch_size = batch_size
+        self.flip = flip
+        self.shuffle = shuffle
+        self.drop_remainder = drop_remainder
+        self.seed = seed
+        self.epoch = 0
+
+    @property
+    def epoch(self):
+        """The number of the epoch, from 0; order and flips follow from it."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._epoch = epoch
+        count = len(self.images)
+        self._order = np.random.default_rng([self.seed, epoch]).permutation(count) if self.shuffle else np.arange(count)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def epoch_callback(self):
+        """Return a callback that keeps `epoch` equal to fit's, `initial_epoch` included.
+
+        Without it every epoch has an order of its own too, but which one is left to Keras, which ends an epoch more
+        than it begins.
+        """
+        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch))
+
+    def __len__(self):
+        whole, rest = divmod(len(self.images), self.batch_size)
+        return whole + (rest > 0 and not self.drop_remainder)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = self.images[rows].astype("float32") / 255
+        if self.flip:
+            mirrored = np.random.default_rng([self.seed, self.epoch, 1 + index]).random(len(rows)) < 0.5
+            batch[mirrored] = batch[mirrored, :, ::-1]
+        return batch
+
+
+def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=None, flip=None, shuffle=None, seed=0,
+                 cache_dir=None):
+    """Return an ImageDataset: centre-cropped, resized, antialiased, cached on disk.
+
+    `name` is a key of SOURCES or the path of a folder of images; `split` is "train" or "validation". `count` limits the
+    number of images. By default, training sets of flowers and photographs are flipped at random and training sets
+    are shuffled; `flip` and `shuffle` (True or False) say otherwise. Training drops an incomplete last batch. `seed`
+    determines the order, the flips, and which procedural flowers are drawn, but never which images validate.
+    `cache_dir` takes the place of $DIFFUSION_LAB_CACHE.
+
+    Raises UserError for a name, split or number that cannot be, for images that cannot be read or fetched, and for a
+    cache that cannot be written.
+    """
+    if split not in SPLITS:
+        raise UserError(f"There is no split {split!r}: choose 'train' or 'validation'.")
+    image_size, batch_size = _whole("image_size", image_size, 1), _whole("batch_size", batch_size, 1)
+    seed = _whole("seed", seed, 0)
+    source = find_source(name)
+    count = source.counts.get(split) if count is None else _whole("count", count, 1)
+
+    title = name if name in SOURCES else Path(name).expanduser().resolve().name
+    folder = cache_folder(cache_dir) / _cache_name(title, split, image_size, count, source.fingerprint(seed))
+    images, labels = cached(folder, lambda: source.read(split, image_size, count, seed))
+
+    training = split == "train"
+    if training and len(images) < batch_size:
+        raise UserError(f"The training set of {title} has {len(images)} image(s), fewer than one batch of "
+                        f"{batch_size}: choose a batch_size of at most {len(images)}.")
+    return ImageDataset(
+        images, labels, batch_size,
+        flip=training and source.flips if flip is None else flip,
+        shuffle=training if shuffle is None else shuffle,
+        drop_remainder=training,
+        seed=seed,
+    )
+
+
+def _cache_name(title, split, image_size, *others):
+    """Return a folder's name: readable at its beginning, and different whenever an argument differs."""
+    key = json.dumps([CACHE_VERSION, title, split, image_size, *others])
+    readable = re.sub(r"[^A-Za-z0-9_]+", "_", title)[:40]
+    return f"{readable}-{split}-{image_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def _whole(name, number, least):
+    """Return `number` as an int of at least `least`, or raise UserError."""
+    try:
+        value = operator.index(number)
+    except TypeError:
+        value = least - 1
+    if value < least:
+        raise UserError(f"{name} is {number!r}: give a whole number of at least {least}.")
+    return value

@@ -1,0 +1,176 @@
+"""Feature extractors: networks that turn images into the vectors that KID compares.
+
+Two of them, each a scale of its own: InceptionV3, which the literature uses and which must be downloaded, and a small
+network trained on the procedural flowers, which comes with the package.
+"""
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from diffusion_lab.backend import compiled
+from diffusion_lab.errors import UserError
+
+FLOWER_WEIGHTS = Path(__file__).parents[1] / "pretrained" / "flower_features.weights.h5"
+INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its copy
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+
+
+@contextlib.contextmanager
+def float32_policy():
+    """Layers made inside compute in float32, as KID needs it, whatever the global policy is."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+class FeatureExtractor(keras.Model):
+    """Images (B, H, W, C) in [0, 1], of any size, grey or RGB, to features (B, d), always in inference mode.
+
+    They are resized to the network's own size (bilinear, antialiased) and scaled to [-1, 1], which it is to expect.
+    """
+
+    def __init__(self, network, name):
+        super().__init__(name=name, dtype="float32")
+        self.network = network
+        self.image_size = network.input_shape[1]
+
+    def call(self, images):
+        images = ops.cast(images, "float32")
+        if images.shape[1:3] != (self.image_size, self.image_size):
+            images = resize(images, self.image_size)
+        if images.shape[-1] == 1:
+            images = ops.repeat(images, 3, axis=-1)
+        return self.network(2 * images - 1, training=False)
+
+
+def resize(images, image_size):
+    """Bilinear, antialiased resizing of (B, H, W, C), by a matrix for each axis: (B, image_size, image_size, C).
+
+    The same as `keras.ops.image.resize(..., antialias=True)`, which XLA cannot compile on TensorFlow (measured: 2.21).
+    """
+    for axis, equation in ((1, "oh,bhwc->bowc"), (2, "ow,bhwc->bhoc")):
+        size = images.shape[axis]
+        scale = size / image_size
+        centres = (np.arange(image_size) + 0.5) * scale  # of the new pixels, in units of the old ones
+        distance = np.abs(centres[:, None] - (np.arange(size) + 0.5)) / max(scale, 1)
+        weights = np.maximum(0, 1 - distance)
+        weights /= weights.sum(axis=1, keepdims=True)
+        images = ops.einsum(equation, ops.convert_to_tensor(weights, "float32"), images)
+    return images
+
+
+def encode(feature_extractor, images, batch_size=128):
+    """The features of many images, computed batch by batch so that a memory map of any length is read in pieces.
+
+    Args:
+        images: (N, H, W, C); uint8, or float in [0, 1].
+
+    Returns: float32 NumPy array, (N, d).
+
+    Raises:
+        UserError: if there are no images, they are not 4-D with one or three channels, or not in [0, 1] (NaN is not).
+    """
+    shape = np.shape(images)
+    if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
+        raise UserError(f"Features are computed for images of shape (N, H, W, 1 or 3), not {shape}.")
+    features = []
+    for start in range(0, len(images), batch_size):
+        batch = ops.convert_to_numpy(images[start : start + batch_size])
+        batch = batch.astype(np.float32) / np.float32(255 if batch.dtype == np.uint8 else 1)
+        if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails, too
+            raise UserError(f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to {batch.max():g}: "
+                            "denormalise what a model has generated; NaN means that it has diverged.")
+        features.append(ops.convert_to_numpy(compiled(feature_extractor.call)(ops.convert_to_tensor(batch))))
+    return np.concatenate(features)
+
+
+def flower_features():
+    """The feature extractor "flowers": 128 features of 32 x 32 images, from the weights that come with the package.
+
+    It was trained by `train_features` to read the parameters of procedural flowers and to tell how an image was
+    spoiled, and is frozen: retrained, it would be another scale.
+
+    Raises:
+        UserError: if the weights are missing or damaged.
+    """
+    network = flower_network()
+    try:
+        network.load_weights(FLOWER_WEIGHTS)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"The weights {FLOWER_WEIGHTS} are missing or damaged: install diffusion-lab again.") from error
+    return FeatureExtractor(network, name="flowers")
+
+
+@float32_policy()
+def flower_network():
+    """The network of `flower_features`: 32 x 32 RGB in [-1, 1] to 128 features; 271,137 parameters.
+
+    Without batch normalisation, so that training and inference agree. The last layer gives every feature zero mean
+    and unit variance over clean and spoiled images, or the kernel's x . y / d would depend on the network's whims.
+    """
+    convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", activation="swish",
+                                    kernel_initializer="he_normal")
+    images = x = keras.Input((32, 32, 3))
+    x = convolution(32)(x)
+    for width in (48, 96):
+        x = convolution(width, strides=2)(x)
+        x = layers.Add()([x, convolution(width)(x)])
+    x = convolution(128, strides=2)(x)
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    features = layers.Normalization(name="features")(x)
+    return keras.Model(images, features)
+
+
+@float32_policy()
+def inception_features(image_size=75, weights="imagenet"):
+    """The feature extractor that the literature's KID uses: InceptionV3 without its top, 2,048 features.
+
+    Args:
+        image_size: 75, 150 or 299; each is a scale of its own, and the extractor's name says which ("inception_75").
+        weights: "imagenet" (downloaded once, 88 MB), the path of a .h5 file, or None for random ones.
+
+    Raises:
+        UserError: for another image size, or if the weights cannot be fetched or read.
+    """
+    if image_size not in (75, 150, 299):
+        raise UserError(f"KID is measured with InceptionV3 at 75, 150 or 299 pixels, not at {image_size}.")
+    if weights == "imagenet":
+        _require_inception_weights()
+    elif weights is not None and not Path(weights).is_file():
+        raise UserError(f"There is no weights file {weights}: give the path of one, or leave `weights` out.")
+    try:
+        network = keras.applications.InceptionV3(
+            include_top=False, pooling="avg", input_shape=(image_size, image_size, 3), weights=weights)
+    except Exception as error:  # a download that breaks off raises a bare Exception in Keras
+        raise UserError(
+            f'The InceptionV3 weights "{weights}" cannot be read ({error}): fetch them again, '
+            'or take the features "flowers", which come with the package.'
+        ) from error
+    return FeatureExtractor(network, name=f"inception_{image_size}")
+
+
+def _require_inception_weights():
+    """Raises UserError within seconds where Keras would first try for minutes: no weights here, and no network."""
+    from diffusion_lab.data.downloads import require_connection
+
+    file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / Path(INCEPTION_WEIGHTS).name
+    if file.exists():
+        return
+    try:
+        require_connection("InceptionV3", INCEPTION_WEIGHTS, "")
+    except UserError as error:
+        raise UserError(
+            'The InceptionV3 weights (88 MB) cannot be fetched: take the features "flowers", which come with the '
+            f"package, connect to the internet, or copy {file.name} to {file.parent}."
+        ) from error

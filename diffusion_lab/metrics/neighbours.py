@@ -1,0 +1,100 @@
+"""Nearest training neighbours: has the model drawn something new, or has it learned its training set by heart?
+
+KID does not punish memorising: a model that returns training images has a perfect KID. So the distance of each
+generated image to the nearest training image is measured beside it, and read against the same distance of real
+images that the model has not seen.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from diffusion_lab.errors import UserError
+
+LARGEST_ARRAY = 2**22  # numbers in float64 (32 MB): the training set is read in chunks of this size
+
+
+def nearest_training_neighbours(generated_images, training_images, k=1):
+    """The k nearest training images of each generated image, by root-mean-square difference over all pixels.
+
+    A training image counts in its mirror image too, since training may flip images horizontally. The training set
+    is read in chunks, so a memory-mapped file of any length needs little memory.
+
+    Args:
+        generated_images: (n, H, W, C); float in [0, 1], or uint8.
+        training_images: (N, H, W, C), N at least k; float in [0, 1], or uint8, which may be a memory map.
+
+    Returns:
+        indices: int, (n, k), into the training images, nearest first.
+        distances: float64, (n, k), in [0, 1]; an exact copy has distance 0.
+
+    Raises:
+        UserError: if the shapes do not fit, k is not in 1 ... N, or generated images are not in [0, 1] (NaN is not).
+    """
+    _check(generated_images, training_images, k)
+    count = len(generated_images)
+    # a mirrored training image is as far from an image as the training image is from the mirrored image
+    queries = _flat(np.concatenate([generated_images, np.asarray(generated_images)[:, :, ::-1]]))
+    indices, squares = np.empty((count, 0), int), np.empty((count, 0))
+    chunk = max(1, LARGEST_ARRAY // max(queries.shape))
+    for start in range(0, len(training_images), chunk):
+        training = _flat(training_images[start : start + chunk])
+        new = np.square(queries).sum(1)[:, None] + np.square(training).sum(1) - 2 * queries @ training.T
+        squares = np.concatenate([squares, np.minimum(new[:count], new[count:])], axis=1)
+        numbers = np.broadcast_to(np.arange(start, start + len(training)), (count, len(training)))
+        indices = np.concatenate([indices, numbers], axis=1)
+        nearest = np.argsort(squares, axis=1, kind="stable")[:, :k]
+        squares, indices = np.take_along_axis(squares, nearest, 1), np.take_along_axis(indices, nearest, 1)
+    # the expanded squares have lost their last digits, so that a copy is not at 0: take the few that count again
+    for i, row in enumerate(indices):
+        differences = queries[[i, count + i], None] - _flat(training_images[row])
+        squares[i] = np.square(differences).mean(axis=-1).min(axis=0)
+    return indices, np.sqrt(squares)
+
+
+class Memorisation(NamedTuple):
+    """How near generated images come to the training set, beside how near unseen real images come."""
+
+    generated_distance: float  # median distance to the nearest training image; "memorised" when far below the next
+    reference_distance: float  # the same for real images that are not in the training set
+    suspicious_share: float  # part of the generated images that are nearer than 99 % of the real ones; 0.01 is normal
+
+
+def measure_memorisation(generated_images, training_images, validation_images):
+    """Compares the nearest-neighbour distances of generated images with those of unseen real images.
+
+    Args:
+        generated_images, training_images, validation_images: as in `nearest_training_neighbours`.
+
+    Returns: a `Memorisation`.
+
+    Raises:
+        UserError: as `nearest_training_neighbours`.
+    """
+    _, generated = nearest_training_neighbours(generated_images, training_images)
+    _, reference = nearest_training_neighbours(validation_images, training_images)
+    suspicious = generated < np.quantile(reference, 0.01)
+    return Memorisation(float(np.median(generated)), float(np.median(reference)), float(suspicious.mean()))
+
+
+def _flat(images):
+    """Images as rows of float64 in [0, 1]; float32 is widened after the division, alike for uint8 and its floats."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / np.float32(255)
+    return images.reshape(len(images), -1).astype(np.float64)
+
+
+def _check(generated_images, training_images, k):
+    shape, training_shape = np.shape(generated_images), np.shape(training_images)
+    if len(shape) != 4 or shape[1:] != training_shape[1:] or 0 in shape + training_shape:
+        raise UserError(
+            f"Generated images of shape {shape} cannot be compared with training images of shape {training_shape}: "
+            "both must be (number, height, width, channels), alike but for the number, and not empty."
+        )
+    if not 1 <= k <= len(training_images):
+        raise UserError(f"Choose k from 1 to the number of training images, {len(training_images)}; {k} is not.")
+    low, high = np.min(generated_images), np.max(generated_images)
+    if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):  # NaN fails, too
+        raise UserError(f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to {high:g}: "
+                        "denormalise what a model has generated; NaN means that it has diverged.")

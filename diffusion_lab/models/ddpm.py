@@ -1,0 +1,93 @@
+"""The discrete diffusion model: a network that predicts the noise of one of T timesteps. Ho et al. 2020."""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import compiled
+from diffusion_lab.errors import UserError
+from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.predictions import from_image, from_noise
+
+
+class DDPM(DiffusionModel):
+    """Learns to predict the noise in an image at a random timestep, and removes it in T small steps.
+
+    To the samplers it is a diffusion model like any other, with a schedule that interpolates its table, so `generate`
+    takes any of them; `generate_images` is the paper's own way. Images are in [0, 1] outside, in [-1, 1] inside.
+
+    Args:
+        network: called as network([images, t]), or as network([noisy_images, noise_variances]); returns the noise.
+        diffusion: the `GaussianDiffusion` whose timesteps it learns; by default the paper's, T = 1000.
+        ema_decay: of the averaged copy that samples, see `EMA`.
+        seed: of the noise and the timesteps.
+
+    Compile with the paper's loss, "mse". There is nothing to adapt to the data.
+    """
+
+    def __init__(self, network, diffusion=None, ema_decay=0.999, seed=None, **kwargs):
+        diffusion = diffusion or GaussianDiffusion()
+        super().__init__(network, diffusion.schedule, "noise", "noise", ema_decay, seed, **kwargs)
+        self.diffusion = diffusion
+        self.takes_timesteps = len(network.inputs[1].shape) == 1
+        # One black image and one white have mean 1/2 and standard deviation 1/2: this maps [0, 1] to [-1, 1].
+        super().adapt(np.stack([np.zeros(self.image_shape), np.ones(self.image_shape)]))
+
+    def adapt(self, images):
+        """Does nothing: images go to [-1, 1] whatever their mean is."""
+
+    def predict_noises(self, noisy_images, t, training):
+        """The noises (B, H, W, C) that the network sees in images at timesteps t (B,); the EMA copy's, unless in
+        training. A continuous network is told the variance of the noise, 1 - ᾱ_t, in place of t."""
+        network = self.network if training else self.ema.network
+        if not self.takes_timesteps:
+            t = ops.square(at(self.diffusion.sqrt_one_minus_alphas_cumprod, t, noisy_images))
+        return network([noisy_images, t], training=training)
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        """(pred_noises, pred_images) for the timestep nearest to these rates, (B, 1, 1, 1).
+
+        The predicted images are clipped to what an image can be, as in `p_sample`, and the noises are what is left.
+        """
+        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
+            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
+        t = self.diffusion.nearest_timesteps(noise_rates, signal_rates)
+        pred_noises = self.predict_noises(noisy_images, t, training)
+        _, pred_images = from_noise(pred_noises, noisy_images, noise_rates, signal_rates)
+        pred_images = ops.clip(pred_images, self.diffusion.clip_min, self.diffusion.clip_max)
+        return from_image(pred_images, noisy_images, noise_rates, signal_rates)
+
+    def generate_images(self, num_images, seed=None, on_step=None):
+        """Images in [0, 1], (num_images, H, W, C), by all T steps of the EMA network (algorithm 2).
+
+        `on_step(step, diffusion_time, noisy_images, pred_images)` looks in, as in `diffusion_lab.samplers`. Raises
+        UserError for fewer than one image.
+        """
+        if num_images < 1:
+            raise UserError(f"At least one image can be generated, not {num_images}.")
+        predict_noises, diffusion = compiled(partial(self.predict_noises, training=False)), self.diffusion
+        seed = keras.random.SeedGenerator(seed)
+        images = keras.random.normal((num_images, *self.image_shape), seed=seed)
+        for step, timestep in enumerate(reversed(range(diffusion.timesteps))):
+            t = ops.full((num_images,), timestep, dtype="int32")
+            pred_noises = predict_noises(images, t)
+            if on_step is not None:
+                pred_images = diffusion.predict_start_from_noise(images, t, pred_noises)
+                pred_images = ops.clip(pred_images, diffusion.clip_min, diffusion.clip_max)
+                on_step(step, (timestep + 1) / diffusion.timesteps, images, pred_images)
+            images = diffusion.p_sample(pred_noises, images, t, seed=seed)
+        return self.denormalize(images)
+
+    def call(self, images, training=False):
+        """Corrupts images in [0, 1] at random timesteps and separates them again (algorithm 1)."""
+        images = self.normalizer(images)
+        noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
+        t = keras.random.randint((ops.shape(images)[0],), 0, self.diffusion.timesteps, seed=self.seed_generator)
+        noisy_images = self.diffusion.q_sample(images, t, noises)
+        pred_noises = self.predict_noises(noisy_images, t, training)
+        pred_images = self.diffusion.predict_start_from_noise(noisy_images, t, pred_noises)
+        pred_images = ops.clip(pred_images, self.diffusion.clip_min, self.diffusion.clip_max)
+        return {"noise": (noises, pred_noises), "image": (images, pred_images)}

@@ -1,0 +1,124 @@
+"""The continuous diffusion model, DDIM-style: one network for every noise level, trained by denoising."""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import seed_generator
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.ema import EMA
+from diffusion_lab.predictions import PREDICTIONS, velocity
+from diffusion_lab.samplers import ddim
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
+
+
+class DiffusionModel(keras.Model):
+    """Learns to separate noisy images into noise and image, and generates images by doing so step by step.
+
+    `call` draws the noise and the times, `compute_loss` compares, and there is no training step of its own: `fit`
+    keeps all that Keras gives. After Song et al. 2021 and Béres 2022.
+
+    Args:
+        network: a functional model called as network([noisy_images, noise_variances]).
+        schedule: diffusion_times -> noise_rates, signal_rates.
+        prediction: what the network returns: "velocity", "noise" or "image".
+        loss_on: which component's error is the loss: "velocity", "noise" or "image".
+        ema_decay: of the averaged copy that samples, see `EMA`.
+        seed: of the noise and the times.
+
+    Call `adapt(images)` once before training; compile with a loss such as "mse".
+    """
+
+    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity", loss_on="velocity",
+                 ema_decay=0.999, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        for name in (prediction, loss_on):
+            if name not in PREDICTIONS:
+                raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {name!r}.")
+        self.network = network
+        self.ema = EMA(network, ema_decay)
+        self.image_shape = tuple(network.inputs[0].shape[1:])
+        self.normalizer = keras.layers.Normalization(dtype="float32")
+        self.normalizer.build((None, *self.image_shape))
+        self.schedule, self.prediction, self.loss_on = schedule, prediction, loss_on
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
+        self.image_loss_tracker = keras.metrics.Mean(name="i_loss")
+        self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
+
+    @property
+    def ema_network(self):
+        return self.ema.network
+
+    def adapt(self, images):
+        """Learns the data's mean and standard deviation. images: float in [0, 1] or uint8, (N, H, W, C).
+
+        Raises UserError for images of another shape than the network's, NaN, or numbers outside [0, 1].
+        """
+        images = np.asarray(images)
+        if images.dtype == np.uint8:
+            images = images.astype("float32") / 255
+        if images.shape[1:] != self.image_shape:
+            raise UserError(f"The network takes images of the shape {self.image_shape}, not {images.shape[1:]}.")
+        if not np.all((images >= 0) & (images <= 1)):  # written so that NaN fails, too
+            raise UserError("Images must be numbers in [0, 1] without NaN: divide by 255 and look for broken ones.")
+        self.normalizer.adapt(images)
+
+    def denormalize(self, images):
+        """From zero mean and unit variance back to [0, 1], clipped."""
+        return ops.clip(self.normalizer.mean + images * ops.sqrt(self.normalizer.variance), 0.0, 1.0)
+
+    def diffusion_schedule(self, diffusion_times):
+        """(noise_rates, signal_rates) at the times, all of shape (B, 1, 1, 1)."""
+        return self.schedule(diffusion_times)
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        """(pred_noises, pred_images): the network separates in training, its averaged copy at any other time."""
+        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
+            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
+        network = self.network if training else self.ema.network
+        prediction = network([noisy_images, noise_rates**2], training=training)
+        return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
+
+    def reverse_diffusion(self, initial_noise, diffusion_steps):
+        """From noise to (normalised) images by DDIM: the last predicted images."""
+        return self.sample(ddim, initial_noise, steps=diffusion_steps)
+
+    def sample(self, sampler, initial_noise, **arguments):
+        """Runs one of `diffusion_lab.samplers` on this model: normalised images, (B, H, W, C)."""
+        return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
+
+    def generate(self, num_images, diffusion_steps, sampler=ddim, seed=None, **arguments):
+        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws; `arguments` are the sampler's."""
+        seed = seed_generator(seed)
+        initial_noise = keras.random.normal((num_images, *self.image_shape), seed=seed)
+        images = self.sample(sampler, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
+        return self.denormalize(images)
+
+    def call(self, images, training=False):
+        """Corrupts images in [0, 1] at random times and separates them again. Returns all the components."""
+        images = self.normalizer(images)
+        noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
+        diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seed_generator)
+        noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
+        noisy_images = signal_rates * images + noise_rates * noises
+        pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training)
+        return {
+            "noise": (noises, pred_noises),
+            "image": (images, pred_images),
+            "velocity": (
+                velocity(noises, images, noise_rates, signal_rates),
+                velocity(pred_noises, pred_images, noise_rates, signal_rates),
+            ),
+        }
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Compares the component that `loss_on` names; in training, lets the averaged copy follow."""
+        self.noise_loss_tracker.update_state(ops.mean(ops.abs(ops.subtract(*y_pred["noise"]))))
+        self.image_loss_tracker.update_state(ops.mean(ops.abs(ops.subtract(*y_pred["image"]))))
+        if training:
+            self.ema.update(self.network)
+        target, prediction = y_pred[self.loss_on]
+        return super().compute_loss(x, target, prediction, sample_weight, training)

@@ -1,0 +1,29 @@
+"""The exponential moving average of a network's weights, which samples better than the weights themselves."""
+
+import keras
+from keras import ops
+
+
+class EMA(keras.layers.Layer):
+    """Keeps a slowly following copy of a network: `ema.network`.
+
+    The copy starts from the network's own weights (`clone_model` alone would draw new ones) and warms up: the decay
+    is min(decay, (1 + n) / (10 + n)) after n updates. Without that, a decay of 0.999 leaves the copy near its start
+    for the first thousand steps.
+    """
+
+    def __init__(self, network, decay=0.999, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.decay = decay
+        self.network = keras.models.clone_model(network)
+        self.network.set_weights(network.get_weights())
+        self.network.trainable = False
+        self.updates = self.add_weight(name="updates", shape=(), initializer="zeros", trainable=False)
+        self.built = True
+
+    def update(self, network):
+        """Moves the copy a little towards the network; batch normalisation's statistics follow, too."""
+        decay = ops.minimum(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
+        for average, weight in zip(self.network.weights, network.weights):
+            average.assign(decay * average + (1 - decay) * ops.cast(weight, average.dtype))
+        self.updates.assign_add(1.0)

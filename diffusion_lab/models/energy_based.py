@@ -1,0 +1,133 @@
+"""The energy-based model: a network whose output is low for likely images, and Langevin dynamics to find them.
+
+Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 and Du & Mordatch 2019.
+"""
+
+import keras
+from keras import ops
+
+from diffusion_lab.backend import compiled, input_gradient
+from diffusion_lab.errors import UserError
+
+GRADIENT_LIMIT = 0.03
+
+
+class EnergyBasedModel(keras.Model):
+    """Lowers the energy of real images and raises that of the images that it generates itself.
+
+    Images are in [0, 1] outside, in [-1, 1] inside. A `buffer` keeps the end of each chain of Langevin steps, so that
+    the next one goes on from there: 60 steps from noise would not reach an image, 60 steps from last time do.
+
+    Args:
+        network: a functional model, images (B, H, W, C) to energies (B, 1).
+        buffer_size: number of chains that are kept.
+        fresh_share: share of chains that start anew from noise at each training step.
+        langevin_steps, step_size, noise_std: of the chains in training, see `langevin_sampling`.
+        seed: of the chains.
+
+    Compile with the loss `contrastive_divergence`.
+    """
+
+    def __init__(self, network, buffer_size=8192, fresh_share=0.05, langevin_steps=60, step_size=10.0, noise_std=0.005,
+                 seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.image_shape = tuple(network.inputs[0].shape[1:])
+        self.buffer_size, self.fresh_share = buffer_size, fresh_share
+        self.langevin_steps, self.step_size, self.noise_std = langevin_steps, step_size, noise_std
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.buffer = self.add_weight(name="buffer", shape=(buffer_size, *self.image_shape), dtype="float32",
+                                      initializer=keras.initializers.RandomUniform(-1.0, 1.0, seed=seed),
+                                      trainable=False, autocast=False)
+        self.real_energy_tracker = keras.metrics.Mean(name="real_energy")
+        self.fake_energy_tracker = keras.metrics.Mean(name="fake_energy")
+        self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
+
+    def denormalize(self, images):
+        """From [-1, 1] to [0, 1], clipped."""
+        return ops.clip(0.5 * (images + 1.0), 0.0, 1.0)
+
+    def langevin_step(self, images, noises, step_size):
+        """x ← x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1]: a step downhill, shaken a little.
+
+        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the images.
+        """
+        gradients = input_gradient(lambda x: self.network(x, training=False), images)
+        gradients = ops.clip(gradients, -GRADIENT_LIMIT, GRADIENT_LIMIT)
+        return ops.clip(images - step_size * gradients + noises, -1.0, 1.0)
+
+    def langevin_sampling(self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None):
+        """Walks from images (B, H, W, C) in [-1, 1] to likelier ones, in the same range.
+
+        Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 · step_size); the little
+        that is usual here makes it almost plain descent. `on_step(step, images)` looks in before each step. Raises
+        UserError for fewer than one step or images of another shape than the network's.
+        """
+        if steps < 1:
+            raise UserError(f"Langevin sampling takes at least one step, not {steps}.")
+        images = ops.cast(initial_images, "float32")
+        if tuple(images.shape[1:]) != self.image_shape:
+            raise UserError(f"The network takes images of the shape {self.image_shape}, not {tuple(images.shape[1:])}.")
+        langevin_step, seed = compiled(self.langevin_step), keras.random.SeedGenerator(seed)
+        step_size = ops.convert_to_tensor(step_size, "float32")  # as a Python number, each new one would be compiled
+        for step in range(steps):
+            if on_step is not None:
+                on_step(step, images)
+            noises = keras.random.normal(ops.shape(images), stddev=noise_std, seed=seed)
+            images = langevin_step(images, noises, step_size)
+        return images
+
+    def generate(self, num_images, steps=1000, seed=None, **arguments):
+        """Images in [0, 1], (num_images, H, W, C), from uniform noise; `arguments` are `langevin_sampling`'s."""
+        initial_images = keras.random.uniform((num_images, *self.image_shape), -1.0, 1.0, seed=seed)
+        return self.denormalize(self.langevin_sampling(initial_images, steps, seed=seed, **arguments))
+
+    def draw_chains(self, count):
+        """Advances `count` chains of the buffer, some of them begun anew, and returns their images in [-1, 1]."""
+        indices = keras.random.randint((count,), 0, self.buffer_size, seed=self.seed_generator)
+        images = ops.take(self.buffer, indices, axis=0)
+        fresh_images = keras.random.uniform(ops.shape(images), -1.0, 1.0, seed=self.seed_generator)
+        fresh = keras.random.uniform((count, 1, 1, 1), seed=self.seed_generator) < self.fresh_share
+        images = ops.where(fresh, fresh_images, images)
+
+        # All noises at once, because a seed cannot advance inside the loop.
+        noises = keras.random.normal((self.langevin_steps, *ops.shape(images)), stddev=self.noise_std,
+                                     seed=self.seed_generator)
+        images = ops.fori_loop(0, self.langevin_steps,
+                               lambda step, x: self.langevin_step(x, noises[step], self.step_size), images)
+        images = ops.stop_gradient(images)  # the loss compares energies at these images; how they were found is past
+        self.buffer.assign(ops.scatter_update(self.buffer, indices[:, None], images))
+        return images
+
+    def call(self, images, training=False):
+        """Energies (B, 2) of the images, given in [0, 1], and of as many generated ones.
+
+        Those are chains of the buffer, moved on in training and as they are otherwise. Real images get the noise of
+        the chains, too, or the network would tell them by its absence.
+        """
+        count = ops.shape(images)[0]
+        real_images = 2.0 * ops.cast(images, "float32") - 1.0
+        if training:
+            noises = keras.random.normal(ops.shape(images), stddev=self.noise_std, seed=self.seed_generator)
+            real_images = ops.clip(real_images + noises, -1.0, 1.0)
+            fake_images = self.draw_chains(count)
+        else:
+            indices = keras.random.randint((count,), 0, self.buffer_size, seed=self.seed_generator)
+            fake_images = ops.take(self.buffer, indices, axis=0)
+        energies = self.network(ops.concatenate([real_images, fake_images]), training=training)
+        return ops.concatenate([energies[:count], energies[count:]], axis=-1)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Hands the compiled loss the energies and their signs: real images down, generated ones up."""
+        self.real_energy_tracker.update_state(y_pred[:, 0])
+        self.fake_energy_tracker.update_state(y_pred[:, 1])
+        signs = ops.ones_like(y_pred) * ops.array([1.0, -1.0])
+        return super().compute_loss(x, signs, y_pred, sample_weight, training)
+
+
+def contrastive_divergence(signs, energies, regularization=0.1):
+    """E(real) - E(fake) + regularization · (E(real)² + E(fake)²), for energies (B, 2) and signs (1, -1): shape (B,).
+
+    Only differences of energies matter, so the squares keep them from drifting away (Du & Mordatch 2019, section 3.3).
+    """
+    return ops.sum(signs * energies + regularization * ops.square(energies), axis=-1)

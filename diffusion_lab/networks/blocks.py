@@ -1,0 +1,111 @@
+"""The layers that several networks share, and the check of an image size.
+
+Each layer is registered with Keras, so that `clone_model`, saving and loading know it; a Lambda layer would break them.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from diffusion_lab.errors import UserError
+
+register = keras.saving.register_keras_serializable(package="diffusion_lab")
+
+
+@register
+class NoiseEmbedding(keras.layers.Layer):
+    """Sines, then cosines, of noise variances (B, 1, 1, 1) at `dims` / 2 frequencies: (B, 1, 1, dims).
+
+    The frequencies run from 1 to 1,000, evenly in the logarithm: slow waves tell image from noise, fast ones tell clean
+    from nearly clean. The embedding of the Keras DDIM example; the idea is Vaswani et al. 2017, section 3.5.
+    """
+
+    def __init__(self, dims=32, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)  # always float32: bfloat16 would not see the fast waves
+        self.dims = even(dims)
+
+    def call(self, noise_variances):
+        frequencies = ops.exp(ops.linspace(0.0, math.log(1_000.0), self.dims // 2))
+        return waves(2 * math.pi * frequencies * noise_variances)
+
+    def get_config(self):
+        return {**super().get_config(), "dims": self.dims}
+
+
+@register
+class TimestepEmbedding(keras.layers.Layer):
+    """Sines, then cosines, of integer timesteps (B,) at `dims` / 2 frequencies: (B, 1, 1, dims).
+
+    The frequencies run from 1 down to 1 / 10,000, evenly in the logarithm. Vaswani et al. 2017, section 3.5, which
+    Ho et al. 2020 use for t.
+    """
+
+    def __init__(self, dims, **kwargs):
+        super().__init__(**kwargs)
+        self.dims = even(dims)
+
+    def call(self, t):
+        frequencies = ops.exp(ops.linspace(0.0, -math.log(10_000.0), self.dims // 2))
+        return waves(ops.reshape(ops.cast(t, "float32"), (-1, 1, 1, 1)) * frequencies)
+
+    def get_config(self):
+        return {**super().get_config(), "dims": self.dims}
+
+
+@register
+class PixelAttention(keras.layers.Layer):
+    """softmax(q kᵀ / √C) v over all pixels, for q, k, v of shape (B, H, W, C). Vaswani et al. 2017, equation 1."""
+
+    def call(self, query, key, value):
+        batch, height, width, channels = ops.shape(query)
+        flat = [ops.reshape(x, (batch, height * width, 1, channels)) for x in (query, key, value)]  # one head
+        return ops.reshape(ops.dot_product_attention(*flat), (batch, height, width, channels))
+
+
+def attention_block(x, groups):
+    """Let every pixel of x (B, H, W, C) look at every other; returns x plus what it saw.
+
+    The residual is x itself, not the normalised x, so that the block is the identity until its last layer has learned.
+    """
+    channels = x.shape[-1]
+    normalised = keras.layers.GroupNormalization(groups)(x)
+    query, key, value = (keras.layers.Dense(channels)(normalised) for _ in range(3))
+    seen = PixelAttention()(query, key, value)
+    return keras.layers.Add()([x, keras.layers.Dense(channels, kernel_initializer="zeros")(seen)])
+
+
+def continuous_inputs(image_size, channels, embedding_dims):
+    """The two inputs of a continuous network, and the embedding of the second: noisy images (B, S, S, channels),
+    noise variances (B, 1, 1, 1), and waves of the variance repeated at every pixel (B, S, S, embedding_dims)."""
+    noisy_images = keras.Input((image_size, image_size, channels), name="noisy_images")
+    noise_variances = keras.Input((1, 1, 1), name="noise_variances")
+    embedding = keras.layers.UpSampling2D(image_size)(NoiseEmbedding(embedding_dims)(noise_variances))
+    return noisy_images, noise_variances, embedding
+
+
+def output_convolution(channels, kernel_size=1):
+    """The last layer of a network that predicts an image: zero at first, the safest guess of noise, and in float32."""
+    return keras.layers.Conv2D(channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32")
+
+
+def check_image_size(image_size, halvings):
+    """Raise UserError unless images of this many pixels a side can be halved so often."""
+    if image_size < 1:
+        raise UserError(f"An image has at least one pixel a side, so image_size cannot be {image_size}.")
+    factor = 2**halvings
+    below = image_size // factor * factor
+    if below != image_size:
+        nearest = f"{below} and {below + factor}" if below else factor
+        raise UserError(f"This network halves its images {halvings} times, so image_size must be a multiple of "
+                        f"{factor}, and {image_size} is not; nearest that works: {nearest}.")
+
+
+def even(dims):
+    if dims < 4 or dims % 2:
+        raise UserError(f"An embedding of sines and cosines has an even number of dimensions, 4 or more, not {dims}.")
+    return dims
+
+
+def waves(angles):
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)

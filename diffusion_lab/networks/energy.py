@@ -1,0 +1,20 @@
+"""The energy network: one number for an image, low if the image is likely. LeCun et al. 2006, "A Tutorial on EBMs"."""
+
+import keras
+from keras import layers
+
+from diffusion_lab.networks.blocks import check_image_size
+
+
+def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_width=64):
+    """Build a CNN called as `network(images)`: images (B, S, S, C) in [-1, 1] to energies (B, 1), low where likely.
+
+    Each convolution (5 × 5 the first, then 3 × 3) halves the image. Swish, not ReLU: Langevin sampling follows the
+    gradient for the image, and that of a ReLU network is constant from kink to kink.
+    """
+    check_image_size(image_size, halvings=0)
+    images = x = keras.Input((image_size, image_size, channels), name="images")
+    for index, width in enumerate(widths):
+        x = layers.Conv2D(width, 3 if index else 5, strides=2, padding="same", activation="swish")(x)
+    x = layers.Dense(dense_width, activation="swish")(layers.Flatten()(x))
+    return keras.Model(images, layers.Dense(1, dtype="float32")(x), name="energy_network")

@@ -1,0 +1,67 @@
+"""Pictures: grids of images, loss curves, and images in a terminal."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from diffusion_lab.storage import write_atomically
+
+
+def image_grid(images, columns=8, gap=1, scale=1):
+    """Lays images (N, H, W, C) in [0, 1] out in rows: uint8 (rows, columns, 3), on white, `scale` times as large."""
+    images = np.asarray(images)
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        row, column = divmod(i, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        grid[top : top + height, left : left + width] = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255)
+    return grid.repeat(scale, 0).repeat(scale, 1)
+
+
+def save_png(picture, path):
+    """Writes a uint8 array (H, W, 3) as PNG, all or nothing. Raises UserError if the disk does not allow it."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    write_atomically(path, content.getvalue())
+
+
+def save_animation(frames, path, seconds_each=0.12, pause=1.5):
+    """Writes a list of uint8 arrays (H, W, 3) as an animation that rests on its last frame and starts anew."""
+    content = io.BytesIO()
+    durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, lossless=True)
+    write_atomically(path, content.getvalue())
+
+
+def loss_curve(history, path):
+    """Draws the losses of a list of {"step", "loss", ...} and writes them as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.2), layout="constrained", dpi=130)
+    axes = figure.subplots()
+    for name, label in (("loss", "training"), ("val_loss", "validation (EMA weights)")):
+        points = [(entry["images"], entry[name]) for entry in history if name in entry]
+        if points:
+            axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
+    axes.set(xlabel="training images", ylabel="loss", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomically(path, content.getvalue())
+
+
+def terminal_picture(picture):
+    """A picture (H, W, 3), uint8, as `rich.text.Text`: two pixels to a character, the upper in the foreground."""
+    from rich.text import Text
+
+    text = Text()
+    for upper, lower in zip(picture[0::2], picture[1::2]):
+        for top, bottom in zip(upper.tolist(), lower.tolist()):
+            text.append("▀", style=f"rgb({','.join(map(str, top))}) on rgb({','.join(map(str, bottom))})")
+        text.append("\n")
+    return text

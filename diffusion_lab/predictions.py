@@ -1,0 +1,35 @@
+"""What a network predicts, and how that separates a noisy image into its two components.
+
+noisy_images = signal_rates * images + noise_rates * noises, so any one of noise, image and velocity gives the others.
+Each function takes (prediction, noisy_images, noise_rates, signal_rates) and returns (pred_noises, pred_images), all
+images of shape (B, H, W, C), all rates (B, 1, 1, 1).
+"""
+
+from keras import ops
+
+MIN_RATE = 1e-3  # where a rate divides
+
+
+def from_noise(pred_noises, noisy_images, noise_rates, signal_rates):
+    """The network predicts the noise (Ho et al. 2020): what is left after taking it away is the image, scaled up."""
+    return pred_noises, (noisy_images - noise_rates * pred_noises) / ops.maximum(signal_rates, MIN_RATE)
+
+
+def from_image(pred_images, noisy_images, noise_rates, signal_rates):
+    """The network predicts the image: the rest is the noise, scaled up."""
+    return (noisy_images - signal_rates * pred_images) / ops.maximum(noise_rates, MIN_RATE), pred_images
+
+
+def from_velocity(pred_velocities, noisy_images, noise_rates, signal_rates):
+    """The network predicts signal * noise - noise_rate * image (Salimans & Ho 2022, appendix D): nothing divides."""
+    pred_noises = noise_rates * noisy_images + signal_rates * pred_velocities
+    pred_images = signal_rates * noisy_images - noise_rates * pred_velocities
+    return pred_noises, pred_images
+
+
+def velocity(noises, images, noise_rates, signal_rates):
+    """The velocity of two components: the noisy image's derivative along the angle whose sine is the noise rate."""
+    return signal_rates * noises - noise_rates * images
+
+
+PREDICTIONS = {"noise": from_noise, "image": from_image, "velocity": from_velocity}

@@ -1,0 +1,197 @@
+"""Samplers: from noise to images, one function per paper.
+
+All of them know two callables and nothing else:
+
+    denoise(noisy_images, noise_rates, signal_rates) -> (pred_noises, pred_images)
+    schedule(diffusion_times)                        -> (noise_rates, signal_rates)
+
+and share these arguments:
+
+    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype.
+    steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the clean image.
+    seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds on its way.
+    on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times, step from 0.
+
+They return the last predicted images, (B, H, W, C). The number of network evaluations (NFE) is `steps`; Heun's method
+costs 2 * steps - 1. A `denoise` that belongs to a Keras model is compiled, any other runs as it is. All raise
+`UserError` for fewer than one step, for noise that is no batch of images, or for a `denoise` or a `schedule` that
+returns something else than the interface says.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import compiled, seed_generator
+from diffusion_lab.errors import UserError
+
+MIN_SIGNAL_RATE = 1e-3  # where a signal rate divides; at time 1 a cosine schedule has none left
+
+
+def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step=None):
+    """Denoising diffusion implicit models (Song et al. 2021, equation 12): separate, then remix at the next rates.
+
+    With `eta` = 0 nothing is random but the initial noise; with `eta` = 1 it is DDPM with the small variance.
+    """
+    if not 0 <= eta <= 1:
+        raise UserError(f"eta must lie in [0, 1], but it is {eta:g}: 0 is deterministic, 1 adds as much noise as DDPM.")
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    images = run.initial_noise
+    for now, then in run.path:
+        pred_noises, pred_images = run.separate(images, now)
+        fresh_rate = eta * then.noise_rate / now.noise_rate * math.sqrt(1 - (now.signal_rate / then.signal_rate) ** 2)
+        kept_rate = math.sqrt(then.noise_rate**2 - fresh_rate**2)
+        images = then.signal_rate * pred_images + kept_rate * pred_noises
+        if fresh_rate > 0:
+            images = images + fresh_rate * run.draw_noise()
+    return images
+
+
+def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, variance="small"):
+    """Ancestral sampling of denoising diffusion probabilistic models (Ho et al. 2020, equations 6 and 7).
+
+    For any two times s < t the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small" for its own variance
+    or "large" for that of q(x_t | x_s), which in DDPM is beta: the two extremes of section 3.2 there.
+    """
+    if variance not in ("small", "large"):
+        raise UserError(f"variance must be 'small' or 'large', not {variance!r}.")
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    images = run.initial_noise
+    for now, then in run.path:
+        _, pred_images = run.separate(images, now)
+        forward_rate = now.signal_rate / then.signal_rate  # q(x_t | x_s) = N(forward_rate * x_s, forward_variance)
+        forward_variance = now.noise_rate**2 - (forward_rate * then.noise_rate) ** 2
+        shrinkage = (then.noise_rate / now.noise_rate) ** 2
+        image_weight = then.signal_rate * forward_variance / now.noise_rate**2
+        images = image_weight * pred_images + forward_rate * shrinkage * images
+        if then.noise_rate > 0:
+            posterior_variance = forward_variance * (shrinkage if variance == "small" else 1)
+            images = images + math.sqrt(posterior_variance) * run.draw_noise()
+    return images
+
+
+def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+    """Heun's second-order method (after Karras et al. 2022, algorithm 1): step, look again from there, correct.
+
+    Along the angle whose sine is the noise rate, the noisy image moves with the velocity signal * noise - noise * image.
+    DDIM turns as if both components stayed as they are; half of the velocity's change on the way is what it misses.
+    """
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    images = run.initial_noise
+    for now, then in run.path:
+        pred_noises, pred_images = run.separate(images, now)
+        images = then.signal_rate * pred_images + then.noise_rate * pred_noises
+        if then.noise_rate > 0:
+            noises_ahead, images_ahead = run.denoise(images, then)
+            change = then.signal_rate * (noises_ahead - pred_noises) - then.noise_rate * (images_ahead - pred_images)
+            images = images - 0.5 * (now.angle - then.angle) * change
+    return images
+
+
+def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): multistep, second order in the logarithm of signal to noise."""
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    images, last_pred_images, last_width = run.initial_noise, None, None
+    for now, then in run.path:
+        _, pred_images = run.separate(images, now)
+        if then.noise_rate == 0:
+            return pred_images
+        width = then.log_snr - now.log_snr
+        extrapolated = pred_images
+        if last_pred_images is not None:
+            extrapolated = pred_images + 0.5 * width / last_width * (pred_images - last_pred_images)
+        images = then.noise_rate / now.noise_rate * images - then.signal_rate * math.expm1(-width) * extrapolated
+        last_pred_images, last_width = pred_images, width
+
+
+def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+    """The two-step Adams-Bashforth method on DDIM's equation (after Liu et al. 2022, PNDM, section 3).
+
+    The predicted noise is extrapolated half a step ahead, along the angle whose sine is the noise rate.
+    """
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    images, last_pred_noises, last_width = run.initial_noise, None, None
+    for now, then in run.path:
+        current_pred_noises, pred_images = run.separate(images, now)
+        if then.noise_rate == 0:
+            return pred_images
+        width = now.angle - then.angle
+        pred_noises = current_pred_noises
+        if last_pred_noises is not None:
+            pred_noises = pred_noises + 0.5 * width / last_width * (pred_noises - last_pred_noises)
+            pred_images = (images - now.noise_rate * pred_noises) / max(now.signal_rate, MIN_SIGNAL_RATE)
+        images = then.signal_rate * pred_images + then.noise_rate * pred_noises
+        last_pred_noises, last_width = current_pred_noises, width
+
+
+SAMPLERS = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpmpp_2m": dpmpp_2m, "adams_bashforth": adams_bashforth}
+
+
+class Point(NamedTuple):
+    """A point of the time grid. The rates are plain floats, so that they never change the images' dtype."""
+
+    step: int
+    diffusion_time: float
+    noise_rate: float
+    signal_rate: float
+
+    @property
+    def log_snr(self):
+        return math.log(max(self.signal_rate, MIN_SIGNAL_RATE) / self.noise_rate)
+
+    @property
+    def angle(self):
+        return math.atan2(self.noise_rate, self.signal_rate)
+
+
+class Run:
+    """What all samplers share: the checked arguments, the pairs of points to step between, and the noise."""
+
+    def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step):
+        if steps != int(steps) or steps < 1:
+            raise UserError(f"steps must be a whole number of at least 1, but it is {steps}.")
+        self.initial_noise = ops.convert_to_tensor(initial_noise)
+        if len(self.initial_noise.shape) != 4:
+            raise UserError(f"initial_noise must have the shape (B, H, W, C), not {tuple(self.initial_noise.shape)}.")
+        self._denoise, self._on_step = compiled(denoise), on_step
+        self._seed = seed_generator(seed)
+        points = grid(schedule, int(steps))
+        self.path = list(zip(points, points[1:]))
+
+    def denoise(self, images, point):
+        """Separates noisy images at a point of the grid: (pred_noises, pred_images)."""
+        shape, dtype = (images.shape[0], 1, 1, 1), images.dtype
+        components = self._denoise(
+            images, ops.full(shape, point.noise_rate, dtype), ops.full(shape, point.signal_rate, dtype)
+        )
+        if len(components) != 2 or any(tuple(part.shape) != tuple(images.shape) for part in components):
+            raise UserError(f"denoise must return (pred_noises, pred_images), both of the shape {tuple(images.shape)}.")
+        return components
+
+    def separate(self, images, point):
+        """`denoise`, and tells `on_step` about it."""
+        pred_noises, pred_images = self.denoise(images, point)
+        if self._on_step is not None:
+            self._on_step(point.step, point.diffusion_time, images, pred_images)
+        return pred_noises, pred_images
+
+    def draw_noise(self):
+        shape, dtype = self.initial_noise.shape, keras.backend.standardize_dtype(self.initial_noise.dtype)
+        return keras.random.normal(shape, dtype=dtype, seed=self._seed)
+
+
+def grid(schedule, steps):
+    """The points at times 1, 1 - 1/steps, ..., 1/steps, and the clean image."""
+    times = np.arange(steps, 0, -1, dtype="float32") / steps
+    rates = [ops.convert_to_numpy(rate).astype("float64") for rate in schedule(times.reshape(-1, 1, 1, 1))]
+    if len(rates) != 2 or any(rate.shape != (steps, 1, 1, 1) for rate in rates):
+        raise UserError("The schedule must return noise_rates and signal_rates, both of the shape of the times.")
+    if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
+        raise UserError("The schedule's squared rates do not add to 1: rates are standard deviations, not variances.")
+    noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
+    return [Point(*point) for point in zip(range(steps), times.tolist(), noise_rates, signal_rates)] + [
+        Point(steps, 0.0, 0.0, 1.0)
+    ]

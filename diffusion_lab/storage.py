@@ -1,0 +1,91 @@
+"""Files of arrays: groups of NumPy arrays and a description, in one HDF5 file.
+
+They hold plain arrays and JSON, never code, so a file from a stranger can do no harm. Files are written under a
+temporary name and renamed: a run that is killed, or a disk that is full, leaves the previous file as it was.
+"""
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from diffusion_lab.errors import UserError
+
+
+def write_atomically(path, content):
+    """Writes bytes to a file that is, at every moment, either the old one or the new one.
+
+    Raises UserError if the disk is full or read-only.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(file, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(draft, 0o666 & ~_umask())
+            os.replace(draft, path)
+        except BaseException:
+            os.unlink(draft)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"Could not write {path} ({error.strerror or error}); the file from before, if any, is untouched: "
+            "make room or choose another folder, then run the same command again."
+        ) from error
+
+
+def write_arrays(path, groups, about, dtype=None):
+    """Writes {group: [arrays]} and a JSON-able description; floating arrays as `dtype` if one is given."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["diffusion_lab"] = json.dumps(about)
+        for group, arrays in groups.items():
+            for number, array in enumerate(arrays):
+                array = np.asarray(array)
+                if dtype is not None and np.issubdtype(array.dtype, np.floating):
+                    array = array.astype(dtype)
+                file[f"{group}/{number:04d}"] = array
+    write_atomically(path, content.getvalue())
+
+
+def read_arrays(path):
+    """Returns (groups, about) of a file that `write_arrays` wrote.
+
+    Raises UserError if there is no such file, or it is damaged, or it is something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}: check the path, or train a model first.")
+    try:
+        with h5py.File(path, "r") as file:
+            about = json.loads(file.attrs["diffusion_lab"])
+            groups = {name: [group[number][()] for number in sorted(group)] for name, group in file.items()}
+    except KeyError:
+        raise UserError(f"{path} is no model of Diffusion Lab: it was written by another program.") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path} is damaged or no weights file at all: copy it again or train anew.") from error
+    return groups, about
+
+
+def assign_arrays(variables, arrays, path):
+    """Gives variables their values, in order; UserError if the numbers or shapes differ, and then none is changed."""
+    shapes, found = [tuple(variable.shape) for variable in variables], [np.shape(array) for array in arrays]
+    if shapes != found:
+        raise UserError(f"The weights in {path} belong to another architecture: {len(found)} arrays for "
+                        f"{len(shapes)} variables, or other shapes; use the model that wrote them.")
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

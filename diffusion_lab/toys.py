@@ -1,0 +1,73 @@
+"""Closed-form denoisers: what a perfect network would answer when the data are known.
+
+They are the oracles of the tests and the first toys of the labs. Each returns a `denoise` of the one interface
+(see `diffusion_lab.samplers`), with no network at all.
+"""
+
+import math
+
+from keras import ops
+
+
+def gaussian_denoiser(mean=0.0, standard_deviation=1.0):
+    """The ideal denoiser of images that are normally distributed, each pixel by itself.
+
+    x = signal * image + noise_rate * noise is normal as well, so the expected image is linear in x:
+    mean + signal * variance / (signal**2 * variance + noise_rate**2) * (x - signal * mean).
+    """
+
+    def denoise(noisy_images, noise_rates, signal_rates):
+        variance = standard_deviation**2
+        gain = signal_rates * variance / (signal_rates**2 * variance + noise_rates**2)
+        pred_images = mean + gain * (noisy_images - signal_rates * mean)
+        return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+
+    return denoise
+
+
+def gaussian_ode_solution(initial_noise, noise_rates, signal_rates, mean=0.0, standard_deviation=1.0):
+    """Where the deterministic samplers' equation takes an initial noise (drawn at signal rate 0), in closed form.
+
+    Each noisy pixel keeps its distance to the mean in units of the standard deviation at that time.
+    """
+    return signal_rates * mean + (signal_rates**2 * standard_deviation**2 + noise_rates**2) ** 0.5 * initial_noise
+
+
+def dataset_denoiser(images):
+    """The ideal denoiser of a small set of images, (N, H, W, C): their average, weighted by how likely each is.
+
+    It can only ever return what it was given: the perfect network for a finite set is a perfect memory.
+    """
+    images = ops.convert_to_tensor(images)
+
+    def denoise(noisy_images, noise_rates, signal_rates):
+        differences = noisy_images[:, None] - signal_rates[:, None] * images[None]
+        square_distances = ops.sum(ops.square(differences), axis=(2, 3, 4))
+        weights = ops.softmax(-square_distances / (2 * ops.reshape(noise_rates, (-1, 1)) ** 2), axis=-1)
+        pred_images = ops.einsum("bn,nhwc->bhwc", weights, images)
+        return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+
+    return denoise
+
+
+def mixture_denoiser(means, standard_deviation, weights=None):
+    """The ideal denoiser of a mixture of Gaussians with the given means, (N, H, W, C), and one common spread.
+
+    Each component answers for itself as in `gaussian_denoiser`; the answers are averaged by responsibility.
+    """
+    means = ops.convert_to_tensor(means)
+    log_weights = [math.log(weight) for weight in weights] if weights is not None else [0.0] * means.shape[0]
+
+    def denoise(noisy_images, noise_rates, signal_rates):
+        total = signal_rates**2 * standard_deviation**2 + noise_rates**2
+        differences = noisy_images[:, None] - signal_rates[:, None] * means[None]
+        square_distances = ops.sum(ops.square(differences), axis=(2, 3, 4))
+        scores = ops.convert_to_tensor(log_weights, noisy_images.dtype) - square_distances / (
+            2 * ops.reshape(total, (-1, 1))
+        )
+        gains = (signal_rates * standard_deviation**2 / total)[:, None]
+        component_images = means[None] + gains * differences
+        pred_images = ops.einsum("bn,bnhwc->bhwc", ops.softmax(scores, axis=-1), component_images)
+        return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+
+    return denoise

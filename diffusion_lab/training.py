@@ -1,0 +1,186 @@
+"""Training with the recipe that measured best: AdamW, warm-up and cosine, EMA, the best model by KID, resumable."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab import plots
+from diffusion_lab.backend import has_accelerator, seed_generator
+from diffusion_lab.data import load_dataset
+from diffusion_lab.errors import UserError
+from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+from diffusion_lab.models.files import ModelConfig, save_model
+from diffusion_lab.storage import assign_arrays, read_arrays, write_arrays
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that a training run depends on; equal configurations see the same images in the same order."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: str = "procedural_flowers"
+    count: int | None = None  # of training images; None is all there are
+    batch_size: int = 32
+    epochs: int = 20
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.05  # part of the training in which the learning rate rises
+    loss: str = "mse"
+    kid_images: int = 256
+    kid_steps: int = 10
+    kid_every: int = 1  # epochs
+    mixed_bfloat16: bool = False
+    seed: int = 0
+
+
+class Trainer:
+    """One training run in a folder: `model.weights.h5` (the best by KID so far), `checkpoint.h5`, `samples.png`.
+
+    A run that was killed goes on where its last finished epoch ended when it is started again with the same
+    configuration. Raises UserError if the folder holds a run with another one.
+    """
+
+    def __init__(self, config, folder):
+        self.config, self.folder = config, Path(folder)
+        keras.utils.set_random_seed(config.seed)
+        keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
+        arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed}
+        self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
+        self.validation = load_dataset(config.data, "validation", batch_size=config.batch_size, **arguments)
+        self.model = config.model.build(seed=config.seed)
+        self.model.adapt(self.dataset.images[:4096])
+        self.model.compile(
+            optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
+            loss=config.loss,
+            jit_compile=has_accelerator(),  # XLA slows a U-Net on a CPU
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
+        self.history, self.epochs_done, self.best_kid = [], 0, math.inf
+        self._resume()
+
+    def fit(self, progress=None, callbacks=()):
+        """Trains to the end and returns the model.
+
+        `progress()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
+        default it counts steps; a budget of time may stand in for it.
+        """
+        self.model.fit(
+            self.dataset,
+            shuffle=False,
+            validation_data=self.validation,
+            epochs=self.config.epochs,
+            initial_epoch=self.epochs_done,
+            verbose=0,
+            callbacks=[
+                self.dataset.epoch_callback(), Schedule(self.config, len(self.dataset), progress), EndOfEpoch(self),
+                *callbacks,
+            ],
+        )
+        return self.model
+
+    def save_checkpoint(self):
+        """Writes everything that the next epoch needs, all or nothing."""
+        state = {"epochs_done": self.epochs_done, "history": self.history, "best_kid": self.best_kid}
+        variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
+        write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), **state})
+
+    def _resume(self):
+        path = self.folder / "checkpoint.h5"
+        if not path.exists():
+            return
+        groups, about = read_arrays(path)
+        if about.get("run") != asdict(self.config):
+            raise UserError(
+                f"{self.folder} holds a run with other settings: choose another folder, or delete this one to start anew."
+            )
+        assign_arrays(self._variables(), groups["state"], path)
+        self.model.normalizer.finalize_state()
+        self.epochs_done, self.history, self.best_kid = about["epochs_done"], about["history"], about["best_kid"]
+
+    def _variables(self):
+        return self.model.variables + self.model.optimizer.variables
+
+
+class ValidationKID:
+    """KID of generated against real images; the real features are computed once, when they are first needed."""
+
+    def __init__(self, real_images, steps):
+        self.real_images, self.steps, self._real_features = real_images, steps, None
+
+    def __call__(self, model, seed=0):
+        generated = generate_in_batches(model, len(self.real_images), self.steps, seed)
+        return kernel_inception_distance(self.real_features, encode(flower_features(), generated))
+
+    @property
+    def real_features(self):
+        if self._real_features is None:
+            self._real_features = encode(flower_features(), self.real_images)
+        return self._real_features
+
+
+def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):
+    """As many images in [0, 1] as asked for, (count, H, W, C) NumPy, with memory for one batch only.
+
+    All batches are of one size, so that the model is compiled once; what is too much is cut off.
+    """
+    seed = seed_generator(seed)
+    batches = [
+        ops.convert_to_numpy(model.generate(min(count, batch_size), steps, seed=seed, **arguments))
+        for _ in range(0, count, batch_size)
+    ]
+    return np.concatenate(batches)[:count]
+
+
+class Schedule(keras.callbacks.Callback):
+    """The learning rate: linear warm-up, then a cosine down to zero at the end of the run, where it stops the run."""
+
+    def __init__(self, config, steps_per_epoch, progress=None):
+        super().__init__()
+        self.peak, self.warmup = config.learning_rate, config.warmup
+        self.total_steps, self.steps_per_epoch = config.epochs * steps_per_epoch, steps_per_epoch
+        self.progress = progress or self._share_of_steps
+        self.step = 0
+
+    def _share_of_steps(self):
+        return self.step / self.total_steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first_step = epoch * self.steps_per_epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.step = self.first_step + batch
+        progress = min(1.0, self.progress())
+        rise, fall = (progress + 1e-3) / self.warmup, 0.5 * (1 + math.cos(math.pi * progress))
+        self.model.optimizer.learning_rate = self.peak * min(1, rise) * fall
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.progress() >= 1:
+            self.model.stop_training = True
+
+
+class EndOfEpoch(keras.callbacks.Callback):
+    """Measures KID, keeps the best model, draws samples, and saves the run, in that order."""
+
+    def __init__(self, trainer):
+        super().__init__()
+        self.trainer = trainer
+
+    def on_epoch_end(self, epoch, logs=None):
+        run, config = self.trainer, self.trainer.config
+        run.epochs_done = epoch + 1
+        entry = {"epoch": run.epochs_done, **{name: float(value) for name, value in logs.items()}}
+        if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
+            entry["val_kid"] = logs["val_kid"] = float(run.kid(self.model))
+            if entry["val_kid"] <= run.best_kid:
+                run.best_kid = entry["val_kid"]
+                origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": run.best_kid}
+                save_model(self.model, config.model, run.folder / "model.weights.h5", origin)
+        run.history.append(entry)
+        samples = ops.convert_to_numpy(self.model.generate(32, config.kid_steps, seed=config.seed))
+        plots.save_png(plots.image_grid(samples, columns=8, scale=3), run.folder / "samples.png")
+        run.save_checkpoint()

@@ -1,0 +1,208 @@
+"""Batches, their order, and the errors of data sets; the cache, folders and downloads have tests of their own."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from diffusion_lab.data import SOURCES, ImageDataset, dataset_status, flowers, load_dataset
+from diffusion_lab.data.images import resize_array
+from diffusion_lab.data.splits import split_by_name
+from diffusion_lab.errors import UserError
+
+
+def numbered_images(count):
+    """Images of 2 x 2 pixels: the left column tells the image's number, the right one is 255."""
+    images = np.full((count, 2, 2, 1), 255, dtype="uint8")
+    images[:, :, 0, 0] = np.arange(count)[:, None]
+    return images
+
+
+def numbers_in(batch):
+    return np.round(batch.min(axis=(1, 2, 3)) * 255).astype(int).tolist()
+
+
+def order_of_epoch(dataset):
+    return [number for batch in dataset for number in numbers_in(batch)]
+
+
+def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
+    training = load_dataset("digits", "train", image_size=8, cache_dir=tmp_path)
+    validation = load_dataset("digits", "validation", image_size=8, cache_dir=tmp_path)
+    digits = load_digits()
+    assert len(validation.images) == len(digits.images) // 5
+    read = sorted((int(label), image.tobytes()) for dataset in (training, validation)
+                  for image, label in zip(dataset.images, dataset.labels))
+    expected = sorted((int(label), np.round(image * 255 / 16).astype("uint8").tobytes())
+                      for image, label in zip(digits.images, digits.target))
+    assert read == expected  # so nothing is lost, and nothing is in both
+    batch = training[0]
+    assert (batch.shape, batch.dtype) == ((64, 8, 8, 1), np.float32)
+    assert batch.min() == 0 and batch.max() == 1
+
+
+def test_procedural_flowers_are_those_that_are_drawn(tmp_path):
+    dataset = load_dataset("procedural_flowers", image_size=8, batch_size=4, count=70, seed=3, cache_dir=tmp_path)
+    images, labels = flowers.draw_flowers(70, 8, seed=3)
+    np.testing.assert_array_equal(dataset.images, images)
+    np.testing.assert_array_equal(dataset.labels, labels)
+    validation = load_dataset("procedural_flowers", "validation", image_size=8, count=70, seed=3, cache_dir=tmp_path)
+    assert not {image.tobytes() for image in images} & {image.tobytes() for image in validation.images}
+
+
+def test_number_of_procedural_flowers(tmp_path, monkeypatch):
+    monkeypatch.setattr(flowers, "draw_flowers", lambda count, image_size, seed, first: (
+        np.zeros((count, image_size, image_size, 3), "uint8"), np.arange(first, first + count)))
+    training = load_dataset("procedural_flowers", image_size=1, cache_dir=tmp_path)
+    validation = load_dataset("procedural_flowers", "validation", image_size=1, cache_dir=tmp_path)
+    assert training.labels.tolist() == list(range(8192))
+    assert len(validation.labels) == 1024 and validation.labels.min() > 8192
+
+
+def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
+    dataset = ImageDataset(numbered_images(50), np.arange(50), 8, shuffle=True)
+    first = order_of_epoch(dataset)
+    dataset.on_epoch_end()
+    second = order_of_epoch(dataset)
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second and first != sorted(first)
+
+
+def test_a_resumed_run_sees_what_it_would_have_seen():
+    def new_dataset(seed=7):
+        return ImageDataset(numbered_images(50), np.arange(50), 8, shuffle=True, flip=True, seed=seed)
+
+    running, resumed = new_dataset(), new_dataset()
+    for _ in range(3):
+        running.on_epoch_end()
+    resumed.epoch = 3
+    for batch in reversed(range(len(resumed))):  # nor does it matter in which order batches are asked for
+        np.testing.assert_array_equal(resumed[batch], running[batch])
+    resumed.epoch = 4
+    assert order_of_epoch(resumed) != order_of_epoch(running)
+    assert order_of_epoch(new_dataset(seed=8)) != order_of_epoch(new_dataset())
+
+
+class MeanBrightness(keras.Model):
+    """Its loss is the mean of the images, so that it tells which images it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = self.add_weight(shape=())
+        self.built = True
+
+    def call(self, images):
+        return images
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(x) + 0 * self.unused
+
+
+def test_fit_trains_on_the_images_in_the_order_of_its_epochs():
+    dataset = ImageDataset(numbered_images(20), np.arange(20), 4, shuffle=True)
+    expected = []
+    for dataset.epoch in (1, 2):
+        means = [batch.mean() for batch in dataset]
+        expected += [np.mean(means[: number + 1]) for number in range(5)]
+    seen = []  # Keras reports the mean loss of an epoch so far
+    record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))
+    model = MeanBrightness()
+    model.compile(optimizer="sgd")
+    model.fit(dataset, initial_epoch=1, epochs=3, shuffle=False, verbose=0,
+              callbacks=[dataset.epoch_callback(), record])
+    assert seen == pytest.approx(expected, rel=1e-5)
+
+
+def test_flips_mirror_about_half_of_the_images():
+    images = numbered_images(200)
+    dataset = ImageDataset(images, np.arange(200), 200, flip=True)
+    batch = dataset[0]
+    original = images.astype("float32") / 255
+    mirrored = (batch == original[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert ((batch == original).all(axis=(1, 2, 3)) ^ mirrored).all()
+    assert 70 < mirrored.sum() < 130
+    other_seed = ImageDataset(images, np.arange(200), 200, flip=True, seed=1)
+    assert (other_seed[0] != batch).any()
+    dataset.epoch = 1
+    assert (dataset[0] != batch).any()
+
+
+@pytest.mark.parametrize("name, split, flips, shuffles", [
+    ("procedural_flowers", "train", True, True),
+    ("procedural_flowers", "validation", False, False),
+    ("digits", "train", False, True),
+])
+def test_what_is_flipped_and_shuffled_by_default(name, split, flips, shuffles, tmp_path):
+    dataset = load_dataset(name, split, image_size=8, batch_size=2, count=4, cache_dir=tmp_path)
+    assert (dataset.flip, dataset.shuffle) == (flips, shuffles)
+    asked = load_dataset(name, split, 8, 2, count=4, flip=not flips, shuffle=not shuffles, cache_dir=tmp_path)
+    assert (asked.flip, asked.shuffle) == (not flips, not shuffles)
+
+
+def test_only_training_drops_an_incomplete_batch(tmp_path):
+    sizes = {split: [len(batch) for batch in load_dataset("digits", split, 8, 8, count=20, cache_dir=tmp_path)]
+             for split in ("train", "validation")}
+    assert sizes == {"train": [8, 8], "validation": [8, 8, 4]}
+    with pytest.raises(UserError, match="20 image.*batch of 21.*at most 20"):
+        load_dataset("digits", "train", 8, 21, count=20, cache_dir=tmp_path)
+
+
+def test_a_batch_outside_the_set():
+    dataset = ImageDataset(numbered_images(8), np.arange(8), 4)
+    with pytest.raises(IndexError):
+        dataset[2]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"name": "fashion_mnst"}, "did you mean 'fashion_mnist'.*procedural_flowers"),
+    ({"name": ""}, "no data set or folder ''"),
+    ({"name": "no/such/folder"}, "no folder no/such/folder"),
+    ({"split": "test"}, "no split 'test'.*'train' or 'validation'"),
+    ({"image_size": 0}, "image_size is 0"),
+    ({"image_size": 8.5}, "image_size is 8.5"),
+    ({"batch_size": 0}, "batch_size is 0"),
+    ({"count": 0}, "count is 0"),
+    ({"seed": -1}, "seed is -1"),
+])
+def test_what_cannot_be_is_refused(arguments, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load_dataset(**{"name": "digits", "cache_dir": tmp_path, **arguments})
+
+
+def test_split_by_name_is_fixed_and_stable():
+    names = [f"{number}.png" for number in range(1000)]
+    training, validation = split_by_name(names, "train"), split_by_name(names, "validation")
+    assert sorted(training + validation) == list(range(1000)) and len(validation) == 200
+    assert training != sorted(training)
+    backwards = split_by_name(names[::-1], "validation")
+    assert [names[::-1][position] for position in backwards] == [names[position] for position in validation]
+    more = split_by_name([*names, "new.png"], "validation")
+    assert len(set(more) ^ set(validation)) <= 2
+
+
+def test_resizing_an_array_averages_it():
+    checkerboard = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
+    small = resize_array(checkerboard.astype("uint8"), 8)
+    assert small.shape == (8, 8, 1)
+    assert abs(small.astype(int) - 127).max() <= 4  # without antialiasing it would be 0 or 255
+    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype="uint8")
+    np.testing.assert_array_equal(resize_array(colours, 8), colours)
+
+
+def test_status_of_every_source(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setenv("DIFFUSION_LAB_CACHE", str(tmp_path / "cache"))
+    missing = {"mnist", "fashion_mnist", "cifar10", "oxford_flowers102"}
+    assert {name: dataset_status(name) for name in SOURCES} == {
+        name: "needs a download" if name in missing else "embedded" for name in SOURCES}
+    (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    (tmp_path / "keras" / "datasets" / "mnist.npz").touch()
+    (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1").mkdir(parents=True)
+    (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "oxford_flowers102-train.tfrecord").touch()
+    assert dataset_status("oxford_flowers102") == "needs a download"  # tfds has not come to its end
+    (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "dataset_info.json").touch()
+    (tmp_path / "cache" / "cifar10-train-32-0123").mkdir(parents=True)
+    assert dataset_status("mnist") == f"cached at {tmp_path}/keras/datasets/mnist.npz"
+    assert dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
+    assert dataset_status("cifar10") == f"cached at {tmp_path}/cache/cifar10-train-32-0123"

@@ -1,0 +1,133 @@
+"""Samplers against closed forms: the ODE of Gaussian data, ancestral sampling's variances, perfect denoisers."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.samplers import SAMPLERS, adams_bashforth, ddim, ddpm, dpmpp_2m, heun
+from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule, offset_cosine_diffusion_schedule
+from diffusion_lab.toys import dataset_denoiser, gaussian_denoiser, gaussian_ode_solution, mixture_denoiser
+
+NOISE = np.random.default_rng(0).normal(size=(64, 2, 2, 1))  # float64: order tests go below float32's resolution
+GAUSSIAN = {"mean": 0.7, "standard_deviation": 0.5}
+
+
+def error_at_last_point(sampler, schedule, steps):
+    """How far the noisy images at t = 1/steps are from the exact solution."""
+    seen = []
+    sampler(gaussian_denoiser(**GAUSSIAN), schedule, NOISE, steps=steps, on_step=lambda *args: seen.append(args))
+    _, time, noisy_images, _ = seen[-1]
+    assert len(seen) == steps and time == pytest.approx(1 / steps)
+    noise_rate, signal_rate = (float(rate) for rate in schedule(np.float64(time)))
+    start_noise_rate, start_signal_rate = (float(rate) for rate in schedule(np.float64(1.0)))
+    scale = (start_signal_rate**2 * 0.25 + start_noise_rate**2) ** 0.5  # the noise need not be drawn at signal rate 0
+    exact = gaussian_ode_solution((NOISE - start_signal_rate * 0.7) / scale, noise_rate, signal_rate, **GAUSSIAN)
+    return np.abs(ops.convert_to_numpy(noisy_images) - exact).max()
+
+
+# Near the clean end of the cosine schedule the last steps are as wide in log signal-to-noise as log 2, however many
+# there are, so DPM-Solver++, which steps in that variable, shows its order where the noise rate stays above zero.
+@pytest.mark.parametrize("sampler, schedule, order", [
+    (ddim, cosine_diffusion_schedule, 1),
+    (ddim, offset_cosine_diffusion_schedule, 1),
+    (heun, cosine_diffusion_schedule, 2),
+    (heun, offset_cosine_diffusion_schedule, 2),
+    (adams_bashforth, cosine_diffusion_schedule, 2),
+    (adams_bashforth, offset_cosine_diffusion_schedule, 2),
+    (dpmpp_2m, offset_cosine_diffusion_schedule, 2),
+])
+def test_error_falls_with_the_order_of_the_method(sampler, schedule, order):
+    errors = [error_at_last_point(sampler, schedule, steps) for steps in (40, 80, 160)]
+    ratios = [coarse / fine for coarse, fine in zip(errors, errors[1:])]
+    assert 2 ** (order - 0.2) < min(ratios) and max(ratios) < 2 ** (order + 0.2), (errors, ratios)
+
+
+def test_ddim_with_eta_one_is_ddpm_with_small_variance():
+    denoise = gaussian_denoiser(**GAUSSIAN)
+    one = ddim(denoise, cosine_diffusion_schedule, NOISE, steps=25, eta=1.0, seed=7)
+    other = ddpm(denoise, cosine_diffusion_schedule, NOISE, steps=25, variance="small", seed=7)
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    assert np.abs(np.asarray(one) - np.asarray(ddim(denoise, cosine_diffusion_schedule, NOISE, steps=25))).max() > 0.1
+
+
+@pytest.mark.parametrize("variance", ["small", "large"])
+def test_ddpm_reaches_the_distribution_of_the_data(variance):
+    noise = np.random.default_rng(1).normal(size=(20_000, 1, 1, 1))
+    images = ddpm(gaussian_denoiser(**GAUSSIAN), cosine_diffusion_schedule, noise, steps=100, seed=0, variance=variance)
+    assert np.mean(images) == pytest.approx(0.7, abs=0.02)
+    assert np.std(images) == pytest.approx(0.5, abs=0.03)
+
+
+def test_large_variance_adds_more_noise_than_small():
+    spread = {}
+    for variance in ("small", "large"):  # a denoiser that always answers 0 leaves nothing but the added noise
+        seen = []
+        ddpm(lambda x, n, s: (x / n, 0 * x), cosine_diffusion_schedule, np.zeros((5_000, 1, 1, 1)), steps=2, seed=0,
+             variance=variance, on_step=lambda step, time, noisy, pred: seen.append(np.std(noisy)))
+        spread[variance] = seen[-1]
+    # at t = 1/2 of the cosine schedule both rates are sqrt(1/2); from t = 1, beta = 1 - 0 and the posterior's is 1/2
+    assert spread["large"] == pytest.approx(1.0, abs=0.05) and spread["small"] == pytest.approx(0.5**0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("schedule", SCHEDULES.values())
+def test_a_perfect_denoiser_returns_the_image_in_any_number_of_steps(name, steps, schedule):
+    image = np.random.default_rng(2).uniform(-1, 1, (3, 4, 4, 2))
+    evaluations = []
+
+    def denoise(noisy_images, noise_rates, signal_rates):
+        assert noise_rates.shape == signal_rates.shape == (3, 1, 1, 1)
+        evaluations.append(1)
+        return (noisy_images - signal_rates * image) / noise_rates, ops.convert_to_tensor(image)
+
+    result = SAMPLERS[name](denoise, schedule, np.random.default_rng(3).normal(size=image.shape), steps=steps, seed=0)
+    np.testing.assert_allclose(result, image, atol=1e-5)
+    assert len(evaluations) == (2 * steps - 1 if name == "heun" else steps)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_reaches_both_modes_of_a_mixture(name):
+    means = np.array([[[[-1.0, 0.0]]], [[[1.0, 0.5]]]], "float32")  # 2-D points are images of shape (1, 1, 2)
+    noise = np.random.default_rng(4).normal(size=(2_000, 1, 1, 2)).astype("float32")
+    denoise = mixture_denoiser(means, 0.1, weights=(0.25, 0.75))
+    points = np.asarray(SAMPLERS[name](denoise, cosine_diffusion_schedule, noise, steps=40, seed=0))[:, 0, 0]
+    to_right = points[:, 0] > 0
+    assert to_right.mean() == pytest.approx(0.75, abs=0.05)
+    np.testing.assert_allclose(points[to_right].mean(0), [1.0, 0.5], atol=0.05)
+    np.testing.assert_allclose(points[~to_right].mean(0), [-1.0, 0.0], atol=0.05)
+
+
+def test_the_ideal_denoiser_of_a_set_returns_its_members():
+    images = np.random.default_rng(5).uniform(-1, 1, (4, 3, 3, 1)).astype("float32")
+    noise = np.random.default_rng(6).normal(size=(8, 3, 3, 1)).astype("float32")
+    samples = np.asarray(ddim(dataset_denoiser(images), cosine_diffusion_schedule, noise, steps=50))
+    distances = np.abs(samples[:, None] - images[None]).max(axis=(2, 3, 4))
+    assert distances.min(axis=1).max() < 1e-3
+
+
+def test_the_same_seed_gives_the_same_samples_and_the_dtype_is_the_noises():
+    run = partial(ddpm, gaussian_denoiser(), cosine_diffusion_schedule, NOISE.astype("float32"), steps=5)
+    np.testing.assert_array_equal(run(seed=1), run(seed=1))
+    assert np.abs(np.asarray(run(seed=1)) - np.asarray(run(seed=2))).max() > 0.1
+    assert keras.backend.standardize_dtype(run(seed=1).dtype) == "float32"
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"steps": 0}, "at least 1"),
+    ({"steps": -3}, "at least 1"),
+    ({"steps": 2.5}, "whole number"),
+    ({"initial_noise": NOISE[0]}, r"\(B, H, W, C\)"),
+    ({"schedule": lambda t: (t, 1 - t)}, "do not add to 1"),
+    ({"schedule": lambda t: (t[0], t[0])}, "shape of the times"),
+    ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
+    ({"eta": 1.5}, "eta must lie in"),
+])
+def test_bad_arguments_get_one_sentence(change, sentence):
+    arguments = {"denoise": gaussian_denoiser(), "schedule": cosine_diffusion_schedule, "initial_noise": NOISE}
+    with pytest.raises(UserError, match=sentence):
+        ddim(**arguments | change)

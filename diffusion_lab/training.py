@@ -1,7 +1,8 @@
 """Training with the recipe that measured best: AdamW, warm-up and cosine, EMA, the best model by KID, resumable."""
 
+import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -51,7 +52,9 @@ class Trainer:
         arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed}
         self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
         self.validation = load_dataset(config.data, "validation", batch_size=config.batch_size, **arguments)
-        self.model = config.model.build(seed=config.seed)
+        channels = {"channels": self.dataset.image_shape[-1]}
+        model_config = replace(config.model, network_arguments=config.model.network_arguments | channels)
+        self.model = model_config.build(seed=config.seed)
         self.model.adapt(self.dataset.images[:4096])
         self.model.compile(
             optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
@@ -63,11 +66,12 @@ class Trainer:
         self.history, self.epochs_done, self.best_kid = [], 0, math.inf
         self._resume()
 
-    def fit(self, progress=None, callbacks=()):
+    def fit(self, share_done=None, callbacks=None):
         """Trains to the end and returns the model.
 
-        `progress()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
-        default it counts steps; a budget of time may stand in for it.
+        `share_done()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
+        default it counts steps; a budget of time may stand in for it. `callbacks` are `[EndOfEpoch(self)]`,
+        which saves the run, unless others are given.
         """
         self.model.fit(
             self.dataset,
@@ -77,11 +81,16 @@ class Trainer:
             initial_epoch=self.epochs_done,
             verbose=0,
             callbacks=[
-                self.dataset.epoch_callback(), Schedule(self.config, len(self.dataset), progress), EndOfEpoch(self),
-                *callbacks,
+                self.dataset.epoch_callback(),
+                Schedule(self.config, share_done or self.share_done),
+                *([EndOfEpoch(self)] if callbacks is None else callbacks),
             ],
         )
         return self.model
+
+    def share_done(self):
+        """How much of the training is done, in [0, 1], by steps."""
+        return int(self.model.optimizer.iterations) / (self.config.epochs * len(self.dataset))
 
     def save_checkpoint(self):
         """Writes everything that the next epoch needs, all or nothing."""
@@ -94,7 +103,7 @@ class Trainer:
         if not path.exists():
             return
         groups, about = read_arrays(path)
-        if about.get("run") != asdict(self.config):
+        if about.get("run") != json.loads(json.dumps(asdict(self.config))):  # tuples are lists in JSON
             raise UserError(
                 f"{self.folder} holds a run with other settings: choose another folder, or delete this one to start anew."
             )
@@ -139,27 +148,17 @@ def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments)
 class Schedule(keras.callbacks.Callback):
     """The learning rate: linear warm-up, then a cosine down to zero at the end of the run, where it stops the run."""
 
-    def __init__(self, config, steps_per_epoch, progress=None):
+    def __init__(self, config, share_done):
         super().__init__()
-        self.peak, self.warmup = config.learning_rate, config.warmup
-        self.total_steps, self.steps_per_epoch = config.epochs * steps_per_epoch, steps_per_epoch
-        self.progress = progress or self._share_of_steps
-        self.step = 0
-
-    def _share_of_steps(self):
-        return self.step / self.total_steps
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.first_step = epoch * self.steps_per_epoch
+        self.peak, self.warmup, self.share_done = config.learning_rate, config.warmup, share_done
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.step = self.first_step + batch
-        progress = min(1.0, self.progress())
-        rise, fall = (progress + 1e-3) / self.warmup, 0.5 * (1 + math.cos(math.pi * progress))
+        done = min(1.0, self.share_done())
+        rise, fall = (done + 1e-3) / self.warmup, 0.5 * (1 + math.cos(math.pi * done))
         self.model.optimizer.learning_rate = self.peak * min(1, rise) * fall
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.progress() >= 1:
+        if self.share_done() >= 1:
             self.model.stop_training = True
 
 
@@ -179,7 +178,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             if entry["val_kid"] <= run.best_kid:
                 run.best_kid = entry["val_kid"]
                 origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": run.best_kid}
-                save_model(self.model, config.model, run.folder / "model.weights.h5", origin)
+                save_model(self.model, run.folder / "model.weights.h5", origin)
         run.history.append(entry)
         samples = ops.convert_to_numpy(self.model.generate(32, config.kid_steps, seed=config.seed))
         plots.save_png(plots.image_grid(samples, columns=8, scale=3), run.folder / "samples.png")

@@ -74,7 +74,7 @@ def test_a_memory_map_is_read_in_chunks(tmp_path, monkeypatch):
 def test_memorised_images_stand_out():
     rng = np.random.default_rng(5)
     training, validation, fresh = random_images(60, 6), random_images(40, 7), random_images(40, 8)
-    copies = training[:40] / 255 + rng.normal(0, 0.01, (40, 6, 6, 3))
+    copies = np.clip(training[:40] / 255 + rng.normal(0, 0.01, (40, 6, 6, 3)), 0, 1)
     honest = measure_memorisation(fresh, training, validation)
     assert honest.generated_distance == pytest.approx(honest.reference_distance, rel=0.05)
     assert honest.suspicious_share < 0.2

@@ -63,7 +63,7 @@ def blend(images, strength, rng):
     return images + 0.5 * strength * (np.roll(images, rng.integers(1, max(2, len(images))), axis=0) - images)
 
 
-KINDS = {function.__name__: function for function in (noise, blotches, blur, cast, saturation, contrast, shuffle, blend)}
+KINDS = {kind.__name__: kind for kind in (noise, blotches, blur, cast, saturation, contrast, shuffle, blend)}
 
 
 def corrupt(images, kind, strength, rng):

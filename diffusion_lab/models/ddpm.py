@@ -45,7 +45,7 @@ class DDPM(DiffusionModel):
         network = self.network if training else self.ema.network
         if not self.takes_timesteps:
             t = ops.square(at(self.diffusion.sqrt_one_minus_alphas_cumprod, t, noisy_images))
-        return network([noisy_images, t], training=training)
+        return network([ops.convert_to_tensor(noisy_images), ops.convert_to_tensor(t)], training=training)
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         """(pred_noises, pred_images) for the timestep nearest to these rates, (B, 1, 1, 1).

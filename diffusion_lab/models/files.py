@@ -31,13 +31,15 @@ class ModelConfig:
             if name not in known:
                 raise UserError(f"There is no {name!r}: choose one of {', '.join(known)}.")
         network = CONTINUOUS_NETWORKS[self.network](**self.network_arguments)
-        return DiffusionModel(
+        model = DiffusionModel(
             network, SCHEDULES[self.schedule], self.prediction, self.loss_on, ema_decay=self.ema_decay, seed=seed
         )
+        model.config = self
+        return model
 
 
-def save_model(model, config, path, origin=None, dtype=None):
-    """Writes what sampling needs: the averaged network, the data's mean and variance, and the description.
+def save_model(model, path, origin=None, dtype=None):
+    """Writes what sampling needs: the averaged network, the data's mean and variance, and `model.config`.
 
     `origin` is a JSON-able dictionary that says where the weights come from; `dtype` may be "float16" to halve the
     file. Raises UserError if the file cannot be written.
@@ -46,11 +48,11 @@ def save_model(model, config, path, origin=None, dtype=None):
         "network": [_as_numpy(weight) for weight in model.ema_network.weights],
         "normalizer": [_as_numpy(weight) for weight in model.normalizer.weights],
     }
-    write_arrays(path, groups, {"config": asdict(config), "origin": origin or {}}, dtype)
+    write_arrays(path, groups, {"config": asdict(model.config), "origin": origin or {}}, dtype)
 
 
 def load_model(path):
-    """Returns (model, about) from a file, or from the shipped weights of that name, such as "flowers32".
+    """Returns (model, origin) from a file, or from the shipped weights of that name, such as "flowers32".
 
     Raises UserError if the file is missing, damaged, or of another architecture than it says.
     """
@@ -65,7 +67,7 @@ def load_model(path):
         assign_arrays(variables, groups.get("network", []), path)
     assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
     model.normalizer.finalize_state()
-    return model, about
+    return model, about.get("origin", {})
 
 
 def shipped_weights():

@@ -1,0 +1,146 @@
+"""The command line. Imports what a command needs when it runs, so that `--help` answers at once."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from diffusion_lab.errors import UserError
+
+app = typer.Typer(
+    help="Diffusion Lab: learn diffusion models by building one.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+)
+
+WEIGHTS = "The name of shipped weights, or a .weights.h5 file that `train` or `demo` wrote."
+DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of images."
+
+Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmpp_2m", "adams_bashforth")}, type=str)
+Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn")}, type=str)
+Prediction = Enum("Prediction", {name: name for name in ("velocity", "noise", "image")}, type=str)
+Schedule = Enum("Schedule", {name: name for name in ("offset_cosine", "cosine", "linear")}, type=str)
+Features = Enum("Features", {name: name for name in ("flowers", "inception75", "inception150", "inception299")}, type=str)
+
+
+@app.command()
+def demo(
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long to train.")] = 4.0,
+    out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/demo"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+):
+    """Train a small model, watch flowers come out of noise, and compare samplers on one page."""
+    from diffusion_lab.demo import run_demo
+
+    page = run_demo(out, minutes, seed)
+    typer.echo(f"Done. Open {page} in a browser; for more samples: diffusion-lab sample --weights {out}/model.weights.h5")
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help=DATA)] = "procedural_flowers",
+    image_size: Annotated[int, typer.Option(min=1, help="Pixels a side; for the default network a multiple of 4.")] = 32,
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    count: Annotated[Optional[int], typer.Option(min=1, help="Use only so many training images.")] = None,
+    network: Annotated[Network, typer.Option()] = Network.unet,
+    widths: Annotated[str, typer.Option(help="Channels of each level of a U-Net, from top to bottom.")] = "32,64,96",
+    prediction: Annotated[Prediction, typer.Option(help="What the network predicts.")] = Prediction.velocity,
+    schedule: Annotated[Schedule, typer.Option()] = Schedule.offset_cosine,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
+    kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,
+    bfloat16: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on from there.")] = Path("out/train"),
+):
+    """Train a model on any data. A run that was stopped or killed goes on when the same command is given again."""
+    from diffusion_lab.display import TrainingDisplay
+    from diffusion_lab.models.files import ModelConfig
+    from diffusion_lab.training import EndOfEpoch, Trainer, TrainingConfig
+
+    arguments = {"image_size": image_size}
+    if network is not Network.plain_cnn:
+        arguments["widths"] = _whole_numbers(widths)
+    model = ModelConfig(network.value, arguments, schedule.value, prediction.value)
+    config = TrainingConfig(model, data, count, batch_size, epochs, learning_rate, kid_every=kid_every,
+                            mixed_bfloat16=bfloat16, seed=seed)
+    trainer = Trainer(config, out)
+    if trainer.epochs_done:
+        typer.echo(f"Going on after epoch {trainer.epochs_done} of {epochs}.", err=True)
+    trainer.fit(callbacks=[EndOfEpoch(trainer), TrainingDisplay(trainer.share_done, batch_size, interval=30)])
+    typer.echo(f"Best KID {trainer.best_kid:.4f}. The model: {out}/model.weights.h5, its samples: {out}/samples.png")
+
+
+@app.command()
+def sample(
+    weights: Annotated[str, typer.Option(help=WEIGHTS)] = "flowers32",
+    count: Annotated[int, typer.Option(min=1)] = 64,
+    steps: Annotated[int, typer.Option(help="More are slower and better, up to a point.")] = 20,
+    sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
+    eta: Annotated[float, typer.Option(help="For ddim: 0 is deterministic, 1 is as random as ddpm.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("out/samples.png"),
+):
+    """Generate images from shipped weights or from your own."""
+    from diffusion_lab.display import console, sampling_bar
+    from diffusion_lab.models.files import load_model
+    from diffusion_lab.plots import image_grid, save_png
+    from diffusion_lab.samplers import SAMPLERS
+    from diffusion_lab.training import generate_in_batches
+
+    if eta and sampler is not Sampler.ddim:
+        raise UserError(f"Only ddim has an eta, {sampler.value} has none: leave --eta out.")
+    arguments = {"eta": eta} if eta else {}
+    model, _ = load_model(weights)
+    bar, on_step = sampling_bar(f"sampling {count} images", max(steps, 0) * -(-count // 64))
+    with bar:
+        images = generate_in_batches(
+            model, count, steps, seed, sampler=SAMPLERS[sampler.value], on_step=on_step, **arguments
+        )
+    save_png(image_grid(images, scale=max(1, 128 // images.shape[1])), out)
+    typer.echo(f"{count} images, {steps} steps of {sampler.value}: {out}")
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[str, typer.Option(help=WEIGHTS)] = "flowers32",
+    data: Annotated[Optional[str], typer.Option(help=DATA + " By default, what the model was trained on.")] = None,
+    count: Annotated[int, typer.Option(min=8, help="How many images to generate and compare.")] = 512,
+    steps: Annotated[int, typer.Option()] = 10,
+    sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
+    features: Annotated[Features, typer.Option(help="flowers come with the package; inception is an 88 MB download.")] = Features.flowers,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+):
+    """Measure KID, with a standard error, and how near the samples come to training images."""
+    from diffusion_lab.evaluation import evaluate_model
+
+    result = evaluate_model(weights, data, count, steps, sampler.value, features.value, seed)
+    typer.echo(result)
+
+
+@app.command()
+def doctor():
+    """Say what is here, what is missing, and what to do about it."""
+    from diffusion_lab.doctor import examine, print_report
+
+    print_report(examine())
+
+
+def _whole_numbers(text):
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"'{text}' is not a list of whole numbers such as 32,64,96.") from None
+
+
+def main():
+    """The entry point: a `UserError` becomes one sentence and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.secho(f"diffusion-lab: {error}", err=True, fg="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. What was finished is kept.", err=True)
+        sys.exit(130)

@@ -1,0 +1,58 @@
+"""The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the run goes on."""
+
+import json
+import time
+from datetime import date
+
+from jinja2 import Environment, PackageLoader
+
+from diffusion_lab.plots import image_grid, loss_curve, save_png
+from diffusion_lab.storage import write_atomically
+
+
+class DemoPage:
+    """`folder`/index.html and its pictures. While the run goes on, the page reloads itself.
+
+    All methods raise UserError if the folder cannot be written.
+    """
+
+    def __init__(self, folder, minutes, nfe):
+        self.folder, self.path = folder, folder / "index.html"
+        self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "memorisation": {}, "seconds": None}
+        self.template = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True).get_template("demo.html")
+        self.write()
+
+    def write(self, **facts):
+        self.facts.update(facts, now=int(time.time()))
+        write_atomically(self.path, self.template.render(self.facts).encode())
+
+    def show_real_images(self, images):
+        save_png(image_grid(images, scale=3), self.folder / "real.png")
+
+    def show_progress(self, images, losses):
+        """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}]."""
+        save_png(image_grid(images, scale=3), self.folder / "progress.png")
+        if losses:
+            loss_curve(losses, self.folder / "loss.png")
+        self.write(images_seen=losses[-1]["images"] if losses else 0)
+
+    def add_samples(self, owner, sampler, images, estimate):
+        """A grid of samples of "yours" or "shipped" and its KID (a `KIDEstimate`)."""
+        file = f"{owner}-{''.join(c for c in sampler.lower() if c.isascii() and c.isalnum())}.png"
+        save_png(image_grid(images, scale=3), self.folder / file)
+        row = next((row for row in self.facts["samplers"] if row["name"] == sampler), None)
+        if row is None:
+            row = {"name": sampler}
+            self.facts["samplers"].append(row)
+        row[owner] = {"file": file, "kid": estimate.value, "standard_error": estimate.standard_error}
+        self.write()
+
+    def add_memorisation(self, owner, memorisation):
+        self.write(memorisation=self.facts["memorisation"] | {owner: memorisation._asdict()})
+
+    def finish(self, losses, seconds):
+        """The last version of the page, and the same figures as kid.json."""
+        loss_curve(losses, self.folder / "loss.png")
+        self.write(seconds=seconds, date=date.today().isoformat())
+        figures = {key: self.facts[key] for key in ("minutes", "nfe", "samplers", "memorisation", "seconds", "date")}
+        write_atomically(self.folder / "kid.json", json.dumps(figures, indent=2).encode())

@@ -1,0 +1,177 @@
+"""The energy-based model against a quadratic energy, whose gradient, chains and minimum are known."""
+
+import keras
+import numpy as np
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
+from diffusion_lab.networks import energy_network
+
+SHAPE = (4, 4, 1)
+JIT = keras.backend.backend() == "jax"  # for networks as small as these, XLA takes longer to compile than to train
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Bowl(keras.layers.Layer):
+    """E(x) = a · Σ (x - 1/2)² / 2: gradient a · (x - 1/2), least at grey 1/2."""
+
+    def __init__(self, steepness=0.1, **kwargs):
+        super().__init__(**kwargs)
+        self.steepness = self.add_weight(shape=(), initializer=keras.initializers.Constant(steepness))
+
+    def call(self, images):
+        squares = keras.ops.square(keras.ops.reshape(images, (-1, 16)) - 0.5)
+        return 0.5 * self.steepness * keras.ops.sum(squares, axis=-1, keepdims=True)
+
+
+def bowl_model(steepness=0.1, **arguments):
+    images = keras.Input(SHAPE)
+    return EnergyBasedModel(keras.Model(images, Bowl(steepness)(images)), **{"buffer_size": 64, "seed": 0, **arguments})
+
+
+def tiny_model(**arguments):
+    network = energy_network(image_size=4, channels=1, widths=(8, 8), dense_width=8)
+    return EnergyBasedModel(network, **{"buffer_size": 64, "langevin_steps": 5, "seed": 0, **arguments})
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def noise(count=8, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, size=(count, *SHAPE)).astype("float32")
+
+
+def test_langevin_step_equals_its_formula():
+    images, noises = noise(), 0.01 * noise(seed=1)
+    gradients = np.clip(0.1 * (images - 0.5), -0.03, 0.03)
+    expected = np.clip(images - 10 * gradients + noises, -1, 1)
+    assert (np.abs(0.1 * (images - 0.5)) > 0.03).any() and (np.abs(0.1 * (images - 0.5)) < 0.03).any()
+    stepped = bowl_model().langevin_step(*map(keras.ops.convert_to_tensor, (images, noises)), 10.0)
+    np.testing.assert_allclose(to_numpy(stepped), expected, atol=1e-6)
+
+
+def test_langevin_step_stays_among_the_images():
+    stepped = to_numpy(bowl_model().langevin_sampling(noise(), steps=1, noise_std=5.0))
+    assert stepped.min() == -1 and stepped.max() == 1
+
+
+def test_plain_descent_reaches_the_minimum():
+    found = bowl_model().langevin_sampling(noise(), steps=30, step_size=5.0, noise_std=0.0)
+    np.testing.assert_allclose(to_numpy(found), 0.5, atol=1e-4)
+
+
+def test_noisy_chains_settle_around_the_minimum():
+    """x - 1/2 halves at each step and gets noise σ, so its variance settles at σ² / (1 - 1/4)."""
+    found = to_numpy(bowl_model().langevin_sampling(noise(256), 40, step_size=5.0, noise_std=0.05, seed=1))
+    assert found.mean() == pytest.approx(0.5, abs=4 * 0.06 / 64)
+    assert found.var() == pytest.approx(0.05**2 / 0.75, rel=4 * (2 / 4096) ** 0.5)
+
+
+def test_langevin_sampling_repeats_for_a_seed_and_shows_its_steps():
+    model, seen = bowl_model(), []
+    first = to_numpy(model.langevin_sampling(noise(), 3, seed=1, on_step=lambda step, images: seen.append(images)))
+    np.testing.assert_array_equal(seen[0], noise())
+    assert len(seen) == 3
+    np.testing.assert_array_equal(to_numpy(model.langevin_sampling(noise(), 3, seed=1)), first)
+    assert np.abs(to_numpy(model.langevin_sampling(noise(), 3, seed=2)) - first).max() > 1e-3
+
+
+def test_generate_returns_likely_images_in_zero_to_one():
+    images = to_numpy(bowl_model().generate(5, steps=60, seed=0))
+    assert images.shape == (5, *SHAPE)
+    np.testing.assert_allclose(images, 0.75, atol=0.02)  # 1/2 of [-1, 1] is 3/4 of [0, 1]
+
+
+def test_sampling_follows_the_weights_of_the_moment():
+    """Compiled once, not frozen: with the bowl turned over, the same call walks away from 1/2."""
+    model = bowl_model()
+    model.langevin_sampling(noise(), steps=2)
+    model.network.set_weights([-np.array(0.1, "float32")])
+    found = to_numpy(model.langevin_sampling(noise(), steps=20, noise_std=0.0))
+    np.testing.assert_allclose(found, np.where(noise() < 0.5, -1, 1))
+
+
+def test_contrastive_divergence_equals_its_formula():
+    energies = np.array([[1.0, 3.0], [-2.0, 0.5]], "float32")
+    loss = to_numpy(contrastive_divergence(np.array([[1.0, -1.0]] * 2, "float32"), energies))
+    np.testing.assert_allclose(loss, [1 - 3 + 0.1 * (1 + 9), -2 - 0.5 + 0.1 * (4 + 0.25)], rtol=1e-6)
+
+
+def test_the_loss_of_known_energies():
+    """White images have the energy 0.1 · 16 · (1/2)² / 2 = 0.2; the chains are set to -1, which has 1.8."""
+    model = bowl_model()
+    model.compile(loss=contrastive_divergence, jit_compile=JIT)
+    model.buffer.assign(-np.ones((64, *SHAPE), "float32"))
+    logs = model.evaluate(np.ones((8, *SHAPE), "float32"), verbose=0, return_dict=True)
+    assert logs["real_energy"] == pytest.approx(0.2, rel=1e-5)
+    assert logs["fake_energy"] == pytest.approx(1.8, rel=1e-5)
+    assert logs["loss"] == pytest.approx(0.2 - 1.8 + 0.1 * (0.2**2 + 1.8**2), rel=1e-5)
+
+
+def test_chains_go_on_where_they_stopped():
+    """Batch by batch the whole buffer comes near the minimum, which no single run of five steps can."""
+    model = bowl_model(buffer_size=16, fresh_share=0.0, langevin_steps=5, step_size=1.0)
+    start = to_numpy(model.buffer).copy()
+    assert start.min() < -0.9 and start.max() > 0.9 and abs(start.mean()) < 0.1
+    moved = [to_numpy(model.draw_chains(8)) for _ in range(40)][0]
+    assert np.abs(moved - 0.5).max() > 0.3
+    np.testing.assert_allclose(to_numpy(model.buffer), 0.5, atol=0.1)
+
+
+def test_a_share_of_the_chains_starts_from_noise():
+    model = bowl_model(buffer_size=4096, fresh_share=0.25, langevin_steps=1, step_size=0.0, noise_std=0.0)
+    model.buffer.assign(np.full((4096, *SHAPE), 0.5, "float32"))
+    fresh = (to_numpy(model.draw_chains(1024)) != 0.5).any(axis=(1, 2, 3))
+    assert fresh.mean() == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 1024) ** 0.5)
+
+
+def test_evaluation_leaves_the_chains_alone():
+    model = tiny_model()
+    model.compile(loss=contrastive_divergence, jit_compile=JIT)
+    before = to_numpy(model.buffer).copy()
+    model.evaluate(np.ones((8, *SHAPE), "float32"), verbose=0)
+    np.testing.assert_array_equal(to_numpy(model.buffer), before)
+
+
+def test_the_loss_reaches_the_network_only_through_the_energies():
+    """The gradient of E(real) - E(fake) + … for the chains as they are, not for the path that led to them.
+
+    With E = a · S and S = Σ (x - 1/2)² / 2 it is S_real - S_fake + 0.2 a (S_real² + S_fake²), by hand.
+    """
+    model = bowl_model(buffer_size=64, fresh_share=0.0, langevin_steps=2, step_size=1.0, noise_std=0.0)
+    model.compile(keras.optimizers.SGD(1.0), contrastive_divergence, jit_compile=JIT)
+    model.buffer.assign(np.zeros((64, *SHAPE), "float32"))
+    model.fit(np.ones((64, *SHAPE), "float32"), batch_size=64, verbose=0)
+    after_two_steps = 0.03 + 0.03  # both gradients, 0.05 and 0.047, are cut to 0.03
+    real, fake = 16 * 0.5**2 / 2, 16 * (0.5 - after_two_steps) ** 2 / 2
+    gradient = real - fake + 0.2 * 0.1 * (real**2 + fake**2)
+    assert float(to_numpy(model.network.weights[0])) == pytest.approx(0.1 - gradient, rel=1e-4)
+
+
+def test_training_separates_the_data_from_noise():
+    model = tiny_model()
+    model.compile(keras.optimizers.Adam(1e-2), contrastive_divergence, jit_compile=JIT)
+    images = np.full((64, *SHAPE), 0.9, "float32")
+    model.fit(images, batch_size=32, epochs=15, verbose=0)
+    energies = to_numpy(model.network(np.concatenate([2 * images[:8] - 1, noise()])))
+    assert energies[:8].max() < energies[8:].min()
+    assert np.isfinite(to_numpy(model.buffer)).all() and np.abs(to_numpy(model.buffer)).max() <= 1
+
+
+def test_a_fresh_model_loads_weights_and_buffer(tmp_path):
+    model = tiny_model()
+    model.draw_chains(8)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = tiny_model(seed=9)
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(to_numpy(other.buffer), to_numpy(model.buffer))
+    np.testing.assert_array_equal(to_numpy(other.network(noise())), to_numpy(model.network(noise())))
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(UserError, match="at least one step"):
+        bowl_model().langevin_sampling(noise(), steps=0)
+    with pytest.raises(UserError, match="of the shape"):
+        bowl_model().langevin_sampling(noise()[:, :2], steps=1)

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from diffusion_lab.display import TrainingDisplay, console
-from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error, measure_memorisation
+from diffusion_lab.metrics import kid_with_standard_error, measure_memorisation
 from diffusion_lab.models.files import load_model, save_model
 from diffusion_lab.plots import image_grid, save_animation
 from diffusion_lab.report import DemoPage
@@ -40,7 +40,7 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=256):
     for owner, candidate in (("yours", model), ("shipped", shipped)):
         for name, sampler in SAMPLERS.items():
             images = generate_in_batches(candidate, kid_images, nfe, seed=1, sampler=sampler)
-            estimate = kid_with_standard_error(trainer.kid.real_features, encode(flower_features(), images))
+            estimate = kid_with_standard_error(trainer.kid.real_features, trainer.kid.encode(images))
             page.add_samples(owner, name, images[:32], estimate)
             console.print(f"  {owner:8} {name:18} KID {estimate.value:.4f} ± {estimate.standard_error:.4f}")
         page.add_memorisation(owner, measure_memorisation(images, trainer.dataset.images, trainer.validation.images))

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -119,17 +120,22 @@ class ValidationKID:
     """KID of generated against real images; the real features are computed once, when they are first needed."""
 
     def __init__(self, real_images, steps):
-        self.real_images, self.steps, self._real_features = real_images, steps, None
+        self.real_images, self.steps = real_images, steps
 
     def __call__(self, model, seed=0):
         generated = generate_in_batches(model, len(self.real_images), self.steps, seed)
-        return kernel_inception_distance(self.real_features, encode(flower_features(), generated))
+        return kernel_inception_distance(self.real_features, self.encode(generated))
 
-    @property
+    def encode(self, images):
+        return encode(self.extractor, images)
+
+    @cached_property
+    def extractor(self):
+        return flower_features()
+
+    @cached_property
     def real_features(self):
-        if self._real_features is None:
-            self._real_features = encode(flower_features(), self.real_images)
-        return self._real_features
+        return self.encode(self.real_images)
 
 
 def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):

@@ -6,6 +6,7 @@ Each layer is registered with Keras, so that `clone_model`, saving and loading k
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from diffusion_lab.errors import UserError
@@ -26,8 +27,7 @@ class NoiseEmbedding(keras.layers.Layer):
         self.dims = even(dims)
 
     def call(self, noise_variances):
-        frequencies = ops.exp(ops.linspace(0.0, math.log(1_000.0), self.dims // 2))
-        return waves(2 * math.pi * frequencies * noise_variances)
+        return waves(noise_variances * np.float32(2 * math.pi * np.geomspace(1, 1_000, self.dims // 2)))
 
     def get_config(self):
         return {**super().get_config(), "dims": self.dims}
@@ -46,8 +46,8 @@ class TimestepEmbedding(keras.layers.Layer):
         self.dims = even(dims)
 
     def call(self, t):
-        frequencies = ops.exp(ops.linspace(0.0, -math.log(10_000.0), self.dims // 2))
-        return waves(ops.reshape(ops.cast(t, "float32"), (-1, 1, 1, 1)) * frequencies)
+        t = ops.reshape(ops.cast(t, "float32"), (-1, 1, 1, 1))
+        return waves(t * np.float32(np.geomspace(1, 1 / 10_000, self.dims // 2)))
 
     def get_config(self):
         return {**super().get_config(), "dims": self.dims}

@@ -1,0 +1,19 @@
+"""What several tests share: a tiny network, and a cache of their own for data sets."""
+
+import os
+import tempfile
+
+# before anything reads it: tests neither fill nor trust the cache of the person who runs them
+os.environ["DIFFUSION_LAB_CACHE"] = tempfile.mkdtemp(prefix="diffusion-lab-tests-")
+
+import pytest  # noqa: E402
+
+import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Keras starts it
+
+
+@pytest.fixture
+def tiny_config():
+    """The default model, small enough to train in seconds."""
+    from diffusion_lab.models.files import ModelConfig
+
+    return ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "channels": 3, "embedding_dims": 8})

@@ -1,0 +1,55 @@
+"""The same code trains, samples, saves and loads under TensorFlow and under JAX, the latter without TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+EPOCH = """
+import json, sys
+if sys.argv[1] == "jax":
+    sys.modules["tensorflow"] = None  # importing it now fails
+import keras, numpy as np
+from diffusion_lab.models.files import ModelConfig, load_model
+from diffusion_lab.samplers import ddpm
+from diffusion_lab.training import Trainer, TrainingConfig
+
+assert keras.backend.backend() == sys.argv[1]
+model = ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "embedding_dims": 8})
+trainer = Trainer(TrainingConfig(model, count=64, batch_size=16, epochs=1, kid_images=16, kid_steps=2), sys.argv[2])
+before = trainer.model.network.get_weights()
+untrained = np.asarray(trainer.model.generate(2, 3, seed=0))
+model = trainer.fit()
+assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(before, model.network.get_weights()))
+assert int(model.ema.updates) == 4
+images = np.asarray(model.generate(2, 3, seed=0))
+assert np.abs(images - untrained).max() > 1e-4, "the compiled sampler kept the old weights"
+loaded, _ = load_model(sys.argv[2] + "/model.weights.h5")
+np.testing.assert_allclose(np.asarray(loaded.generate(2, 3, seed=0)), images, atol=1e-4)
+np.asarray(loaded.generate(2, 3, seed=0, sampler=ddpm))
+fixed = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+print(json.dumps(np.asarray(loaded.denormalize(loaded.reverse_diffusion(fixed, 3))).tolist()))
+"""
+
+
+def one_epoch(backend, folder):
+    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run([sys.executable, "-c", EPOCH, backend, str(folder)], capture_output=True, text=True,
+                            env=environment)
+    assert result.returncode == 0, result.stderr
+    return np.array(json.loads(result.stdout.splitlines()[-1]))
+
+
+def test_one_epoch_under_tensorflow(tmp_path):
+    assert np.isfinite(one_epoch("tensorflow", tmp_path)).all()
+
+
+def test_one_epoch_under_jax_whose_weights_sample_the_same_under_tensorflow(tmp_path):
+    from diffusion_lab.models.files import load_model
+
+    images = one_epoch("jax", tmp_path)
+    model, _ = load_model(tmp_path / "model.weights.h5")
+    fixed = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(model.denormalize(model.reverse_diffusion(fixed, 3)), images, atol=1e-4)

@@ -1,0 +1,143 @@
+"""The continuous model: what it draws, what it compares, which network it samples with."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.models.ema import EMA
+from diffusion_lab.predictions import PREDICTIONS
+from diffusion_lab.samplers import heun
+
+# images of one colour each, which a network can learn to tell from noise within seconds
+IMAGES = np.random.default_rng(0).uniform(0.2, 0.6, (64, 1, 1, 3)).astype("float32").repeat(8, 1).repeat(8, 2)
+
+
+@pytest.fixture
+def model(tiny_config):
+    keras.utils.set_random_seed(0)
+    model = tiny_config.build(seed=0)
+    model.adapt(IMAGES)
+    model.compile(optimizer=keras.optimizers.AdamW(1e-2), loss="mse", jit_compile=False)
+    return model
+
+
+def shake(network, seed=1):
+    rng = np.random.default_rng(seed)
+    network.set_weights([weight + 0.1 * rng.normal(size=weight.shape) for weight in network.get_weights()])
+
+
+def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
+    shake(model.network)
+    parts = model(IMAGES, training=True)
+    (noises, pred_noises), (images, pred_images) = parts["noise"], parts["image"]
+    np.testing.assert_allclose(np.mean(images, axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(np.std(images, axis=(0, 1, 2)), 1, atol=1e-4)
+    assert np.std(noises) == pytest.approx(1, abs=0.03)
+    # both pairs mix to the same noisy image at the rates that the two velocities imply
+    true_velocity, pred_velocity = parts["velocity"]
+    noise_part, image_part = np.asarray(pred_noises - noises), np.asarray(pred_images - images)
+    ratios = np.median(-image_part / noise_part, axis=(1, 2, 3), keepdims=True)  # = noise_rate / signal_rate
+    np.testing.assert_allclose(image_part, -ratios * noise_part, rtol=1e-2, atol=1e-3)
+    signal_rates = 1 / np.sqrt(1 + ratios**2)
+    np.testing.assert_allclose(true_velocity, signal_rates * (noises - ratios * images), atol=2e-2)
+    assert ratios.min() > 0 and ratios.std() > 0.1, "every image has a time of its own"
+
+
+def test_an_untrained_network_answers_zero_and_its_loss_is_the_variance_of_the_velocity(model):
+    assert model.evaluate(IMAGES, verbose=0, return_dict=True)["loss"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):
+    before = np.asarray(model.generate(4, 3, seed=5))
+    first = model.fit(IMAGES, epochs=1, verbose=0).history["loss"][0]
+    last = model.fit(IMAGES, epochs=30, verbose=0).history["loss"][-1]
+    after = np.asarray(model.generate(4, 3, seed=5))
+    assert last < 0.8 * first
+    assert np.abs(after - before).max() > 0.01
+    assert after.min() >= 0 and after.max() <= 1 and after.shape == (4, 8, 8, 3)
+    assert model.ema.updates == 2 * 31
+
+
+def test_sampling_uses_the_averaged_network_and_training_the_other(model):
+    shake(model.ema_network)
+    rates = ops.full((2, 1, 1, 1), 0.5**0.5)
+    noise = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32"))
+    trained, averaged = (np.asarray(model.denoise(noise, rates, rates, training=training)[1]) for training in (True, False))
+    np.testing.assert_allclose(trained, 0.5**0.5 * np.asarray(noise), atol=1e-5)  # the raw network still answers zero
+    assert np.abs(trained - averaged).max() > 0.01
+
+
+def test_reverse_diffusion_is_ddim_and_generate_takes_any_sampler(model):
+    shake(model.ema_network)
+    one, same = (np.asarray(model.generate(2, 4, seed=3)) for _ in range(2))
+    np.testing.assert_array_equal(one, same)
+    seed = keras.random.SeedGenerator(3)
+    noise = keras.random.normal((2, 8, 8, 3), seed=seed)
+    np.testing.assert_allclose(one, model.denormalize(model.reverse_diffusion(noise, 4)), atol=1e-6)
+    assert np.abs(one - np.asarray(model.generate(2, 4, seed=3, sampler=heun))).max() > 1e-4
+
+
+def test_denormalize_inverts_the_normalizer_and_clips(model):
+    np.testing.assert_allclose(model.denormalize(model.normalizer(IMAGES)), IMAGES, atol=1e-5)
+    assert np.max(model.denormalize(np.full((1, 8, 8, 3), 100.0, "float32"))) == 1.0
+
+
+@pytest.mark.parametrize("prediction, loss_on", [("noise", "noise"), ("image", "velocity"), ("velocity", "image")])
+def test_every_prediction_trains_on_every_loss(tiny_config, prediction, loss_on):
+    model = DiffusionModel(tiny_config.build().network, prediction=prediction, loss_on=loss_on, seed=0)
+    model.adapt(IMAGES)
+    model.compile(optimizer="adam", loss="mae", run_eagerly=True)
+    history = model.fit(IMAGES, epochs=1, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    expected = {"noise": "n_loss", "image": "i_loss"}
+    if loss_on in expected:  # the metric is that component's mean absolute error
+        assert history["loss"][0] == pytest.approx(history[expected[loss_on]][0], rel=1e-3)
+
+
+def test_bfloat16_trains_and_keeps_its_weights_in_float32(tiny_config):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = tiny_config.build(seed=0)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    model.adapt(IMAGES)
+    model.compile(optimizer="adam", loss="mse", run_eagerly=True)
+    assert np.isfinite(model.fit(IMAGES, verbose=0).history["loss"][0])
+    assert {str(weight.dtype) for weight in model.network.weights} == {"float32"}
+    assert np.isfinite(np.asarray(model.generate(2, 2))).all()
+
+
+def test_ema_starts_from_the_weights_and_warms_up():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    ema = EMA(network, decay=0.5)
+    assert ema.network.get_weights()[0] == 1.0
+    network.set_weights([np.array([[3.0]])])
+    expected = 1.0
+    for n in range(8):
+        ema.update(network)
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * 3.0
+        assert float(ema.network.get_weights()[0][0, 0]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("images, sentence", [
+    (IMAGES * 255, "divide by 255"),
+    (np.where(IMAGES > 0.5, np.nan, IMAGES), "NaN"),
+    (IMAGES[:, :4], "of the shape"),
+])
+def test_unusable_images_get_one_sentence(model, images, sentence):
+    with pytest.raises(UserError, match=sentence):
+        model.adapt(images)
+
+
+def test_rates_of_another_shape_get_one_sentence(model):
+    with pytest.raises(UserError, match=r"\(B, 1, 1, 1\)"):
+        model.denoise(ops.zeros((2, 8, 8, 3)), ops.ones((2,)), ops.ones((2,)), training=False)
+
+
+def test_an_unknown_prediction_lists_the_known(tiny_config):
+    with pytest.raises(UserError, match="noise, image, velocity"):
+        DiffusionModel(tiny_config.build().network, prediction="score")

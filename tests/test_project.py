@@ -1,0 +1,56 @@
+"""The lists of dependencies agree, and importing the package stays quiet and light."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_lists_what_pyproject_does_and_says_why():
+    text = (ROOT / "environment.yml").read_text()
+    pip = next(entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict))
+    assert [entry for entry in pip if not entry.startswith("--")] == project()["dependencies"]
+    for line in re.findall(r"^ +- (?!pip:|--constraint|conda-forge)(.*)$", text, re.M):
+        assert "#" in line, f"no reason for: {line}"
+
+
+def test_every_dependency_has_a_tested_pin():
+    pins = {re.split(r"==", line)[0].lower().replace("_", "-")
+            for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    extras = project()["optional-dependencies"]
+    for requirement in project()["dependencies"] + extras["test"] + extras["jax"] + extras["instructor"]:
+        assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+
+
+def test_the_command_line_imports_no_framework():
+    code = "import sys, diffusion_lab.cli; print({'tensorflow', 'keras', 'matplotlib', 'jax'} & set(sys.modules))"
+    assert run_python(code).stdout.strip() == "set()"
+
+
+def test_tensorflow_starts_without_a_word_on_stderr():
+    code = "import diffusion_lab, keras, numpy; print(keras.ops.sum(numpy.ones(3)))"
+    assert run_python(code).stderr == ""
+
+
+def test_a_failing_import_is_not_silenced():
+    code = "import os, sys; from diffusion_lab.quiet import quiet_stderr\nwith quiet_stderr():\n"
+    code += " os.write(2, b'the reason'); raise ImportError"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "the reason" in result.stderr and result.returncode

@@ -1,0 +1,120 @@
+"""Files of weights: nothing half-written, nothing accepted that does not fit, one sentence for each."""
+
+import errno
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from diffusion_lab import storage
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.files import ModelConfig, load_model, save_model
+from diffusion_lab.storage import read_arrays, write_arrays, write_atomically
+
+
+def test_arrays_and_description_come_back_in_order(tmp_path):
+    arrays = [np.full((2, 3), number, "float32") for number in range(12)] + [np.arange(4, dtype="uint32")]
+    write_arrays(tmp_path / "file.h5", {"group": arrays}, {"name": "ü", "list": [1, 2]})
+    groups, about = read_arrays(tmp_path / "file.h5")
+    assert about == {"name": "ü", "list": [1, 2]}
+    for found, written in zip(groups["group"], arrays, strict=True):
+        np.testing.assert_array_equal(found, written)
+        assert found.dtype == written.dtype
+
+
+def test_float16_halves_floating_arrays_only(tmp_path):
+    write_arrays(tmp_path / "file.h5", {"group": [np.ones(3, "float32"), np.ones(3, "int64")]}, {}, dtype="float16")
+    groups, _ = read_arrays(tmp_path / "file.h5")
+    assert [array.dtype for array in groups["group"]] == ["float16", "int64"]
+
+
+@pytest.mark.parametrize("call, error", [
+    ("fsync", OSError(errno.ENOSPC, "No space left on device")),
+    ("replace", OSError(errno.EROFS, "Read-only file system")),
+])
+def test_a_full_or_read_only_disk_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch, call, error):
+    write_atomically(tmp_path / "file", b"old")
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(storage.os, call, fail)
+    with pytest.raises(UserError, match=f"{error.strerror}.*untouched"):
+        write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(UserError, match="choose another folder"):
+        write_atomically(tmp_path / "file" / "below", b"new")
+
+
+@pytest.fixture
+def saved(tiny_config, tmp_path):
+    model = tiny_config.build(seed=0)
+    model.adapt(np.random.default_rng(0).random((16, 8, 8, 3), "float32"))
+    for weight in model.ema_network.weights:
+        weight.assign(weight + 0.05)
+    path = tmp_path / "model.weights.h5"
+    save_model(model, path, {"data": "a test"})
+    return model, path
+
+
+def test_a_loaded_model_samples_as_the_saved_one(saved):
+    model, path = saved
+    loaded, origin = load_model(path)
+    assert origin == {"data": "a test"} and loaded.config.network_arguments["image_size"] == 8
+    np.testing.assert_allclose(loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=1e-5)
+    for raw, averaged in zip(loaded.network.get_weights(), loaded.ema_network.get_weights()):
+        np.testing.assert_array_equal(raw, averaged)
+
+
+def test_every_damage_to_a_weights_file_is_one_sentence(saved, tmp_path):
+    model, path = saved
+    whole = path.read_bytes()
+    damaged = tmp_path / "damaged.weights.h5"
+    contents = {"truncated": whole[: len(whole) // 2], "text": b"not weights at all", "empty": b""}
+    for content in contents.values():
+        damaged.write_bytes(content)
+        with pytest.raises(UserError, match="damaged or no weights file"):
+            load_model(damaged)
+    with pytest.raises(UserError, match="no weights file"):
+        load_model(tmp_path / "missing.weights.h5")
+    with h5py.File(damaged, "w") as file:
+        file["layers"] = [1.0]
+    with pytest.raises(UserError, match="another program"):
+        load_model(damaged)
+
+
+def test_weights_of_another_architecture_are_refused_and_change_nothing(saved, tmp_path):
+    _, path = saved
+    groups, about = read_arrays(path)
+    about["config"]["network_arguments"]["widths"] = [8, 24]
+    write_arrays(path, groups, about)
+    with pytest.raises(UserError, match="another architecture"):
+        load_model(path)
+    write_arrays(path, groups, {"config": {"something": "else"}})
+    with pytest.raises(UserError, match="does not describe"):
+        load_model(path)
+
+
+def test_keras_weights_load_in_a_fresh_model_without_building(tiny_config, tmp_path):
+    model, fresh = tiny_config.build(seed=0), tiny_config.build(seed=1)
+    model.save_weights(tmp_path / "keras.weights.h5")
+    fresh.load_weights(tmp_path / "keras.weights.h5")
+    for one, other in zip(model.network.get_weights(), fresh.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_unknown_network_lists_the_known():
+    with pytest.raises(UserError, match="residual_unet"):
+        ModelConfig(network="transformer").build()
+
+
+def test_shipped_files_are_small():
+    files = list((Path(storage.__file__).parent / "pretrained").glob("*.h5"))
+    assert files and sum(file.stat().st_size for file in files) < 24e6
+    assert max(file.stat().st_size for file in files) < 5e6

@@ -1,0 +1,133 @@
+"""Training runs: the learning rate, the best model, and what survives a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from diffusion_lab.data import load_dataset
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.files import load_model
+from diffusion_lab.storage import read_arrays
+from diffusion_lab.training import EndOfEpoch, Schedule, Trainer, TrainingConfig, ValidationKID, generate_in_batches
+
+RUN = """
+import dataclasses, sys
+from diffusion_lab.models.files import ModelConfig
+from diffusion_lab.training import Trainer, TrainingConfig
+model = ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "embedding_dims": 8})
+config = TrainingConfig(model, count=64, batch_size=8, epochs=int(sys.argv[2]), kid_images=16, kid_steps=2)
+trainer = Trainer(config, sys.argv[1])
+print("ready", trainer.epochs_done, flush=True)
+trainer.model.run_eagerly = True
+trainer.fit()
+print("done", trainer.epochs_done, flush=True)
+"""
+
+
+def start(folder, epochs):
+    return subprocess.Popen([sys.executable, "-c", RUN, folder, str(epochs)], stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_runs_resume_and_end_with_all_epochs_and_a_loadable_model(tmp_path):
+    epochs, rng, resumed = 4, np.random.default_rng(0), []
+    for _ in range(2):
+        process = start(tmp_path, epochs)
+        resumed.append(int(process.stdout.readline().split()[1]))
+        checkpoint = tmp_path / "checkpoint.h5"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))  # somewhere in the next epoch
+        process.send_signal(signal.SIGKILL) if os.name != "nt" else process.kill()
+        process.wait()
+    process = start(tmp_path, epochs)
+    output, _ = process.communicate()
+    resumed.append(int(output.split()[1]))
+    assert resumed[0] == 0 and 1 <= resumed[1] < resumed[2], resumed
+    assert f"done {epochs}" in output and process.returncode == 0
+    _, state = read_arrays(tmp_path / "checkpoint.h5")
+    assert [entry["epoch"] for entry in state["history"]] == list(range(1, epochs + 1))
+    model, _ = load_model(tmp_path / "model.weights.h5")
+    assert np.isfinite(np.asarray(model.generate(2, 2))).all()
+    assert {file.name for file in tmp_path.iterdir() if not file.name.startswith(".")} == {
+        "checkpoint.h5", "model.weights.h5", "samples.png"}
+
+
+@pytest.fixture
+def trainer(tiny_config, tmp_path):
+    return Trainer(TrainingConfig(tiny_config, count=32, batch_size=8, epochs=2, kid_images=16, kid_steps=2), tmp_path)
+
+
+def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
+    """All that the second epoch depends on is in the checkpoint: weights, optimizer, EMA, seeds, order of the data."""
+    trainer.model.run_eagerly = True
+    trainer.fit()
+    one_go = trainer.model.get_weights()
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch, logs):
+        raise Stop
+
+    halves = tmp_path / "halves"
+    first = Trainer(trainer.config, halves)
+    first.model.run_eagerly = True
+    with pytest.raises(Stop):
+        first.fit(callbacks=[EndOfEpoch(first), keras.callbacks.LambdaCallback(on_epoch_end=stop)])
+    second = Trainer(trainer.config, halves)
+    assert second.epochs_done == 1
+    second.model.run_eagerly = True
+    second.fit()
+    for expected, found in zip(one_go, second.model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
+    trainer.save_checkpoint()
+    with pytest.raises(UserError, match="other settings"):
+        Trainer(TrainingConfig(tiny_config, count=32, batch_size=8, epochs=3, kid_images=16, kid_steps=2), tmp_path)
+    assert Trainer(trainer.config, tmp_path).epochs_done == 0
+
+
+def test_learning_rate_rises_then_falls_to_zero_and_ends_the_run(trainer):
+    done = 0.0
+    schedule = Schedule(TrainingConfig(learning_rate=1.0, warmup=0.1), lambda: done)
+    schedule.set_model(trainer.model)
+    rates = []
+    for done in np.linspace(0, 1, 101):
+        schedule.on_train_batch_begin(0)
+        rates.append(float(trainer.model.optimizer.learning_rate))
+    peak = int(np.argmax(rates))
+    assert 0 < rates[0] < 0.02 and 9 <= peak <= 11 and rates[peak] > 0.95 and rates[-1] < 1e-6
+    assert np.all(np.diff(rates[:peak]) > 0) and np.all(np.diff(rates[peak:]) < 0)
+    assert rates[50] == pytest.approx(0.5, abs=0.01)  # the cosine's middle
+    trainer.model.stop_training = False
+    schedule.on_train_batch_end(0)
+    assert trainer.model.stop_training
+
+
+def test_generating_in_batches_gives_the_count_and_repeats_for_a_seed(trainer):
+    images = generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4)
+    assert images.shape == (10, 8, 8, 3) and np.abs(images[:4] - images[4:8]).max() > 0.01
+    np.testing.assert_array_equal(images, generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4))
+
+
+def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer):
+    class Copy:  # stands in for a model
+        def __init__(self, images):
+            self.images = images
+
+        def generate(self, count, steps, seed=None):
+            return self.images[:count]
+
+    real = load_dataset("procedural_flowers", "validation", 16, 8, count=128).images
+    kid = ValidationKID(real[:64], steps=1)
+    noise = np.random.default_rng(0).random((64, 16, 16, 3), "float32")
+    assert abs(kid(Copy(real[64:] / np.float32(255)))) < 0.1 < 1 < kid(Copy(noise))

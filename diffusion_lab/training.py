@@ -66,6 +66,7 @@ class Trainer:
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
         self.history, self.epochs_done, self.best_kid = [], 0, math.inf
         self._resume()
+        self.steps_done = self.epochs_done * len(self.dataset)
 
     def fit(self, share_done=None, callbacks=None):
         """Trains to the end and returns the model.
@@ -83,6 +84,7 @@ class Trainer:
             verbose=0,
             callbacks=[
                 self.dataset.epoch_callback(),
+                keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
                 Schedule(self.config, share_done or self.share_done),
                 *([EndOfEpoch(self)] if callbacks is None else callbacks),
             ],
@@ -91,7 +93,7 @@ class Trainer:
 
     def share_done(self):
         """How much of the training is done, in [0, 1], by steps."""
-        return int(self.model.optimizer.iterations) / (self.config.epochs * len(self.dataset))
+        return self.steps_done / (self.config.epochs * len(self.dataset))
 
     def save_checkpoint(self):
         """Writes everything that the next epoch needs, all or nothing."""
@@ -111,6 +113,9 @@ class Trainer:
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
         self.epochs_done, self.history, self.best_kid = about["epochs_done"], about["history"], about["best_kid"]
+
+    def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
+        self.steps_done += 1
 
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables

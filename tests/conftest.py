@@ -13,7 +13,7 @@ import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Ker
 
 @pytest.fixture
 def tiny_config():
-    """The default model, small enough to train in seconds."""
+    """The default model with the smallest network that can learn something, to train in a second."""
     from diffusion_lab.models.files import ModelConfig
 
-    return ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "channels": 3, "embedding_dims": 8})
+    return ModelConfig(network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2})

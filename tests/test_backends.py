@@ -10,14 +10,18 @@ import numpy as np
 EPOCH = """
 import json, sys
 if sys.argv[1] == "jax":
-    sys.modules["tensorflow"] = None  # importing it now fails
+    class NoTensorFlow:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] == "tensorflow":
+                raise ImportError("TensorFlow is not to be imported here")
+    sys.meta_path.insert(0, NoTensorFlow())
 import keras, numpy as np
 from diffusion_lab.models.files import ModelConfig, load_model
 from diffusion_lab.samplers import ddpm
 from diffusion_lab.training import Trainer, TrainingConfig
 
 assert keras.backend.backend() == sys.argv[1]
-model = ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "embedding_dims": 8})
+model = ModelConfig("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
 trainer = Trainer(TrainingConfig(model, count=64, batch_size=16, epochs=1, kid_images=16, kid_steps=2), sys.argv[2])
 before = trainer.model.network.get_weights()
 untrained = np.asarray(trainer.model.generate(2, 3, seed=0))

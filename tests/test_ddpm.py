@@ -17,6 +17,12 @@ JIT = keras.backend.backend() == "jax"  # for networks as small as these, XLA ta
 SHAPE = (4, 4, 1)
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """The networks draw their first weights from Keras's global seed."""
+    keras.utils.set_random_seed(0)
+
+
 def short_diffusion():
     """Eight steps that end in nearly pure noise."""
     return GaussianDiffusion(beta_start=0.05, beta_end=0.7, timesteps=T)
@@ -129,6 +135,13 @@ def test_the_attention_unet_of_the_paper_fits_in():
     assert np.isfinite(to_numpy(model.predict_noises(random_images(), np.arange(8), training=False))).all()
 
 
+def test_the_network_trains_and_its_averaged_copy_samples():
+    model, t = DDPM(discrete_network(), short_diffusion()), np.arange(8)
+    perturbed(model.network)
+    assert to_numpy(model.predict_noises(random_images(), t, training=True)).any()
+    assert not to_numpy(model.predict_noises(random_images(), t, training=False)).any()  # still zero
+
+
 def test_a_continuous_network_is_told_the_variance():
     images, variances = keras.Input(SHAPE), keras.Input((1, 1, 1))
     model = DDPM(keras.Model([images, variances], SecondInput()(images, variances)), short_diffusion())
@@ -190,8 +203,8 @@ def test_every_sampler_finds_the_image_of_a_perfect_network(name):
 def test_denoise_clips_the_image_and_its_components_add_up():
     model = DDPM(perturbed(discrete_network()), short_diffusion())
     noisy_images = 3 * np.random.default_rng(0).normal(size=(5, *SHAPE)).astype("float32")
-    rates = (to_numpy(x) for x in model.diffusion_schedule(np.linspace(0.1, 1, 5, dtype="float32")[:, None, None, None]))
-    noise_rates, signal_rates = rates
+    times = np.linspace(0.1, 1, 5, dtype="float32").reshape(-1, 1, 1, 1)
+    noise_rates, signal_rates = (to_numpy(x) for x in model.diffusion_schedule(times))
     pred_noises, pred_images = model.denoise(noisy_images, noise_rates, signal_rates, training=False)
     assert np.abs(to_numpy(pred_images)).max() == 1
     np.testing.assert_allclose(signal_rates * pred_images + noise_rates * pred_noises, noisy_images, atol=1e-5)
@@ -211,12 +224,17 @@ def test_a_fresh_model_loads_the_weights(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other = DDPM(discrete_network(), short_diffusion())
     other.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(to_numpy(other.generate_images(1, seed=0)), to_numpy(model.generate_images(1, seed=0)))
+    ours, theirs = (to_numpy(either.generate_images(1, seed=0)) for either in (model, other))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_bad_input_is_refused():
     model = DDPM(discrete_network(), short_diffusion())
     with pytest.raises(UserError, match="At least one image"):
         model.generate_images(0)
+    with pytest.raises(UserError, match="NaN"):
+        model.adapt(np.full((2, *SHAPE), np.nan))
+    with pytest.raises(UserError, match="of the shape"):
+        model.adapt(random_images()[:, :2])
     with pytest.raises(UserError, match="B, 1, 1, 1"):
         model.denoise(random_images(2), np.ones((2, 1), "float32"), np.ones((2, 1), "float32"), training=False)

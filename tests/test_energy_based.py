@@ -12,6 +12,12 @@ SHAPE = (4, 4, 1)
 JIT = keras.backend.backend() == "jax"  # for networks as small as these, XLA takes longer to compile than to train
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """The networks draw their first weights from Keras's global seed."""
+    keras.utils.set_random_seed(0)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Bowl(keras.layers.Layer):
     """E(x) = a · Σ (x - 1/2)² / 2: gradient a · (x - 1/2), least at grey 1/2."""
@@ -100,14 +106,14 @@ def test_contrastive_divergence_equals_its_formula():
 
 
 def test_the_loss_of_known_energies():
-    """White images have the energy 0.1 · 16 · (1/2)² / 2 = 0.2; the chains are set to -1, which has 1.8."""
+    """Grey 1/4 is -1/2 inside and has the energy 0.1 · 16 · 1² / 2 = 0.8; the chains are set to -1, which has 1.8."""
     model = bowl_model()
     model.compile(loss=contrastive_divergence, jit_compile=JIT)
     model.buffer.assign(-np.ones((64, *SHAPE), "float32"))
-    logs = model.evaluate(np.ones((8, *SHAPE), "float32"), verbose=0, return_dict=True)
-    assert logs["real_energy"] == pytest.approx(0.2, rel=1e-5)
+    logs = model.evaluate(np.full((8, *SHAPE), 0.25, "float32"), verbose=0, return_dict=True)
+    assert logs["real_energy"] == pytest.approx(0.8, rel=1e-5)
     assert logs["fake_energy"] == pytest.approx(1.8, rel=1e-5)
-    assert logs["loss"] == pytest.approx(0.2 - 1.8 + 0.1 * (0.2**2 + 1.8**2), rel=1e-5)
+    assert logs["loss"] == pytest.approx(0.8 - 1.8 + 0.1 * (0.8**2 + 1.8**2), rel=1e-5)
 
 
 def test_chains_go_on_where_they_stopped():
@@ -140,14 +146,27 @@ def test_the_loss_reaches_the_network_only_through_the_energies():
 
     With E = a · S and S = Σ (x - 1/2)² / 2 it is S_real - S_fake + 0.2 a (S_real² + S_fake²), by hand.
     """
-    model = bowl_model(buffer_size=64, fresh_share=0.0, langevin_steps=2, step_size=1.0, noise_std=0.0)
+    model = bowl_model(fresh_share=0.0, langevin_steps=2, step_size=1.0, noise_std=0.0)
     model.compile(keras.optimizers.SGD(1.0), contrastive_divergence, jit_compile=JIT)
-    model.buffer.assign(np.zeros((64, *SHAPE), "float32"))
+    model.buffer.assign(np.full((64, *SHAPE), 0.3, "float32"))  # so near that the gradient is not cut
     model.fit(np.ones((64, *SHAPE), "float32"), batch_size=64, verbose=0)
-    after_two_steps = 0.03 + 0.03  # both gradients, 0.05 and 0.047, are cut to 0.03
-    real, fake = 16 * 0.5**2 / 2, 16 * (0.5 - after_two_steps) ** 2 / 2
+    real, fake = 16 * 0.5**2 / 2, 16 * (0.2 * 0.9**2) ** 2 / 2
     gradient = real - fake + 0.2 * 0.1 * (real**2 + fake**2)
     assert float(to_numpy(model.network.weights[0])) == pytest.approx(0.1 - gradient, rel=1e-4)
+
+
+def test_each_step_of_a_chain_has_its_own_noise():
+    """16 steps of independent noise σ and no gradient spread by 4 σ; one noise, repeated, would spread by 16 σ."""
+    model = bowl_model(fresh_share=0.0, langevin_steps=16, step_size=0.0, noise_std=0.01)
+    model.buffer.assign(np.zeros((64, *SHAPE), "float32"))
+    assert to_numpy(model.draw_chains(64)).std() == pytest.approx(0.04, rel=0.1)
+
+
+def test_real_images_get_the_noise_of_the_chains_in_training_only():
+    model, images = bowl_model(noise_std=0.05), np.full((256, *SHAPE), 0.75, "float32")  # the minimum of the bowl
+    assert to_numpy(model(images, training=False))[:, 0].max() < 1e-9
+    energies = to_numpy(model(images, training=True))[:, 0]
+    assert energies.mean() == pytest.approx(0.1 * 16 * 0.05**2 / 2, rel=0.1)
 
 
 def test_training_separates_the_data_from_noise():

@@ -92,7 +92,7 @@ def test_every_damage_to_a_weights_file_is_one_sentence(saved, tmp_path):
 def test_weights_of_another_architecture_are_refused_and_change_nothing(saved, tmp_path):
     _, path = saved
     groups, about = read_arrays(path)
-    about["config"]["network_arguments"]["widths"] = [8, 24]
+    about["config"]["network_arguments"]["width"] = 12
     write_arrays(path, groups, about)
     with pytest.raises(UserError, match="another architecture"):
         load_model(path)

@@ -20,11 +20,10 @@ RUN = """
 import dataclasses, sys
 from diffusion_lab.models.files import ModelConfig
 from diffusion_lab.training import Trainer, TrainingConfig
-model = ModelConfig(network_arguments={"image_size": 8, "widths": (8, 16), "embedding_dims": 8})
+model = ModelConfig("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
 config = TrainingConfig(model, count=64, batch_size=8, epochs=int(sys.argv[2]), kid_images=16, kid_steps=2)
 trainer = Trainer(config, sys.argv[1])
 print("ready", trainer.epochs_done, flush=True)
-trainer.model.run_eagerly = True
 trainer.fit()
 print("done", trainer.epochs_done, flush=True)
 """
@@ -66,7 +65,6 @@ def trainer(tiny_config, tmp_path):
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
     """All that the second epoch depends on is in the checkpoint: weights, optimizer, EMA, seeds, order of the data."""
-    trainer.model.run_eagerly = True
     trainer.fit()
     one_go = trainer.model.get_weights()
 
@@ -78,12 +76,10 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
 
     halves = tmp_path / "halves"
     first = Trainer(trainer.config, halves)
-    first.model.run_eagerly = True
     with pytest.raises(Stop):
         first.fit(callbacks=[EndOfEpoch(first), keras.callbacks.LambdaCallback(on_epoch_end=stop)])
     second = Trainer(trainer.config, halves)
     assert second.epochs_done == 1
-    second.model.run_eagerly = True
     second.fit()
     for expected, found in zip(one_go, second.model.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -25,7 +25,7 @@ class DDPM(DiffusionModel):
         ema_decay: of the averaged copy that samples, see `EMA`.
         seed: of the noise and the timesteps.
 
-    Compile with the paper's loss, "mse". There is nothing to adapt to the data.
+    Compile with the paper's loss, "mse". There is no need to call `adapt`.
     """
 
     def __init__(self, network, diffusion=None, ema_decay=0.999, seed=None, **kwargs):
@@ -33,11 +33,13 @@ class DDPM(DiffusionModel):
         super().__init__(network, diffusion.schedule, "noise", "noise", ema_decay, seed, **kwargs)
         self.diffusion = diffusion
         self.takes_timesteps = len(network.inputs[1].shape) == 1
-        # One black image and one white have mean 1/2 and standard deviation 1/2: this maps [0, 1] to [-1, 1].
-        super().adapt(np.stack([np.zeros(self.image_shape), np.ones(self.image_shape)]))
+        self.adapt(np.zeros((1, *self.image_shape)))
 
     def adapt(self, images):
-        """Does nothing: images go to [-1, 1] whatever their mean is."""
+        """Checks the images as every diffusion model does, but learns nothing: [0, 1] goes to [-1, 1] in any case."""
+        super().adapt(images)
+        # One black image and one white have the mean 1/2 and the standard deviation 1/2.
+        super().adapt(np.stack([np.zeros(self.image_shape), np.ones(self.image_shape)]))
 
     def predict_noises(self, noisy_images, t, training):
         """The noises (B, H, W, C) that the network sees in images at timesteps t (B,); the EMA copy's, unless in

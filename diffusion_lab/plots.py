@@ -33,7 +33,7 @@ def save_animation(frames, path, seconds_each=0.12, pause=1.5):
     content = io.BytesIO()
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
-    first.save(content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, lossless=True)
+    first.save(content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=85)
     write_atomically(path, content.getvalue())
 
 

@@ -51,11 +51,11 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
         arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed}
-        self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
         self.validation = load_dataset(config.data, "validation", batch_size=config.batch_size, **arguments)
-        channels = {"channels": self.dataset.image_shape[-1]}
+        channels = {"channels": self.validation.image_shape[-1]}
         model_config = replace(config.model, network_arguments=config.model.network_arguments | channels)
-        self.model = model_config.build(seed=config.seed)
+        self.model = model_config.build(seed=config.seed)  # before the large set is read: it may refuse the image size
+        self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
         self.model.adapt(self.dataset.images[:4096])
         self.model.compile(
             optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),

@@ -1,0 +1,116 @@
+"""The command line: what it writes, and one sentence with exit status 2 for whatever a person can mend."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion_lab import cli
+from diffusion_lab.models.files import save_model
+
+
+@pytest.fixture
+def weights(tiny_config, tmp_path):
+    model = tiny_config.build(seed=0)
+    model.adapt(np.random.default_rng(0).random((16, 8, 8, 3), "float32"))
+    path = tmp_path / "tiny.weights.h5"
+    save_model(model, path, {"data": "procedural_flowers"})
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Runs a command in this process; returns (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["diffusion-lab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return (stop.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+def test_sample_writes_the_picture_of_as_many_images(run, weights, tmp_path):
+    picture = tmp_path / "folder" / "grid.png"
+    status, out, _ = run("sample", "--weights", weights, "--count", 10, "--steps", 2, "--out", picture)
+    assert status == 0 and str(picture) in out
+    assert Image.open(picture).size == ((8 * 9 - 1) * 16, (2 * 9 - 1) * 16)  # two rows of eight, 16 times as large
+
+
+def test_sample_in_a_new_process_repeats_for_a_seed(weights, tmp_path):
+    pictures = []
+    for name in ("a.png", "b.png"):
+        command = [sys.executable, "-m", "diffusion_lab", "sample", "--weights", weights, "--count", "4", "--steps", "2",
+                   "--out", tmp_path / name]
+        result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+        assert result.returncode == 0 and result.stderr == "", result.stderr
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["sample", "--weights", "nowhere.weights.h5"], "There is no weights file"),
+    (["sample", "--steps", "0"], "at least 1"),
+    (["sample", "--steps", "-5"], "at least 1"),
+    (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
+    (["sample", "--eta", "2"], "eta must lie in"),
+    (["train", "--image-size", "30"], "multiple of 4"),
+    (["train", "--widths", "wide"], "not a list of whole numbers"),
+    (["train", "--data", "procedural_flower"], "did you mean"),
+    (["train", "--data", "no/such/folder"], "no folder"),
+])
+def test_what_a_person_can_mend_is_one_sentence(run, weights, arguments, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "sample" and "--weights" not in arguments:
+        arguments = [*arguments, "--weights", weights]
+    status, out, err = run(*arguments)
+    assert status == 2 and sentence in err and "Traceback" not in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    out = tmp_path / "run"
+    command = ["train", "--data", tmp_path, "--image-size", 8, "--network", "plain_cnn", "--batch-size", 8, "--epochs", 1,
+               "--out", out]
+    status, text, _ = run(*command)
+    assert status == 0 and "Best KID" in text
+    assert {"model.weights.h5", "samples.png", "checkpoint.h5"} <= set(os.listdir(out))
+    status, _, err = run(*command)
+    assert status == 0 and "Going on after epoch 1 of 1" in err
+
+
+def test_evaluate_says_kid_and_memorisation(run, weights):
+    status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits")
+    assert status == 2  # grey images against a model of colours
+    status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2)
+    assert status == 0 and "KID (flowers features)" in out and "±" in out and "nearest training image" in out
+
+
+def test_doctor_reports_and_advises(run):
+    status, out, _ = run("doctor")
+    assert status == 0
+    for subject in ("Python", "keras", "backend", "devices", "procedural_flowers", "feature network", "sandbox"):
+        assert subject in out
+
+
+def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
+    from diffusion_lab import demo
+
+    monkeypatch.setattr(demo, "SHIPPED", str(weights))
+    status, out, _ = run("demo", "--minutes", 0.05, "--out", tmp_path / "demo")
+    assert status == 0 and "index.html" in out
+    page = (tmp_path / "demo" / "index.html").read_text()
+    for picture in (file for file in os.listdir(tmp_path / "demo") if file.endswith((".png", ".webp"))):
+        assert picture in page, f"{picture} is nowhere on the page"
+    assert "…" not in page.split("<table>")[1].split("</table>")[0], "the table is complete"
+    figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
+    assert [row["name"] for row in figures["samplers"]] == ["DDPM", "DDIM", "DPM-Solver++(2M)", "Adams–Bashforth"]
+    assert all(np.isfinite(row[owner]["kid"]) for row in figures["samplers"] for owner in ("yours", "shipped"))

@@ -49,7 +49,8 @@ def loss_curve(history, path):
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
     axes.set(xlabel="training images", ylabel="loss", yscale="log")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.get_lines():
+        axes.legend()
     content = io.BytesIO()
     figure.savefig(content, format="png")
     write_atomically(path, content.getvalue())

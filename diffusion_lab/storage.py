@@ -42,16 +42,13 @@ def write_atomically(path, content):
         ) from error
 
 
-def write_arrays(path, groups, about, dtype=None):
-    """Writes {group: [arrays]} and a JSON-able description; floating arrays as `dtype` if one is given."""
+def write_arrays(path, groups, about):
+    """Writes {group: [arrays]} and a JSON-able description. Raises UserError as `write_atomically`."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.attrs["diffusion_lab"] = json.dumps(about)
         for group, arrays in groups.items():
             for number, array in enumerate(arrays):
-                array = np.asarray(array)
-                if dtype is not None and np.issubdtype(array.dtype, np.floating):
-                    array = array.astype(dtype)
                 file[f"{group}/{number:04d}"] = array
     write_atomically(path, content.getvalue())
 

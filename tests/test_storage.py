@@ -24,12 +24,6 @@ def test_arrays_and_description_come_back_in_order(tmp_path):
         assert found.dtype == written.dtype
 
 
-def test_float16_halves_floating_arrays_only(tmp_path):
-    write_arrays(tmp_path / "file.h5", {"group": [np.ones(3, "float32"), np.ones(3, "int64")]}, {}, dtype="float16")
-    groups, _ = read_arrays(tmp_path / "file.h5")
-    assert [array.dtype for array in groups["group"]] == ["float16", "int64"]
-
-
 @pytest.mark.parametrize("call, error", [
     ("fsync", OSError(errno.ENOSPC, "No space left on device")),
     ("replace", OSError(errno.EROFS, "Read-only file system")),
@@ -67,7 +61,7 @@ def test_a_loaded_model_samples_as_the_saved_one(saved):
     model, path = saved
     loaded, origin = load_model(path)
     assert origin == {"data": "a test"} and loaded.config.network_arguments["image_size"] == 8
-    np.testing.assert_allclose(loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=1e-5)
+    np.testing.assert_allclose(loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=2e-3)
     for raw, averaged in zip(loaded.network.get_weights(), loaded.ema_network.get_weights()):
         np.testing.assert_array_equal(raw, averaged)
 

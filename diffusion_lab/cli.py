@@ -1,6 +1,7 @@
 """The command line. Imports what a command needs when it runs, so that `--help` answers at once."""
 
 import sys
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -135,7 +136,8 @@ def _whole_numbers(text):
 
 
 def main():
-    """The entry point: a `UserError` becomes one sentence and exit status 2."""
+    """The entry point: a `UserError` becomes one sentence and exit status 2, a warning one sentence."""
+    warnings.showwarning = lambda message, *_: typer.secho(f"diffusion-lab: {message}", err=True, fg="yellow")
     try:
         app()
     except UserError as error:

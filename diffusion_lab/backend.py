@@ -62,7 +62,7 @@ def _compile(method, owner, keywords):
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))  # XLA slows a U-Net on a CPU
+        @tf.function(jit_compile=has_accelerator())
         def graph(*arguments):
             return method(owner(), *arguments, **keywords)
 
@@ -99,9 +99,18 @@ def to_numpy_or_none(values):
     return np.asarray(keras.ops.convert_to_numpy(values))
 
 
+def devices():
+    """The names of the devices that the backend computes on, such as ["gpu:0"] or ["cpu:0"]."""
+    if BACKEND == "torch":  # Keras has no list of devices for it
+        import torch
+
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
+    return keras.distribution.list_devices()
+
+
 def has_accelerator():
-    """Whether a GPU or TPU is there: XLA speeds a U-Net up on those, and slows it down on a CPU."""
-    return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
+    """Whether there is a GPU or TPU: XLA speeds a U-Net up on those, and slows it down on a CPU."""
+    return not all(device.startswith("cpu") for device in devices())
 
 
 def seed_generator(seed=None):

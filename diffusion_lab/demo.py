@@ -51,15 +51,27 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=256):
 
 def train_for(trainer, minutes, page):
     """Trains until the time is over; the learning rate follows the clock, so that it always ends at zero."""
-    begin = time.monotonic()
-
-    def share_done():
-        return (time.monotonic() - begin) / (60 * minutes)
-
-    display = TrainingDisplay(share_done, trainer.config.batch_size, on_samples=page.show_progress)
-    model = trainer.fit(share_done, callbacks=[display])
+    clock = Clock(minutes)
+    display = TrainingDisplay(clock.share_done, trainer.config.batch_size, on_samples=page.show_progress)
+    model = trainer.fit(clock.share_done, callbacks=[clock, display])
     trainer.history = display.losses
     return model
+
+
+class Clock(keras.callbacks.Callback):
+    """A budget of time. It starts after the first step, which is mostly compilation."""
+
+    def __init__(self, minutes):
+        super().__init__()
+        self.seconds, self.begin = 60 * minutes, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.begin is None:
+            self.begin = time.monotonic()
+
+    def share_done(self):
+        """The part of the time that is over, from 0."""
+        return 0.0 if self.begin is None else (time.monotonic() - self.begin) / self.seconds
 
 
 def bloom(model, steps=24, seed=0):

@@ -20,7 +20,16 @@ class Finding(NamedTuple):
 
 def examine():
     """Looks at versions, backend, devices, data sets, weights and sandbox. Returns a list of `Finding`."""
-    return [*_versions(), *_devices(), *_data_sets(), *_weights(), _sandbox()]
+    findings = []
+    sections = {"packages": _versions, "backend": _backend, "data sets": _data_sets, "weights": _weights,
+                "sandbox": _sandbox}
+    for subject, section in sections.items():
+        try:
+            findings += section()
+        except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
+            findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}: {error}",
+                                    "Install again, or set KERAS_BACKEND to a backend that is installed."))
+    return findings
 
 
 def print_report(findings):
@@ -49,18 +58,12 @@ def _versions():
             yield Finding(package, "not installed (optional)" if optional else "missing", advice)
 
 
-def _devices():
-    try:
-        import keras
+def _backend():
+    from diffusion_lab.backend import BACKEND, devices, has_accelerator
 
-        devices = keras.distribution.list_devices()
-    except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
-        yield Finding("backend", f"does not start: {error}", "Set KERAS_BACKEND to a backend that is installed.")
-        return
-    yield Finding("backend", keras.backend.backend())
-    slow = all(device.startswith("cpu") for device in devices)
-    advice = "Fine for every lab in its small version; for a GPU: pip install 'diffusion-lab[gpu]'." if slow else None
-    yield Finding("devices", ", ".join(devices), advice)
+    yield Finding("backend", BACKEND)
+    advice = "Enough for the demo; for an NVIDIA GPU under Linux, install the extra 'gpu'."
+    yield Finding("devices", ", ".join(devices()), None if has_accelerator() else advice)
 
 
 def _data_sets():
@@ -90,10 +93,11 @@ def _weights():
 
 def _sandbox():
     """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is opened."""
+    box = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true"]
     if shutil.which("bwrap") is None:
         advice = "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."
-        return Finding("sandbox", "bubblewrap is not installed", advice)
-    box = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true"]
-    if subprocess.run(box, capture_output=True).returncode:
-        return Finding("sandbox", "bubblewrap is forbidden here", "Only graders need it. Allow user namespaces.")
-    return Finding("sandbox", "bubblewrap works")
+        yield Finding("sandbox", "bubblewrap is not installed", advice)
+    elif subprocess.run(box, capture_output=True).returncode:
+        yield Finding("sandbox", "bubblewrap is forbidden here", "Only graders need it. Allow user namespaces.")
+    else:
+        yield Finding("sandbox", "bubblewrap works")

@@ -114,3 +114,9 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
     assert [row["name"] for row in figures["samplers"]] == ["DDPM", "DDIM", "DPM-Solver++(2M)", "Adams–Bashforth"]
     assert all(np.isfinite(row[owner]["kid"]) for row in figures["samplers"] for owner in ("yours", "shipped"))
+
+
+def test_doctor_survives_a_backend_that_is_not_there():
+    command = [sys.executable, "-m", "diffusion_lab", "doctor"]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "nonsense"})
+    assert result.returncode == 0 and "cannot be examined" in result.stdout and "KERAS_BACKEND" in result.stdout

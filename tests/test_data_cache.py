@@ -1,7 +1,6 @@
 """The cache: flat memory, kills, races, damage and full disks."""
 
 import os
-import resource
 import subprocess
 import sys
 import tracemalloc
@@ -128,6 +127,7 @@ def test_a_full_disk(tmp_path):
     def large():
         yield np.zeros((100, 100, 100, 1), "uint8"), np.arange(100)
 
+    resource = pytest.importorskip("resource", reason="Windows cannot limit the size of a file")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))  # files of at most half a megabyte
     try:

@@ -19,7 +19,7 @@ SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–B
 SHIPPED = "flowers32"
 
 
-def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=256):
+def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
     """Trains the network of the shipped weights for some minutes on procedural flowers; writes `folder`/index.html.
 
     Every sampler gets the same initial noise and the same number of network evaluations (NFE). Returns the page's

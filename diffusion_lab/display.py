@@ -36,20 +36,20 @@ class TrainingDisplay(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.task = self.progress.add_task("compiling the network ...", total=1.0)
-        self.images_seen, self.images_before_epoch, self.begin = 0, 0, None
+        self.images_seen, self.begin = 0, None
         self.noise = keras.random.normal((32, *self.model.image_shape), seed=0)
         if console.is_terminal:
             self.live.start()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.images_before_epoch, self.sum_before = self.images_seen, 0.0
+        self.images_before_epoch, self.sum_before = epoch * self.params["steps"] * self.batch_size, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.monotonic()
+        self.images_seen = self.images_before_epoch + (batch + 1) * self.batch_size
         if self.begin is None:  # the first step is mostly compilation
             self.begin = self.last_drawn = now
-            self.first_images = self.batch_size
-        self.images_seen = self.images_before_epoch + (batch + 1) * self.batch_size
+            self.first_images = self.images_seen
         speed = (self.images_seen - self.first_images) / max(now - self.begin, 1e-9)
         self.progress.update(self.task, completed=self.share_done(),
                              description=f"loss {logs['loss']:.3f}  {speed:3.0f} images/s  {self.images_seen:,} images")

@@ -7,7 +7,6 @@ temporary name and renamed: a run that is killed, or a disk that is full, leaves
 import io
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import h5py
@@ -22,18 +21,17 @@ def write_atomically(path, content):
     Raises UserError if the disk is full or read-only.
     """
     path = Path(path)
+    draft = path.with_name(f".{path.name}.draft")  # what a killed run leaves, the next one overwrites
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
-            with os.fdopen(file, "wb") as stream:
+            with open(draft, "wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(draft, 0o666 & ~_umask())
             os.replace(draft, path)
         except BaseException:
-            os.unlink(draft)
+            draft.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UserError(
@@ -81,8 +79,3 @@ def assign_arrays(variables, arrays, path):
     for variable, array in zip(variables, arrays):
         variable.assign(array)
 
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

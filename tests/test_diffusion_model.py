@@ -70,6 +70,15 @@ def test_sampling_uses_the_averaged_network_and_training_the_other(model):
     assert np.abs(trained - averaged).max() > 0.01
 
 
+def test_the_network_is_told_the_variance_of_the_noise():
+    images, variances = keras.Input((8, 8, 3)), keras.Input((1, 1, 1))
+    network = keras.Model([images, variances], 0.0 * images + variances)  # answers what it is told
+    model = DiffusionModel(network, prediction="noise")
+    rates = ops.full((2, 1, 1, 1), 0.6), ops.full((2, 1, 1, 1), 0.8)
+    pred_noises, _ = model.denoise(ops.zeros((2, 8, 8, 3)), *rates, training=False)
+    np.testing.assert_allclose(pred_noises, 0.36, atol=1e-6)
+
+
 def test_reverse_diffusion_is_ddim_and_generate_takes_any_sampler(model):
     shake(model.ema_network)
     one, same = (np.asarray(model.generate(2, 4, seed=3)) for _ in range(2))
@@ -111,7 +120,8 @@ def test_bfloat16_trains_and_keeps_its_weights_in_float32(tiny_config):
 
 
 def test_ema_starts_from_the_weights_and_warms_up():
-    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    network.set_weights([np.array([[1.0]])])
     ema = EMA(network, decay=0.5)
     assert ema.network.get_weights()[0] == 1.0
     network.set_weights([np.array([[3.0]])])

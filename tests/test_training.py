@@ -85,6 +85,17 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_best_model_by_kid_is_kept(trainer, tmp_path, monkeypatch):
+    kids = iter([2.0, 1.0, 3.0])
+    monkeypatch.setattr(trainer, "kid", lambda model: next(kids))
+    callback = EndOfEpoch(trainer)
+    callback.set_model(trainer.model)
+    for epoch in range(3):
+        callback.on_epoch_end(epoch, {"loss": 1.0})
+    _, origin = load_model(tmp_path / "model.weights.h5")
+    assert origin["epochs"] == 2 and origin["val_kid"] == trainer.best_kid == 1.0
+
+
 def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
     trainer.save_checkpoint()
     with pytest.raises(UserError, match="other settings"):

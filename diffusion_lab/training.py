@@ -122,9 +122,14 @@ class Trainer:
 
 
 class ValidationKID:
-    """KID of generated against real images; the real features are computed once, when they are first needed."""
+    """KID of generated against real images; the real features are computed once, when they are first needed.
+
+    Raises UserError for fewer than two real images.
+    """
 
     def __init__(self, real_images, steps):
+        if len(real_images) < 2:
+            raise UserError("One validation image is too few to measure KID: add images until there are 20 or more.")
         self.real_images, self.steps = real_images, steps
 
     def __call__(self, model, seed=0):

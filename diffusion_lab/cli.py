@@ -128,6 +128,27 @@ def doctor():
     print_report(examine())
 
 
+@app.command()
+def build(
+    labs: Annotated[Optional[list[str]], typer.Argument(help="Numbers of labs, such as 02 07; by default all.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a notebook differs from its source.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Also run the solutions and keep what they show.")] = False,
+    profile: Annotated[str, typer.Option(help="For --run: smoke, cpu or gpu.")] = "cpu",
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+):
+    """For instructors: make the student and solution notebooks out of solutions/NN_topic.py."""
+    from diffusion_lab.instructor import build as builder
+
+    if check:
+        different = builder.stale(root)
+        if different:
+            raise UserError(f"Not what the sources give: {', '.join(map(str, different))}; run diffusion-lab build.")
+        return typer.echo("All notebooks are what their sources give.")
+    builder.build(root, labs or (), typer.echo)
+    if run:
+        builder.execute(root, labs or (), profile, typer.echo)
+
+
 def _whole_numbers(text):
     try:
         return tuple(int(number) for number in text.split(","))

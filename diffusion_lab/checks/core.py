@@ -1,0 +1,138 @@
+"""How an answer is checked: draw inputs, run the student's code on them, judge the numbers that come back.
+
+The three are kept apart so that a grader can run a student's code in one place and judge it in another: `draw` and
+`judge` see no student code, `run` sees no right answer, and only arrays pass between them.
+"""
+
+import re
+import traceback
+
+import keras
+import numpy as np
+
+from diffusion_lab.errors import OneSentence
+
+SEED = 2006  # any; the grader draws others
+
+
+class CheckFailed(OneSentence, AssertionError):
+    """A wrong or missing answer; the message is the diagnosis that the student reads."""
+
+
+class Exercise:
+    """One exercise. Subclasses say what it is called and fill in the three steps.
+
+    number: such as "2.1".   name: of the function that the student writes.
+    praise: one sentence that a right answer earns; best, what has just been understood.
+    shape_hint: the diagnosis if the student's code stops because shapes do not fit together.
+    """
+
+    number, name, praise, shape_hint = "", "", "", ""
+
+    def draw(self, rng):
+        """Random inputs: a dictionary of arrays."""
+        raise NotImplementedError
+
+    def run(self, answer, inputs):
+        """What the student's `answer` makes of the inputs: a dictionary of arrays. Calls it by `call`."""
+        raise NotImplementedError
+
+    def judge(self, inputs, outputs):
+        """Raises CheckFailed with a diagnosis unless the outputs are right. Compares by `compare`."""
+        raise NotImplementedError
+
+    def __call__(self, answer):
+        """What a check cell calls."""
+        inputs = self.draw(np.random.default_rng(SEED))
+        try:
+            self.judge(inputs, self.run(answer, inputs))
+        except CheckFailed as failure:
+            message = str(failure)
+            if not message.startswith("Not done yet"):
+                message = f"Exercise {self.number}, {self.name}: {message}"
+            raise CheckFailed(message) from None
+        print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
+
+    def call(self, answer, *arguments):
+        """Calls the student's function. What goes wrong in it becomes a CheckFailed of one sentence.
+
+        Arguments that are NumPy arrays must come back unchanged.
+        """
+        if not callable(answer):
+            raise CheckFailed(f"give the check your function itself, {self.name}, not {_kind(answer)}.")
+        before = [argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments]
+        try:
+            result = answer(*arguments)
+        except NotImplementedError:
+            raise CheckFailed(f"Not done yet: exercise {self.number}, {self.name}.") from None
+        except CheckFailed:
+            raise
+        except Exception as error:
+            shapes_clash = re.search("broadcast|incompatible shapes|must be equal", str(error), re.IGNORECASE)
+            hint = f" ({self.shape_hint})" if shapes_clash and self.shape_hint else ""
+            raise CheckFailed(_what_went_wrong(error, answer) + hint) from None
+        for old, new in zip(before, arguments):
+            if old is not None and not np.array_equal(old, new, equal_nan=True):
+                raise CheckFailed("it changes its input in place: `x = x * 2` makes a new array, `x *= 2` writes into "
+                                  "the caller's.")
+        if result is None:
+            raise CheckFailed("it returns nothing: is the `return` missing?")
+        return result
+
+
+def arrays(result, *names):
+    """What a student's function returned, as a dictionary of float64 arrays by these names."""
+    parts = (result,) if len(names) == 1 else result
+    if len(names) > 1 and (not isinstance(result, (tuple, list)) or len(result) != len(names)):
+        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else _kind(result)
+        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but returns {what}.")
+    return {name: array(part, name) for name, part in zip(names, parts)}
+
+
+def array(value, name):
+    """A tensor of any library, or a number, as a float64 array."""
+    try:
+        values = keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
+        return values.astype("float64")
+    except (TypeError, ValueError):
+        raise CheckFailed(f"{name} must be an array of numbers, not {_kind(value)}.") from None
+
+
+def compare(name, answer, right, mistakes=None, tolerance=1e-4):
+    """Raises CheckFailed unless the arrays agree: the hint of the known mistake that the answer equals, or where it
+    differs first, in the order shape, range, value.
+
+    `mistakes` maps a hint to what an answer with that mistake would be. The mistake must differ from the right answer.
+    """
+    right = np.asarray(right, "float64")
+    if _equal(answer, right, tolerance):
+        return
+    for hint, wrong in (mistakes or {}).items():
+        if _equal(answer, np.asarray(wrong, "float64"), tolerance):
+            raise CheckFailed(hint)
+    if answer.shape != right.shape:
+        raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
+    if not np.all(np.isfinite(answer)):
+        raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the root of a negative number.")
+    worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
+    place = f" at index {list(map(int, worst))}" if worst else ""
+    raise CheckFailed(f"{name} is not right yet: for instance{place} it is {answer[worst]:.4g} and should be "
+                      f"{right[worst]:.4g}.")
+
+
+def _equal(answer, expected, tolerance):
+    return answer.shape == expected.shape and np.allclose(answer, expected, rtol=tolerance, atol=tolerance)
+
+
+def _kind(value):
+    return "nothing (None)" if value is None else f"a value of the type {type(value).__name__}"
+
+
+def _what_went_wrong(error, answer):
+    """One sentence about an exception in the student's code: what, where, and the line itself."""
+    reason = (str(error).strip().splitlines() or ["no message"])[0]
+    reason = reason if len(reason) < 200 else reason[:197] + "..."
+    code = getattr(answer, "__code__", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
+    where = f" in the line `{frames[-1].line.strip()}`" if frames and frames[-1].line else ""
+    return f"your code stops{where} with {type(error).__name__}: {reason}"

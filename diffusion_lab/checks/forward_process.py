@@ -1,0 +1,79 @@
+"""Lab 02: one step of the forward process, and all of them at once."""
+
+import numpy as np
+
+from diffusion_lab.checks.core import Exercise, arrays, compare
+
+
+class ForwardStep(Exercise):
+    number, name = "2.1", "forward_step"
+    praise = "it shrinks the image just enough to make room for the noise, so the variance stays 1."
+
+    def draw(self, rng):
+        return {"images": rng.normal(size=(6, 4, 4, 3)).astype("float32"),
+                "noises": rng.normal(size=(6, 4, 4, 3)).astype("float32"), "beta": np.float32(0.3)}
+
+    def run(self, answer, inputs):
+        result = self.call(answer, inputs["images"], inputs["noises"], float(inputs["beta"]))
+        return arrays(result, "noisy_images")
+
+    def judge(self, inputs, outputs):
+        images, noises, beta = inputs["images"], inputs["noises"], inputs["beta"]
+        keep, add = np.sqrt(1 - beta), np.sqrt(beta)
+        compare("the noisy image", outputs["noisy_images"], keep * images + add * noises, {
+            "you multiply by the variances 1 - beta and beta: the factors of image and noise are standard deviations, "
+            "the square roots of these.": (1 - beta) * images + beta * noises,
+            "the two factors are swapped: beta is how much *noise* comes in, so √beta belongs to the noise.":
+                add * images + keep * noises,
+            "you add noise but leave the image as large as it was, so the variance grows with every step: shrink the "
+            "image by √(1 - beta).": images + add * noises,
+            "the noise's factor still lacks its square root: √beta.": keep * images + beta * noises,
+            "the image's factor still lacks its square root: √(1 - beta).": (1 - beta) * images + add * noises,
+            "you return the mean alone: the noise is missing.": keep * images,
+            "the noise is subtracted, not added: it comes in with a plus sign.": keep * images - add * noises,
+            "the image's factor is 1 - √beta; it should be √(1 - beta), so that the squares of both factors add to 1.":
+                (1 - add) * images + add * noises,
+        })
+
+
+class QSample(Exercise):
+    number, name = "2.2", "q_sample"
+    praise = "any number of steps in one: that is what makes training fast."
+    shape_hint = "ᾱ_t has the shape (B,), the images (B, H, W, C): reshape it to (B, 1, 1, 1)"
+
+    def draw(self, rng):
+        return {"images": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
+                "noises": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
+                "t": np.array([0, 3, 11, 7, 19]), "betas": rng.uniform(0.02, 0.25, 20).astype("float32")}
+
+    def run(self, answer, inputs):
+        return arrays(self.call(answer, *(inputs[name] for name in ("images", "t", "noises", "betas"))), "noisy_images")
+
+    def judge(self, inputs, outputs):
+        images, noises, t, betas = (inputs[name] for name in ("images", "noises", "t", "betas"))
+
+        def mix(alphas_cumprod, at=t, root=np.sqrt, noise=1):
+            kept = alphas_cumprod[at].reshape(-1, 1, 1, 1)
+            return root(kept) * images + noise * root(1 - kept) * noises
+
+        alphas_cumprod = np.cumprod(1 - betas)
+        before = np.append(1.0, alphas_cumprod)
+        compare("the noisy image", outputs["noisy_images"], mix(alphas_cumprod), {
+            "these are ᾱ and 1 - ᾱ, the variances: the factors are their square roots.":
+                mix(alphas_cumprod, root=lambda variance: variance),
+            "you use α_t = 1 - β_t of step t alone: ᾱ_t is the product of all steps up to t, `np.cumprod(1 - betas)`.":
+                mix(1 - betas),
+            "ᾱ is the running product of 1 - β, not of β.": mix(np.cumprod(betas)),
+            "ᾱ is 1 minus the running *sum* of β in your code: shares that are left multiply.":
+                mix(np.clip(1 - np.cumsum(betas), 0, 1)),
+            "one step too few: ᾱ_t includes step t itself.": mix(before),
+            "one step too many: ᾱ_t ends with step t, counted from 0.": mix(before, np.minimum(t + 2, len(betas))),
+            "the two factors are swapped: ᾱ is what is left of the *image*.":
+                mix(1 - alphas_cumprod),
+            "every image has its own t: take `alphas_cumprod[t]`, and not the same number for the whole batch.":
+                mix(alphas_cumprod, np.full_like(t, t[0])),
+            "the noise is missing: this is only the mean of q(x_t | x_0).": mix(alphas_cumprod, noise=0),
+        })
+
+
+forward_step, q_sample = ForwardStep(), QSample()

@@ -1,0 +1,53 @@
+"""Grids and figures that a notebook shows as PNG: they look the same in Jupyter, on GitHub and in a test."""
+
+import io
+
+import numpy as np
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from diffusion_lab.plots import image_grid
+
+
+def show_images(images, columns=8, width=640):
+    """Shows images (N, H, W, C) in [0, 1], one colour channel or three, in rows; about `width` pixels in all."""
+    images = np.asarray(images)
+    columns = min(columns, len(images))
+    picture = image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
+    from PIL import Image as Picture
+
+    content = io.BytesIO()
+    Picture.fromarray(picture).save(content, "PNG", optimize=True)
+    display(Image(content.getvalue(), alt=f"{len(images)} images"))
+
+
+def show_rows(rows, titles=(), height=1.1):
+    """Shows labelled rows of images: `rows` maps a label to images (N, H, W, C) in [0, 1]; `titles` stand above the
+    columns; a row is `height` inches high."""
+    columns = max(len(images) for images in rows.values())
+    figure = Figure(figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)), dpi=110,
+                    layout="compressed")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (label, images) in zip(axes, rows.items()):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        for axis, image in zip(line, np.clip(np.asarray(images), 0, 1)):
+            axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=1)
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=9)
+    show_figure(figure)
+
+
+def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
+    """(figure, axes) of `width` inches, `height` inches per row; `arguments` go to `Figure.subplots`."""
+    figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
+    return figure, figure.subplots(rows, columns, **arguments)
+
+
+def show_figure(figure):
+    """Shows a Matplotlib figure as PNG."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    display(Image(content.getvalue()))

@@ -1,0 +1,1 @@
+"""What instructors need and students do not: building the notebooks, and grading."""

@@ -1,0 +1,132 @@
+"""From one source, two notebooks: `notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them."""
+
+import copy
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.source import BEGIN, END, KERNEL, exercises, read_source
+from diffusion_lab.storage import write_atomically
+
+REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}$", re.M | re.S)
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+TRIVIAL = 14  # characters: a shorter line of an answer, such as `return images`, may occur anywhere
+
+
+def sources(root, labs=()):
+    """The sources under `root`, all or those of the labs named by number or beginning, such as "02" or "2"."""
+    found = sorted(Path(root, "solutions").glob("[0-9][0-9]_*.py"))
+    if not found:
+        raise UserError(f"There are no labs in {Path(root, 'solutions').resolve()}: run this in the repository.")
+    chosen = [path for path in found if not labs or any(path.name.startswith(lab.zfill(2)) for lab in labs)]
+    if not chosen:
+        raise UserError(f"There is no lab {', '.join(labs)}: choose among {', '.join(path.stem for path in found)}.")
+    return chosen
+
+
+def student_notebook(solution):
+    """The notebook that students open: answers replaced by stubs, nothing from the solution left. Raises UserError if
+    a line of an answer stands elsewhere in it."""
+    notebook = copy.deepcopy(solution)
+    notebook.cells = [cell for cell in notebook.cells if "answer" not in cell.metadata.get("tags", [])]
+    answers = []
+    for number, name, cell in exercises(notebook):
+        answers += [line.strip() for region in REGION.finditer(cell.source) for line in region[2].splitlines()]
+        stub = rf'\1raise NotImplementedError("Exercise {number}: write {name}")'
+        cell.source = REGION.sub(stub, cell.source)
+    text = {line.strip() for cell in notebook.cells for line in cell.source.splitlines()}
+    leaks = [line for line in answers if len(line) > TRIVIAL and not line.startswith("#") and line in text]
+    if leaks:
+        raise UserError(f"A line of an answer stands in the student notebook, too: {leaks[0]}")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def with_outputs(solution, path):
+    """The solution with the outputs that its committed notebook holds for cells that have not changed since."""
+    if not path.exists():
+        return solution
+    outputs = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"}
+    for cell in solution.cells:
+        old = outputs.get(cell.id)
+        if old is not None and old.source == cell.source:
+            cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return solution
+
+
+def build(root, labs=(), progress=print):
+    """Writes both notebooks of each lab."""
+    for source in sources(root, labs):
+        for path, text in _notebooks(Path(root), source).items():
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, text.encode())
+                progress(f"wrote {path}")
+
+
+def stale(root):
+    """The committed notebooks that differ from what their sources give, and those that have no source."""
+    expected = {}
+    for source in sources(root):
+        expected |= _notebooks(Path(root), source)
+    committed = {*Path(root, "notebooks").glob("*.ipynb"), *Path(root, "solutions").glob("*.ipynb")}
+    different = [path for path, text in expected.items() if path in committed and path.read_text(encoding="utf-8") != text]
+    return sorted({*different, *(committed ^ set(expected))})
+
+
+def execute(root, labs=(), profile="cpu", progress=print):
+    """Runs the solution notebooks from top to bottom and keeps what they show. Returns {file name: seconds}."""
+    import nbclient
+
+    seconds = {}
+    for source in sources(root, labs):
+        path = source.with_suffix(".ipynb")
+        notebook = read_source(source)
+        progress(f"running {path} in the {profile} profile ...")
+        begin = time.monotonic()
+        resources = {"metadata": {"path": str(source.parent)}}
+        client = nbclient.NotebookClient(notebook, timeout=3600, coalesce_streams=True, resources=resources)
+        try:
+            client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": profile})
+        except nbclient.exceptions.CellExecutionError as error:
+            raise UserError(f"{path} stops: {error}") from None
+        seconds[source.stem] = round(time.monotonic() - begin, 1)
+        write_atomically(path, _text(_without_traces(notebook)).encode())
+        progress(f"{source.stem}: {seconds[source.stem]:.0f} s")
+    return seconds
+
+
+def _notebooks(root, source):
+    """{path: text} of the two notebooks that a source gives."""
+    solution = read_source(source)
+    name = source.with_suffix(".ipynb").name
+    student = root / "notebooks" / name
+    try:
+        student_text = _text(student_notebook(solution))
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    path = root / "solutions" / name
+    return {student: student_text, path: _text(with_outputs(solution, path))}
+
+
+def _without_traces(notebook):
+    """Drops what a run leaves behind that means nothing elsewhere: widgets that no kernel serves, and times."""
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+    return notebook
+
+
+def _text(notebook):
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4) + "\n"

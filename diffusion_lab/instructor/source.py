@@ -1,0 +1,116 @@
+"""Reads the source of a lab, `solutions/NN_topic.py`, and is strict about it.
+
+A source is a notebook in jupytext's percent format. What students must write stands between `### BEGIN SOLUTION` and
+`### END SOLUTION`, in a cell marked `exercise="name"`; the cell after it, marked `check="name"`, calls the check. Both
+say in their metadata what they are, for our grader and for nbgrader. Markdown cells tagged "answer" are for the
+solutions only.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+
+from diffusion_lab.errors import UserError
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def read_source(path):
+    """The lab as a notebook with all that a solution needs: metadata, cell ids and nbgrader's marks.
+
+    Raises UserError, with file and line, for a region that is unclosed, nested, empty or outside an exercise; for an
+    exercise without its check, or out of order; and for a heading without difficulty and minutes.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    _check_regions(path, text)
+    notebook = jupytext.reads(text, "py:percent")
+    lab, number, awaited, seen = path.name[:2], 0, None, {}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        exercise, check = cell.metadata.get("exercise"), cell.metadata.get("check")
+        points = cell.metadata.get("points", 1)
+        if awaited and check != awaited:
+            raise UserError(f"{path}: the cell after exercise {awaited!r} must be marked check=\"{awaited}\".")
+        if check and not awaited:
+            raise UserError(f"{path}: the check of {check!r} does not follow its exercise.")
+        if (BEGIN in cell.source) != bool(exercise):
+            raise UserError(f"{path}: a cell has a solution if and only if it is marked exercise=\"...\"; see:\n{cell.source[:200]}")
+        cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        if exercise:
+            number, awaited = number + 1, exercise
+            cell.metadata.update(_marks(lab, "exercise", exercise, f"{int(lab)}.{number}", 0))
+        elif check:
+            awaited = None
+            cell.metadata.update(_marks(lab, "check", exercise or check, f"{int(lab)}.{number}", points))
+        cell.id = _cell_id(cell, lab, exercise, check, seen)
+    if awaited:
+        raise UserError(f"{path}: exercise {awaited!r} has no check.")
+    _check_headings(path, notebook)
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def exercises(notebook):
+    """The answer cells of a notebook, as [(number, name, cell)]."""
+    marks = [(cell.metadata.get("diffusion_lab", {}), cell) for cell in notebook.cells]
+    return [(mark["number"], mark["exercise"], cell) for mark, cell in marks if "exercise" in mark]
+
+
+def _marks(lab, kind, name, number, points):
+    nbgrader = {"schema_version": 3, "grade_id": f"{lab}-{name}" + ("-check" if kind == "check" else ""),
+                "grade": kind == "check", "solution": kind == "exercise", "locked": kind == "check", "task": False}
+    if kind == "check":
+        nbgrader["points"] = points
+    return {"diffusion_lab": {kind: name, "number": number}, "nbgrader": nbgrader}
+
+
+def _cell_id(cell, lab, exercise, check, seen):
+    """An id that stays the same as long as the cell does: jupytext draws new ones at every read."""
+    if exercise or check:
+        return f"{lab}-{exercise or check}" + ("-check" if check else "")
+    digest = hashlib.sha256(cell.source.encode()).hexdigest()[:10]
+    seen[digest] = seen.get(digest, 0) + 1
+    return f"{lab}-{digest}-{seen[digest]}"
+
+
+def _check_regions(path, text):
+    begin = None
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        where = f"{path}, line {line_number}"
+        if line.strip() == BEGIN:
+            if begin:
+                raise UserError(f"{where}: a solution begins inside the one that began in line {begin}.")
+            begin, begin_line = line_number, line
+        elif line.strip() == END:
+            if not begin:
+                raise UserError(f"{where}: a solution ends that never began.")
+            if line_number == begin + 1:
+                raise UserError(f"{where}: the solution is empty.")
+            if line != begin_line.replace(BEGIN, END):
+                raise UserError(f"{where}: the markers of a solution must be indented alike.")
+            begin = None
+        elif begin and line.startswith("# %%"):
+            raise UserError(f"{where}: the solution that began in line {begin} does not end in its cell.")
+        elif "BEGIN SOLUTION" in line or "END SOLUTION" in line:
+            raise UserError(f"{where}: write the marker as `{BEGIN}` or `{END}`, on a line of its own.")
+    if begin:
+        raise UserError(f"{path}, line {begin}: this solution never ends.")
+
+
+def _check_headings(path, notebook):
+    for number, name, cell in exercises(notebook):
+        before = notebook.cells[: notebook.cells.index(cell)]
+        prose = "\n".join(other.source for other in before if other.cell_type == "markdown")
+        heading = re.search(rf"^#+ Exercise {re.escape(number)}\b.*`{name}`.*\n+.*Difficulty.*minutes", prose, re.M)
+        if not heading:
+            raise UserError(f"{path}: exercise {name!r} needs a heading 'Exercise {number} · `{name}`', and below it "
+                            "its difficulty and how many minutes it takes.")

@@ -1,0 +1,313 @@
+# %% [markdown]
+# # Lab 02 · The forward process: how an image becomes noise
+#
+# **After this lab you can**
+# * add noise to an image step by step without its variance running away,
+# * say what the *reparameterization trick* is and why training needs it,
+# * jump from the clean image to any step at once, and show that the jump and the walk agree.
+#
+# **Time**: about 40 minutes of yours; the computer needs 10 seconds, with or without a GPU.
+# **Before**: nothing but Python and a little NumPy. Lab 01 is a good neighbour, not a requirement.
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+import numpy as np
+
+from diffusion_lab import checks, widgets
+from diffusion_lab.data import load_dataset
+from diffusion_lab.illustrations import show_rows
+from diffusion_lab.illustrations.forward_process import clouds, curves, flower_points, histograms
+from diffusion_lab.questions import ask
+
+# %% [markdown]
+# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+
+# %%
+num_points = 4000
+timesteps = 200
+beta_start, beta_end = 1e-3, 0.06  # how much of the variance is replaced, in the first step and in the last
+
+# %% [markdown]
+# ## 1 · A copy of a copy of a copy
+#
+# A village school owns one photograph and one tired photocopier. Each copy comes out a touch paler than its original,
+# with a few specks of dust added. The teacher copies the copy, then the copy of that copy, and so on. After ten copies
+# you still know the face. After a hundred you guess. After a thousand all photographs of the world look alike: grey
+# specks, and nobody could say whose face it was.
+#
+# Two things are worth noticing. **Going forward is easy**: paler, plus dust, a thousand times. No learning is needed.
+# **Going back looks hopeless**, and yet each *single* copy is nearly its original, so to undo one copy is a small job.
+# A diffusion model learns that small job, and does it a thousand times. This lab builds the copier.
+#
+# In symbols: $x_0$ is the clean image, $x_t$ the copy number $t$. One copy is a Gaussian around a paler original,
+#
+# $$q(x_t \mid x_{t-1}) = \mathcal N\!\left(\sqrt{1-\beta_t}\;x_{t-1},\;\beta_t\right),$$
+#
+# where $\beta_t$, a small number, is the variance of the dust.
+#
+# Before images we take something that fits on a page: points in the plane. To the package a point is an image of
+# $1 \times 1$ pixel with two channels, so a cloud of points has the shape `(N, 1, 1, 2)`, and every function that you
+# write for points will work on pictures unchanged.
+
+# %%
+points = flower_points(num_points)
+print("shape", points.shape, " mean", points.mean().round(3), " variance", points.var().round(3))
+clouds({"the data": points}, columns=4)
+
+# %% [markdown]
+# The cloud has mean 0 and variance 1. Keep an eye on that 1.
+#
+# ### Exercise 2.1 · `forward_step`
+# *Difficulty ●○○ · 5 minutes*
+#
+# Write one copy: from $x_{t-1}$ and fresh standard normal noise, make $x_t$. The noise is handed to you, so that the
+# function has nothing random in it.
+#
+# <details><summary>Hint</summary>
+#
+# A normal random number with mean $m$ and variance $v$ is $m + \sqrt v\,\varepsilon$, where $\varepsilon$ is standard
+# normal. Read mean and variance off the formula above.
+# </details>
+
+
+# %% exercise="forward_step" points=4
+def forward_step(images, noises, beta):
+    """One step of the forward process: x_t from x_{t-1}.
+
+    images: x_{t-1}, (B, H, W, C).   noises: standard normal, of the same shape.   beta: a number between 0 and 1.
+    Returns x_t, of the same shape.
+    """
+    ### BEGIN SOLUTION
+    return np.sqrt(1 - beta) * images + np.sqrt(beta) * noises
+    ### END SOLUTION
+
+
+# %% check="forward_step"
+checks.forward_step(forward_step)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The mean is $\sqrt{1-\beta}\,x_{t-1}$, the standard deviation $\sqrt\beta$. Image and noise are independent, so their
+# variances add: $(1-\beta)\cdot 1 + \beta \cdot 1 = 1$, if the image had variance 1 before.
+# </details>
+
+# %% [markdown]
+# ## 2 · Why so pale? The variance stays 1
+#
+# The factor $\sqrt{1-\beta}$ looks like decoration: dust alone would do to ruin a photograph. What would happen
+# without it? Decide before you look.
+
+# %% tags=["nbval-ignore-output"]
+ask("02.variance")
+
+# %%
+betas = np.linspace(beta_start, beta_end, timesteps, dtype="float32")
+
+
+def walk(step, images, seed=1):
+    """All the noisy images on the way: a list of timesteps + 1 arrays."""
+    rng = np.random.default_rng(seed)
+    path = [images]
+    for beta in betas:
+        noises = rng.normal(size=images.shape).astype("float32")
+        path.append(step(path[-1], noises, beta))
+    return path
+
+
+def step_without_shrinking(images, noises, beta):
+    return images + np.sqrt(beta) * noises
+
+
+path = walk(forward_step, points)
+careless_path = walk(step_without_shrinking, points)
+
+# %%
+curves(
+    {
+        "shrink, then add noise": [x.var() for x in path],
+        "only add noise": [x.var() for x in careless_path],
+    },
+    xlabel="step t",
+    ylabel="variance of the points",
+)
+print(f"variance after {timesteps} steps: {path[-1].var():.2f}, without shrinking {careless_path[-1].var():.2f}")
+
+# %% [markdown]
+# The network that comes later sees images from all steps. With the shrinking they all have the same size, and it can
+# spend its effort on what is in them.
+
+# %%
+shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
+clouds({f"t = {t}": path[t] for t in shown})
+
+# %% [markdown]
+# The petals melt into a round cloud: the standard normal distribution, whatever the data were. That is the whole point.
+# We know how to draw from a normal distribution, so we know where to *start* when we want to come back.
+#
+# ## 3 · The reparameterization trick
+#
+# There are two ways to draw $x_t$ from $\mathcal N(\text{mean}, \text{variance})$. You can ask a random number
+# generator for "a number from this distribution". Or you can draw a *standard* normal $\varepsilon$ first, and compute
+#
+# $$x_t = \text{mean} + \sqrt{\text{variance}}\;\varepsilon .$$
+#
+# The numbers follow the same law, but in the second form the randomness comes in from outside, and what is left is
+# plain arithmetic: it can be differentiated, repeated with the same $\varepsilon$, and tested. You have used it already
+# in `forward_step`. It is called the reparameterization trick, and the $\varepsilon$ is what the network will learn
+# to guess.
+
+# %%
+beta = 0.2
+rng = np.random.default_rng(2)
+asked_for = rng.normal(np.sqrt(1 - beta) * 1.5, np.sqrt(beta), size=100_000)
+reparameterized = np.sqrt(1 - beta) * 1.5 + np.sqrt(beta) * rng.normal(size=100_000)
+for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.items():
+    print(f"{name:16} mean {x.mean():.2f}  standard deviation {x.std():.2f}")
+
+# %% [markdown]
+# ## 4 · All steps at once
+#
+# Training needs noisy images of random steps, thousands per second. Walking 137 steps to get $x_{137}$ would be a
+# waste, and it is not necessary. Put two steps into each other:
+#
+# $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) + \sqrt{\beta_2}\,\varepsilon_2 .$$
+#
+# The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two pieces of noise are independent normals, so
+# their sum is one normal, and since the total variance stays 1, its variance is whatever the image's leaves of 1. With
+#
+# $$\alpha_t = 1-\beta_t, \qquad \bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t$$
+#
+# the walk of $t$ steps becomes one jump:
+#
+# $$q(x_t \mid x_0) = \mathcal N\!\left(\sqrt{\bar\alpha_t}\;x_0,\; 1-\bar\alpha_t\right).$$
+
+# %% tags=["nbval-ignore-output"]
+ask("02.half_gone")
+
+# %%
+alphas_cumprod = np.cumprod(1 - betas)
+curves(
+    {"what is left of the image, √ᾱ": np.sqrt(alphas_cumprod), "noise, √(1 - ᾱ)": np.sqrt(1 - alphas_cumprod)},
+    xlabel="step t",
+    ylabel="standard deviation",
+)
+
+# %% [markdown]
+# > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and $\bar\alpha_t$ for the
+# > product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for the *product*. Many courses mix the two, and
+# > many sampling formulas on the web are wrong by exactly this bar. In these labs a bar always means the product, and
+# > $\sqrt{\bar\alpha_t}$ is called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
+#
+# ### Exercise 2.2 · `q_sample`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Write the jump for a batch in which every image has a step of its own. Steps are counted from 0, as arrays are:
+# `t = 0` is the image after the *first* step, so $\bar\alpha$ at `t` includes `betas[t]`.
+#
+# <details><summary>Hint 1: the product</summary>
+#
+# `np.cumprod(1 - betas)` holds all the products. Index it with the whole array `t` at once.
+# </details>
+# <details><summary>Hint 2: the shapes</summary>
+#
+# `t` has the shape `(B,)`, the images `(B, H, W, C)`. To multiply each image by its own number, give the numbers the
+# shape `(B, 1, 1, 1)`: `.reshape(-1, 1, 1, 1)`.
+# </details>
+
+
+# %% exercise="q_sample" points=6
+def q_sample(images, t, noises, betas):
+    """The noisy images after step t, in one jump from the clean ones.
+
+    images: x_0, (B, H, W, C).   t: the steps, integers from 0, (B,).   noises: standard normal, (B, H, W, C).
+    betas: the variances of the noise that each step adds, (T,).   Returns x_t, (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    kept = np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1)
+    return np.sqrt(kept) * images + np.sqrt(1 - kept) * noises
+    ### END SOLUTION
+
+
+# %% check="q_sample"
+checks.q_sample(q_sample)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ is the reparameterization trick once more, with
+# the mean and the variance of $q(x_t \mid x_0)$. The index `[t]` picks one number per image, `reshape` lets it
+# multiply all pixels of that image.
+# </details>
+
+# %% [markdown]
+# ## 5 · The jump against the walk
+#
+# A formula is believed when it agrees with the slow way. The single points differ, since the noise is another; the
+# *distributions* must not. Once with the cloud half way:
+
+# %%
+t = timesteps // 4
+noises = np.random.default_rng(3).normal(size=points.shape).astype("float32")
+jumped = q_sample(points, np.full(num_points, t - 1), noises, betas)
+walked = path[t]
+clouds({f"walked {t} steps": walked, "jumped": jumped}, columns=4)
+histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
+
+# %% [markdown]
+# And for every step, the mean distance between a point and where it began:
+
+# %%
+every = np.arange(1, timesteps + 1)
+rms = lambda x: np.sqrt(np.mean(np.square(x)))
+walked_distance = [rms(path[t] - points) for t in every]
+jumped_distance = [rms(q_sample(points, np.full(num_points, t - 1), noises, betas) - points) for t in every]
+curves({"walked": walked_distance, "jumped": jumped_distance}, xlabel="step t", ylabel="distance from the start")
+print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_distance))):.2f}")
+
+# %% [markdown]
+# ## 6 · The same two functions on flowers
+#
+# Nothing in `q_sample` knows what a point is. Here it copies flowers. They are shifted and scaled to mean 0 and
+# variance 1 first, because the noise is, and back for the screen.
+
+# %%
+dataset = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=8, count=8)
+flowers = dataset[0]
+mean, deviation = flowers.mean(), flowers.std()
+normalized = (flowers - mean) / deviation
+noises = np.random.default_rng(4).normal(size=flowers.shape).astype("float32")
+rows = {}
+for t in shown[1:]:
+    rows[f"t = {t}"] = q_sample(normalized, np.full(8, t - 1), noises, betas) * deviation + mean
+show_rows({"clean": flowers} | rows)
+
+# %% [markdown]
+# With the slider you choose the time yourself: 0 is the clean image, 1 pure noise. Watch *when* a flower stops being a
+# flower: first the edges of the petals go, then the petals, and the colour of the whole stays longest. Fine detail
+# drowns first, because it is small; a model that goes back draws in the opposite order, colours first.
+
+# %% tags=["nbval-ignore-output"]
+widgets.corruption(flowers)
+
+# %% [markdown]
+# ## What you have now
+#
+# * One step, $\sqrt{1-\beta_t}\,x_{t-1} + \sqrt{\beta_t}\,\varepsilon$, keeps the variance at 1.
+# * All steps, $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$, in one jump.
+# * The end of the walk is the standard normal distribution, whatever the data were.
+#
+# How fast the image should vanish is a choice, and a bad one wastes half of the network's work. That is
+# **lab 03, schedules**.

@@ -1,0 +1,28 @@
+"""How the tables of known misconceptions are tested: each wrong answer must get its own hint, each right one none."""
+
+import pytest
+
+from diffusion_lab.checks import CheckFailed
+
+
+def right(check, *answers):
+    """Parameters for `test_right_answers`: every way to write the right answer."""
+    return [pytest.param(check, answer, id=f"{check.name}-{number}") for number, answer in enumerate(answers)]
+
+
+def wrong(check, table):
+    """Parameters for `test_misconceptions`: `table` maps a part of the hint to the answer that must produce it."""
+    return [pytest.param(check, answer, hint, id=f"{check.name}: {hint}") for hint, answer in table.items()]
+
+
+def assert_correct(check, answer, capsys):
+    check(answer)
+    assert capsys.readouterr().out == f"✓ Exercise {check.number}, {check.name}: {check.praise}\n"
+
+
+def assert_hint(check, answer, hint):
+    with pytest.raises(CheckFailed) as failure:
+        check(answer)
+    message = str(failure.value)
+    assert hint in message
+    assert "\n" not in message and len(message) < 400, "a diagnosis is one sentence"

@@ -1,0 +1,99 @@
+"""Lab 02: right answers in every style pass, and each known misconception gets its own hint."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from diffusion_lab import checks
+from tests.misconceptions import assert_correct, assert_hint, right, wrong
+
+
+def step_by_step(images, noises, beta):
+    result = np.empty_like(images)
+    for index, (image, noise) in enumerate(zip(images, noises)):
+        result[index] = (1 - beta) ** 0.5 * image + beta**0.5 * noise
+    return result
+
+
+def in_place(images, noises, beta):
+    images *= np.sqrt(1 - beta)
+    return images + np.sqrt(beta) * noises
+
+
+def jump_by_steps(images, t, noises, betas):
+    """One image at a time; the factor as an explicit product."""
+    result = []
+    for image, step, noise in zip(images, t, noises):
+        kept = np.prod([1 - beta for beta in betas[: step + 1]])
+        result.append(np.sqrt(kept) * image + np.sqrt(1 - kept) * noise)
+    return np.array(result)
+
+
+def jump_in_tensorflow(images, t, noises, betas):
+    kept = tf.gather(tf.math.cumprod(1.0 - betas), t)[:, None, None, None]
+    return tf.sqrt(kept) * images + tf.sqrt(1.0 - kept) * noises
+
+
+def jump_in_keras(images, t, noises, betas):
+    kept = keras.ops.reshape(keras.ops.take(keras.ops.cumprod(1 - betas), t), (-1, 1, 1, 1))
+    return keras.ops.sqrt(kept) * images + keras.ops.sqrt(1 - kept) * noises
+
+
+def mixed(kept, images, noises):
+    kept = np.reshape(kept, (-1, 1, 1, 1))
+    return np.sqrt(kept) * images + np.sqrt(1 - kept) * noises
+
+
+RIGHT = [
+    *right(
+        checks.forward_step,
+        lambda images, noises, beta: np.sqrt(1 - beta) * images + np.sqrt(beta) * noises,
+        lambda images, noises, beta: keras.ops.sqrt(1 - beta) * images + keras.ops.sqrt(beta) * noises,
+        lambda images, noises, beta: tf.sqrt(1 - beta) * images + tf.sqrt(beta) * noises,
+        step_by_step,
+    ),
+    *right(checks.q_sample, jump_by_steps, jump_in_tensorflow, jump_in_keras),
+]
+
+WRONG = [
+    *wrong(checks.forward_step, {
+        "square roots of these": lambda x, e, beta: (1 - beta) * x + beta * e,
+        "factors are swapped": lambda x, e, beta: beta**0.5 * x + (1 - beta) ** 0.5 * e,
+        "as large as it was": lambda x, e, beta: x + beta**0.5 * e,
+        "noise's factor still lacks": lambda x, e, beta: (1 - beta) ** 0.5 * x + beta * e,
+        "image's factor still lacks": lambda x, e, beta: (1 - beta) * x + beta**0.5 * e,
+        "mean alone": lambda x, e, beta: (1 - beta) ** 0.5 * x,
+        "subtracted": lambda x, e, beta: (1 - beta) ** 0.5 * x - beta**0.5 * e,
+        "1 - √beta": lambda x, e, beta: (1 - beta**0.5) * x + beta**0.5 * e,
+        "in place": in_place,
+        "`return` missing": lambda x, e, beta: None,
+        "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
+        "Not done yet: exercise 2.1, forward_step.": lambda x, e, beta: (_ for _ in ()).throw(NotImplementedError),
+        "NameError": lambda x, e, beta: undefined * x,  # noqa: F821
+    }),
+    *wrong(checks.q_sample, {
+        "ᾱ and 1 - ᾱ, the variances": lambda x, t, e, betas: (
+            np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1) * x + (1 - np.cumprod(1 - betas))[t].reshape(-1, 1, 1, 1) * e
+        ),
+        "of step t alone": lambda x, t, e, betas: mixed((1 - betas)[t], x, e),
+        "not of β": lambda x, t, e, betas: mixed(np.cumprod(betas)[t], x, e),
+        "running *sum*": lambda x, t, e, betas: mixed(np.maximum(0, 1 - np.cumsum(betas))[t], x, e),
+        "one step too few": lambda x, t, e, betas: mixed(np.r_[1, np.cumprod(1 - betas)][t], x, e),
+        "one step too many": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[np.minimum(t + 1, 19)], x, e),
+        "factors are swapped": lambda x, t, e, betas: mixed(1 - np.cumprod(1 - betas)[t], x, e),
+        "every image has its own t": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t[0]], x, e),
+        "the noise is missing": lambda x, t, e, betas: np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1) ** 0.5 * x,
+        "reshape it to (B, 1, 1, 1)": lambda x, t, e, betas: np.cumprod(1 - betas)[t] * x,
+    }),
+]
+
+
+@pytest.mark.parametrize("check, answer", RIGHT)
+def test_right_answers(check, answer, capsys):
+    assert_correct(check, answer, capsys)
+
+
+@pytest.mark.parametrize("check, answer, hint", WRONG)
+def test_misconceptions(check, answer, hint):
+    assert_hint(check, answer, hint)

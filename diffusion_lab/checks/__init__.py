@@ -1,6 +1,25 @@
 """What the check cells of the labs call: `checks.<exercise>(answer)` says what is right, or what kind of mistake it is."""
 
-from diffusion_lab.checks.core import CheckFailed, Exercise
-from diffusion_lab.checks.forward_process import forward_step, q_sample
+from importlib import import_module
 
-__all__ = ["CheckFailed", "Exercise", "forward_step", "q_sample"]
+from diffusion_lab.checks.core import CheckFailed, Exercise
+
+EXERCISES = {  # in each lab's module; imported when they are needed
+    "energy_based": ("langevin_step", "contrastive_divergence_loss"),
+    "forward_process": ("forward_step", "q_sample"),
+    "schedules": ("linear_diffusion_schedule", "cosine_diffusion_schedule", "offset_cosine_diffusion_schedule"),
+    "unet": ("sinusoidal_embedding", "residual_block"),
+    "ddpm": ("p_sample", "train_step"),
+    "ddim": ("diffusion_schedule", "denoise", "reverse_diffusion"),
+    "exploring": ("slerp", "invert"),
+    "past_ddim": ("dpmpp_2m_step", "flow_matching_loss"),
+}
+_MODULES = {name: module for module, names in EXERCISES.items() for name in names}
+
+__all__ = ["CheckFailed", "Exercise", *_MODULES]
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"There is no check {name!r}: choose one of {', '.join(_MODULES)}.")
+    return getattr(import_module(f"diffusion_lab.checks.{_MODULES[name]}"), name)

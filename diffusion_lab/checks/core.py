@@ -130,9 +130,13 @@ def _kind(value):
 
 def _what_went_wrong(error, answer):
     """One sentence about an exception in the student's code: what, where, and the line itself."""
-    reason = (str(error).strip().splitlines() or ["no message"])[0]
-    reason = reason if len(reason) < 200 else reason[:197] + "..."
+    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", str(error)).strip()  # which is TensorFlow's own business
+    reason = _shortened((reason.splitlines() or ["no message"])[0], 160)
     code = getattr(answer, "__code__", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
-    where = f" in the line `{frames[-1].line.strip()}`" if frames and frames[-1].line else ""
+    where = f" in the line `{_shortened(frames[-1].line.strip(), 80)}`" if frames and frames[-1].line else ""
     return f"your code stops{where} with {type(error).__name__}: {reason}"
+
+
+def _shortened(text, length):
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -3,7 +3,7 @@
 A source is a notebook in jupytext's percent format. What students must write stands between `### BEGIN SOLUTION` and
 `### END SOLUTION`, in a cell marked `exercise="name"`; the cell after it, marked `check="name"`, calls the check. Both
 say in their metadata what they are, for our grader and for nbgrader. Markdown cells tagged "answer" are for the
-solutions only.
+solutions only; one with `summary="name"` is text that the student writes and a person grades.
 """
 
 import hashlib
@@ -32,11 +32,13 @@ def read_source(path):
     text = path.read_text(encoding="utf-8")
     _check_regions(path, text)
     notebook = jupytext.reads(text, "py:percent")
-    lab, number, awaited, seen = path.name[:2], 0, None, {}
+    lab, number, awaited, points, seen = path.name[:2], 0, None, 1, {}
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         exercise, check = cell.metadata.get("exercise"), cell.metadata.get("check")
-        points = cell.metadata.get("points", 1)
+        summary = cell.metadata.get("summary")
+        if not check:  # which gives the points of its exercise
+            points = cell.metadata.get("points", 1)
         if awaited and check != awaited:
             raise UserError(f"{path}: the cell after exercise {awaited!r} must be marked check=\"{awaited}\".")
         if check and not awaited:
@@ -50,7 +52,9 @@ def read_source(path):
         elif check:
             awaited = None
             cell.metadata.update(_marks(lab, "check", exercise or check, f"{int(lab)}.{number}", points))
-        cell.id = _cell_id(cell, lab, exercise, check, seen)
+        elif summary:
+            cell.metadata.update(_marks(lab, "summary", summary, f"{int(lab)}", points))
+        cell.id = _cell_id(cell, seen)
     if awaited:
         raise UserError(f"{path}: exercise {awaited!r} has no check.")
     _check_headings(path, notebook)
@@ -67,19 +71,19 @@ def exercises(notebook):
 
 def _marks(lab, kind, name, number, points):
     nbgrader = {"schema_version": 3, "grade_id": f"{lab}-{name}" + ("-check" if kind == "check" else ""),
-                "grade": kind == "check", "solution": kind == "exercise", "locked": kind == "check", "task": False}
-    if kind == "check":
+                "grade": kind != "exercise", "solution": kind != "check", "locked": kind == "check", "task": False}
+    if kind != "exercise":
         nbgrader["points"] = points
     return {"diffusion_lab": {kind: name, "number": number}, "nbgrader": nbgrader}
 
 
-def _cell_id(cell, lab, exercise, check, seen):
+def _cell_id(cell, seen):
     """An id that stays the same as long as the cell does: jupytext draws new ones at every read."""
-    if exercise or check:
-        return f"{lab}-{exercise or check}" + ("-check" if check else "")
+    if "nbgrader" in cell.metadata:
+        return cell.metadata["nbgrader"]["grade_id"]
     digest = hashlib.sha256(cell.source.encode()).hexdigest()[:10]
     seen[digest] = seen.get(digest, 0) + 1
-    return f"{lab}-{digest}-{seen[digest]}"
+    return f"{digest}-{seen[digest]}"
 
 
 def _check_regions(path, text):

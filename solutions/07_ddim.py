@@ -1,0 +1,389 @@
+# %% [markdown]
+# # Lab 07 · The assignment: a DDIM of your own
+#
+# **After this lab you can**
+# * write the three functions that every diffusion model stands on,
+# * train a model until flowers are clearly recognisable, and say in figures how good it is,
+# * explain why the same network gives better images when it is asked more often.
+#
+# **Time**: two hours of yours. The computer trains for 8 minutes on a laptop, and for about 10 on a GPU, where the
+# pictures are larger; you can read on meanwhile.
+# **Before**: labs 02 and 03. Lab 05 tells what is inside the network.
+#
+# **This lab is graded**: three exercises and a short summary at the end. Each exercise counts by itself: if one of them
+# resists, go on with the next.
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab import checks, widgets
+from diffusion_lab.data import load_dataset
+from diffusion_lab.illustrations import show_images, show_rows
+from diffusion_lab.illustrations.ddim import bloom, copy_weights, kid_curves
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.models.files import ModelConfig, load_model, save_model
+from diffusion_lab.networks.adapters import predicting_noise
+from diffusion_lab.panel import TrainingPanel
+from diffusion_lab.questions import ask
+from diffusion_lab.samplers import ddim
+from diffusion_lab.training import MeasureKID, ValidationKID
+
+# %% [markdown]
+# Everything that you may want to change stands in the next cell. Each number has one value for tests, one for a laptop
+# and one for a GPU.
+
+# %%
+data = lab.data("procedural_flowers", "oxford_flowers102")
+image_size = lab.size(smoke=8, cpu=32, gpu=64)
+network = lab.size(smoke="unet", cpu="unet", gpu="residual_unet")
+widths = lab.size(smoke=(8, 8), cpu=(32, 64, 96), gpu=(32, 64, 96, 128))
+batch_size = lab.size(smoke=8, cpu=32, gpu=64)
+num_images = lab.amount(smoke=32, cpu=4096, gpu=None)  # None: all there are
+num_epochs = lab.amount(smoke=1, cpu=12, gpu=80)
+learning_rate, weight_decay = 2e-3, 1e-4
+
+min_signal_rate, max_signal_rate = 0.02, 0.95
+kid_images, kid_steps = lab.amount(smoke=8, cpu=256, gpu=512), 5
+plot_steps = lab.amount(smoke=3, cpu=20, gpu=20)
+folder = Path("out/lab07")
+
+# %% [markdown]
+# ## 1 · The flowers
+#
+# On a laptop they are drawn by a program (all of them different, and no download); on a GPU they are the photographs
+# of Oxford Flowers 102.
+
+# %% tags=["nbval-ignore-output"]
+train = load_dataset(data, "train", image_size, batch_size, count=num_images)
+validation = load_dataset(data, "validation", image_size, batch_size, shuffle=True)
+show_images(validation[0][:24], columns=8)
+
+# %% [markdown]
+# ## 2 · A guessing game
+#
+# Ana has a picture in mind. Ben has a sheet full of noise. Ben asks: *what do you think is under this noise?* Ana's
+# guess is poor, an average of all flowers that she knows. So Ben does not jump to her guess. He moves the sheet a
+# little towards it, keeps most of the noise, and asks again. Now the sheet is a little more like a flower, Ana's guess
+# is a little sharper, and so on, until nothing but the picture is left.
+#
+# Ana is the network. Ben is a loop of five lines. Between them they need three things, and you will write all three:
+#
+# 1. how much noise should be on the sheet at each moment: `diffusion_schedule`,
+# 2. Ana's guess, that is, a noisy image taken apart into its noise and its image: `denoise`,
+# 3. Ben's loop: `reverse_diffusion`.
+#
+# They will be methods of one class, so each takes `self`, the model. You write them one by one, and each is checked by
+# itself with a model that was made for the purpose.
+#
+# ### Exercise 7.1 · `diffusion_schedule`
+# *Difficulty ●○○ · 10 minutes*
+#
+# At time 0 the image is clean (nearly), at time 1 it is noise (nearly). In between,
+#
+# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},\qquad
+# \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+#
+# Two numbers whose squares add to 1 are the cosine and the sine of an angle. Let the angle grow evenly with time, so
+# that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at time 1. This is the *offset cosine
+# schedule*.
+#
+# <details><summary>Hint</summary>
+#
+# The angle whose cosine is 0.95 is `math.acos(0.95)`. Find the first angle and the last one, go evenly from one to the
+# other, and take sine and cosine. `ops.sin` and `ops.cos` (or `tf.sin`, `tf.cos`) work on whole arrays.
+# </details>
+
+
+# %% exercise="diffusion_schedule" points=4
+def diffusion_schedule(self, diffusion_times):
+    """How much noise and how much image there is at each time: the offset cosine schedule.
+
+    diffusion_times: in [0, 1], of the shape (B, 1, 1, 1).   self.min_signal_rate, self.max_signal_rate: two numbers.
+    Returns noise_rates, signal_rates (in this order), both of the shape of the times.
+    """
+    ### BEGIN SOLUTION
+    start_angle = math.acos(self.max_signal_rate)
+    end_angle = math.acos(self.min_signal_rate)
+    angles = start_angle + diffusion_times * (end_angle - start_angle)
+    return ops.sin(angles), ops.cos(angles)
+    ### END SOLUTION
+
+
+# %% check="diffusion_schedule"
+checks.diffusion_schedule(diffusion_schedule)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The signal rate is the cosine of the angle, so the angle runs from arccos(0.95) to arccos(0.02), and the noise rate is
+# its sine. The offset keeps both ends away from 0 and 1, where there is nothing to learn, and where one would divide by
+# zero.
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.2 · `denoise`
+# *Difficulty ●●○ · 15 minutes*
+#
+# Take a noisy image apart. The network predicts the **noise** in it; solve the equation above for the image.
+#
+# The network is called with a list of two things, the noisy images and the *variance* of their noise:
+# `network([noisy_images, variances], training=training)`. There are two networks: `self.network` is the one that
+# learns, and `self.ema_network` is a running average of its weights, which is steadier and samples better. In training
+# the first one must answer, at any other time the second.
+#
+# <details><summary>Hint 1</summary>
+#
+# The rates are standard deviations. The variance is `noise_rates**2`.
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# noisy = signal · image + noise_rate · noise, so image = (noisy − noise_rate · noise) / signal.
+# </details>
+
+
+# %% exercise="denoise" points=6
+def denoise(self, noisy_images, noise_rates, signal_rates, training):
+    """Separates noisy images into their noise and their image.
+
+    noisy_images: (B, H, W, C).   noise_rates, signal_rates: (B, 1, 1, 1).   training: True or False.
+    Returns pred_noises, pred_images (in this order), both (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    network = self.network if training else self.ema_network
+    pred_noises = network([noisy_images, noise_rates**2], training=training)
+    pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
+    return pred_noises, pred_images
+    ### END SOLUTION
+
+
+# %% check="denoise"
+checks.denoise(denoise)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# With the true noise the image comes out exactly. With a *predicted* noise an error is multiplied by
+# noise_rate / signal_rate, which is 50 at time 1: the first guesses are coarse, and that is why Ben does not trust them.
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.3 · `reverse_diffusion`
+# *Difficulty ●●● · 25 minutes*
+#
+# Ben's loop. It begins at time 1 with pure noise. In each of the `diffusion_steps` steps, at the times
+# $1,\ 1-\tfrac1{\text{steps}},\ \dots,\ \tfrac1{\text{steps}}$:
+#
+# 1. **separate** the noisy image into noise and image (with the averaged network),
+# 2. **remix** the two with the rates of the *next*, smaller time.
+#
+# The result is the last *predicted* image.
+#
+# <details><summary>Hint 1: the shape of the times</summary>
+#
+# Every image needs its own time, although they are all the same here: `ops.ones((num_images, 1, 1, 1)) * time`.
+# </details>
+# <details><summary>Hint 2: the methods of the others</summary>
+#
+# `self.diffusion_schedule(times)` gives the rates, `self.denoise(noisy_images, noise_rates, signal_rates,
+# training=False)` the two parts. Here, too, noise comes first.
+# </details>
+
+
+# %% exercise="reverse_diffusion" points=8
+def reverse_diffusion(self, initial_noise, diffusion_steps):
+    """From noise to images, deterministically (DDIM, Song et al. 2021).
+
+    initial_noise: standard normal, (B, H, W, C).   diffusion_steps: how many times the network is asked, 1 or more.
+    Returns the last predicted images, (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
+    noisy_images = initial_noise
+    for step in range(diffusion_steps):
+        time = 1 - step / diffusion_steps
+        noise_rates, signal_rates = self.diffusion_schedule(ones * time)
+        pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training=False)
+
+        next_time = time - 1 / diffusion_steps
+        next_noise_rates, next_signal_rates = self.diffusion_schedule(ones * max(next_time, 0))
+        noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
+    return pred_images
+    ### END SOLUTION
+
+
+# %% check="reverse_diffusion"
+checks.reverse_diffusion(reverse_diffusion)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Nothing random happens after the first noise: the *predicted* noise is what is mixed in again. That makes DDIM a map
+# from noise to images, and lab 08 will walk around in it. The `max(..., 0)` only guards against a rounding error.
+# </details>
+
+# %% [markdown]
+# > **α or ᾱ?** If you compare with the DDIM paper: its $\alpha_t$ is what DDPM calls $\bar\alpha_t$, the square of our
+# > signal rate. And if you compare with the course that this assignment follows: its text promises group normalisation,
+# > but its code has batch normalisation.
+#
+# ## 3 · Your functions become a model
+#
+# All that is left is given: `DiffusionModel` draws noise and times for the training, compares, and keeps the averaged
+# network. It calls *your* three functions.
+
+
+# %%
+class MyDiffusionModel(DiffusionModel):
+    diffusion_schedule = diffusion_schedule
+    denoise = denoise
+    reverse_diffusion = reverse_diffusion
+
+
+MyDiffusionModel.min_signal_rate, MyDiffusionModel.max_signal_rate = min_signal_rate, max_signal_rate
+
+
+def new_model(config):
+    """A fresh model around your functions. Its network returns noise, as you expect."""
+    model = MyDiffusionModel(predicting_noise(config.build().network), prediction="noise", seed=0)
+    model.config = config
+    return model
+
+
+# %% [markdown]
+# Before your own model has learned anything, let your functions work with weights that were trained for an hour. If
+# everything is right, you see flowers.
+
+# %% tags=["nbval-ignore-output"]
+trained, origin = load_model("flowers32")
+shipped = new_model(trained.config)
+copy_weights(trained, shipped)
+show_images(shipped.generate(lab.amount(smoke=4, cpu=24, gpu=24), plot_steps, seed=1), columns=8)
+
+# %% [markdown]
+# How often must Ben ask? With one question the answer is Ana's first guess. Predict:
+
+# %% tags=["nbval-ignore-output"]
+ask("07.one_step")
+
+# %% tags=["nbval-ignore-output"]
+noise = keras.random.normal((8, 32, 32, 3), seed=3)
+rows = {
+    f"{steps} step{'s' * (steps > 1)}": shipped.denormalize(shipped.reverse_diffusion(noise, steps))
+    for steps in lab.amount(smoke=(1, 2), cpu=(1, 2, 3, 5, 10, 20), gpu=(1, 2, 3, 5, 10, 20, 50))
+}
+show_rows(rows)
+
+# %% [markdown]
+# Every row begins with the same noise. Now by yourself; `eta` puts fresh noise in at every step (0 is your sampler,
+# 1 is DDPM):
+
+# %% tags=["nbval-ignore-output"]
+widgets.sampling(shipped)
+
+# %% [markdown]
+# ## 4 · Train your own
+#
+# `adapt` measures mean and standard deviation of the flowers, so that the network sees data with mean 0 and variance 1.
+# The learning rate rises for the first twentieth of the training and falls along a cosine afterwards.
+
+# %%
+config = ModelConfig(network, {"image_size": image_size, "widths": widths})
+model = new_model(config)
+model.adapt(train.images[:4096])
+
+total_steps = num_epochs * len(train)
+schedule = keras.optimizers.schedules.CosineDecay(
+    0.0, total_steps, warmup_target=learning_rate, warmup_steps=total_steps // 20 + 1
+)
+optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
+
+# %% [markdown]
+# How good is the model? **KID**, the kernel inception distance, compares generated images with real ones that the model
+# has never seen. It looks not at pixels but at what another network sees in them (petals, colours, edges); 0 is
+# perfect, and it may fall a little below 0 by chance. It is measured after each epoch, and the best model is kept.
+#
+# What to expect: colours after a minute, blobs with a middle after three, petals after six. Interrupt the kernel
+# whenever you have seen enough; the best model so far is on disk.
+
+# %% tags=["nbval-ignore-output"]
+kid = ValidationKID(validation.images[:kid_images], kid_steps)
+folder.mkdir(parents=True, exist_ok=True)
+best = folder / "best.weights.h5"
+history = model.fit(
+    train,
+    validation_data=validation,
+    epochs=num_epochs,
+    shuffle=False,
+    verbose=0,
+    callbacks=[
+        train.epoch_callback(),
+        MeasureKID(kid),
+        keras.callbacks.ModelCheckpoint(best, monitor="val_kid", save_best_only=True, save_weights_only=True),
+        TrainingPanel(),
+    ],
+)
+
+# %% tags=["nbval-ignore-output"]
+model.load_weights(best)
+save_model(model, folder / "my_flowers.weights.h5", {"data": data, "val_kid": min(history.history["val_kid"])})
+show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed=0), columns=6)
+
+# %% [markdown]
+# Are the flowers clearly recognisable? If not, what would help: more epochs, a wider network, more steps? Go back to
+# the settings and try. (`diffusion-lab sample --weights notebooks/out/lab07/my_flowers.weights.h5` draws more of them.)
+#
+# ## 5 · What the figures say
+#
+# KID against the number of diffusion steps. Both axes have a price tag: down is better, right is slower.
+
+# %% tags=["nbval-ignore-output"]
+step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
+values = []
+for kid.steps in step_counts:
+    values.append(float(kid(model)))
+    print(f"{kid.steps:3} steps: KID {values[-1]:.2f}")
+kid_curves({"your model": values}, step_counts)
+
+# %% [markdown] summary="summary" points=6
+# ### Your summary
+#
+# *Write ten sentences or so, here, in place of these: what you did, which settings you changed and why, what KID says
+# about your model and about the number of steps, and what your flowers still lack.*
+
+# %% [markdown]
+# ## 6 · Your flower
+#
+# A diffusion model turns every noise into a flower, and a seed into a noise: so every number has a flower. Put in your
+# birthday, and watch yours open.
+
+# %% tags=["nbval-ignore-output"]
+my_seed = 20260921
+animation = bloom(shipped, my_seed, steps=lab.amount(smoke=3, cpu=30, gpu=30), count=lab.amount(smoke=1, cpu=6, gpu=6))
+(folder / "my_flower.webp").write_bytes(animation);
+
+# %% [markdown]
+# ## What you have now
+#
+# * A complete diffusion model: a schedule, a way to separate, a loop.
+# * A measure for it, and the knowledge that the number of questions is a price: each step costs one network evaluation.
+#
+# **Lab 08** takes the model apart with the eyes of an explorer: in-between flowers, flowers turned back into noise.

@@ -1,20 +1,25 @@
 # make demo: train a small diffusion model and watch flowers come out of noise, about six minutes on a laptop
-# make test: everything that can be tested on this machine
 # make lab:  open JupyterLab on the notebooks
+# make test: everything that can be tested on this machine, the labs' solutions among it
+# make gpu-test: the labs at the sizes of a GPU, a few steps each
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lab clean
+.PHONY: demo lab test gpu-test clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(ARGS)
+	DIFFUSION_LAB_PROFILE=smoke $(BIN)/python -m pytest --nbval solutions
+
+gpu-test: $(VENV)/installed-test
+	DIFFUSION_LAB_PROFILE=gpu-test $(BIN)/python -m pytest --nbval-lax solutions
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab notebooks
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \

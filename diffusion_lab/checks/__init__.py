@@ -12,7 +12,7 @@ EXERCISES = {  # in each lab's module; imported when they are needed
     "ddpm": ("p_sample", "train_step"),
     "ddim": ("diffusion_schedule", "denoise", "reverse_diffusion"),
     "exploring": ("slerp", "invert"),
-    "past_ddim": ("dpmpp_2m_step", "flow_matching_loss"),
+    "past_ddim": ("dpmpp_2m_step", "guide", "flow_matching_loss"),
 }
 _MODULES = {name: module for module, names in EXERCISES.items() for name in names}
 

@@ -1,0 +1,402 @@
+# %% [markdown]
+# # Lab 09 · Past DDIM: better steps, velocities, guidance, and straight lines
+#
+# **After this lab you can**
+# * write a step of a second-order solver, and say honestly what it buys at equal cost,
+# * explain why networks that predict velocity draw better than networks that predict noise,
+# * tell a model what to draw, and how much to insist,
+# * train a flow-matching model in thirty lines.
+#
+# **Time**: 90 minutes of yours; the computer needs 3 minutes on a laptop, less on a GPU.
+# **Before**: labs 03 and 07. Lab 08 helps.
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab import checks
+from diffusion_lab.data import load_dataset
+from diffusion_lab.data.flowers import COLOURS
+from diffusion_lab.illustrations import show_images, show_rows
+from diffusion_lab.illustrations.forward_process import clouds, curves, flower_points
+from diffusion_lab.illustrations.past_ddim import (
+    FlowerKID, by_evaluations, image_errors, paths, petals, variety, velocity_network,
+)
+from diffusion_lab.models.files import load_model
+from diffusion_lab.questions import ask
+from diffusion_lab.samplers import adams_bashforth, ddim, dpmpp_2m, grid, heun
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
+from diffusion_lab.toys import mixture_denoiser
+
+# %%
+kid_images = lab.amount(smoke=8, cpu=192, gpu=1024)
+step_counts = lab.amount(smoke=(2,), cpu=(3, 5, 10, 20), gpu=(3, 5, 10, 20, 50))
+flow_epochs = lab.amount(smoke=1, cpu=60, gpu=200)
+guidances = (0, 1, 2, 4, 8)
+
+# %% [markdown]
+# ## 1 · DDIM is Euler's method
+#
+# DDIM asks the network where the image is, takes a step as if the answer would not change on the way, and asks again.
+# On a winding road that is a driver who looks up at each milestone and drives straight to the next with closed eyes.
+# The road is a differential equation, and the driver is Leonhard Euler's method of 1768. Two hundred and fifty years
+# have brought better drivers. They come in two kinds:
+#
+# * **look twice** per step (Heun's method): drive, look, correct. It costs two network evaluations per step.
+# * **remember** (multistep methods): compare what you see now with what you saw at the last milestone, and guess how the
+#   road goes on. It costs nothing extra.
+#
+# Since the network is all the cost, samplers are compared at equal **NFE**, the number of network evaluations per
+# image. We begin on a toy where the perfect `denoise` is a formula: a ring of ten blobs in the plane.
+
+# %%
+schedule = offset_cosine_diffusion_schedule
+toy_denoise = mixture_denoiser(petals(), standard_deviation=0.15)
+noise = keras.random.normal((400, 1, 1, 2), seed=0)
+exact = heun(toy_denoise, schedule, noise, steps=300)
+clouds({f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for steps in (2, 5, 10, 40)}
+       | {"exact": exact})
+
+# %% [markdown]
+# ### Exercise 9.1 · `dpmpp_2m_step`
+# *Difficulty ●●● · 25 minutes*
+#
+# DPM-Solver++(2M) (Lu et al. 2022) remembers one prediction. Its clock is not the time but
+# $\lambda = \log(\text{signal rate}/\text{noise rate})$, which grows from noise to image. With
+# $h = \lambda_\text{then} - \lambda_\text{now}$ and $h_\text{last} = \lambda_\text{now} - \lambda_\text{last}$ it
+# extrapolates the predicted image to the middle of the step,
+#
+# $$\hat D = D_\text{now} + \frac{h}{2\,h_\text{last}}\,(D_\text{now} - D_\text{last}),$$
+#
+# and then goes there exactly,
+#
+# $$x_\text{then} = \frac{\text{noise rate}_\text{then}}{\text{noise rate}_\text{now}}\,x_\text{now}
+# - \text{signal rate}_\text{then}\,\left(e^{-h}-1\right)\hat D .$$
+#
+# In the first step there is no last prediction (`None`), and $\hat D = D_\text{now}$.
+#
+# <details><summary>Hint</summary>
+#
+# `math.expm1(-h)` is $e^{-h}-1$, and exact for small $h$. With `last_pred_images is None` skip the first formula. Without
+# the first formula at all, this is DDIM in other clothes.
+# </details>
+
+
+# %% exercise="dpmpp_2m_step" points=6
+def dpmpp_2m_step(noisy_images, pred_images, last_pred_images, last, now, then):
+    """One step of DPM-Solver++(2M), from the rates `now` to the rates `then`.
+
+    noisy_images: x at `now`, (B, H, W, C).   pred_images, last_pred_images: predicted at `now` and at `last`.
+    last, now, then: pairs (noise_rate, signal_rate) of numbers. In the first step the two `last...` are None.
+    Returns x at `then`, (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    def clock(rates):
+        return math.log(rates[1] / rates[0])
+
+    h = clock(then) - clock(now)
+    extrapolated = pred_images
+    if last_pred_images is not None:
+        share = 0.5 * h / (clock(now) - clock(last))
+        extrapolated = pred_images + share * (pred_images - last_pred_images)
+    return then[0] / now[0] * noisy_images - then[1] * math.expm1(-h) * extrapolated
+    ### END SOLUTION
+
+
+# %% check="dpmpp_2m_step"
+checks.dpmpp_2m_step(dpmpp_2m_step)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Measured by λ, the equation is linear in x and driven by the predicted image D alone. If D were constant, the second
+# formula would be its exact solution. A straight line for D is wrong by the square of the step only, and a line is
+# determined by two points: this prediction and the last.
+# </details>
+
+# %% [markdown]
+# The loop around it is `reverse_diffusion` of lab 07, with a memory:
+
+
+# %%
+def my_sampler(denoise, schedule, initial_noise, steps):
+    noisy_images, last_pred_images, last = initial_noise, None, None
+    ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
+    points = [(point.noise_rate, point.signal_rate) for point in grid(schedule, steps)]
+    for now, then in zip(points, points[1:]):
+        _, pred_images = denoise(noisy_images, ones * now[0], ones * now[1])
+        if then[0] == 0:  # the last step ends at the predicted image
+            return pred_images
+        noisy_images = dpmpp_2m_step(noisy_images, pred_images, last_pred_images, last, now, then)
+        last_pred_images, last = pred_images, now
+
+
+# %% [markdown]
+# How far from the exact answer do the samplers end? Before you run it: Heun's method looks twice per step, so at equal
+# NFE it takes half as many steps.
+
+# %% tags=["nbval-ignore-output"]
+ask("09.equal_nfe")
+
+
+# %% tags=["nbval-ignore-output"]
+def distance(sampler, steps):
+    samples = sampler(toy_denoise, schedule, noise, steps)
+    return float(ops.mean(ops.norm(ops.reshape(samples - exact, (-1, 2)), axis=-1)))
+
+
+counts = (2, 3, 5, 8, 12, 20, 32)
+by_evaluations(
+    {
+        "DDIM": [(steps, distance(ddim, steps)) for steps in counts],
+        "Heun": [(2 * steps - 1, distance(heun, steps)) for steps in counts if steps < 20],
+        "yours, DPM-Solver++(2M)": [(steps, distance(my_sampler, steps)) for steps in counts],
+        "Adams–Bashforth": [(steps, distance(adams_bashforth, steps)) for steps in counts],
+    },
+    ylabel="mean distance from the exact sample",
+    logarithmic=True,
+)
+
+# %% [markdown]
+# The slopes are the *order*: halve the step, and a first-order method halves its error, a second-order method quarters
+# it. But look at the left end, where people sample in practice. There Heun pays for looking twice, and memory is free.
+#
+# ## 2 · The same on flowers
+#
+# A toy knows its exact answer; with a trained network the network itself is wrong, and a more exact solver only follows
+# its errors more exactly. So we measure what counts, KID.
+
+# %% tags=["nbval-ignore-output"]
+model, _ = load_model("flowers32")
+validation = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=64)
+kid = FlowerKID(validation.images[:kid_images])
+samplers = {"DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–Bashforth": adams_bashforth}
+values = {name: [(n, kid(model, n, sampler=sampler)) for n in step_counts] for name, sampler in samplers.items()}
+values["Heun"] = [(2 * n - 1, kid(model, n, sampler=heun)) for n in step_counts[:-1] or step_counts]
+by_evaluations(values, ylabel="KID, low is good")
+
+# %% [markdown]
+# The honest reading: with few evaluations a second-order multistep method is worth twice as many steps of DDIM. With
+# many, all of them end at the same place, the quality of the network. No solver makes a weak network good.
+#
+# ## 3 · What should the network predict?
+#
+# In lab 07 the network predicted the noise, and the image followed by division: (noisy − noise rate · noise) / signal
+# rate. At time 1 the signal rate is 0.02, so every error is multiplied by 50. A network that predicts the **velocity**,
+#
+# $$v = \text{signal rate}\cdot\text{noise} - \text{noise rate}\cdot\text{image},$$
+#
+# never divides: image = signal rate · noisy − noise rate · v. Two networks of the same size, trained in the same way:
+
+# %% tags=["nbval-ignore-output"]
+ask("09.first_guess")
+
+# %% tags=["nbval-ignore-output"]
+noise_model, _ = load_model("flowers32_noise")
+images = validation.images[: lab.amount(smoke=8, cpu=64, gpu=256)] / np.float32(255)
+times = np.linspace(0.1, 1, lab.amount(smoke=3, cpu=19, gpu=19), dtype="float32")
+curves(
+    {
+        "predicts noise": (times, image_errors(noise_model, images, times)),
+        "predicts velocity": (times, image_errors(model, images, times)),
+    },
+    xlabel="diffusion time",
+    ylabel="error of the predicted image",
+)
+
+# %% tags=["nbval-ignore-output"]
+start_noise = keras.random.normal((8, 32, 32, 3), seed=5)
+show_rows({
+    f"{name}, {steps} step{'s' * (steps > 1)}": one.denormalize(one.reverse_diffusion(start_noise, steps))
+    for name, one in {"noise": noise_model, "velocity": model}.items()
+    for steps in lab.amount(smoke=(1,), cpu=(1, 2, 5, 20), gpu=(1, 2, 5, 20))
+})
+
+# %% [markdown]
+# The first guess decides about the colours of the whole picture. Where it is coarse, the later steps have to mend what
+# it spoiled. (The shipped velocity network has also seen more images than the noise network, 240,000 against 100,000:
+# the curve at the left end is training, the curve at the right end is the division.)
+#
+# ## 4 · Tell it what to draw
+#
+# A network can be told the class, here the colour of the petals. In training the label is sometimes withheld, so one
+# network answers two questions: *what is under this noise, if it is a red flower?* and *..., if it is any flower?*
+# The difference of the answers points to what is red about red flowers. **Classifier-free guidance**
+# (Ho & Salimans 2022) follows that pointer, and further than the network itself would go.
+#
+# ### Exercise 9.2 · `guide`
+# *Difficulty ●○○ · 5 minutes*
+#
+# Combine the two answers so that guidance 0 gives the unlabelled one, 1 the labelled one, and larger numbers go on in
+# the same direction.
+#
+# <details><summary>Hint</summary>
+#
+# A straight line through two points: start at one, and add a multiple of the difference.
+# </details>
+
+
+# %% exercise="guide" points=2
+def guide(labelled, unlabelled, guidance):
+    """The guided prediction, from two predictions of the shape (B, H, W, C) and a number."""
+    ### BEGIN SOLUTION
+    return unlabelled + guidance * (labelled - unlabelled)
+    ### END SOLUTION
+
+
+# %% check="guide"
+checks.guide(guide)
+
+# %%
+conditional, _ = load_model("flowers32_conditional")
+
+
+def guided(labels, guidance):
+    """A `denoise` that draws flowers of these colours: two network evaluations per step."""
+    without = ops.full_like(labels, conditional.no_label)
+
+    def denoise(noisy_images, noise_rates, signal_rates):
+        labelled = conditional.denoise_labelled(noisy_images, noise_rates, signal_rates, labels)
+        unlabelled = conditional.denoise_labelled(noisy_images, noise_rates, signal_rates, without)
+        return [guide(a, b, guidance) for a, b in zip(labelled, unlabelled)]
+
+    return denoise
+
+
+# %% [markdown]
+# One row for each guidance, one column for each colour, the same noise in each column:
+
+# %% tags=["nbval-ignore-output"]
+labels = ops.arange(len(COLOURS), dtype="int32")
+noise_per_colour = keras.random.normal((len(COLOURS), 32, 32, 3), seed=8)
+rows = {}
+for guidance in guidances:
+    samples = ddim(guided(labels, guidance), schedule, noise_per_colour, lab.amount(smoke=2, cpu=15, gpu=30))
+    rows[f"guidance {guidance}"] = conditional.denormalize(samples)
+show_rows(rows, titles=COLOURS)
+
+# %% [markdown]
+# Nothing is free here, either. How does the variety among flowers of one colour change?
+
+# %% tags=["nbval-ignore-output"]
+ask("09.guidance")
+
+# %% tags=["nbval-ignore-output"]
+count = lab.amount(smoke=4, cpu=24, gpu=128)
+many = keras.random.normal((count, 32, 32, 3), seed=9)
+for guidance in guidances[1:]:
+    samples = conditional.denormalize(ddim(guided(ops.full((count,), 3, "int32"), guidance), schedule, many, 10))
+    print(f"guidance {guidance}: variety among {count} red flowers {variety(samples):.3f}")
+
+# %% [markdown]
+# ## 5 · Straight lines: flow matching in thirty lines
+#
+# Diffusion mixes image and noise along a quarter circle. **Flow matching** (Lipman et al. 2023; Liu et al. 2023) mixes
+# along a straight line, $x_t = (1-t)\,\text{image} + t\,\text{noise}$. The line points everywhere in the same
+# direction, *noise − image*, and that is what the network learns. No schedule, no rates.
+#
+# ### Exercise 9.3 · `flow_matching_loss`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Mix, ask the network for the velocity, compare with the true one: the mean squared error.
+#
+# <details><summary>Hint</summary>
+#
+# `network([noisy_images, times])` gives the predicted velocities. The answer is one number: `ops.mean(ops.square(...))`.
+# </details>
+
+
+# %% exercise="flow_matching_loss" points=4
+def flow_matching_loss(network, images, noises, times):
+    """The loss of flow matching.
+
+    images, noises: (B, H, W, C).   times: in [0, 1], (B, 1, 1, 1).
+    network: called as network([noisy_images, times]), returns velocities (B, H, W, C).   Returns one number.
+    """
+    ### BEGIN SOLUTION
+    noisy_images = (1 - times) * images + times * noises
+    velocities = network([noisy_images, times])
+    return ops.mean(ops.square(velocities - (noises - images)))
+    ### END SOLUTION
+
+
+# %% check="flow_matching_loss"
+checks.flow_matching_loss(flow_matching_loss)
+
+# %% [markdown]
+# The rest of the thirty lines: a model that draws noise and times and calls your loss, and a sampler that walks down
+# the line with Euler's steps.
+
+
+# %%
+class FlowMatching(keras.Model):
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.seed_generator = network, keras.random.SeedGenerator(0)
+
+    def call(self, images):
+        return images
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        noises = keras.random.normal(ops.shape(x), seed=self.seed_generator)
+        times = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=self.seed_generator)
+        return flow_matching_loss(self.network, x, noises, times)
+
+    def sample(self, noise, steps):
+        """All positions on the way from the noise to the samples: a list of steps + 1 arrays."""
+        positions = [noise]
+        for step in range(steps):
+            times = ops.full((noise.shape[0], 1, 1, 1), 1 - step / steps)
+            positions.append(positions[-1] - self.network([positions[-1], times]) / steps)
+        return positions
+
+
+# %% tags=["nbval-ignore-output"]
+points = flower_points(4096)
+flow = FlowMatching(velocity_network())
+schedule_of_rate = keras.optimizers.schedules.CosineDecay(3e-3, flow_epochs * len(points) // 256)
+flow.compile(optimizer=keras.optimizers.Adam(schedule_of_rate), jit_compile=False)
+losses = flow.fit(points, batch_size=256, epochs=flow_epochs, verbose=0).history["loss"]
+print(f"loss {losses[0]:.2f} at first, {losses[-1]:.2f} at last")
+
+# %% tags=["nbval-ignore-output"]
+noise = keras.random.normal((2000, 1, 1, 2), seed=1)
+clouds({f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for steps in (1, 2, 4, 8, 30)}
+       | {"the data": points[:2000]})
+
+# %% tags=["nbval-ignore-output"]
+paths({"flow matching": ops.stack(flow.sample(noise[:60], 60))}, points)
+
+# %% [markdown]
+# The *lines between pairs* are straight, but many lines cross, and where they cross the network can only learn their
+# mean: so the paths bend after all. (Straightening them by training again on one's own pairs is called *reflow*.)
+#
+# > **Is it something else than diffusion?** Divide $x_t$ by $\sqrt{(1-t)^2+t^2}$, and image and noise are mixed with
+# > rates whose squares add to 1: the straight line becomes a piece of the quarter circle, walked at another speed. Flow
+# > matching is diffusion with a schedule of its own and the velocity as its target. That is why you have met all its
+# > parts before.
+#
+# ## What you have now
+#
+# * A sampler of second order that costs no more than DDIM, and a feeling for when it helps.
+# * Three things that a network may predict, and why velocity is the good habit.
+# * Guidance: a straight line through two predictions.
+# * Flow matching, and the knowledge that it is an old friend in a straight coat.
+#
+# This is the end of the sequence, and about where the research papers of today begin. Good luck with your own.

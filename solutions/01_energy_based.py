@@ -90,9 +90,10 @@ for shift in (0, 5):
 # over *every possible image*:
 
 # %%
-pixels, grey_levels = 8 * 8, 17  # the tiny digits that come with scikit-learn
-digits_of_z = pixels * math.log10(grey_levels)
-print(f"a sum over 10^{digits_of_z:.0f} images of 8 x 8 pixels; the universe has about 10^80 atoms")
+for size, grey_levels in {8: 17, 28: 256}.items():  # the tiny digits of scikit-learn, and MNIST
+    exponent = size**2 * math.log10(grey_levels)
+    print(f"{size} x {size} pixels, {grey_levels} shades of grey: 10^{exponent:.0f} images")
+print("atoms in the universe: about 10^80")
 
 # %% [markdown]
 # $Z$ is *intractable*. The whole history of generative models can be told by how they get around it. Energy-based

@@ -53,8 +53,10 @@ from diffusion_lab.training import MeasureKID, ValidationKID
 # %%
 data = lab.data("procedural_flowers", "oxford_flowers102")
 image_size = lab.size(smoke=8, cpu=32, gpu=64)
-network = lab.size(smoke="unet", cpu="unet", gpu="residual_unet")
-widths = lab.size(smoke=(8, 8), cpu=(32, 64, 96), gpu=(32, 64, 96, 128))
+network = lab.size(smoke="plain_cnn", cpu="unet", gpu="residual_unet")
+network_arguments = lab.size(
+    smoke={"width": 8, "depth": 2}, cpu={"widths": (32, 64, 96)}, gpu={"widths": (32, 64, 96, 128)}
+)
 batch_size = lab.size(smoke=8, cpu=32, gpu=64)
 num_images = lab.amount(smoke=32, cpu=4096, gpu=None)  # None: all there are
 num_epochs = lab.amount(smoke=1, cpu=12, gpu=80)
@@ -305,7 +307,7 @@ widgets.sampling(shipped)
 # The learning rate rises for the first twentieth of the training and falls along a cosine afterwards.
 
 # %%
-config = ModelConfig(network, {"image_size": image_size, "widths": widths})
+config = ModelConfig(network, {"image_size": image_size, **network_arguments})
 model = new_model(config)
 model.adapt(train.images[:4096])
 
@@ -337,7 +339,9 @@ history = model.fit(
     callbacks=[
         train.epoch_callback(),
         MeasureKID(kid),
-        keras.callbacks.ModelCheckpoint(best, monitor="val_kid", save_best_only=True, save_weights_only=True),
+        keras.callbacks.ModelCheckpoint(
+            best, monitor="val_kid", mode="min", save_best_only=True, save_weights_only=True
+        ),
         TrainingPanel(),
     ],
 )

@@ -19,7 +19,8 @@ def flower_points(count, seed=0):
 
 def clouds(snapshots, columns=6):
     """Scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
-    figure, axes = new_figure(columns, -(-len(snapshots) // columns), height=1.7, squeeze=False)
+    columns = min(columns, len(snapshots))
+    figure, axes = new_figure(columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False)
     for axis, (title, points) in zip(axes.flat, snapshots.items()):
         axis.scatter(*np.reshape(points, (-1, 2)).T, **DOTS)
         axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")

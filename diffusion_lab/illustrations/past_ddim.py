@@ -9,11 +9,11 @@ from diffusion_lab.metrics import encode, flower_features, kernel_inception_dist
 from diffusion_lab.training import generate_in_batches
 
 
-def petals(count=10, radius=1.2):
+def petals(count=8, radius=1.3):
     """The middles of a ring of `count` blobs, as images (count, 1, 1, 2): the means of a mixture of Gaussians."""
     angles = 2 * np.pi * np.arange(count) / count
-    reach = radius * (1 + 0.25 * (np.arange(count) % 2))
-    return np.stack([reach * np.cos(angles), reach * np.sin(angles)], -1).reshape(count, 1, 1, 2).astype("float32")
+    points = radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return points.reshape(count, 1, 1, 2).astype("float32")
 
 
 def by_evaluations(named_points, ylabel, logarithmic=False):
@@ -65,7 +65,9 @@ def variety(images):
 def velocity_network(width=128, depth=3):
     """A small network for points: called as network([points (B, 1, 1, 2), times (B, 1, 1, 1)])."""
     points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
-    x = layers.Concatenate()([points, times, ops.sin(2 * np.pi * times), ops.cos(2 * np.pi * times)])
+    both = layers.Concatenate()([points, times])
+    waves = [wave(frequency * both) for frequency in (1, 2, 4) for wave in (ops.sin, ops.cos)]  # for the fine detail
+    x = layers.Concatenate()([both, *waves])
     for _ in range(depth):
         x = layers.Dense(width, activation="swish")(x)
     return keras.Model([points, times], layers.Dense(2)(x))

@@ -1,0 +1,21 @@
+"""The prediction questions of lab 07."""
+
+from diffusion_lab.questions.core import Question
+
+QUESTIONS = {
+    "one_step": Question(
+        text="Ben asks only once: one step, from pure noise straight to the predicted image. What do the pictures look "
+             "like?",
+        choices={
+            "Like noise: one step can hardly remove any.":
+                "One step removes all of it: what you see is not a noisy image, but the network's guess at the clean one.",
+            "Like flowers, only less detailed.":
+                "From pure noise the network cannot know which flower it is to be. Think of the guess that is least wrong "
+                "for all flowers at once.",
+            "Like a soft blur, much the same for all noises.":
+                "The best guess in the mean square is the average of all the images that could hide in the noise, and in "
+                "pure noise nearly every flower could. Later steps have less to average over, so they may commit.",
+        },
+        right=2,
+    ),
+}

@@ -1,0 +1,142 @@
+"""Labs 03, 07 and 08 in a real JupyterLab, in a real browser: they run, and every slider moves its picture.
+
+Needs Chromium. Where DIFFUSION_LAB_BROWSER is "required" its absence is a failure. Screenshots go to out/browser.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import sync_playwright
+
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.source import read_source
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "only-for-this-test"
+SETTINGS = {  # JupyterLab would draw only the cells that can be seen
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none", "maxNumberOutputs": 0}',
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        if os.environ.get("DIFFUSION_LAB_BROWSER") == "required":
+            pytest.fail("There is no Chromium, and these tests are required.")
+        pytest.skip("no Chromium: install it (on Debian and Ubuntu: apt install chromium) to try the sliders")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A JupyterLab over the solutions of the three labs, without their outputs; yields its address."""
+    root, settings = tmp_path_factory.mktemp("labs"), tmp_path_factory.mktemp("settings")
+    for path in sources(ROOT, ["03", "07", "08"]):
+        nbformat.write(read_source(path), root / path.with_suffix(".ipynb").name)
+    for name, text in SETTINGS.items():
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / name).write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+               f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"]
+    environment = os.environ | {"DIFFUSION_LAB_PROFILE": "smoke", "PYTHONPATH": str(ROOT),
+                                "JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTER_CONFIG_DIR": str(settings)}
+    log = open(root / "server.log", "w")
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(f"{address}/api?token={TOKEN}"), 120, "JupyterLab to start")
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+
+
+def answers(address):
+    try:
+        return urllib.request.urlopen(address, timeout=2).status == 200
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("lab", ["03_schedules", "07_ddim", "08_exploring"])
+def test_sliders_move_their_pictures(browser, server, lab):
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.goto(f"{server}/lab/tree/{lab}.ipynb?token={TOKEN}&reset")
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
+    run_all_cells(page)
+    pictures = ROOT / "out" / "browser"
+    pictures.mkdir(parents=True, exist_ok=True)
+    explorers = page.locator(".diffusion-lab-explorer")
+    assert explorers.count() >= 1
+    for number in range(explorers.count()):
+        explorer = explorers.nth(number)
+        explorer.scroll_into_view_if_needed()
+        sliders = explorer.locator(".noUi-handle")
+        assert sliders.count() >= 1
+        for index in range(sliders.count()):
+            before = seen(explorer)
+            drag(page, sliders.nth(index))
+            wait_for(lambda: settled(explorer) and all(old != new for old, new in zip(before, seen(explorer))), 60,
+                     f"slider {index} of explorer {number} to change picture and read-out")
+        explorer.screenshot(path=pictures / f"{lab}-{number}.png")
+        assert explorer.locator(".diffusion-lab-error").inner_text().strip() == ""
+    assert page.locator('[data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea-output[data-mime-type*="stderr"]').count() == 0
+    page.close()
+
+
+def run_all_cells(page):
+    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+
+    def done():
+        return all(text.strip() not in ("[*]:", "[ ]:", "") for text in prompts.all_inner_texts())
+
+    wait_for(done, 300, "all cells to run")
+
+
+def seen(explorer):
+    """What a person sees: the picture's pixels and the line of figures."""
+    return explorer.locator(".diffusion-lab-picture").screenshot(), explorer.locator(".diffusion-lab-readout").inner_text()
+
+
+def settled(explorer):
+    return "computing" not in explorer.locator(".diffusion-lab-busy").inner_text()
+
+
+def drag(page, handle):
+    """Drags a slider's handle along its track: to the side on which there is more room."""
+    handle.scroll_into_view_if_needed()
+    box, track = handle.bounding_box(), handle.locator("xpath=ancestor::*[contains(@class,'noUi-target')]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    middle = track["x"] + track["width"] / 2
+    target = x + track["width"] * (0.3 if x < middle else -0.3)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move((x + target) / 2, y, steps=4)
+    page.mouse.move(target, y, steps=4)
+    page.mouse.up()

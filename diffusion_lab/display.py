@@ -13,11 +13,56 @@ from diffusion_lab.plots import image_grid, terminal_picture
 console = Console(stderr=True)
 
 
-class TrainingDisplay(keras.callbacks.Callback):
+class TrainingWatch(keras.callbacks.Callback):
+    """Counts the images of a training run and keeps its losses; how they show is up to the classes that inherit.
+
+    `losses` holds {"images": seen so far, "loss": mean of the last 20 steps} and {"images", "val_loss"}.
+
+    Args:
+        batch_size: images in a training step; with 1, steps are counted.
+    """
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size, self.losses, self.images_seen, self.begin = batch_size, [], 0, None
+
+    def on_train_begin(self, logs=None):
+        self.losses, self.images_seen, self.begin = [], 0, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        steps = self.params["steps"]  # None where a data set does not know its length
+        self.images_before_epoch = self.images_seen if steps is None else epoch * steps * self.batch_size
+        self.sum_before, self.steps_before = 0.0, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.images_seen = self.images_before_epoch + (batch + 1) * self.batch_size
+        if self.begin is None:  # the first step is mostly compilation
+            self.begin, self.first_images = time.monotonic(), self.images_seen
+        self._record_loss(batch + 1, logs["loss"], at_least=20)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._record_loss((self.images_seen - self.images_before_epoch) // self.batch_size, logs["loss"], at_least=1)
+        if "val_loss" in logs:
+            self.losses.append({"images": self.images_seen, "val_loss": float(logs["val_loss"])})
+
+    @property
+    def speed(self):
+        """Images per second."""
+        return (self.images_seen - self.first_images) / max(time.monotonic() - self.begin, 1e-9)
+
+    def _record_loss(self, steps, mean, at_least):
+        """Keras logs the mean since the epoch began; the curve shows that of the steps since the last entry."""
+        if steps - self.steps_before >= at_least:
+            loss = (float(mean) * steps - self.sum_before) / (steps - self.steps_before)
+            self.losses.append({"images": self.images_seen, "loss": loss})
+            self.sum_before, self.steps_before = float(mean) * steps, steps
+
+
+class TrainingDisplay(TrainingWatch):
     """A bar with loss, speed and time left; in a terminal with colours, the latest samples above it.
 
     Every `interval` seconds the samples of one fixed noise are drawn anew and handed to `on_samples(images, losses)`:
-    images in [0, 1], (32, H, W, C), and the list of {"images": seen so far, "loss": mean since the last entry}.
+    images in [0, 1], (32, H, W, C), and the losses of `TrainingWatch`.
 
     Args:
         share_done: () -> the part of the run that is done, in [0, 1].
@@ -25,44 +70,32 @@ class TrainingDisplay(keras.callbacks.Callback):
     """
 
     def __init__(self, share_done, batch_size, on_samples=None, interval=15.0, steps=8):
-        super().__init__()
-        self.share_done, self.batch_size, self.on_samples = share_done, batch_size, on_samples
+        super().__init__(batch_size)
+        self.share_done, self.on_samples = share_done, on_samples
         self.interval, self.steps = interval, steps
-        self.losses = []
         self.picture = ""
         self.progress = Progress(BarColumn(), TextColumn("{task.percentage:3.0f} %  {task.description}"),
                                  TimeRemainingColumn(), console=console)
         self.live = Live(console=console, get_renderable=lambda: Group(self.picture, self.progress))
 
     def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
         self.task = self.progress.add_task("compiling the network ...", total=1.0)
-        self.images_seen, self.begin = 0, None
         self.noise = keras.random.normal((32, *self.model.image_shape), seed=0)
+        self.last_drawn = None
         if console.is_terminal:
             self.live.start()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.images_before_epoch, self.sum_before = epoch * self.params["steps"] * self.batch_size, 0.0
-
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        self.images_seen = self.images_before_epoch + (batch + 1) * self.batch_size
-        if self.begin is None:  # the first step is mostly compilation
-            self.begin = self.last_drawn = now
-            self.first_images = self.images_seen
-        speed = (self.images_seen - self.first_images) / max(now - self.begin, 1e-9)
-        self.progress.update(self.task, completed=self.share_done(),
-                             description=f"loss {logs['loss']:.3f}  {speed:3.0f} images/s  {self.images_seen:,} images")
-        if (batch + 1) % 20 == 0:  # Keras logs the mean since the epoch began; the curve shows the last 20 steps
-            total = logs["loss"] * (batch + 1)
-            self.losses.append({"images": self.images_seen, "loss": float(total - self.sum_before) / 20})
-            self.sum_before = total
-        if now - self.last_drawn > self.interval:
+        super().on_train_batch_end(batch, logs)
+        self.progress.update(self.task, completed=self.share_done(), description=f"loss {logs['loss']:.3f}  "
+                             f"{self.speed:3.0f} images/s  {self.images_seen:,} images")
+        if time.monotonic() - (self.last_drawn or self.begin) > self.interval:
             self.draw()
             self.last_drawn = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.losses.append({"images": self.images_seen, "val_loss": float(logs["val_loss"])})
+        super().on_epoch_end(epoch, logs)
         if not console.is_terminal:
             figures = "  ".join(f"{name} {logs[name]:.4f}" for name in ("loss", "val_loss", "val_kid") if name in logs)
             console.print(f"epoch {epoch + 1}: {self.images_seen:,} images  {figures}")

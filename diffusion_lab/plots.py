@@ -21,11 +21,16 @@ def image_grid(images, columns=8, gap=1, scale=1):
     return grid.repeat(scale, 0).repeat(scale, 1)
 
 
-def save_png(picture, path):
-    """Writes a uint8 array (H, W, 3) as PNG, all or nothing. Raises UserError if the disk does not allow it."""
+def png_bytes(picture):
+    """A uint8 array (H, W, 3) as the bytes of a PNG file."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "PNG")
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
+
+
+def save_png(picture, path):
+    """Writes a uint8 array (H, W, 3) as PNG, all or nothing. Raises UserError if the disk does not allow it."""
+    write_atomically(path, png_bytes(picture))
 
 
 def save_animation(frames, path, seconds_each=0.12, pause=1.5):
@@ -37,22 +42,28 @@ def save_animation(frames, path, seconds_each=0.12, pause=1.5):
     write_atomically(path, content.getvalue())
 
 
-def loss_curve(history, path):
-    """Draws the losses of a list of {"step", "loss", ...} and writes them as PNG."""
+def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
+    """The losses of a list of {"images", "loss", "val_loss"}, of which each entry has one or both, as a Figure."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.2), layout="constrained", dpi=130)
+    figure = Figure(figsize=size, layout="constrained", dpi=dpi)
     axes = figure.subplots()
     for name, label in (("loss", "training"), ("val_loss", "validation (EMA weights)")):
         points = [(entry["images"], entry[name]) for entry in history if name in entry]
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
-    axes.set(xlabel="training images", ylabel="loss", yscale="log")
+    lowest = min((value for line in axes.get_lines() for value in line.get_ydata()), default=1)
+    axes.set(xlabel=xlabel, ylabel="loss", yscale="log" if lowest > 0 else "linear")  # an energy loss may be negative
     axes.grid(alpha=0.3)
     if axes.get_lines():
         axes.legend()
+    return figure
+
+
+def loss_curve(history, path):
+    """Draws the losses as `loss_figure` and writes them as PNG."""
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    loss_figure(history).savefig(content, format="png")
     write_atomically(path, content.getvalue())
 
 

@@ -7,6 +7,7 @@
 # * train a network to know what is likely, by contrastive divergence with a sample buffer.
 #
 # **Time**: 75 minutes of yours; the computer needs 3 minutes, with or without a GPU.
+#
 # **Before**: a little Keras. Nothing about diffusion models yet: this is where their idea comes from.
 
 # %% tags=["nbval-ignore-output"]
@@ -37,7 +38,7 @@ from diffusion_lab.illustrations.energy_based import (
     boltzmann, chains_on, energy_histogram, slopes_of_activations, two_valleys,
 )
 from diffusion_lab.models.energy_based import EnergyBasedModel
-from diffusion_lab.models.files import load_model
+from diffusion_lab.models.files import load_energy_model
 from diffusion_lab.networks import energy_network
 from diffusion_lab.panel import TrainingPanel
 from diffusion_lab.questions import ask
@@ -203,7 +204,7 @@ class MyEnergyModel(EnergyBasedModel):
 
 
 # %% tags=["nbval-ignore-output"]
-trained, origin = load_model("digits_energy")
+trained, origin = load_energy_model("digits_energy")
 shipped = MyEnergyModel(trained.network, buffer_size=64)
 snapshots = {}
 wanted = lab.amount(smoke=(0, 2), cpu=(0, 5, 20, 60, 250), gpu=(0, 5, 20, 60, 250, 1000))

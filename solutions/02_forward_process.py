@@ -7,6 +7,7 @@
 # * jump from the clean image to any step at once, and show that the jump and the walk agree.
 #
 # **Time**: about 40 minutes of yours; the computer needs 10 seconds, with or without a GPU.
+#
 # **Before**: nothing but Python and a little NumPy. Lab 01 is a good neighbour, not a requirement.
 
 # %% tags=["nbval-ignore-output"]

@@ -8,6 +8,7 @@
 #
 # **Time**: two hours of yours. The computer trains for 8 minutes on a laptop, and for about 10 on a GPU, where the
 # pictures are larger; you can read on meanwhile.
+#
 # **Before**: labs 02 and 03. Lab 05 tells what is inside the network.
 #
 # **This lab is graded**: three exercises and a short summary at the end. Each exercise counts by itself: if one of them

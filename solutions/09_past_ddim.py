@@ -8,6 +8,7 @@
 # * train a flow-matching model in thirty lines.
 #
 # **Time**: 90 minutes of yours; the computer needs 3 minutes on a laptop, less on a GPU.
+#
 # **Before**: labs 03 and 07. Lab 08 helps.
 
 # %% tags=["nbval-ignore-output"]

@@ -69,6 +69,6 @@ def plain(question):
 def folded(question):
     """The question as it shows without a kernel: HTML, the answer folded."""
     choices = "".join(f"<li>{escape(choice)}</li>" for choice in question.choices)
-    answer = f"<b>{escape(list(question.choices)[question.right])}</b>. {list(question.choices.values())[question.right]}"
+    choice, sentence = list(question.choices.items())[question.right]
     return (f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"
-            f"<details><summary>Answer</summary>{answer}</details>")
+            f"<details><summary>Answer</summary><b>{escape(choice)}</b> {sentence}</details>")

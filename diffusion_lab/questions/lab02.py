@@ -13,8 +13,8 @@ QUESTIONS = {
                 "Independent variances add, and nothing takes any away: after t copies it is "
                 "1 + β₁ + … + βₜ. The pale factor removes, in every step, just what the dust brings.",
             "It shrinks towards 0: the picture is lost, after all.":
-                "The picture is lost in the noise, but noise has a variance, too, and here nothing is ever multiplied by "
-                "a number below 1.",
+                "The picture is lost in the noise, but noise has a variance, too, and here nothing is ever "
+                "multiplied by a number below 1.",
         },
         right=1,
     ),

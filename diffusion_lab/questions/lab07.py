@@ -8,13 +8,13 @@ QUESTIONS = {
              "like?",
         choices={
             "Like noise: one step can hardly remove any.":
-                "One step removes all of it: what you see is not a noisy image, but the network's guess at the clean one.",
+                "One step removes all of it: what you see is no noisy image, but the network's guess at the clean one.",
             "Like flowers, only less detailed.":
-                "From pure noise the network cannot know which flower it is to be. Think of the guess that is least wrong "
-                "for all flowers at once.",
+                "From pure noise the network cannot know which flower it is to be. Think of the guess that is least "
+                "wrong for all flowers at once.",
             "Like a soft blur, much the same for all noises.":
-                "The best guess in the mean square is the average of all the images that could hide in the noise, and in "
-                "pure noise nearly every flower could. Later steps have less to average over, so they may commit.",
+                "The best guess in the mean square is the average of all the images that could hide in the noise, and "
+                "in pure noise nearly every flower could. Later steps have less to average over, so they may commit.",
         },
         right=2,
     ),

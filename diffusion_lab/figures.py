@@ -1,0 +1,80 @@
+"""Pictures that stand in sliders and panels: Matplotlib figures as arrays, and pictures put together.
+
+A picture is a uint8 array (H, W, 3).
+"""
+
+import textwrap
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image, ImageDraw, ImageFont
+
+from diffusion_lab.plots import image_grid
+
+WIDTH = 640  # pixels; fits beside the prompt of a notebook
+
+
+def picture_of(figure):
+    """A Matplotlib `Figure` as a picture."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def grid(images, columns=8, width=WIDTH):
+    """Images (N, H, W, C) in [0, 1] in rows, enlarged by a whole number to at most about `width` pixels."""
+    columns = min(columns, len(images))
+    return image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
+
+
+def labelled_strip(images, labels, width=WIDTH, chosen=None):
+    """Images (N, H, W, C) in [0, 1] in one row, a label below each; number `chosen`, if any, in an orange frame."""
+    scale = max(1, (width // len(images) - 6) // images.shape[2])
+    cells = []
+    for number, (image, label) in enumerate(zip(images, labels)):
+        cell = np.pad(image_grid(image[None], columns=1, scale=scale), ((3, 3), (3, 3), (0, 0)), constant_values=255)
+        if number == chosen:
+            cell[:3], cell[-3:], cell[:, :3], cell[:, -3:] = [[[(255, 140, 0)]]] * 4
+        cells.append(above(cell, text_line(label, cell.shape[1])))
+    return beside(*cells, gap=0)
+
+
+def beside(*pictures, gap=12):
+    """Pictures from left to right, on white."""
+    return above(*(picture.swapaxes(0, 1) for picture in pictures), gap=gap).swapaxes(0, 1)
+
+
+def above(*pictures, gap=0):
+    """Pictures from top to bottom, on white."""
+    width = max(picture.shape[1] for picture in pictures)
+    rows = []
+    for picture in pictures:
+        rows += [np.full((gap, width, 3), 255, np.uint8),
+                 np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)]
+    return np.concatenate(rows[1:])
+
+
+def captioned(picture, paragraphs, size=13):
+    """The picture with text below, so that it explains itself where only a picture can stand."""
+    width = max(picture.shape[1], 480)
+    characters = int(width / (0.56 * size))
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, characters)]
+    texts = [text_line(line, width, size, centered=False) for line in lines]
+    return above(picture, np.full((8, 1, 3), 255, np.uint8), *texts)
+
+
+def text_line(text, width, size=12, centered=True):
+    """One line of dark grey text as a picture `width` pixels wide."""
+    line = Image.new("RGB", (width, round(1.5 * size)), "white")
+    place, anchor = ((width / 2, 0), "ma") if centered else ((0, 0), "la")
+    ImageDraw.Draw(line).text(place, text, (70, 70, 70), font(size), anchor=anchor)
+    return np.asarray(line)
+
+
+@lru_cache
+def font(size):
+    """Matplotlib's font: it is on every machine and has the letters that formulas need."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)

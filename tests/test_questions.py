@@ -1,0 +1,74 @@
+"""Questions answer each choice with its own sentence, and show without a kernel, too."""
+
+import re
+
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.questions import ask, find, folded
+from diffusion_lab.questions.core import Question
+
+LABS = [f"{lab:02d}" for lab in range(1, 10)]
+QUESTION = Question("Which is <b>more</b>?", right=1, choices={
+    "1 < 2": "One is less.",
+    "two": "Two it is, because.",
+    "three": "Absent.",
+})
+
+
+def table(lab):
+    return __import__(f"diffusion_lab.questions.lab{lab}", fromlist=["QUESTIONS"]).QUESTIONS
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_every_question_can_be_asked_and_every_choice_has_a_sentence_of_its_own(lab):
+    for word, question in table(lab).items():
+        assert find(f"{lab}.{word}") is question
+        sentences = list(question.choices.values())
+        assert len(sentences) >= 2 and 0 <= question.right < len(sentences), word
+        assert len(set(sentences)) == len(sentences) and all(len(sentence) > 20 for sentence in sentences), word
+        assert question.text.rstrip().endswith(("?", ".", ":")), word
+
+
+def test_every_question_of_the_sources_exists():
+    from pathlib import Path
+
+    names = {name for source in Path(__file__).parents[1].glob("solutions/*.py")
+             for name in re.findall(r'^ask\("(.*?)"\)', source.read_text(encoding="utf-8"), re.M)}
+    assert names
+    for name in names:
+        find(name)
+
+
+def test_right_and_wrong_answers_get_their_sentences():
+    asked = ask("02.variance")
+    assert asked.buttons.index is None and "diffusion-lab-question" in asked._dom_classes
+    sentences = list(asked.question.choices.values())
+    asked.buttons.index = 0
+    assert "✗" in asked.feedback.value and sentences[0] in asked.feedback.value
+    asked.buttons.index = asked.question.right
+    assert "✓" in asked.feedback.value and sentences[asked.question.right] in asked.feedback.value
+    assert sentences[0] not in asked.feedback.value
+    asked.buttons.index = None
+    assert "✓" not in asked.feedback.value
+
+
+def test_without_a_kernel_the_answer_is_folded():
+    before, answer = folded(QUESTION).split("<details>")
+    assert "1 &lt; 2" in before and "<b>more</b>" in before and "Two it is" not in before
+    assert "two" in answer and "Two it is, because." in answer and "Absent." not in answer
+
+
+def test_the_bundle_has_the_widget_and_both_fallbacks():
+    bundle = ask("07.one_step")._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
+    question = find("07.one_step")
+    assert all(choice in bundle["text/plain"] for choice in question.choices)
+    assert list(question.choices.values())[question.right] not in bundle["text/plain"]
+    assert bundle["text/html"] == folded(question)
+
+
+@pytest.mark.parametrize("name", ["02.nothing", "99.variance", "variance", "", None])
+def test_an_unknown_question_is_one_sentence(name):
+    with pytest.raises(UserError, match="no question"):
+        ask(name)

@@ -19,7 +19,7 @@ WEIGHTS = "The name of shipped weights, or a .weights.h5 file that `train` or `d
 DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of images."
 
 Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmpp_2m", "adams_bashforth")}, type=str)
-Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn")}, type=str)
+Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn", "attention_unet")}, type=str)
 Prediction = Enum("Prediction", {name: name for name in ("velocity", "noise", "image")}, type=str)
 Schedule = Enum("Schedule", {name: name for name in ("offset_cosine", "cosine", "linear")}, type=str)
 Features = Enum("Features", {name: name for name in ("flowers", "inception75", "inception150", "inception299")}, type=str)
@@ -45,10 +45,11 @@ def train(
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     count: Annotated[Optional[int], typer.Option(min=1, help="Use only so many training images.")] = None,
-    network: Annotated[Network, typer.Option()] = Network.unet,
+    network: Annotated[Network, typer.Option(help="attention_unet is trained as in the DDPM paper.")] = Network.unet,
     widths: Annotated[str, typer.Option(help="Channels of each level of a U-Net, from top to bottom.")] = "32,64,96",
-    prediction: Annotated[Prediction, typer.Option(help="What the network predicts.")] = Prediction.velocity,
-    schedule: Annotated[Schedule, typer.Option()] = Schedule.offset_cosine,
+    conditional: Annotated[bool, typer.Option("--conditional", help="Tell the network the class of each image.")] = False,
+    prediction: Annotated[Optional[Prediction], typer.Option(help="What the network predicts; by default velocity, and noise for attention_unet.")] = None,
+    schedule: Annotated[Optional[Schedule], typer.Option(help="By default offset_cosine, and linear for attention_unet.")] = None,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
     kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,
     bfloat16: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")] = False,
@@ -57,15 +58,14 @@ def train(
 ):
     """Train a model on any data. A run that was stopped or killed goes on when the same command is given again."""
     from diffusion_lab.display import TrainingDisplay
-    from diffusion_lab.models.files import ModelConfig
+    from diffusion_lab.models.files import describe_model
     from diffusion_lab.training import EndOfEpoch, Trainer, TrainingConfig
 
-    arguments = {"image_size": image_size}
-    if network is not Network.plain_cnn:
-        arguments["widths"] = _whole_numbers(widths)
-    model = ModelConfig(network.value, arguments, schedule.value, prediction.value)
+    choices = {"schedule": schedule, "prediction": prediction}
+    choices = {name: choice.value for name, choice in choices.items() if choice}
+    model = describe_model(network.value, image_size, _whole_numbers(widths), **choices)
     config = TrainingConfig(model, data, count, batch_size, epochs, learning_rate, kid_every=kid_every,
-                            mixed_bfloat16=bfloat16, seed=seed)
+                            mixed_bfloat16=bfloat16, seed=seed, conditional=conditional)
     trainer = Trainer(config, out)
     if trainer.epochs_done:
         typer.echo(f"Going on after epoch {trainer.epochs_done} of {epochs}.", err=True)
@@ -80,6 +80,8 @@ def sample(
     steps: Annotated[int, typer.Option(help="More are slower and better, up to a point.")] = 20,
     sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
     eta: Annotated[float, typer.Option(help="For ddim: 0 is deterministic, 1 is as random as ddpm.")] = 0.0,
+    label: Annotated[Optional[str], typer.Option(help="For a conditional model: what to draw, such as red.")] = None,
+    guidance: Annotated[Optional[float], typer.Option(help="How much to insist on the label: 1 is plain, 2 the default.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("out/samples.png"),
 ):
@@ -92,8 +94,13 @@ def sample(
 
     if eta and sampler is not Sampler.ddim:
         raise UserError(f"Only ddim has an eta, {sampler.value} has none: leave --eta out.")
-    arguments = {"eta": eta} if eta else {}
+    if guidance is not None and label is None:
+        raise UserError("Guidance insists on a label, and there is none: add --label, or leave --guidance out.")
     model, _ = load_model(weights)
+    if label is not None and not model.config.class_names:
+        raise UserError(f"The model {weights} knows no labels: leave --label out, or take --weights flowers32_conditional.")
+    arguments = {"eta": eta or None, "labels": label, "guidance": guidance}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
     bar, on_step = sampling_bar(f"sampling {count} images", max(steps, 0) * -(-count // 64))
     with bar:
         images = generate_in_batches(
@@ -150,10 +157,10 @@ def build(
 
 
 def _whole_numbers(text):
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise UserError(f"'{text}' is not a list of whole numbers such as 32,64,96.") from None
+    numbers = text.split(",")
+    if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+        raise UserError(f"'{text}' is not a list of whole numbers such as 32,64,96.")
+    return tuple(int(number) for number in numbers)
 
 
 def main():

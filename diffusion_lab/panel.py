@@ -114,8 +114,8 @@ class TrainingPanel(TrainingWatch):
             self._draw(new_samples=True)
 
     def _show_bar(self, text, share):
-        filled = round(30 * share)
-        bundle = {"text/plain": f"{'█' * filled}{'░' * (30 - filled)} {share:4.0%} · {text}"}
+        filled = round(24 * share)
+        bundle = {"text/plain": f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%} · {text}"}
         self.bar_handle = show(bundle, self.bar_handle)
 
     def _draw(self, new_samples):

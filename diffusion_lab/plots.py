@@ -52,8 +52,13 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
         points = [(entry["images"], entry[name]) for entry in history if name in entry]
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
-    lowest = min((value for line in axes.get_lines() for value in line.get_ydata()), default=1)
-    axes.set(xlabel=xlabel, ylabel="loss", yscale="log" if lowest > 0 else "linear")  # an energy loss may be negative
+    values = [value for line in axes.get_lines() for value in line.get_ydata()] or [1]
+    axes.set(xlabel=xlabel, ylabel="loss")
+    if min(values) > 0:  # the loss of an energy-based model may be negative
+        axes.set_yscale("log")
+        if max(values) < 5 * min(values):
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3)
     if axes.get_lines():
         axes.legend()

@@ -12,7 +12,7 @@ from keras import ops
 
 from diffusion_lab import plots
 from diffusion_lab.backend import has_accelerator, seed_generator
-from diffusion_lab.data import load_dataset
+from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.files import ModelConfig, save_model
@@ -37,6 +37,7 @@ class TrainingConfig:
     kid_every: int = 1  # epochs
     mixed_bfloat16: bool = False
     seed: int = 0
+    conditional: bool = False  # whether the model is told the class of each image
 
 
 class Trainer:
@@ -50,10 +51,15 @@ class Trainer:
         self.config, self.folder = config, Path(folder)
         keras.utils.set_random_seed(config.seed)
         keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
-        arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed}
+        arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed,
+                     "labels": config.conditional}
         self.validation = load_dataset(config.data, "validation", batch_size=config.batch_size, **arguments)
         channels = {"channels": self.validation.image_shape[-1]}
-        model_config = replace(config.model, network_arguments=config.model.network_arguments | channels)
+        model_config = replace(
+            config.model,
+            network_arguments=config.model.network_arguments | channels,
+            class_names=class_names(config.data) if config.conditional else (),
+        )
         self.model = model_config.build(seed=config.seed)  # before the large set is read: it may refuse the image size
         self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
         self.model.adapt(self.dataset.images[:4096])
@@ -146,6 +152,17 @@ class ValidationKID:
     @cached_property
     def real_features(self):
         return self.encode(self.real_images)
+
+
+class MeasureKID(keras.callbacks.Callback):
+    """Puts `val_kid` into the logs of each epoch. Stands before the callbacks that look for it, as ModelCheckpoint."""
+
+    def __init__(self, kid):
+        super().__init__()
+        self.kid = kid
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_kid"] = float(self.kid(self.model))
 
 
 def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):

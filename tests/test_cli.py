@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from diffusion_lab import cli
-from diffusion_lab.models.files import save_model
+from diffusion_lab.models.ddpm import DDPM
+from diffusion_lab.models.files import load_model, save_model
 
 
 @pytest.fixture
@@ -59,8 +60,14 @@ def test_sample_in_a_new_process_repeats_for_a_seed(weights, tmp_path):
     (["sample", "--steps", "-5"], "at least 1"),
     (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
     (["sample", "--eta", "2"], "eta must lie in"),
+    (["sample", "--label", "red"], "knows no labels"),
+    (["sample", "--guidance", "2"], "there is none"),
     (["train", "--image-size", "30"], "multiple of 4"),
     (["train", "--widths", "wide"], "not a list of whole numbers"),
+    (["train", "--widths", "0,32"], "not a list of whole numbers"),
+    (["train", "--conditional", "--network", "plain_cnn"], "takes no labels"),
+    (["train", "--network", "attention_unet", "--prediction", "velocity"], "it predicts noise"),
+    (["train", "--network", "attention_unet", "--widths", "32,48"], "multiples of the first"),
     (["train", "--data", "procedural_flower"], "did you mean"),
     (["train", "--data", "no/such/folder"], "no folder"),
 ])
@@ -85,6 +92,42 @@ def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
     assert {"model.weights.h5", "samples.png", "checkpoint.h5"} <= set(os.listdir(out))
     status, _, err = run(*command)
     assert status == 0 and "Going on after epoch 1 of 1" in err
+
+
+def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
+    out = tmp_path / "run"
+    status, text, err = run("train", "--conditional", "--image-size", 8, "--widths", 8, "--count", 32, "--epochs", 1,
+                            "--out", out)
+    assert status == 0 and "Best KID" in text, err
+    model, origin = load_model(out / "model.weights.h5")
+    rng = np.random.default_rng(0)  # one step of training is too little to tell labels apart
+    model.ema_network.set_weights([w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()])
+    weights, pictures = tmp_path / "shaken.weights.h5", []
+    save_model(model, weights, origin)
+    for label in ("red", "blue"):
+        picture = tmp_path / f"{label}.png"
+        status, *_ = run("sample", "--weights", weights, "--label", label, "--guidance", 9, "--count", 8, "--steps", 2,
+                         "--out", picture)
+        assert status == 0
+        pictures.append(picture.read_bytes())
+    assert pictures[0] != pictures[1]
+    status, _, err = run("sample", "--weights", weights, "--label", "green")
+    assert status == 2 and "choose one of white, yellow, orange" in err
+    status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2)
+    assert status == 0 and "KID" in out
+
+
+def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
+    out = tmp_path / "run"
+    status, text, err = run("train", "--network", "attention_unet", "--image-size", 8, "--widths", "8,16", "--count", 32,
+                            "--epochs", 1, "--out", out)
+    assert status == 0 and "Best KID" in text, err
+    model, _ = load_model(out / "model.weights.h5")
+    assert isinstance(model, DDPM) and model.diffusion.timesteps == 1000
+    assert model.config.network_arguments["attention_levels"] == [False, True]
+    status, *_ = run("sample", "--weights", out / "model.weights.h5", "--sampler", "ddpm", "--steps", 2, "--count", 8,
+                     "--out", tmp_path / "s.png")
+    assert status == 0
 
 
 def test_evaluate_says_kid_and_memorisation(run, weights):

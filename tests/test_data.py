@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
-from diffusion_lab.data import SOURCES, ImageDataset, dataset_status, flowers, load_dataset
+from diffusion_lab.data import SOURCES, ImageDataset, class_names, dataset_status, flowers, load_dataset
 from diffusion_lab.data.images import resize_array
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
@@ -57,6 +58,49 @@ def test_number_of_procedural_flowers(tmp_path, monkeypatch):
     validation = load_dataset("procedural_flowers", "validation", image_size=1, cache_dir=tmp_path)
     assert training.labels.tolist() == list(range(8192))
     assert len(validation.labels) == 1024 and validation.labels.min() > 8192
+
+
+def test_batches_with_labels_keep_each_image_with_its_class():
+    numbers = np.arange(50)
+    dataset = ImageDataset(numbered_images(50), numbers, 8, classes=numbers % 7, shuffle=True, flip=True)
+    for batch in dataset:
+        assert batch["labels"].dtype == np.int32
+        assert [number % 7 for number in numbers_in(batch["images"])] == batch["labels"].tolist()
+
+
+def test_the_class_of_a_procedural_flower_is_its_colour(tmp_path):
+    dataset = load_dataset("procedural_flowers", image_size=32, batch_size=64, count=64, labels=True, shuffle=False,
+                           cache_dir=tmp_path)
+    batch, names = dataset[0], class_names("procedural_flowers")
+    np.testing.assert_array_equal(batch["labels"], dataset.labels["colour"])
+    middle = batch["images"][:, 8:24, 8:24].mean(axis=(1, 2))
+    redness = middle[:, 0] - middle[:, 2]  # red against blue, where the petals are
+    reds, blues = (redness[batch["labels"] == names.index(name)] for name in ("red", "blue"))
+    assert len(reds) > 3 and len(blues) > 3 and np.median(reds) > 0.1 > -0.1 > np.median(blues)
+
+
+def test_the_class_of_a_digit_is_its_number(tmp_path):
+    dataset = load_dataset("digits", "validation", image_size=8, labels=True, cache_dir=tmp_path)
+    assert class_names("digits") == tuple("0123456789")
+    np.testing.assert_array_equal(dataset[0]["labels"], dataset.labels[:64])
+
+
+def test_the_class_of_an_image_in_a_folder_is_its_sub_folder(tmp_path):
+    folder = tmp_path / "images"
+    for number in range(20):
+        name = ("rose", "aster")[number % 2]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), 100 * (number % 2), "uint8")).save(folder / name / f"{number}.png")
+    dataset = load_dataset(folder, image_size=8, batch_size=4, labels=True, cache_dir=tmp_path / "cache")
+    assert class_names(folder) == ("aster", "rose")
+    for batch in dataset:
+        np.testing.assert_array_equal(batch["labels"] == 0, batch["images"].mean(axis=(1, 2, 3)) > 0.2)
+
+
+def test_every_source_has_as_many_names_as_classes():
+    assert {name: len(class_names(name)) for name in SOURCES} == {
+        "procedural_flowers": 7, "digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10,
+        "oxford_flowers102": 102}
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():

@@ -6,6 +6,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
+from diffusion_lab.models.files import load_energy_model, load_model, save_energy_model, save_model
 from diffusion_lab.networks import energy_network
 
 SHAPE = (4, 4, 1)
@@ -187,6 +188,29 @@ def test_a_fresh_model_loads_weights_and_buffer(tmp_path):
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(to_numpy(other.buffer), to_numpy(model.buffer))
     np.testing.assert_array_equal(to_numpy(other.network(noise())), to_numpy(model.network(noise())))
+
+
+def test_a_file_holds_the_network_and_the_first_chains(tmp_path):
+    model, path = tiny_model(), tmp_path / "energy.weights.h5"
+    model.network_arguments = {"image_size": 4, "channels": 1, "widths": (8, 8), "dense_width": 8}
+    save_energy_model(model, path, {"data": "nothing"}, chains=16)
+    loaded, origin = load_energy_model(path)
+    assert origin == {"data": "nothing"} and loaded.buffer_size == 16
+    np.testing.assert_array_equal(to_numpy(loaded.network(noise())), to_numpy(model.network(noise())))
+    np.testing.assert_allclose(to_numpy(loaded.buffer), to_numpy(model.buffer)[:16], atol=1 / 255)  # bytes
+
+
+def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
+    model = tiny_model()
+    model.network_arguments = {"image_size": 4, "channels": 1, "widths": (8, 8), "dense_width": 8}
+    save_energy_model(model, tmp_path / "energy.weights.h5")
+    with pytest.raises(UserError, match="load_energy_model"):
+        load_model(tmp_path / "energy.weights.h5")
+    save_model(tiny_config.build(), tmp_path / "diffusion.weights.h5")
+    with pytest.raises(UserError, match="try load_model"):
+        load_energy_model(tmp_path / "diffusion.weights.h5")
+    with pytest.raises(UserError, match="no weights file"):
+        load_energy_model("nowhere")
 
 
 def test_bad_input_is_refused():

@@ -104,7 +104,8 @@ def test_an_old_answer_never_replaces_a_newer_one():
     gate, explorer = gated()
     explorer.controls["value"].value = 20
     assert gate.entered.acquire(timeout=30)
-    explorer.controls["value"].value = 10  # known: shown at once, while 20 is still being drawn
+    explorer.controls["value"].value = 30
+    explorer.controls["value"].value = 10  # known: shown at once, while 20 is still being drawn and 30 waits
     assert explorer.readout.value == "10" and "computing" not in explorer.busy.value
     gate.open.release()
     assert explorer.wait()
@@ -219,12 +220,12 @@ def test_schedule_curves_has_a_slider_for_each_parameter_that_a_schedule_takes()
     schedules = {"mine": forgot_the_root, "cosine": cosine_diffusion_schedule}
     explorer = widgets.schedule_curves(np.zeros((8, 8, 1)), schedules)
     assert set(explorer.controls) == {"schedule", "beta_end"}
-    assert "misses 1 by up to 0.50" in explorer.readout.value
+    assert "mine 1.000 → 0.000" in explorer.readout.value and "misses 1 by up to 0.50" in explorer.readout.value
     before = explorer.picture.value
     explorer.controls["beta_end"].value = 0.04
     assert explorer.wait() and explorer.picture.value != before and explorer.error.value == ""
     explorer.controls["schedule"].value = "cosine"
-    assert explorer.wait() and "= 1 everywhere" in explorer.readout.value
+    assert explorer.wait() and "noise² + signal² = 1" in explorer.readout.value
 
 
 def test_a_schedule_that_returns_something_else_is_told_in_a_sentence():

@@ -8,7 +8,10 @@ EXERCISES = {  # in each lab's module; imported when they are needed
     "energy_based": ("langevin_step", "contrastive_divergence_loss"),
     "forward_process": ("forward_step", "q_sample"),
     "schedules": ("linear_diffusion_schedule", "cosine_diffusion_schedule", "offset_cosine_diffusion_schedule"),
-    "unet": ("sinusoidal_embedding", "residual_block"),
+    "first_network": (
+        "training_pair", "noise_loss", "training_loop", "gradient_step", "step_back", "with_noise_level",
+    ),
+    "unet": ("sinusoidal_embedding", "residual_block", "up_block"),
     "ddpm": ("p_sample", "train_step"),
     "ddim": ("diffusion_schedule", "denoise", "reverse_diffusion"),
     "exploring": ("slerp", "invert"),

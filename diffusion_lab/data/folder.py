@@ -29,6 +29,12 @@ def list_images(folder):
     return sorted(paths)
 
 
+def class_of(path, folder):
+    """Return the name of the sub-folder that a picture lies in, or of the folder itself."""
+    sub_folders = path.relative_to(folder).parts[:-1]
+    return sub_folders[0] if sub_folders else folder.name
+
+
 def list_fingerprint(folder):
     """Return names, sizes and times of change of all pictures: what must be equal for a cached set to be still good."""
     # a broken link has only the state of the link itself
@@ -55,8 +61,7 @@ def read_folder(folder, split, image_size, count, seed):
         except Exception:  # decoders meet a damaged file with exceptions of every kind
             unreadable.append(path)
             continue
-        sub_folders = path.relative_to(folder).parts[:-1]
-        yield image[None], np.array([sub_folders[0] if sub_folders else folder.name])
+        yield image[None], np.array([class_of(path, folder)])
     if unreadable:
         _report([str(path.relative_to(folder)) for path in unreadable], len(chosen), split, folder)
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from diffusion_lab.data.cache import cache_folder, cached
+from diffusion_lab.data.classes import class_numbers
 from diffusion_lab.data.sources import SOURCES, find_source
 from diffusion_lab.errors import UserError
 
@@ -20,15 +21,19 @@ CACHE_VERSION = 1  # raise it when crop, resize or splits change, so that old ca
 class ImageDataset(keras.utils.PyDataset):
     """Batches of float32 images (B, H, W, C) in [0, 1], out of a uint8 array (N, H, W, C) that may lie on disk.
 
+    `labels` are what the source says about each image, in any form. With `classes`, int (N,), a batch is
+    {"images": (B, H, W, C), "labels": int32 (B,)}, which a conditional model trains on.
+
     Order and flips of an epoch follow from `seed` and `epoch` alone, so a run that resumes can see what it would have
     seen. Call `fit(dataset, shuffle=False, callbacks=[dataset.epoch_callback()])` for that; by default Keras shuffles
     the batches once more, by a generator that no resumed run can restore.
     """
 
-    def __init__(self, images, labels, batch_size, *, flip=False, shuffle=False, drop_remainder=False, seed=0):
+    def __init__(self, images, labels, batch_size, *, classes=None, flip=False, shuffle=False, drop_remainder=False, seed=0):
         super().__init__()
         self.images = images
         self.labels = labels
+        self.classes = classes
         self.image_shape = images.shape[1:]
         self.batch_size = batch_size
         self.flip = flip
@@ -71,17 +76,18 @@ class ImageDataset(keras.utils.PyDataset):
         if self.flip:
             mirrored = np.random.default_rng([self.seed, self.epoch, 1 + index]).random(len(rows)) < 0.5
             batch[mirrored] = batch[mirrored, :, ::-1]
-        return batch
+        return batch if self.classes is None else {"images": batch, "labels": self.classes[rows].astype("int32")}
 
 
 def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=None, flip=None, shuffle=None, seed=0,
-                 cache_dir=None):
+                 labels=False, cache_dir=None):
     """Return an ImageDataset: centre-cropped, resized, antialiased, cached on disk.
 
     `name` is a key of SOURCES or the path of a folder of images; `split` is "train" or "validation". `count` limits the
     number of images. By default, training sets of flowers and photographs are flipped at random and training sets
     are shuffled; `flip` and `shuffle` (True or False) say otherwise. Training drops an incomplete last batch. `seed`
-    determines the order, the flips, and which procedural flowers are drawn, but never which images validate.
+    determines the order, the flips, and which procedural flowers are drawn, but never which images validate. With
+    `labels`, batches are {"images", "labels"}: the number of each image's class, in the order of `class_names(name)`.
     `cache_dir` takes the place of $DIFFUSION_LAB_CACHE.
 
     Raises UserError for a name, split or number that cannot be, for images that cannot be read or fetched, and for a
@@ -96,14 +102,15 @@ def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=Non
 
     title = name if name in SOURCES else Path(name).expanduser().resolve().name
     folder = cache_folder(cache_dir) / _cache_name(title, split, image_size, count, source.fingerprint(seed))
-    images, labels = cached(folder, lambda: source.read(split, image_size, count, seed))
+    images, source_labels = cached(folder, lambda: source.read(split, image_size, count, seed))
 
     training = split == "train"
     if training and len(images) < batch_size:
         raise UserError(f"The training set of {title} has {len(images)} image(s), fewer than one batch of "
                         f"{batch_size}: choose a batch_size of at most {len(images)}.")
     return ImageDataset(
-        images, labels, batch_size,
+        images, source_labels, batch_size,
+        classes=class_numbers(name, source_labels) if labels else None,
         flip=training and source.flips if flip is None else flip,
         shuffle=training if shuffle is None else shuffle,
         drop_remainder=training,

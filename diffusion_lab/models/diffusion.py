@@ -90,21 +90,28 @@ class DiffusionModel(keras.Model):
         """Runs one of `diffusion_lab.samplers` on this model: normalised images, (B, H, W, C)."""
         return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
 
-    def generate(self, num_images, diffusion_steps, sampler=ddim, seed=None, **arguments):
-        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws; `arguments` are the sampler's."""
+    def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
+        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws: by `reverse_diffusion`, or by one of
+        `diffusion_lab.samplers`, whose the other `arguments` are."""
         seed = seed_generator(seed)
         initial_noise = keras.random.normal((num_images, *self.image_shape), seed=seed)
-        images = self.sample(sampler, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
+        if sampler is None and not arguments:
+            return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps))
+        images = self.sample(sampler or ddim, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
         return self.denormalize(images)
 
     def call(self, images, training=False):
         """Corrupts images in [0, 1] at random times and separates them again. Returns all the components."""
+        return self.corrupt_and_separate(images, partial(self.denoise, training=training))
+
+    def corrupt_and_separate(self, images, denoise):
+        """What `call` does, with any `denoise(noisy_images, noise_rates, signal_rates)`."""
         images = self.normalizer(images)
         noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
         diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seed_generator)
         noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
         noisy_images = signal_rates * images + noise_rates * noises
-        pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training)
+        pred_noises, pred_images = denoise(noisy_images, noise_rates, signal_rates)
         return {
             "noise": (noises, pred_noises),
             "image": (images, pred_images),

@@ -4,38 +4,80 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.models.conditional import ConditionalDiffusionModel
+from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.networks import CONTINUOUS_NETWORKS
+from diffusion_lab.models.energy_based import EnergyBasedModel
+from diffusion_lab.networks import CONTINUOUS_NETWORKS, attention_unet, energy_network
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.storage import assign_arrays, read_arrays, write_arrays
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+NETWORKS = (*CONTINUOUS_NETWORKS, "attention_unet")
+DDPM_RECIPE = {"schedule": "linear", "prediction": "noise", "loss_on": "noise"}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a `DiffusionModel` is made of, in words and numbers that JSON can carry."""
+    """What a diffusion model is made of, in words and numbers that JSON can carry.
 
-    network: str = "unet"  # a key of CONTINUOUS_NETWORKS
+    It describes a `DiffusionModel`; with `class_names` a `ConditionalDiffusionModel`, for which the network must be a
+    "unet"; with the network "attention_unet" a `DDPM`, whose other entries must be those of `DDPM_RECIPE`.
+    """
+
+    network: str = "unet"  # a key of NETWORKS
     network_arguments: dict = field(default_factory=lambda: {"image_size": 32})
     schedule: str = "offset_cosine"  # a key of SCHEDULES
     prediction: str = "velocity"
     loss_on: str = "velocity"
     ema_decay: float = 0.999
+    class_names: tuple = ()
 
     def build(self, seed=None):
-        """Returns a fresh `DiffusionModel`. Raises UserError for a name that does not exist."""
-        for name, known in ((self.network, CONTINUOUS_NETWORKS), (self.schedule, SCHEDULES)):
+        """Returns a fresh model. Raises UserError for a name that does not exist, or what does not fit together."""
+        for name, known in ((self.network, NETWORKS), (self.schedule, SCHEDULES)):
             if name not in known:
                 raise UserError(f"There is no {name!r}: choose one of {', '.join(known)}.")
-        network = CONTINUOUS_NETWORKS[self.network](**self.network_arguments)
-        model = DiffusionModel(
-            network, SCHEDULES[self.schedule], self.prediction, self.loss_on, ema_decay=self.ema_decay, seed=seed
-        )
+        model = self._build(ema_decay=self.ema_decay, seed=seed)
         model.config = self
         return model
+
+    def _build(self, **common):
+        if self.class_names and self.network != "unet":
+            raise UserError(f"A {self.network} takes no labels: train a conditional model with the network unet.")
+        if self.network == "attention_unet":
+            if any(getattr(self, name) != value for name, value in DDPM_RECIPE.items()):
+                raise UserError("An attention_unet is trained as in the DDPM paper: it predicts noise, has its loss on "
+                                "noise, and its schedule is linear.")
+            return DDPM(attention_unet(**self.network_arguments), **common)
+        recipe = (SCHEDULES[self.schedule], self.prediction, self.loss_on)
+        if self.class_names:
+            network = CONTINUOUS_NETWORKS["unet"](**self.network_arguments, num_classes=len(self.class_names))
+            return ConditionalDiffusionModel(network, self.class_names, *recipe, **common)
+        return DiffusionModel(CONTINUOUS_NETWORKS[self.network](**self.network_arguments), *recipe, **common)
+
+
+def describe_model(network, image_size, widths, **choices):
+    """The `ModelConfig` of a network with these channels in each level, and what fits it where `choices` say nothing.
+
+    A "plain_cnn" has no levels. An "attention_unet" attends at its lowest level alone, and has one residual block
+    a level: as small as a CPU needs it. Raises UserError for widths that it cannot have.
+    """
+    arguments = {"image_size": image_size}
+    if network == "attention_unet":
+        multipliers = [width // widths[0] for width in widths]
+        if any(width != widths[0] * multiplier for width, multiplier in zip(widths, multipliers)):
+            raise UserError(f"The widths of an attention_unet are multiples of the first, {widths[0]}, and "
+                            f"{','.join(map(str, widths))} are not.")
+        arguments |= {"base_channels": widths[0], "channel_multipliers": multipliers, "num_res_blocks": 1,
+                      "attention_levels": [level == len(widths) - 1 for level in range(len(widths))]}
+        choices = DDPM_RECIPE | choices
+    elif network != "plain_cnn":
+        arguments["widths"] = widths
+    return ModelConfig(network, arguments, **choices)
 
 
 def save_model(model, path, origin=None):
@@ -54,15 +96,15 @@ def save_model(model, path, origin=None):
 def load_model(path):
     """Returns (model, origin) from a file, or from the shipped weights of that name, such as "flowers32".
 
-    Raises UserError if the file is missing, damaged, or of another architecture than it says.
+    The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says. Raises UserError if the
+    file is missing, damaged, or of another architecture than it says.
     """
-    shipped = PRETRAINED / f"{path}.weights.h5"
-    path = shipped if shipped.is_file() else Path(path)
-    groups, about = read_arrays(path)
+    path, groups, about = _read_weights(path)
     try:
         model = ModelConfig(**about["config"]).build()
     except (KeyError, TypeError):
-        raise UserError(f"{path} does not describe a diffusion model: it holds something else.") from None
+        raise UserError(f"{path} does not describe a diffusion model: it holds something else"
+                        f"{', load it with load_energy_model.' if 'energy_network' in about else '.'}") from None
     for variables in (model.network.weights, model.ema_network.weights):
         assign_arrays(variables, groups.get("network", []), path)
     assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
@@ -70,7 +112,39 @@ def load_model(path):
     return model, about.get("origin", {})
 
 
+def save_energy_model(model, path, origin=None, chains=256):
+    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as bytes. See `save_model`."""
+    network, buffer = model.network, keras.ops.convert_to_numpy(model.denormalize(model.buffer[:chains]))
+    groups = {
+        "network": [keras.ops.convert_to_numpy(weight) for weight in network.weights],
+        "buffer": [np.rint(255 * buffer).astype("uint8")],
+    }
+    write_arrays(path, groups, {"energy_network": model.network_arguments, "origin": origin or {}})
+
+
+def load_energy_model(path):
+    """Returns (model, origin) from a file of `save_energy_model`, or from shipped weights such as "digits_energy".
+
+    Raises UserError as `load_model` does.
+    """
+    path, groups, about = _read_weights(path)
+    if "energy_network" not in about:
+        raise UserError(f"{path} does not describe an energy-based model: it holds something else, try load_model.")
+    chains = groups["buffer"][0]
+    model = EnergyBasedModel(energy_network(**about["energy_network"]), buffer_size=len(chains))
+    model.network_arguments = about["energy_network"]
+    assign_arrays(model.network.weights, groups["network"], path)
+    assign_arrays([model.buffer], [chains / np.float32(127.5) - 1], path)
+    return model, about["origin"]
+
+
 def shipped_weights():
-    """The names of the shipped models."""
+    """The names of the shipped models that `load_model` knows."""
     return sorted(path.name.removesuffix(".weights.h5") for path in PRETRAINED.glob("flowers*.weights.h5"))
+
+
+def _read_weights(path):
+    shipped = PRETRAINED / f"{path}.weights.h5"
+    path = shipped if shipped.is_file() else Path(path)
+    return path, *read_arrays(path)
 

@@ -10,8 +10,11 @@ from keras import layers
 from diffusion_lab.networks.blocks import NoiseEmbedding, attention_block, check_image_size, output_convolution
 
 
-def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8):
+def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8,
+         num_classes=None):
     """Build a U-Net called as `network([noisy_images, noise_variances])`: (B, S, S, C), (B, 1, 1, 1) to (B, S, S, C).
+
+    With `num_classes` there is a third input, `labels`: int (B,), where the number num_classes itself says "none".
 
     `widths` are the channels of each level, the last one at the bottom, each a multiple of `groups`; `block_depth`
     counts the residual blocks of a level on the way down; there is one more per level on the way up, as in DDPM
@@ -23,6 +26,12 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
     embedding = NoiseEmbedding(embedding_dims)(noise_variances)
     embedding = layers.Dense(4 * widths[0], activation="swish")(embedding)
     embedding = layers.Dense(4 * widths[0], activation="swish")(embedding)
+    inputs = [noisy_images, noise_variances]
+    if num_classes is not None:
+        labels = keras.Input((), dtype="int32", name="labels")
+        inputs.append(labels)
+        label_embedding = layers.Embedding(num_classes + 1, 4 * widths[0])(labels)
+        embedding = layers.Add()([embedding, layers.Reshape((1, 1, 4 * widths[0]))(label_embedding)])
 
     x = layers.Conv2D(widths[0], 3, padding="same")(noisy_images)
     skips = [x]
@@ -42,7 +51,7 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
             x = layers.UpSampling2D(2)(x)
             x = layers.Conv2D(widths[level - 1], 3, padding="same")(x)
     x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
-    return keras.Model([noisy_images, noise_variances], output_convolution(channels, kernel_size=3)(x), name="unet")
+    return keras.Model(inputs, output_convolution(channels, kernel_size=3)(x), name="unet")
 
 
 def residual_block(x, embedding, width, groups):

@@ -4,18 +4,17 @@ from diffusion_lab.questions.core import Question
 
 QUESTIONS = {
     "random_times": Question(
-        text="A batch of 64 images gets random times. The <i>first</i> image happens to get the time 1, so it should "
-             "drown in noise. What signal rate does the book's function give it?",
+        text="A batch of 64 images gets random times. The first image happens to get the time 1, so "
+             "it should drown in noise. What signal rate does the book's function give it?",
         choices={
             "About 0.007, nearly nothing.":
-                "That is what time 1 deserves. But look at what `cumprod` has multiplied by the time it writes its first "
-                "entry.",
+                "That is what time 1 deserves. But what has `cumprod` multiplied before it writes its first entry?",
             "About 0.5, like everybody in this batch.":
-                "You are on the right track, the batch has a hand in it; but the first entry of a running product is not "
-                "the product of all.",
+                "You are on the right track, the batch has a hand in it; but the first entry of a running product is "
+                "not the product of all.",
             "About 0.98, nearly clean.":
-                "The first entry of a running product is one factor alone, 1 − 0.02. The position in the batch decides, "
-                "and the time hardly matters.",
+                "The first entry of a running product is one factor alone, 1 − 0.02. The position in the batch "
+                "decides, and the time hardly matters.",
         },
         right=2,
     ),
@@ -34,8 +33,8 @@ QUESTIONS = {
         right=1,
     ),
     "hopeless": Question(
-        text="Call a time hopeless if the signal rate is below 0.1: one part of signal to a hundred of noise, in variance. "
-             "How much of its time does the linear schedule spend there?",
+        text="Call a time hopeless if the signal rate is below 0.1: one part of signal to a hundred of noise, in "
+             "variance. How much of its time does the linear schedule spend there?",
         choices={
             "About 6 %, as the cosine schedule does.":
                 "The cosine schedule arrives there late. Look once more at the left plot of the curves: where does the "

@@ -18,7 +18,7 @@ from diffusion_lab.plots import png_bytes
 
 # The animation keeps the sign hidden for a moment, so that it does not flicker where a picture takes no time.
 BUSY = ("<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility: visible}}</style>"
-        '<b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">⏳ computing …</b>')
+        '<b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">● computing …</b>')
 IDLE = "&nbsp;"  # keeps the line's height
 
 
@@ -55,14 +55,14 @@ class Explorer(ipywidgets.VBox):
 
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
         self.readout, self.busy, self.error = ipywidgets.HTML(), ipywidgets.HTML(IDLE), ipywidgets.HTML()
-        caption_line = ipywidgets.HTML(f'<span style="opacity: 0.75">{escape(caption)}</span>')
+        caption_line = ipywidgets.HTML(f'<div style="opacity: 0.75; line-height: 1.4">{escape(caption)}</div>')
         for name in ("picture", "readout", "busy", "error"):
             getattr(self, name).add_class(f"diffusion-lab-{name}")
         for name, control in self.controls.items():
             control.add_class("diffusion-lab-slider").add_class(f"diffusion-lab-slider-{name}")
             control.observe(self._moved, names="value")
         self._show(0, self._frame(self._position()))
-        super().__init__([*self.controls.values(), ipywidgets.HBox([self.readout, self.busy]), self.error, self.picture,
+        super().__init__([*self.controls.values(), ipywidgets.HBox([self.readout, self.busy]), self.picture, self.error,
                           caption_line])
         self.add_class("diffusion-lab-explorer")
 

@@ -58,7 +58,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         shown = slice(None, None, 25)  # 9 of the 201 times, from 0 to 1
         images = [mix(*pair)[0] for pair in zip(*(part[shown] for part in rates[schedule]))]
         strip = labelled_strip(np.stack(images), [f"t = {time:.3g}" for time in times[shown]], 820)
-        return above(curves(times, rates, schedule), strip, gap=6), ends(*rates[schedule])
+        return above(curves(times, rates, schedule), strip, gap=6), ends(rates, schedule)
 
     controls = {"schedule": menu("schedule", readable(schedules))}
     controls |= {key: slider(*PARAMETERS[key]) for key in PARAMETERS if any(key in taken for taken in takes.values())}
@@ -86,7 +86,7 @@ def rates_at(schedule, diffusion_times, **parameters):
     """(noise_rates, signal_rates) of a schedule at a list of times, each (T,), NumPy. Raises UserError for a schedule
     that returns something else than two arrays of the times' shape."""
     times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
-    result = schedule(ops.convert_to_tensor(times), **parameters)
+    result = schedule(times, **parameters)  # NumPy, since that is what a student's function may be written in
     rates = [ops.convert_to_numpy(part) for part in result] if isinstance(result, (tuple, list)) else []
     if [part.shape for part in rates] != [times.shape] * 2:
         raise UserError("A schedule must return two arrays of the shape of the times: noise_rates, signal_rates.")
@@ -119,12 +119,15 @@ def curves(times, rates, chosen):
     return picture_of(figure)
 
 
-def ends(noise_rates, signal_rates):
-    """The read-out: both ends of a schedule, and whether its squares add to 1."""
-    wrong = np.max(np.abs(noise_rates**2 + signal_rates**2 - 1))
-    squares = "noise² + signal² = 1 everywhere" if wrong < 1e-3 else f"noise² + signal² misses 1 by up to {wrong:.2f}"
-    return (f"signal rate <b>{signal_rates[0]:.3f}</b> at time 0, <b>{signal_rates[-1]:.3f}</b> at time 1 · "
-            f"noise rate <b>{noise_rates[0]:.3f}</b> and <b>{noise_rates[-1]:.3f}</b> · {squares}")
+def ends(rates, chosen):
+    """The read-out: where each schedule begins and ends, and whether the chosen one's squares add to 1."""
+    parts = []
+    for name, (_, signal_rates) in rates.items():
+        part = f"{name.replace('_', ' ')} {signal_rates[0]:.3f} → {signal_rates[-1]:.3f}"
+        parts.append(f"<b>{part}</b>" if name == chosen else part)
+    wrong = np.max(np.abs(rates[chosen][0] ** 2 + rates[chosen][1] ** 2 - 1))
+    squares = "noise² + signal² = 1" if wrong < 1e-3 else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"
+    return f"signal rate from time 0 to 1: {' · '.join(parts)} · {squares}"
 
 
 def readable(schedules):

@@ -1,0 +1,391 @@
+"""Lab 04: the six things that the script which fails should have done, each judged by itself."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import input_gradient
+from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+
+LIMIT = 3.0  # of the predicted images, in standard deviations: the lab's own
+
+
+class TrainingPair(Exercise):
+    number, name = "4.1", "training_pair"
+    praise = "an image goes in under its noise, and the noise that was mixed in is what the network must find."
+    shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
+
+    def draw(self, rng):
+        angles = rng.uniform(0.3, 1.2, (5, 1, 1, 1))
+        return {name: rng.normal(size=(5, 4, 4, 3)).astype("float32") for name in ("images", "noises")} | {
+            "noise_rates": np.sin(angles).astype("float32"), "signal_rates": np.cos(angles).astype("float32")}
+
+    def run(self, answer, inputs):
+        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "noises", "noise_rates", "signal_rates")]
+        outputs = arrays(self.call(answer, *tensors), "noisy_images", "targets")
+        again = arrays(self.call(answer, *tensors), "noisy_images again", "targets again")
+        return outputs | again
+
+    def judge(self, inputs, outputs):
+        images, noises, noise, signal = (inputs[name] for name in ("images", "noises", "noise_rates", "signal_rates"))
+        noisy, targets = outputs["noisy_images"], outputs["targets"]
+        right = signal * images + noise * noises
+        if noisy.shape == targets.shape == right.shape and np.allclose([noisy, targets], [noises, right], atol=1e-4):
+            raise CheckFailed("the two come in the wrong order: the noisy images go into the network, they are first.")
+        if not all(np.array_equal(outputs[name], outputs[f"{name} again"]) for name in ("noisy_images", "targets")):
+            raise CheckFailed("two calls with the same arguments differ: use the `noises` that come in, and draw none.")
+        compare("noisy_images", noisy, right, {
+            "the images do not come in: this is the script's own mistake, noise mixed into noise.":
+                signal * noises + noise * noises,
+            "the noisy images are nothing but the noise: mix the images in.": noises,
+            "the rates are swapped: noise_rates belong to the noises, signal_rates to the images.":
+                noise * images + signal * noises,
+            "you square the rates: they are standard deviations already, and multiply as they are.":
+                signal**2 * images + noise**2 * noises,
+            "the rates are missing: image plus noise is not at the noise level that the rates say.": images + noises,
+            "the images keep their full size: shrink them by signal_rates.": images + noise * noises,
+            "the noises come in at full size: shrink them by noise_rates.": signal * images + noises,
+            "you take the root of the rates: they are standard deviations already, and multiply as they are.":
+                np.sqrt(signal) * images + np.sqrt(noise) * noises,
+            "the noise is subtracted, not added: it comes in with a plus sign.": signal * images - noise * noises,
+        })
+        compare("the target", targets, noises, {
+            "the target is the image; this network is to find the *noise*.": images,
+            "the target is the noise times its rate: return the noise itself, of the same size at every level.":
+                noise * noises,
+            "the target is the difference of noisy and clean image, and holds a part of the image: return `noises`.":
+                right - images,
+            "the target is the noisy image, so the network would learn to do nothing: return `noises`.": right,
+        })
+
+
+class NoiseLoss(Exercise):
+    number, name = "4.2", "noise_loss"
+    praise = "it is zero when the noise is found and never below, and a gradient flows through it."
+
+    def draw(self, rng):
+        return {name: rng.normal(size=(4, 5, 5, 3)).astype("float32") for name in ("noises", "pred_noises")}
+
+    def run(self, answer, inputs):
+        noises, pred_noises = (ops.convert_to_tensor(inputs[name]) for name in ("noises", "pred_noises"))
+        outputs = arrays(self.call(answer, noises, pred_noises), "loss")
+        try:
+            gradient = input_gradient(lambda predicted: answer(noises, predicted), pred_noises)
+        except Exception:  # what does not flow stops in a way of its own in each backend
+            gradient = None
+        return outputs | {"differentiable": array(gradient is not None, "differentiable")}
+
+    def judge(self, inputs, outputs):
+        noises, pred_noises = inputs["noises"], inputs["pred_noises"]
+        error = noises - pred_noises
+        squares = np.square(error)
+        log_shares = pred_noises - np.log(np.exp(pred_noises).sum(-1, keepdims=True))
+        cross_entropy = -(noises * log_shares).sum(-1)
+        compare("the loss", outputs["loss"], squares.mean(), {
+            "this is the script's softmax cross-entropy: it compares shares of classes, and noise has none.":
+                cross_entropy.mean(),
+            "this is a softmax cross-entropy for each pixel: noise has no classes; compare number with number.":
+                cross_entropy,
+            "errors of opposite sign cancel: square each difference before you average.": error.mean(),
+            "errors of opposite sign cancel (and yours are turned round): square each difference before you average.":
+                -error.mean(),
+            "you average first and square then: square each difference, then average.": error.mean() ** 2,
+            "this is the mean *absolute* error, a fair loss, but here the squares are asked for.": np.abs(error).mean(),
+            "you add the squares up; their mean does not grow with the size of batch and image.": squares.sum(),
+            "you add up within an image; take the mean over all numbers, so that the image's size does not matter.":
+                squares.sum((1, 2, 3)).mean(),
+            "you took the root of the mean square: leave it away.": np.sqrt(squares.mean()),
+            "there is a factor 1/2 too much.": squares.mean() / 2,
+            "this is one number for each image: the loss is one number for the batch.": squares.mean((1, 2, 3)),
+            "this is one number for each pixel (Keras's `mean_squared_error` does that): take the mean of them all.":
+                squares.mean(-1),
+        })
+        if not outputs["differentiable"]:
+            raise CheckFailed("the number is right, but no gradient flows through it: NumPy and `float` forget how a "
+                              "number was made, so compute with keras.ops.")
+
+
+class Factory:
+    """Makes networks without anything in them, and numbers them."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self):
+        self.made.append(object())
+        return self.made[-1]
+
+    def number_of(self, thing):
+        """1, 2, ... in the order of making, 0 for the factory itself, -1 for anything else."""
+        things = [self, *self.made]
+        return next((number for number, known in enumerate(things) if known is thing), -1)
+
+
+class TrainingLoop(Exercise):
+    number, name = "4.3", "training_loop"
+    praise = "one network, made once, learns from every batch, and is still there at the end."
+
+    def draw(self, rng):
+        return {"batches": rng.normal(size=(5, 2, 4, 4, 3)).astype("float32"), "losses": rng.uniform(1, 9, 5)}
+
+    def run(self, answer, inputs):
+        factory, batches, steps = Factory(), list(inputs["batches"]), []
+
+        def step(network, images):
+            seen = [index for index, batch in enumerate(batches) if np.shape(images) == batch.shape
+                    and np.array_equal(images, batch)]
+            if isinstance(network, np.ndarray):
+                raise CheckFailed("step takes the network first, then the batch: `step(network, images)`.")
+            if not seen:
+                raise CheckFailed("give `step` one batch at a time, as it comes out of `batches`.")
+            steps.append([factory.number_of(network), seen[0]])
+            return float(inputs["losses"][seen[0]])
+
+        network, losses = self._both(self.call(answer, factory, batches, step), factory)
+        return {"steps": np.array(steps, "float64").reshape(-1, 2), "made": array(len(factory.made), "made"),
+                "returned": array(factory.number_of(network), "network"), "losses": array(losses, "losses")}
+
+    @staticmethod
+    def _both(result, factory):
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise CheckFailed("it must return two things, the network and the list of losses: whoever saves the "
+                              "network needs it.")
+        network, losses = result
+        if factory.number_of(losses) > 0:
+            raise CheckFailed("the two come in the wrong order: first the network, then the losses.")
+        return network, losses
+
+    def judge(self, inputs, outputs):
+        used, seen = outputs["steps"].T
+        if len(used) == 0:
+            raise CheckFailed("`step` is never called: it is what learns, so call it once for each batch.")
+        if np.any(used == 0):
+            raise CheckFailed("`make_network` is the factory; `make_network()`, with brackets, makes a network.")
+        if np.any(used < 0):
+            raise CheckFailed("`step` must get the network that `make_network()` returned.")
+        if len(set(used)) > 1:
+            raise CheckFailed("a fresh network for every batch, as in the script: make it once, *before* the loop.")
+        if len(seen) == 1:
+            raise CheckFailed("it stops after the first batch: does the `return` stand inside the loop?")
+        if not np.array_equal(seen, np.arange(len(inputs["batches"]))):
+            raise CheckFailed(f"each batch once, in order: yours takes the batches number {[int(i) for i in seen]}.")
+        if outputs["returned"] > 0 and outputs["returned"] != used[0]:
+            raise CheckFailed("the network that you return is a fresh one: return the one that has been trained.")
+        if outputs["returned"] != used[0]:
+            raise CheckFailed("return the trained network itself, the thing that `make_network()` gave you.")
+        if outputs["made"] > 1:
+            raise CheckFailed(f"`make_network` is called {int(outputs['made'])} times: once is enough.")
+        losses = inputs["losses"]
+        compare("losses", outputs["losses"], losses, {
+            "you return the last loss alone: collect one for each batch in a list.": losses[-1],
+            "you return the mean of the losses: collect one for each batch in a list.": losses.mean(),
+            "you return the sum of the losses: collect one for each batch in a list.": losses.sum(),
+        })
+
+
+class LinearNetwork(keras.Model):
+    """inputs @ kernel + bias, so that its gradient is known; has a third weight that nobody may train."""
+
+    def __init__(self, kernel, bias):
+        super().__init__()
+        self.kernel = self.add_weight(shape=kernel.shape, name="kernel")
+        self.bias = self.add_weight(shape=bias.shape, name="bias")
+        self.moving_mean = self.add_weight(shape=(), initializer="zeros", trainable=False, name="moving_mean")
+        self.set_weights([kernel, bias, np.float32(0)])
+        self.built, self.in_training = True, ()
+
+    def call(self, inputs, training=False):
+        self.in_training = (*self.in_training, bool(training))
+        return ops.matmul(inputs, self.kernel) + self.bias + self.moving_mean
+
+
+class GradientStep(Exercise):
+    number, name = "4.4", "gradient_step"
+    praise = "the weights move, a little way downhill, and the loss says where they were."
+
+    def draw(self, rng):
+        shapes = {"inputs": (6, 4, 4, 3), "noises": (6, 4, 4, 3), "kernel": (3, 3), "bias": (3,)}
+        return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()} | {
+            "learning_rate": np.float32(rng.uniform(0.2, 0.4))}
+
+    def run(self, answer, inputs):
+        network = LinearNetwork(inputs["kernel"], inputs["bias"])
+        optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
+        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("inputs", "noises")]
+        try:
+            result = self.call(answer, network, optimizer, _mean_square, *tensors)
+        except CheckFailed as failure:
+            if "No gradients provided" in str(failure) or "carries no gradient" in str(failure):
+                raise CheckFailed("there is no way from the loss back to the weights: call the network and the loss "
+                                  "inside the function (or the tape) that is differentiated.") from None
+            raise
+        names = ("kernel", "bias", "moving_mean")
+        return arrays(result, "loss") | {name: array(getattr(network, name), name) for name in names} | {
+            "in_training": np.array(network.in_training, "float64"), "steps": array(optimizer.iterations, "steps")}
+
+    def judge(self, inputs, outputs):
+        x, noises, rate = inputs["inputs"], inputs["noises"], inputs["learning_rate"]
+        before = _packed(inputs["kernel"], inputs["bias"])
+        after = _packed(outputs["kernel"], outputs["bias"])
+        slope = _slope(before, x, noises)
+        right = before - rate * slope
+        if len(outputs["in_training"]) == 0:
+            raise CheckFailed("the network is never asked: its prediction is `network(inputs, training=True)`.")
+        compare("the weights after the step", after, right, {
+            "the weights have not moved: a gradient that nobody applies changes nothing; `optimizer.apply` does.":
+                before,
+            "the step goes uphill: give the optimizer the gradient as it is, it does the subtracting.":
+                before + rate * slope,
+            "two steps are taken, not one.": right - rate * _slope(right, x, noises),
+            "the loss compares with the inputs: it is the noises that the network must find.":
+                before - rate * _slope(before, x, x),
+            "the whole gradient is subtracted: the optimizer knows how long a step should be, `optimizer.apply`.":
+                before - slope,
+            "the weights have become the gradient: `optimizer.apply` makes a step along it.": slope,
+            "only the first variable has moved: give the optimizer all of `network.trainable_variables`.":
+                _packed(right[:-1], before[-1]),
+            "only the last variable has moved: give the optimizer all of `network.trainable_variables`.":
+                _packed(before[:-1], right[-1]),
+        })
+        if outputs["moving_mean"] != 0:
+            raise CheckFailed("a weight that is not trainable has moved: use `network.trainable_variables`.")
+        if outputs["steps"] != 1:
+            raise CheckFailed("the weights are right, but the optimizer made no step: let `optimizer.apply` move them, "
+                              "so that others than plain descent work, too.")
+        if not outputs["in_training"][0]:
+            raise CheckFailed("call the network with training=True: BatchNormalization then uses the batch itself.")
+        compare("the loss", outputs["loss"], _loss(before, x, noises), {
+            "this is the loss after the step: return the one that the gradient was taken of.": _loss(right, x, noises),
+            "the loss is negative: return it as it is.": -_loss(before, x, noises),
+        })
+
+
+def _mean_square(noises, pred_noises):
+    return ops.mean(ops.square(noises - pred_noises))
+
+
+def _packed(kernel, bias):
+    return np.concatenate([kernel, np.reshape(bias, (1, -1))])
+
+
+def _loss(weights, x, noises):
+    return np.square(x @ weights[:-1] + weights[-1] - noises).mean()
+
+
+def _slope(weights, x, noises):
+    """The gradient of the mean square by the kernel and the bias below it: (4, 3)."""
+    error = 2 * (x @ weights[:-1] + weights[-1] - noises).reshape(-1, 3) / noises.size
+    return _packed(x.reshape(-1, 3).T @ error, error.sum(0))
+
+
+class StepBack(Exercise):
+    number, name = "4.5", "step_back"
+    praise = "separate, keep what an image can be, mix again with a little less noise: do that twenty times."
+    shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
+
+    def draw(self, rng):
+        angles = rng.uniform(0.8, 1.4, (5, 1, 1, 1))
+        both = {"rates": angles, "next_rates": angles * rng.uniform(0.5, 0.8, angles.shape)}
+        return {name: rng.normal(size=(5, 4, 4, 3)).astype("float32") for name in ("noisy_images", "pred_noises")} | {
+            name: np.stack([np.sin(angle), np.cos(angle)]).astype("float32") for name, angle in both.items()}
+
+    def run(self, answer, inputs):
+        noisy_images, pred_noises, *rates = (
+            ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "pred_noises", "rates", "next_rates"))
+        arguments = noisy_images, pred_noises, *((pair[0], pair[1]) for pair in rates)
+        return {name: array(self.call(answer, *arguments), "the noisy image") for name in ("result", "again")}
+
+    def judge(self, inputs, outputs):
+        noisy, noises = inputs["noisy_images"], inputs["pred_noises"]
+        (noise, signal), (next_noise, next_signal) = inputs["rates"], inputs["next_rates"]
+        free = (noisy - noise * noises) / signal
+        images = np.clip(free, -LIMIT, LIMIT)
+        result = outputs["result"]
+        if set(np.unique(result)) <= {0.0, 1.0, 2.0}:
+            raise CheckFailed("these are numbers of classes, as `categorical` draws them: images are not drawn by lot.")
+        if not np.array_equal(result, outputs["again"]):
+            raise CheckFailed("two calls with the same arguments differ: no fresh noise, mix the *predicted* one in.")
+        compare("the next noisy image", result, next_signal * images + next_noise * noises, {
+            "the predicted image is not clipped: where the signal rate is small, a small error becomes a huge one; "
+            "keep it between -3 and 3.": next_signal * free + next_noise * noises,
+            "you return the predicted image, all noise gone at once: mix it with the noise again, at the next rates.":
+                images,
+            "this is the predicted image, and not clipped: clip it, then mix it with the noise at the next rates.":
+                free,
+            "you mix at the rates of now, so you stay where you are: use the next rates.":
+                signal * images + noise * noises,
+            "the next rates are swapped: next_rates holds the noise rate first, then the signal rate.":
+                next_noise * images + next_signal * noises,
+            "both pairs of rates are swapped: the noise rate comes first, then the signal rate.":
+                next_noise * np.clip((noisy - signal * noises) / noise, -LIMIT, LIMIT) + next_signal * noises,
+            "the predicted image is too pale: divide by the signal rate after you took the noise away.":
+                next_signal * np.clip(noisy - noise * noises, -LIMIT, LIMIT) + next_noise * noises,
+            "you multiply by the signal rate where you should divide: the image was shrunk when it was mixed.":
+                next_signal * np.clip((noisy - noise * noises) * signal, -LIMIT, LIMIT) + next_noise * noises,
+            "you take the noise away at full size: in the noisy image it was multiplied by the noise rate.":
+                next_signal * np.clip((noisy - noises) / signal, -LIMIT, LIMIT) + next_noise * noises,
+            "the noise does not come back: next_noise_rate * pred_noises is missing.": next_signal * images,
+            "you mix with the noisy image: the predicted noise belongs there.":
+                next_signal * images + next_noise * noisy,
+            "you clip the result: clip the predicted image, before you mix it.":
+                np.clip(next_signal * free + next_noise * noises, -LIMIT, LIMIT),
+            "you clip at ±1, but these images have unit variance and reach further: clip at ±3.":
+                next_signal * np.clip(free, -1, 1) + next_noise * noises,
+            "you square the rates: they are standard deviations and multiply as they are.":
+                next_signal**2 * np.clip((noisy - noise**2 * noises) / signal**2, -LIMIT, LIMIT)
+                + next_noise**2 * noises,
+        })
+
+
+class WithNoiseLevel(Exercise):
+    number, name = "4.6", "with_noise_level"
+    praise = "one more channel, and each image comes with a label that says how noisy it is."
+    shape_hint = "spread the variances to one number per pixel, (B, H, W, 1), before you put the two together"
+
+    def draw(self, rng):
+        return {"noisy_images": rng.normal(size=(4, 6, 5, 3)).astype("float32"),
+                "noise_rates": rng.uniform(0.2, 0.9, (4, 1, 1, 1)).astype("float32")}
+
+    def run(self, answer, inputs):
+        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "noise_rates")]
+        try:
+            return arrays(self.call(answer, *tensors), "inputs")
+        except CheckFailed as failure:  # concatenation has words of its own for shapes that do not fit
+            if "oncat" in str(failure):
+                raise CheckFailed(f"the parts do not fit together: {self.shape_hint}.") from None
+            raise
+
+    def judge(self, inputs, outputs):
+        noisy, rates = inputs["noisy_images"], inputs["noise_rates"]
+        result = outputs["inputs"]
+
+        def labelled(level):
+            return np.concatenate([noisy, np.broadcast_to(level, (*noisy.shape[:3], 1))], axis=-1)
+
+        right = labelled(rates**2)
+        if result.shape == right.shape and np.ptp(result[..., -1], axis=(1, 2)).max() > 1e-4 and np.allclose(
+                result[..., :3], noisy):
+            raise CheckFailed("the fourth channel varies from pixel to pixel: it should hold one number, the variance.")
+        compare("the network's input", result, right, {
+            "the plane holds the noise *rate*: the networks of this course are told the variance, its square.":
+                labelled(rates),
+            "the plane holds the image's share, 1 - noise_rates**2: tell the network how much *noise* there is.":
+                labelled(1 - rates**2),
+            "the plane holds the signal rate: tell the network how much *noise* there is.":
+                labelled(np.sqrt(1 - rates**2)),
+            "the plane holds the root of the noise rate: the variance is its square.": labelled(np.sqrt(rates)),
+            "every image has the level of the first one: use the whole array of rates.": labelled(rates[:1] ** 2),
+            "all images have the same mean level: each has its own.": labelled(np.mean(rates**2)),
+            "the plane comes first: put it *behind* the colours.": right[..., [3, 0, 1, 2]],
+            "the level is added to the colours: it should be a channel of its own.": noisy + rates**2,
+            "the colours are multiplied by the level: it should be a channel of its own.": noisy * rates**2,
+            "the level comes three times, once for each colour: one channel is enough.":
+                np.concatenate([noisy, np.broadcast_to(rates**2, noisy.shape)], axis=-1),
+            "this is the plane alone: the noisy images must go in, too.": right[..., 3:],
+            "the plane is stuck to the side of the image, as more pixels: put it behind the colours, axis=-1.":
+                np.concatenate([noisy, np.broadcast_to(rates**2, noisy.shape)], axis=2),
+        })
+
+
+training_pair, noise_loss, training_loop = TrainingPair(), NoiseLoss(), TrainingLoop()
+gradient_step, step_back, with_noise_level = GradientStep(), StepBack(), WithNoiseLevel()

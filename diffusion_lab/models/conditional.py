@@ -1,0 +1,113 @@
+"""A continuous model that can be told what to draw, and how much to insist: classifier-free guidance.
+
+Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import compiled
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.predictions import PREDICTIONS
+
+
+class ConditionalDiffusionModel(DiffusionModel):
+    """A diffusion model whose network is told the class of the image, or sometimes that it has none.
+
+    One network learns both, because in training a share of the labels is replaced by "none". Where nobody gives a
+    label, as in `denoise`, `reverse_diffusion` and a plain `generate`, it is "none": an unconditional model like any
+    other, with the same NFE. `guided` gives a label.
+
+    Args:
+        network: called as network([noisy_images, noise_variances, labels]), labels int (B,) in 0 ... num_classes; the
+            last stands for "none".
+        class_names: the num_classes names, in the order of the labels.
+        label_dropout: share of the labels that training replaces by "none".
+        others: as of `DiffusionModel`.
+
+    It trains on {"images": (B, H, W, C) in [0, 1], "labels": int (B,)}, see `load_dataset(..., labels=True)`.
+    """
+
+    def __init__(self, network, class_names, *arguments, label_dropout=0.15, **keywords):
+        super().__init__(network, *arguments, **keywords)
+        self.class_names = tuple(class_names)
+        self.label_dropout = label_dropout
+
+    @property
+    def no_label(self):
+        """The label that stands for "none"."""
+        return len(self.class_names)
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        """(pred_noises, pred_images) for images of which nobody says what they show."""
+        labels = ops.full((ops.shape(noisy_images)[0],), self.no_label, dtype="int32")
+        return self.denoise_labelled(noisy_images, noise_rates, signal_rates, labels, training)
+
+    def denoise_labelled(self, noisy_images, noise_rates, signal_rates, labels, training=False):
+        """(pred_noises, pred_images) for images (B, H, W, C) of the classes `labels`, int (B,)."""
+        network = self.network if training else self.ema.network
+        prediction = network([noisy_images, noise_rates**2, labels], training=training)
+        return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
+
+    def denoise_guided(self, noisy_images, noise_rates, signal_rates, labels, guidance):
+        """without + guidance * (with - without) label, for both components (equation 6, guidance = 1 + w there).
+
+        Both answers come from one call of the network, on a batch twice as large. Whether noises, images or velocities
+        are combined is all one: the weights add to 1, so the components still mix to the noisy images.
+        """
+        inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
+        labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
+        answers = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
+        return tuple(without + guidance * (labelled - without) for labelled, without in answers)
+
+    def guided(self, labels, guidance=2.0):
+        """A `denoise(noisy_images, noise_rates, signal_rates)` for the samplers that draws what `labels` say.
+
+        `labels` is the name or number of a class, or a list or array of B of them. `guidance` says how far to go beyond
+        the unconditional answer: 0 ignores the label, 1 is the conditional model, more is more typical and less varied.
+        Each step costs two network evaluations, so NFE is twice what the sampler says, but with guidance 0 or 1 only
+        one. Raises UserError for a class that does not exist.
+        """
+        labels = self.class_numbers(labels)
+        if guidance in (0, 1):
+            labels = ops.convert_to_tensor(labels if guidance else [self.no_label], "int32")
+            method, arguments = self.denoise_labelled, ()
+        else:
+            labels = ops.convert_to_tensor(labels, "int32")
+            method, arguments = self.denoise_guided, (ops.convert_to_tensor(guidance, "float32"),)
+
+        def denoise(noisy_images, noise_rates, signal_rates):
+            each = ops.broadcast_to(labels, (noisy_images.shape[0],))
+            return compiled(method)(noisy_images, noise_rates, signal_rates, each, *arguments)
+
+        return denoise
+
+    def class_numbers(self, labels):
+        """The numbers of classes that are given by name or number, one or a list of them: a list of integers."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        numbers |= {number: number for number in range(len(self.class_names))}
+        labels = [labels] if np.ndim(labels) == 0 else list(labels)
+        try:
+            return [numbers[label if isinstance(label, str) else int(label)] for label in labels]
+        except (KeyError, ValueError) as error:
+            raise UserError(f"There is no label {error}: choose one of {', '.join(self.class_names)}.") from None
+
+    def sample(self, sampler, initial_noise, labels=None, guidance=2.0, **arguments):
+        """Runs one of `diffusion_lab.samplers`: normalised images, (B, H, W, C), of the classes `labels`, if any."""
+        if labels is None:
+            return super().sample(sampler, initial_noise, **arguments)
+        return sampler(self.guided(labels, guidance), self.diffusion_schedule, initial_noise, **arguments)
+
+    def call(self, inputs, training=False):
+        """Corrupts images in [0, 1] at random times and separates them again, told their labels but for a share."""
+        labels = ops.cast(inputs["labels"], "int32")
+        if training:
+            dropped = keras.random.uniform(ops.shape(labels), seed=self.seed_generator) < self.label_dropout
+            labels = ops.where(dropped, self.no_label, labels)
+        return self.corrupt_and_separate(
+            inputs["images"], partial(self.denoise_labelled, labels=labels, training=training)
+        )

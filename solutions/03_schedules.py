@@ -1,0 +1,441 @@
+# %% [markdown]
+# # Lab 03 · Schedules: how fast the image vanishes
+#
+# **After this lab you can**
+# * write the linear, the cosine and the offset cosine schedule as functions of time,
+# * read a schedule off its log-SNR curve and say where it wastes the network's effort,
+# * spot the two mistakes with which a linear schedule goes around in books and blogs.
+#
+# **Time**: about 45 minutes of yours; the computer needs 20 seconds, with or without a GPU.
+#
+# **Before**: lab 02, for $\bar\alpha_t$ and the sum of paler image and noise.
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+import numpy as np
+
+from diffusion_lab import checks, widgets
+from diffusion_lab.data import load_dataset
+from diffusion_lab.illustrations import show_rows
+from diffusion_lab.illustrations.forward_process import flower_points
+from diffusion_lab.illustrations.schedules import (
+    beta_area, cloud_rows, knowledge_curves, log_snr_curves, quarter_circles, rate_curves, rates_at,
+    share_bars, signal_dots,
+)
+from diffusion_lab.questions import ask
+
+# %% [markdown]
+# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+
+# %%
+num_points = 2000
+beta_start, beta_end, timesteps = 1e-4, 0.02, 1000  # of the linear schedule
+shown_times = [0, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivial
+
+# %% [markdown]
+# ## 1 · Driving out of town
+#
+# You drive out of town at night and listen to the local radio station. At first the music is clear. With every mile it
+# grows fainter and the hiss moves in. Your radio keeps its loudness constant, so whatever the music loses the hiss
+# gains. For a while you still know the song. Then you only know that there is one. Then there is hiss.
+#
+# Now suppose that you make this drive to *learn* to hear music through hiss, and have one hour. There is only one road,
+# but you choose your speed. Race, and after twenty minutes you are out of reach; the rest of the hour is hiss. Drive
+# evenly, and you get a fair share of all that lies between. A **schedule** is the timetable of the drive: it says how
+# far you are at each time.
+#
+# From now on the clock shows a **diffusion time** $t$ between 0, the clean image, and 1, pure noise. It is a real
+# number, not a step. A schedule tells two numbers for each time,
+#
+# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise}, \qquad
+# \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+#
+# The second equation is the radio's constant loudness; in lab 02 it was called "the variance stays 1". The rates are
+# standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower of lab 02 at six noise rates.
+# Each point keeps the colour of the place where it came from.
+
+# %%
+points = flower_points(num_points)
+noises = np.random.default_rng(1).normal(size=points.shape).astype("float32")
+snapshots = {}
+for noise_rate in (0, 0.2, 0.4, 0.6, 0.8, 1):
+    signal_rate = np.sqrt(1 - noise_rate**2)
+    title = f"noise rate {noise_rate}\nsignal rate {signal_rate:.2f}"
+    snapshots[title] = signal_rate * points + noise_rate * noises
+cloud_rows({"": list(snapshots.values())}, points, titles=snapshots)
+
+# %% [markdown]
+# Look at the fourth cloud: the signal rate is still 0.8, and the petals are gone. Yet not all is lost: the colours show
+# that left is still left, and a good guess is possible. In the last cloud the colours are mixed through and through.
+# It matters how much time a schedule spends where.
+#
+# > **Noise first.** All our schedules return `noise_rates, signal_rates`, in this order, as the DDIM example of Keras
+# > does. Both have the shape of the times that were asked for, usually `(B, 1, 1, 1)`: one time for each image of a
+# > batch.
+#
+# ## 2 · The linear schedule
+#
+# DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows evenly from 0.0001 to 0.02:
+# *that* is what is linear. After $k$ steps the image has kept the share $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of
+# its variance. This is a table with 1,000 entries. We want a function instead, one that answers for any time,
+# such as $t = 0.3141$, and whose answer for one image does not depend on the others in the batch.
+#
+# Two old tricks get us there. **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly $e^{-\beta}$, so
+#
+# $$\bar\alpha \approx e^{-\beta_1}\cdot e^{-\beta_2}\cdots e^{-\beta_k}
+# = e^{-(\beta_1 + \beta_2 + \dots + \beta_k)} .$$
+
+# %%
+betas = np.linspace(beta_start, beta_end, timesteps)
+step = 300
+print(f"product of {step} factors 1 - β: {np.prod(1 - betas[:step]):.3f}")
+print(f"exp(-sum of {step} β):           {np.exp(-np.sum(betas[:step])):.3f}")
+
+# %% [markdown]
+# **A sum of many small things becomes an area.** The 1,000 doses stand on a straight line
+# $\beta(t) = \beta_\text{start} + (\beta_\text{end} - \beta_\text{start})\,t$. Their sum until time $t$ is 1,000 times
+# the area under this line:
+#
+# $$\bar\alpha(t) = \exp\left(-1000\int_0^t \beta(u)\,du\right).$$
+
+# %%
+beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
+
+# %% [markdown]
+# ### Exercise 3.1 · `linear_diffusion_schedule`
+# *Difficulty ●●○ · 15 minutes*
+#
+# Write the linear schedule as a function of time. The usual numbers are the defaults of its arguments; use the
+# arguments, since at the end of this lab you will put sliders on them.
+#
+# <details><summary>Hint 1: the area</summary>
+#
+# The shaded area is a rectangle, $\beta_\text{start}$ high and $t$ wide, with a triangle on top. The triangle is $t$
+# wide too. How high is it? And do not forget the half.
+# </details>
+# <details><summary>Hint 2: from ᾱ to the rates</summary>
+#
+# $\bar\alpha$ is a variance; the rates are standard deviations, $\sqrt{\bar\alpha}$ for the signal and
+# $\sqrt{1-\bar\alpha}$ for the noise. Which of them is returned first?
+# </details>
+# <details><summary>Hint 3: without the integral</summary>
+#
+# You may also use the table. Make it inside the function, from the *fixed* grid of all `timesteps` doses, with
+# `np.linspace` and `np.cumprod`. Then look up the entries that belong to `diffusion_times`: time $t$ is step number
+# $1000\,t$. Mind time 0: the index -1 is the last entry. The check accepts this as well.
+# </details>
+
+
+# %% exercise="linear_diffusion_schedule" points=4
+def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
+    """The schedule of DDPM, in which β grows linearly with time.
+
+    diffusion_times: in [0, 1], any shape, usually (B, 1, 1, 1).   beta_start, beta_end: the variance that the first
+    and the last of all the timesteps add.   Returns noise_rates, signal_rates, each of the shape of the times.
+    """
+    ### BEGIN SOLUTION
+    triangle = (beta_end - beta_start) * diffusion_times**2 / 2
+    integral = timesteps * (beta_start * diffusion_times + triangle)
+    return np.sqrt(1 - np.exp(-integral)), np.exp(-integral / 2)
+    ### END SOLUTION
+
+
+# %% check="linear_diffusion_schedule"
+checks.linear_diffusion_schedule(linear_diffusion_schedule)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The rectangle has the area $\beta_\text{start}\,t$, the triangle $(\beta_\text{end}-\beta_\text{start})\,t \cdot t/2$.
+# The signal rate is $\sqrt{\bar\alpha} = \sqrt{e^{-I}} = e^{-I/2}$, the noise rate $\sqrt{1-e^{-I}}$. With a table it
+# would be `alphas_cumprod = np.append(1, np.cumprod(1 - np.linspace(...)))`, and its entries at
+# `np.rint(timesteps * diffusion_times).astype(int)`. At the thousand steps the two
+# differ by less than 0.002.
+# </details>
+
+# %% [markdown]
+# ## 3 · What goes wrong in the book
+#
+# > **A missing root, and a product over the wrong thing.** The book that this course builds on prints the linear
+# > schedule like the function below. It has two mistakes. It returns $1-\bar\alpha$ and $\bar\alpha$, the *variances*.
+# > And it takes the running product over **whatever times it is given**, as if they were the thousand steps in order.
+
+
+# %%
+def product_over_the_batch(diffusion_times):
+    betas_of_the_batch = beta_start + diffusion_times * (beta_end - beta_start)
+    alphas_cumprod = np.cumprod(1 - betas_of_the_batch)
+    return 1 - alphas_cumprod, alphas_cumprod
+
+
+# %% [markdown]
+# In training, each image of a batch gets a random time. What happens then?
+
+# %% tags=["nbval-ignore-output"]
+ask("03.random_times")
+
+# %%
+all_in_order = np.linspace(0, 1, timesteps)
+random_times = np.random.default_rng(5).uniform(size=64)
+random_times[0] = 1  # the first image should be pure noise
+dots = {}
+for title, times in {"1,000 times in order": all_in_order, "64 random times": random_times}.items():
+    noise_rates, signal_rates = product_over_the_batch(times)
+    dots[title] = times, signal_rates
+signal_dots(dots, linear_diffusion_schedule)
+print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f}")
+
+# %% [markdown]
+# On the left, with exactly the thousand times in order, the product is the right one, and only the root is missing.
+# This is how one *draws* a schedule, so the figure in a book looks fine. On the right is what training would see. The
+# dots line up by colour: the rate depends on the *place in the batch*, hardly on the time. The first images stay nearly
+# clean, the last are half gone, and pure noise never occurs. Nothing crashes, and the
+# loss goes down. Only the samples are poor: sampling begins with pure noise, which this network has never seen.
+#
+# Two lessons. Give a schedule times in random order before you believe it: our checks do. And a schedule should be a
+# *pure function of time*, as yours is.
+#
+# ## 4 · The cosine schedule: a quarter turn
+#
+# Two numbers whose squares add to 1 are a point on a circle. So every schedule, however it is made, travels along the
+# same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is always the same, and
+# what a schedule chooses is the speed. The simplest choice is a constant speed: turn by the same angle in
+# the same time. This is the cosine schedule, after Nichol and Dhariwal (2021).
+#
+# ### Exercise 3.2 · `cosine_diffusion_schedule`
+# *Difficulty ●○○ · 5 minutes*
+#
+# The angle grows evenly from 0 at time 0 to a right angle at time 1. What are the two coordinates of a point on the
+# circle at this angle?
+#
+# <details><summary>Hint</summary>
+#
+# NumPy counts angles in radians; a right angle is `np.pi / 2`. Signal goes to the right, noise up: one of them is the
+# cosine of the angle, the other its sine. Check it at time 0, where the signal rate should be 1.
+# </details>
+
+
+# %% exercise="cosine_diffusion_schedule" points=3
+def cosine_diffusion_schedule(diffusion_times):
+    """A quarter turn at constant speed, from pure image to pure noise.
+
+    diffusion_times: in [0, 1], any shape.   Returns noise_rates, signal_rates, each of this shape.
+    """
+    ### BEGIN SOLUTION
+    angles = diffusion_times * np.pi / 2
+    return np.sin(angles), np.cos(angles)
+    ### END SOLUTION
+
+
+# %% check="cosine_diffusion_schedule"
+checks.cosine_diffusion_schedule(cosine_diffusion_schedule)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# A point on the unit circle at the angle $\varphi$ is $(\cos\varphi, \sin\varphi)$, and
+# $\cos^2\varphi + \sin^2\varphi = 1$ is Pythagoras. There is no root to forget: sine and cosine *are* the standard
+# deviations.
+# </details>
+
+# %% [markdown]
+# ## 5 · The offset cosine schedule: without the two ends
+#
+# A network that guesses the noise gives away the image, too: take the guessed noise off, and divide by the signal rate.
+# A small error in the guess becomes an error in the image, noise rate / signal rate times as large.
+
+# %%
+late_times = [0.5, 0.9, 0.99, 0.999]
+print("time  ", *[f"{time:7}" for time in late_times])
+for schedule in (linear_diffusion_schedule, cosine_diffusion_schedule):
+    noise_rates, signal_rates = rates_at(schedule, late_times)
+    print(schedule.__name__[:6], *[f"{ratio:6.0f}×" for ratio in noise_rates / signal_rates])
+
+# %% [markdown]
+# At time 1 the cosine schedule divides by zero. At time 0 the opposite happens: there is no noise, and the network is
+# asked to find it all the same. Both ends are wasted on it. So we cut them off: start a little after *clean*, stop
+# a little before *noise*, and keep the constant speed in between.
+#
+# ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Turn at constant speed again, but such that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at
+# time 1. You will meet this schedule again as the first exercise of the assignment, lab 07.
+#
+# <details><summary>Hint 1: two angles</summary>
+#
+# The signal rate is the cosine of the angle. The angle whose cosine is 0.95 is `np.arccos(0.95)`. Do the same for the
+# other end.
+# </details>
+# <details><summary>Hint 2: in between</summary>
+#
+# To go evenly from $a$ at time 0 to $b$ at time 1 is $a + t\,(b - a)$. Do this with the angles, not with the rates.
+# </details>
+
+
+# %% exercise="offset_cosine_diffusion_schedule" points=3
+def offset_cosine_diffusion_schedule(diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95):
+    """The cosine schedule between two signal rates: constant speed, without the ends of the quarter turn.
+
+    diffusion_times: in [0, 1], any shape.   max_signal_rate, min_signal_rate: the signal rates at time 0 and time 1.
+    Returns noise_rates, signal_rates, each of the shape of the times.
+    """
+    ### BEGIN SOLUTION
+    start_angle, end_angle = np.arccos(max_signal_rate), np.arccos(min_signal_rate)
+    turned = start_angle + diffusion_times * (end_angle - start_angle)
+    return np.sin(turned), np.cos(turned)
+    ### END SOLUTION
+
+
+# %% check="offset_cosine_diffusion_schedule"
+checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Arccos turns a rate into its angle, cosine turns it back. Angles may be interpolated, since any angle gives two rates
+# whose squares add to 1. Rates may not: half-way between two points of a circle is a point *inside* it.
+# </details>
+
+# %% [markdown]
+# ## 6 · Three drivers on one road
+#
+# Now the three compete. First a prediction.
+
+# %% tags=["nbval-ignore-output"]
+ask("03.half_time")
+
+# %%
+schedules = {
+    "linear": linear_diffusion_schedule,
+    "cosine": cosine_diffusion_schedule,
+    "offset_cosine": offset_cosine_diffusion_schedule,
+}
+rate_curves(schedules)
+
+# %% [markdown]
+# The linear schedule dives and then crawls along the floor. Seen on the circle, with one dot for each twentieth of the
+# time, it hurries through the middle and crowds at the noisy end.
+
+# %%
+quarter_circles(schedules)
+
+# %% [markdown]
+# And on the flower of points, which all three corrupt with the same noise.
+
+# %%
+rows, titles = {}, [f"t = {time}" for time in shown_times]
+for name, schedule in schedules.items():
+    pairs = zip(*rates_at(schedule, shown_times))
+    rows[name] = [signal * points + noise * noises for noise, signal in pairs]
+cloud_rows(rows, points, titles)
+
+# %% [markdown]
+# ## 7 · One ruler for all: log-SNR
+#
+# Radio engineers measure reception as the *signal-to-noise ratio*, the power of the music over that of the hiss. So do
+# we, and since it spans many powers of ten, we take its logarithm:
+#
+# $$\text{log-SNR} = \ln\frac{\text{signal rate}^2}{\text{noise rate}^2}.$$
+#
+# It is 0 where both are equally strong, positive in town, negative far out. (The logarithm in papers is the natural
+# one; a decibel is $10\log_{10}$, so one unit here is 4.3 dB.)
+#
+# Why is this a good ruler? Because all that can be known about the image depends on it alone. For a cloud of points the
+# *best possible* guess of the clean point can be computed, without any network, and we can measure what share of the
+# flower it recovers. Left: over time, three curves. Right: the same numbers over log-SNR. Three curves become one.
+
+# %%
+knowledge_curves(schedules, points, faint)
+
+# %% [markdown]
+# In the grey zone, where the signal rate is below `faint` = 0.1, even the best guess knows next to nothing:
+# **hopeless**. In the yellow zone, where the *noise* rate is below 0.1, it knows almost everything: **trivial**. What
+# can be learned lies between. A schedule cannot move this curve. It can only choose how long it stays where.
+
+# %% tags=["nbval-ignore-output"]
+ask("03.hopeless")
+
+# %%
+log_snr_curves(schedules, faint)
+
+# %%
+times, shares = np.linspace(0, 1, 10_001), {}
+for name, schedule in schedules.items():
+    noise_rates, signal_rates = rates_at(schedule, times)
+    trivial, hopeless = np.mean(noise_rates < faint), np.mean(signal_rates < faint)
+    shares[name] = trivial, 1 - trivial - hopeless, hopeless
+    print(f"{name:14} trivial {trivial:4.0%}   hopeless {hopeless:4.0%}")
+share_bars(shares)
+
+# %% [markdown]
+# Training draws the times at random, so these shares are shares of the training: with the linear schedule every third
+# image teaches next to nothing. Sampling takes its steps along the same road: of 20 steps, 7 would go through hiss.
+# This is what Nichol and Dhariwal saw when they left out a fifth of the steps and hardly lost quality.
+#
+# > **The line between hopeless and useful depends on the picture.** Points have two numbers, an image has thousands,
+# > and neighbouring pixels tell nearly the same. Averaged over a large petal, even a faint colour stands out. The
+# > larger the image, the more noise it takes to hide it, so papers on large images shift the whole log-SNR curve
+# > downwards (Hoogeboom et al. 2023). A schedule is right *for a resolution*.
+#
+# ## 8 · The same flower under three schedules
+#
+# Your functions know nothing of points or pixels, so here is a flower with petals, once more with the same noise in
+# every row.
+
+# %%
+flower = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)[0][3]
+mean, deviation = flower.mean((0, 1)), flower.std((0, 1))
+normalized = (flower - mean) / deviation
+picture_noise = np.random.default_rng(2).normal(size=flower.shape)
+rows = {}
+for name, schedule in schedules.items():
+    pairs = zip(*rates_at(schedule, shown_times))
+    rows[name] = [(signal * normalized + noise * picture_noise) * deviation + mean for noise, signal in pairs]
+show_rows(rows, titles)
+
+# %% [markdown]
+# Two things to notice. At $t = 0.6$ the linear schedule has almost lost the flower, the others still show it. And at
+# $t = 0$ the offset cosine schedule is already a bit grainy: that is its `max_signal_rate` of 0.95, with a noise rate
+# of 0.31. It is no loss, since a sampler's last step removes this grain as well.
+#
+# ## 9 · Your functions with sliders
+#
+# These are the functions that you wrote. Try this:
+# * Choose *offset cosine*, and move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which schedule is this?
+# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price? (The line above the
+#   picture says it: look at time 1.)
+# * Choose *offset cosine* again and move `min_signal_rate` to 0.3. Is the last picture noise?
+
+# %% tags=["nbval-ignore-output"]
+widgets.schedule_curves(flower, schedules)
+
+# %% [markdown]
+# > **The end must be noise, or nearly.** Sampling starts from *pure* noise. If the schedule stops while a trace of the
+# > image is left, the network learns to rely on that trace, and when sampling it is not there. Stable Diffusion's
+# > schedule ended at a signal rate of 0.068. That looks like nothing, but it was enough to betray the mean brightness
+# > of an image, and so the model could draw neither very dark nor very bright pictures (Lin et al. 2023).
+#
+# ## What you have now
+#
+# * A schedule is a pure function of time that returns noise rates and signal rates, and their squares add to 1.
+# * All schedules take the same road. They differ in speed, and log-SNR is the ruler that shows it.
+# * The linear schedule spends a third of its time in hopeless noise. The cosine schedules spread their time more
+#   evenly, and the offset spares the network both ends.
+# * A schedule is tested with times in random order.
+#
+# Image, noise, and how to mix them: what is missing is somebody who takes them apart again. **Lab 04** gives this job
+# to a first network, and watches it fail.

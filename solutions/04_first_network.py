@@ -1,0 +1,717 @@
+# %% [markdown]
+# # Lab 04 · A first network that fails
+#
+# **After this lab you can**
+# * find out why a training script that runs without an error learns nothing,
+# * build the smallest diffusion model that trains, saves, loads and draws,
+# * say what a plain stack of convolutions does not see, and measure it.
+#
+# **Time**: about 50 minutes of yours; the computer needs 3 minutes without a GPU. With one it trains on 50,000
+# photographs, which takes a quarter of an hour, more or less.
+#
+# **Before**: lab 02 (mixing image and noise) and lab 03 (schedules).
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from diffusion_lab import checks
+from diffusion_lab.data import load_dataset
+from diffusion_lab.illustrations import show_images, show_rows
+from diffusion_lab.illustrations.first_network import (
+    Examples, influence, influence_maps, likeness, value_and_gradients,
+)
+from diffusion_lab.illustrations.forward_process import curves
+from diffusion_lab.models.files import load_model
+from diffusion_lab.panel import TrainingPanel
+from diffusion_lab.questions import ask
+from diffusion_lab.samplers import ddim
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
+
+# %% [markdown]
+# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+
+# %%
+data = lab.data("procedural_flowers", "cifar10")
+image_size = lab.size(smoke=8, cpu=32, gpu=32)
+width, depth = lab.size(smoke=8, cpu=64, gpu=64), lab.size(smoke=4, cpu=10, gpu=10)
+batch_size = lab.size(smoke=8, cpu=16, gpu=64)
+training_images = lab.amount(smoke=64, cpu=4096, gpu=50_000)
+epochs = lab.amount(smoke=1, cpu=2, gpu=30)
+sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
+
+# %% [markdown]
+# ## 1 · The morning after
+#
+# Robin has read about diffusion models, sat down on a Friday evening and written one from scratch, in some forty
+# lines. It ran all night and complained about nothing, until it was to save what it had learned. The pictures that it
+# drew on Saturday morning were static.
+#
+# You get the script, and the job of finding out what is wrong with it. There are **six** mistakes. None of them is a
+# typing error, each of them is made by somebody every day, and most of them run without a word. Scripts much like it
+# have been published as tutorials.
+#
+# First the witnesses that are above suspicion: the images, brought to mean 0 and variance 1, and the network, a plain
+# stack of convolutions.
+
+# %% tags=["nbval-ignore-output"]
+dataset = load_dataset(data, "train", image_size, batch_size, count=training_images)
+mean, deviation = dataset.images[:4096].mean() / 255, dataset.images[:4096].std() / 255
+
+
+def normalized(images):
+    return ((images - mean) / deviation).astype("float32")
+
+
+def for_the_screen(images):
+    return ops.clip(images * deviation + mean, 0, 1)
+
+
+show_images(dataset[0][:8])
+
+
+# %%
+def make_network(channels=3):
+    """Convolutions, each with BatchNormalization and ReLU; the last one mixes three colours."""
+    network = keras.Sequential([keras.Input((None, None, channels))])
+    for _ in range(depth):
+        network.add(layers.Conv2D(width, 3, padding="same"))
+        network.add(layers.BatchNormalization())
+        network.add(layers.ReLU())
+    network.add(layers.Conv2D(3, 1))
+    return network
+
+
+# %% [markdown]
+# And here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you would read a
+# statement to the police. `corrupt` is the copier of lab 02: a little paler, a little dust, a thousand times.
+
+# %%
+rng = np.random.default_rng(0)
+
+
+def corrupt(x):
+    for _ in range(1000):
+        x = (x + np.sqrt(0.02) * rng.normal(size=x.shape)) / np.sqrt(1.02)
+    return x
+
+
+def script_step(images):
+    noise = rng.normal(size=images.shape)
+    noisy = corrupt(noise)
+    logits = make_network()(noisy)
+    return ops.mean(keras.losses.categorical_crossentropy(images, logits, from_logits=True))
+
+
+def script_samples(count):
+    noise = rng.normal(size=(count, image_size, image_size, 3))
+    logits = make_network()(noise)
+    pixels = keras.random.categorical(ops.reshape(logits, (-1, 3)), 1)
+    return ops.reshape(pixels, (count, image_size, image_size, 1))
+
+
+# %% tags=["nbval-ignore-output"]
+ask("04.loss")
+
+# %% [markdown]
+# Robin's night, in short: four batches an epoch, and not a hundred epochs but three.
+
+# %% tags=["nbval-ignore-output"]
+optimizer = keras.optimizers.SGD(0.001)
+for epoch in range(3):
+    losses = [float(script_step(normalized(dataset[index]))) for index in range(4)]
+    print(f"epoch {epoch + 1}: losses", "  ".join(f"{loss:+.2f}" for loss in losses))
+
+# %%
+try:
+    model.save_weights("diffusion_model.weights.h5")
+except NameError as error:
+    print("NameError:", error)
+
+# %% tags=["nbval-ignore-output"]
+show_images(script_samples(8) / 2)
+
+# %% [markdown]
+# Three symptoms. The losses: each batch has one of its own and keeps it, whatever the epoch, and some may be below
+# zero, where no cross-entropy has any business. A `model` that nobody has ever seen. And static in three greys, where
+# colour pictures should be. **Write down your suspects**, then open the case file.
+#
+# ## 2 · What goes in?
+#
+# Start at the door. A network can learn only what it is shown. Is what Robin's network sees related to the images?
+
+# %% tags=["nbval-ignore-output"]
+images = normalized(dataset[0])
+noisy = corrupt(rng.normal(size=images.shape))
+print(f"correlation with the images: {np.corrcoef(images.ravel(), noisy.ravel())[0, 1]:+.2f}")
+print(f"variance: {noisy.var():.2f}")
+
+# %% [markdown]
+# Not at all. `corrupt` is given noise, and noise is what comes out. The images appear in the script only once, in the
+# loss. **Mistake 1: no image ever enters the training.**
+#
+# The walk itself is innocent. It is lab 02's, with $\beta = 0.02/1.02$, and it keeps the variance at 1. It is merely
+# wasteful:
+
+# %% tags=["nbval-ignore-output"]
+ask("04.wasted")
+
+# %%
+steps = np.arange(1001)
+walk = 1.02 ** (-steps / 2)
+_, cosine = offset_cosine_diffusion_schedule((steps / 1000).astype("float32"))
+named = {"the script's walk": walk, "offset cosine, lab 03": cosine}
+curves(named, xlabel="step", ylabel="signal rate")
+print("the walk's signal rate falls below 0.02 at step", np.argmax(walk < 0.02))
+
+# %% [markdown]
+# So we jump, as in lab 02, and let the offset cosine schedule of lab 03 say where to.
+#
+# ### Exercise 4.1 · `training_pair`
+# *Difficulty ●○○ · 5 minutes*
+#
+# Make what a network can learn from: a noisy image, and next to it what is to be found in it. This network is to find
+# the **noise** (the image is what remains when it is taken away).
+#
+# <details><summary>Hint</summary>
+#
+# The rates are standard deviations: the image times its signal rate, plus the noise times its noise rate. The second
+# thing to return is there already.
+# </details>
+
+
+# %% exercise="training_pair" points=3
+def training_pair(images, noises, noise_rates, signal_rates):
+    """What goes into the network, and what it is to find.
+
+    images, noises: (B, H, W, C), both of unit variance.   noise_rates, signal_rates: (B, 1, 1, 1).
+    Returns noisy_images, target: both (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    noisy_images = signal_rates * images + noise_rates * noises
+    return noisy_images, noises
+    ### END SOLUTION
+
+
+# %% check="training_pair"
+checks.training_pair(training_pair)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The noisy image has the variance $\text{signal}^2 + \text{noise}^2 = 1$ at every level. The target has it, too,
+# since the noise is returned at full size: easy for a network, whose answers need not change in size with the level.
+# </details>
+
+# %% [markdown]
+# One image at eight noise levels, and the noise that is to be found in it, always the same:
+
+# %%
+times = np.linspace(0, 1, 8, dtype="float32").reshape(-1, 1, 1, 1)
+noise_rates, signal_rates = offset_cosine_diffusion_schedule(times)
+image = normalized(dataset[0][:1]).repeat(8, axis=0)
+noise = rng.normal(size=image[:1].shape).astype("float32").repeat(8, axis=0)
+noisy_images, target = training_pair(image, noise, noise_rates, signal_rates)
+titles = [f"noise {rate:.2f}" for rate in np.ravel(noise_rates)]
+show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_screen(target)}, titles)
+
+# %% [markdown]
+# ## 3 · A referee that can be bribed
+#
+# Robin's loss is the softmax cross-entropy, and its name is on half of all tutorials. It compares *shares*: how much of
+# the probability goes to cat, dog and bird, against what should. It takes the three colours of a pixel for three
+# classes. But colours are no shares; they do not add up to 1, and here they are even negative half of the time.
+#
+# Does it matter? A loss is a referee: all that the network will ever learn is to please it.
+
+# %% tags=["nbval-ignore-output"]
+ask("04.bribe")
+
+# %%
+k = np.linspace(0, 4, 41)
+true_noise = rng.normal(size=(64, 8, 8, 3)).astype("float32")
+judge = keras.losses.CategoricalCrossentropy(from_logits=True)
+cross_entropy = [float(judge(true_noise, x * true_noise)) for x in k.astype("float32")]
+squared_error = [np.mean((true_noise - x * true_noise) ** 2) for x in k]
+named = {"softmax cross-entropy": (k, cross_entropy), "mean squared error": (k, squared_error)}
+curves(named, xlabel="the network answers k times the true noise", ylabel="loss")
+print("lowest squared error at k =", k[np.argmin(squared_error)].round())
+print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round(), "(the edge)")
+
+# %% [markdown]
+# The referee pays for exaggeration, without limit. It is blind, besides: add 100 to all three colours of every pixel,
+# and the shares stay as they are. **Mistake 2: a loss for classes, where numbers are to be guessed.**
+#
+# That solves the first riddle of the morning. An untrained network gives each of its three "classes" about a third, so
+# what Robin's loss measured was $\ln 3$ times the sum of the batch's own colours: positive for bright images, negative
+# for dark ones, the same in every epoch.
+#
+# ### Exercise 4.2 · `noise_loss`
+# *Difficulty ●○○ · 5 minutes*
+#
+# Write the loss of Ho et al. (2020): the mean squared difference of the true and the predicted noise, over all the
+# numbers in the batch. A gradient must flow through it, so use `keras.ops` and not NumPy: NumPy forgets how a number
+# was made.
+#
+# <details><summary>Hint</summary>
+#
+# `ops.square` and `ops.mean`. In this order.
+# </details>
+
+
+# %% exercise="noise_loss" points=3
+def noise_loss(noises, pred_noises):
+    """The mean squared error, one number.
+
+    noises: the true ones, (B, H, W, C).   pred_noises: the network's, of the same shape.
+    """
+    ### BEGIN SOLUTION
+    return ops.mean(ops.square(noises - pred_noises))
+    ### END SOLUTION
+
+
+# %% check="noise_loss"
+checks.noise_loss(noise_loss)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Squared, no error can make up for another, and the lowest value is 0, at the truth. A network that always answers 0
+# earns the variance of the noise, which is 1: keep that number in mind when you read a loss.
+# </details>
+
+# %% [markdown]
+# ## 4 · Five answers to one question
+#
+# A good detective asks the same question more than once. How much noise is in the first pixel of these images?
+
+# %% tags=["nbval-ignore-output"]
+noisy_images, target = training_pair(image, noise, noise_rates, signal_rates)
+for _ in range(5):
+    answer = ops.convert_to_numpy(make_network()(noisy_images))
+    print("red {:+.4f}  green {:+.4f}  blue {:+.4f}".format(*answer[0, 0, 0]))
+
+# %% [markdown]
+# Five times the same question, five answers. `make_network` is a **factory**: each call makes a network with new random
+# weights, which is asked once and thrown away. Robin has met tens of thousands of networks that night, and none of them
+# twice. That solves the second riddle, too: at the end there is no `model` to save. **Mistake 3: a new network at every
+# call.**
+#
+# ### Exercise 4.3 · `training_loop`
+# *Difficulty ●○○ · 5 minutes*
+#
+# Write the loop again. `step(network, images)` will let the network learn from one batch and return the loss; its turn
+# comes in the next exercise. Yours is to see to it that *one* network meets all the batches and that the caller gets
+# it in the end.
+#
+# <details><summary>Hint</summary>
+#
+# What is made before a loop is there in every round, and after it.
+# </details>
+
+
+# %% exercise="training_loop" points=3
+def training_loop(make_network, batches, step):
+    """Lets one network learn from each batch in turn.
+
+    make_network: called without arguments, makes a network.   batches: a list of images.
+    step: called as step(network, images), returns the loss.
+    Returns network, losses: the losses are a list, one for each batch.
+    """
+    ### BEGIN SOLUTION
+    network = make_network()
+    losses = []
+    for images in batches:
+        losses.append(step(network, images))
+    return network, losses
+    ### END SOLUTION
+
+
+# %% check="training_loop"
+checks.training_loop(training_loop)
+
+# %% [markdown]
+# ## 5 · The optimizer's alibi
+#
+# Robin's script has an optimizer. Where was it that night? Twenty looks at the loss, and we weigh the network before
+# and after:
+
+# %%
+optimizer = keras.optimizers.SGD(0.001)
+suspect = make_network()
+before = suspect.get_weights()
+for _ in range(20):
+    loss = noise_loss(target, suspect(noisy_images))
+moved = max(np.abs(new - old).max() for new, old in zip(suspect.get_weights(), before))
+print(f"after 20 losses the weights have moved by {moved}")
+print("steps that the optimizer has made:", int(optimizer.iterations))
+
+# %% [markdown]
+# It never left home. Computing a loss teaches a network as much as reading a thermometer heats a room. **Mistake 4: no
+# gradient is taken, and none is applied.** Learning from a batch is three things:
+#
+# 1. predict, and compute the loss;
+# 2. find the slope of the loss in each weight: the gradient;
+# 3. let the optimizer move each weight a little way downhill.
+#
+# For the second, `value_and_gradients(loss_of, network)` is at hand. You give it a *function* that computes the loss
+# when it is called, without arguments; it calls it while it keeps the books, and returns the loss and the gradients.
+# (If you know `tf.GradientTape`, you may use that instead. Lab 06 will.)
+#
+# ### Exercise 4.4 · `gradient_step`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Write the three things down. Tell the network that it is being trained, `network(inputs, training=True)`: its
+# BatchNormalization then uses the statistics of this very batch.
+#
+# <details><summary>Hint 1: the function</summary>
+#
+# A function in a function sees the outer one's variables: `def loss_of(): return loss_function(noises, ...)`.
+# </details>
+# <details><summary>Hint 2: the step</summary>
+#
+# `optimizer.apply(gradients, network.trainable_variables)`
+# </details>
+
+
+# %% exercise="gradient_step" points=4
+def gradient_step(network, optimizer, loss_function, inputs, noises):
+    """One step of training: the network's weights move. Returns the loss before the step.
+
+    network: called as network(inputs, training=True), returns pred_noises.
+    loss_function: called as loss_function(noises, pred_noises).   inputs, noises: (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    def loss_of():
+        return loss_function(noises, network(inputs, training=True))
+
+    loss, gradients = value_and_gradients(loss_of, network)
+    optimizer.apply(gradients, network.trainable_variables)
+    return loss
+    ### END SOLUTION
+
+
+# %% check="gradient_step"
+checks.gradient_step(gradient_step)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The prediction must be computed *inside* the function: outside it, nobody kept the books, and there is no way from the
+# loss back to the weights. The variables come in the order of the gradients, and only the trainable ones: the moving
+# averages of BatchNormalization have no slope.
+# </details>
+
+# %% [markdown]
+# Four mistakes are mended. Is there a sign of life? The same network, a few batches, your loop and your step, with Adam
+# for an optimizer, because plain descent at 0.001 would need its hundred epochs:
+
+# %% tags=["nbval-ignore-output"]
+optimizer = keras.optimizers.Adam(2e-3)
+
+
+def step(network, images):
+    diffusion_times = rng.uniform(size=(len(images), 1, 1, 1)).astype("float32")
+    noises = rng.normal(size=images.shape).astype("float32")
+    rates = offset_cosine_diffusion_schedule(diffusion_times)
+    noisy_images, target = training_pair(normalized(images), noises, *rates)
+    return float(gradient_step(network, optimizer, noise_loss, noisy_images, target))
+
+
+batches = [dataset[index] for index in range(lab.amount(smoke=4, cpu=40, gpu=200))]
+network, losses = training_loop(make_network, batches, step)
+named = {"your loop": losses, "always answering 0": np.ones(len(losses))}
+curves(named, xlabel="batch", ylabel="loss")
+print(f"first batch {losses[0]:.2f}, last batch {losses[-1]:.2f}")
+
+# %% [markdown]
+# It learns.
+#
+# ## 6 · Out of noise, and not by lot
+#
+# Now the samples. The script hands the network's answer to `categorical` (`tf.random.categorical` is the same). That
+# function draws *classes*: here, for each pixel, one of the numbers 0, 1 and 2. Language models choose the next word
+# like that. But an image is not a drawing of lots, and an answer about **noise** is not even an image. **Mistake 5:
+# the samples are drawn by lot, and in one go.**
+#
+# What should be done instead is the walk of lab 02 backwards. It begins where the walk ends, with *standard normal*
+# noise, for nothing else ever stood at that end in training. Each step back has three parts:
+#
+# * **separate**: take the predicted noise away, multiplied by its rate, divide by the signal rate, and a predicted
+#   image remains;
+# * **keep it possible**: hardly a pixel of a real image is more than 3 standard deviations from the mean, so clip to
+#   ±3. Early on the signal rate is 0.02, and dividing by it makes every error fifty times as large;
+# * **remix**: image and noise together again, at the *next* rates, which have a little less noise.
+#
+# ### Exercise 4.5 · `step_back`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Write one step back. Nothing is random in it. In each pair of rates the noise rate comes first, as everywhere in this
+# course.
+#
+# <details><summary>Hint</summary>
+#
+# `noise_rates, signal_rates = rates` unpacks a pair. `ops.clip(x, -3, 3)` clips. The remix is `training_pair`'s
+# formula, with predictions in place of the truth.
+# </details>
+
+
+# %% exercise="step_back" points=4
+def step_back(noisy_images, pred_noises, rates, next_rates):
+    """From one noise level to the next lower one.
+
+    noisy_images, pred_noises: (B, H, W, C).
+    rates, next_rates: pairs (noise_rates, signal_rates), each of the shape (B, 1, 1, 1).
+    Returns the noisy images at the next rates, (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    noise_rates, signal_rates = rates
+    next_noise_rates, next_signal_rates = next_rates
+    pred_images = ops.clip((noisy_images - noise_rates * pred_noises) / signal_rates, -3, 3)
+    return next_signal_rates * pred_images + next_noise_rates * pred_noises
+    ### END SOLUTION
+
+
+# %% check="step_back"
+checks.step_back(step_back)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Separating is the mixing formula solved for the image. Remixing uses the *predicted* noise: it is the same dust, put
+# back in a smaller dose, so that the next look can correct this one. This is DDIM (Song et al. 2021), the subject of
+# lab 07.
+# </details>
+
+# %% [markdown]
+# ## 7 · What nobody says
+#
+# The sixth mistake is in no line of the script. It is a line that is missing, and a small experiment shows which. Take
+# images of a single grey pixel.
+
+# %% tags=["nbval-ignore-output"]
+ask("04.pixel")
+
+# %%
+rng = np.random.default_rng(6)
+noise_rate = np.sin(rng.uniform(0, np.pi / 2, 1_000_000))
+pixel, noise = rng.normal(size=(2, 1_000_000))
+x = np.sqrt(1 - noise_rate**2) * pixel + noise_rate * noise
+blind = np.mean(noise * x) / np.mean(x * x)  # the best number for all levels, by least squares
+for name, factor in {"told the noise level": noise_rate, "blind": blind}.items():
+    print(f"{name:22} mean squared error {np.mean((noise - factor * x) ** 2):.2f}")
+
+# %%
+rate = np.linspace(0, 1, 50)
+guesses = {"told the noise level": (rate, rate), "blind": (rate, np.full(50, blind))}
+curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
+
+# %% [markdown]
+# The same number needs different answers at different noise levels, and a network that is not told the level can only
+# give their average. **Mistake 6: nobody tells the network how noisy its input is.**
+#
+# > **How bad is it?** With one pixel it is bad. A picture has a thousand, and they give the level away: a network
+# > that sees grain everywhere can guess how much of it there is. When we trained the network of this lab on 8,000
+# > flowers with and without being told, the loss was 0.13 both times. Sun et al. (2025, *Is noise conditioning
+# > necessary for denoising generative models?*) found the same for large models: most get only somewhat worse without
+# > it. Tell it all the same. It costs one channel, the sampler knows the level exactly, and a network that need not
+# > guess cannot guess wrong.
+#
+# ### Exercise 4.6 · `with_noise_level`
+# *Difficulty ●●○ · 10 minutes*
+#
+# Give each image a fourth channel: a plane that holds the image's noise *variance* at every pixel. It goes behind the
+# colours.
+#
+# <details><summary>Hint 1: the plane</summary>
+#
+# One number for each image is `(B, 1, 1, 1)`; the plane is `(B, H, W, 1)`. `noisy_images[..., :1]` has that shape, and
+# `ops.ones_like` makes ones of it.
+# </details>
+# <details><summary>Hint 2: the two together</summary>
+#
+# `ops.concatenate([...], axis=-1)`
+# </details>
+
+
+# %% exercise="with_noise_level" points=3
+def with_noise_level(noisy_images, noise_rates):
+    """The noisy images, and behind the colours a plane that holds noise_rates**2.
+
+    noisy_images: (B, H, W, C).   noise_rates: (B, 1, 1, 1).   Returns (B, H, W, C + 1).
+    """
+    ### BEGIN SOLUTION
+    plane = ops.square(noise_rates) * ops.ones_like(noisy_images[..., :1])
+    return ops.concatenate([noisy_images, plane], axis=-1)
+    ### END SOLUTION
+
+
+# %% check="with_noise_level"
+checks.with_noise_level(with_noise_level)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Multiplying by ones spreads a number over the pixels. A convolution looks at all channels of its 3 × 3 pixels, so
+# every one of its filters is told. It is a plain way to tell; lab 05 has a better one, waves of the variance.
+# </details>
+
+# %% [markdown]
+# ## 8 · The case is closed: train, save, load, draw
+#
+# All six together. What the network sees, and what it must find:
+
+
+# %%
+def examples(images, rng):
+    """From images in [0, 1] to the network's input, (B, H, W, 4), and its target, (B, H, W, 3)."""
+    diffusion_times = rng.uniform(size=(len(images), 1, 1, 1)).astype("float32")
+    noises = rng.normal(size=images.shape).astype("float32")
+    noise_rates, signal_rates = offset_cosine_diffusion_schedule(diffusion_times)
+    noisy_images, target = training_pair(normalized(images), noises, noise_rates, signal_rates)
+    return with_noise_level(noisy_images, noise_rates), target
+
+
+# %% [markdown]
+# And how it draws: your step back, again and again. The clock runs from time 1 to 0, and ends at the clean image.
+
+
+# %%
+def draw(network, noise, steps):
+    """From standard normal noise (B, H, W, 3) to images in [0, 1], in so many steps."""
+    rates = [
+        offset_cosine_diffusion_schedule(np.full((len(noise), 1, 1, 1), time, "float32"))
+        for time in np.linspace(1, 0, steps, endpoint=False)
+    ]
+    rates.append((ops.zeros((1, 1, 1, 1)), ops.ones((1, 1, 1, 1))))  # no noise, all image
+    noisy_images = noise
+    for now, then in zip(rates, rates[1:]):
+        pred_noises = network(with_noise_level(noisy_images, now[0]), training=False)
+        noisy_images = step_back(noisy_images, pred_noises, now, then)
+    return for_the_screen(noisy_images)
+
+
+# %% [markdown]
+# Your loop and your step would do for the training. Keras's `fit` does the same two things, compiled, which is faster,
+# so from here on we let `fit` do them. The learning rate sinks to 0 on the way, and the network comes to rest. Two
+# minutes on a laptop; watch the samples.
+
+# %% tags=["nbval-ignore-output"]
+examples_of_all = Examples(dataset, examples)
+learning_rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(examples_of_all))
+network = make_network(channels=4)
+network.compile(keras.optimizers.Adam(learning_rate), loss=noise_loss)
+noise = np.random.default_rng(1).normal(size=(16, image_size, image_size, 3)).astype("float32")
+panel = TrainingPanel(lambda: draw(network, noise[:12], steps=8))
+network.fit(examples_of_all, epochs=epochs, verbose=0, callbacks=[panel]);
+
+# %% [markdown]
+# Saved, and loaded into a network that has never been trained; both must give the same answer.
+
+# %%
+path = Path("out/lab04/first_network.weights.h5")
+path.parent.mkdir(parents=True, exist_ok=True)
+network.save_weights(path)
+loaded = make_network(channels=4)
+loaded.load_weights(path)
+inputs, _ = examples(dataset[0], np.random.default_rng(0))
+difference = ops.max(ops.abs(network(inputs) - loaded(inputs)))
+print(f"largest difference of their answers: {float(difference):.5f}")
+
+# %% [markdown]
+# And the loaded network draws:
+
+# %%
+show_images(draw(loaded, noise, sampling_steps))
+
+# %% [markdown]
+# The script trains, saves, loads and draws. It draws no flowers. Look closely, though: this is static no more.
+# Patches of one colour, with soft edges; on procedural flowers, petal colours on leaf green. Each little piece could
+# be a piece of a picture, and no two pieces know of each other.
+#
+# ## 9 · Why it still cannot draw
+#
+# More training? These weights have been trained on 60,000 flowers, ten minutes on two cores, and come with the course.
+# Next to them, from the same noise, a U-Net (lab 05).
+
+# %%
+plain, _ = load_model("flowers32_plain_cnn")
+unet, _ = load_model("flowers32")
+noise = keras.random.normal((lab.amount(smoke=4, cpu=64, gpu=64), 32, 32, 3), seed=4)
+samples = {
+    name: model.denormalize(model.sample(ddim, noise, steps=sampling_steps))
+    for name, model in {"plain stack": plain, "U-Net": unet}.items()
+}
+show_rows({name: images[:8] for name, images in samples.items()})
+
+# %% [markdown]
+# (To be fair: this U-Net has seen four times as many flowers. Yet it draws recognisable ones after 50,000, too. And
+# some static is left in the upper row: every grain must get through ten layers before it can be taken away, which a
+# plain stack is slow to learn. Lab 05 has a remedy. Here we look at the shapes.)
+#
+# Each blossom of the plain stack has several colours, and petals without a centre to grow from. How far can a pixel
+# see?
+
+# %% tags=["nbval-ignore-output"]
+ask("04.reach")
+
+# %% [markdown]
+# It can be measured. Take the predicted image's pixel in the middle, and compute its gradient by each pixel of the
+# noisy image: where that is zero, the network does not look.
+
+# %%
+validation = load_dataset("procedural_flowers", "validation", 32, batch_size=64, count=64)
+flowers = ops.convert_to_numpy(plain.normalizer(validation[0][:8]))
+maps = {"plain stack": influence(plain, flowers), "U-Net": influence(unet, flowers)}
+influence_maps(maps)
+for name, seen in maps.items():
+    print(f"{name}: the pixel in the middle sees {np.count_nonzero(seen)} of {seen.size} pixels")
+
+# %% [markdown]
+# 441 is 21 × 21. A petal fits into that, a flower with its surroundings does not. When one pixel decides to be red, a
+# pixel eleven steps away cannot know in the same look. Over many steps word gets around, from neighbour to neighbour,
+# but nothing in the training rewards agreement across more than those 21 pixels.
+#
+# If this is the reason, pixels that are near each other should agree in its samples, and far ones should not. The
+# correlation of two pixels, by their distance:
+
+# %% tags=["nbval-ignore-output"]
+distances = range(1, 22)
+pictures = {"real flowers": validation[0]} | samples
+named = {name: (distances, likeness(images, distances)) for name, images in pictures.items()}
+curves(named, xlabel="distance in pixels", ylabel="correlation")
+
+# %% [markdown]
+# Real flowers: a long slope, for a pixel at one edge of a blossom says much about the other edge. The U-Net follows
+# it all the way. The plain stack starts lower (that is the static) and has nothing left where the sight of its pixels
+# ends.
+#
+# > **A theory of it.** Kamb and Ganguli (2024, *An analytic theory of creativity in convolutional diffusion models*)
+# > computed what a network that sees only a window *must* draw: a mosaic of pieces of training images, each of them
+# > right, put together by nobody. Hands with too many fingers, they argue, are made like this.
+#
+# ## What you have now
+#
+# * Six questions for every training script that "does not work": What goes in? What does the loss reward? Is it the
+#   same network? Do the weights move? Is the answer read as what it is? Does the network know what it must?
+# * A diffusion model that trains, saves, loads and draws, in six small functions.
+# * A measured reason why it is not enough: a pixel sees 21 × 21 pixels.
+#
+# To see further one could stack more and more layers. Or look at a smaller copy of the image, where everything is near: that
+# is **lab 05, the U-Net**.

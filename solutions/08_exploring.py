@@ -1,0 +1,551 @@
+# %% [markdown]
+# # Lab 08 · Exploring a trained model
+#
+# **After this lab you can**
+# * say what the number of steps, `eta` and the choice of a sampler do to an image, and what they cost,
+# * walk from one flower to another without losing the way, by spherical interpolation,
+# * run the sampler backwards: from a real image to the noise that it comes from,
+# * explain what the averaged weights are good for, and ask of a model whether it has learned by heart.
+#
+# **Time**: 90 minutes of yours; the computer needs about 3 minutes on a laptop, less on a GPU.
+# **Before**: lab 07. You need no training for this one: a model that can draw comes with the package.
+
+# %% tags=["nbval-ignore-output"]
+import sys
+
+sys.path.insert(0, "..")  # the repository, if the package is not installed
+try:
+    from diffusion_lab.lab import start
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
+        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
+    )
+lab = start()
+
+# %%
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab import checks, widgets
+from diffusion_lab.backend import compiled
+from diffusion_lab.data import load_dataset
+from diffusion_lab.illustrations import show_rows
+from diffusion_lab.illustrations.exploring import (
+    NETWORKS, Snapshots, correlations, dots, draw, rms, softened, spread,
+)
+from diffusion_lab.illustrations.forward_process import curves
+from diffusion_lab.illustrations.past_ddim import by_evaluations
+from diffusion_lab.metrics import (
+    encode, flower_features, kernel_inception_distance, nearest_training_neighbours,
+)
+from diffusion_lab.models.files import load_model
+from diffusion_lab.panel import TrainingPanel
+from diffusion_lab.questions import ask
+from diffusion_lab.samplers import SAMPLERS, ddim
+from diffusion_lab.schedules import cosine_diffusion_schedule
+from diffusion_lab.toys import gaussian_denoiser, gaussian_ode_solution
+from diffusion_lab.training import generate_in_batches
+
+# %% [markdown]
+# Everything that you may want to change stands in the next cell. Once you have been through the lab with our weights,
+# come back and put in your own.
+
+# %%
+weights = "flowers32"  # or the file that you saved in lab 07: "out/lab07/my_flowers.weights.h5"
+kid_images, kid_steps = lab.amount(smoke=8, cpu=128, gpu=1024), lab.amount(smoke=2, cpu=10, gpu=20)
+step_counts = lab.amount(smoke=(1, 2), cpu=(1, 2, 3, 5, 10, 20, 50), gpu=(1, 2, 3, 5, 10, 20, 50))
+steps = lab.amount(smoke=2, cpu=20, gpu=50)  # for pictures
+round_trips = lab.amount(smoke=(2, 3), cpu=(5, 10, 20, 50, 100), gpu=(5, 10, 20, 50, 100, 200))
+training_images = lab.amount(smoke=64, cpu=4096, gpu=20000)
+batch_size, learning_rate = 16, 2e-3
+steps_per_look, looks = lab.amount(smoke=1, cpu=10, gpu=10), lab.amount(smoke=3, cpu=14, gpu=40)
+
+# %% [markdown]
+# ## 1 · A town in which every address has a flower
+#
+# Imagine a town with more addresses than there are grains of sand. At each stands one house, and in each house grows
+# one flower. You have never been there, but you have a taxi: say an address, and the driver takes you to the flower.
+# The same address always leads to the same flower.
+#
+# The address is the noise, 3,072 numbers for an image of 32 × 32 pixels. The taxi is DDIM, and the driver's knowledge
+# of the town is the network. In lab 07 you built the taxi. Now you use it as an explorer does: how careful must the
+# driver be? Do other drivers find the same house? Who lives half way between two addresses? And the best question at
+# the end: if somebody shows you a flower, can you tell *where it lives*?
+
+# %% tags=["nbval-ignore-output"]
+model, origin = load_model(weights)
+size = model.image_shape[0]
+noise = keras.random.normal((8, *model.image_shape), seed=12)
+denoise = compiled(partial(model.denoise, training=False))
+schedule = model.diffusion_schedule
+
+first, second = (ddim(denoise, schedule, noise, steps) for _ in range(2))
+show_rows({"one ride": model.denormalize(first), "another ride": model.denormalize(second)})
+print("largest difference between the two rides:", float(ops.max(ops.abs(first - second))))
+
+# %% [markdown]
+# (`denoise` and `schedule` are all that a sampler knows of a model. `compiled` only makes the first one fast.)
+#
+# ## 2 · How many steps?
+#
+# A careful driver asks the network at every corner, a hasty one only now and then. From the *same* noise, with 1 step
+# to 50: what do you expect?
+
+# %% tags=["nbval-ignore-output"]
+ask("08.steps")
+
+# %% tags=["nbval-ignore-output"]
+show_rows({f"{n} step{'s' * (n > 1)}": draw(model, noise, n) for n in step_counts})
+
+# %% [markdown]
+# In figures: KID compares many generated flowers with real ones that the model has never seen, and 0 is perfect. We
+# measure the unseen flowers once and keep their features.
+
+# %% tags=["nbval-ignore-output"]
+validation = load_dataset(origin["data"], "validation", image_size=size, batch_size=64)
+extractor = flower_features()
+real_features = encode(extractor, validation.images[:kid_images])
+
+
+def kid(images):
+    return float(kernel_inception_distance(real_features, encode(extractor, images)))
+
+
+values = [(n, kid(generate_in_batches(model, kid_images, n, seed=1))) for n in step_counts]
+by_evaluations({"DDIM": values}, ylabel="KID, low is good", logarithmic=True)
+print(" · ".join(f"{n}: {value:.2f}" for n, value in values))
+
+# %% [markdown]
+# Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of a hundred; after that you pay much for
+# little, and the eye sees no difference any more. Where to stop is a question of price: every step is one network
+# evaluation (NFE) per image. Drag the number of steps, and watch the read-out and your patience:
+
+# %% tags=["nbval-ignore-output"]
+widgets.sampling(model)
+
+# %% [markdown]
+# ## 3 · `eta`: a driver who takes detours
+#
+# DDIM mixes the *predicted* noise in again. DDPM, of lab 06, replaces some of it by fresh noise at every step. `eta`
+# goes from one to the other: 0 is DDIM, 1 is DDPM. We send each driver off three times from the same address.
+
+# %% tags=["nbval-ignore-output"]
+ask("08.eta")
+
+# %% tags=["nbval-ignore-output"]
+rows = {}
+for eta in lab.amount(smoke=(1.0,), cpu=(0.0, 0.3, 1.0), gpu=(0.0, 0.3, 1.0)):
+    for ride in (1, 2, 3):
+        images = ddim(denoise, schedule, noise, steps, eta=eta, seed=ride)
+        rows[f"eta {eta:g}, ride {ride}"] = model.denormalize(images)
+show_rows(rows, height=0.8)
+
+# %% [markdown]
+# With `eta` the noise at the start stops being an address: what the flower becomes is decided on the way. That is no
+# fault. Fresh noise washes out errors of earlier steps, and with *many* steps DDPM's images are as good as DDIM's or
+# better. With few steps it is the worse driver, because it leaves noise behind that nobody has the time to remove. But
+# for everything that follows we need addresses, so `eta` stays 0.
+#
+# ## 4 · Other drivers, the same address
+#
+# The package has five samplers. To be fair, each may ask the network nine times. (Heun's method asks twice in every
+# step but the last, so it gets five steps.)
+
+# %% tags=["nbval-ignore-output"]
+ask("08.samplers")
+
+# %% tags=["nbval-ignore-output"]
+evaluations = lab.amount(smoke=3, cpu=9, gpu=9)
+rows = {"DDIM, 100 steps": draw(model, noise, lab.amount(smoke=4, cpu=100, gpu=100))}
+for name, sampler in SAMPLERS.items():
+    n = (evaluations + 1) // 2 if name == "heun" else evaluations
+    images = model.denormalize(model.sample(sampler, noise, steps=n, seed=1))
+    value = kid(generate_in_batches(model, kid_images, n, seed=1, sampler=sampler))
+    rows[f"{name}\nKID {value:.2f}"] = ops.convert_to_numpy(images)
+show_rows(rows)
+
+# %% [markdown]
+# Four of the five arrive at the same houses: they solve the same equation, whose exact answer the 100 small steps of the
+# first row come near to. `ddpm` throws dice on the way and ends elsewhere. And at the same price the two that *remember*
+# their last question (`dpmpp_2m`, `adams_bashforth`) are clearly better than DDIM. Lab 09 shows why.
+#
+# ## 5 · Half way between two flowers
+#
+# If every noise is an address, then a walk from one noise to another leads past many flowers. Which way should we take?
+# The first idea is the straight line, half of this and half of that.
+
+# %%
+noise_a, noise_b = (keras.random.normal((8, *model.image_shape), seed=seed) for seed in (1, 2))
+
+
+def straight(noise_a, noise_b, share):
+    """Linear interpolation."""
+    return noise_a + share * (noise_b - noise_a)
+
+
+# %% [markdown]
+# The network has only ever seen noise with a standard deviation of 1. What is it half way along the line?
+
+# %% tags=["nbval-ignore-output"]
+ask("08.half_way")
+
+# %%
+for share in (0.0, 0.25, 0.5):
+    print(f"share {share:.2f}: {spread(straight(noise_a, noise_b, share)).mean():.2f}")
+
+# %% [markdown]
+# The line is a short cut *through* the ball. In 3,072 dimensions nearly all noise lies in a thin shell, at a distance
+# of $\sqrt{3072}\approx 55$ from the middle, like the people of a planet on its surface; and two random noises are
+# nearly at a right angle. The line between them digs a tunnel, and in the tunnel nobody lives. So walk on the surface:
+# along the arc of the great circle, as aeroplanes do. With $\Omega$ for the angle between $a$ and $b$ (Shoemake 1985),
+#
+# $$\operatorname{slerp}(a,b,s)=\frac{\sin((1-s)\,\Omega)}{\sin\Omega}\,a+\frac{\sin(s\,\Omega)}{\sin\Omega}\,b,
+# \qquad \cos\Omega=\frac{a\cdot b}{|a|\,|b|}.$$
+#
+# ### Exercise 8.1 · `slerp`
+# *Difficulty ●●○ · 15 minutes*
+#
+# Write it for batches of noises, shaped like images. To measure an angle, a whole image counts as *one* vector, so
+# each pair has one angle. Two noises that are (nearly) equal must not give NaN: there the arc is a straight line.
+#
+# <details><summary>Hint 1: the dot product of two images</summary>
+#
+# Multiply, and sum over height, width and channels: `ops.sum(noise_a * noise_b, axis=(1, 2, 3), keepdims=True)` has
+# the shape (B, 1, 1, 1), which fits everywhere. The length of an image is the root of its dot product with itself.
+# </details>
+# <details><summary>Hint 2: nearly parallel</summary>
+#
+# Rounding may give a cosine of 1.0000001: `ops.clip(cosines, -1, 1)`. Where the angle is below 0.001, say, take the
+# weights 1 − s and s. `ops.where` computes *both* of its branches; so that no 0/0 appears in one that is thrown away,
+# put a harmless angle there first, such as `ops.where(parallel, 1.0, angles)`.
+# </details>
+
+
+# %% exercise="slerp" points=5
+def slerp(noise_a, noise_b, share):
+    """Spherical interpolation: the noise that lies at `share` of the way from noise_a to noise_b.
+
+    noise_a, noise_b: (B, H, W, C), pair by pair.   share: a number from 0 (noise_a) to 1 (noise_b).
+    Returns noises (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    def dot(x, y):
+        return ops.sum(x * y, axis=(1, 2, 3), keepdims=True)
+
+    cosines = dot(noise_a, noise_b) / ops.sqrt(dot(noise_a, noise_a) * dot(noise_b, noise_b))
+    angles = ops.arccos(ops.clip(cosines, -1, 1))
+    parallel = angles < 1e-3
+    angles = ops.where(parallel, 1.0, angles)
+    weights_a = ops.where(parallel, 1 - share, ops.sin((1 - share) * angles) / ops.sin(angles))
+    weights_b = ops.where(parallel, share, ops.sin(share * angles) / ops.sin(angles))
+    return weights_a * noise_a + weights_b * noise_b
+    ### END SOLUTION
+
+
+# %% check="slerp"
+checks.slerp(slerp)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Look at the ends: with share 0 the weights are 1 and 0, with share 1 they are 0 and 1. In between their squares add to
+# more than those of a straight line do, by just so much that the length stays. For a right angle, $\sin\Omega = 1$,
+# they are cosine and sine of $s\cdot 90°$, which is what many courses write for all cases.
+# </details>
+
+# %% [markdown]
+# The two ways in comparison, first how much noise there is on them:
+
+# %%
+shares = np.linspace(0, 1, 21)
+ways = {"straight line": straight, "slerp": slerp}
+spreads = {
+    name: [spread(way(noise_a, noise_b, float(share))).mean() for share in shares]
+    for name, way in ways.items()
+}
+curves(
+    {name: (shares, values) for name, values in spreads.items()},
+    xlabel="share of the second noise",
+    ylabel="standard deviation",
+)
+print({name: f"{min(values):.2f}" for name, values in spreads.items()})
+
+# %% [markdown]
+# And the flowers on the way. Look at the middle columns: at the ends the two rows are the same.
+
+# %% tags=["nbval-ignore-output"]
+stops = np.linspace(0, 1, 8)
+rows = {}
+for pair in range(lab.amount(smoke=1, cpu=3, gpu=3)):
+    a, b = noise_a[pair : pair + 1], noise_b[pair : pair + 1]
+    for name, way in ways.items():
+        on_the_way = ops.concatenate([way(a, b, float(stop)) for stop in stops])
+        rows[f"{name} {pair + 1}"] = draw(model, on_the_way, steps)
+show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
+
+# %% [markdown]
+# In the tunnel flowers grow, too, but flat ones: where there is too little noise, the network finds too little to
+# make detail of. One picture is an anecdote, so here are many flowers from half way:
+
+# %% tags=["nbval-ignore-output"]
+many_a, many_b = (keras.random.normal((kid_images, *model.image_shape), seed=seed) for seed in (5, 6))
+for name, way in {"from one noise": lambda a, b, share: a, **ways}.items():
+    half_way = way(many_a, many_b, 0.5)
+    images = [draw(model, half_way[i : i + 64], kid_steps) for i in range(0, kid_images, 64)]
+    print(f"{name:15} KID {kid(np.concatenate(images)):.2f}")
+
+# %% [markdown]
+# On the arc the flowers are as good as anywhere; there is nothing special about the places between two places. Choose
+# your own pair, and walk:
+
+# %% tags=["nbval-ignore-output"]
+widgets.interpolation(model, slerp)
+
+# %% [markdown]
+# ## 6 · Where does this flower live?
+#
+# So far we could only visit houses. Now somebody shows us a *real* flower, one that the model has never drawn, and we
+# want its address. DDIM throws no dice, so its film can be run backwards.
+#
+# Forwards, a step from time $t$ down to the cleaner time $s$ takes the image apart with the network's help, and remixes
+# it with the rates of $s$:
+#
+# $$x_t \;\to\; \text{noise}(x_t),\ \text{image}(x_t) \;\to\;
+# x_s = \text{signal}_s\cdot\text{image}+\text{noise rate}_s\cdot\text{noise}.$$
+#
+# Backwards we stand at $x_s$ and want $x_t$. All would be well if we knew the noise that the network sees in $x_t$. But
+# $x_t$ is what we do not have yet. So we make a small, honest mistake: **we ask about $x_s$, which we have, but tell the
+# network the rates of $t$, where we are going.** In a short step the two are nearly the same image.
+#
+# This also settles the beginning. A clean image has noise rate 0, and there is no noise in it that anyone could ask
+# about; but we never ask at the time where we stand, always at the next.
+#
+# ### Exercise 8.2 · `invert`
+# *Difficulty ●●● · 25 minutes*
+#
+# Begin with the clean images, whose rates are 0 (noise) and 1 (signal). For each of the times
+# $\tfrac1{\text{steps}},\ \tfrac2{\text{steps}},\ \dots,\ 1$, the sampler's grid from its end to its beginning:
+#
+# 1. **ask** for the predicted noise, with the rates of this *next* time;
+# 2. **take it out** of the images, with the rates that they have *now*: what remains, divided by the signal rate, is the
+#    predicted image;
+# 3. **remix** the two with the rates of the next time.
+#
+# What you have at time 1 is the noise.
+#
+# <details><summary>Hint 1: the shape of the times</summary>
+#
+# `ops.ones((images.shape[0], 1, 1, 1)) * time`, as in lab 07. The schedule returns rates of the same shape.
+# </details>
+# <details><summary>Hint 2: what to keep from step to step</summary>
+#
+# Three things: the noisy images, and the two rates that they have. At the end of a step "next" becomes "now".
+# </details>
+# <details><summary>Hint 3: my images do not change</summary>
+#
+# `denoise` returns two things, and its second, the predicted image, is no use here: it was computed with the rates of
+# the next time, and remixed with the same rates it gives back what you had. Compute the image yourself (step 2).
+# </details>
+
+
+# %% exercise="invert" points=7
+def invert(denoise, schedule, images, steps):
+    """DDIM backwards: the noise that leads to these images.
+
+    denoise(noisy_images, noise_rates, signal_rates) returns (pred_noises, pred_images), rates of the shape (B, 1, 1, 1).
+    schedule(diffusion_times) returns (noise_rates, signal_rates).   images: clean, normalised, (B, H, W, C).
+    steps: how often the network is asked.   Returns the noisy images of time 1, (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    ones = ops.ones((images.shape[0], 1, 1, 1))
+    noisy_images, noise_rates, signal_rates = images, 0 * ones, ones
+    for step in range(1, steps + 1):
+        next_noise_rates, next_signal_rates = schedule(ones * step / steps)
+        pred_noises, _ = denoise(noisy_images, next_noise_rates, next_signal_rates)
+        pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
+        noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
+        noise_rates, signal_rates = next_noise_rates, next_signal_rates
+    return noisy_images
+    ### END SOLUTION
+
+
+# %% check="invert"
+checks.invert(invert)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Written out, one step is $x_t = \text{signal}_t\,\frac{x_s-\text{noise rate}_s\,\varepsilon}{\text{signal}_s} +
+# \text{noise rate}_t\,\varepsilon$, and that is the sampler's own step, solved for $x_t$. With the true
+# $\varepsilon = \text{noise}(x_t)$ it would be exact. Ours is $\text{noise}(x_s)$, told the rates of $t$; the error
+# shrinks with the step. The division is safe: at time 1, where the signal is nearly gone, we arrive but do not divide.
+# </details>
+
+# %% [markdown]
+# Before we trust it with flowers: a world in which the right answer is a formula. If every pixel is normally
+# distributed, with mean 0.4 and standard deviation 0.6, the perfect `denoise` is known, and so is the noise of every
+# image: $(\text{image} - 0.4)/0.6$.
+
+# %%
+toy = {"mean": 0.4, "standard_deviation": 0.6}
+toy_noise = keras.random.normal((4, 8, 8, 3), seed=7)
+toy_images = toy["mean"] + toy["standard_deviation"] * toy_noise
+at_the_end = cosine_diffusion_schedule(np.ones((1, 1, 1, 1), "float32"))
+exact = gaussian_ode_solution(toy_noise, *at_the_end, **toy)
+for n in (10, 20, 40, 80):
+    found = invert(gaussian_denoiser(**toy), cosine_diffusion_schedule, toy_images, n)
+    print(f"{n:3} steps: distance from the exact noise {rms(found - exact):.3f}")
+
+# %% [markdown]
+# With every doubling of the steps the error goes down to nearly a half: a method of first order, as DDIM itself. Now to
+# flowers that the model has never seen. There and back again:
+
+# %% tags=["nbval-ignore-output"]
+flowers = validation.images[:8] / np.float32(255)
+clean = model.normalizer(ops.convert_to_tensor(flowers))
+rows, errors = {"real": flowers}, []
+for n in round_trips:
+    rows[f"{n} steps"] = draw(model, invert(denoise, schedule, clean, n), n)
+    errors.append(rms(rows[f"{n} steps"] - flowers))
+show_rows(rows)
+curves({"there and back": (round_trips, errors)}, xlabel="steps", ylabel="error per pixel", logarithmic=True)
+
+# %% [markdown]
+# With 50 steps you have to look closely to find a difference. The town is complete: even flowers that the model has
+# never seen live somewhere in it.
+#
+# Now the other way round. We draw flowers from a noise that *we know*, and let `invert` find their noise. The flowers
+# come back; but is it the same noise?
+
+# %% tags=["nbval-ignore-output"]
+ask("08.same_noise")
+
+# %% tags=["nbval-ignore-output"]
+careful = round_trips[-2]
+drawn = ddim(denoise, schedule, noise, careful)
+found = invert(denoise, schedule, drawn, careful)
+show_rows({"drawn from our noise": model.denormalize(drawn), "from the found noise": draw(model, found, careful)})
+print(f"the two noises: correlation {correlations(found, noise).mean():.2f}")
+print(f"standard deviation: ours {spread(noise).mean():.2f}, the found one's {spread(found).mean():.2f}")
+
+# %% [markdown]
+# Nearly the same flowers, and another noise: a smaller one, only loosely related to ours. The taxi's last metres
+# explain it. The schedule ends at a noise rate of 0.3, and the last step jumps from there to the predicted image: the
+# fine grain that is left is thrown away. So a whole neighbourhood of addresses shares a flower, and from the flower
+# nobody can tell which of them was yours. `invert` returns the one with the least grain. (For the sampler that is an
+# unusual noise. It works all the same, because what the network draws from is the coarse part.)
+#
+# ### What an address is good for
+#
+# Between real flowers you can walk now, too. Below each walk stands the cheap way, cross-fading of the pixels: there you
+# see two flowers at once, here one flower that changes.
+
+# %% tags=["nbval-ignore-output"]
+addresses = invert(denoise, schedule, clean, careful)
+rows = {}
+for i, j in lab.amount(smoke=((0, 1),), cpu=((0, 1), (5, 7)), gpu=((0, 1), (5, 7), (2, 6))):
+    walk = [slerp(addresses[i : i + 1], addresses[j : j + 1], float(stop)) for stop in stops]
+    rows[f"slerp {i}-{j}"] = draw(model, ops.concatenate(walk), careful)
+    rows[f"pixels {i}-{j}"] = [straight(flowers[i], flowers[j], stop) for stop in stops]
+show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
+
+# %% [markdown]
+# And a caricature. Take the address of a real flower and go on, away from the middle of the town: multiply the noise by
+# a number above 1. Below 1 you come home to the average.
+
+# %% tags=["nbval-ignore-output"]
+factors = lab.amount(smoke=(1.5,), cpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0), gpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0))
+show_rows({f"× {factor:g}": draw(model, factor * addresses, steps) for factor in factors})
+
+# %% [markdown]
+# ## 7 · The driver's memory: averaged weights
+#
+# Every sample so far came from `ema_network`, a running average of the weights that training visits. The shipped file
+# holds nothing else. What would the raw weights, those of the last training step, have drawn? To find out, a copy of
+# the model learns on, at a high learning rate that does not fall. Every few steps we look at the same eight noises.
+
+# %% tags=["nbval-ignore-output"]
+ask("08.average")
+
+# %% tags=["nbval-ignore-output"]
+learner, _ = load_model(weights)
+optimizer = keras.optimizers.Adam(learning_rate)
+learner.compile(optimizer, loss="mse", jit_compile=False, run_eagerly=lab.profile == "smoke")
+count = batch_size * steps_per_look * looks
+lessons = load_dataset(origin["data"], "train", size, batch_size, count=count)
+unseen = validation.images[: lab.amount(smoke=8, cpu=128, gpu=512)] / np.float32(255)
+snapshots = Snapshots(noise, unseen, lab.amount(smoke=1, cpu=10, gpu=20), first=looks // 2)
+panel = TrainingPanel(lambda: draw(learner, noise, 5, training=True))
+learner.fit(
+    lessons, epochs=looks, steps_per_epoch=steps_per_look, shuffle=False, verbose=0, callbacks=[snapshots, panel]
+);
+
+# %% tags=["nbval-ignore-output"]
+at = [epoch * steps_per_look for epoch in snapshots.epochs]
+for name in NETWORKS:
+    print(name, f"- mean change of a pixel from look to look: {np.mean(snapshots.changes(name)):.3f}")
+    show_rows({f"step {n}": images for n, images in zip(at[-4:], snapshots.images[name][-4:])}, height=0.8)
+curves(
+    {name: (at, snapshots.errors[name]) for name in NETWORKS},
+    xlabel="training steps",
+    ylabel="error on unseen flowers",
+)
+
+# %% [markdown]
+# The raw weights are never at rest. Each batch pulls them to and fro, and because a sampler asks the same network many
+# times, a small common error (a bit too much red) adds up to another colour. The average hardly notices, and its error
+# on unseen flowers is lower. (Both are a little worse than the shipped model: that is what a learning rate does that
+# does not fall. When it falls to zero at the end of a training, the raw weights come to rest, too, and the average has
+# less to offer.)
+#
+# ## 8 · Has it learned by heart?
+#
+# A model that only repeats its training flowers would have an excellent KID. So we look for the nearest training flower
+# of each generated one, by root-mean-square difference of the pixels, mirror images included.
+
+# %% tags=["nbval-ignore-output"]
+training = load_dataset(origin["data"], "train", size, batch_size=8, count=training_images).images
+generated = generate_in_batches(model, min(64, kid_images), steps, seed=3)
+indices, distances = nearest_training_neighbours(generated, training)
+show_rows(
+    {"generated": generated[:8], "nearest in training": training[indices[:8, 0]] / 255},
+    titles=[f"{distance:.3f}" for distance in distances[:8, 0]],
+)
+
+# %% [markdown]
+# Related, but not copied. And yet, what does a distance of 0.1 mean? A number needs something to be compared with: real
+# flowers that the model has *not* seen. Their median distance is a little larger than that of the generated ones.
+
+# %% tags=["nbval-ignore-output"]
+ask("08.by_heart")
+
+# %% tags=["nbval-ignore-output"]
+real = validation.images[: len(generated)] / np.float32(255)
+grain = np.random.default_rng(0).normal(size=real.shape, scale=0.03)
+groups = {
+    "generated": generated,
+    "unseen flowers": real,
+    "unseen flowers, softened": softened(real),
+    "if learned by heart": np.clip(training[: len(real)] / 255 + grain, 0, 1),
+}
+nearest = {name: nearest_training_neighbours(images, training)[1][:, 0] for name, images in groups.items()}
+dots(nearest, xlabel="distance to the nearest training flower")
+print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest.items()))
+
+# %% [markdown]
+# Generated flowers are a little softer than real ones, and soft images are nearer to everything. Real flowers, softened
+# by hand, move in the same direction; a model that had learned by heart would be on the far left. It has not.
+#
+# ## What you have now
+#
+# * With `eta` = 0 a sampler is a map from noise to images; more steps read the same map more exactly.
+# * `slerp`, which stays where the network has learned to look, and `invert`, which finds the noise of a real image: the
+#   two together are the beginning of all image editing with diffusion models.
+# * Averaged weights are calm weights. And before you trust a good KID, look at the neighbours.
+#
+# Nine questions in section 4 were answered better by some drivers than by others. How they do it, and how to tell the
+# driver what *colour* you want, is **lab 09**.

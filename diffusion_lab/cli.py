@@ -49,6 +49,7 @@ def train(
     widths: Annotated[str, typer.Option(help="Channels of each level of a U-Net, from top to bottom.")] = "32,64,96",
     conditional: Annotated[bool, typer.Option("--conditional", help="Tell the network the class of each image.")] = False,
     prediction: Annotated[Optional[Prediction], typer.Option(help="What the network predicts; by default velocity, and noise for attention_unet.")] = None,
+    loss_on: Annotated[Optional[Prediction], typer.Option(help="Whose error is the loss; by default the velocity's, and the noise's for attention_unet.")] = None,
     schedule: Annotated[Optional[Schedule], typer.Option(help="By default offset_cosine, and linear for attention_unet.")] = None,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
     kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,
@@ -61,7 +62,7 @@ def train(
     from diffusion_lab.models.files import describe_model
     from diffusion_lab.training import EndOfEpoch, Trainer, TrainingConfig
 
-    choices = {"schedule": schedule, "prediction": prediction}
+    choices = {"schedule": schedule, "prediction": prediction, "loss_on": loss_on}
     choices = {name: choice.value for name, choice in choices.items() if choice}
     model = describe_model(network.value, image_size, _whole_numbers(widths), **choices)
     config = TrainingConfig(model, data, count, batch_size, epochs, learning_rate, kid_every=kid_every,

@@ -8,6 +8,7 @@
 # * say what each piece is for, because you have switched it off and looked.
 #
 # **Time**: about 60 minutes of yours; the computer needs 2 minutes on a laptop, also 2 on a GPU (where it does more).
+#
 # **Before**: labs 02 and 03. Lab 04, where a plain network fails, tells you what this one is good for.
 
 # %% tags=["nbval-ignore-output"]

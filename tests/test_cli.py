@@ -67,6 +67,7 @@ def test_sample_in_a_new_process_repeats_for_a_seed(weights, tmp_path):
     (["train", "--widths", "0,32"], "not a list of whole numbers"),
     (["train", "--conditional", "--network", "plain_cnn"], "takes no labels"),
     (["train", "--network", "attention_unet", "--prediction", "velocity"], "it predicts noise"),
+    (["train", "--network", "attention_unet", "--loss-on", "image"], "its loss on noise"),
     (["train", "--network", "attention_unet", "--widths", "32,48"], "multiples of the first"),
     (["train", "--data", "procedural_flower"], "did you mean"),
     (["train", "--data", "no/such/folder"], "no folder"),

@@ -230,6 +230,8 @@ show_rows({
     for name, one in {"noise": noise_model, "velocity": model}.items()
     for steps in lab.amount(smoke=(1,), cpu=(1, 2, 5, 20), gpu=(1, 2, 5, 20))
 })
+few = step_counts[-1]
+print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(model, few):.1f}")
 
 # %% [markdown]
 # The first guess decides about the colours of the whole picture. Where it is coarse, the later steps have to mend what

@@ -203,7 +203,7 @@ class MyEnergyModel(EnergyBasedModel):
         return langevin_step(self.network, images, noises, step_size)
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "cover"]
 trained, origin = load_energy_model("digits_energy")
 shipped = MyEnergyModel(trained.network, buffer_size=64)
 snapshots = {}

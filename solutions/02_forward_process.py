@@ -284,7 +284,7 @@ print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_d
 # Nothing in `q_sample` knows what a point is. Here it copies flowers. They are shifted and scaled to mean 0 and
 # variance 1 first, because the noise is, and back for the screen.
 
-# %%
+# %% tags=["cover"]
 dataset = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=8, count=8)
 flowers = dataset[0]
 mean, deviation = flowers.mean(), flowers.std()

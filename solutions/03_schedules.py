@@ -396,7 +396,7 @@ share_bars(shares)
 # Your functions know nothing of points or pixels, so here is a flower with petals, once more with the same noise in
 # every row.
 
-# %%
+# %% tags=["cover"]
 flower = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)[0][3]
 mean, deviation = flower.mean((0, 1)), flower.std((0, 1))
 normalized = (flower - mean) / deviation

@@ -650,7 +650,7 @@ show_images(draw(loaded, noise, sampling_steps))
 # More training? These weights have been trained on 60,000 flowers, ten minutes on two cores, and come with the course.
 # Next to them, from the same noise, a U-Net (lab 05).
 
-# %%
+# %% tags=["cover"]
 plain, _ = load_model("flowers32_plain_cnn")
 unet, _ = load_model("flowers32")
 noise = keras.random.normal((lab.amount(smoke=4, cpu=64, gpu=64), 32, 32, 3), seed=4)

@@ -433,7 +433,7 @@ def separate(network, noisy_images, noise_rates, signal_rates, told=None):
     return from_velocity(velocity, noisy_images, noise_rates, signal_rates)
 
 
-# %%
+# %% tags=["cover"]
 without_skips = {}
 for name, pixels in {"at 32": [32], "at 16": [16], "at 8": [8], "at all": [32, 16, 8]}.items():
     silenced = rewired(network, layers.Concatenate, partial(silence, pixels))

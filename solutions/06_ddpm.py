@@ -186,7 +186,7 @@ def look(step, diffusion_time, noisy_images, pred_images):
 
 samples = trained.generate_images(lab.amount(smoke=2, cpu=16, gpu=32), seed=1, on_step=look)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "cover"]
 show_rows(noisy | {"result": samples[:8]})
 
 # %% tags=["nbval-ignore-output"]

@@ -347,7 +347,7 @@ history = model.fit(
     ],
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "cover"]
 model.load_weights(best)
 save_model(model, folder / "my_flowers.weights.h5", {"data": data, "val_kid": min(history.history["val_kid"])})
 show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed=0), columns=6)

@@ -278,7 +278,7 @@ print({name: f"{min(values):.2f}" for name, values in spreads.items()})
 # %% [markdown]
 # And the flowers on the way. Look at the middle columns: at the ends the two rows are the same.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "cover"]
 stops = np.linspace(0, 1, 8)
 rows = {}
 for pair in range(lab.amount(smoke=1, cpu=3, gpu=3)):

@@ -1,10 +1,12 @@
 """The builder: strict about its sources, deterministic, and careful with outputs and answers."""
 
+import base64
+
 import nbformat
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.build import build, sources, stale
+from diffusion_lab.instructor.build import build, execute, sources, stale
 from diffusion_lab.instructor.source import read_source
 
 SOURCE = '''# %% [markdown]
@@ -136,3 +138,29 @@ def test_labs_are_chosen_by_number(lab):
         sources(root, ["7"])
     with pytest.raises(UserError, match="no labs"):
         sources(root / "solutions")
+
+
+PICTURE = base64.b64encode(b"a picture").decode()
+COVER = f"""
+# %% tags=["cover"]
+from IPython.display import display
+display({{"image/png": "{PICTURE}"}}, raw=True)
+"""
+
+
+def test_a_run_keeps_what_the_cells_show_and_the_cover(lab):
+    root = lab(SOURCE + COVER)
+    seconds = execute(root, progress=lambda line: None)
+    assert list(seconds) == ["03_toy"]
+    cells = [cell for cell in notebook(root, "solutions").cells if cell.cell_type == "code"]
+    assert [cell.outputs[0].get("text") for cell in cells[1:3]] == ["8\n", "the end\n"]
+    assert (root / "docs" / "labs" / "03_toy.png").read_bytes() == b"a picture"
+
+
+def test_a_run_that_stops_says_where_and_leaves_the_notebook_alone(lab):
+    root = lab(SOURCE.replace('print("the end")', "1 / 0"))
+    build(root, progress=lambda line: None)
+    before = (root / "solutions" / "03_toy.ipynb").read_bytes()
+    with pytest.raises(UserError, match="03_toy.ipynb stops"):
+        execute(root, progress=lambda line: None)
+    assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before

@@ -1,5 +1,6 @@
 """From one source, two notebooks: `notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them."""
 
+import base64
 import copy
 import os
 import re
@@ -81,7 +82,10 @@ def stale(root):
 
 
 def execute(root, labs=(), profile="cpu", progress=print):
-    """Runs the solution notebooks from top to bottom and keeps what they show. Returns {file name: seconds}."""
+    """Runs the solution notebooks from top to bottom and keeps what they show. Returns {file name: seconds}.
+
+    The first picture of a cell tagged "cover" goes to `docs/labs`, too.
+    """
     import nbclient
 
     seconds = {}
@@ -98,6 +102,7 @@ def execute(root, labs=(), profile="cpu", progress=print):
             raise UserError(f"{path} stops: {error}") from None
         seconds[source.stem] = round(time.monotonic() - begin, 1)
         write_atomically(path, _text(_without_traces(notebook)).encode())
+        _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
         progress(f"{source.stem}: {seconds[source.stem]:.0f} s")
     return seconds
 
@@ -125,6 +130,14 @@ def _without_traces(notebook):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return notebook
+
+
+def _save_cover(notebook, path):
+    covers = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
+    pictures = [output.data["image/png"] for cell in covers for output in cell.outputs if "image/png" in output.get("data", {})]
+    if pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, base64.b64decode(pictures[0]))
 
 
 def _text(notebook):

@@ -65,7 +65,7 @@ def interpolation(model, slerp=circular, steps=10, num_positions=17):
         shown = range(0, num_positions, 2)
         strip = labelled_strip(images[shown], [f"{positions[i]:.3g}" for i in shown],
                                chosen=number // 2 if number % 2 == 0 else None)
-        readout = (f"position <b>{positions[number]:.4g}</b> · "
+        readout = (f"from noise {first_seed} to noise {second_seed}: position <b>{positions[number]:.4g}</b> · "
                    f"standard deviation of the noise <b>{noises[number].std():.2f}</b>")
         return above(strip, grid(images[number : number + 1], width=240), gap=8), readout
 

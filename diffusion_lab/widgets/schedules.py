@@ -123,7 +123,8 @@ def ends(rates, chosen):
     """The read-out: where each schedule begins and ends, and whether the chosen one's squares add to 1."""
     parts = []
     for name, (_, signal_rates) in rates.items():
-        part = f"{name.replace('_', ' ')} {signal_rates[0]:.3f} → {signal_rates[-1]:.3f}"
+        first, last = signal_rates[[0, -1]].round(3) + 0.0  # which turns -0 into 0
+        part = f"{name.replace('_', ' ')} {first:.3f} → {last:.3f}"
         parts.append(f"<b>{part}</b>" if name == chosen else part)
     wrong = np.max(np.abs(rates[chosen][0] ** 2 + rates[chosen][1] ** 2 - 1))
     squares = "noise² + signal² = 1" if wrong < 1e-3 else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"

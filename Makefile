@@ -19,7 +19,7 @@ gpu-test: $(VENV)/installed-test
 	DIFFUSION_LAB_PROFILE=gpu-test $(BIN)/python -m pytest --nbval-lax solutions
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \

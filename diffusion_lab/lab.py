@@ -65,12 +65,18 @@ def _speak_plainly_of_exercises_not_done():
     except NameError:
         return
 
+    missing = []  # what cells have waited for so far
+
     def show(shell, kind, error, traceback, tb_offset=None):
         unfinished = re.search(r"Exercise \d+\.\d+: .*", str(error))
-        if unfinished:
+        in_the_cell = traceback is not None and traceback.tb_next is not None and traceback.tb_next.tb_next is None
+        if kind is NotImplementedError and unfinished:
+            missing.append(unfinished[0])
             lines = [f"\x1b[31m✗ This cell needs an answer that is not there yet. {unfinished[0]}\x1b[0m"]
+        elif kind is NameError and missing and in_the_cell:
+            lines = [f"\x1b[31m✗ {error}: a cell above has not come to its end. {missing[0]}\x1b[0m"]
         else:
             lines = shell.InteractiveTB.structured_traceback(kind, error, traceback, tb_offset=tb_offset)
         shell._showtraceback(kind, error, lines)
 
-    shell.set_custom_exc((NotImplementedError,), show)
+    shell.set_custom_exc((NotImplementedError, NameError), show)

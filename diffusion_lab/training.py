@@ -154,15 +154,32 @@ class ValidationKID:
         return self.encode(self.real_images)
 
 
-class MeasureKID(keras.callbacks.Callback):
-    """Puts `val_kid` into the logs of each epoch. Stands before the callbacks that look for it, as ModelCheckpoint."""
+class KeepBest(keras.callbacks.Callback):
+    """Measures KID after each epoch, as `val_kid` in the logs, and keeps the weights of the best model in a file.
 
-    def __init__(self, kid):
+    kid: a `ValidationKID`.   path: of the file, ending in .weights.h5; one from an earlier training is deleted.
+    Afterwards `best_kid` is the lowest value, and `restore()` gives the model its best weights back.
+    """
+
+    def __init__(self, kid, path):
         super().__init__()
-        self.kid = kid
+        self.kid, self.path, self.best_kid = kid, Path(path), math.inf
+
+    def on_train_begin(self, logs=None):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
         logs["val_kid"] = float(self.kid(self.model))
+        if logs["val_kid"] < self.best_kid:
+            self.best_kid = logs["val_kid"]
+            self.model.save_weights(self.path)
+
+    def restore(self):
+        """Raises UserError if no epoch has come to its end."""
+        if not self.path.exists():
+            raise UserError("There is no trained model yet: let the training above run for one epoch at least.")
+        self.model.load_weights(self.path)
 
 
 def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):

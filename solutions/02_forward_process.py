@@ -52,7 +52,9 @@ beta_start, beta_end = 1e-3, 0.06  # how much of the variance is replaced, in th
 # **Going back looks hopeless**, and yet each *single* copy is nearly its original, so to undo one copy is a small job.
 # A diffusion model learns that small job, and does it a thousand times. This lab builds the copier.
 #
-# In symbols: $x_0$ is the clean image, $x_t$ the copy number $t$. One copy is a Gaussian around a paler original,
+# In symbols: $x_0$ is the clean image, $x_t$ the copy number $t$, and $q(x_t \mid x_{t-1})$ says how likely each copy is,
+# given its original (the letter $q$ is the custom for everything that goes forward). One copy is a Gaussian around a
+# paler original,
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\!\left(\sqrt{1-\beta_t}\;x_{t-1},\;\beta_t\right),$$
 #
@@ -64,7 +66,7 @@ beta_start, beta_end = 1e-3, 0.06  # how much of the variance is replaced, in th
 
 # %%
 points = flower_points(num_points)
-print("shape", points.shape, " mean", points.mean().round(3), " variance", points.var().round(3))
+print(f"shape {points.shape}  mean {abs(points.mean()):.2f}  variance {points.var():.2f}")
 clouds({"the data": points}, columns=4)
 
 # %% [markdown]
@@ -124,7 +126,7 @@ def walk(step, images, seed=1):
     path = [images]
     for beta in betas:
         noises = rng.normal(size=images.shape).astype("float32")
-        path.append(step(path[-1], noises, beta))
+        path.append(np.asarray(step(path[-1], noises, beta)))
     return path
 
 
@@ -147,8 +149,8 @@ curves(
 print(f"variance after {timesteps} steps: {path[-1].var():.2f}, without shrinking {careless_path[-1].var():.2f}")
 
 # %% [markdown]
-# The network that comes later sees images from all steps. With the shrinking they all have the same size, and it can
-# spend its effort on what is in them.
+# (4,000 points are a sample: their variance scatters around 1 by a few hundredths.) The network that comes later sees
+# images from all steps. With the shrinking they all have the same size, and it can spend its effort on what is in them.
 
 # %%
 shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
@@ -167,8 +169,8 @@ clouds({f"t = {t}": path[t] for t in shown})
 #
 # The numbers follow the same law, but in the second form the randomness comes in from outside, and what is left is
 # plain arithmetic: it can be differentiated, repeated with the same $\varepsilon$, and tested. You have used it already
-# in `forward_step`. It is called the reparameterization trick, and the $\varepsilon$ is what the network will learn
-# to guess.
+# in `forward_step`. It is called the reparameterization trick. Training needs it, because the network will be asked to
+# guess this very $\varepsilon$, and to tell it how far off it was one must know the answer.
 
 # %%
 beta = 0.2
@@ -187,7 +189,7 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
 # $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) + \sqrt{\beta_2}\,\varepsilon_2 .$$
 #
 # The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two pieces of noise are independent normals, so
-# their sum is one normal, and since the total variance stays 1, its variance is whatever the image's leaves of 1. With
+# their sum is one normal; and since the total variance stays 1, its variance is $1-(1-\beta_1)(1-\beta_2)$. With
 #
 # $$\alpha_t = 1-\beta_t, \qquad \bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t$$
 #
@@ -202,9 +204,10 @@ ask("02.half_gone")
 alphas_cumprod = np.cumprod(1 - betas)
 curves(
     {"what is left of the image, √ᾱ": np.sqrt(alphas_cumprod), "noise, √(1 - ᾱ)": np.sqrt(1 - alphas_cumprod)},
-    xlabel="step t",
+    xlabel="step t, counted from 0",
     ylabel="standard deviation",
 )
+print("the curves cross, at half of the variance, near step", np.argmax(alphas_cumprod < 0.5) + 1)
 
 # %% [markdown]
 # > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and $\bar\alpha_t$ for the
@@ -257,10 +260,10 @@ checks.q_sample(q_sample)
 # ## 5 · The jump against the walk
 #
 # A formula is believed when it agrees with the slow way. The single points differ, since the noise is another; the
-# *distributions* must not. Once with the cloud half way:
+# *distributions* must not. First while the petals can still be seen:
 
 # %%
-t = timesteps // 4
+t = timesteps // 8
 noises = np.random.default_rng(3).normal(size=points.shape).astype("float32")
 jumped = q_sample(points, np.full(num_points, t - 1), noises, betas)
 walked = path[t]
@@ -268,7 +271,7 @@ clouds({f"walked {t} steps": walked, "jumped": jumped}, columns=4)
 histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
 
 # %% [markdown]
-# And for every step, the mean distance between a point and where it began:
+# And for every step, how far the coordinates have moved from where they began (root mean square):
 
 # %%
 every = np.arange(1, timesteps + 1)
@@ -279,7 +282,7 @@ curves({"walked": walked_distance, "jumped": jumped_distance}, xlabel="step t", 
 print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_distance))):.2f}")
 
 # %% [markdown]
-# ## 6 · The same two functions on flowers
+# ## 6 · The same function on flowers
 #
 # Nothing in `q_sample` knows what a point is. Here it copies flowers. They are shifted and scaled to mean 0 and
 # variance 1 first, because the noise is, and back for the screen.
@@ -292,13 +295,17 @@ normalized = (flowers - mean) / deviation
 noises = np.random.default_rng(4).normal(size=flowers.shape).astype("float32")
 rows = {}
 for t in shown[1:]:
-    rows[f"t = {t}"] = q_sample(normalized, np.full(8, t - 1), noises, betas) * deviation + mean
+    noisy_images = np.asarray(q_sample(normalized, np.full(8, t - 1), noises, betas))
+    rows[f"t = {t}"] = noisy_images * deviation + mean
 show_rows({"clean": flowers} | rows)
 
 # %% [markdown]
 # With the slider you choose the time yourself: 0 is the clean image, 1 pure noise. Watch *when* a flower stops being a
 # flower: first the edges of the petals go, then the petals, and the colour of the whole stays longest. Fine detail
 # drowns first, because it is small; a model that goes back draws in the opposite order, colours first.
+#
+# (The menu chooses *how fast* the image goes, among three schedules that lab 03 is about, and so is the log-SNR, the
+# logarithm of the image's variance over the noise's.)
 
 # %% tags=["nbval-ignore-output"]
 widgets.corruption(flowers)
@@ -310,5 +317,5 @@ widgets.corruption(flowers)
 # * All steps, $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$, in one jump.
 # * The end of the walk is the standard normal distribution, whatever the data were.
 #
-# How fast the image should vanish is a choice, and a bad one wastes half of the network's work. That is
+# How fast the image should vanish is a choice, and a bad one wastes a third of the network's work. That is
 # **lab 03, schedules**.

@@ -31,8 +31,8 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.illustrations import show_rows
 from diffusion_lab.illustrations.forward_process import flower_points
 from diffusion_lab.illustrations.schedules import (
-    beta_area, cloud_rows, knowledge_curves, log_snr_curves, quarter_circles, rate_curves, rates_at,
-    share_bars, signal_dots,
+    beta_area, cloud_rows, error_table, finished, knowledge_curves, log_snr_curves, quarter_circles,
+    rate_curves, rates_at, share_bars, signal_dots,
 )
 from diffusion_lab.questions import ask
 
@@ -169,7 +169,7 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # %% [markdown]
 # ## 3 · What goes wrong in the book
 #
-# > **A missing root, and a product over the wrong thing.** The book that this course builds on prints the linear
+# > **A missing root, and a product over the wrong thing.** A much-read book on generative models prints the linear
 # > schedule like the function below. It has two mistakes. It returns $1-\bar\alpha$ and $\bar\alpha$, the *variances*.
 # > And it takes the running product over **whatever times it is given**, as if they were the thousand steps in order.
 
@@ -259,15 +259,13 @@ checks.cosine_diffusion_schedule(cosine_diffusion_schedule)
 
 # %%
 late_times = [0.5, 0.9, 0.99, 0.999]
-print("time  ", *[f"{time:7}" for time in late_times])
-for schedule in (linear_diffusion_schedule, cosine_diffusion_schedule):
-    noise_rates, signal_rates = rates_at(schedule, late_times)
-    print(schedule.__name__[:6], *[f"{ratio:6.0f}×" for ratio in noise_rates / signal_rates])
+late_rates = {"linear": linear_diffusion_schedule, "cosine": cosine_diffusion_schedule}
+error_table(late_rates, late_times)
 
 # %% [markdown]
-# At time 1 the cosine schedule divides by zero. At time 0 the opposite happens: there is no noise, and the network is
-# asked to find it all the same. Both ends are wasted on it. So we cut them off: start a little after *clean*, stop
-# a little before *noise*, and keep the constant speed in between.
+# The linear schedule is in trouble early, and at time 1 the cosine schedule divides by zero. At time 0 the opposite
+# happens: there is no noise, and the network is asked to find it all the same. Both ends are wasted on it. So we cut
+# them off: start a little after *clean*, stop a little before *noise*, and keep the constant speed in between.
 #
 # ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
 # *Difficulty ●●○ · 10 minutes*
@@ -311,6 +309,13 @@ checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
 # </details>
 
 # %% [markdown]
+# The table once more, to time 1, with the new schedule: its errors grow to 50 times, and no further.
+
+# %%
+late_rates["offset cosine"] = offset_cosine_diffusion_schedule
+error_table(late_rates, [*late_times, 1.0])
+
+# %% [markdown]
 # ## 6 · Three drivers on one road
 #
 # Now the three compete. First a prediction.
@@ -319,11 +324,11 @@ checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
 ask("03.half_time")
 
 # %%
-schedules = {
+schedules = finished({
     "linear": linear_diffusion_schedule,
     "cosine": cosine_diffusion_schedule,
     "offset_cosine": offset_cosine_diffusion_schedule,
-}
+})
 rate_curves(schedules)
 
 # %% [markdown]
@@ -416,8 +421,8 @@ show_rows(rows, titles)
 #
 # These are the functions that you wrote. Try this:
 # * Choose *offset cosine*, and move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which schedule is this?
-# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price? (The line above the
-#   picture says it: look at time 1.)
+# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price? (The line of
+#   figures says it: look at time 1.)
 # * Choose *offset cosine* again and move `min_signal_rate` to 0.3. Is the last picture noise?
 
 # %% tags=["nbval-ignore-output"]
@@ -434,7 +439,7 @@ widgets.schedule_curves(flower, schedules)
 # * A schedule is a pure function of time that returns noise rates and signal rates, and their squares add to 1.
 # * All schedules take the same road. They differ in speed, and log-SNR is the ruler that shows it.
 # * The linear schedule spends a third of its time in hopeless noise. The cosine schedules spread their time more
-#   evenly, and the offset spares the network both ends.
+#   evenly; the offset takes the trivial end away, and at the noisy end keeps the network from dividing by zero.
 # * A schedule is tested with times in random order.
 #
 # Image, noise, and how to mix them: what is missing is somebody who takes them apart again. **Lab 04** gives this job

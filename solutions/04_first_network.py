@@ -52,7 +52,7 @@ data = lab.data("procedural_flowers", "cifar10")
 image_size = lab.size(smoke=8, cpu=32, gpu=32)
 width, depth = lab.size(smoke=8, cpu=64, gpu=64), lab.size(smoke=4, cpu=10, gpu=10)
 batch_size = lab.size(smoke=8, cpu=16, gpu=64)
-training_images = lab.amount(smoke=64, cpu=4096, gpu=50_000)
+training_images = lab.amount(smoke=256, cpu=4096, gpu=50_000)
 epochs = lab.amount(smoke=1, cpu=2, gpu=30)
 sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 

@@ -1,6 +1,7 @@
 """Lab 07: right answers in every style pass, and each known misconception gets its own hint."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -39,6 +40,11 @@ def schedule_one_time_at_a_time(self, times):
     return noise_rates.reshape(times.shape), signal_rates.reshape(times.shape)
 
 
+def schedule_by_pythagoras(self, times):
+    signal_rates = ops.cos(angles_of(self, times))
+    return [ops.sqrt(1 - ops.square(signal_rates)), signal_rates]
+
+
 def straight_signal(self, times):
     signal = self.max_signal_rate + times * (self.min_signal_rate - self.max_signal_rate)
     return ops.sqrt(1 - signal**2), signal
@@ -70,6 +76,12 @@ SCHEDULES_WRONG = {
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": lambda self, t: (_ for _ in ()).throw(NotImplementedError),
     "AttributeError": lambda self, t: t * self.max_rate,
+    "runs this function as a graph, in which NumPy": schedule_in_numpy,
+    "and `float(...)` cannot calculate": schedule_one_time_at_a_time,
+    "is `self` missing": lambda t: t,
+    "the functions of `math` take one number": lambda self, t: (math.sin(angles_of(self, t)), math.cos(angles_of(self, t))),
+    "or the notebook's variables": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
+                                                    for wave in (ops.sin, ops.cos)],
 }
 
 
@@ -137,12 +149,23 @@ DENOISE_WRONG = {
         (self.network if training else self.ema_network).predict([x, n**2]), x),
     "one list of two things": lambda self, x, n, s, training: (
         (self.network if training else self.ema_network)(x, training=training), x),
+    "one list of two things: `network": lambda self, x, n, s, training: (
+        (self.network if training else self.ema_network)(x, n**2, training=training), x),
+    "as a graph": denoise_image_by_image,
+    "`.numpy()`": lambda self, x, n, s, training: [
+        ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)],
+    "for the image: it predicts the *noise*": lambda self, x, n, s, training: (
+        lambda answer: ((x - s * answer) / n, answer))(denoise_in_keras(self, x, n, s, training)[0]),
+    "you divide by the noise rate": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / n),
+    "you clip": denoise_but(lambda noisy, e, n, s: ops.clip((noisy - n * e) / s, -1, 1)),
+    "pred_images is not right yet": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / s + 1),
     "multiply the images as they are": denoise_but(lambda noisy, e, n, s: (noisy - ops.reshape(n, (-1,)) * e) / s),
     "Not done yet: exercise 7.2": lambda *_: (_ for _ in ()).throw(NotImplementedError),
 }
 
 
-def sampler_but(times=None, remix=None, returned="images", training=False, start=lambda noise: noise, keep=False):
+def sampler_but(times=None, remix=None, returned="images", training=False, start=lambda noise: noise, keep=False,
+                next_time=None):
     """The right answer with one thing in it replaced."""
     times = times or (lambda steps: [1 - step / steps for step in range(steps)])
     remix = remix or (lambda noises, images, now, then, initial: then[1] * images + then[0] * noises)
@@ -151,13 +174,34 @@ def sampler_but(times=None, remix=None, returned="images", training=False, start
         ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
         noisy = start(initial_noise)
         grid = times(diffusion_steps)
-        for time, next_time in zip(grid, [*grid[1:], grid[-1] - 1 / diffusion_steps]):
-            now, then = self.diffusion_schedule(ones * time), self.diffusion_schedule(ones * next_time)
+        for time, later in zip(grid, [*grid[1:], grid[-1] - 1 / diffusion_steps]):
+            later = next_time(time, diffusion_steps) if next_time else later
+            now, then = self.diffusion_schedule(ones * time), self.diffusion_schedule(ones * later)
             noises, images = self.denoise(initial_noise if keep else noisy, *now, training)
             noisy = remix(noises, images, now, then, initial_noise)
         return {"images": images, "noisy": noisy, "noises": noises}[returned]
 
     return reverse_diffusion
+
+
+def swapping(schedule=False, denoise=False):
+    """The right answer around a model whose return values, or arguments, the student takes in the wrong order."""
+    def reverse_diffusion(self, initial_noise, diffusion_steps):
+        def rates(times):
+            return self.diffusion_schedule(times)[::-1] if schedule else self.diffusion_schedule(times)
+
+        def parts(noisy, noise_rates, signal_rates, training):
+            return self.denoise(noisy, *((signal_rates, noise_rates) if denoise else (noise_rates, signal_rates)), training)
+
+        return sampler_but()(SimpleNamespace(diffusion_schedule=rates, denoise=parts), initial_noise, diffusion_steps)
+
+    return reverse_diffusion
+
+
+def never_runs(self, initial_noise, diffusion_steps):
+    for _ in range(diffusion_steps - 3):
+        pred_images = initial_noise
+    return pred_images
 
 
 def as_in_the_book(self, initial_noise, diffusion_steps):
@@ -207,15 +251,26 @@ SAMPLERS_WRONG = {
     "training=False": sampler_but(training=True),
     "once per step is enough": asks_twice,
     "has the shape": lambda self, noise, steps: sampler_but()(self, noise, steps)[0],
+    "denoise returns (pred_noises, pred_images)": sampler_but(remix=lambda e, x, now, then, z: then[1] * e + then[0] * x,
+                                                              returned="noises"),
+    "diffusion_schedule returns (noise_rates, signal_rates)": swapping(schedule=True),
+    "denoise takes noise_rates first": swapping(denoise=True),
+    "`return` stand inside the loop": lambda self, noise, steps: sampler_but()(self, noise, 1),
+    "`1 // diffusion_steps`, which is 0": sampler_but(times=lambda steps: [1 - step * (1 // steps) for step in range(steps)],
+                                         next_time=lambda time, steps: time - 1 // steps),
+    "the noise is subtracted where you remix": sampler_but(remix=lambda e, x, now, then, z: then[1] * x - then[0] * e),
+    "only steps - 1 intervals": sampler_but(times=lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
+    "you ask for the rates at time 1.33": sampler_but(next_time=lambda time, steps: time + 1 / steps),
+    "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
+    "a loop that did not run even once": never_runs,
     "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(1.0),
     "`return` missing": lambda self, noise, steps: None,
     "Not done yet: exercise 7.3": lambda *_: (_ for _ in ()).throw(NotImplementedError),
 }
 
 RIGHT = [
-    *right(checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_in_numpy,
-           schedule_one_time_at_a_time),
-    *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow, denoise_image_by_image),
+    *right(checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras),
+    *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow),
     *right(checks.reverse_diffusion, sampler_but(), as_in_the_book, only_numpy),
 ]
 WRONG = [

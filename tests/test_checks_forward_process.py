@@ -67,6 +67,7 @@ WRONG = [
         "subtracted": lambda x, e, beta: (1 - beta) ** 0.5 * x - beta**0.5 * e,
         "1 - √beta": lambda x, e, beta: (1 - beta**0.5) * x + beta**0.5 * e,
         "in place": in_place,
+        "draw none": lambda x, e, beta: (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape),
         "`return` missing": lambda x, e, beta: None,
         "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
         "Not done yet: exercise 2.1, forward_step.": lambda x, e, beta: (_ for _ in ()).throw(NotImplementedError),
@@ -79,6 +80,13 @@ WRONG = [
         "of step t alone": lambda x, t, e, betas: mixed((1 - betas)[t], x, e),
         "not of β": lambda x, t, e, betas: mixed(np.cumprod(betas)[t], x, e),
         "running *sum*": lambda x, t, e, betas: mixed(np.maximum(0, 1 - np.cumsum(betas))[t], x, e),
+        "√(1 - ᾱ)": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t], x, 0 * e)
+        + (1 - np.cumprod(1 - betas)[t]).reshape(-1, 1, 1, 1) * e,
+        "√ᾱ": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t], 0 * x, e)
+        + np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1) * x,
+        "is the *last* entry": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t - 1], x, e),
+        "over the images of the batch": lambda x, t, e, betas: mixed(np.cumprod(1 - betas[t]), x, e),
+        "and draw none": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t], x, np.random.normal(size=x.shape)),
         "one step too few": lambda x, t, e, betas: mixed(np.r_[1, np.cumprod(1 - betas)][t], x, e),
         "one step too many": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[np.minimum(t + 1, 19)], x, e),
         "factors are swapped": lambda x, t, e, betas: mixed(1 - np.cumprod(1 - betas)[t], x, e),

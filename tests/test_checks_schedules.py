@@ -97,6 +97,10 @@ def not_done(*arguments):
     raise NotImplementedError
 
 
+def right_linear(t, *p):
+    return np.sqrt(-np.expm1(-area(t, *p))), np.exp(-area(t, *p) / 2)
+
+
 quarter = math.pi / 2
 on_a_line = lambda t, low, high: high + t * (low - high)
 squeezed = lambda t, low, high: low + (high - low) * np.cos(t * quarter)
@@ -134,8 +138,8 @@ WRONG = [
     *wrong(LINEAR, {
         "wrong order": by_kept(lambda kept: (np.sqrt(kept), np.sqrt(1 - kept))),
         "the variances": by_kept(lambda kept: (1 - kept, kept)),
-        "two halves": by_kept(lambda kept: (np.sqrt(1 - kept**2), kept)),
-        "t² / 2": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 * t**2)),
+        "one of its two halves": by_kept(lambda kept: (np.sqrt(1 - kept**2), kept)),
+        "area is *half*": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 * t**2)),
         "one root too many": by_kept(lambda kept: (np.sqrt(1 - kept**0.5), kept**0.25)),
         "noise rate still lacks": by_kept(lambda kept: (1 - kept, np.sqrt(kept))),
         "signal rate still lacks": by_kept(lambda kept: (np.sqrt(1 - kept), kept)),
@@ -146,6 +150,12 @@ WRONG = [
         "*single* step": lambda t, *p: (np.sqrt(1e-4 + t * 0.0199), np.sqrt(1 - (1e-4 + t * 0.0199))),
         "`timesteps` is missing": by_area(lambda t, whole: whole / 1000),
         "the same at all times": by_area(lambda t, _: 1000 * (1e-4 + 0.02) / 2 * t),
+        "take the *area* under β": lambda t, *p: (np.sqrt(1 - np.exp(-1000 * (1e-4 + t * 0.0199))),
+                                                  np.exp(-500 * (1e-4 + t * 0.0199))),
+        "(and forgets the root)": lambda t, *p: (np.sqrt(1 - np.exp(-2000 * (1e-4 + t * 0.0199))),
+                                                 np.exp(-1000 * (1e-4 + t * 0.0199))),
+        "1e-4 and 0.02 built in": lambda t, first=1e-4, last=0.02, steps=1000: right_linear(t, 1e-4, 0.02, steps),
+        "the area has a t²": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 / 2 * t)),
         "yours falls": cumulative_from(True),
         "the wrong way": cumulative_from(False),
         "minus sign": lambda t, *p: (np.sqrt(np.exp(area(t)) - 1), np.exp(area(t) / 2)),
@@ -177,6 +187,7 @@ WRONG = [
         "these are variances": lambda t: (np.sin(t * quarter) ** 2, np.cos(t * quarter) ** 2),
         "degrees": lambda t: (np.sin(90.0 * t), np.cos(90.0 * t)),
         "57 degrees": lambda t: (np.sin(t), np.cos(t)),
+        "eighth of a turn": lambda t: (np.sin(np.pi / 4 * t), np.cos(np.pi / 4 * t)),
         "half a turn": lambda t: (np.sin(np.pi * t), np.cos(np.pi * t)),
         "full turn": lambda t: (np.sin(2 * np.pi * t), np.cos(2 * np.pi * t)),
         "not 1 - signal rate": lambda t: (1 - np.cos(t * quarter), np.cos(t * quarter)),
@@ -189,13 +200,15 @@ WRONG = [
         "the angle or the time itself": lambda t: (t * quarter, np.cos(t * quarter)),
         "times of your own": lambda t: (np.sin(counted(t) * quarter), np.cos(counted(t) * quarter)),
         "whole numbers": lambda t: (np.sin(t.astype(int) * quarter), np.cos(t.astype(int) * quarter)),
-        "at time 1.00 the signal rate is 0.0157, but should be 6": lambda t: (
+        "at time 1.00 the signal rate is 0.0157, but should be 0.": lambda t: (
             np.sin(np.minimum(t, 0.99) * quarter), np.cos(np.minimum(t, 0.99) * quarter)),
         "has the shape (10, 1, 1), but": lambda t: (np.sin(t * quarter), np.cos(t * quarter)[..., 0]),
         "NaN or infinity at time 0.00": lambda t: (np.sin(t * quarter), np.where(t, np.cos(t * quarter), np.nan)),
         "take a whole array": lambda t: (math.sin(t * quarter), math.cos(t * quarter)),
     }),
     *wrong(OFFSET, {
+        "the wrong way round: the last angle": offset(
+            lambda t, low, high: math.acos(high) + t * (math.acos(high) - math.acos(low))),
         "changed places": lambda t, *p: offset(evenly)(t, *p)[::-1],
         "not its arcsin": offset(lambda t, low, high: math.asin(high) + t * (math.asin(low) - math.asin(high))),
         "these are variances": lambda t, *p: [part**2 for part in offset(evenly)(t, *p)],

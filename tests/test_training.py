@@ -14,7 +14,7 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.files import load_model
 from diffusion_lab.storage import read_arrays
-from diffusion_lab.training import EndOfEpoch, Schedule, Trainer, TrainingConfig, ValidationKID, generate_in_batches
+from diffusion_lab.training import EndOfEpoch, KeepBest, Schedule, Trainer, TrainingConfig, ValidationKID, generate_in_batches
 
 RUN = """
 import dataclasses, sys
@@ -143,3 +143,32 @@ def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer
 def test_a_single_validation_image_is_refused_before_training():
     with pytest.raises(UserError, match="too few to measure KID"):
         ValidationKID(np.zeros((1, 8, 8, 3), "uint8"), steps=1)
+
+
+class Falling:
+    """A KID that is told in advance, one value for each epoch."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+
+    def __call__(self, model):
+        return self.values.pop(0)
+
+
+def test_the_best_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    path = tmp_path / "new" / "best.weights.h5"
+    keeper, weights = KeepBest(Falling(3.0, 1.0, 2.0), path), []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()[0].item()))
+    x = np.ones((4, 1))
+    history = model.fit(x, 5 * x, epochs=3, verbose=0, callbacks=[keeper, note])
+    assert history.history["val_kid"] == [3.0, 1.0, 2.0] and keeper.best_kid == 1.0
+    keeper.restore()
+    assert model.get_weights()[0].item() == weights[1] != weights[2]
+    interrupted = KeepBest(Falling(), path)
+    with pytest.raises(IndexError):
+        model.fit(x, x, verbose=0, callbacks=[interrupted])
+    with pytest.raises(UserError, match="no trained model yet"):
+        interrupted.restore()

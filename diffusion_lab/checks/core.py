@@ -10,9 +10,13 @@ import traceback
 import keras
 import numpy as np
 
+from diffusion_lab.backend import BACKEND
 from diffusion_lab.errors import OneSentence
 
 SEED = 2006  # any; the grader draws others
+ADVICE = {
+    "UnboundLocalError": "it gets its value only in a loop that did not run even once, or in a branch that was not taken",
+}
 
 
 class CheckFailed(OneSentence, AssertionError):
@@ -25,9 +29,10 @@ class Exercise:
     number: such as "2.1".   name: of the function that the student writes.
     praise: one sentence that a right answer earns; best, what has just been understood.
     shape_hint: the diagnosis if the student's code stops because shapes do not fit together.
+    advice: what to add to the message of an exception, {regular expression: words}.
     """
 
-    number, name, praise, shape_hint = "", "", "", ""
+    number, name, praise, shape_hint, advice = "", "", "", "", {}
 
     def draw(self, rng):
         """Random inputs: a dictionary of arrays."""
@@ -45,7 +50,8 @@ class Exercise:
         """What a check cell calls."""
         inputs = self.draw(np.random.default_rng(SEED))
         try:
-            self.judge(inputs, self.run(answer, inputs))
+            with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
+                self.judge(inputs, self.run(answer, inputs))
         except CheckFailed as failure:
             message = str(failure)
             if not message.startswith("Not done yet"):
@@ -68,9 +74,10 @@ class Exercise:
         except CheckFailed:
             raise
         except Exception as error:
-            shapes_clash = re.search("broadcast|incompatible shapes|must be equal", str(error), re.IGNORECASE)
-            hint = f" ({self.shape_hint})" if shapes_clash and self.shape_hint else ""
-            raise CheckFailed(_what_went_wrong(error, answer) + hint) from None
+            message = _what_went_wrong(error, answer)
+            advice = {"broadcast|incompatible shapes|must be equal": self.shape_hint, **ADVICE, **self.advice}
+            hints = [words for symptom, words in advice.items() if words and re.search(symptom, message, re.IGNORECASE)]
+            raise CheckFailed(message + "".join(f" ({hint})" for hint in hints)) from None
         for old, new in zip(before, arguments):
             if old is not None and not np.array_equal(old, new, equal_nan=True):
                 raise CheckFailed("it changes its input in place: `x = x * 2` makes a new array, `x *= 2` writes into "
@@ -87,6 +94,29 @@ def arrays(result, *names):
         what = f"{len(result)} values" if isinstance(result, (tuple, list)) else _kind(result)
         raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but returns {what}.")
     return {name: array(part, name) for name, part in zip(names, parts)}
+
+
+def fits_a_graph(function, *tensors):
+    """Whether Keras can turn a function of tensors into a graph, as `fit` does: an array of 0 or 1, for `judge`."""
+    try:
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            tf.function(function, autograph=False)(*tensors)
+        elif BACKEND == "jax":
+            import jax
+
+            jax.jit(function)(*tensors)
+    except Exception:  # each library has its own word for it
+        return array(False, "graph")
+    return array(True, "graph")
+
+
+def demand_graph(fits):
+    """Raises CheckFailed for a right answer that could not be trained with."""
+    if not fits:
+        raise CheckFailed("the numbers are right, but training runs this function as a graph, in which NumPy (`np.`), "
+                          "`.numpy()` and `float(...)` cannot calculate: write `ops.` (or `tf.`) throughout.")
 
 
 def array(value, name):

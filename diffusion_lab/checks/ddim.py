@@ -6,11 +6,22 @@ from types import SimpleNamespace
 import numpy as np
 from keras import ops
 
-from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare, demand_graph, fits_a_graph
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
-class DiffusionSchedule(Exercise):
+class Method(Exercise):
+    """An exercise whose function will be a method of the model."""
+
+    advice = {
+        r"takes \d positional arguments? but": "is `self` missing? It is the first argument of every method",
+        "missing 1 required positional argument": "a method of the model is called with `self.` in front",
+        "must be real number|0-dimensional|length-1|size-1|only integer scalar":
+            "the functions of `math` take one number; those of `ops`, such as `ops.sin`, take a whole array",
+    }
+
+
+class DiffusionSchedule(Method):
     number, name = "7.1", "diffusion_schedule"
     praise = "the rates run along a quarter circle, so their squares always add to 1."
 
@@ -22,8 +33,9 @@ class DiffusionSchedule(Exercise):
     def run(self, answer, inputs):
         model = SimpleNamespace(min_signal_rate=float(inputs["min_signal_rate"]),
                                 max_signal_rate=float(inputs["max_signal_rate"]))
-        rates = self.call(answer, model, ops.convert_to_tensor(inputs["times"]))
-        return arrays(rates, "noise_rates", "signal_rates")
+        times = ops.convert_to_tensor(inputs["times"])
+        rates = arrays(self.call(answer, model, times), "noise_rates", "signal_rates")
+        return rates | {"graph": fits_a_graph(lambda times: answer(model, times), times)}
 
     def judge(self, inputs, outputs):
         times, low, high = inputs["times"], inputs["min_signal_rate"], inputs["max_signal_rate"]
@@ -35,9 +47,10 @@ class DiffusionSchedule(Exercise):
         angles = start + times * (end - start)
         right, signal = both(angles), np.cos(angles)
         straight = high + times * (low - high)
-        for rates in outputs.values():
-            if rates.shape != times.shape:
-                raise CheckFailed(f"each of the rates must have the shape of the times, {times.shape}, not {rates.shape}.")
+        for name in ("noise_rates", "signal_rates"):
+            if outputs[name].shape != times.shape:
+                raise CheckFailed(f"each of the rates must have the shape of the times, {times.shape}, not "
+                                  f"{outputs[name].shape}.")
         compare("the pair of rates", np.stack([outputs["noise_rates"], outputs["signal_rates"]]), right, {
             "the two come in the wrong order: noise_rates first, then signal_rates (arcsin in place of arccos swaps them, "
             "too).": right[::-1],
@@ -53,10 +66,11 @@ class DiffusionSchedule(Exercise):
             "the angles are in degrees somewhere: sine and cosine want radians.": both(np.degrees(angles)),
             "the noise rate is not 1 - signal rate: the *squares* add to 1, so take the sine of the same angle.":
                 np.stack([1 - signal, signal]),
-            "you use 0.02 and 0.95 as they are: read self.min_signal_rate and self.max_signal_rate, so that the "
+            "you use 0.02 and 0.95 as they are (or the notebook's variables): read self.min_signal_rate and self.max_signal_rate, so that the "
             "schedule can be changed.": np.stack([ops.convert_to_numpy(rate) for rate in
                                                  offset_cosine_diffusion_schedule(times)]),
         })
+        demand_graph(outputs["graph"])
 
 
 class OracleNetwork:
@@ -65,8 +79,8 @@ class OracleNetwork:
     def __init__(self, noises):
         self.noises, self.inputs, self.training = noises, None, None
 
-    def __call__(self, inputs, training=None):
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+    def __call__(self, inputs, *more, training=None):
+        if more or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise CheckFailed("the network takes one list of two things: `network([noisy_images, variances], training=...)`.")
         self.inputs, self.training = [np.array(part) for part in inputs], training
         return ops.convert_to_tensor(self.noises)
@@ -76,7 +90,7 @@ class OracleNetwork:
                           "through it.")
 
 
-class Denoise(Exercise):
+class Denoise(Method):
     number, name = "7.2", "denoise"
     praise = "a noisy image is separated into its noise and its image, by the right network, told the right variance."
     shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
@@ -103,7 +117,9 @@ class Denoise(Exercise):
                 f"images, training={training}": array(network.inputs[0], "the first input of the network"),
                 f"variances, training={training}": array(network.inputs[1], "the second input of the network"),
             }
-        return outputs
+        network = lambda noisy_and_variances, training: 0.1 * noisy_and_variances[0] + noisy_and_variances[1]  # noqa: E731
+        model = SimpleNamespace(network=network, ema_network=network)
+        return outputs | {"graph": fits_a_graph(lambda *tensors: answer(model, *tensors, True), *tensors)}
 
     def judge(self, inputs, outputs):
         images, noise_rates, signal_rates = (inputs[name] for name in ("noisy_images", "noise_rates", "signal_rates"))
@@ -124,15 +140,25 @@ class Denoise(Exercise):
                 raise CheckFailed("hand `training` on to the network, `network([...], training=training)`: batch "
                                   "normalisation behaves differently while it learns.")
             self.judge_parts(images, noises, noise_rates, signal_rates,
-                             np.stack([outputs[f"pred_{name}, training={training}"] for name in ("noises", "images")]))
+                             *(outputs[f"pred_{name}, training={training}"] for name in ("noises", "images")))
+        demand_graph(outputs["graph"])
 
-    def judge_parts(self, noisy, noises, noise_rates, signal_rates, parts):
+    def judge_parts(self, noisy, noises, noise_rates, signal_rates, pred_noises, pred_images):
         def pair(images):
             return np.stack([noises, images])
 
+        for name, part in (("pred_noises", pred_noises), ("pred_images", pred_images)):
+            if part.shape != noisy.shape:
+                raise CheckFailed(f"{name} has the shape {part.shape}, but should have {noisy.shape}.")
+
         right = (noisy - noise_rates * noises) / signal_rates
-        compare("the pair of parts", parts, pair(right), {
+        mistakes = {
             "the two come in the wrong order: pred_noises first, then pred_images.": pair(right)[::-1],
+            "you take the network's answer for the image: it predicts the *noise*.":
+                np.stack([(noisy - signal_rates * noises) / noise_rates, noises]),
+            "you divide by the noise rate: what is left without the noise is signal rate times image.":
+                pair((noisy - noise_rates * noises) / noise_rates),
+            "you clip: here the images have no limits, leave them as they come.": pair(np.clip(right, -1, 1)),
             "you return the noisy image as the predicted one: take the noise out of it first.": pair(noisy),
             "the noise is gone, but the image is still as dark as in the mixture: divide by the signal rate.":
                 pair(noisy - noise_rates * noises),
@@ -148,10 +174,15 @@ class Denoise(Exercise):
                 pair(noisy - noise_rates * noises / signal_rates),
             "1 - noise rate is not the signal rate: their *squares* add to 1.":
                 pair((noisy - noise_rates * noises) / (1 - noise_rates)),
-        })
+        }
+        for hint, wrong in mistakes.items():
+            if np.allclose([pred_noises, pred_images], wrong, rtol=1e-4, atol=1e-4):
+                raise CheckFailed(hint)
+        compare("pred_noises", pred_noises, noises)
+        compare("pred_images", pred_images, right)
 
 
-class ReverseDiffusion(Exercise):
+class ReverseDiffusion(Method):
     number, name = "7.3", "reverse_diffusion"
     praise = "separate, remix with less noise, again; this is the whole sampler."
     shape_hint = "the times are of the shape (num_images, 1, 1, 1): one for each image"
@@ -169,6 +200,7 @@ class ReverseDiffusion(Exercise):
                 result = self.call(answer, model, ops.convert_to_tensor(inputs["initial_noise"]), steps)
                 outputs[f"{attempt}, {steps}"] = array(result, "the result")
             outputs[f"evaluations, {steps}"] = array(len(model.flags) / 2, "count")
+            outputs[f"times, {steps}"] = array(model.times, "times")
             outputs[f"training, {steps}"] = array(any(model.flags), "training")
         return outputs
 
@@ -183,7 +215,12 @@ class ReverseDiffusion(Exercise):
             if result.shape == noise.shape and not np.allclose(result, outputs[f"again, {steps}"], atol=1e-5):
                 raise CheckFailed("the same noise gives another image each time: this sampler draws no new noise on its "
                                   "way, it mixes the *predicted* noise in again.")
-            compare(f"the result of {steps} step{'s' * (steps > 1)}", result, paths.run(), paths.mistakes(), tolerance=1e-3)
+            mistakes = paths.mistakes()
+            for time in outputs[f"times, {steps}"]:
+                if not -1e-4 < time < 1 + 1e-4:
+                    mistakes |= {f"you ask for the rates at time {time:.3g}: times lie between 0 and 1, and the next one is "
+                                 "smaller, time - 1 / diffusion_steps.": result}
+            compare(f"the result of {steps} step{'s' * (steps > 1)}", result, paths.run(), mistakes, tolerance=1e-3)
             if outputs[f"evaluations, {steps}"] != steps:
                 raise CheckFailed(f"the images are right, but for {steps} steps the network was asked "
                                   f"{outputs[f'evaluations, {steps}']:g} times: once per step is enough.")
@@ -193,11 +230,13 @@ class OracleModel:
     """A model whose images are normally distributed: its perfect `denoise` is a formula."""
 
     def __init__(self, mean, deviation):
-        self.mean, self.variance, self.flags = float(mean), float(deviation) ** 2, []
+        self.mean, self.variance, self.flags, self.times = float(mean), float(deviation) ** 2, [], []
 
     def diffusion_schedule(self, diffusion_times):
         """Another schedule than that of exercise 7.1, which must not be right by accident: the variance grows evenly."""
-        noise_variances = 0.01 + 0.98 * _of_images(diffusion_times, "diffusion_schedule takes times")
+        diffusion_times = _of_images(diffusion_times, "diffusion_schedule takes times")
+        self.times.append(float(diffusion_times[0, 0, 0, 0]))
+        noise_variances = 0.01 + 0.98 * ops.clip(diffusion_times, 0, 1)
         return ops.sqrt(noise_variances), ops.sqrt(1 - noise_variances)
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
@@ -228,13 +267,17 @@ class Paths:
         images = self.mean + gain * (noisy - signal_rate * self.mean)
         return (noisy - signal_rate * images) / noise_rate, images
 
-    def run(self, times=None, remix=None, returned="images", last_time=None, keep_start=False):
+    def run(self, times=None, remix=None, returned="images", last_time=None, keep_start=False, swap_parts=False,
+            swap_now=False, swap_then=False):
         """DDIM over the times 1, 1 - 1/steps, ..., 1/steps; the arguments put one mistake in."""
         noisy = self.noise
         times = [1 - step / self.steps for step in range(self.steps)] if times is None else times
         for time, next_time in zip(times, [*times[1:], last_time if last_time is not None else times[-1] - 1 / self.steps]):
             now, then = self.rates(time), self.rates(min(max(next_time, 0), 1))
+            now, then = now[::-1] if swap_now else now, then[::-1] if swap_then else then
             pred_noises, pred_images = self.denoise(self.noise if keep_start else noisy, *now)
+            if swap_parts:
+                pred_noises, pred_images = pred_images, pred_noises
             noisy = (remix or self.remix)(pred_noises, pred_images, now, then)
         return {"images": pred_images, "noisy": noisy, "noises": pred_noises}[returned]
 
@@ -254,6 +297,7 @@ class Paths:
             "you return the predicted noise: denoise returns (pred_noises, pred_images), in this order.":
                 self.run(returned="noises"),
             "this is the initial noise: nothing has been done to it.": self.noise,
+            "denoise takes noise_rates first, then signal_rates.": self.run(swap_now=True),
         }
         return at_any_number if steps == 1 else at_any_number | {
             "the first step is left out: the grid starts at time 1, where there is nothing but noise.":
@@ -274,6 +318,16 @@ class Paths:
                 self.run(remix=lambda noises, images, now, then: then[1] * images),
             "you hand the predicted image on as it is: mix its noise in again, with the rates of the next time.":
                 self.run(remix=lambda noises, images, now, then: images),
+            "denoise returns (pred_noises, pred_images), in this order: you take them the wrong way round.":
+                self.run(swap_parts=True),
+            "diffusion_schedule returns (noise_rates, signal_rates), in this order: you take them the wrong way round.":
+                self.run(swap_now=True, swap_then=True),
+            "the image of the first step comes out: does the `return` stand inside the loop, or is the step "
+            "`1 // diffusion_steps`, which is 0?": self.run(times=[1]),
+            "the noise is subtracted where you remix: it is added.":
+                self.run(remix=lambda noises, images, now, then: then[1] * images - then[0] * noises),
+            "the steps are too long, and there is one too few: between `steps` points lie only steps - 1 intervals.":
+                self.run(times=[1 - step / (steps - 1) for step in range(steps - 1)]),
             "the steps are too long, so that the last one begins at time 0: their length is 1 / diffusion_steps.":
                 self.run(times=[1 - step / (steps - 1) for step in range(steps)]),
         }

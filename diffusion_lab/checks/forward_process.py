@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from diffusion_lab.checks.core import Exercise, arrays, compare
+from diffusion_lab.checks.core import CheckFailed, Exercise, arrays, compare
+
+
+def refuse_dice(outputs):
+    """Raises CheckFailed for an answer that returns something else each time."""
+    once, again = outputs["noisy_images"], outputs["again"]
+    if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
+        raise CheckFailed("two calls with the same arguments differ: use the `noises` that come in, and draw none.")
 
 
 class ForwardStep(Exercise):
@@ -14,10 +21,11 @@ class ForwardStep(Exercise):
                 "noises": rng.normal(size=(6, 4, 4, 3)).astype("float32"), "beta": np.float32(0.3)}
 
     def run(self, answer, inputs):
-        result = self.call(answer, inputs["images"], inputs["noises"], float(inputs["beta"]))
-        return arrays(result, "noisy_images")
+        arguments = inputs["images"], inputs["noises"], float(inputs["beta"])
+        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(self.call(answer, *arguments), "again")
 
     def judge(self, inputs, outputs):
+        refuse_dice(outputs)
         images, noises, beta = inputs["images"], inputs["noises"], inputs["beta"]
         keep, add = np.sqrt(1 - beta), np.sqrt(beta)
         compare("the noisy image", outputs["noisy_images"], keep * images + add * noises, {
@@ -47,20 +55,32 @@ class QSample(Exercise):
                 "t": np.array([0, 3, 11, 7, 19]), "betas": rng.uniform(0.02, 0.25, 20).astype("float32")}
 
     def run(self, answer, inputs):
-        return arrays(self.call(answer, *(inputs[name] for name in ("images", "t", "noises", "betas"))), "noisy_images")
+        arguments = [inputs[name] for name in ("images", "t", "noises", "betas")]
+        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(self.call(answer, *arguments), "again")
 
     def judge(self, inputs, outputs):
+        refuse_dice(outputs)
         images, noises, t, betas = (inputs[name] for name in ("images", "noises", "t", "betas"))
 
-        def mix(alphas_cumprod, at=t, root=np.sqrt, noise=1):
+        def mix(alphas_cumprod, at=t, root=np.sqrt, noise=1, noise_root=None):
             kept = alphas_cumprod[at].reshape(-1, 1, 1, 1)
-            return root(kept) * images + noise * root(1 - kept) * noises
+            return root(kept) * images + noise * (noise_root or root)(1 - kept) * noises
+
+        def as_it_is(variance):
+            return variance
 
         alphas_cumprod = np.cumprod(1 - betas)
         before = np.append(1.0, alphas_cumprod)
         compare("the noisy image", outputs["noisy_images"], mix(alphas_cumprod), {
             "these are ᾱ and 1 - ᾱ, the variances: the factors are their square roots.":
-                mix(alphas_cumprod, root=lambda variance: variance),
+                mix(alphas_cumprod, root=as_it_is),
+            "the noise's factor still lacks its square root: √(1 - ᾱ).": mix(alphas_cumprod, noise_root=as_it_is),
+            "the image's factor still lacks its square root: √ᾱ.":
+                mix(alphas_cumprod, root=as_it_is, noise_root=np.sqrt),
+            "one step too few, and at t = 0 your index -1 is the *last* entry: the arrays count from 0, so ᾱ_t is "
+            "`np.cumprod(1 - betas)[t]`.": mix(alphas_cumprod, t - 1),
+            "you multiply over the images of the batch: first the product over all steps, `np.cumprod(1 - betas)`, then "
+            "the entries `[t]` of it.": mix(np.cumprod(1 - betas[t]), np.arange(len(t))),
             "you use α_t = 1 - β_t of step t alone: ᾱ_t is the product of all steps up to t, `np.cumprod(1 - betas)`.":
                 mix(1 - betas),
             "ᾱ is the running product of 1 - β, not of β.": mix(np.cumprod(betas)),

@@ -84,8 +84,13 @@ class LinearDiffusionSchedule(Schedule):
         return {
             "the two come in the wrong order: noise_rates first, then signal_rates.": right[::-1],
             "these are ᾱ and 1 - ᾱ, the variances: the rates are their square roots.": right**2,
-            "the exponent is twice too large: there are two halves in it, one from the root, √ᾱ = exp(-integral / 2), "
-            "and one inside the integral, t² / 2.": _roots(kept**2),
+            "the exponent is twice too large: one of its two halves is missing, either that of the root, √ᾱ = "
+            "exp(-integral / 2), or that of the triangle inside the integral, whose area is *half* of width times height, "
+            "t² / 2.": _roots(kept**2),
+            "this takes β at time t for all the steps: take the *area* under β from time 0 to t.":
+                _roots(np.exp(-steps * beta)),
+            "this takes β at time t for all the steps (and forgets the root): take the *area* under β from time 0 to t.":
+                _roots(np.exp(-2 * steps * beta)),
             "one root too many: √ᾱ is the signal rate already, exp(-integral / 2).": _roots(np.sqrt(kept)),
             "the noise rate still lacks its square root: √(1 - ᾱ).": np.stack([1 - kept, signal_rates]),
             "the signal rate still lacks its square root: √ᾱ.": np.stack([noise_rates, kept]),
@@ -97,7 +102,8 @@ class LinearDiffusionSchedule(Schedule):
                 _roots(1 - beta),
             "the factor `timesteps` is missing: the integral over time is the average β, and there are 1,000 steps.":
                 _roots(np.exp(-(start * times + growth * times**2 / 2))),
-            "β is the same at all times in your code: it grows from beta_start to beta_end.":
+            "the exponent grows evenly, as if β were the same at all times: β grows, and the triangle's height with it, so "
+            "the area has a t².":
                 _roots(np.exp(-steps * (start + growth / 2) * times)),
             "β must grow from beta_start to beta_end; yours falls.":
                 _roots(np.exp(-steps * ((start + growth) * times - growth * times**2 / 2))),
@@ -122,6 +128,8 @@ class LinearDiffusionSchedule(Schedule):
             "right for the usual numbers, but it does not use its arguments: write beta_start, beta_end and timesteps "
             "where you now have 1e-4, 0.02 and 1000.": self.right(times),
             "it has 1000 steps built in: write timesteps instead.": self.right(times, beta_start, beta_end),
+            "it has 1e-4 and 0.02 built in: write beta_start and beta_end instead.":
+                self.right(times, timesteps=timesteps),
             "β does not start at 0: the part beta_start · t of the integral is missing.":
                 self.right(times, 0, beta_end - beta_start, timesteps),
             "β grows from beta_start by beta_end - beta_start; you let it grow by all of beta_end.":
@@ -144,6 +152,8 @@ class CosineDiffusionSchedule(Schedule):
             SQUARED: right**2,
             DEGREES: _turned(times * 90),
             "you turn by 1 radian in all, 57 degrees: the turn must end at a right angle, π / 2.": _turned(times),
+            "this is an eighth of a turn: from pure image to pure noise it is a *quarter*, π / 2.":
+                _turned(times * math.pi / 4),
             "this is half a turn: from pure image to pure noise it is a *quarter*, π / 2.": _turned(times * math.pi),
             "this is a full turn, which ends where it began: from image to noise it is a *quarter*, π / 2.":
                 _turned(times * 2 * math.pi),
@@ -194,6 +204,7 @@ class OffsetCosineDiffusionSchedule(Schedule):
                 self.right(1 - times),
             "this is the cosine schedule without the offset: begin at the angle arccos(max_signal_rate), and end at "
             "arccos(min_signal_rate).": _turned(times * quarter),
+            "the difference is the wrong way round: the last angle minus the first.": _turned(start + times * (start - end)),
             "the angle starts at 0: begin at arccos(max_signal_rate).": _turned(times * end),
             "the angle ends at π / 2: it should end at arccos(min_signal_rate).":
                 _turned(start + times * (quarter - start)),
@@ -266,8 +277,8 @@ def _diagnose(times, pair, right, mistakes, tolerance, setting=""):
         raise CheckFailed(f"the squares of the two rates must add to 1; at time {_at(times, worst)}{setting} they add "
                           f"to {total[worst]:.3g}.")
     name = ("noise rate", "signal rate")[worst // times.size]
-    raise CheckFailed(f"at time {_at(times, worst)}{setting} the {name} is {answer.flat[worst]:.3g}, but "
-                      f"should be {right.flat[worst]:.3g}.")
+    raise CheckFailed(f"at time {_at(times, worst)}{setting} the {name} is {answer.flat[worst].round(6):.3g}, but "
+                      f"should be {right.flat[worst].round(6):.3g}.")
 
 
 def _at(times, index):

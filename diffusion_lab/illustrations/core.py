@@ -47,7 +47,15 @@ def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
 
 
 def show_figure(figure):
-    """Shows a Matplotlib figure as PNG."""
+    """Shows a Matplotlib figure as PNG, with its words as the text for those who cannot see it."""
     content = io.BytesIO()
     figure.savefig(content, format="png")
-    display(Image(content.getvalue()))
+    display(Image(content.getvalue(), alt=_words(figure)))
+
+
+def _words(figure):
+    words = []
+    for axis in figure.axes:
+        labels = [axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), *axis.get_legend_handles_labels()[1]]
+        words += [" ".join(label.split()) for label in labels if label]
+    return "Figure: " + ", ".join(dict.fromkeys(words))

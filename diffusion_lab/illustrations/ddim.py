@@ -53,7 +53,7 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
     content = io.BytesIO()
     durations = [int(1000 * seconds / steps)] * (len(pictures) - 1) + [2500]
     pictures[0].save(content, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=80)
-    show_animation(content.getvalue(), pictures[len(pictures) // 2 :: max(1, len(pictures) // 6)])
+    show_animation(content.getvalue(), [pictures[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)])
     return content.getvalue()
 
 

@@ -39,7 +39,8 @@ def cloud_rows(rows, points, titles=()):
     x, y = points.reshape(-1, 2).T
     colors = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
     columns = max(len(clouds) for clouds in rows.values())
-    figure, axes = new_figure(columns, len(rows), width=9.5, height=1.35, squeeze=False)
+    height = 1.5 + 0.5 / len(rows)  # a row of clouds, and its part of the titles
+    figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         for axis, noisy in zip(line, clouds):
@@ -163,3 +164,24 @@ def share_bars(shares):
     axis.invert_yaxis()
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     show_figure(figure)
+
+
+def finished(schedules):
+    """Those of the schedules, {name: function}, that have been written; says which are missing."""
+    there = {}
+    for name, schedule in schedules.items():
+        try:
+            schedule(np.zeros((1, 1, 1, 1), "float32"))
+            there[name] = schedule
+        except NotImplementedError:
+            print(f"{name} is not written yet and is missing in what follows.")
+    return there
+
+
+def error_table(schedules, diffusion_times):
+    """Prints by how much an error in the guessed noise is multiplied in the image: noise rate / signal rate."""
+    rows = {name: rates_at(schedule, diffusion_times) for name, schedule in schedules.items()}
+    print(f"{'time':14}", *[f"{time:7}" for time in diffusion_times])
+    for name, (noise_rates, signal_rates) in rows.items():
+        ratios = noise_rates / np.maximum(np.abs(signal_rates), 1e-12)
+        print(f"{name:14}", *[f"{ratio:6.0f}×" if ratio < 1e6 else "     ∞ " for ratio in ratios])

@@ -1,0 +1,62 @@
+"""The first cell of a lab: profiles, and what a cell says that waits for an answer."""
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from diffusion_lab import lab
+from diffusion_lab.errors import UserError
+
+
+@pytest.mark.parametrize("profile, size, amount", [
+    ("smoke", 1, 1), ("cpu", 2, 2), ("gpu", 3, 3), ("gpu-test", 3, 1),
+])
+def test_a_profile_chooses_sizes_and_amounts(profile, size, amount, monkeypatch, capsys):
+    monkeypatch.setenv("DIFFUSION_LAB_PROFILE", profile)
+    started = lab.start()
+    assert (started.size(1, 2, 3), started.amount(1, 2, 3)) == (size, amount)
+    assert capsys.readouterr().out.endswith(f"· profile: {profile}\n")
+
+
+def test_the_hardware_chooses_where_nobody_does(monkeypatch):
+    monkeypatch.delenv("DIFFUSION_LAB_PROFILE", raising=False)
+    monkeypatch.setattr(lab, "has_accelerator", lambda: True)
+    assert lab.start().profile == "gpu"
+    monkeypatch.setattr(lab, "has_accelerator", lambda: False)
+    assert lab.start().profile == "cpu"
+
+
+def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "tpu")
+    with pytest.raises(UserError, match="'tpu': choose one of smoke, cpu, gpu, gpu-test"):
+        lab.start()
+
+
+def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch):
+    monkeypatch.setattr(lab, "dataset_status", lambda name: "needs a download")
+    chosen = {profile: lab.Lab(profile).data("flowers", "photographs") for profile in lab.PROFILES}
+    assert chosen == {"smoke": "flowers", "cpu": "flowers", "gpu": "photographs", "gpu-test": "flowers"}
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "smoke")
+    shell = InteractiveShell()
+
+    def run(cell):
+        shell.run_cell(cell)
+        return capsys.readouterr().out
+
+    run("from diffusion_lab.lab import start\nlab = start()")
+    return run
+
+
+def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
+    assert "Traceback" in run("path[0]"), "a mistake of one's own is shown in full"
+    said = run("def answer():\n    raise NotImplementedError('Exercise 2.1: write forward_step')\npath = answer()")
+    assert "an answer that is not there yet. Exercise 2.1: write forward_step" in said
+    assert "Traceback" not in said and said.count("\n") == 1
+    said = run("path[0]")
+    assert "name 'path' is not defined: a cell above has not come to its end. Exercise 2.1" in said
+    assert "Traceback" not in said and said.count("\n") == 1
+    assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
+    assert "Traceback" in run("raise NotImplementedError('something else')")

@@ -6,7 +6,7 @@
 # * train a model until flowers are clearly recognisable, and say in figures how good it is,
 # * explain why the same network gives better images when it is asked more often.
 #
-# **Time**: two hours of yours. The computer trains for 8 to 20 minutes on a laptop, and for about 10 on a GPU, where
+# **Time**: two hours of yours. The computer trains for 8 to 15 minutes on a laptop, and for about 10 on a GPU, where
 # the pictures are larger; you can read on meanwhile.
 #
 # **Before**: labs 02 and 03. Lab 05 tells what is inside the network.
@@ -60,7 +60,7 @@ network_arguments = lab.size(
 )
 batch_size = lab.size(smoke=8, cpu=32, gpu=64)
 num_images = lab.amount(smoke=128, cpu=4096, gpu=None)  # None: all there are
-num_epochs = lab.amount(smoke=1, cpu=12, gpu=80)
+num_epochs = lab.amount(smoke=1, cpu=8, gpu=80)
 learning_rate, weight_decay = 2e-3, 1e-4
 
 min_signal_rate, max_signal_rate = 0.02, 0.95
@@ -328,7 +328,7 @@ model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 # perfect, and it may fall a little below 0 by chance. It is measured after each epoch (with 5 steps only, to save time,
 # so these figures are worse than those of section 5), and the best model is kept.
 #
-# What to expect on a laptop: colours after one epoch, blobs with a middle after four, petals after eight. Interrupt the
+# What to expect on a laptop: colours after one epoch, blobs with a middle after three, petals after six. Interrupt the
 # kernel whenever you have seen enough; the best model so far is on disk.
 
 # %% tags=["nbval-ignore-output"]

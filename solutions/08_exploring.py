@@ -7,7 +7,7 @@
 # * run the sampler backwards: from a real image to the noise that it comes from,
 # * explain what the averaged weights are good for, and ask of a model whether it has learned by heart.
 #
-# **Time**: 90 minutes of yours; the computer needs about 3 minutes on a laptop, less on a GPU.
+# **Time**: 90 minutes of yours; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
 # **Before**: lab 07. You need no training for this one: a model that can draw comes with the package.
 

@@ -7,7 +7,7 @@
 # * tell a model what to draw, and how much to insist,
 # * train a flow-matching model in thirty lines.
 #
-# **Time**: 90 minutes of yours; the computer needs 3 minutes on a laptop, less on a GPU.
+# **Time**: 90 minutes of yours; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
 # **Before**: labs 03 and 07. Lab 08 helps.
 

@@ -268,11 +268,12 @@ class Paths:
         return (noisy - signal_rate * images) / noise_rate, images
 
     def run(self, times=None, remix=None, returned="images", last_time=None, keep_start=False, swap_parts=False,
-            swap_now=False, swap_then=False):
+            swap_now=False, swap_then=False, own_next=False):
         """DDIM over the times 1, 1 - 1/steps, ..., 1/steps; the arguments put one mistake in."""
         noisy = self.noise
         times = [1 - step / self.steps for step in range(self.steps)] if times is None else times
         for time, next_time in zip(times, [*times[1:], last_time if last_time is not None else times[-1] - 1 / self.steps]):
+            next_time = time - 1 / self.steps if own_next else next_time
             now, then = self.rates(time), self.rates(min(max(next_time, 0), 1))
             now, then = now[::-1] if swap_now else now, then[::-1] if swap_then else then
             pred_noises, pred_images = self.denoise(self.noise if keep_start else noisy, *now)
@@ -308,6 +309,12 @@ class Paths:
                 self.run(times=[1 - step / steps for step in range(steps - 1)]),
             "time runs forwards: begin at 1, where the noise is, and go down.":
                 self.run(times=[(step + 1) / steps for step in range(steps)]),
+            "time runs forwards: it begins at 1, where the noise is, and goes down.":
+                self.run(times=[(step + 1) / steps for step in range(steps)], own_next=True),
+            "time runs forwards, from 0: it begins at 1, where the noise is, and goes down.":
+                self.run(times=[step / steps for step in range(steps)], own_next=True),
+            "the steps are too long: the times are 1, 1 - 1/steps, ..., 1/steps, so step number k begins at 1 - k/steps.":
+                self.run(times=[1 - step / (steps - 1) for step in range(steps)], own_next=True),
             "the rates are swapped where you remix: signal rate with the image, noise rate with the noise.":
                 self.run(remix=lambda noises, images, now, then: then[0] * images + then[1] * noises),
             "every step sees the initial noise again: hand the remixed images on to the next step, and remix with the "

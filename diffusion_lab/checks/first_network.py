@@ -206,14 +206,14 @@ class GradientStep(Exercise):
     def draw(self, rng):
         shapes = {"inputs": (6, 4, 4, 3), "noises": (6, 4, 4, 3), "kernel": (3, 3), "bias": (3,)}
         return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()} | {
-            "learning_rate": np.float32(rng.uniform(0.2, 0.4))}
+            "learning_rate": np.float32(rng.uniform(0.1, 0.2))}
 
     def run(self, answer, inputs):
         network = LinearNetwork(inputs["kernel"], inputs["bias"])
         optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("inputs", "noises")]
         try:
-            result = self.call(answer, network, optimizer, _mean_square, *tensors)
+            result = self.call(answer, network, optimizer, _some_loss, *tensors)
         except CheckFailed as failure:
             if "No gradients provided" in str(failure) or "carries no gradient" in str(failure):
                 raise CheckFailed("there is no way from the loss back to the weights: call the network and the loss "
@@ -260,8 +260,9 @@ class GradientStep(Exercise):
         })
 
 
-def _mean_square(noises, pred_noises):
-    return ops.mean(ops.square(noises - pred_noises))
+def _some_loss(noises, pred_noises):
+    """Twice the mean square, so that it is of no use as an answer to exercise 4.2."""
+    return 2 * ops.mean(ops.square(noises - pred_noises))
 
 
 def _packed(kernel, bias):
@@ -269,12 +270,12 @@ def _packed(kernel, bias):
 
 
 def _loss(weights, x, noises):
-    return np.square(x @ weights[:-1] + weights[-1] - noises).mean()
+    return 2 * np.square(x @ weights[:-1] + weights[-1] - noises).mean()
 
 
 def _slope(weights, x, noises):
-    """The gradient of the mean square by the kernel and the bias below it: (4, 3)."""
-    error = 2 * (x @ weights[:-1] + weights[-1] - noises).reshape(-1, 3) / noises.size
+    """The gradient of `_some_loss` by the kernel and the bias below it: (4, 3)."""
+    error = 4 * (x @ weights[:-1] + weights[-1] - noises).reshape(-1, 3) / noises.size
     return _packed(x.reshape(-1, 3).T @ error, error.sum(0))
 
 

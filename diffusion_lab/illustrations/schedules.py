@@ -39,7 +39,7 @@ def cloud_rows(rows, points, titles=()):
     x, y = points.reshape(-1, 2).T
     colors = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
     columns = max(len(clouds) for clouds in rows.values())
-    height = 1.5 + 0.5 / len(rows)  # a row of clouds, and its part of the titles
+    height = 8.6 / columns + 0.5 / len(rows)  # a row of square boxes, and its part of the titles
     figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)

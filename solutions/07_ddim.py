@@ -64,7 +64,7 @@ num_epochs = lab.amount(smoke=1, cpu=8, gpu=80)
 learning_rate, weight_decay = 2e-3, 1e-4
 
 min_signal_rate, max_signal_rate = 0.02, 0.95
-kid_images, kid_steps = lab.amount(smoke=8, cpu=256, gpu=512), 5
+kid_images, kid_steps = lab.amount(smoke=8, cpu=128, gpu=512), 5
 plot_steps = lab.amount(smoke=3, cpu=20, gpu=20)
 folder = Path("out/lab07")
 

@@ -22,6 +22,7 @@ Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmp
 Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn", "attention_unet")}, type=str)
 Prediction = Enum("Prediction", {name: name for name in ("velocity", "noise", "image")}, type=str)
 Schedule = Enum("Schedule", {name: name for name in ("offset_cosine", "cosine", "linear")}, type=str)
+Sandbox = Enum("Sandbox", {name: name for name in ("bubblewrap", "none")}, type=str)
 Features = Enum("Features", {name: name for name in ("flowers", "inception75", "inception150", "inception299")}, type=str)
 
 
@@ -155,6 +156,57 @@ def build(
     builder.build(root, labs or (), typer.echo)
     if run:
         builder.execute(root, labs or (), profile, typer.echo)
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Optional[Path], typer.Argument(help="A folder of notebooks, of students' folders, or a zip of Canvas, Moodle or Gradescope.")] = None,
+    lab: Annotated[str, typer.Option(help="The number of the lab.")] = "07",
+    out: Annotated[Path, typer.Option(help="The folder for the grade book; the same command again goes on from there.")] = Path("out/grades"),
+    sample: Annotated[bool, typer.Option("--sample", help="Grade a made-up class of ten, to see what comes out.")] = False,
+    seed: Annotated[Optional[int], typer.Option(min=0, help="Of the inputs that answers are tried on; by default drawn once for each --out.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many submissions to run at once.")] = 2,
+    seconds: Annotated[float, typer.Option(min=1, help="How long one answer may take.")] = 60,
+    memory: Annotated[float, typer.Option(min=1, help="How many GB one submission may take.")] = 3,
+    sandbox: Annotated[Sandbox, typer.Option(help="none: only for code that you trust as your own.")] = Sandbox.bubblewrap,
+    scheduler: Annotated[Optional[str], typer.Option(help="The address of a Dask cluster, such as tcp://10.0.0.1:8786.")] = None,
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+):
+    """For instructors: grade a class; nothing that students wrote is believed."""
+    import os
+
+    if sys.platform == "win32":
+        raise UserError("Grading needs Linux, for its sandbox: on Windows, do it in WSL2.")
+    os.environ["KERAS_BACKEND"] = "numpy"  # judging needs no more, and starts at once
+    from diffusion_lab.instructor.command import run_grade
+
+    if (submissions is None) != sample:
+        raise UserError("Name the folder or zip with the submissions, or say --sample.")
+    run_grade(submissions, lab, out, root, seed=seed, jobs=jobs, seconds=seconds, memory=int(memory * 1e9),
+              boxed=sandbox is Sandbox.bubblewrap, scheduler=scheduler)
+
+
+@app.command()
+def release(
+    out: Annotated[Path, typer.Option(help="The folder for diffusion-lab.zip.")] = Path("out/release"),
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+):
+    """For instructors: zip exactly what students get, without solutions."""
+    from diffusion_lab.instructor.release import write_release
+
+    typer.echo(f"For your students: {write_release(root, out)}")
+
+
+@app.command()
+def precheck(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
+    run: Annotated[bool, typer.Option(help="Also run it from top to bottom, in its shortest form.")] = True,
+):
+    """Before you submit: is every exercise there, is nothing lost, does it run from top to bottom?"""
+    from diffusion_lab.instructor.precheck import precheck_notebook
+
+    if not precheck_notebook(notebook, run):
+        raise typer.Exit(1)
 
 
 def _whole_numbers(text):

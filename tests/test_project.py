@@ -31,7 +31,7 @@ def test_every_dependency_has_a_tested_pin():
     pins = {re.split(r"==", line)[0].lower().replace("_", "-")
             for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     extras = project()["optional-dependencies"]
-    for requirement in project()["dependencies"] + extras["test"] + extras["jax"] + extras["instructor"]:
+    for requirement in project()["dependencies"] + extras["test"] + extras["jax"] + extras["cluster"]:
         assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
 
 

@@ -1,0 +1,47 @@
+"""What `diffusion-lab grade` does: a progress bar, the grading, the reports, and a line about them."""
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.sample_class import write_sample_class
+from diffusion_lab.instructor.sandbox import Limits
+
+
+def run_grade(submissions, lab, out, root, seconds, memory, **options):
+    """Grades `submissions`, or without them a made-up class. Raises UserError for what a person can mend."""
+    (source,) = sources(root, [lab])
+    limits = Limits(seconds=seconds, memory=memory)
+    with tempfile.TemporaryDirectory() as folder, Progress(
+        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
+    ) as progress:
+        bar = progress.add_task("grading", total=None)
+        submissions = submissions or write_sample_class(source, Path(folder))
+        settings, results = grade_class(submissions, source, out, limits=limits,
+                                        progress=lambda done, total: progress.update(bar, completed=done, total=total), **options)
+    rows = write_gradebook(out, source.name[:2], settings, results)
+    console = Console()
+    console.print(_table(rows))
+    console.print(f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book: {out}/grades.csv. "
+                  f"For each student: {out}/feedback/", soft_wrap=True)
+
+
+def _table(rows):
+    table = Table("student", "points", *(verdict["number"] for verdict in rows[0]["verdicts"]), "look at it", box=None)
+    for row in rows[:60]:
+        marks = ["[green]✓[/]" if verdict["points"] else "[red]✗[/]" for verdict in row["verdicts"]]
+        remark = row["problem"] or "; ".join(row["remarks"])
+        table.add_row(_text(row["student"]), f"{row['points']:g} of {row['possible']:g}", *marks, _text(remark))
+    return table
+
+
+def _text(value):
+    from rich.text import Text
+
+    return Text(value)  # which knows no markup

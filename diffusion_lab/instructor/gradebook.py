@@ -1,0 +1,152 @@
+"""The reports of a grading: grades.csv and grades.json, a page for each student, and a summary for the instructor.
+
+Everything that comes from a submission is text that may be hostile: templates escape it, pages allow no script but the
+summary's own, pictures are decoded and encoded again, and a table program never sees a formula.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime, timezone
+from itertools import combinations
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from PIL import Image
+
+from diffusion_lab.storage import write_atomically
+
+Image.MAX_IMAGE_PIXELS = 20_000_000
+TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
+MANUAL = "manual.csv"
+
+
+def write_gradebook(out, lab, settings, results):
+    """Writes all reports into the folder `out`, and returns the rows of the grade book.
+
+    `results` are those of `grade_class`. Points in manual.csv, which a person fills in, are read and kept.
+    """
+    out = Path(out)
+    manual = _read_manual(out / MANUAL)
+    rows = [_row(result, manual) for result in results]
+    for row in rows:
+        page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row)
+        write_atomically(out / "feedback" / row["page"], page.encode())
+    _write_manual(out / MANUAL, rows)
+    write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))  # the mark tells Excel the encoding
+    facts = {"lab": lab, "seed": settings.seed, "sandbox": "bubblewrap" if settings.boxed else "none",
+             "limits": asdict(settings.limits), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    students = [{key: row[key] for key in row if key != "picture"} for row in rows]
+    write_atomically(out / "grades.json", json.dumps(facts | {"students": students}, indent=1).encode())
+    script = TEMPLATES.loader.get_source(TEMPLATES, "summary.js")[0]
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only one that may run
+    summary = TEMPLATES.get_template("summary.html").render(
+        facts, rows=rows, alike=_alike(rows), script=script, script_hash=script_hash, **_statistics(rows))
+    write_atomically(out / "summary.html", summary.encode())
+    return rows
+
+
+def _row(result, manual):
+    key = f"{result['student']}|{result['place']}"
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", result["student"]).strip("-")[:40] or "student"
+    extra = manual.get(key, ("", ""))
+    points = sum(verdict["points"] for verdict in result["verdicts"]) + _number(extra[0])
+    return result | {
+        "key": key, "page": f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.html",
+        "points": points, "possible": sum(verdict["possible"] for verdict in result["verdicts"]),
+        "manual": extra[0], "comment": extra[1], "picture": _picture(result["picture"]),
+    }
+
+
+def _table(lab, rows):
+    """The grade book as CSV: Canvas and Moodle match students by the column ID, and import the column of points."""
+    exercises = [f"{verdict['number']} {verdict['name']}" for verdict in rows[0]["verdicts"]] if rows else []
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["Student", "ID", f"Lab {lab}", "of", *exercises, "manual", "file", "feedback", "look at it"])
+    for row in rows:
+        points = [_plain(verdict["points"]) for verdict in row["verdicts"]]
+        writer.writerow(map(_harmless, [row["student"], row["id"], _plain(row["points"]), _plain(row["possible"]), *points,
+                                        row["manual"], row["place"], f"feedback/{row['page']}",
+                                        row["problem"] or "; ".join(row["remarks"])]))
+    return text.getvalue()
+
+
+def _harmless(value):
+    """Text that a table program would take for a formula gets an apostrophe in front."""
+    text = str(value)
+    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else text
+
+
+def _plain(points):
+    return f"{points:g}"
+
+
+def _number(text):
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0
+
+
+def _read_manual(path):
+    """{key: (points, comment)} that a person has filled in."""
+    if not path.exists():
+        return {}
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return {line["key"].removeprefix("'"): (line["points"], line["comment"]) for line in csv.DictReader(file)}
+
+
+def _write_manual(path, rows):
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["key", "points", "comment"])
+    writer.writerows([_harmless(row["key"]), row["manual"], row["comment"]] for row in rows)
+    write_atomically(path, text.getvalue().encode("utf-8-sig"))
+
+
+def _picture(content):
+    """A student's PNG as one that we have written, or None."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
+            picture = picture.convert("RGB")
+            picture.thumbnail((900, 900))
+            fresh = io.BytesIO()
+            picture.save(fresh, "PNG")
+            return base64.b64encode(fresh.getvalue()).decode()
+    except Exception:  # whatever a hostile file can bring a decoder to
+        return None
+
+
+def _statistics(rows):
+    """The distribution of points, how many solved each exercise, and the most common wrong ways."""
+    possible = rows[0]["possible"] if rows else 0
+    shares = Counter(min(9, int(10 * row["points"] / possible)) for row in rows if possible)
+    exercises = []
+    for place, verdict in enumerate(rows[0]["verdicts"] if rows else ()):
+        verdicts = [row["verdicts"][place] for row in rows]
+        wrong = Counter(verdict["sentence"] for verdict in verdicts if not verdict["points"])
+        solved = sum(verdict["points"] > 0 for verdict in verdicts)
+        exercises.append({"number": verdict["number"], "name": verdict["name"], "solved": solved, "wrong": wrong.most_common(3)})
+    return {"shares": [shares[tenth] for tenth in range(10)], "exercises": exercises,
+            "hardest": min(exercises, key=lambda exercise: exercise["solved"], default=None)}
+
+
+def _alike(rows, piece=8):
+    """[(share, row, row)]: pairs whose answers have nearly all pieces of `piece` words in common, and are not short."""
+    pieces = {}
+    for row in rows:
+        words = re.findall(r"\w+|[^\w\s]", "\n".join(row["answers"].values()))
+        pieces[row["key"]] = {tuple(words[i : i + piece]) for i in range(len(words) - piece + 1)}
+    pairs = []
+    for one, other in combinations(rows, 2):
+        a, b = pieces[one["key"]], pieces[other["key"]]
+        if min(len(a), len(b)) > 20 and len(a & b) > ALIKE * len(a | b):
+            pairs.append((len(a & b) / len(a | b), one, other))
+    return sorted(pairs, key=lambda pair: -pair[0])[:50]

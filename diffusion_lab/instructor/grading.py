@@ -1,0 +1,147 @@
+"""Grades a class: finds the submissions, runs what is new, keeps every result, and writes the reports.
+
+A result is a file of its own, named by all that it depends on, and written all or nothing: a grading that was killed
+goes on where it was, and one that is repeated runs only what has changed.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
+from diffusion_lab.instructor.submissions import Answers, Unreadable, find_submissions, read_answers
+from diffusion_lab.storage import write_atomically
+
+PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
+VERSION = 1  # of the results' format and of how they come about; another one grades anew
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a result depends on, besides the submission."""
+
+    source: str  # the lab's source, as text
+    name: str  # its file name
+    seed: int
+    limits: Limits
+    boxed: bool = True
+
+    def key(self, submission):
+        """The name of the file that holds this submission's result."""
+        parts = [VERSION, asdict(self), submission.student, submission.id, submission.place, submission.digest, submission.problem]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, jobs=2, scheduler=None, progress=None):
+    """Grades every notebook in `path` (a folder or a zip) for the lab of `source`; returns the results in order.
+
+    progress: called as progress(done, total) after each. Raises UserError for what a person can mend.
+    """
+    if boxed and scheduler is None:
+        require_bubblewrap()
+    kept = Path(out, "results")
+    kept.mkdir(parents=True, exist_ok=True)
+    source = Path(source)
+    settings = Settings(source.read_text(encoding="utf-8"), source.name, _seed(Path(out, "seed.txt"), seed), limits, boxed)
+    total = sum(1 for _ in find_submissions(path))
+    keys, done = [], 0
+
+    def finished(count=1):
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    with _executor(jobs, scheduler) as submit:
+        running = {}
+        for submission in find_submissions(path):
+            key = settings.key(submission)
+            keys.append(key)
+            if (kept / f"{key}.json").exists():
+                finished()
+                continue
+            running[submit(grade_submission, submission, settings)] = key
+            if len(running) >= 2 * jobs:  # so that memory holds a few submissions, however many there are
+                finished(_keep(running, kept, FIRST_COMPLETED))
+        while running:
+            finished(_keep(running, kept, FIRST_COMPLETED))
+    return settings, [json.loads((kept / f"{key}.json").read_text(encoding="utf-8")) for key in keys]
+
+
+def grade_submission(submission, settings):
+    """The result of one submission, as JSON. Runs in any process, on any machine."""
+    with PREPARING:
+        master = _master(settings.name, settings.source)
+    from diffusion_lab.instructor.running import grade_answers
+
+    answers, problem = Answers(), submission.problem
+    if not problem:
+        try:
+            answers = read_answers(submission.content, master.tasks, master.summaries)
+        except Unreadable as unreadable:
+            problem = str(unreadable)
+    verdicts = grade_answers(master, answers.sources, settings.seed, settings.limits, settings.boxed)
+    return json.dumps({
+        "student": submission.student, "id": submission.id, "place": submission.place, "digest": submission.digest,
+        "problem": problem, "verdicts": [asdict(verdict) for verdict in verdicts], "remarks": answers.remarks,
+        "answers": answers.sources, "texts": answers.texts, "picture": answers.pictures.get(master.cover),
+    })
+
+
+@lru_cache(maxsize=4)
+def _master(name, source):
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "numpy"  # judging needs no more, and starts in a second
+    from diffusion_lab.instructor.master import Master
+
+    with tempfile.TemporaryDirectory() as folder:  # read_source speaks of files, and so do its messages
+        path = Path(folder, name)
+        path.write_text(source, encoding="utf-8")
+        return Master(path)
+
+
+def _keep(running, kept, when):
+    """Waits for results and writes them down; returns how many."""
+    finished, _ = wait(running, return_when=when)
+    for future in finished:
+        write_atomically(kept / f"{running.pop(future)}.json", future.result().encode())
+    return len(finished)
+
+
+def _seed(path, seed):
+    """The seed of this grading: given, or kept from last time, or drawn and kept."""
+    if seed is None:
+        seed = int(path.read_text()) if path.exists() else secrets.randbits(48)
+    elif path.exists() and int(path.read_text()) != seed:
+        raise UserError(f"{path.parent} holds a grading with another seed: choose another folder, or leave --seed out.")
+    write_atomically(path, str(seed).encode())
+    return seed
+
+
+@contextmanager
+def _executor(jobs, scheduler):
+    """Yields submit(function, *arguments) -> future: threads of this machine, or a Dask cluster."""
+    if scheduler is None:
+        with ThreadPoolExecutor(jobs) as pool:  # a thread only waits: the work is done in processes of its own
+            yield pool.submit
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--scheduler needs Dask: install it with: pip install 'diffusion-lab[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError):
+        raise UserError(f"Grading waits for workers, and no Dask scheduler answers at {scheduler}: start one, or leave --scheduler out.") from None
+    with client, client.get_executor(pure=False, retries=3) as pool:  # what a dying worker leaves, another one takes
+        yield pool.submit

@@ -1,0 +1,119 @@
+"""The public half of grading, for students: is every exercise found, is nothing lost, does the notebook run?"""
+
+import ast
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from rich.console import Console
+from rich.text import Text
+
+from diffusion_lab import checks
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.submissions import LARGEST, Unreadable, read_answers
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An exercise that a notebook should hold."""
+
+    number: str
+    name: str
+
+
+def precheck_notebook(path, run=True):
+    """Prints what the grader will find, and returns whether all is well. Raises UserError if it is no notebook of ours."""
+    console, path = Console(), Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no {path}: name your notebook, such as notebooks/07_ddim.ipynb.")
+    content = path.read_bytes()
+    if len(content) > LARGEST:
+        raise UserError(f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in.")
+    findings = examine_answers(content, path)
+    if run:
+        findings.append(_run(path))
+    for good, sentence in findings:
+        console.print(Text("✓ " if good else "✗ ", "green" if good else "red") + Text(sentence), soft_wrap=True)
+    return all(good for good, _ in findings)
+
+
+def examine_answers(content, path):
+    """[(good, sentence)]: for each exercise of the lab whether it is there, written, and stands by itself."""
+    try:
+        wanted = _lab_of(content)
+        answers = read_answers(content, wanted)
+        own = _own_names(content, answers.sources)
+    except Unreadable as problem:
+        raise UserError(f"{path}: {problem}") from None
+    findings = []
+    for task in wanted:
+        source = answers.sources.get(task.name)
+        title = f"{task.number} {task.name}"
+        if source is None:
+            findings.append((False, f"{title}: there is no cell for it. Copy the exercise's cells from a fresh notebook."))
+        elif "raise NotImplementedError" in source:
+            findings.append((False, f"{title}: not written yet."))
+        elif _names(source) is None:
+            findings.append((False, f"{title}: this is not valid Python; run its cell and read the message."))
+        elif strangers := sorted(_names(source) & own):
+            findings.append((False, f"{title}: it uses {', '.join(strangers)}, which another cell of yours defines. Only the "
+                                    "answer cell is graded: move it in there."))
+        else:
+            findings.append((True, f"{title}: found."))
+    return findings + [(True, remark) for remark in answers.remarks]
+
+
+def _lab_of(content):
+    """The exercises of the lab of which this notebook holds most."""
+    labs = [[Wanted(getattr(checks, name).number, name) for name in names] for names in checks.EXERCISES.values()]
+    counted = [(len(read_answers(content, wanted).sources), wanted) for wanted in labs]
+    most, wanted = max(counted, key=lambda pair: pair[0])
+    if not most:
+        raise Unreadable("There is no exercise of a lab in this notebook: is it the right one?")
+    return wanted
+
+
+def _own_names(content, answers):
+    """Functions that cells define which are neither answers nor part of any lab as it was handed out."""
+    notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
+    given = {cell.id for path in Path(checks.__file__).parents[2].glob("notebooks/*.ipynb")
+             for cell in nbformat.read(path, as_version=4).cells}
+    names = set()
+    for cell in notebook.cells if given else ():
+        if cell.cell_type == "code" and cell.get("id") not in given:
+            names |= _defined(cell.source)
+    return names - {name for source in answers.values() for name in _defined(source)}
+
+
+def _tree(source):
+    try:
+        return ast.parse("\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _defined(source):
+    tree = _tree(source)
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} if tree else set()
+
+
+def _names(source):
+    tree = _tree(source)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else None
+
+
+def _run(path):
+    """(good, sentence) of a run from top to bottom in the smallest profile; the notebook itself is not changed."""
+    import nbclient
+
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    try:
+        client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
+    except nbclient.exceptions.CellExecutionError as error:
+        last = [line for line in str(error).splitlines() if line.strip()][-1]
+        return False, f"A run from top to bottom stops: {last}"
+    except nbclient.exceptions.CellTimeoutError:
+        return False, "A run from top to bottom takes more than ten minutes in one cell, even in the smallest profile."
+    return True, "It runs from top to bottom (in the smallest profile)."

@@ -1,0 +1,39 @@
+"""What students get: the notebooks, the package and what installs it; no solutions, and nothing of a grading."""
+
+import zipfile
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import stale
+
+FILES = ("README.md", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
+FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("*.md", "*.png"),
+           "diffusion_lab": ("*.py", "*.h5", "*.json", "*.html", "*.js", "*.md")}
+
+
+def write_release(root, out):
+    """Writes `out`/diffusion-lab.zip and returns its path.
+
+    Raises UserError if this is not the repository, or the notebooks are not what their sources give.
+    """
+    root, path = Path(root), Path(out, "diffusion-lab.zip")
+    missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
+    if missing:
+        raise UserError(f"There is no {missing[0]} in {root.resolve()}: run this in the repository.")
+    different = stale(root)
+    if different:
+        raise UserError(f"Not what the sources give: {', '.join(map(str, different))}; run diffusion-lab build first.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in contents(root):
+            archive.write(file, Path("diffusion-lab", file.relative_to(root)))
+    return path
+
+
+def contents(root):
+    """The files of a release, in order."""
+    found = [Path(root, name) for name in FILES]
+    for folder, patterns in FOLDERS.items():
+        found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)
+                  if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)]
+    return sorted(found)

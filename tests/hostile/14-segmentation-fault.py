@@ -1,0 +1,5 @@
+# answer: diffusion_schedule
+def diffusion_schedule(self, diffusion_times):
+    import ctypes
+
+    ctypes.string_at(0)

@@ -1,0 +1,71 @@
+"""Grading on a Dask cluster: a real scheduler, two worker processes, and one of them dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
+from diffusion_lab.instructor.sandbox import INSTALL
+
+ROOT = Path(__file__).parents[1]
+POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+
+
+def start(module, *arguments):
+    return subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, env=os.environ | {"KERAS_BACKEND": "numpy"})
+
+
+def wait_for(condition):
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """(address, worker processes), each worker for one submission at a time."""
+    file = tmp_path / "scheduler.json"
+    scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    wait_for(lambda: file.exists() and file.read_text().strip().endswith("}"))
+    address = json.loads(file.read_text())["address"]
+    workers = [start("distributed.cli.dask_worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard",
+                     "--local-directory", tmp_path) for _ in range(2)]
+    yield address, workers
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_that_dies_costs_nobody_a_point(tmp_path, cluster):
+    address, (doomed, _) = cluster
+    write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
+    command = [sys.executable, "-m", "diffusion_lab", "grade", tmp_path / "in", "--out", tmp_path / "out", "--root", ROOT,
+               "--seconds", "10", "--scheduler", address]
+    grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    kept = tmp_path / "out" / "results"
+    wait_for(lambda: grader.poll() is not None or len(list(kept.glob("*.json"))) >= 2)
+    doomed.send_signal(signal.SIGKILL)
+    assert grader.wait() == 0, grader.stderr.read()[-2000:]
+    students = json.loads((tmp_path / "out" / "grades.json").read_text())["students"]
+    assert {student["student"]: student["points"] for student in students} == POINTS
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path):
+    write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
+    command = [sys.executable, "-m", "diffusion_lab", "grade", tmp_path / "in", "--out", tmp_path / "out", "--root", ROOT,
+               "--scheduler", "tcp://127.0.0.1:9"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in result.stderr

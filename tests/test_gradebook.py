@@ -1,0 +1,114 @@
+"""The reports of a grading: right figures, and nothing in them that a student could have planted."""
+
+import base64
+import csv
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from diffusion_lab.instructor.gradebook import MANUAL, write_gradebook
+from diffusion_lab.instructor.grading import Settings
+from diffusion_lab.instructor.sandbox import Limits
+
+SETTINGS = Settings("", "07_toy.py", 5, Limits())
+LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))
+
+
+def png(size=(4, 4), colour="red"):
+    content = io.BytesIO()
+    Image.new("RGB", size, colour).save(content, "PNG", pnginfo=None)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def result(student, points=(4.0, 0.0), **more):
+    verdicts = [{"number": f"7.{place}", "name": name, "points": earned, "possible": 4.0, "sentence": "So it is.", "details": ""}
+                for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)]
+    return {"student": student, "id": "12", "place": f"{student}.ipynb", "digest": "", "problem": "", "remarks": [],
+            "verdicts": verdicts, "answers": {"first": "return 1"}, "texts": {"summary": "I did."}, "picture": None} | more
+
+
+def table(out):
+    return list(csv.reader(io.StringIO((out / "grades.csv").read_bytes().decode("utf-8-sig"), newline="")))
+
+
+def test_the_grade_book_has_a_row_for_each_student(tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob", (4.0, 4.0), remarks=["found by its id"])])
+    header, ada, bob = table(tmp_path)
+    assert header[:6] == ["Student", "ID", "Lab 07", "of", "7.1 first", "7.2 second"]
+    assert ada[:6] == ["Ada", "12", "4", "8", "4", "0"] and bob[2] == "8" and bob[-1] == "found by its id"
+    facts = json.loads((tmp_path / "grades.json").read_text())
+    assert facts["seed"] == 5 and facts["sandbox"] == "bubblewrap" and [row["points"] for row in facts["students"]] == [4, 8]
+    page = (tmp_path / ada[-2]).read_text()
+    assert "<b>4</b> of 8 points" in page and "So it is." in page
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1"])
+def test_a_table_program_sees_no_formula(name, tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result(name, problem="=HYPERLINK(1)")])
+    _, row = table(tmp_path)
+    assert row[0].startswith("'") and row[0][1:] == name and row[-1] == "'=HYPERLINK(1)"
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7 * 7 }}{% raw %}&lt;"
+
+
+def test_pages_show_markup_as_text(tmp_path):
+    row = result(HOSTILE, remarks=[HOSTILE], problem=HOSTILE, texts={"summary": HOSTILE}, picture=png())
+    row["verdicts"][0] |= {"sentence": HOSTILE, "details": HOSTILE}
+    write_gradebook(tmp_path, "07", SETTINGS, [row, result("Ada", answers={"first": HOSTILE})])
+    for page in [*(tmp_path / "feedback").glob("*.html"), tmp_path / "summary.html"]:
+        text = page.read_text()
+        assert "<script>alert" not in text and "<img src=x" not in text and "49" not in text.split("</style>")[1]
+    feedback = next(page for page in (tmp_path / "feedback").glob("script*.html")).read_text()
+    assert "&lt;script&gt;alert(1)" in feedback and "default-src 'none'" in feedback and "script-src" not in feedback
+
+
+def test_a_page_is_named_by_us(tmp_path):
+    rows = write_gradebook(tmp_path, "07", SETTINGS, [result("../../etc/passwd"), result("花子"), result("a" * 300), result("花美")])
+    pages = [row["page"] for row in rows]
+    assert pages[0].startswith("etc-passwd-") and len(set(pages)) == 4 and max(map(len, pages)) < 60
+    assert sorted(path.name for path in (tmp_path / "feedback").iterdir()) == sorted(pages)
+
+
+@pytest.mark.parametrize("picture", ["", "no base64 %%", base64.b64encode(b"GIF89a").decode(), base64.b64encode(b"\x89PNG\r\n").decode()])
+def test_a_picture_that_is_none_is_left_out(picture, tmp_path):
+    (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", picture=picture)])
+    assert row["picture"] is None
+
+
+def test_a_picture_is_drawn_anew_and_a_huge_one_is_not_drawn(tmp_path):
+    with_text = png() + base64.b64encode(b"<script>hidden behind the picture</script>").decode()
+    small, huge = write_gradebook(tmp_path, "07", SETTINGS, [
+        result("Ada", picture=with_text), result("Bob", picture=png((9000, 9000)))])
+    assert b"hidden" not in base64.b64decode(small["picture"] or "") and huge["picture"] is None
+
+
+def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
+    results = [result("Ada"), result("=Bob")]
+    write_gradebook(tmp_path, "07", SETTINGS, results)
+    text = (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
+    assert "'=Bob|=Bob.ipynb,," in text
+    (tmp_path / MANUAL).write_text(text.replace("'=Bob|=Bob.ipynb,,", "'=Bob|=Bob.ipynb,2.5,\"Good, but short\""), encoding="utf-8")
+    for _ in range(2):
+        ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
+        assert (ada["points"], bob["points"], bob["comment"]) == (4, 6.5, "Good, but short")
+    assert "Good, but short" in (tmp_path / "feedback" / bob["page"]).read_text()
+
+
+def test_a_class_is_summed_up(tmp_path):
+    rows = [result(f"S{number}", (4.0, 4.0 * (number > 7))) for number in range(10)]
+    rows[3]["verdicts"][1]["sentence"] = "The rates are swapped."
+    write_gradebook(tmp_path, "07", SETTINGS, rows)
+    text = " ".join((tmp_path / "summary.html").read_text().split())
+    assert "<code>second</code> <b>(the hardest)</b></td> <td class=\"n\">2 of 10</td>" in text
+    assert "1 × The rates are swapped." in text and "7 × So it is." in text
+
+
+def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
+    rows = [result("Ada", answers={"first": LONG}), result("Bob", answers={"first": "# mine\n" + LONG}),
+            result("Cem", answers={"first": LONG.replace("value", "other")}), result("Dan"), result("Eve")]
+    write_gradebook(tmp_path, "07", SETTINGS, rows)
+    text = " ".join((tmp_path / "summary.html").read_text().split()).split("Nearly the same")[1].split("<h2>")[0]
+    assert ">Ada</a> and" in text and ">Bob</a>" in text and "Cem" not in text and "Dan" not in text

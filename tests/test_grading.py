@@ -1,0 +1,141 @@
+"""A class is graded: in a sandbox, again after a kill, and never twice."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor import grading
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
+from diffusion_lab.instructor.sandbox import INSTALL, Limits
+
+ROOT = Path(__file__).parents[1]
+SOURCE = sources(ROOT, ["07"])[0]
+POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
+
+boxed = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Grading without running anything: what would be graded is written down, and a submission may end the grader."""
+    graded = []
+
+    def pretend(submission, settings):
+        if submission.content == b"crash":
+            raise RuntimeError("the grader itself stops")
+        graded.append(submission.student)
+        return '{"student": "%s", "content": %d}' % (submission.student, len(submission.content))
+
+    monkeypatch.setattr(grading, "grade_submission", pretend)
+    monkeypatch.setattr(grading, "require_bubblewrap", lambda: None)
+    return graded
+
+
+def hand_in(folder, **contents):
+    folder.mkdir(exist_ok=True)
+    for student, content in contents.items():
+        (folder / f"{student}.ipynb").write_bytes(content)
+
+
+def test_only_what_changed_is_graded_again(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1", bob=b"22", cem=b"333")
+    settings, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert [result["student"] for result in results] == ["ada", "bob", "cem"] and sorted(pretended) == ["ada", "bob", "cem"]
+    pretended.clear()
+    hand_in(tmp_path / "in", bob=b"4444", dan=b"5")
+    again, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert sorted(pretended) == ["bob", "dan"] and again.seed == settings.seed
+    assert [result["content"] for result in results] == [1, 4, 3, 1]
+
+
+def test_what_was_graded_before_the_grader_stopped_is_kept(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1", bob=b"crash")
+    with pytest.raises(RuntimeError):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", jobs=1)
+    hand_in(tmp_path / "in", bob=b"2")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == ["ada", "bob"]
+
+
+def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", seed=7)
+    with pytest.raises(UserError, match="a grading with another seed"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", seed=8)
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", limits=Limits(seconds=1))
+    assert pretended == ["ada", "ada"]
+
+
+def test_memory_holds_a_few_submissions_only(tmp_path, pretended):
+    hand_in(tmp_path / "in", **{f"s{number}": b"%d" % number for number in range(40)})
+    seen = []
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", jobs=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40) and len(seen) > 10, "results are kept as they come, not all at the end"
+
+
+def grades(out):
+    with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        return {line["Student"]: float(line["Lab 07"]) for line in csv.DictReader(file)}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "diffusion_lab", "grade", "--root", str(ROOT), "--seconds", "10", *map(str, arguments)]
+
+
+@boxed
+def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(tmp_path):
+    """By the command itself. A second run must finish the work of the first, and a third must not begin any."""
+    write_sample_class(SOURCE, (tmp_path / "in"))
+    arguments = command(tmp_path / "in", "--out", tmp_path / "out", "--seed", 3)
+    kept = tmp_path / "out" / "results"
+    first = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while first.poll() is None and (not kept.exists() or len(list(kept.glob("*.json"))) < 3):
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+    assert 3 <= len(before) < 10
+    subprocess.run(arguments, check=True, capture_output=True)
+    after = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+    assert len(after) == 10 and {name: after[name] for name in before} == before
+    assert grades(tmp_path / "out") == POINTS
+    third = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    assert {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")} == after and "10 submissions" in third.stdout
+
+
+@boxed
+def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_path):
+    write_sample_class(SOURCE, (tmp_path / "in"))
+    for path in (tmp_path / "in").iterdir():
+        if path.stem not in ("Ada Alvarez", "Bela Bartos"):
+            path.unlink()
+    subprocess.run(command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"), check=True, capture_output=True)
+    assert grades(tmp_path / "out") == {"Ada Alvarez": 18, "Bela Bartos": 14}
+    assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
+
+
+def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path):
+    hand_in(tmp_path / "in", ada=b"{}")
+    result = subprocess.run(command(tmp_path / "in"), capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)},
+                            cwd=tmp_path)
+    assert result.returncode == 2 and "apt install bubblewrap" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    ([], "or say --sample"), (["nowhere"], "There is no nowhere"), (["--sample", "--lab", "03"], "did lab 07"),
+    (["--sample", "--lab", "77"], "There is no lab 77"),
+])
+def test_what_a_person_can_mend_is_one_sentence(arguments, sentence, tmp_path):
+    result = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr

@@ -1,0 +1,158 @@
+"""Hostile and broken submissions, in the sandbox: none gains a point that its answers do not earn, none harms another.
+
+tests/hostile holds one answer a file, whose name begins with the points that a notebook with it and with right answers
+to the other exercises must get. What is wrong with a notebook as a whole is made in here.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.source import exercises, read_source
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = sorted(Path(__file__).with_name("hostile").glob("*.py"))
+SOURCE = sources(ROOT, ["07"])[0]
+LIMITS = Limits(seconds=10, memory=2 * 10**9)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+
+
+def whole_notebooks():
+    """{file name, whose beginning says the points: content}: notebooks that are strange in themselves."""
+    solution = read_source(SOURCE)
+    right = {name: cell.source for _, name, cell in exercises(solution)}
+    honest = hand_in(solution, right)
+
+    def changed(change):
+        notebook = json.loads(json.dumps(honest))
+        change(notebook)
+        return json.dumps(notebook).encode()
+
+    def without_ids(notebook):
+        for cell in notebook["cells"]:
+            cell["metadata"] = {}
+            cell.pop("id")
+
+    def without_headings(notebook):
+        without_ids(notebook)
+        notebook["cells"] = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+    def twice(notebook):
+        cells = notebook["cells"]
+        place = next(place for place, cell in enumerate(cells) if cell["id"] == "07-denoise")
+        cells.insert(place, {**cells[place], "source": "def denoise(*arguments):\n    return None\n"})
+
+    def with_tags(notebook):
+        for cell in notebook["cells"]:
+            if cell["id"] == "07-diffusion_schedule":
+                cell["source"] = "def diffusion_schedule(self, times):\n    return times, times\n"
+            cell["metadata"]["tags"] = ["raises-exception", "nbval-skip", "nbval-ignore-output"]
+
+    def without_checks(notebook):
+        with_tags(notebook)
+        notebook["cells"] = [cell for cell in notebook["cells"] if "checks." not in str(cell["source"])]
+
+    def of_version_three(notebook):
+        cells = [{**cell, "input": cell["source"]} if cell["cell_type"] == "code" else cell for cell in notebook["cells"]]
+        for cell in cells:
+            if cell["cell_type"] == "code":
+                cell.pop("source")
+        notebook.pop("cells")
+        notebook |= {"nbformat": 3, "nbformat_minor": 0, "worksheets": [{"cells": cells, "metadata": {}}]}
+
+    def deep(content=b"["):
+        return content * 100_000
+
+    foreign = {"kernelspec": {"name": "bash", "display_name": "Bash", "language": "bash", "argv": ["rm", "-rf", "/"]}}
+    return {
+        "18-honest.ipynb": changed(lambda notebook: None),
+        "18 with spaces, 'quotes', \"more\" & 花.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=1)),
+        "18-=cmd| calc!A0.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=2)),
+        "18-<img src=x onerror=alert(1)>.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=3)),
+        "18-without-ids.ipynb": changed(without_ids),
+        "18-without-headings-and-ids.ipynb": changed(without_headings),
+        "18-out-of-order.ipynb": changed(lambda notebook: notebook["cells"].reverse()),
+        "18-an-answer-twice.ipynb": changed(twice),
+        "18-windows-line-ends.ipynb": changed(lambda notebook: [
+            cell.update(source=cell["source"].replace("\n", "\r\n")) for cell in notebook["cells"]]),
+        "18-without-a-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata={})),
+        "18-a-foreign-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata=foreign)),
+        "18-format-of-2013.ipynb": changed(of_version_three),
+        "14-tags-that-skip.ipynb": changed(with_tags),
+        "14-without-check-cells.ipynb": changed(without_checks),
+        "00-nothing-done.ipynb": json.dumps(hand_in(solution, {})).encode(),
+        "00-cut-off.ipynb": changed(lambda notebook: None)[:-500],
+        "00-not-json.ipynb": b"\x00\xff" * 1000,
+        "00-a-list.ipynb": b"[1, 2, 3]",
+        "00-empty.ipynb": b"",
+        "00-deeply-nested.ipynb": deep(),
+        "00-cells-of-all-kinds.ipynb": b'{"cells": [1, null, {"cell_type": 3, "source": {"a": 1}, "metadata": 7}]}',
+        "00-two-hundred-megabytes.ipynb": b" " * 200_000_000,
+    }
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """{file name: row of the grade book} of one class with all of them, and the folder of the reports."""
+    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("grades")
+    solution = read_source(SOURCE)
+    right = {name: cell.source for _, name, cell in exercises(solution)}
+    for path in HOSTILE:
+        first, answer = path.read_text(encoding="utf-8").split("\n", 1)
+        notebook = hand_in(solution, right | {first.removeprefix("# answer: "): answer})
+        (folder / f"{path.stem}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    for name, content in whole_notebooks().items():
+        (folder / name).write_bytes(content)
+    (folder / "00-a-link.ipynb").symlink_to("/etc/passwd")
+    settings, results = grade_class(folder, SOURCE, out, limits=LIMITS, jobs=2)
+    rows = write_gradebook(out, "07", settings, results)
+    shutil.rmtree(folder)
+    return {row["place"]: row for row in rows}, out
+
+
+NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-link.ipynb"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_gets_what_its_answers_earn_and_a_sentence(graded, name):
+    row = graded[0][name]
+    assert row["points"] == float(name[:2]), [verdict["sentence"] for verdict in row["verdicts"]]
+    assert row["problem"] or len(row["verdicts"]) == 3
+    for verdict in row["verdicts"]:
+        assert 10 < len(verdict["sentence"]) < 1200 and "\n" not in verdict["sentence"]
+
+
+def test_the_watchdog_says_what_was_too_much(graded):
+    said = {name: " ".join(verdict["sentence"] for verdict in graded[0][f"14-{name}.ipynb"]["verdicts"]) for name in (
+        "fork-bomb", "processes-that-hide", "memory-bomb", "endless-loop", "swallows-interrupts-and-prints", "sleeps")}
+    bombs = said["fork-bomb"] + said["processes-that-hide"]
+    assert "too many processes" in bombs or "GB of memory" in bombs, "whichever is noticed first"
+    assert "GB of memory" in said["memory-bomb"]
+    assert all("did not come to an end" in said[name] for name in ("endless-loop", "sleeps"))
+
+
+def test_no_page_runs_what_a_student_wrote_and_no_cell_is_a_formula(graded):
+    _, out = graded
+    for page in [*(out / "feedback").glob("*.html"), out / "summary.html"]:
+        text = page.read_text(encoding="utf-8")
+        assert "<script>alert" not in text and "<img src=x" not in text
+        assert "Content-Security-Policy" in text and "unsafe-inline'; script" not in text.split("style-src")[0]
+    table = (out / "grades.csv").read_text(encoding="utf-8-sig")
+    assert not [cell for line in table.splitlines() for cell in line.split(",") if cell.strip('"').startswith(("=", "@", "+"))]
+
+
+def test_nothing_is_left_behind(graded):
+    import psutil
+
+    assert not [process for process in psutil.process_iter(["name"]) if process.info["name"] == "bwrap"]
+    assert not list(Path("/tmp").glob("box-*/sockets/*"))

@@ -1,0 +1,105 @@
+"""Grading without a sandbox: what goes into it holds no answer, and what comes out is judged and not believed."""
+
+import ast
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffusion_lab.instructor import measuring
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.master import Master
+from diffusion_lab.instructor.staging import slice_package, stage
+
+ROOT = Path(__file__).parents[1]
+MASTERS = {path.stem: Master(path) for path in sources(ROOT)}
+LABS = pytest.mark.parametrize("lab", MASTERS)
+
+
+@LABS
+def test_the_slice_holds_no_judgement_and_no_answer(lab):
+    master = MASTERS[lab]
+    text = "\n".join(module.source() for module in slice_package(master.roots).values())
+    tree = ast.parse(text)
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert not functions & {"judge", "draw", "mistakes", "right", "careless", "judge_parts", "point"}
+    assert not {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} & {task.name for task in master.tasks}
+    flat = re.sub(r"\s", "", text)
+    for answer in master.answers.values():
+        region = answer.split("### BEGIN SOLUTION")[1].split("### END SOLUTION")[0]
+        lines = [re.sub(r"\s", "", line) for line in region.splitlines() if len(line.strip()) > 25]
+        assert not [line for line in lines if line in flat and not line.startswith(("ones=", "import"))]
+
+
+@LABS
+def test_right_answers_earn_all_points_for_any_seed(lab, tmp_path, monkeypatch):
+    """The whole way, but in this process: prelude, answers, measurement in the staged slice, judgement."""
+    master = MASTERS[lab]
+    stage(master.files, tmp_path / "package")
+    (tmp_path / "package" / "diffusion_lab" / "measuring.py").write_bytes(Path(measuring.__file__).read_bytes())
+    for name in ("inputs", "results"):
+        (tmp_path / name).mkdir()
+    for task in master.tasks:
+        np.savez(tmp_path / "inputs" / f"{task.name}.npz", **task.inputs(seed=99))
+    script = "\n\n".join(cell.source for cell in master.notebook(master.answers).cells)
+    environment = {"PYTHONPATH": str(tmp_path / "package"), "DIFFUSION_LAB_BOX": str(tmp_path), "PATH": "/usr/bin"}
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, check=True, capture_output=True)
+    for task in master.tasks:
+        result = (tmp_path / "results" / f"{task.name}.json").read_bytes()
+        points, sentence = task.judge(99, result)
+        assert points == task.points and task.points > 0, sentence
+        assert task.judge(100, result)[0] == 0, "numbers recorded for another seed earn nothing"
+
+
+def packed(values, shape=None):
+    values = np.asarray(values, "float64")
+    return {"shape": shape or values.shape, "float64": base64.b64encode(values.tobytes()).decode()}
+
+
+def outputs(**values):
+    return json.dumps({"outputs": values}).encode()
+
+
+HUGE = packed(np.zeros(8), [10**9, 10**9])
+STRANGE = {
+    "nothing": b"", "no JSON": b"{{", "a list": b"[]", "a number": b"5", "null": b"null", "no outputs": b"{}",
+    "deep": b"[" * 100_000, "outputs is a list": b'{"outputs": []}', "empty outputs": outputs(), "bytes": b"\xff\x00" * 99,
+    "a claim": b'{"passed": true, "points": 100, "failed": null, "outputs": {}}',
+    "missing": outputs(noise_rates=packed(np.zeros((8, 1, 1, 1)))),
+    "not a number": outputs(noise_rates=packed(np.full((8, 1, 1, 1), np.nan)), signal_rates=packed(np.full((8, 1, 1, 1), np.inf)),
+                            graph=packed(1)),
+    "empty arrays": outputs(noise_rates=packed([]), signal_rates=packed([]), graph=packed([])),
+    "a shape that lies": outputs(noise_rates=HUGE, signal_rates=HUGE, graph=HUGE),
+    "negative": outputs(noise_rates=packed(np.zeros(8), [-1]), signal_rates=packed(np.zeros(8), [-1, -1]), graph=packed(1)),
+    "no base64": outputs(noise_rates={"shape": [1], "float64": "%%%"}, signal_rates=7, graph=None),
+    "failed is no text": b'{"failed": {"a": 1}, "outputs": 3}', "another failure": b'{"failed": "7.1 passed, 100 points"}',
+}
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_whatever_a_results_file_holds_is_a_verdict(content):
+    for master in MASTERS.values():
+        for task in master.tasks:
+            points, sentence = task.judge(1, content)
+            assert points == 0 and isinstance(sentence, str) and sentence
+
+
+def test_names_of_the_package_are_there_but_refuse():
+    space = {}
+    prelude = MASTERS["07_ddim"].prelude
+    assert "diffusion_lab" not in prelude
+    exec(prelude, space)
+    with pytest.raises(RuntimeError, match="ddim comes with the package .* write it yourself"):
+        space["ddim"](None)
+    assert "from diffusion_lab.gaussian_diffusion import at" in MASTERS["06_ddpm"].prelude
+
+
+def test_answers_cannot_give_nbval_orders():
+    notebook = MASTERS["07_ddim"].notebook({"denoise": "# NBVAL_SKIP\n# NBVAL_RAISES_EXCEPTION\nx = 1"})
+    assert [cell.id for cell in notebook.cells] == ["prelude", "answer-denoise", "measure-denoise"]
+    assert "NBVAL_" not in notebook.cells[1].source

@@ -1,0 +1,95 @@
+"""What students get, and what they are told before they hand it back."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.precheck import examine_answers
+from diffusion_lab.instructor.release import write_release
+from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.source import exercises, read_source
+
+ROOT = Path(__file__).parents[1]
+SOLUTION = read_source(sources(ROOT, ["07"])[0])
+RIGHT = {name: cell.source for _, name, cell in exercises(SOLUTION)}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    with zipfile.ZipFile(write_release(ROOT, folder)) as archive:
+        archive.extractall(folder)
+    return folder / "diffusion-lab"
+
+
+def test_students_get_all_they_need_and_no_solutions(release):
+    names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+    assert {f"notebooks/{path.stem}.ipynb" for path in sources(ROOT)} <= names
+    assert {"README.md", "pyproject.toml", "environment.yml", "Makefile", "diffusion_lab/pretrained/flowers32.weights.h5"} <= names
+    assert not [name for name in names if name.startswith(("solutions", "tests", "out")) or "__pycache__" in name]
+    for path in release.rglob("*.ipynb"):
+        assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
+
+
+def test_the_package_of_a_release_works_by_itself(release):
+    code = "import diffusion_lab.checks as checks; print(checks.denoise.number, checks.__file__)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("7.2 ") and str(release) in result.stdout
+
+
+def test_a_folder_that_is_not_the_repository_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="run this in the repository"):
+        write_release(tmp_path, tmp_path)
+
+
+def found(notebook, path=Path("my.ipynb")):
+    return {sentence.split(":")[0]: (good, sentence) for good, sentence in examine_answers(json.dumps(notebook).encode(), path)}
+
+
+def test_precheck_finds_what_is_there_and_what_is_not():
+    assert all(good for good, _ in found(hand_in(SOLUTION, RIGHT)).values())
+    findings = found(hand_in(SOLUTION, RIGHT | {"denoise": None, "reverse_diffusion": "def reverse_diffusion(self: pass"}))
+    assert findings["7.1 diffusion_schedule"][0]
+    assert findings["7.2 denoise"] == (False, "7.2 denoise: not written yet.")
+    assert "not valid Python" in findings["7.3 reverse_diffusion"][1]
+    notebook = hand_in(SOLUTION, RIGHT)
+    notebook.cells = [cell for cell in notebook.cells if "def denoise" not in cell.source]
+    assert "there is no cell for it" in found(notebook)["7.2 denoise"][1]
+
+
+def test_precheck_warns_of_helpers_that_are_left_behind():
+    helped = RIGHT["denoise"].replace("noise_rates**2", "squared(noise_rates)")
+    notebook = hand_in(SOLUTION, RIGHT | {"denoise": helped})
+    own = {"cell_type": "code", "id": "mine", "metadata": {}, "outputs": [], "execution_count": None,
+           "source": "%matplotlib inline\ndef squared(x):\n    return x * x"}
+    notebook.cells.insert(3, own)
+    good, sentence = found(notebook)["7.2 denoise"]
+    assert not good and "it uses squared, which another cell of yours defines" in sentence
+    inside = hand_in(SOLUTION, RIGHT | {"denoise": own["source"].split("\n", 1)[1] + "\n\n" + helped})
+    assert found(inside)["7.2 denoise"][0]
+
+
+def test_precheck_of_something_else_is_one_sentence(tmp_path):
+    for content in (b"no notebook", b'{"cells": []}'):
+        with pytest.raises(UserError, match="my.ipynb"):
+            examine_answers(content, Path("my.ipynb"))
+
+
+def test_precheck_runs_the_notebook_and_leaves_it_alone(tmp_path):
+    path = tmp_path / "02_forward_process.ipynb"
+    solution = read_source(sources(ROOT, ["02"])[0])
+    path.write_text(json.dumps(hand_in(solution, {name: cell.source for _, name, cell in exercises(solution)})))
+    before = path.read_bytes()
+    command = [sys.executable, "-m", "diffusion_lab", "precheck", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0 and "✓ It runs from top to bottom" in result.stdout and path.read_bytes() == before
+    path.write_text(json.dumps(hand_in(solution, {})))
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 1 and "✗ 2.1 forward_step: not written yet." in result.stdout
+    assert "A run from top to bottom stops" in result.stdout

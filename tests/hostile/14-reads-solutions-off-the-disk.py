@@ -4,7 +4,7 @@ import re
 
 
 def found():
-    for folder in ("/", os.environ.get("HOME", "/"), os.environ["DIFFUSION_LAB_BOX"], "/home", "/root", "/work", "/srv"):
+    for folder in ("/", os.environ.get("HOME", "/"), os.environ["DIFFUSION_LAB_BOX"], "/home", "/root", "/srv"):
         for place, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
             for name in files:

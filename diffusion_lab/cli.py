@@ -88,7 +88,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("out/samples.png"),
 ):
     """Generate images from shipped weights or from your own."""
-    from diffusion_lab.display import console, sampling_bar
+    from diffusion_lab.display import sampling_bar
     from diffusion_lab.models.files import load_model
     from diffusion_lab.plots import image_grid, save_png
     from diffusion_lab.samplers import SAMPLERS

@@ -1,7 +1,6 @@
 """The main job in a few minutes: train, sample in several ways, measure, and show it all on one page."""
 
 import time
-from functools import partial
 from pathlib import Path
 
 import keras

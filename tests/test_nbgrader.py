@@ -36,9 +36,14 @@ def _made(path):
     return path
 
 
+def run(root, *arguments):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls `alembic` by its name
+    environment = os.environ | {"DIFFUSION_LAB_PROFILE": "smoke", "PYTHONPATH": str(ROOT), "PATH": path}
+    return subprocess.run([sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True)
+
+
 def nbgrader(root, *arguments):
-    environment = os.environ | {"DIFFUSION_LAB_PROFILE": "smoke", "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-m", "nbgrader", *arguments], cwd=root, env=environment, capture_output=True, text=True)
+    result = run(root, "-m", "nbgrader", *arguments)
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -58,7 +63,7 @@ def test_it_grades_each_exercise_by_its_points(course):
             cell.source = answers.get(name, cell.source)
         nbformat.write(notebook, _made(course / "submitted" / student / "lab07" / "07_ddim.ipynb"))
     nbgrader(course, "autograde", "lab07", "--create")
-    result = subprocess.run([sys.executable, "-c", SCORES], cwd=course, capture_output=True, text=True, check=True)
+    result = run(course, "-c", SCORES)
     points = {"07-diffusion_schedule-check": 4, "07-denoise-check": 6, "07-reverse_diffusion-check": 8}
     scores = json.loads(result.stdout)
     assert {name: scores["ada"][name] for name in points} == points

@@ -138,7 +138,15 @@ class InterruptAt(keras.callbacks.Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
-def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, outputs):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a notebook knows it, also where these tests run in the background and would not hear of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, outputs, interruptible):
     before = signal.getsignal(signal.SIGINT)
     model = tiny_model(tiny_config)
     with pytest.raises(TrainingStopped) as stopped:
@@ -151,7 +159,7 @@ def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, output
     train(model, TrainingPanel(samples), epochs=1)  # and goes on
 
 
-def test_the_second_interrupt_stops_at_once(tiny_config, outputs):
+def test_the_second_interrupt_stops_at_once(tiny_config, outputs, interruptible):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as stopped:
         train(tiny_model(tiny_config), TrainingPanel(samples), InterruptAt(1, times=2))

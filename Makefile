@@ -2,21 +2,30 @@
 # make lab:  open JupyterLab on the notebooks
 # make test: everything that can be tested on this machine, the labs' solutions among it
 # make gpu-test: the labs at the sizes of a GPU, a few steps each
+# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+IN_PARALLEL := --numprocesses 2 --dist loadfile
 
-.PHONY: demo lab test gpu-test clean
+.PHONY: demo lab test gpu-test bench bench-quality clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
-	DIFFUSION_LAB_PROFILE=smoke $(BIN)/python -m pytest --nbval solutions
+	$(BIN)/python -m pytest -m "not alone" $(IN_PARALLEL)
+	$(BIN)/python -m pytest -m alone
+	DIFFUSION_LAB_PROFILE=smoke $(BIN)/python -m pytest --nbval solutions $(IN_PARALLEL)
 
 gpu-test: $(VENV)/installed-test
 	DIFFUSION_LAB_PROFILE=gpu-test $(BIN)/python -m pytest --nbval-lax solutions
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-quality: $(VENV)/installed
+	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

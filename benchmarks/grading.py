@@ -1,4 +1,4 @@
-"""How fast and how exact a class is graded: `python benchmarks/grading.py [--scheduler tcp://...]`.
+"""How fast and how exact a class is graded: `python -m benchmarks.grading [--kill grader]`.
 
 Sixty submissions of lab 07: 48 honest ones, which together make every known mistake, and 12 hostile ones. Prints how
 many were graded in a minute, the grader's peak memory, and every score that is not what it must be.
@@ -6,21 +6,23 @@ many were graded in a minute, the grader's peak memory, and every score that is 
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import psutil
 
-from diffusion_lab.instructor.build import sources  # noqa: E402
-from diffusion_lab.instructor.sample_class import hand_in  # noqa: E402
-from diffusion_lab.instructor.source import exercises, read_source  # noqa: E402
+from benchmarks.cluster import local_cluster
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.source import exercises, read_source
+
+ROOT = Path(__file__).parents[1]
 
 BOTH = "return ops.sin(angles), ops.cos(angles)"
 ANGLES = "angles = start_angle + diffusion_times * (end_angle - start_angle)"
@@ -104,24 +106,59 @@ def _write(folder, student, notebook, points, expected):
     (folder / f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
+def grade(command, kept, kill=None, victim=None):
+    """Runs the command; once `kill` submissions are graded, kills `victim`, or the grader itself.
+
+    Returns its exit status and the most memory that the grader itself took, in GB.
+    """
+    process, memory = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
+    while process.poll() is None:
+        memory = max(memory, _memory(process.pid))
+        if kill is not None and len(list(kept.glob("*.json"))) >= kill:
+            (victim or process).kill()
+            kill = None
+        time.sleep(0.1)
+    return process.returncode, memory
+
+
+def _memory(pid):
+    try:
+        return psutil.Process(pid).memory_info().rss / 1e9
+    except psutil.Error:
+        return 0.0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/grading-benchmark"))
-    parser.add_argument("options", nargs="*", help="for `diffusion-lab grade`, behind --")
+    parser.add_argument("--kill", choices=("nobody", "grader", "worker"), default="nobody",
+                        help="half-way: the grader, which is started again; or one of two workers of a Dask cluster")
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder:
-        points = write_class(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        submissions = Path(folder, "class")
+        submissions.mkdir()
+        points = write_class(submissions)
+        kept, victim = arguments.out / "results", None
+        command = [sys.executable, "-m", "diffusion_lab", "grade", submissions, "--lab", "07", "--out", arguments.out,
+                   "--seconds", "15", "--root", ROOT]
+        if arguments.kill == "worker":
+            address, (victim, _) = stack.enter_context(local_cluster(Path(folder)))
+            command += ["--scheduler", address]
         begin = time.monotonic()
-        subprocess.run([sys.executable, "-m", "diffusion_lab", "grade", folder, "--lab", "07", "--out", arguments.out,
-                        "--seconds", "15", "--root", ROOT, *arguments.options], check=True, stdout=subprocess.DEVNULL)
+        status, memory = grade(command, kept, None if arguments.kill == "nobody" else len(points) // 2, victim)
+        if arguments.kill == "grader":
+            before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+            status, memory = grade(command, kept)
+            twice = [name for name, changed in before.items() if (kept / name).stat().st_mtime_ns != changed]
+            print(f"killed after {len(before)} submissions; graded twice: {len(twice)}")
         minutes = (time.monotonic() - begin) / 60
     students = json.loads((arguments.out / "grades.json").read_text())["students"]
     wrong = {row["student"]: (row["points"], points[row["student"]]) for row in students if row["points"] != points[row["student"]]}
     print(f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} a minute")
-    print(f"peak memory of the largest process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6:.2f} GB")
+    print(f"most memory of the grader itself: {memory:.2f} GB")
     print(f"scores that are wrong (got, expected): {wrong or 'none'}")
-    sys.exit(bool(wrong))
+    sys.exit(status or len(students) != len(points) or bool(wrong))
 
 
 if __name__ == "__main__":

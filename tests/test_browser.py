@@ -22,6 +22,7 @@ from diffusion_lab.instructor.source import read_source
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "out" / "browser"
 TOKEN = "only-for-this-test"
+pytestmark = pytest.mark.alone
 SETTINGS = {  # JupyterLab would draw only the cells that can be seen
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',

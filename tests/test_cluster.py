@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks.cluster import local_cluster, wait_for
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sandbox import INSTALL
@@ -18,35 +18,14 @@ from diffusion_lab.instructor.sandbox import INSTALL
 ROOT = Path(__file__).parents[1]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
-
-
-def start(module, *arguments):
-    return subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, env=os.environ | {"KERAS_BACKEND": "numpy"})
-
-
-def wait_for(condition):
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)]
 
 
 @pytest.fixture
 def cluster(tmp_path):
-    """(address, worker processes), each worker for one submission at a time."""
-    file = tmp_path / "scheduler.json"
-    scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
-    wait_for(lambda: file.exists() and file.read_text().strip().endswith("}"))
-    address = json.loads(file.read_text())["address"]
-    workers = [start("distributed.cli.dask_worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard",
-                     "--local-directory", tmp_path) for _ in range(2)]
-    yield address, workers
-    for process in (*workers, scheduler):
-        process.kill()
-        process.wait()
+    with local_cluster(tmp_path) as cluster:
+        yield cluster
 
 
 def test_a_worker_that_dies_costs_nobody_a_point(tmp_path, cluster):

@@ -1,0 +1,114 @@
+"""Rows of a benchmark: measured in turn, printed as a table, written as JSON and as a picture."""
+
+import json
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+
+@dataclass
+class Row:
+    """One line of the table. `value` is what must be `at_least` or `at_most`; `figures` is what it was made from."""
+
+    name: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+    unit: str = "×"
+    figures: dict = field(default_factory=dict)
+
+    @property
+    def target(self):
+        if self.at_least is None and self.at_most is None:
+            return ""
+        return f"≥ {self.at_least:g}" if self.at_most is None else f"≤ {self.at_most:g}"
+
+    @property
+    def holds(self):
+        return (self.at_least is None or self.value >= self.at_least) and (self.at_most is None or self.value <= self.at_most)
+
+
+def in_turn(contestants, rounds=3):
+    """Runs {name: function} one after the other, `rounds` times over, after one round that does not count.
+
+    Returns {name: [seconds of each round]}. What is measured alternately drifts together, so the ratios of one round
+    can be compared where the seconds cannot.
+    """
+    seconds = {name: [] for name in contestants}
+    for round_ in range(rounds + 1):
+        for name, function in contestants.items():
+            begin = time.perf_counter()
+            function()
+            if round_:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def times_faster(seconds, slow, fast):
+    """The median over rounds of how many times faster `fast` was than `slow`."""
+    return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast]))
+
+
+def medians(seconds):
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine():
+    """Where and when: what every figure needs beside it."""
+    import os
+
+    model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
+    return {"machine": f"{len(os.sched_getaffinity(0))} cores of {model or platform.processor() or platform.machine()}",
+            "date": date.today().isoformat()}
+
+
+def _lines(path):
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def publish(title, rows, path):
+    """Prints the rows, and writes them to `path`.json and, as bars against their targets, to `path`.png."""
+    from rich.console import Console
+    from rich.table import Table
+
+    where = machine()
+    table = Table(title=f"{title}: {where['machine']}, {where['date']}")
+    for column in ("", "measured", "must reach", "", "from"):
+        table.add_column(column, justify="right" if column in ("measured", "must reach") else "left", overflow="fold")
+    for row in rows:
+        figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
+        table.add_row(row.name, f"{row.value:.2f} {row.unit}", row.target, "holds" if row.holds else "falls short", figures)
+    Console(width=160).print(table)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    draw(f"{title} · {where['machine']} · {where['date']}", [row for row in rows if row.target], path.with_suffix(".png"))
+
+
+def _short(value):
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def draw(title, rows, path):
+    """A bar for each row: how far it is from what it must reach, which is the line in the middle."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
+    axes = figure.subplots()
+    reached = [row.value / row.at_least if row.at_most is None else row.at_most / row.value for row in rows]
+    colours = ["#2a7f62" if row.holds else "#c0392b" for row in rows]
+    axes.barh([f"{row.name}  " for row in rows], reached, color=colours)
+    axes.axvline(1, color="black", linewidth=1)
+    for place, (row, length) in enumerate(zip(rows, reached)):
+        axes.text(length, place, f"  {row.value:.2f} {row.unit} (must be {row.target})", va="center", fontsize=8)
+    axes.set(xscale="log", title=title, xlabel="times better than it must be")
+    axes.set_xlim(right=4 * max(reached))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)

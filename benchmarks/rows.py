@@ -1,0 +1,190 @@
+"""The rows of the speed benchmark, a function each; `benchmarks.speed` runs every one in a process of its own."""
+
+import resource
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import textbook
+from benchmarks.flops import convolution_peak, forward_flops
+from benchmarks.report import Row, in_turn, medians, times_faster
+from diffusion_lab.data.pipeline import ImageDataset
+from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+from diffusion_lab.models.ddpm import DDPM
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
+from diffusion_lab.gaussian_diffusion import GaussianDiffusion
+from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet, unet
+
+FIRST_SAMPLE = """
+import json, time
+begin = time.perf_counter()
+import diffusion_lab.models.files as files
+from diffusion_lab.plots import image_grid, save_png
+imported = time.perf_counter()
+model, _ = files.load_model("flowers32")
+loaded = time.perf_counter()
+images = model.generate(16, 10, seed=0).numpy()
+drawn = time.perf_counter()
+model.generate(16, 10, seed=1)
+print(json.dumps({"import": imported - begin, "load": loaded - imported, "draw (compiles)": drawn - loaded,
+                  "draw again": time.perf_counter() - drawn}))
+"""
+
+
+def some_images(count, size, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, channels)).astype("uint8")
+
+
+def train(model, images, batch_size):
+    """One epoch over all the images, as a course would run it."""
+    model.fit(ImageDataset(images, None, batch_size, drop_remainder=True), shuffle=False, verbose=0)
+
+
+def ours(network, bfloat16=False, **options):
+    """Our model with a network that `network()` builds, compiled for the best speed on a CPU."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if bfloat16 else "float32")
+    model = DiffusionModel(network(), seed=0)
+    model.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4), "mse", jit_compile=False, **options)
+    keras.mixed_precision.set_global_policy("float32")
+    return model
+
+
+def training(quick=False):
+    """Training throughput of one residual U-Net, and what share of the machine's convolutions it reaches."""
+    size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 6)
+    images = some_images(batch_size * steps, size)
+    book = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(size, upsampling="bilinear")))
+    plain = textbook.TextbookDiffusion(residual_unet(size, upsampling="bilinear"))
+    textbook.compile_textbook(plain).jit_compile = False
+    models = {"textbook": book, "textbook without XLA": plain, "ours float32": ours(lambda: residual_unet(size)),
+              "ours bfloat16": ours(lambda: residual_unet(size), bfloat16=True)}
+    for model in models.values():
+        model.normalizer.adapt(images / np.float32(255))
+    seconds = in_turn({name: lambda model=model: train(model, images, batch_size) for name, model in models.items()})
+    speeds = {f"{name} images/s": len(images) / median for name, median in medians(seconds).items()}
+    best = max(("ours float32", "ours bfloat16"), key=lambda name: speeds[f"{name} images/s"])
+    peak = convolution_peak(**({"shapes": ((8, 8),), "seconds": 0.1} if quick else {}))
+    flops = 3 * forward_flops(models["ours float32"].network) * speeds["ours float32 images/s"]
+    return [
+        Row("training, float32", times_faster(seconds, "textbook", "ours float32"), at_least=1.0, figures=speeds),
+        Row("training, best setting", times_faster(seconds, "textbook", best), at_least=1.4, figures={"best": best}),
+        Row("training, float32, textbook without XLA", times_faster(seconds, "textbook without XLA", "ours float32")),
+        Row("share of the convolution peak", 100 * flops / peak, at_least=50, unit="%",
+            figures={"GFLOP/s in training": flops / 1e9, "peak": peak / 1e9}),
+    ]
+
+
+def ddpm_sampling(quick=False):
+    """A step of ancestral sampling of 16 images, 32 × 32, with a small network and with the demo's."""
+    size, steps = (8, 2) if quick else (32, 100)
+    networks = {
+        "0.1 M": (lambda: attention_unet(size, 16, (1, 2), (False, True), 1), 5),
+        "the demo's": (lambda: unet(size, (32, 64, 96)), 2),
+    }
+    rows = []
+    for name, (network, target) in networks.items():
+        model = DDPM(network(), GaussianDiffusion(timesteps=steps), seed=0)
+        if not model.takes_timesteps:  # then `predict` is given what this network takes
+            model.ema_network.predict = _with_noise_variances(model, model.ema_network.predict)
+        seconds = in_turn({"textbook": lambda: textbook.generate_by_predict(model, 16, seed=0),
+                           "ours": lambda: model.generate_images(16, seed=0)})
+        figures = {f"{who} ms a step": 1000 * median / steps for who, median in medians(seconds).items()}
+        figures["parameters"] = model.network.count_params()
+        rows.append(Row(f"DDPM sampling, {name}", times_faster(seconds, "textbook", "ours"), at_least=target, figures=figures))
+    return rows
+
+
+def _with_noise_variances(model, predict):
+    return lambda inputs, **options: predict(
+        [inputs[0], (model.diffusion.sqrt_one_minus_alphas_cumprod[inputs[1]] ** 2).reshape(-1, 1, 1, 1)], **options)
+
+
+def kid(quick=False):
+    """KID over ten validation passes: real images encoded once, or each time."""
+    count, passes = (8, 3) if quick else (256, 10)
+    real = some_images(count, 32) / np.float32(255)
+    generated = real[:, ::-1]
+
+    def once():
+        extractor = flower_features()
+        features = encode(extractor, real)
+        return [kernel_inception_distance(features, encode(extractor, generated)) for _ in range(passes)]
+
+    def each_time():
+        extractor = flower_features()
+        return [textbook.kid_of_validation(extractor, real, generated) for _ in range(passes)]
+
+    assert np.allclose(once(), each_time(), atol=1e-3), "both ways must measure the same"
+    seconds = in_turn({"textbook": each_time, "ours": once})
+    return [Row(f"KID, {passes} passes over {count} images", times_faster(seconds, "textbook", "ours"), at_least=1.8,
+                figures={f"{who} s": median for who, median in medians(seconds).items()})]
+
+
+def energy_based(quick=False):
+    """A training step of the energy-based model, with Langevin steps for its negative examples."""
+    batch_size, steps, size = (4, 1, 16) if quick else (64, 4, 16)
+    images = some_images(batch_size * steps, size, channels=1)
+    langevin_steps = 3 if quick else 60
+    fast = EnergyBasedModel(energy_network(size), buffer_size=2048, langevin_steps=langevin_steps, seed=0)
+    fast.compile("adam", contrastive_divergence, jit_compile=False)
+    slow = textbook.TextbookEnergyModel(energy_network(size), 2048, langevin_steps)
+    slow.compile("adam", run_eagerly=True)
+    seconds = in_turn({"textbook": lambda: train(slow, images, batch_size), "ours": lambda: train(fast, images, batch_size)})
+    return [Row(f"energy-based training, {langevin_steps} Langevin steps", times_faster(seconds, "textbook", "ours"),
+                at_least=3, figures={f"{who} ms a step": 1000 * s / steps for who, s in medians(seconds).items()})]
+
+
+def first_sample(quick=False):
+    """Sixteen flowers from shipped weights in a fresh process."""
+    import json
+
+    runs = []
+    for _ in range(1 if quick else 4):
+        begin = time.perf_counter()
+        result = subprocess.run([sys.executable, "-c", FIRST_SAMPLE], capture_output=True, text=True, check=True)
+        parts = json.loads(result.stdout)
+        parts["all"] = time.perf_counter() - begin - parts["draw again"]
+        runs.append(parts)
+    parts = {name: float(np.median([run[name] for run in runs[1:] or runs])) for name in runs[0]}
+    return [Row("first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", figures=parts)]
+
+
+def growth(quick=False):
+    """How time grows with images, batch size and steps: the factor in time over the factor in size, 1 is linear."""
+    from diffusion_lab.models.files import load_model
+
+    small, large = (16, 32) if quick else (1024, 8192)
+    tiny = ours(lambda: plain_cnn(32, width=8, depth=2))
+    epochs = in_turn({count: lambda images=some_images(count, 32): train(tiny, images, 16) for count in (small, large)})
+    batches = (2, 4) if quick else (8, 64)
+    model = ours(lambda: unet(32, (32, 64, 96)))
+    of_batches = in_turn({size: lambda images=some_images(2 * size, 32), size=size: train(model, images, size) for size in batches})
+    shipped, steps = load_model("flowers32")[0], (1, 2) if quick else (5, 80)
+    sampling = in_turn({count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0)) for count in steps})
+    rows = [Row(f"growth, {name} {a} to {b}", times_faster(seconds, b, a) / (b / a), at_most=1.1, unit="× linear",
+                figures={f"{count}: s": median for count, median in medians(seconds).items()})
+            for name, seconds, (a, b) in (("images", epochs, (small, large)), ("batch", of_batches, batches), ("steps", sampling, steps))]
+    return rows + [_memory_growth(small, large)]
+
+
+def _memory_growth(small, large):
+    """Memory of a process that trains on data of the cache, for a large data set over a small one."""
+    code = ("import sys, resource; from benchmarks import rows; from diffusion_lab.data import load_dataset;"
+            "data = load_dataset('procedural_flowers', 'train', 32, 16, count=int(sys.argv[1]));"
+            "rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2)).fit(data, shuffle=False, verbose=0);"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)")
+    megabytes = {}
+    for count in (small, large):
+        for _ in range(2):  # the first run draws the flowers
+            result = subprocess.run([sys.executable, "-c", code, str(count)], capture_output=True, text=True, check=True)
+        megabytes[f"{count} images MB"] = float(result.stdout)
+    return Row(f"memory, images {small} to {large}", megabytes[f"{large} images MB"] / megabytes[f"{small} images MB"],
+               at_most=1.1, figures=megabytes)
+
+
+ROWS = {function.__name__: function for function in (training, ddpm_sampling, kid, energy_based, first_sample, growth)}

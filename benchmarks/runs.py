@@ -1,0 +1,97 @@
+"""One training run of the quality benchmark: model, data, and what is measured on the way."""
+
+import time
+from dataclasses import replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from benchmarks.recipes import BATCH_SIZE, DATA, IMAGE_SIZE
+from benchmarks.textbook import TextbookDiffusion, compile_textbook
+from diffusion_lab import plots
+from diffusion_lab.data import load_dataset
+from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.models.ema import EMA
+from diffusion_lab.networks import CONTINUOUS_NETWORKS
+from diffusion_lab.schedules import SCHEDULES
+from diffusion_lab.training import Schedule, TrainingConfig
+
+TRAINING_IMAGES, VALIDATION_IMAGES, STEPS = 10_000, 512, 10
+
+
+class WithoutWarmUp(EMA):
+    """An average whose decay is the same from the first step on."""
+
+    def update(self, network):
+        for average, weight in zip(self.network.weights, network.weights):
+            average.assign(self.decay * average + (1 - self.decay) * weight)
+
+
+class LogitNormalTimes(DiffusionModel):
+    """Looks at the middle times more often than at the ends (Esser et al. 2024, section 3.1), which then weigh more."""
+
+    def corrupt_and_separate(self, images, denoise):
+        schedule = self.schedule
+        try:  # the times that are drawn are uniform: their quantiles are normal, and the normal's logits are times
+            self.schedule = lambda times: schedule(ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999))))
+            return super().corrupt_and_separate(images, denoise)
+        finally:
+            self.schedule = schedule
+
+
+def dataset_for(recipe, split, seed):
+    count = TRAINING_IMAGES if split == "train" else VALIDATION_IMAGES
+    flip = recipe.flip and not recipe.textbook and split == "train"
+    return load_dataset(DATA, split, IMAGE_SIZE, BATCH_SIZE, count=count, flip=flip, seed=seed)
+
+
+def model_for(recipe, seed):
+    """The recipe's model, compiled without XLA: on a CPU that would only slow both sides down."""
+    keras.utils.set_random_seed(seed)
+    network = CONTINUOUS_NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
+    if recipe.textbook:
+        model = compile_textbook(TextbookDiffusion(network))
+        model.jit_compile = False
+        return model
+    kind = LogitNormalTimes if recipe.times == "logit-normal" else DiffusionModel
+    model = kind(network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, seed=seed)
+    if not recipe.ema_warmup:
+        model.ema = WithoutWarmUp(network)
+    model.compile(keras.optimizers.AdamW(recipe.learning_rate, weight_decay=1e-4), recipe.loss, jit_compile=False)
+    return model
+
+
+def train(model, recipe, dataset, images, measure):
+    """Trains on as many images, in as many epochs as that takes."""
+    model.normalizer.adapt(dataset.images[:4096] / np.float32(255))
+    callbacks = [dataset.epoch_callback(), measure]
+    if not (recipe.constant_rate or recipe.textbook):
+        callbacks.append(Schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
+    model.fit(dataset, shuffle=False, epochs=-(-images // TRAINING_IMAGES), verbose=0, callbacks=callbacks)
+
+
+class Measure(keras.callbacks.Callback):
+    """KID after every so many images, and the seconds of training alone until then; stops when all have been seen."""
+
+    def __init__(self, real_images, every, images, folder):
+        super().__init__()
+        self.every, self.images, self.folder = every, images, folder
+        self.extractor = flower_features()
+        self.real_features = encode(self.extractor, real_images)
+        self.seen, self.seconds, self.points, self.begin = 0, 0.0, [], None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += BATCH_SIZE
+        if self.begin is not None:
+            self.seconds += time.perf_counter() - self.begin  # the first batch, mostly compilation, is left out
+        if self.seen % self.every < BATCH_SIZE or self.seen >= self.images:
+            generated = np.concatenate([ops.convert_to_numpy(self.model.generate(64, STEPS, seed=seed))
+                                        for seed in range(VALIDATION_IMAGES // 64)])
+            kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
+            self.points.append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
+            plots.save_png(plots.image_grid(generated[:32], scale=3), self.folder / "samples.png")
+        if self.seen >= self.images:
+            self.model.stop_training = True
+        self.begin = time.perf_counter()

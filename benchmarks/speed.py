@@ -1,0 +1,47 @@
+"""How fast this is beside the textbook way: `make bench`, or `python -m benchmarks.speed [--only kid] [--quick]`.
+
+Ours and the textbook's run alternately in one process, one process for each group of rows; what is printed are medians.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.report import Row, publish
+
+ROWS = ("training", "ddpm_sampling", "kid", "energy_based", "first_sample", "growth")
+
+
+def measure(name, quick):
+    """The rows of one group, measured in a fresh process: no memory, no threads and no precision left from another."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--row", name, *["--quick"] * quick]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [Row(**row) for row in json.loads(result.stdout.splitlines()[-1])]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=ROWS, nargs="+", default=ROWS)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    parser.add_argument("--out", type=Path, default=Path("out/bench/speed"), help="of the table: .json and .png")
+    parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.row:
+        from benchmarks import rows
+
+        return print(json.dumps([asdict(row) for row in rows.ROWS[arguments.row](arguments.quick)]))
+    table = []
+    for name in arguments.only:
+        begin = time.monotonic()
+        print(f"{name} ...", end=" ", flush=True)
+        table += measure(name, arguments.quick)
+        print(f"{time.monotonic() - begin:.0f} s", flush=True)
+    publish("Speed beside the textbook way", table, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

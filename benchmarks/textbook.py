@@ -1,0 +1,140 @@
+"""The textbook way, to be measured against: a diffusion and an energy-based model as books and examples write them.
+
+Written from their description (Keras's examples "Denoising Diffusion Implicit Models" and "Denoising Diffusion
+Probabilistic Models"; Foster 2023, "Generative Deep Learning", chapters 7 and 8), with all that makes them readable and
+slow: training steps of their own, a `predict` for every sampling step, real images encoded at every validation.
+TensorFlow only, as they are.
+"""
+
+import math
+import random
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from diffusion_lab.metrics import kernel_inception_distance
+
+
+class TextbookDiffusion(keras.Model):
+    """Predicts noise, learns by its absolute error, and averages its weights without a warm-up. Images in [0, 1]."""
+
+    def __init__(self, network, ema_decay=0.999):
+        super().__init__()
+        self.normalizer = keras.layers.Normalization()
+        self.network, self.ema_decay = network, ema_decay
+        self.ema_network = keras.models.clone_model(network)
+        self.ema_network.set_weights(network.get_weights())
+        self.image_shape = tuple(network.inputs[0].shape[1:])
+        self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
+
+    @property
+    def metrics(self):
+        return [self.noise_loss_tracker]
+
+    def denormalize(self, images):
+        return ops.clip(self.normalizer.mean + images * self.normalizer.variance**0.5, 0.0, 1.0)
+
+    def diffusion_schedule(self, diffusion_times):
+        start, end = math.acos(0.95), math.acos(0.02)
+        angles = start + diffusion_times * (end - start)
+        return ops.sin(angles), ops.cos(angles)
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        network = self.network if training else self.ema_network
+        pred_noises = network([noisy_images, noise_rates**2], training=training)
+        return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
+
+    def train_step(self, images):
+        images = self.normalizer(images, training=True)
+        noises = keras.random.normal(ops.shape(images))
+        diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1))
+        noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
+        with tf.GradientTape() as tape:
+            noisy_images = signal_rates * images + noise_rates * noises
+            pred_noises, _ = self.denoise(noisy_images, noise_rates, signal_rates, training=True)
+            loss = self.loss(noises, pred_noises)
+        gradients = tape.gradient(loss, self.network.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.network.trainable_weights))
+        self.noise_loss_tracker.update_state(loss)
+        for weight, average in zip(self.network.weights, self.ema_network.weights):
+            average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
+        return {"n_loss": self.noise_loss_tracker.result()}
+
+    def generate(self, num_images, diffusion_steps, seed=None):
+        """DDIM, with a `predict` of the network at every step."""
+        noisy_images = keras.random.normal((num_images, *self.image_shape), seed=seed)
+        ones = np.ones((num_images, 1, 1, 1), "float32")
+        for step in range(diffusion_steps):
+            time = 1 - step / diffusion_steps
+            noise_rates, signal_rates = self.diffusion_schedule(time * ones)
+            pred_noises = self.ema_network.predict([noisy_images, noise_rates**2], batch_size=num_images, verbose=0)
+            pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
+            next_noise_rates, next_signal_rates = self.diffusion_schedule((time - 1 / diffusion_steps) * ones)
+            noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
+        return self.denormalize(pred_images)
+
+
+def compile_textbook(model):
+    """The textbook's optimizer and loss; whether XLA compiles the step is left to Keras, as there."""
+    model.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4), loss=keras.losses.MeanAbsoluteError())
+    return model
+
+
+def generate_by_predict(model, num_images, seed=None):
+    """Images in [0, 1] of a `DDPM` by all its steps (Ho et al. 2020, algorithm 2), with a `predict` at each."""
+    seed = keras.random.SeedGenerator(seed)
+    images = keras.random.normal((num_images, *model.image_shape), seed=seed)
+    for timestep in reversed(range(model.diffusion.timesteps)):
+        t = np.full((num_images,), timestep, "int64")
+        pred_noises = model.ema_network.predict([images, t], batch_size=num_images, verbose=0)
+        images = model.diffusion.p_sample(pred_noises, images, t, seed=seed)
+    return model.denormalize(images)
+
+
+def kid_of_validation(extractor, real_images, generated_images, batch_size=128):
+    """KID that encodes the real images, too, each time that it is asked."""
+    batches = [range(start, min(start + batch_size, len(real_images))) for start in range(0, len(real_images), batch_size)]
+    real, generated = (np.concatenate([extractor.predict_on_batch(images[batch.start:batch.stop]) for batch in batches])
+                       for images in (real_images, generated_images))
+    return kernel_inception_distance(real, generated)
+
+
+class TextbookEnergyModel(keras.Model):
+    """An energy-based model that keeps its chains in a Python list and walks them eagerly. Images in [0, 1]."""
+
+    def __init__(self, network, buffer_size=8192, langevin_steps=60, step_size=10.0, noise_std=0.005):
+        super().__init__()
+        self.network, self.buffer_size = network, buffer_size
+        self.langevin_steps, self.step_size, self.noise_std = langevin_steps, step_size, noise_std
+        self.image_shape = tuple(network.inputs[0].shape[1:])
+        self.examples = [tf.random.uniform((1, *self.image_shape), -1, 1) for _ in range(128)]
+
+    def langevin(self, images):
+        for _ in range(self.langevin_steps):
+            images = tf.clip_by_value(images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1)
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                energies = self.network(images)
+            gradients = tf.clip_by_value(tape.gradient(energies, images), -0.03, 0.03)
+            images = tf.clip_by_value(images - self.step_size * gradients, -1, 1)
+        return images
+
+    def draw_chains(self, count):
+        fresh = np.random.binomial(count, 0.05)
+        images = [tf.random.uniform((fresh, *self.image_shape), -1, 1), *random.choices(self.examples, k=count - fresh)]
+        images = self.langevin(tf.concat(images, axis=0))
+        self.examples = (tf.split(images, count, axis=0) + self.examples)[: self.buffer_size]
+        return images
+
+    def train_step(self, images):
+        images = 2 * images - 1
+        images = tf.clip_by_value(images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1)
+        fakes = self.draw_chains(len(images))
+        with tf.GradientTape() as tape:
+            real, fake = tf.split(self.network(tf.concat([images, fakes], axis=0)), 2, axis=0)
+            loss = tf.reduce_mean(real - fake) + 0.1 * tf.reduce_mean(real**2 + fake**2)
+        gradients = tape.gradient(loss, self.network.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables))
+        return {"loss": loss}

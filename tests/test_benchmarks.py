@@ -1,0 +1,109 @@
+"""The benchmarks: both sides of a comparison do the same work, operations are counted right, every row is there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from benchmarks import textbook
+from benchmarks.flops import forward_flops
+from benchmarks.quality import rows as quality_rows
+from benchmarks.report import Row, in_turn, publish, times_faster
+from diffusion_lab.gaussian_diffusion import GaussianDiffusion
+from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+from diffusion_lab.models.ddpm import DDPM
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.networks import attention_unet, plain_cnn, residual_unet
+from diffusion_lab.networks.blocks import PixelAttention
+
+ROOT = Path(__file__).parents[1]
+
+
+def randomise(network):
+    """Weights that are nowhere zero, so that a network's output depends on its input."""
+    rng = np.random.default_rng(0)
+    network.set_weights([np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()])
+
+
+def test_the_textbook_samples_what_we_sample():
+    model = DDPM(attention_unet(8, 8, (1, 2), (False, True), 1), GaussianDiffusion(timesteps=5), seed=0)
+    randomise(model.ema_network)
+    np.testing.assert_allclose(textbook.generate_by_predict(model, 3, seed=1), model.generate_images(3, seed=1), atol=1e-4)
+
+    network = plain_cnn(8, width=8, depth=2)
+    book, ours = textbook.TextbookDiffusion(network), DiffusionModel(network, prediction="noise", loss_on="noise")
+    images = np.random.default_rng(1).random((8, 8, 8, 3), "float32")
+    for model in (book, ours):
+        randomise(model.ema_network)
+        model.normalizer.adapt(images)
+    np.testing.assert_allclose(book.generate(2, 3, seed=1), ours.generate(2, 3, seed=1), atol=1e-4)
+
+
+def test_the_textbook_measures_what_we_measure():
+    images = np.random.default_rng(0).random((9, 32, 32, 3), "float32")
+    extractor = flower_features()
+    features = [encode(extractor, part) for part in (images, images[:, ::-1])]
+    assert textbook.kid_of_validation(extractor, images, images[:, ::-1], 4) == pytest.approx(
+        kernel_inception_distance(*features), abs=1e-6)
+
+
+def test_the_textbook_learns():
+    images = np.tile(np.linspace(0, 1, 8, dtype="float32")[:, None, None], (64, 8, 8, 1)).repeat(3, -1)[:, :8]
+    model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1)))
+    model.normalizer.adapt(images)
+    history = model.fit(images, batch_size=16, epochs=12, verbose=0).history["n_loss"]
+    assert history[-1] < 0.8 * history[0]
+    ema = [np.abs(weight).sum() for weight in model.ema_network.get_weights()[-2:]]
+    own = [np.abs(weight).sum() for weight in model.network.get_weights()[-2:]]
+    assert 0 < ema[0] < own[0], "the average follows, but without a warm-up it is far behind"
+
+
+def test_operations_are_counted():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(5, 3, strides=2, padding="same")(inputs)
+    x = PixelAttention()(x, x, x)
+    network = keras.Model(inputs, layers.Dense(7)(layers.Flatten()(x)))
+    convolution, attention, dense = 2 * 9 * 3 * 5 * 16, 2 * 2 * 16 * 16 * 5, 2 * 80 * 7
+    assert forward_flops(network) == convolution + attention + dense
+
+
+def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
+    calls = []
+    seconds = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
+    assert calls == ["a", "b"] * 3 and {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+    assert times_faster({"slow": [2.0, 40.0, 9.0], "fast": [1.0, 10.0, 1.0]}, "slow", "fast") == 4
+
+
+def test_the_table_says_what_holds(tmp_path, capsys):
+    rows = [Row("one", 2.0, at_least=1.4), Row("two", 16.0, at_most=15, unit="s", figures={"import": 7.123}), Row("three", 1.0)]
+    publish("A table", rows, tmp_path / "out" / "table")
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if "holds" in line and "one" in line]
+    assert [line for line in printed.splitlines() if "falls short" in line and "two" in line and "7.12" in line]
+    assert [row["name"] for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]] == ["one", "two", "three"]
+    assert (tmp_path / "out" / "table.png").stat().st_size > 5000
+
+
+def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached():
+    points = [{"images": 1, "seconds": 10.0, "kid": 9.0}, {"images": 2, "seconds": 20.0, "kid": 3.0}, {"images": 3, "seconds": 30.0, "kid": 1.0}]
+    ours = {"kid": 1.0, "seconds": 30.0, "parameters": 5, "points": points}
+    book = {"kid": 4.0, "seconds": 40.0, "parameters": 5, "points": []}
+    kid, seconds = quality_rows([(book, ours)])
+    assert (kid.value, seconds.value) == (0.25, 0.5) and kid.holds
+    assert not quality_rows([(book | {"kid": 0.5}, ours)])[1].holds, "what was never reached took for ever"
+
+
+@pytest.mark.parametrize("module, arguments, file", [
+    ("speed", ["--quick"], "table.json"),
+    ("quality", ["--images", "96", "--seeds", "1"], "quality.json"),
+])
+def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
+    out = tmp_path / "table" if module == "speed" else tmp_path
+    subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out], cwd=ROOT, check=True)
+    rows = json.loads((tmp_path / file).read_text())["rows"]
+    assert len(rows) == {"speed": 13, "quality": 2}[module] and all(row["value"] > 0 for row in rows)

@@ -168,6 +168,9 @@ def grade(
     jobs: Annotated[int, typer.Option(min=1, help="How many submissions to run at once.")] = 2,
     seconds: Annotated[float, typer.Option(min=1, help="How long one answer may take.")] = 60,
     memory: Annotated[float, typer.Option(min=1, help="How many GB one submission may take.")] = 3,
+    kid: Annotated[Optional[float], typer.Option(help="Lab 07: also measure the weights that students hand in; this KID or less earns points.")] = None,
+    kid_points: Annotated[float, typer.Option(min=0, help="How many.")] = 4,
+    kid_data: Annotated[str, typer.Option(help="What they were trained on.")] = "procedural_flowers",
     sandbox: Annotated[Sandbox, typer.Option(help="none: only for code that you trust as your own.")] = Sandbox.bubblewrap,
     scheduler: Annotated[Optional[str], typer.Option(help="The address of a Dask cluster, such as tcp://10.0.0.1:8786.")] = None,
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
@@ -183,7 +186,7 @@ def grade(
     if (submissions is None) != sample:
         raise UserError("Name the folder or zip with the submissions, or say --sample.")
     run_grade(submissions, lab, out, root, seed=seed, jobs=jobs, seconds=seconds, memory=int(memory * 1e9),
-              boxed=sandbox is Sandbox.bubblewrap, scheduler=scheduler)
+              boxed=sandbox is Sandbox.bubblewrap, scheduler=scheduler, kid=kid, kid_points=kid_points, kid_data=kid_data)
 
 
 @app.command()

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusion_lab.instructor import measuring
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.staging import slice_package, stage
@@ -41,7 +40,6 @@ def test_right_answers_earn_all_points_for_any_seed(lab, tmp_path, monkeypatch):
     """The whole way, but in this process: prelude, answers, measurement in the staged slice, judgement."""
     master = MASTERS[lab]
     stage(master.files, tmp_path / "package")
-    (tmp_path / "package" / "diffusion_lab" / "measuring.py").write_bytes(Path(measuring.__file__).read_bytes())
     for name in ("inputs", "results"):
         (tmp_path / name).mkdir()
     for task in master.tasks:

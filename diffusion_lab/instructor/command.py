@@ -7,23 +7,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
-from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.grading import Quality, grade_class
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox import Limits
 
 
-def run_grade(submissions, lab, out, root, seconds, memory, **options):
+def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points=4, kid_data="procedural_flowers", **options):
     """Grades `submissions`, or without them a made-up class. Raises UserError for what a person can mend."""
     (source,) = sources(root, [lab])
     limits = Limits(seconds=seconds, memory=memory)
+    if kid is not None and not source.name.startswith("07"):
+        raise UserError("Only lab 07 hands in weights of which KID can be measured: leave --kid out.")
+    quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     with tempfile.TemporaryDirectory() as folder, Progress(
         TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
     ) as progress:
         bar = progress.add_task("grading", total=None)
         submissions = submissions or write_sample_class(source, Path(folder))
-        settings, results = grade_class(submissions, source, out, limits=limits,
+        settings, results = grade_class(submissions, source, out, limits=limits, quality=quality,
                                         progress=lambda done, total: progress.update(bar, completed=done, total=total), **options)
     rows = write_gradebook(out, source.name[:2], settings, results)
     console = Console()

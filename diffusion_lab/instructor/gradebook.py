@@ -141,14 +141,18 @@ def _statistics(rows):
 
 
 def _alike(rows, piece=8):
-    """[(share, row, row)]: pairs whose answers have nearly all pieces of `piece` words in common, and are not short."""
-    pieces = {}
+    """[[row, ...]]: groups whose answers have nearly all pieces of `piece` words in common, and are not short.
+
+    Whoever is nearly the same as one of a group belongs to it.
+    """
+    pieces, groups = {}, {row["key"]: [row] for row in rows}
     for row in rows:
         words = re.findall(r"\w+|[^\w\s]", "\n".join(row["answers"].values()))
         pieces[row["key"]] = {tuple(words[i : i + piece]) for i in range(len(words) - piece + 1)}
-    pairs = []
-    for one, other in combinations(rows, 2):
-        a, b = pieces[one["key"]], pieces[other["key"]]
-        if min(len(a), len(b)) > 20 and len(a & b) > ALIKE * len(a | b):
-            pairs.append((len(a & b) / len(a | b), one, other))
-    return sorted(pairs, key=lambda pair: -pair[0])[:50]
+    for one, other in combinations(pieces, 2):
+        a, b = pieces[one], pieces[other]
+        if groups[one] is not groups[other] and min(len(a), len(b)) > 20 and len(a & b) > ALIKE * len(a | b):
+            together = groups[one] + groups[other]
+            groups |= {row["key"]: together for row in together}
+    distinct = {id(group): group for group in groups.values() if len(group) > 1}
+    return sorted(distinct.values(), key=len, reverse=True)

@@ -27,6 +27,15 @@ VERSION = 1  # of the results' format and of how they come about; another one gr
 
 
 @dataclass(frozen=True)
+class Quality:
+    """What the instructor asks for: images at least as near to `data` as `kid`, for so many points."""
+
+    kid: float
+    points: float = 4
+    data: str = "procedural_flowers"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that a result depends on, besides the submission."""
 
@@ -35,6 +44,7 @@ class Settings:
     seed: int
     limits: Limits
     boxed: bool = True
+    quality: Quality | None = None
 
     def key(self, submission):
         """The name of the file that holds this submission's result."""
@@ -42,17 +52,19 @@ class Settings:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, jobs=2, scheduler=None, progress=None):
+def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quality=None, jobs=2, scheduler=None,
+                progress=None):
     """Grades every notebook in `path` (a folder or a zip) for the lab of `source`; returns the results in order.
 
-    progress: called as progress(done, total) after each. Raises UserError for what a person can mend.
+    quality: a `Quality` that the students' own weights must reach, or None.   progress: called as progress(done, total)
+    after each. Raises UserError for what a person can mend.
     """
     if boxed and scheduler is None:
         require_bubblewrap()
     kept = Path(out, "results")
     kept.mkdir(parents=True, exist_ok=True)
     source = Path(source)
-    settings = Settings(source.read_text(encoding="utf-8"), source.name, _seed(Path(out, "seed.txt"), seed), limits, boxed)
+    settings = Settings(source.read_text(encoding="utf-8"), source.name, _seed(Path(out, "seed.txt"), seed), limits, boxed, quality)
     total = sum(1 for _ in find_submissions(path))
     keys, done = [], 0
 
@@ -64,7 +76,7 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, jobs=
 
     with _executor(jobs, scheduler) as submit:
         running = {}
-        for submission in find_submissions(path):
+        for submission in find_submissions(path, with_weights=quality is not None):
             key = settings.key(submission)
             keys.append(key)
             if (kept / f"{key}.json").exists():
@@ -82,6 +94,7 @@ def grade_submission(submission, settings):
     """The result of one submission, as JSON. Runs in any process, on any machine."""
     with PREPARING:
         master = _master(settings.name, settings.source)
+    from diffusion_lab.instructor.quality import grade_quality
     from diffusion_lab.instructor.running import grade_answers
 
     answers, problem = Answers(), submission.problem
@@ -91,10 +104,15 @@ def grade_submission(submission, settings):
         except Unreadable as unreadable:
             problem = str(unreadable)
     verdicts = grade_answers(master, answers.sources, settings.seed, settings.limits, settings.boxed)
+    picture = answers.pictures.get(master.cover)
+    if settings.quality:
+        verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, settings.seed, settings.limits,
+                                       settings.boxed)
+        verdicts, picture = [*verdicts, verdict], drawn or picture
     return json.dumps({
         "student": submission.student, "id": submission.id, "place": submission.place, "digest": submission.digest,
         "problem": problem, "verdicts": [asdict(verdict) for verdict in verdicts], "remarks": answers.remarks,
-        "answers": answers.sources, "texts": answers.texts, "picture": answers.pictures.get(master.cover),
+        "answers": answers.sources, "texts": answers.texts, "picture": picture,
     })
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from diffusion_lab import checks
 from diffusion_lab.checks import CheckFailed
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
-from diffusion_lab.instructor.staging import staged_files
+from diffusion_lab.instructor.staging import inside, staged_files
 
 MAX_RESULT = 4_000_000  # bytes; honest results have some thousands
 
@@ -63,7 +63,7 @@ class Master:
         module = next(module for module, names in checks.EXERCISES.items() if self.tasks[0].name in names)
         self.module = f"checks.{module}"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
-        self.files = staged_files(self.roots)  # once and for all: Python 3.11 cannot parse in two threads at a time
+        self.files = staged_files(self.roots) | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
 
     def notebook(self, answers):
         """The notebook that runs `answers`, {name: source}, each followed by its measurement."""

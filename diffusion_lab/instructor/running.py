@@ -1,5 +1,6 @@
 """Runs one student's answers: a folder for the box, nbval around it, and the judgement outside."""
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,6 @@ import nbformat
 import numpy as np
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import measuring
 from diffusion_lab.instructor.master import MAX_RESULT
 from diffusion_lab.instructor.sandbox import KERNEL_NAME, limit_resources, watch, write_specification
 from diffusion_lab.instructor.staging import stage
@@ -70,19 +70,27 @@ def _why(error):
 
 
 def _run(master, answers, seed, limits, boxed):
-    """({name: content of its results file}, {name: its cell's error}, why the watchdog ended it or None).
+    """({name: content of its results file}, {name: its cell's error}, why the watchdog ended it or None)."""
+    inputs = {f"{task.name}.npz": _npz(task.inputs(seed)) for task in master.tasks}
+    files = {f"{name}.json": name for name in answers}
+    written, outcomes, reason = run_in_box(master.notebook(answers), master.files, inputs, files, limits, boxed)
+    return {files[file]: content for file, content in written.items()}, _errors(outcomes, list(answers)), reason
 
-    Raises UserError if not even our own first cell comes to its end: that is no fault of the student.
+
+def run_in_box(notebook, files, inputs, names, limits, boxed):
+    """Runs a notebook in a box that holds `files`, {path: source of a staged module}, and `inputs`, {name: bytes}.
+
+    `names` are those of the files that it may write. Returns ({name: content}, {number of a cell: (how it ended, what it said)}, why the
+    watchdog ended it or None). Raises UserError if not even our own first cell comes to its end: that is no student's fault.
     """
     for _ in range(ATTEMPTS):
         with tempfile.TemporaryDirectory(prefix="box-", ignore_cleanup_errors=True) as folder:
             folder = Path(folder)
-            files = _prepare(folder, master, answers, seed)
-            reason = _run_nbval(folder, files.values(), limits, boxed)
+            paths = _prepare(folder, notebook, files, inputs, names)
+            reason = _run_nbval(folder, paths.values(), limits, boxed)
             outcomes = _outcomes(folder / "cells.jsonl")
             if outcomes.get(0, ("", ""))[0] == "passed":
-                results = {name: content for name, path in files.items() if (content := _content(path))}
-                return results, _errors(outcomes, list(answers)), reason
+                return {name: content for name, path in paths.items() if (content := _content(path))}, outcomes, reason
     raise UserError("The sandbox opens, but no kernel starts in it (is the machine overloaded?). Nothing is lost: give the same "
                     f"command again. What the first cell said: {outcomes.get(0, ('', 'nothing'))[1][-300:]}")
 
@@ -99,19 +107,24 @@ def _run_nbval(folder, results, limits, boxed):
     return watch(process, folder, limits, limits.startup_seconds + 2 * limits.seconds * len(results))
 
 
-def _prepare(folder, master, answers, seed):
+def _prepare(folder, notebook, files, inputs, names):
     """Fills the folder of a box; returns {name: empty results file}."""
-    stage(master.files, folder / "package")
-    (folder / "package" / "diffusion_lab" / "measuring.py").write_bytes(Path(measuring.__file__).read_bytes())
+    stage(files, folder / "package")
     for name in ("inputs", "results", "sockets"):
         (folder / name).mkdir()
-    for task in master.tasks:
-        np.savez(folder / "inputs" / f"{task.name}.npz", **task.inputs(seed))
-    nbformat.write(master.notebook(answers), folder / "master.ipynb")
-    files = {name: folder / "results" / f"{name}.json" for name in answers}
-    for path in files.values():
+    for name, content in inputs.items():
+        (folder / "inputs" / name).write_bytes(content)
+    nbformat.write(notebook, folder / "master.ipynb")
+    paths = {name: folder / "results" / name for name in names}
+    for path in paths.values():
         path.touch()
-    return files
+    return paths
+
+
+def _npz(arrays):
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
 
 
 def _content(path):

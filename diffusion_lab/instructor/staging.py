@@ -22,6 +22,11 @@ def staged_files(roots):
     return files | {f"{name.replace('.', '/')}.py": module.source() for name, module in slice_package(roots).items()}
 
 
+def inside(name):
+    """{path: source} of a module of `instructor` that was written for the inside of the box, as diffusion_lab.<name>."""
+    return {f"{name}.py": (PACKAGE / "instructor" / f"{name}.py").read_text(encoding="utf-8")}
+
+
 def stage(files, folder):
     """Writes `staged_files` into `folder`/diffusion_lab."""
     for path, text in files.items():

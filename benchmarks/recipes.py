@@ -8,7 +8,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,8 +57,8 @@ def run(recipe, seed, images, validation_every, folder):
     """Trains by a recipe; returns what was measured as a dictionary, and writes samples.png of the end."""
     from benchmarks.runs import Measure, dataset_for, model_for, train
 
-    model, dataset = model_for(recipe, seed), dataset_for(recipe, "train", seed)
-    measure = Measure(dataset_for(recipe, "validation", seed).images, validation_every, images, folder)
+    model, dataset = model_for(recipe, seed), dataset_for(recipe, "train", seed, images)
+    measure = Measure(dataset_for(recipe, "validation", seed, images).images, validation_every, images, folder)
     train(model, recipe, dataset, images, measure)
     return {"parameters": model.network.count_params(), "points": measure.points, "kid": measure.points[-1]["kid"],
             "seconds": measure.points[-1]["seconds"]}

@@ -101,7 +101,7 @@ def draw(title, rows, path):
 
     figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
     axes = figure.subplots()
-    reached = [row.value / row.at_least if row.at_most is None else row.at_most / row.value for row in rows]
+    reached = [row.value / row.at_least if row.at_most is None else row.at_most / max(row.value, 1e-9) for row in rows]
     colours = ["#2a7f62" if row.holds else "#c0392b" for row in rows]
     axes.barh([f"{row.name}  " for row in rows], reached, color=colours)
     axes.axvline(1, color="black", linewidth=1)

@@ -18,7 +18,7 @@ from diffusion_lab.networks import CONTINUOUS_NETWORKS
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.training import Schedule, TrainingConfig
 
-TRAINING_IMAGES, VALIDATION_IMAGES, STEPS = 10_000, 512, 10
+TRAINING_IMAGES, VALIDATION_IMAGES, STEPS, GENERATE = 10_000, 512, 10, 64
 
 
 class WithoutWarmUp(EMA):
@@ -41,8 +41,9 @@ class LogitNormalTimes(DiffusionModel):
             self.schedule = schedule
 
 
-def dataset_for(recipe, split, seed):
-    count = TRAINING_IMAGES if split == "train" else VALIDATION_IMAGES
+def dataset_for(recipe, split, seed, images):
+    """The training set, or the real images for KID; smaller ones for a trial run on fewer `images` than a training set."""
+    count = min(images, TRAINING_IMAGES) if split == "train" else min(images, VALIDATION_IMAGES)
     flip = recipe.flip and not recipe.textbook and split == "train"
     return load_dataset(DATA, split, IMAGE_SIZE, BATCH_SIZE, count=count, flip=flip, seed=seed)
 
@@ -69,7 +70,7 @@ def train(model, recipe, dataset, images, measure):
     callbacks = [dataset.epoch_callback(), measure]
     if not (recipe.constant_rate or recipe.textbook):
         callbacks.append(Schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
-    model.fit(dataset, shuffle=False, epochs=-(-images // TRAINING_IMAGES), verbose=0, callbacks=callbacks)
+    model.fit(dataset, shuffle=False, epochs=-(-images // len(dataset.images)), verbose=0, callbacks=callbacks)
 
 
 class Measure(keras.callbacks.Callback):
@@ -87,8 +88,8 @@ class Measure(keras.callbacks.Callback):
         if self.begin is not None:
             self.seconds += time.perf_counter() - self.begin  # the first batch, mostly compilation, is left out
         if self.seen % self.every < BATCH_SIZE or self.seen >= self.images:
-            generated = np.concatenate([ops.convert_to_numpy(self.model.generate(64, STEPS, seed=seed))
-                                        for seed in range(VALIDATION_IMAGES // 64)])
+            generated = np.concatenate([ops.convert_to_numpy(self.model.generate(GENERATE, STEPS, seed=seed))
+                                        for seed in range(-(-len(self.real_features) // GENERATE))])
             kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
             self.points.append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
             plots.save_png(plots.image_grid(generated[:32], scale=3), self.folder / "samples.png")

@@ -46,8 +46,8 @@ class TextbookDiffusion(keras.Model):
         pred_noises = network([noisy_images, noise_rates**2], training=training)
         return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
 
-    def train_step(self, images):
-        images = self.normalizer(images, training=True)
+    def train_step(self, data):
+        images = self.normalizer(keras.utils.unpack_x_y_sample_weight(data)[0])
         noises = keras.random.normal(ops.shape(images))
         diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1))
         noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
@@ -128,8 +128,8 @@ class TextbookEnergyModel(keras.Model):
         self.examples = (tf.split(images, count, axis=0) + self.examples)[: self.buffer_size]
         return images
 
-    def train_step(self, images):
-        images = 2 * images - 1
+    def train_step(self, data):
+        images = 2 * keras.utils.unpack_x_y_sample_weight(data)[0] - 1
         images = tf.clip_by_value(images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1)
         fakes = self.draw_chains(len(images))
         with tf.GradientTape() as tape:

@@ -57,7 +57,7 @@ def test_the_textbook_learns():
     model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1)))
     model.normalizer.adapt(images)
     history = model.fit(images, batch_size=16, epochs=12, verbose=0).history["n_loss"]
-    assert history[-1] < 0.8 * history[0]
+    assert history[-1] < 0.72, "who learns nothing has √(2/π) = 0.80"
     ema = [np.abs(weight).sum() for weight in model.ema_network.get_weights()[-2:]]
     own = [np.abs(weight).sum() for weight in model.network.get_weights()[-2:]]
     assert 0 < ema[0] < own[0], "the average follows, but without a warm-up it is far behind"
@@ -100,10 +100,10 @@ def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached()
 
 @pytest.mark.parametrize("module, arguments, file", [
     ("speed", ["--quick"], "table.json"),
-    ("quality", ["--images", "96", "--seeds", "1"], "quality.json"),
+    ("quality", ["--images", "32", "--seeds", "1"], "quality.json"),
 ])
 def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
     out = tmp_path / "table" if module == "speed" else tmp_path
     subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out], cwd=ROOT, check=True)
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 13, "quality": 2}[module] and all(row["value"] > 0 for row in rows)
+    assert len(rows) == {"speed": 13, "quality": 2}[module] and all(row["value"] >= 0 for row in rows)

@@ -1,7 +1,6 @@
 """A Dask scheduler and workers on this machine, as processes of their own that can be killed one by one."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -37,4 +36,4 @@ def wait_for(condition, seconds=1200):
 
 def _start(module, *arguments):
     return subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, env=os.environ | {"KERAS_BACKEND": "numpy"})
+                            stderr=subprocess.DEVNULL)

@@ -25,7 +25,7 @@ def main():
         pairs.append((textbook, ours))
         print(f"seed {seed}: KID {textbook['kid']:.2f} in {textbook['seconds']:.0f} s, "
               f"ours {ours['kid']:.2f} in {ours['seconds']:.0f} s", flush=True)
-    publish("Quality beside the textbook recipe", rows(pairs), arguments.out / "quality")
+    publish("Quality beside the textbook recipe", "make bench-quality", rows(pairs), arguments.out / "quality")
 
 
 def rows(pairs):

@@ -72,8 +72,8 @@ def _lines(path):
         return []
 
 
-def publish(title, rows, path):
-    """Prints the rows, and writes them to `path`.json and, as bars against their targets, to `path`.png."""
+def publish(title, command, rows, path):
+    """Prints the rows, and writes them to `path`.json, as a page to `path`.md, and as bars to `path`.png."""
     from rich.console import Console
     from rich.table import Table
 
@@ -82,13 +82,21 @@ def publish(title, rows, path):
     for column in ("", "measured", "must reach", "", "from"):
         table.add_column(column, justify="right" if column in ("measured", "must reach") else "left", overflow="fold")
     for row in rows:
-        figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
-        table.add_row(row.name, f"{row.value:.2f} {row.unit}", row.target, "holds" if row.holds else "falls short", figures)
+        table.add_row(*_cells(row))
     Console(width=160).print(table)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", f"![The rows as bars]({path.name}.png)", "",
+             "| | measured | must reach | | from |", "|---|---|---|---|---|", *(f"| {' | '.join(_cells(row))} |" for row in rows)]
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw(f"{title} · {where['machine']} · {where['date']}", [row for row in rows if row.target], path.with_suffix(".png"))
+
+
+def _cells(row):
+    figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
+    state = ("holds" if row.holds else "falls short") if row.target else ""
+    return row.name, f"{row.value:.2f} {row.unit}", row.target, state, figures
 
 
 def _short(value):

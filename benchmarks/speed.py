@@ -40,7 +40,7 @@ def main():
         print(f"{name} ...", end=" ", flush=True)
         table += measure(name, arguments.quick)
         print(f"{time.monotonic() - begin:.0f} s", flush=True)
-    publish("Speed beside the textbook way", table, arguments.out)
+    publish("Speed beside the textbook way", "make bench", table, arguments.out)
 
 
 if __name__ == "__main__":

@@ -162,11 +162,11 @@ def build(
 def grade(
     submissions: Annotated[Optional[Path], typer.Argument(help="A folder of notebooks, of students' folders, or a zip of Canvas, Moodle or Gradescope.")] = None,
     lab: Annotated[str, typer.Option(help="The number of the lab.")] = "07",
-    out: Annotated[Path, typer.Option(help="The folder for the grade book; the same command again goes on from there.")] = Path("out/grades"),
+    out: Annotated[Optional[Path], typer.Option(help="The folder for the grade book, by default out/grades; the same command again goes on from there.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Grade a made-up class of ten, to see what comes out.")] = False,
     seed: Annotated[Optional[int], typer.Option(min=0, help="Of the inputs that answers are tried on; by default drawn once for each --out.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="How many submissions to run at once.")] = 2,
-    seconds: Annotated[float, typer.Option(min=1, help="How long one answer may take.")] = 60,
+    seconds: Annotated[float, typer.Option(min=1, help="How long one answer may take.")] = 30,
     memory: Annotated[float, typer.Option(min=1, help="How many GB one submission may take.")] = 3,
     kid: Annotated[Optional[float], typer.Option(help="Lab 07: also measure the weights that students hand in; this KID or less earns points.")] = None,
     kid_points: Annotated[float, typer.Option(min=0, help="How many.")] = 4,
@@ -176,15 +176,13 @@ def grade(
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ):
     """For instructors: grade a class; nothing that students wrote is believed."""
-    import os
-
     if sys.platform == "win32":
         raise UserError("Grading needs Linux, for its sandbox: on Windows, do it in WSL2.")
-    os.environ["KERAS_BACKEND"] = "numpy"  # judging needs no more, and starts at once
     from diffusion_lab.instructor.command import run_grade
 
     if (submissions is None) != sample:
         raise UserError("Name the folder or zip with the submissions, or say --sample.")
+    out = out or Path("out/sample-class" if sample else "out/grades")
     run_grade(submissions, lab, out, root, seed=seed, jobs=jobs, seconds=seconds, memory=int(memory * 1e9),
               boxed=sandbox is Sandbox.bubblewrap, scheduler=scheduler, kid=kid, kid_points=kid_points, kid_data=kid_data)
 
@@ -227,6 +225,12 @@ def main():
     except UserError as error:
         typer.secho(f"diffusion-lab: {error}", err=True, fg="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. What was finished is kept.", err=True)
-        sys.exit(130)
+    except ImportError as error:
+        if "diffusion_lab.instructor" not in str(error):
+            raise
+        typer.secho("diffusion-lab: this command is for instructors, and not in what students get.", err=True, fg="red")
+        sys.exit(2)
+    except SystemExit as ended:  # typer has made one of a KeyboardInterrupt
+        if ended.code == 130:
+            typer.echo("\nStopped. What was finished is kept: the same command goes on from there.", err=True)
+        raise

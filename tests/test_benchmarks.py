@@ -81,12 +81,13 @@ def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
 
 def test_the_table_says_what_holds(tmp_path, capsys):
     rows = [Row("one", 2.0, at_least=1.4), Row("two", 16.0, at_most=15, unit="s", figures={"import": 7.123}), Row("three", 1.0)]
-    publish("A table", rows, tmp_path / "out" / "table")
+    publish("A table", "make table", rows, tmp_path / "out" / "table")
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if "holds" in line and "one" in line]
     assert [line for line in printed.splitlines() if "falls short" in line and "two" in line and "7.12" in line]
     assert [row["name"] for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]] == ["one", "two", "three"]
     assert (tmp_path / "out" / "table.png").stat().st_size > 5000
+    assert "| two | 16.00 s | ≤ 15 | falls short | import 7.12 |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 
 def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached():

@@ -36,7 +36,9 @@ print("the end")
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setattr("diffusion_lab.instructor.source.KNOWN", {"double", "single"})
+
     def write(text=SOURCE):
         (tmp_path / "solutions").mkdir(exist_ok=True)
         (tmp_path / "solutions" / "03_toy.py").write_text(text)
@@ -47,6 +49,14 @@ def lab(tmp_path):
 
 def notebook(root, folder):
     return nbformat.read(root / folder / "03_toy.ipynb", as_version=4)
+
+
+def test_a_check_that_is_missing_and_points_that_are_none_are_named(lab, monkeypatch):
+    with pytest.raises(UserError, match="points='two' in the cell of 'double' is not a number"):
+        read_source(lab(SOURCE.replace("points=2", 'points="two"')) / "solutions" / "03_toy.py")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="there is no check for exercise 'double': write it"):
+        read_source(lab() / "solutions" / "03_toy.py")
 
 
 def test_the_student_gets_a_stub_and_the_solution_keeps_its_answer(lab):

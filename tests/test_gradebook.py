@@ -9,6 +9,7 @@ import re
 import pytest
 from PIL import Image
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import MANUAL, write_gradebook
 from diffusion_lab.instructor.grading import Settings
 from diffusion_lab.instructor.sandbox import Limits
@@ -27,7 +28,8 @@ def result(student, points=(4.0, 0.0), **more):
     verdicts = [{"number": f"7.{place}", "name": name, "points": earned, "possible": 4.0, "sentence": "So it is.", "details": ""}
                 for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)]
     return {"student": student, "id": "12", "place": f"{student}.ipynb", "digest": "", "problem": "", "remarks": [],
-            "verdicts": verdicts, "answers": {"first": "return 1"}, "texts": {"summary": "I did."}, "picture": None} | more
+            "verdicts": verdicts, "answers": {"first": "return 1"}, "texts": {"summary": "I did."}, "picture": None,
+            "written": 0} | more
 
 
 def table(out):
@@ -52,7 +54,7 @@ def test_a_table_program_sees_no_formula(name, tmp_path):
     assert row[0].startswith("'") and row[0][1:] == name and row[-1] == "'=HYPERLINK(1)"
 
 
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7 * 7 }}{% raw %}&lt;"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 12345 * 67890 }}{% raw %}&lt;"
 
 
 def test_pages_show_markup_as_text(tmp_path):
@@ -61,7 +63,7 @@ def test_pages_show_markup_as_text(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [row, result("Ada", answers={"first": HOSTILE})])
     for page in [*(tmp_path / "feedback").glob("*.html"), tmp_path / "summary.html"]:
         text = page.read_text()
-        assert "<script>alert" not in text and "<img src=x" not in text and "49" not in text.split("</style>")[1]
+        assert "<script>alert" not in text and "<img src=x" not in text and "838102050" not in text.split("</style>")[1]
     feedback = next(page for page in (tmp_path / "feedback").glob("script*.html")).read_text()
     assert "&lt;script&gt;alert(1)" in feedback and "default-src 'none'" in feedback and "script-src" not in feedback
 
@@ -90,12 +92,52 @@ def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
     results = [result("Ada"), result("=Bob")]
     write_gradebook(tmp_path, "07", SETTINGS, results)
     text = (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
-    assert "'=Bob|=Bob.ipynb,," in text
-    (tmp_path / MANUAL).write_text(text.replace("'=Bob|=Bob.ipynb,,", "'=Bob|=Bob.ipynb,2.5,\"Good, but short\""), encoding="utf-8")
+    assert "'=Bob|12,," in text
+    (tmp_path / MANUAL).write_text(text.replace("'=Bob|12,,", "'=Bob|12,2.5,\"Good, but short\""), encoding="utf-8")
     for _ in range(2):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
         assert (ada["points"], bob["points"], bob["comment"]) == (4, 6.5, "Good, but short")
     assert "Good, but short" in (tmp_path / "feedback" / bob["page"]).read_text()
+
+
+def test_what_a_person_gave_is_never_dropped(tmp_path):
+    """Neither by a class in which somebody is missing, nor by a second version of a file, nor by a table program."""
+    (tmp_path / MANUAL).write_text("key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8")
+    ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", place="ada_LATE_1_2_x.ipynb")])
+    assert (ada["points"], ada["comment"]) == (6.5, "gut") and "handed in late" in ada["remarks"]
+    bob, cem = write_gradebook(tmp_path, "07", SETTINGS, [result("Bob"), result("Cem")])
+    assert (bob["points"], cem["points"]) == (7, 3)
+    ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
+    assert (ada["points"], bob["points"]) == (6.5, 7)
+
+
+@pytest.mark.parametrize("content, sentence", [
+    ("key,points,comment\nAda|12,five,\n", "line 2: 'five' is not a number"), ("Ada,5\n", "must begin with a line key,points,comment"), ("", "must begin"),
+])
+def test_points_that_are_none_are_named_and_the_file_stays(content, sentence, tmp_path):
+    (tmp_path / MANUAL).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
+    assert (tmp_path / MANUAL).read_text(encoding="utf-8") == content
+
+
+def test_the_written_part_counts_into_what_is_possible(tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0)])
+    page = next((tmp_path / "feedback").iterdir()).read_text()
+    assert "<b>4</b> of 14 points; the written part (up to 6) is not graded yet" in page
+    (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0)])
+    page = next((tmp_path / "feedback").iterdir()).read_text()
+    assert "<b>9</b> of 14 points</p>" in page and "5 of 6 points for the written part" in page
+
+
+def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_path):
+    ada = result("Ada")
+    ada["verdicts"][0]["sentence"] = "Return `pred_images`, the *variance*, noise_rates**2 <b>."
+    write_gradebook(tmp_path, "07", SETTINGS, [ada, result("Bob")])
+    write_gradebook(tmp_path, "07", SETTINGS, [ada])
+    page, = (tmp_path / "feedback").iterdir()
+    assert "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;." in page.read_text()
 
 
 def test_a_class_is_summed_up(tmp_path):

@@ -36,7 +36,9 @@ def pretended(monkeypatch):
         if submission.content == b"crash":
             raise RuntimeError("the grader itself stops")
         graded.append(submission.student)
-        return '{"student": "%s", "content": %d}' % (submission.student, len(submission.content))
+        answers = "{}" if submission.content == b"nothing" else '{"a": "b"}'
+        return '{"student": "%s", "content": %d, "answers": %s, "problem": "of lab 07"}' % (
+            submission.student, len(submission.content), answers)
 
     monkeypatch.setattr(grading, "grade_submission", pretend)
     monkeypatch.setattr(grading, "require_bubblewrap", lambda: None)
@@ -76,6 +78,19 @@ def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out", seed=8)
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out", limits=Limits(seconds=1))
     assert pretended == ["ada", "ada"]
+
+
+def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"nothing", bob=b"nothing")
+    with pytest.raises(UserError, match="None of the notebooks .* lab 07: is --lab right.* of lab 07"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+
+
+def test_one_folder_holds_one_lab(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    with pytest.raises(UserError, match=r"holds the grading of another lab \(07\)"):
+        grade_class(tmp_path / "in", sources(ROOT, ["02"])[0], tmp_path / "out")
 
 
 def test_memory_holds_a_few_submissions_only(tmp_path, pretended):
@@ -121,7 +136,10 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
     for path in (tmp_path / "in").iterdir():
         if path.stem not in ("Ada Alvarez", "Bela Bartos"):
             path.unlink()
-    subprocess.run(command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"), check=True, capture_output=True)
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")  # as for most people
+    subprocess.run(command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"), check=True, capture_output=True,
+                   env=os.environ | {"PYTHONPATH": str(tmp_path / "without")})
     assert grades(tmp_path / "out") == {"Ada Alvarez": 18, "Bela Bartos": 14}
     assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
 
@@ -134,9 +152,10 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    ([], "or say --sample"), (["nowhere"], "There is no nowhere"), (["--sample", "--lab", "03"], "did lab 07"),
+    ([], "or say --sample"), (["--sample", "--out", "file"], "Could not write"), (["nowhere"], "There is no nowhere"), (["--sample", "--lab", "03"], "did lab 07"),
     (["--sample", "--lab", "77"], "There is no lab 77"),
 ])
 def test_what_a_person_can_mend_is_one_sentence(arguments, sentence, tmp_path):
+    (tmp_path / "file").touch()
     result = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr

@@ -37,6 +37,17 @@ def test_students_get_all_they_need_and_no_solutions(release):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
 
 
+def test_what_grades_stays_here_and_a_student_is_told(release):
+    assert {path.name for path in (release / "diffusion_lab" / "instructor").iterdir()} == {"__init__.py", "precheck.py", "submissions.py"}
+    readme = (release / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test", "<!--") if word in readme]
+    for command in (["grade", "--sample"], ["build"], ["release"]):
+        code = ("import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
+                f"sys.argv[1:] = {command}; from diffusion_lab.cli import main; main()")  # without this repository's modules
+        result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True)
+        assert result.returncode == 2 and "this command is for instructors" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_the_package_of_a_release_works_by_itself(release):
     code = "import diffusion_lab.checks as checks; print(checks.denoise.number, checks.__file__)"
     result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True, check=True)

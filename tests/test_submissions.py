@@ -8,7 +8,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.precheck import Wanted
-from diffusion_lab.instructor.submissions import LARGEST, Unreadable, find_submissions, read_answers
+from diffusion_lab.instructor.submissions import LARGEST, Unreadable, find_submissions, nothing_found, read_answers
 
 TASKS = [Wanted("3.1", "double"), Wanted("3.2", "triple")]
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
@@ -62,6 +62,30 @@ def test_a_zip_that_swells_is_refused_before_it_fills_the_memory(tmp_path):
         file.writestr("ada.ipynb", b" " * (LARGEST + 5_000_000))
     (found,) = find_submissions(archive)
     assert "more than 12 MB (17 MB): clear its outputs" in found.problem and found.content == b""
+
+
+def test_half_a_zip_is_no_student(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        file.writestr("ada.ipynb", EMPTY * 100)
+    (tmp_path / "half.zip").write_bytes((tmp_path / "all.zip").read_bytes()[:500])
+    with pytest.raises(UserError, match="half.zip is not a complete zip"):
+        list(find_submissions(tmp_path / "half.zip"))
+
+
+def test_who_handed_in_something_else_is_not_forgotten(tmp_path):
+    for place in ("ada/07.ipynb", "ada/notes.txt", "bob/answers.docx", "readme.txt", "mayercem_1_2_photo.jpg", ".git/config"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(EMPTY)
+    ada, bob, cem = find_submissions(tmp_path)
+    assert (ada.student, ada.problem) == ("ada", "")
+    assert (bob.student, bob.problem) == ("bob", "No notebook (.ipynb) was handed in, but answers.docx.")
+    assert (cem.student, cem.id) == ("mayercem", "1")
+
+
+def test_a_notebook_of_another_lab_is_recognised():
+    other = json.dumps({"cells": [{"metadata": {"nbgrader": {"grade_id": "02-q_sample"}}}]}).encode()
+    assert nothing_found(other, "07") == "There is no answer to lab 07 in this notebook; it looks like lab 02."
+    assert nothing_found(EMPTY, "07") == "There is no answer to lab 07 in this notebook."
 
 
 def test_what_is_not_a_file_is_not_read(tmp_path):

@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-from diffusion_lab.checks.core import CheckFailed, Exercise
-
 EXERCISES = {  # in each lab's module; imported when they are needed
     "energy_based": ("langevin_step", "contrastive_divergence_loss"),
     "forward_process": ("forward_step", "q_sample"),
@@ -17,9 +15,9 @@ EXERCISES = {  # in each lab's module; imported when they are needed
     "exploring": ("slerp", "invert"),
     "past_ddim": ("dpmpp_2m_step", "guide", "flow_matching_loss"),
 }
-_MODULES = {name: module for module, names in EXERCISES.items() for name in names}
+_MODULES = {name: module for module, names in EXERCISES.items() for name in names} | {"CheckFailed": "core", "Exercise": "core"}
 
-__all__ = ["CheckFailed", "Exercise", *_MODULES]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name):

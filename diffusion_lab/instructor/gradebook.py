@@ -17,14 +17,18 @@ from itertools import combinations
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 from PIL import Image
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.storage import write_atomically
 
 MOST_PIXELS = 20_000_000
 TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+TEMPLATES.filters["sentence"] = lambda text: Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))))
 ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
 MANUAL = "manual.csv"
+MARKS = {r"\(\d+\)\|": "another notebook of this student is there, too", r"_LATE_\d": "handed in late"}
 
 
 def write_gradebook(out, lab, settings, results):
@@ -38,11 +42,13 @@ def write_gradebook(out, lab, settings, results):
     for row in rows:
         page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row)
         write_atomically(out / "feedback" / row["page"], page.encode())
-    _write_manual(out / MANUAL, rows)
+    for old in set((out / "feedback").glob("*.html")) - {out / "feedback" / row["page"] for row in rows}:
+        old.unlink()  # of somebody who is no longer there: it must not go out with the others
+    _write_manual(out / MANUAL, rows, manual)
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))  # the mark tells Excel the encoding
     facts = {"lab": lab, "seed": settings.seed, "sandbox": "bubblewrap" if settings.boxed else "none",
              "limits": asdict(settings.limits), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-    students = [{key: row[key] for key in row if key != "picture"} for row in rows]
+    students = [{key: row[key] for key in row if key not in ("picture", "share")} for row in rows]
     write_atomically(out / "grades.json", json.dumps(facts | {"students": students}, indent=1).encode())
     script = TEMPLATES.loader.get_source(TEMPLATES, "summary.js")[0]
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only one that may run
@@ -53,14 +59,18 @@ def write_gradebook(out, lab, settings, results):
 
 
 def _row(result, manual):
-    key = f"{result['student']}|{result['place']}"
+    """A result with what a person gave, which is taken out of `manual`: found by name and number, not by the file."""
+    key = f"{result['student']}|{result['id']}"
     slug = re.sub(r"[^A-Za-z0-9]+", "-", result["student"]).strip("-")[:40] or "student"
-    extra = manual.get(key, ("", ""))
-    points = sum(verdict["points"] for verdict in result["verdicts"]) + _number(extra[0])
+    extra = manual.pop(key, None) or manual.pop(result["student"], ("", ""))
+    automatic = sum(verdict["points"] for verdict in result["verdicts"])
+    of_exercises = sum(verdict["possible"] for verdict in result["verdicts"])
     return result | {
         "key": key, "page": f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.html",
-        "points": points, "possible": sum(verdict["possible"] for verdict in result["verdicts"]),
+        "points": automatic + float(extra[0] or 0), "possible": of_exercises + result["written"],
+        "share": automatic / of_exercises if of_exercises else 0,
         "manual": extra[0], "comment": extra[1], "picture": _picture(result["picture"]),
+        "remarks": result["remarks"] + [remark for mark, remark in MARKS.items() if re.search(mark, f"{result['student']}|{result['place']}")],
     }
 
 
@@ -88,26 +98,33 @@ def _plain(points):
     return f"{points:g}"
 
 
-def _number(text):
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0
-
-
 def _read_manual(path):
-    """{key: (points, comment)} that a person has filled in."""
+    """{key: (points, comment)} that a person has filled in, also with a table program that writes semicolons and 2,5.
+
+    Raises UserError, with the line, for what is no number of points.
+    """
     if not path.exists():
         return {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return {line["key"].removeprefix("'"): (line["points"], line["comment"]) for line in csv.DictReader(file)}
+    text = path.read_text(encoding="utf-8-sig")
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in text.split("\n")[0] else ",")
+    if not {"key", "points", "comment"} <= set(lines.fieldnames or ()):
+        raise UserError(f"{path} must begin with a line key,points,comment: mend it, or move it away.")
+    manual = {}
+    for number, line in enumerate(lines, start=2):
+        points = (line["points"] or "").strip().replace(",", ".")
+        if not re.fullmatch(r"(-?\d+(\.\d*)?)?", points):
+            raise UserError(f"{path}, line {number}: {points!r} is not a number of points. Nothing else is lost: mend it, and grade again.")
+        manual[line["key"].removeprefix("'")] = (points, line["comment"] or "")
+    return manual
 
 
-def _write_manual(path, rows):
+def _write_manual(path, rows, others):
+    """Writes what a person gave to these rows, and to students who are not among them this time."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["key", "points", "comment"])
     writer.writerows([_harmless(row["key"]), row["manual"], row["comment"]] for row in rows)
+    writer.writerows([_harmless(key), *given] for key, given in others.items() if any(given))
     write_atomically(path, text.getvalue().encode("utf-8-sig"))
 
 
@@ -128,15 +145,14 @@ def _picture(content):
 
 def _statistics(rows):
     """The distribution of points, how many solved each exercise, and the most common wrong ways."""
-    possible = rows[0]["possible"] if rows else 0
-    shares = Counter(min(9, int(10 * row["points"] / possible)) for row in rows if possible)
+    shares = Counter(min(9, int(10 * row["share"])) for row in rows)
     exercises = []
     for place, verdict in enumerate(rows[0]["verdicts"] if rows else ()):
         verdicts = [row["verdicts"][place] for row in rows]
         wrong = Counter(verdict["sentence"] for verdict in verdicts if not verdict["points"])
         solved = sum(verdict["points"] > 0 for verdict in verdicts)
         exercises.append({"number": verdict["number"], "name": verdict["name"], "solved": solved, "wrong": wrong.most_common(3)})
-    return {"shares": [shares[tenth] for tenth in range(10)], "exercises": exercises,
+    return {"mean": sum(row["points"] for row in rows) / max(len(rows), 1), "shares": [shares[tenth] for tenth in range(10)], "exercises": exercises,
             "hardest": min(exercises, key=lambda exercise: exercise["solved"], default=None)}
 
 

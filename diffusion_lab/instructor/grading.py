@@ -6,9 +6,7 @@ goes on where it was, and one that is repeated runs only what has changed.
 
 import hashlib
 import json
-import os
 import secrets
-import sys
 import tempfile
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -19,11 +17,11 @@ from pathlib import Path
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
-from diffusion_lab.instructor.submissions import Answers, Unreadable, find_submissions, read_answers
+from diffusion_lab.instructor.submissions import Answers, Unreadable, find_submissions, nothing_found, read_answers
 from diffusion_lab.storage import write_atomically
 
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-VERSION = 1  # of the results' format and of how they come about; another one grades anew
+VERSION = 2  # of the results' format and of how they come about; another one grades anew
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,9 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
     """
     if boxed and scheduler is None:
         require_bubblewrap()
-    kept = Path(out, "results")
-    kept.mkdir(parents=True, exist_ok=True)
-    source = Path(source)
-    settings = Settings(source.read_text(encoding="utf-8"), source.name, _seed(Path(out, "seed.txt"), seed), limits, boxed, quality)
+    source, kept = Path(source), Path(out, "results")
+    seed = _seed(Path(out, "grading.json"), source.name, seed)
+    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality)
     total = sum(1 for _ in find_submissions(path))
     keys, done = [], 0
 
@@ -87,7 +84,11 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
                 finished(_keep(running, kept, FIRST_COMPLETED))
         while running:
             finished(_keep(running, kept, FIRST_COMPLETED))
-    return settings, [json.loads((kept / f"{key}.json").read_text(encoding="utf-8")) for key in keys]
+    results = [json.loads((kept / f"{key}.json").read_text(encoding="utf-8")) for key in keys]
+    if not any(result["answers"] for result in results):
+        raise UserError(f"None of the notebooks in {path} holds an answer to lab {source.name[:2]}: is --lab right? What was found "
+                        f"first: {results[0]['problem']}")
+    return settings, results
 
 
 def grade_submission(submission, settings):
@@ -101,9 +102,14 @@ def grade_submission(submission, settings):
     if not problem:
         try:
             answers = read_answers(submission.content, master.tasks, master.summaries)
+            problem = "" if answers.sources else nothing_found(submission.content, master.lab)
         except Unreadable as unreadable:
             problem = str(unreadable)
     verdicts = grade_answers(master, answers.sources, settings.seed, settings.limits, settings.boxed)
+    for name, text in answers.texts.items():
+        if text.strip() in ("", master.summaries[name].source.strip()):
+            answers.texts[name] = ""
+            answers.remarks.append("the written part is empty")
     picture = answers.pictures.get(master.cover)
     if settings.quality:
         verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, settings.seed, settings.limits,
@@ -113,13 +119,12 @@ def grade_submission(submission, settings):
         "student": submission.student, "id": submission.id, "place": submission.place, "digest": submission.digest,
         "problem": problem, "verdicts": [asdict(verdict) for verdict in verdicts], "remarks": answers.remarks,
         "answers": answers.sources, "texts": answers.texts, "picture": picture,
+        "written": sum(cell.metadata.nbgrader.points for cell in master.summaries.values()),
     })
 
 
 @lru_cache(maxsize=4)
 def _master(name, source):
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "numpy"  # judging needs no more, and starts in a second
     from diffusion_lab.instructor.master import Master
 
     with tempfile.TemporaryDirectory() as folder:  # read_source speaks of files, and so do its messages
@@ -136,13 +141,16 @@ def _keep(running, kept, when):
     return len(finished)
 
 
-def _seed(path, seed):
-    """The seed of this grading: given, or kept from last time, or drawn and kept."""
+def _seed(path, lab, seed):
+    """The seed of this grading: given, or kept from last time, or drawn and kept. One folder holds one grading of one lab."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("lab", lab) != lab:
+        raise UserError(f"{path.parent} holds the grading of another lab ({before['lab'][:2]}): choose another folder with --out.")
     if seed is None:
-        seed = int(path.read_text()) if path.exists() else secrets.randbits(48)
-    elif path.exists() and int(path.read_text()) != seed:
+        seed = before.get("seed", secrets.randbits(48))
+    elif before.get("seed", seed) != seed:
         raise UserError(f"{path.parent} holds a grading with another seed: choose another folder, or leave --seed out.")
-    write_atomically(path, str(seed).encode())
+    write_atomically(path, json.dumps({"lab": lab, "seed": seed}).encode())
     return seed
 
 
@@ -151,7 +159,11 @@ def _executor(jobs, scheduler):
     """Yields submit(function, *arguments) -> future: threads of this machine, or a Dask cluster."""
     if scheduler is None:
         with ThreadPoolExecutor(jobs) as pool:  # a thread only waits: the work is done in processes of its own
-            yield pool.submit
+            try:
+                yield pool.submit
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return
     try:
         from distributed import Client

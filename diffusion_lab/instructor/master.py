@@ -51,8 +51,8 @@ class Master:
         self.lab, notebook = source.name[:2], read_source(source)
         points = {cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
                   for cell in notebook.cells if "check" in cell.metadata.get("diffusion_lab", {})}
-        self.summaries = {cell.metadata.diffusion_lab.summary: float(cell.metadata.nbgrader.points)
-                          for cell in notebook.cells if "summary" in cell.metadata.get("diffusion_lab", {})}
+        self.summaries = {cell.metadata.diffusion_lab.summary: cell for cell in notebook.cells
+                          if "summary" in cell.metadata.get("diffusion_lab", {})}
         self.cover = next((cell.id for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])), None)
         answers = exercises(notebook)
         self.tasks = [Task(number, name, float(points[name])) for number, name, _ in answers]

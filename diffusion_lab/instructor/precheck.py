@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from rich.text import Text
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.submissions import LARGEST, Unreadable, read_answers
+
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ def precheck_notebook(path, run=True):
     """Prints what the grader will find, and returns whether all is well. Raises UserError if it is no notebook of ours."""
     console, path = Console(), Path(path)
     if not path.is_file():
-        raise UserError(f"There is no {path}: name your notebook, such as notebooks/07_ddim.ipynb.")
+        raise UserError(f"{path} is not a file: name your notebook, such as notebooks/07_ddim.ipynb.")
     content = path.read_bytes()
     if len(content) > LARGEST:
         raise UserError(f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in.")
@@ -108,12 +112,13 @@ def _run(path):
     import nbclient
 
     notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
+                                     extra_arguments=["--log-level=ERROR"])  # it would warn of its transport, in red
     try:
         client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
     except nbclient.exceptions.CellExecutionError as error:
         last = [line for line in str(error).splitlines() if line.strip()][-1]
-        return False, f"A run from top to bottom stops: {last}"
+        return False, f"A run from top to bottom stops: {ANSI.sub('', last)}"
     except nbclient.exceptions.CellTimeoutError:
         return False, "A run from top to bottom takes more than ten minutes in one cell, even in the smallest profile."
     return True, "It runs from top to bottom (in the smallest profile)."

@@ -1,5 +1,6 @@
 """What students get: the notebooks, the package and what installs it; no solutions, and nothing of a grading."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
+FOR_STUDENTS = ("__init__.py", "precheck.py", "submissions.py")
 FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("*.md", "*.png"),
            "diffusion_lab": ("*.py", "*.h5", "*.json", "*.html", "*.js", "*.md")}
 
@@ -27,13 +29,19 @@ def write_release(root, out):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
             archive.write(file, Path("diffusion-lab", file.relative_to(root)))
+        archive.writestr("diffusion-lab/README.md", for_students((root / "README.md").read_text(encoding="utf-8")))
     return path
 
 
+def for_students(readme):
+    """The README without what speaks of the whole repository, which stands between two marks."""
+    return re.sub(r"<!-- repository -->.*?<!-- end -->\n?", "", readme, flags=re.DOTALL)
+
+
 def contents(root):
-    """The files of a release, in order."""
-    found = [Path(root, name) for name in FILES]
+    """The files of a release but for README, in order: nothing that grades, since there are answers in it."""
+    found = [Path(root, name) for name in FILES if name != "README.md"]
     for folder, patterns in FOLDERS.items():
         found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)
                   if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)]
-    return sorted(found)
+    return sorted(file for file in found if file.parent.name != "instructor" or file.name in FOR_STUDENTS)

@@ -49,7 +49,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
         results, errors = results | new_results, errors | new_errors
         missing = [name for name in waiting if name not in new_results]
         if missing and missing[0] == waiting[0]:
-            stopped[missing[0]] = reason or _why(errors.get(missing[0], ""))
+            stopped[missing[0]] = _why(errors.get(missing[0], ""), reason, limits.seconds)
             missing = missing[1:]
         waiting = missing
     return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
@@ -65,8 +65,10 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     return Verdict(task.number, task.name, points, task.points, sentence, details)
 
 
-def _why(error):
-    return "it did not come to an end" if "Timeout of" in error else "the kernel in which it ran came to an end"
+def _why(error, reason, seconds):
+    if "Timeout of" in error:
+        return f"it ran for more than {seconds:g} seconds (is there a loop without an end?)"
+    return reason or "the kernel in which it ran came to an end"
 
 
 def _run(master, answers, seed, limits, boxed):

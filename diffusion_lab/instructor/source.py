@@ -13,6 +13,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -20,6 +21,7 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+KNOWN = {name for names in checks.EXERCISES.values() for name in names}
 
 
 def read_source(path):
@@ -44,8 +46,14 @@ def read_source(path):
         if check and not awaited:
             raise UserError(f"{path}: the check of {check!r} does not follow its exercise.")
         if (BEGIN in cell.source) != bool(exercise):
-            raise UserError(f"{path}: a cell has a solution if and only if it is marked exercise=\"...\"; see:\n{cell.source[:200]}")
+            raise UserError(f"{path}: a cell has a solution if and only if it is marked "
+                            f"exercise=\"name\" points=4, words in quotes and numbers without; see:\n{cell.source[:200]}")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        if exercise and exercise not in KNOWN:
+            raise UserError(f"{path}: there is no check for exercise {exercise!r}: write it, and put its name into the table in "
+                            "diffusion_lab/checks/__init__.py.")
+        if not isinstance(points, int | float):
+            raise UserError(f"{path}: points={points!r} in the cell of {exercise or check or summary!r} is not a number.")
         if exercise:
             number, awaited = number + 1, exercise
             cell.metadata.update(_marks(lab, "exercise", exercise, f"{int(lab)}.{number}", 0))

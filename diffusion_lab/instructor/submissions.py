@@ -43,8 +43,10 @@ def find_submissions(path, with_weights=False):
     path = Path(path)
     if not path.exists():
         raise UserError(f"There is no {path}: name the folder or the zip with the submitted notebooks.")
+    if path.is_file() and path.suffix != ".ipynb" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a complete zip, and no notebook either: download it again.")
     with _Zip(path) if path.is_file() and zipfile.is_zipfile(path) else _Folder(path) as store:
-        places = sorted(place for place in store.places() if not PurePosixPath(place).name.startswith("."))
+        places = sorted(place for place in store.places() if not any(part.startswith((".", "__")) for part in place.split("/") if part != ".."))
         notebooks = [place for place in places if place.endswith(".ipynb")]
         weights = {_student(place): place for place in places if place.endswith(WEIGHTS)} if with_weights else {}
         if not notebooks:
@@ -56,6 +58,18 @@ def find_submissions(path, with_weights=False):
             again = f" ({taken[student, number]})" if taken[student, number] > 1 else ""  # a person must look
             beside = store.read(weights[student, number])[0] if (student, number) in weights else b""
             yield Submission(student + again, number, place, *store.read(place), beside)
+        for (student, number), place in _without_notebook(places, taken).items():
+            yield Submission(student, number, place, problem=f"No notebook (.ipynb) was handed in, but {PurePosixPath(place).name}.")
+
+
+def _without_notebook(places, taken):
+    """{(student, id): place} of those who handed in other files only, as far as a folder or the file's name says whose they are."""
+    found = {}
+    for place in places:
+        student, number = _student(place)
+        if (student, number) not in taken and (number or "/" in place):
+            found.setdefault((student, number), place)
+    return found
 
 
 class _Folder:
@@ -98,7 +112,7 @@ class _Zip(zipfile.ZipFile):
 
     def places(self):
         self.entries = {entry.filename.replace("\\", "/"): entry for entry in self.infolist()}
-        return [place for place in self.entries if "__MACOSX" not in place.split("/")]
+        return [place for place in self.entries if not place.endswith("/")]
 
     def read(self, place):
         try:
@@ -170,6 +184,13 @@ def read_answers(content, tasks, summaries=()):
         if picture:
             answers.pictures[str(cell.get("id", ""))] = picture
     return answers
+
+
+def nothing_found(content, lab):
+    """What to say of a notebook without any answer to a lab: perhaps it is another one's."""
+    labs = {number.decode() for number in re.findall(rb'"grade_id":\s*"(\d\d)-', content)} - {lab}
+    looks = f"; it looks like lab {labs.pop()}" if len(labs) == 1 else ""
+    return f"There is no answer to lab {lab} in this notebook{looks}."
 
 
 def _find(cells, task):

@@ -72,13 +72,13 @@ def training(build, batch_size, steps):
     model.adapt(images[:64])
     model.compile(keras.optimizers.AdamW(1e-4), "mse", jit_compile=has_accelerator())
     keras.mixed_precision.set_global_policy("float32")
-    try:
-        model.fit(images[:2 * batch_size], batch_size=batch_size, verbose=0)  # compiles
-        begin = time.perf_counter()
-        model.fit(images, batch_size=batch_size, verbose=0)
+    ends = []
+    try:  # the first epoch compiles
+        model.fit(images, batch_size=batch_size, epochs=3, verbose=0,
+                  callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))])
     except Exception as error:  # too large a batch: each backend has an exception of its own for that
         return {"batch": batch_size, "failed": str(error).splitlines()[0][:100]}
-    speed = len(images) / (time.perf_counter() - begin)
+    speed = 2 * len(images) / (ends[-1] - ends[0])
     return {"batch": batch_size, "images/s": speed, "FLOP/s": 3 * speed * forward_flops(model.network),
             "seconds for 1,020 images": EPOCH / speed, "peak memory GB": peak_memory()}
 
@@ -128,11 +128,36 @@ def device_name():
     return ", ".join(devices())
 
 
-def roofline(flops, peak, bandwidth):
-    """What bounds a model that reaches `flops`: below the ridge, memory; far below both, the launching of many kernels."""
-    share = flops / peak
-    ridge = peak / bandwidth
-    return f"{100 * share:.0f} % of the matrix peak; at {ridge:.0f} FLOP a byte this device turns from memory to arithmetic"
+def intensity(build, batch_size):
+    """FLOP for each byte of memory traffic on the way through the network, as XLA counts it; None without JAX."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    network = build().network
+    keras.mixed_precision.set_global_policy("float32")
+    inputs = [jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype) for x in network.inputs]
+    values = [variable.value for variable in network.variables]
+
+    def forward(values, inputs):
+        with keras.StatelessScope(state_mapping=list(zip(network.variables, values))):
+            return network(inputs)
+
+    cost = jax.jit(forward).lower(values, inputs).compile().cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    return batch_size * forward_flops(network) / cost["bytes accessed"]
+
+
+def roofline(flops, peak, bandwidth, per_byte):
+    """What bounds a model that reaches `flops`. Left of the ridge, where peak and bandwidth meet, it is memory; what
+    lies far below the roof is bounded by neither, but by many small kernels."""
+    words = f"{100 * flops / peak:.0f} % of the matrix peak; this device turns from memory to arithmetic at {peak / bandwidth:.0f} FLOP a byte"
+    if per_byte is None:
+        return words
+    roof = min(peak, per_byte * bandwidth)
+    side = "memory" if roof < peak else "arithmetic"
+    return f"{words}, and the network has {per_byte:.0f}: bounded by {side}, and at {100 * flops / roof:.0f} % of that roof"
 
 
 def main():
@@ -152,8 +177,9 @@ def main():
             entry["training"].append(training(build, batch_size, 2 if small else max(8, 4096 // batch_size)))
             print(name, json.dumps(entry["training"][-1]), flush=True)
         entry |= sampling(build, small)
-        best = max((row.get("FLOP/s", 0) for row in entry["training"]))
-        entry["bound"] = roofline(best, report["matrix peak FLOP/s"]["bfloat16"], report["memory bytes/s"])
+        best = max(entry["training"], key=lambda row: row.get("FLOP/s", 0))
+        entry["bound"] = roofline(best.get("FLOP/s", 0), report["matrix peak FLOP/s"]["bfloat16"], report["memory bytes/s"],
+                                  intensity(build, best["batch"]))
         print(name, json.dumps({key: value for key, value in entry.items() if key != "training"}), flush=True)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -366,6 +366,7 @@ kid_curves({"your model": values}, step_counts)
 
 # %% [markdown] summary="summary" points=6
 # ### Your summary
+# *20 minutes · 6 points, which a person gives*
 #
 # *Write ten sentences or so, here, in place of these: what you did, which settings you changed and why, what KID says
 # about your model and about the number of steps, and what your flowers still lack.*

@@ -65,6 +65,7 @@ def test_the_student_gets_a_stub_and_the_solution_keeps_its_answer(lab):
     student, solution = notebook(root, "notebooks"), notebook(root, "solutions")
     assert student.cells[1].source.splitlines()[-1] == '    raise NotImplementedError("Exercise 3.1: write double")'
     assert "number + number" in solution.cells[1].source
+    assert "*Difficulty ●○○ · 5 minutes · 2 points*" in student.cells[0].source
     assert len(solution.cells) == len(student.cells) + 1  # the explanation
     assert [cell.id for cell in student.cells if "nbgrader" in cell.metadata] == ["03-double", "03-double-check", "03-summary"]
 

@@ -34,7 +34,7 @@ def read_source(path):
     text = path.read_text(encoding="utf-8")
     _check_regions(path, text)
     notebook = jupytext.reads(text, "py:percent")
-    lab, number, awaited, points, seen = path.name[:2], 0, None, 1, {}
+    lab, number, awaited, points, seen, worth = path.name[:2], 0, None, 1, {}, {}
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         exercise, check = cell.metadata.get("exercise"), cell.metadata.get("check")
@@ -55,7 +55,7 @@ def read_source(path):
         if not isinstance(points, int | float):
             raise UserError(f"{path}: points={points!r} in the cell of {exercise or check or summary!r} is not a number.")
         if exercise:
-            number, awaited = number + 1, exercise
+            number, awaited, worth[exercise] = number + 1, exercise, points
             cell.metadata.update(_marks(lab, "exercise", exercise, f"{int(lab)}.{number}", 0))
         elif check:
             awaited = None
@@ -65,7 +65,7 @@ def read_source(path):
         cell.id = _cell_id(cell, seen)
     if awaited:
         raise UserError(f"{path}: exercise {awaited!r} has no check.")
-    _check_headings(path, notebook)
+    _complete_headings(path, notebook, worth)
     notebook.metadata = nbformat.from_dict(KERNEL)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
@@ -118,11 +118,13 @@ def _check_regions(path, text):
         raise UserError(f"{path}, line {begin}: this solution never ends.")
 
 
-def _check_headings(path, notebook):
+def _complete_headings(path, notebook, points):
+    """Adds its points to the line with an exercise's difficulty. Raises UserError where there is none."""
     for number, name, cell in exercises(notebook):
-        before = notebook.cells[: notebook.cells.index(cell)]
-        prose = "\n".join(other.source for other in before if other.cell_type == "markdown")
-        heading = re.search(rf"^#+ Exercise {re.escape(number)}\b.*`{name}`.*\n+.*Difficulty.*minutes", prose, re.M)
-        if not heading:
+        heading = re.compile(rf"^(#+ Exercise {re.escape(number)}\b.*`{name}`.*\n+.*Difficulty.*minutes)", re.M)
+        before = [other for other in notebook.cells[: notebook.cells.index(cell)] if other.cell_type == "markdown"]
+        found = next((other for other in before if heading.search(other.source)), None)
+        if found is None:
             raise UserError(f"{path}: exercise {name!r} needs a heading 'Exercise {number} · `{name}`', and below it "
                             "its difficulty and how many minutes it takes.")
+        found.source = heading.sub(rf"\1 · {points[name]:g} point{'s' * (points[name] != 1)}", found.source, count=1)

@@ -147,6 +147,8 @@ def test_summaries_and_pictures_come_along():
     text = cell("I did it.", "markdown")
     text["metadata"] = {"diffusion_lab": {"summary": "summary"}}
     answers = read_answers(notebook(text, cell("draw()", id="cover-1", outputs=[picture])), TASKS, ["summary"])
+    without_metadata = notebook(cell("I did it.", "markdown", id="03-summary"))
+    assert read_answers(without_metadata, TASKS, ["summary"]).texts == {"summary": "I did it."}
     assert answers.texts == {"summary": "I did it."} and answers.pictures == {"cover-1": "abc"}
 
 

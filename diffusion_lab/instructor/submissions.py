@@ -177,7 +177,8 @@ def read_answers(content, tasks, summaries=()):
             remarks.setdefault("several cells, taken together", []).append(task.number)
     answers.remarks = [f"{', '.join(numbers)}: {remark}" for remark, numbers in remarks.items()]
     for name in summaries:
-        texts = [cell["source"] for cell in cells if _mark(cell).get("summary") == name]
+        texts = [cell["source"] for cell in cells
+                 if _mark(cell).get("summary") == name or str(cell.get("id", "")).endswith(f"-{name}")]
         answers.texts[name] = "\n\n".join(texts)
     for cell in cells:
         picture = _picture(cell)

@@ -2,7 +2,9 @@
 
 import json
 import os
+from pathlib import Path
 
+STARTED = "started"  # a file that is as old as the cell that runs
 LONGEST = 4000  # characters of what a cell said when it failed
 
 
@@ -10,6 +12,7 @@ def pytest_runtest_setup(item):
     """The first cell imports TensorFlow, which may take longer than an answer may."""
     name = "STARTUP" if _number(item.nodeid) == 0 else "CELL"
     item.config.option.nbval_cell_timeout = float(os.environ[f"DIFFUSION_LAB_{name}_SECONDS"])
+    Path(os.environ["DIFFUSION_LAB_CELL_LOG"]).with_name(STARTED).touch()
 
 
 def pytest_runtest_logreport(report):

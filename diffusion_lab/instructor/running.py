@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.master import MAX_RESULT
-from diffusion_lab.instructor.sandbox import KERNEL_NAME, limit_resources, watch, write_specification
+from diffusion_lab.instructor.nbval_log import STARTED
+from diffusion_lab.instructor.sandbox import ENDED, KERNEL_NAME, limit_resources, watch, write_specification
 from diffusion_lab.instructor.staging import stage
 
 LAST_LINES = 12  # of what a cell said, for the student
@@ -49,7 +51,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
         results, errors = results | new_results, errors | new_errors
         missing = [name for name in waiting if name not in new_results]
         if missing and missing[0] == waiting[0]:
-            stopped[missing[0]] = _why(errors.get(missing[0], ""), reason, limits.seconds)
+            stopped[missing[0]] = _why(errors.get(missing[0], ""), reason, limits)
             missing = missing[1:]
         waiting = missing
     return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
@@ -65,9 +67,13 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     return Verdict(task.number, task.name, points, task.points, sentence, details)
 
 
-def _why(error, reason, seconds):
+def _too_long(limits):
+    return f"it ran for more than {limits.seconds:g} seconds (is there a loop without an end?)"
+
+
+def _why(error, reason, limits):
     if "Timeout of" in error:
-        return f"it ran for more than {seconds:g} seconds (is there a loop without an end?)"
+        return _too_long(limits)
     return reason or "the kernel in which it ran came to an end"
 
 
@@ -91,6 +97,8 @@ def run_in_box(notebook, files, inputs, names, limits, boxed):
             paths = _prepare(folder, notebook, files, inputs, names)
             reason = _run_nbval(folder, paths.values(), limits, boxed)
             outcomes = _outcomes(folder / "cells.jsonl")
+            if reason == ENDED and time.time() - (folder / STARTED).stat().st_mtime > limits.seconds:
+                reason = _too_long(limits)  # nbval's interrupt ended it
             if outcomes.get(0, ("", ""))[0] == "passed":
                 return {name: content for name, path in paths.items() if (content := _content(path))}, outcomes, reason
     raise UserError("The sandbox opens, but no kernel starts in it (is the machine overloaded?). Nothing is lost: give the same "

@@ -24,6 +24,7 @@ from diffusion_lab.errors import UserError
 
 KERNEL_NAME = "diffusion-lab-box"  # also the name of the provisioner's entry point in pyproject.toml
 GONE = 3.0  # seconds without any process in the box: at its proper end, pytest follows sooner
+ENDED = "it ended the kernel in which it ran"
 SPECIFICATION = "DIFFUSION_LAB_BOX_SPECIFICATION"
 INSTALL = ("The sandbox needs bubblewrap (Linux has it), and it is not here. Debian, Ubuntu, WSL2: apt install bubblewrap. To "
            "grade without a sandbox, only code that you trust: --sandbox none.")
@@ -143,7 +144,7 @@ def watch(process, folder, limits, seconds, poll=0.1):
         last_seen = now if boxed else last_seen
         reason = _excess(process.pid, boxed, Path(folder, "sockets"), limits)
         if last_seen is not None and now - last_seen > GONE:  # nbval would wait for a dead kernel until the time is up
-            reason = "it ended the kernel in which it ran"
+            reason = ENDED
         if now > deadline:
             reason = "it did not come to an end"
         if reason:

@@ -1,13 +1,11 @@
 """The rows of the speed benchmark, a function each; `benchmarks.speed` runs every one in a process of its own."""
 
-import resource
 import subprocess
 import sys
 import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from benchmarks import textbook
 from benchmarks.flops import convolution_peak, forward_flops

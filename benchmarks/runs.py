@@ -1,7 +1,6 @@
 """One training run of the quality benchmark: model, data, and what is measured on the way."""
 
 import time
-from dataclasses import replace
 
 import keras
 import numpy as np

@@ -97,7 +97,7 @@ def run_in_box(notebook, files, inputs, names, limits, boxed):
             paths = _prepare(folder, notebook, files, inputs, names)
             reason = _run_nbval(folder, paths.values(), limits, boxed)
             outcomes = _outcomes(folder / "cells.jsonl")
-            if reason == ENDED and time.time() - (folder / STARTED).stat().st_mtime > limits.seconds:
+            if reason == ENDED and (folder / STARTED).exists() and time.time() - (folder / STARTED).stat().st_mtime > limits.seconds:
                 reason = _too_long(limits)  # nbval's interrupt ended it
             if outcomes.get(0, ("", ""))[0] == "passed":
                 return {name: content for name, path in paths.items() if (content := _content(path))}, outcomes, reason

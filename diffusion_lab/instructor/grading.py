@@ -95,8 +95,10 @@ def grade_submission(submission, settings):
     """The result of one submission, as JSON. Runs in any process, on any machine."""
     with PREPARING:
         master = _master(settings.name, settings.source)
-    from diffusion_lab.instructor.quality import grade_quality
-    from diffusion_lab.instructor.running import grade_answers
+        from diffusion_lab.instructor.quality import files_for_drawing, grade_quality
+        from diffusion_lab.instructor.running import grade_answers
+
+        files_for_drawing()
 
     answers, problem = Answers(), submission.problem
     if not problem:

@@ -9,15 +9,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import lru_cache
 
 import nbformat
 import numpy as np
 
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.generating import METHODS
 from diffusion_lab.instructor.running import LAST_LINES, Verdict, run_in_box
 from diffusion_lab.instructor.source import KERNEL
 from diffusion_lab.instructor.staging import inside, staged_files
 
-METHODS = ("diffusion_schedule", "denoise", "reverse_diffusion")
 COUNT, STEPS = 128, 10
 ROOTS = {("networks.adapters", "predicting_noise"), ("networks.residual_unet", "residual_unet"), ("networks.unet", "unet"),
          ("storage", "assign_arrays"), ("storage", "read_arrays")}
@@ -37,7 +39,7 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
     if not set(METHODS) <= set(answers):
         return verdict("Drawing images takes all three functions, and not all were handed in."), None
     written, outcomes, reason = run_in_box(
-        _notebook(master, answers, seed), staged_files(ROOTS) | inside("generating"), {"weights.h5": weights}, ["images"],
+        _notebook(master, answers, seed), files_for_drawing(), {"weights.h5": weights}, ["images"],
         replace(limits, seconds=4 * limits.seconds), boxed)
     size = round((len(written.get("images", b"")) / (3 * COUNT)) ** 0.5)
     if size == 0 or len(written["images"]) != 3 * COUNT * size**2:
@@ -50,6 +52,12 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
                    quality.points if enough else 0.0), picture
 
 
+@lru_cache
+def files_for_drawing():
+    """What the box holds. Parses, so the first call must not run in two threads, see `Master.files`."""
+    return staged_files(ROOTS) | inside("generating")
+
+
 def _notebook(master, answers, seed):
     cells = [master.prelude, *(answers[name].replace("NBVAL_", "NBVAL ") for name in METHODS),
              f"from diffusion_lab.generating import generate as _generate\n_generate(globals(), {seed}, {COUNT}, {STEPS})"]
@@ -58,9 +66,11 @@ def _notebook(master, answers, seed):
 
 
 def _measure(content, size, data):
-    """(KID, picture) by a process of our own: the grader itself does without TensorFlow."""
+    """(KID, picture) by a process of our own, which gives its memory back. Raises UserError if the real images cannot be had."""
     result = subprocess.run([sys.executable, "-m", "diffusion_lab.instructor.quality", str(size), data], input=content,
-                            capture_output=True, check=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+                            capture_output=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+    if result.returncode:
+        raise UserError(f"KID cannot be measured: {result.stderr.decode(errors='replace').strip().splitlines()[-1]}")
     answer = json.loads(result.stdout.splitlines()[-1])
     return answer["kid"], answer["picture"]
 

@@ -9,7 +9,14 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.report import Row, publish
+from diffusion_lab.plots import image_grid
 
 IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
 
@@ -28,17 +35,22 @@ class Recipe:
     constant_rate: bool = False
     ema_warmup: bool = True
     flip: bool = True
-    times: str = "uniform"
+    kind: str = "plain"  # a key of benchmarks.runs.KINDS
+    ema_decay: float = 0.999
     textbook: bool = False
 
 
 OURS = Recipe()
+WIDTHS = OURS.network_arguments
 RECIPES = {
     "ours": OURS,
     "textbook": Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True),
     "noise predicted, its error the loss": replace(OURS, prediction="noise", loss_on="noise"),
     "noise predicted, the velocity's error the loss": replace(OURS, prediction="noise"),
     "image predicted, the velocity's error the loss": replace(OURS, prediction="image"),
+    "velocity predicted, the noise's error the loss": replace(OURS, loss_on="noise"),
+    "velocity predicted, the image's error the loss": replace(OURS, loss_on="image"),
+    "weighted by min-SNR, 5": replace(OURS, kind="min-SNR"),
     "absolute error": replace(OURS, loss="mae"),
     "cosine schedule": replace(OURS, schedule="cosine"),
     "linear schedule": replace(OURS, schedule="linear"),
@@ -47,8 +59,12 @@ RECIPES = {
     "learning rate 1e-3": replace(OURS, learning_rate=1e-3),
     "learning rate 4e-3": replace(OURS, learning_rate=4e-3),
     "no EMA warm-up": replace(OURS, ema_warmup=False),
+    "EMA decay 0.9995": replace(OURS, ema_decay=0.9995),
     "no flips": replace(OURS, flip=False),
-    "times logit-normal": replace(OURS, times="logit-normal"),
+    "times logit-normal": replace(OURS, kind="logit-normal times"),
+    "dropout 0.1": replace(OURS, network_arguments=(*WIDTHS, ("dropout", 0.1))),
+    "no attention": replace(OURS, network_arguments=(*WIDTHS, ("attention", False))),
+    "batch normalisation": replace(OURS, network="batch-normalised unet"),
     "residual U-Net": replace(OURS, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)),
 }
 
@@ -60,13 +76,18 @@ def run(recipe, seed, images, validation_every, folder):
     model, dataset = model_for(recipe, seed), dataset_for(recipe, "train", seed, images)
     measure = Measure(dataset_for(recipe, "validation", seed, images).images, validation_every, images, folder)
     train(model, recipe, dataset, images, measure)
+    np.save(folder / "samples.npy", measure.samples)
     return {"parameters": model.network.count_params(), "points": measure.points, "kid": measure.points[-1]["kid"],
             "seconds": measure.points[-1]["seconds"]}
 
 
+def folder_of(name, seed, images, out):
+    return out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
+
+
 def result_of(name, seed, images, validation_every, out):
     """The result of a run, in a process of its own, or what was kept of it."""
-    folder = out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
+    folder = folder_of(name, seed, images, out)
     if not (folder / "result.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--seed", str(seed), "--images", str(images),
@@ -86,10 +107,28 @@ def main():
     if arguments.run:
         result = run(RECIPES[arguments.run], arguments.seed, arguments.images, arguments.every or arguments.images, arguments.out)
         return (arguments.out / "result.json").write_text(json.dumps(result, indent=1))
-    print(f"{'recipe':48} {'KID':>7} {'seconds':>8}")
+    options = (arguments.seed, arguments.images)
+    results = {}
     for name in arguments.names:
-        result = result_of(name, arguments.seed, arguments.images, arguments.images, arguments.out)
-        print(f"{name:48} {result['kid']:7.2f} {result['seconds']:8.0f}", flush=True)
+        results[name] = result_of(name, *options, arguments.images, arguments.out)
+        print(f"{name}: KID {results[name]['kid']:.2f} in {results[name]['seconds']:.0f} s", flush=True)
+    table = sorted((Row(name, result["kid"], unit="", figures={"training s": result["seconds"], "parameters": result["parameters"]})
+                    for name, result in results.items()), key=lambda row: row.value)
+    samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
+    publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images}",
+            table, arguments.out / "recipes", partial(draw_samples, samples))
+
+
+def draw_samples(samples, title, path):
+    """A line of images for each name of {name: (N, H, W, C)}."""
+    figure = Figure(figsize=(9, 0.42 * len(samples) + 0.6), layout="constrained", dpi=130)
+    figure.suptitle(title, fontsize=10)
+    for axes, (name, images) in zip(figure.subplots(len(samples), 1), samples.items()):
+        axes.imshow(image_grid(images, columns=len(images)))
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import statistics
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 
@@ -72,8 +73,9 @@ def _lines(path):
         return []
 
 
-def publish(title, command, rows, path):
-    """Prints the rows, and writes them to `path`.json, as a page to `path`.md, and as bars to `path`.png."""
+def publish(title, command, rows, path, draw=None):
+    """Prints the rows, and writes them to `path`.json, as a page to `path`.md, and as bars, or what `draw(title, path)`
+    draws, to `path`.png."""
     from rich.console import Console
     from rich.table import Table
 
@@ -87,23 +89,24 @@ def publish(title, command, rows, path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
-    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", f"![The rows as bars]({path.name}.png)", "",
+    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", f"![The rows as a picture]({path.name}.png)", "",
              "| | measured | must reach | | from |", "|---|---|---|---|---|", *(f"| {' | '.join(_cells(row))} |" for row in rows)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draw(f"{title} · {where['machine']} · {where['date']}", [row for row in rows if row.target], path.with_suffix(".png"))
+    draw = draw or partial(draw_bars, [row for row in rows if row.target])
+    draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))
 
 
 def _cells(row):
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
-    return row.name, f"{row.value:.2f} {row.unit}", row.target, state, figures
+    return row.name, f"{row.value:.2f} {row.unit}".strip(), row.target, state, figures
 
 
 def _short(value):
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def draw(title, rows, path):
+def draw_bars(rows, title, path):
     """A bar for each row: how far it is from what it must reach, which is the line in the middle."""
     from matplotlib.figure import Figure
 

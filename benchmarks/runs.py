@@ -13,7 +13,7 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
-from diffusion_lab.networks import CONTINUOUS_NETWORKS
+from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.training import Schedule, TrainingConfig
 
@@ -40,6 +40,37 @@ class LogitNormalTimes(DiffusionModel):
             self.schedule = schedule
 
 
+class MinSNR(DiffusionModel):
+    """Weighs the image's error by the signal-to-noise ratio, but by 5 at most (Hang et al. 2023, section 3.4)."""
+
+    def corrupt_and_separate(self, images, denoise):
+        ratios = []
+
+        def remember_ratio(noisy_images, noise_rates, signal_rates):
+            ratios.append((signal_rates / noise_rates) ** 2)
+            return denoise(noisy_images, noise_rates, signal_rates)
+
+        components = super().corrupt_and_separate(images, remember_ratio)
+        weight = ops.sqrt(ops.minimum(ratios[0], 5.0) / (ratios[0] + 1))  # the velocity's error is the image's times SNR + 1
+        return components | {"velocity": tuple(weight * velocity for velocity in components["velocity"])}
+
+
+KINDS = {"plain": DiffusionModel, "logit-normal times": LogitNormalTimes, "min-SNR": MinSNR}
+
+
+def batch_normalised_unet(*sizes, **arguments):
+    """Our U-Net with batch instead of group normalisation."""
+    def clone(layer):
+        if isinstance(layer, keras.layers.GroupNormalization):
+            return keras.layers.BatchNormalization()
+        return type(layer).from_config(layer.get_config())
+
+    return keras.models.clone_model(unet(*sizes, **arguments), clone_function=clone)
+
+
+NETWORKS = CONTINUOUS_NETWORKS | {"batch-normalised unet": batch_normalised_unet}
+
+
 def dataset_for(recipe, split, seed, images):
     """The training set, or the real images for KID; smaller ones for a trial run on fewer `images` than a training set."""
     count = min(images, TRAINING_IMAGES) if split == "train" else min(images, VALIDATION_IMAGES)
@@ -50,13 +81,12 @@ def dataset_for(recipe, split, seed, images):
 def model_for(recipe, seed):
     """The recipe's model, compiled without XLA: on a CPU that would only slow both sides down."""
     keras.utils.set_random_seed(seed)
-    network = CONTINUOUS_NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
+    network = NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
     if recipe.textbook:
         model = compile_textbook(TextbookDiffusion(network))
         model.jit_compile = False
         return model
-    kind = LogitNormalTimes if recipe.times == "logit-normal" else DiffusionModel
-    model = kind(network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, seed=seed)
+    model = KINDS[recipe.kind](network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, recipe.ema_decay, seed)
     if not recipe.ema_warmup:
         model.ema = WithoutWarmUp(network)
     model.compile(keras.optimizers.AdamW(recipe.learning_rate, weight_decay=1e-4), recipe.loss, jit_compile=False)
@@ -91,6 +121,7 @@ class Measure(keras.callbacks.Callback):
                                         for seed in range(-(-len(self.real_features) // GENERATE))])
             kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
             self.points.append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
+            self.samples = generated[:16]
             plots.save_png(plots.image_grid(generated[:32], scale=3), self.folder / "samples.png")
         if self.seen >= self.images:
             self.model.stop_training = True

@@ -92,13 +92,14 @@ class GaussianDiffusion:
             pred_image = ops.clip(pred_image, self.clip_min, self.clip_max)
         return self.q_posterior(pred_image, x, t)
 
-    def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None):
+    def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None, noise=None):
         """x_{t-1} = μ̃_t(x_t, x̂_0) + √β̃_t z with z ~ N(0, I), and no z at t = 0: a step of Algorithm 2.
 
-        `seed` is an integer or a `keras.random.SeedGenerator`.
+        `noise` is z; without it, z is drawn by `seed`, an integer or a `keras.random.SeedGenerator`.
         """
         mean, _, log_variance = self.p_mean_variance(pred_noise, x, t, clip_denoised)
-        noise = random.normal(ops.shape(x), seed=seed)
+        if noise is None:
+            noise = random.normal(ops.shape(x), seed=seed)
         not_last = at(np.float32(np.arange(self.timesteps) > 0), t, x)
         return mean + not_last * ops.exp(0.5 * log_variance) * noise
 

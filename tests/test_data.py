@@ -157,6 +157,15 @@ def test_fit_trains_on_the_images_in_the_order_of_its_epochs():
     assert seen == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of tf.data alone")
+def test_fit_leaves_the_pipeline_untuned():
+    """The tuner would keep `fit` from returning for as long as it sleeps."""
+    from keras.src.trainers.data_adapters import get_data_adapter
+
+    pipeline = get_data_adapter(ImageDataset(numbered_images(8), None, 4)).get_tf_dataset()
+    assert pipeline.options().autotune.enabled is False
+
+
 def test_flips_mirror_about_half_of_the_images():
     images = numbered_images(200)
     dataset = ImageDataset(images, np.arange(200), 200, flip=True)

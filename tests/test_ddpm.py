@@ -210,6 +210,30 @@ def test_denoise_clips_the_image_and_its_components_add_up():
     np.testing.assert_allclose(signal_rates * pred_images + noise_rates * pred_noises, noisy_images, atol=1e-5)
 
 
+def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
+    class FromALab(GaussianDiffusion):
+        def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None):
+            assert [int(timestep) for timestep in t]  # numbers, which a graph has not
+            return super().p_sample(pred_noise, x, t, clip_denoised, seed)
+
+    model = DDPM(discrete_network(), short_diffusion(), seed=0)
+    whole = model.generate_images(2, seed=1)
+    model.diffusion = FromALab(beta_start=0.05, beta_end=0.7, timesteps=T)
+    np.testing.assert_allclose(model.generate_images(2, seed=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [discrete_network, continuous_network])
+def test_another_diffusion_takes_the_place_of_the_first_one_everywhere(network):
+    """Also in what was compiled with the first one."""
+    model, fresh = (DDPM(network(), diffusion, seed=0) for diffusion in (short_diffusion(), GaussianDiffusion(timesteps=4)))
+    fresh.ema_network.set_weights([weight + 0.1 for weight in model.ema_network.get_weights()])
+    model.ema_network.set_weights(fresh.ema_network.get_weights())
+    model.generate_images(2, seed=1), model.generate(2, 3, seed=1)
+    model.diffusion = fresh.diffusion
+    np.testing.assert_allclose(model.generate_images(2, seed=1), fresh.generate_images(2, seed=1), atol=1e-5)
+    np.testing.assert_allclose(model.generate(2, 3, seed=1), fresh.generate(2, 3, seed=1), atol=1e-5)
+
+
 def test_on_step_sees_every_step_and_the_last_prediction_is_the_image():
     model = DDPM(perturbed(discrete_network()), short_diffusion())
     seen = []

@@ -144,14 +144,6 @@ def test_inception_without_a_network_says_what_to_do(tmp_path, monkeypatch):
         inception_features(75)
 
 
-def test_damaged_flower_weights_are_reported(tmp_path, monkeypatch):
-    for path in (tmp_path / "missing.weights.h5", tmp_path / "damaged.weights.h5"):
-        monkeypatch.setattr(features, "FLOWER_WEIGHTS", path)
-        with pytest.raises(UserError, match="missing or damaged"):
-            flower_features()
-        (tmp_path / "damaged.weights.h5").write_bytes(b"\x89HDF half a file")
-
-
 def test_flower_network_is_small():
     assert flower_network().count_params() == 271_137
 

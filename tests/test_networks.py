@@ -8,7 +8,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet
-from diffusion_lab.networks.blocks import NoiseEmbedding, PixelAttention, TimestepEmbedding, attention_block
+from diffusion_lab.networks.blocks import GroupNormalization, NoiseEmbedding, PixelAttention, TimestepEmbedding, attention_block
 
 IMAGE_SIZE = 8
 
@@ -199,6 +199,20 @@ def test_pixel_attention_equals_its_formula():
     expected = (scores / scores.sum(-1, keepdims=True) @ flat_value).reshape(query.shape)
     actual = PixelAttention()(*(x.astype("float32") for x in (query, key, value)))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(actual), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_group_normalization_is_that_of_keras(dtype, tolerance):
+    images = keras.ops.cast(7 + 3 * np.random.default_rng(0).normal(size=(2, 5, 4, 6)), dtype)
+    ours, theirs = (layer(groups=3, dtype=dtype) for layer in (GroupNormalization, keras.layers.GroupNormalization))
+    for layer in (ours, theirs):
+        layer.build(images.shape)
+        layer.set_weights([np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)])
+    results = [keras.ops.convert_to_numpy(keras.ops.cast(layer(images), "float32")) for layer in (ours, theirs)]
+    np.testing.assert_allclose(*results, atol=3 * tolerance)
+    assert keras.backend.standardize_dtype(ours(images).dtype) == dtype
+    flat = keras.ops.full((1, 2, 2, 6), 1000.3)  # rounding must not make a variance negative
+    assert np.isfinite(keras.ops.convert_to_numpy(GroupNormalization(3)(flat))).all()
 
 
 def test_attention_block_starts_as_the_identity():

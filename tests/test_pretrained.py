@@ -1,41 +1,50 @@
 """The shipped weights are those that the documents describe, and they draw flowers."""
 
-import hashlib
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
 
-import diffusion_lab
+from diffusion_lab import pretrained
 from diffusion_lab.data import load_dataset
-from diffusion_lab.metrics import measure_memorisation
-from diffusion_lab.models.files import load_model, shipped_weights
+from diffusion_lab.errors import UserError
+from diffusion_lab.metrics import flower_features, measure_memorisation
+from diffusion_lab.models.files import load_energy_model, load_model, shipped_weights
+from diffusion_lab.pretrained import FOLDER, checksums, shipped_file
 from diffusion_lab.training import ValidationKID, generate_in_batches
 
-PRETRAINED = Path(diffusion_lab.__file__).parent / "pretrained"
-CHECKSUMS = {
-    "digits_energy.weights.h5": "2ae433fe589fe8a920c42ecec448e819068fe480558362095171de8046ff5ec2",
-    "flower_features.weights.h5": "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6",  # frozen
-    "flowers32.weights.h5": "c1148b4e55e2e8bfcf8aa7809e5b5844ba96cb9470fbb7456866084ecf47e01c",
-    "flowers32_conditional.weights.h5": "b2c13f38610c3be7328309c0f7da65c52e5b8a5bf0471aa48eb5bb708335d439",
-    "flowers32_ddpm.weights.h5": "d3b466a3a9b31369591bca8d20f1e697a4f589d34275603ffc6725b4a8d11942",
-    "flowers32_noise.weights.h5": "839b4067780297a3a4d9132d13dd0b3b685fbde6335e0fd41b0159935cae5f7b",
-    "flowers32_plain_cnn.weights.h5": "2b33d9d5f205d087ab4d90f464f67ca2e2d0dc5f74191eda50e2c20360f1a49f",
-}
+FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"  # other features would be another scale of KID
 
 
-def test_every_shipped_file_is_described_and_unchanged():
-    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in PRETRAINED.glob("*.h5")}
-    assert files == CHECKSUMS
-    described = (PRETRAINED / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in described for name in files)
-    assert sum(file.stat().st_size for file in PRETRAINED.glob("*.h5")) < 24e6
+def test_every_shipped_file_is_described_and_what_its_checksum_says():
+    files = {file.name.removesuffix(".weights.h5"): file for file in FOLDER.glob("*.h5")}
+    assert files == {name: shipped_file(name) for name in checksums()} and checksums()["flower_features"] == FROZEN
+    described = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{file.name}`" in described for file in files.values())
+    sizes = [file.stat().st_size for file in files.values()]
+    assert sum(sizes) < 24e6 and max(sizes) < 5e6
+
+
+@pytest.mark.parametrize("load, name", [(load_model, "flowers32"), (load_energy_model, "digits_energy"),
+                                        (lambda name: flower_features(), "flower_features")])
+def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    shutil.copy(FOLDER / "SHA256SUMS", tmp_path)
+    path = tmp_path / f"{name}.weights.h5"
+    content = (FOLDER / path.name).read_bytes()
+    for damaged in (None, content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
+        if damaged is not None:
+            path.write_bytes(damaged)
+        with pytest.raises(UserError, match="missing, damaged or changed"):
+            load(name)
+    path.write_bytes(content)
+    load(name)
 
 
 @pytest.mark.parametrize("name", shipped_weights())
 def test_each_file_says_of_itself_what_the_readme_says(name):
     model, origin = load_model(name)
-    lines = (PRETRAINED / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     _, _, _, kid, command, _ = next(line for line in lines if f"`{name}.weights.h5`" in line).split("|")
     options = command.strip(" `").split()[2:]
     values = dict(zip(options, options[1:]))

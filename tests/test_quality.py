@@ -17,7 +17,8 @@ from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.sandbox import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import find_submissions
-from diffusion_lab.models.files import PRETRAINED, ModelConfig, save_model
+from diffusion_lab.models.files import ModelConfig, save_model
+from diffusion_lab.pretrained import shipped_file
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
@@ -36,7 +37,7 @@ def write_class(folder):
         (folder / student).mkdir(parents=True)
         (folder / student / "07_ddim.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     for student in ("good", "noise", "unfinished"):
-        shutil.copy(PRETRAINED / "flowers32.weights.h5", folder / student / "my_flowers.weights.h5")
+        shutil.copy(shipped_file("flowers32"), folder / student / "my_flowers.weights.h5")
     model = ModelConfig("residual_unet", {"image_size": 8, "widths": (8, 16), "block_depth": 1}).build(seed=0)
     model.adapt(np.random.default_rng(0).random((4, 8, 8, 3)))
     save_model(model, folder / "untrained" / "my_flowers.weights.h5")

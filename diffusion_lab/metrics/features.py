@@ -15,8 +15,8 @@ from keras import layers, ops
 
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
+from diffusion_lab.pretrained import shipped_file
 
-FLOWER_WEIGHTS = Path(__file__).parents[1] / "pretrained" / "flower_features.weights.h5"
 INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its copy
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -102,13 +102,10 @@ def flower_features():
     spoiled, and is frozen: retrained, it would be another scale.
 
     Raises:
-        UserError: if the weights are missing or damaged.
+        UserError: if the weights are missing, damaged or changed.
     """
     network = flower_network()
-    try:
-        network.load_weights(FLOWER_WEIGHTS)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The weights {FLOWER_WEIGHTS} are missing or damaged: install diffusion-lab again.") from error
+    network.load_weights(shipped_file("flower_features"))
     return FeatureExtractor(network, name="flowers")
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import compiled
+from diffusion_lab.backend import compiled, forget_compiled
 from diffusion_lab.errors import UserError
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.models.diffusion import DiffusionModel
@@ -31,9 +31,19 @@ class DDPM(DiffusionModel):
     def __init__(self, network, diffusion=None, ema_decay=0.999, seed=None, **kwargs):
         diffusion = diffusion or GaussianDiffusion()
         super().__init__(network, diffusion.schedule, "noise", "noise", ema_decay, seed, **kwargs)
-        self.diffusion = diffusion
+        self._diffusion = diffusion
         self.takes_timesteps = len(network.inputs[1].shape) == 1
         self.adapt(np.zeros((1, *self.image_shape)))
+
+    @property
+    def diffusion(self):
+        """The `GaussianDiffusion`; another one may be put in its place."""
+        return self._diffusion
+
+    @diffusion.setter
+    def diffusion(self, diffusion):
+        self._diffusion, self.schedule = diffusion, diffusion.schedule
+        forget_compiled(self)
 
     def adapt(self, images):
         """Checks the images as every diffusion model does, but learns nothing: [0, 1] goes to [-1, 1] in any case."""
@@ -70,18 +80,35 @@ class DDPM(DiffusionModel):
         """
         if num_images < 1:
             raise UserError(f"At least one image can be generated, not {num_images}.")
-        predict_noises, diffusion = compiled(partial(self.predict_noises, training=False)), self.diffusion
-        seed = keras.random.SeedGenerator(seed)
+        seed, diffusion = keras.random.SeedGenerator(seed), self.diffusion
+        remove_noise = self._removal_of_noise(seed)
         images = keras.random.normal((num_images, *self.image_shape), seed=seed)
         for step, timestep in enumerate(reversed(range(diffusion.timesteps))):
             t = ops.full((num_images,), timestep, dtype="int32")
-            pred_noises = predict_noises(images, t)
+            pred_noises, earlier_images = remove_noise(images, t)
             if on_step is not None:
                 pred_images = diffusion.predict_start_from_noise(images, t, pred_noises)
                 pred_images = ops.clip(pred_images, diffusion.clip_min, diffusion.clip_max)
                 on_step(step, (timestep + 1) / diffusion.timesteps, images, pred_images)
-            images = diffusion.p_sample(pred_noises, images, t, seed=seed)
+            images = earlier_images
         return self.denormalize(images)
+
+    def _removal_of_noise(self, seed):
+        """A function (images, t) -> (pred_noises, the images a timestep earlier), in one graph where that can be."""
+        if type(self.diffusion) is GaussianDiffusion:
+            step = compiled(self._remove_noise)
+            return lambda images, t: step(images, t, keras.random.normal(ops.shape(images), seed=seed))
+        predict_noises = compiled(partial(self.predict_noises, training=False))
+
+        def remove_noise(images, t):  # by a `p_sample` that was written in a lab, and may have no place in a graph
+            pred_noises = predict_noises(images, t)
+            return pred_noises, self.diffusion.p_sample(pred_noises, images, t, seed=seed)
+
+        return remove_noise
+
+    def _remove_noise(self, images, t, noise):
+        pred_noises = self.predict_noises(images, t, training=False)
+        return pred_noises, self.diffusion.p_sample(pred_noises, images, t, noise=noise)
 
     def call(self, images, training=False):
         """Corrupts images in [0, 1] at random timesteps and separates them again (algorithm 1)."""

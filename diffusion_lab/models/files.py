@@ -12,10 +12,10 @@ from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, attention_unet, energy_network
+from diffusion_lab.pretrained import checksums, shipped_file
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.storage import assign_arrays, read_arrays, write_arrays
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
 NETWORKS = (*CONTINUOUS_NETWORKS, "attention_unet")
 DDPM_RECIPE = {"schedule": "linear", "prediction": "noise", "loss_on": "noise"}
 
@@ -97,7 +97,7 @@ def load_model(path):
     """Returns (model, origin) from a file, or from the shipped weights of that name, such as "flowers32".
 
     The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says. Raises UserError if the
-    file is missing, damaged, or of another architecture than it says.
+    file is missing, damaged, or of another architecture than it says, or is not what was shipped under its name.
     """
     path, groups, about = _read_weights(path)
     try:
@@ -140,11 +140,10 @@ def load_energy_model(path):
 
 def shipped_weights():
     """The names of the shipped models that `load_model` knows."""
-    return sorted(path.name.removesuffix(".weights.h5") for path in PRETRAINED.glob("flowers*.weights.h5"))
+    return sorted(name for name in checksums() if name.startswith("flowers"))
 
 
 def _read_weights(path):
-    shipped = PRETRAINED / f"{path}.weights.h5"
-    path = shipped if shipped.is_file() else Path(path)
+    path = shipped_file(path) if path in checksums() else Path(path)
     return path, *read_arrays(path)
 

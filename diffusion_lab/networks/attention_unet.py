@@ -4,7 +4,8 @@ import keras
 from keras import layers
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.networks.blocks import TimestepEmbedding, attention_block, check_image_size, output_convolution
+from diffusion_lab.networks.blocks import (
+    GroupNormalization, TimestepEmbedding, attention_block, check_image_size, output_convolution)
 
 
 def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4, 8),
@@ -54,16 +55,16 @@ def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4
         if level > 0:
             x = layers.Conv2D(width, 3, padding="same")(layers.UpSampling2D(2)(x))
 
-    x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
+    x = layers.Activation("swish")(GroupNormalization(groups)(x))
     return keras.Model([images, t], output_convolution(channels, kernel_size=3)(x), name="attention_unet")
 
 
 def residual_block(x, time, width, groups):
     """x (B, H, W, C) plus two convolutions, between which the embedded time (B, 1, 1, dims) is added to every pixel."""
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
-    x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
+    x = layers.Activation("swish")(GroupNormalization(groups)(x))
     x = layers.Conv2D(width, 3, padding="same")(x)
     x = layers.Add()([x, layers.Dense(width)(layers.Activation("swish")(time))])
-    x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
+    x = layers.Activation("swish")(GroupNormalization(groups)(x))
     x = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(x)
     return layers.Add()([shortcut, x])

@@ -54,6 +54,27 @@ class TimestepEmbedding(keras.layers.Layer):
 
 
 @register
+class GroupNormalization(keras.layers.GroupNormalization):
+    """Keras's group normalisation of (B, H, W, C), in fewer passes over the pixels. Wu & He 2018, equations 1 and 2.
+
+    Sums are taken over the pixels first and over the channels of a group last, and what is done to a pixel is one
+    product and one sum. On two CPU cores that takes half the time; under XLA it makes no difference.
+    """
+
+    def call(self, x):
+        pixels = ops.cast(x, "float32")
+        mean, mean_square = self.group_mean(pixels), self.group_mean(ops.square(pixels))
+        scale = self.gamma * ops.rsqrt(ops.maximum(mean_square - ops.square(mean), 0.0) + self.epsilon)
+        return ops.cast(pixels * scale + (self.beta - mean * scale), self.compute_dtype)
+
+    def group_mean(self, pixels):
+        """The mean over all pixels and channels of a group, for each channel: (B, H, W, C) to (B, 1, 1, C)."""
+        channels = pixels.shape[-1]
+        means = ops.reshape(ops.mean(pixels, axis=(1, 2)), (-1, self.groups, channels // self.groups))
+        return ops.reshape(ops.repeat(ops.mean(means, axis=-1), channels // self.groups, axis=-1), (-1, 1, 1, channels))
+
+
+@register
 class PixelAttention(keras.layers.Layer):
     """softmax(q kᵀ / √C) v over all pixels, for q, k, v of shape (B, H, W, C). Vaswani et al. 2017, equation 1."""
 
@@ -69,7 +90,7 @@ def attention_block(x, groups):
     The residual is x itself, not the normalised x, so that the block is the identity until its last layer has learned.
     """
     channels = x.shape[-1]
-    normalised = keras.layers.GroupNormalization(groups)(x)
+    normalised = GroupNormalization(groups)(x)
     query, key, value = (keras.layers.Dense(channels)(normalised) for _ in range(3))
     seen = PixelAttention()(query, key, value)
     return keras.layers.Add()([x, keras.layers.Dense(channels, kernel_initializer="zeros")(seen)])

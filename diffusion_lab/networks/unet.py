@@ -7,18 +7,19 @@ tells every block the noise level instead of the first layer alone, and lets the
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import NoiseEmbedding, attention_block, check_image_size, output_convolution
+from diffusion_lab.networks.blocks import (
+    GroupNormalization, NoiseEmbedding, attention_block, check_image_size, output_convolution)
 
 
 def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8,
-         num_classes=None):
+         num_classes=None, attention=True, dropout=0.0):
     """Build a U-Net called as `network([noisy_images, noise_variances])`: (B, S, S, C), (B, 1, 1, 1) to (B, S, S, C).
 
     With `num_classes` there is a third input, `labels`: int (B,), where the number num_classes itself says "none".
 
     `widths` are the channels of each level, the last one at the bottom, each a multiple of `groups`; `block_depth`
     counts the residual blocks of a level on the way down; there is one more per level on the way up, as in DDPM
-    (Ho et al. 2020, appendix B). Raises UserError if the image size cannot be halved between levels.
+    (Ho et al. 2020, appendix B). `attention` is at the bottom, `dropout` (a rate) in every block. Raises UserError if the image size cannot be halved between levels.
     """
     check_image_size(image_size, halvings=len(widths) - 1)
     noisy_images = keras.Input((image_size, image_size, channels), name="noisy_images")
@@ -40,30 +41,34 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
             x = layers.Conv2D(width, 3, strides=2, padding="same")(x)
             skips.append(x)
         for _ in range(block_depth):
-            x = residual_block(x, embedding, width, groups)
+            x = residual_block(x, embedding, width, groups, dropout)
             skips.append(x)
-    x = attention_block(x, groups)
-    x = residual_block(x, embedding, widths[-1], groups)
+    if attention:
+        x = attention_block(x, groups)
+    x = residual_block(x, embedding, widths[-1], groups, dropout)
     for level, width in reversed(list(enumerate(widths))):
         for _ in range(block_depth + 1):
-            x = residual_block(layers.Concatenate()([x, skips.pop()]), embedding, width, groups)
+            x = residual_block(layers.Concatenate()([x, skips.pop()]), embedding, width, groups, dropout)
         if level > 0:
             x = layers.UpSampling2D(2)(x)
             x = layers.Conv2D(widths[level - 1], 3, padding="same")(x)
-    x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
+    x = layers.Activation("swish")(GroupNormalization(groups)(x))
     return keras.Model(inputs, output_convolution(channels, kernel_size=3)(x), name="unet")
 
 
-def residual_block(x, embedding, width, groups):
+def residual_block(x, embedding, width, groups, dropout=0.0):
     """x plus two convolutions of the normalised x; between the two, the embedding scales and shifts each channel.
 
     The second convolution is zero at first, so that the block is. Scale and shift: Dhariwal & Nichol 2021, section 3.
     """
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
-    x = layers.Activation("swish")(layers.GroupNormalization(groups)(x))
+    x = layers.Activation("swish")(GroupNormalization(groups)(x))
     x = layers.Conv2D(width, 3, padding="same")(x)
-    x = layers.GroupNormalization(groups)(x)
+    x = GroupNormalization(groups)(x)
     scale, shift = layers.Dense(width)(embedding), layers.Dense(width)(embedding)
     x = layers.Add()([x, layers.Multiply()([x, scale]), shift])
-    x = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(layers.Activation("swish")(x))
+    x = layers.Activation("swish")(x)
+    if dropout:
+        x = layers.Dropout(dropout)(x)
+    x = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(x)
     return layers.Add()([shortcut, x])

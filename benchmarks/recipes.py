@@ -6,8 +6,10 @@ images, 10 steps of DDIM, with the package's features of flowers. A run that has
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -85,13 +87,14 @@ def folder_of(name, seed, images, out):
     return out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
 
 
-def result_of(name, seed, images, validation_every, out):
-    """The result of a run, in a process of its own, or what was kept of it."""
+def result_of(name, seed, images, validation_every, out, threads=None):
+    """The result of a run, in a process of its own with so many threads, or what was kept of it."""
     folder = folder_of(name, seed, images, out)
     if not (folder / "result.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--seed", str(seed), "--images", str(images),
-                        "--every", str(validation_every), "--out", str(folder)], check=True)
+                        "--every", str(validation_every), "--out", str(folder)], check=True,
+                       env=os.environ | ({"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": str(threads)} if threads else {}))
     return json.loads((folder / "result.json").read_text())
 
 
@@ -100,6 +103,7 @@ def main():
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--images", type=int, default=50_000, help="how many each is trained on")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="so many runs at a time, each with its part of the cores")
     parser.add_argument("--every", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("out/bench/recipes"))
@@ -107,13 +111,20 @@ def main():
     if arguments.run:
         result = run(RECIPES[arguments.run], arguments.seed, arguments.images, arguments.every or arguments.images, arguments.out)
         return (arguments.out / "result.json").write_text(json.dumps(result, indent=1))
+    if unknown := set(arguments.names) - set(RECIPES):
+        parser.error(f"there is no recipe {', '.join(unknown)}: choose from {', '.join(RECIPES)}.")
     options = (arguments.seed, arguments.images)
-    results = {}
-    for name in arguments.names:
-        results[name] = result_of(name, *options, arguments.images, arguments.out)
-        print(f"{name}: KID {results[name]['kid']:.2f} in {results[name]['seconds']:.0f} s", flush=True)
-    table = sorted((Row(name, result["kid"], unit="", figures={"training s": result["seconds"], "parameters": result["parameters"]})
-                    for name, result in results.items()), key=lambda row: row.value)
+
+    def measure(name):
+        result = result_of(name, *options, arguments.images, arguments.out, max(1, (os.cpu_count() or 1) // arguments.jobs))
+        print(f"{name}: KID {result['kid']:.2f}", flush=True)
+        return Row(name, result["kid"], unit="", figures={"parameters": result["parameters"]})
+
+    pool = ThreadPoolExecutor(arguments.jobs)
+    try:
+        table = sorted(pool.map(measure, arguments.names), key=lambda row: row.value)
+    finally:
+        pool.shutdown(cancel_futures=True)  # where one fails, the others need not begin
     samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
     publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images}",
             table, arguments.out / "recipes", partial(draw_samples, samples))
@@ -121,13 +132,12 @@ def main():
 
 def draw_samples(samples, title, path):
     """A line of images for each name of {name: (N, H, W, C)}."""
-    figure = Figure(figsize=(9, 0.42 * len(samples) + 0.6), layout="constrained", dpi=130)
+    figure = Figure(figsize=(11, 0.45 * len(samples) + 0.6), layout="constrained", dpi=130)
     figure.suptitle(title, fontsize=10)
-    for axes, (name, images) in zip(figure.subplots(len(samples), 1), samples.items()):
-        axes.imshow(image_grid(images, columns=len(images)))
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
+    for (left, right), (name, images) in zip(figure.subplots(len(samples), 2, width_ratios=(1, 2), squeeze=False), samples.items()):
+        left.text(1, 0.5, name, ha="right", va="center", fontsize=8)
+        right.imshow(image_grid(images, columns=len(images)))
+        left.axis("off"), right.axis("off")
     figure.savefig(path)
 
 

@@ -99,7 +99,7 @@ def train(model, recipe, dataset, images, measure):
     callbacks = [dataset.epoch_callback(), measure]
     if not (recipe.constant_rate or recipe.textbook):
         callbacks.append(Schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
-    model.fit(dataset, shuffle=False, epochs=-(-images // len(dataset.images)), verbose=0, callbacks=callbacks)
+    model.fit(dataset, shuffle=False, epochs=-(-images // (BATCH_SIZE * len(dataset))), verbose=0, callbacks=callbacks)
 
 
 class Measure(keras.callbacks.Callback):

@@ -30,7 +30,7 @@ class Recipe:
     network: str = "unet"
     network_arguments: tuple = (("widths", (32, 64, 96)),)
     prediction: str = "velocity"
-    loss_on: str = "velocity"
+    loss_on: str = "weighted_velocity"
     loss: str = "mse"
     schedule: str = "offset_cosine"
     learning_rate: float = 2e-3
@@ -47,23 +47,24 @@ WIDTHS = OURS.network_arguments
 RECIPES = {
     "ours": OURS,
     "textbook": Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True),
-    "noise predicted, its error the loss": replace(OURS, prediction="noise", loss_on="noise"),
-    "noise predicted, the velocity's error the loss": replace(OURS, prediction="noise"),
-    "image predicted, the velocity's error the loss": replace(OURS, prediction="image"),
-    "velocity predicted, the noise's error the loss": replace(OURS, loss_on="noise"),
-    "velocity predicted, the image's error the loss": replace(OURS, loss_on="image"),
-    "weighted by min-SNR, 5": replace(OURS, kind="min-SNR"),
+    "loss on velocity": replace(OURS, loss_on="velocity"),
+    "loss on noise": replace(OURS, loss_on="noise"),
+    "loss on image": replace(OURS, loss_on="image"),
+    "predicts noise": replace(OURS, prediction="noise"),
+    "predicts noise, loss on noise": replace(OURS, prediction="noise", loss_on="noise"),
+    "predicts image": replace(OURS, prediction="image"),
     "absolute error": replace(OURS, loss="mae"),
     "cosine schedule": replace(OURS, schedule="cosine"),
     "linear schedule": replace(OURS, schedule="linear"),
+    "logit-normal times": replace(OURS, kind="logit-normal times"),
+    "logit-normal times, loss on velocity": replace(OURS, kind="logit-normal times", loss_on="velocity"),
     "constant learning rate 1e-3": replace(OURS, learning_rate=1e-3, constant_rate=True),
     "constant learning rate 2e-3": replace(OURS, constant_rate=True),
     "learning rate 1e-3": replace(OURS, learning_rate=1e-3),
     "learning rate 4e-3": replace(OURS, learning_rate=4e-3),
     "no EMA warm-up": replace(OURS, ema_warmup=False),
-    "EMA decay 0.9995": replace(OURS, ema_decay=0.9995),
+    "EMA decay 0.995": replace(OURS, ema_decay=0.995),
     "no flips": replace(OURS, flip=False),
-    "times logit-normal": replace(OURS, kind="logit-normal times"),
     "dropout 0.1": replace(OURS, network_arguments=(*WIDTHS, ("dropout", 0.1))),
     "no attention": replace(OURS, network_arguments=(*WIDTHS, ("attention", False))),
     "batch normalisation": replace(OURS, network="batch-normalised unet"),

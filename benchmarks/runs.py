@@ -40,22 +40,7 @@ class LogitNormalTimes(DiffusionModel):
             self.schedule = schedule
 
 
-class MinSNR(DiffusionModel):
-    """Weighs the image's error by the signal-to-noise ratio, but by 5 at most (Hang et al. 2023, section 3.4)."""
-
-    def corrupt_and_separate(self, images, denoise):
-        ratios = []
-
-        def remember_ratio(noisy_images, noise_rates, signal_rates):
-            ratios.append((signal_rates / noise_rates) ** 2)
-            return denoise(noisy_images, noise_rates, signal_rates)
-
-        components = super().corrupt_and_separate(images, remember_ratio)
-        weight = ops.sqrt(ops.minimum(ratios[0], 5.0) / (ratios[0] + 1))  # the velocity's error is the image's times SNR + 1
-        return components | {"velocity": tuple(weight * velocity for velocity in components["velocity"])}
-
-
-KINDS = {"plain": DiffusionModel, "logit-normal times": LogitNormalTimes, "min-SNR": MinSNR}
+KINDS = {"plain": DiffusionModel, "logit-normal times": LogitNormalTimes}
 
 
 def batch_normalised_unet(*sizes, **arguments):

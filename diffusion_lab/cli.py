@@ -21,6 +21,7 @@ DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flower
 Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmpp_2m", "adams_bashforth")}, type=str)
 Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn", "attention_unet")}, type=str)
 Prediction = Enum("Prediction", {name: name for name in ("velocity", "noise", "image")}, type=str)
+Loss = Enum("Loss", {name: name for name in ("weighted_velocity", "velocity", "noise", "image")}, type=str)
 Schedule = Enum("Schedule", {name: name for name in ("offset_cosine", "cosine", "linear")}, type=str)
 Sandbox = Enum("Sandbox", {name: name for name in ("bubblewrap", "none")}, type=str)
 Features = Enum("Features", {name: name for name in ("flowers", "inception75", "inception150", "inception299")}, type=str)
@@ -50,7 +51,7 @@ def train(
     widths: Annotated[str, typer.Option(help="Channels of each level of a U-Net, from top to bottom.")] = "32,64,96",
     conditional: Annotated[bool, typer.Option("--conditional", help="Tell the network the class of each image.")] = False,
     prediction: Annotated[Optional[Prediction], typer.Option(help="What the network predicts; by default velocity, and noise for attention_unet.")] = None,
-    loss_on: Annotated[Optional[Prediction], typer.Option(help="Whose error is the loss; by default the velocity's, and the noise's for attention_unet.")] = None,
+    loss_on: Annotated[Optional[Loss], typer.Option(help="Whose error is the loss; by default weighted_velocity, and noise for attention_unet.")] = None,
     schedule: Annotated[Optional[Schedule], typer.Option(help="By default offset_cosine, and linear for attention_unet.")] = None,
     learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
     kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,

@@ -32,4 +32,15 @@ def velocity(noises, images, noise_rates, signal_rates):
     return signal_rates * noises - noise_rates * images
 
 
+def weighted_velocities(velocities, noise_rates, signal_rates, max_snr=5.0):
+    """Velocities, scaled so that their squared error is that of min-SNR: min(SNR, max_snr) / (SNR + 1) times as large.
+
+    SNR is the signal-to-noise ratio (signal_rates / noise_rates)^2. What is nearly noise, where nobody can know the
+    image, counts less, and so does what is nearly clean. Hang et al. 2023, section 3.4.
+    """
+    weights = ops.minimum(signal_rates**2, max_snr * noise_rates**2)  # signal_rates^2 + noise_rates^2 = 1
+    return tuple(ops.sqrt(weights) * velocity for velocity in velocities)
+
+
 PREDICTIONS = {"noise": from_noise, "image": from_image, "velocity": from_velocity}
+LOSSES = (*PREDICTIONS, "weighted_velocity")

@@ -46,8 +46,11 @@ def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
     assert ratios.min() > 0 and ratios.std() > 0.1, "every image has a time of its own"
 
 
-def test_an_untrained_network_answers_zero_and_its_loss_is_the_variance_of_the_velocity(model):
-    assert model.evaluate(IMAGES, verbose=0, return_dict=True)["loss"] == pytest.approx(1.0, abs=0.05)
+def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(model):
+    times = np.linspace(0, 1, 10_001, dtype="float32").reshape(-1, 1, 1, 1)
+    noise_rates, signal_rates = map(np.asarray, model.diffusion_schedule(times))
+    expected = np.minimum(signal_rates**2, 5 * noise_rates**2).mean()  # the velocity's own variance is 1
+    assert model.evaluate(IMAGES, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=0.1)
 
 
 def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):
@@ -94,7 +97,8 @@ def test_denormalize_inverts_the_normalizer_and_clips(model):
     assert np.max(model.denormalize(np.full((1, 8, 8, 3), 100.0, "float32"))) == 1.0
 
 
-@pytest.mark.parametrize("prediction, loss_on", [("noise", "noise"), ("image", "velocity"), ("velocity", "image")])
+@pytest.mark.parametrize("prediction, loss_on", [("noise", "noise"), ("image", "velocity"), ("velocity", "image"),
+                                                 ("noise", "weighted_velocity")])
 def test_every_prediction_trains_on_every_loss(tiny_config, prediction, loss_on):
     model = DiffusionModel(tiny_config.build().network, prediction=prediction, loss_on=loss_on, seed=0)
     model.adapt(IMAGES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffusion_lab.predictions import PREDICTIONS, velocity
+from diffusion_lab.predictions import PREDICTIONS, velocity, weighted_velocities
 
 RNG = np.random.default_rng(0)
 IMAGES, NOISES = RNG.normal(size=(2, 5, 4, 4, 3))
@@ -32,3 +32,15 @@ def test_velocity_is_the_derivative_of_the_noisy_image_along_the_angle():
     step = 1e-6
     ahead, behind = (np.cos(ANGLES + d) * IMAGES + np.sin(ANGLES + d) * NOISES for d in (step, -step))
     np.testing.assert_allclose((ahead - behind) / (2 * step), TRUTH["velocity"], atol=1e-8)
+
+
+def test_weighted_velocities_have_the_loss_of_min_snr():
+    """Which Hang et al. 2023 define on the image: its squared error times the signal-to-noise ratio, or times 5."""
+    pred_images = IMAGES + RNG.normal(size=IMAGES.shape)
+    noisy_images = SIGNAL_RATES * IMAGES + NOISE_RATES * NOISES
+    pred_noises = (noisy_images - SIGNAL_RATES * pred_images) / NOISE_RATES
+    velocities = TRUTH["velocity"], velocity(pred_noises, pred_images, NOISE_RATES, SIGNAL_RATES)
+    true, predicted = weighted_velocities(velocities, NOISE_RATES, SIGNAL_RATES)
+    expected = np.minimum((SIGNAL_RATES / NOISE_RATES) ** 2, 5) * (pred_images - IMAGES) ** 2
+    assert len(set((expected / (pred_images - IMAGES) ** 2).ravel().round(6))) > 2, "some are at 5, others below"
+    np.testing.assert_allclose((np.array(true) - np.array(predicted)) ** 2, expected, rtol=1e-6)

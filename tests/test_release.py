@@ -31,7 +31,8 @@ def release(tmp_path_factory):
 def test_students_get_all_they_need_and_no_solutions(release):
     names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     assert {f"notebooks/{path.stem}.ipynb" for path in sources(ROOT)} <= names
-    assert {"README.md", "pyproject.toml", "environment.yml", "Makefile", "diffusion_lab/pretrained/flowers32.weights.h5"} <= names
+    assert {"README.md", "pyproject.toml", "environment.yml", "Makefile", "diffusion_lab/pretrained/flowers32.weights.h5",
+            "diffusion_lab/pretrained/SHA256SUMS"} <= names
     assert not [name for name in names if name.startswith(("solutions", "tests", "out")) or "__pycache__" in name]
     for path in release.rglob("*.ipynb"):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")

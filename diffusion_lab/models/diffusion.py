@@ -9,7 +9,7 @@ from keras import ops
 from diffusion_lab.backend import seed_generator
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ema import EMA
-from diffusion_lab.predictions import PREDICTIONS, velocity
+from diffusion_lab.predictions import LOSSES, PREDICTIONS, velocity, weighted_velocities
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
@@ -24,19 +24,20 @@ class DiffusionModel(keras.Model):
         network: a functional model called as network([noisy_images, noise_variances]).
         schedule: diffusion_times -> noise_rates, signal_rates.
         prediction: what the network returns: "velocity", "noise" or "image".
-        loss_on: which component's error is the loss: "velocity", "noise" or "image".
+        loss_on: whose error is the loss: "velocity", "noise", "image", or "weighted_velocity" (`weighted_velocities`).
         ema_decay: of the averaged copy that samples, see `EMA`.
         seed: of the noise and the times.
 
     Call `adapt(images)` once before training; compile with a loss such as "mse".
     """
 
-    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity", loss_on="velocity",
-                 ema_decay=0.999, seed=None, **kwargs):
+    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity",
+                 loss_on="weighted_velocity", ema_decay=0.999, seed=None, **kwargs):
         super().__init__(**kwargs)
-        for name in (prediction, loss_on):
-            if name not in PREDICTIONS:
-                raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {name!r}.")
+        if prediction not in PREDICTIONS:
+            raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}.")
+        if loss_on not in LOSSES:
+            raise UserError(f"The loss is on one of {', '.join(LOSSES)}, not on {loss_on!r}.")
         self.network = network
         self.ema = EMA(network, ema_decay)
         self.image_shape = tuple(network.inputs[0].shape[1:])
@@ -112,13 +113,13 @@ class DiffusionModel(keras.Model):
         noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
         noisy_images = signal_rates * images + noise_rates * noises
         pred_noises, pred_images = denoise(noisy_images, noise_rates, signal_rates)
+        velocities = (velocity(noises, images, noise_rates, signal_rates),
+                      velocity(pred_noises, pred_images, noise_rates, signal_rates))
         return {
             "noise": (noises, pred_noises),
             "image": (images, pred_images),
-            "velocity": (
-                velocity(noises, images, noise_rates, signal_rates),
-                velocity(pred_noises, pred_images, noise_rates, signal_rates),
-            ),
+            "velocity": velocities,
+            "weighted_velocity": weighted_velocities(velocities, noise_rates, signal_rates),
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -32,7 +32,7 @@ class ModelConfig:
     network_arguments: dict = field(default_factory=lambda: {"image_size": 32})
     schedule: str = "offset_cosine"  # a key of SCHEDULES
     prediction: str = "velocity"
-    loss_on: str = "velocity"
+    loss_on: str = "weighted_velocity"
     ema_decay: float = 0.999
     class_names: tuple = ()
 

@@ -50,7 +50,8 @@ def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance
     times = np.linspace(0, 1, 10_001, dtype="float32").reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = map(np.asarray, model.diffusion_schedule(times))
     expected = np.minimum(signal_rates**2, 5 * noise_rates**2).mean()  # the velocity's own variance is 1
-    assert model.evaluate(IMAGES, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=0.1)
+    many = np.tile(IMAGES, (64, 1, 1, 1))  # as many times are drawn
+    assert model.evaluate(many, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=0.04)
 
 
 def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):

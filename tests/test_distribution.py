@@ -18,7 +18,7 @@ from diffusion_lab.networks import unet
 def train():
     keras.utils.set_random_seed(0)
     {scope}
-        model = DiffusionModel(unet(8, (8, 16), groups=4), seed=0)
+        model = DiffusionModel(unet(8, (8, 16), groups=4), loss_on="velocity", seed=0)
         images = np.random.default_rng(0).random((32, 8, 8, 3), "float32")
         model.adapt(images)
         model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile=False)

@@ -127,7 +127,7 @@ def main():
     finally:
         pool.shutdown(cancel_futures=True)  # where one fails, the others need not begin
     samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
-    publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images}",
+    publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images} --seed {arguments.seed}",
             table, arguments.out / "recipes", partial(draw_samples, samples))
 
 

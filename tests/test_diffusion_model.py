@@ -8,7 +8,6 @@ from keras import ops
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
-from diffusion_lab.predictions import PREDICTIONS
 from diffusion_lab.samplers import heun
 
 # images of one colour each, which a network can learn to tell from noise within seconds
@@ -156,3 +155,5 @@ def test_rates_of_another_shape_get_one_sentence(model):
 def test_an_unknown_prediction_lists_the_known(tiny_config):
     with pytest.raises(UserError, match="noise, image, velocity"):
         DiffusionModel(tiny_config.build().network, prediction="score")
+    with pytest.raises(UserError, match="velocity, weighted_velocity, not on 'score'"):
+        DiffusionModel(tiny_config.build().network, loss_on="score")

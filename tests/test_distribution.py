@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 MODEL = """
 import json, sys
@@ -58,6 +57,6 @@ def test_keras_own_distribution_gives_the_same_losses_and_the_same_average():
 
 
 def test_tensorflows_distribution_trains_alike():
-    (losses, weights, updates), (losses_of_two, weights_of_two, updates_of_two) = train("tensorflow", 1), train("tensorflow", 2)
+    (losses, _, updates), (losses_of_two, _, updates_of_two) = train("tensorflow", 1), train("tensorflow", 2)
     assert updates == updates_of_two == 6
     np.testing.assert_allclose(losses_of_two, losses, rtol=0.1)

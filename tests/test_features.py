@@ -7,7 +7,7 @@ import pytest
 from diffusion_lab.data import downloads
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
-from diffusion_lab.metrics import KID, encode, features, flower_features, inception_features
+from diffusion_lab.metrics import KID, encode, flower_features, inception_features
 from diffusion_lab.metrics import kernel_inception_distance, kid_with_standard_error
 from diffusion_lab.metrics.corruptions import KINDS, corrupt
 from diffusion_lab.metrics.features import FeatureExtractor, flower_network, resize

@@ -14,7 +14,7 @@ from diffusion_lab.instructor.command import run_grade
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import Quality, grade_class
 from diffusion_lab.instructor.sample_class import hand_in
-from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.sandbox import INSTALL
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import find_submissions
 from diffusion_lab.models.files import ModelConfig, save_model

@@ -206,7 +206,7 @@ by_evaluations(values, ylabel="KID, low is good")
 #
 # $$v = \text{signal rate}\cdot\text{noise} - \text{noise rate}\cdot\text{image},$$
 #
-# never divides: image = signal rate · noisy − noise rate · v. Two networks of the same size, trained in the same way:
+# never divides: image = signal rate · noisy − noise rate · v. Two networks of the same size:
 
 # %% tags=["nbval-ignore-output"]
 ask("09.first_guess")
@@ -236,8 +236,10 @@ print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(m
 
 # %% [markdown]
 # The first guess decides about the colours of the whole picture. Where it is coarse, the later steps have to mend what
-# it spoiled. (The shipped velocity network has also seen more images than the noise network, 240,000 against 100,000:
-# the curve at the left end is training, the curve at the right end is the division.)
+# it spoiled. (The two networks differ in more than this: the velocity network has seen 240,000 images, the noise network
+# 100,000, and its errors are weighted by min-SNR, of Hang et al. 2023, so that no time drowns the others. So the curve at
+# the left end is training, the curve at the right end is the division. What each choice is worth alone, at equal images,
+# stands in [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md).)
 #
 # ## 4 · Tell it what to draw
 #

@@ -126,6 +126,9 @@ def main():
         table = sorted(pool.map(measure, arguments.names), key=lambda row: row.value)
     finally:
         pool.shutdown(cancel_futures=True)  # where one fails, the others need not begin
+    ours = {row.name: row.value for row in table}.get("ours")
+    for row in table if ours else []:
+        row.figures["KID over ours"] = row.value / ours
     samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
     publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images} --seed {arguments.seed}",
             table, arguments.out / "recipes", partial(draw_samples, samples))

@@ -80,17 +80,19 @@ def publish(title, command, rows, path, draw=None):
     from rich.table import Table
 
     where = machine()
+    columns = ("", "measured", "must reach", "", "from") if any(row.target for row in rows) else ("", "measured", "from")
+    cells = [_cells(row) if len(columns) == 5 else [_cells(row)[place] for place in (0, 1, 4)] for row in rows]
     table = Table(title=f"{title}: {where['machine']}, {where['date']}")
-    for column in ("", "measured", "must reach", "", "from"):
+    for column in columns:
         table.add_column(column, justify="right" if column in ("measured", "must reach") else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*_cells(row))
+    for line in cells:
+        table.add_row(*line)
     Console(width=160).print(table)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
     lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", f"![The rows as a picture]({path.name}.png)", "",
-             "| | measured | must reach | | from |", "|---|---|---|---|---|", *(f"| {' | '.join(_cells(row))} |" for row in rows)]
+             f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(line)} |" for line in cells)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw = draw or partial(draw_bars, [row for row in rows if row.target])
     draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))

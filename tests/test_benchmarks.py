@@ -90,6 +90,11 @@ def test_the_table_says_what_holds(tmp_path, capsys):
     assert "| two | 16.00 s | ≤ 15 | falls short | import 7.12 |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 
+def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
+    publish("A table", "make table", [Row("one", 2.0, unit="", figures={"parameters": 7})], tmp_path / "table", lambda *_: None)
+    assert "|  | measured | from |\n|---|---|---|\n| one | 2.00 | parameters 7 |" in (tmp_path / "table.md").read_text()
+
+
 def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached():
     points = [{"images": 1, "seconds": 10.0, "kid": 9.0}, {"images": 2, "seconds": 20.0, "kid": 3.0}, {"images": 3, "seconds": 30.0, "kid": 1.0}]
     ours = {"kid": 1.0, "seconds": 30.0, "parameters": 5, "points": points}

@@ -1,5 +1,6 @@
 """One training run of the quality benchmark: model, data, and what is measured on the way."""
 
+import math
 import time
 
 import keras
@@ -26,6 +27,15 @@ class WithoutWarmUp(EMA):
     def update(self, network):
         for average, weight in zip(self.network.weights, network.weights):
             average.assign(self.decay * average + (1 - self.decay) * weight)
+
+
+class Cosine(Schedule):
+    """A learning rate that rises, then falls to zero along a cosine (Loshchilov & Hutter 2017)."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch, logs)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.share_done())))
+        self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * fall
 
 
 class LogitNormalTimes(DiffusionModel):
@@ -82,8 +92,9 @@ def train(model, recipe, dataset, images, measure):
     """Trains on as many images, in as many epochs as that takes."""
     model.normalizer.adapt(dataset.images[:4096] / np.float32(255))
     callbacks = [dataset.epoch_callback(), measure]
-    if not (recipe.constant_rate or recipe.textbook):
-        callbacks.append(Schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
+    if recipe.rate != "constant" and not recipe.textbook:
+        schedule = {"warm-up": Schedule, "cosine": Cosine}[recipe.rate]
+        callbacks.append(schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
     model.fit(dataset, shuffle=False, epochs=-(-images // (BATCH_SIZE * len(dataset))), verbose=0, callbacks=callbacks)
 
 

@@ -103,7 +103,7 @@ def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_
     assert Trainer(trainer.config, tmp_path).epochs_done == 0
 
 
-def test_learning_rate_rises_then_falls_to_zero_and_ends_the_run(trainer):
+def test_learning_rate_rises_then_stays_until_the_run_ends(trainer):
     done = 0.0
     schedule = Schedule(TrainingConfig(learning_rate=1.0, warmup=0.1), lambda: done)
     schedule.set_model(trainer.model)
@@ -111,10 +111,8 @@ def test_learning_rate_rises_then_falls_to_zero_and_ends_the_run(trainer):
     for done in np.linspace(0, 1, 101):
         schedule.on_train_batch_begin(0)
         rates.append(float(trainer.model.optimizer.learning_rate))
-    peak = int(np.argmax(rates))
-    assert 0 < rates[0] < 0.02 and 9 <= peak <= 11 and rates[peak] > 0.95 and rates[-1] < 1e-6
-    assert np.all(np.diff(rates[:peak]) > 0) and np.all(np.diff(rates[peak:]) < 0)
-    assert rates[50] == pytest.approx(0.5, abs=0.01)  # the cosine's middle
+    assert 0 < rates[0] < 0.02 and rates[5] == pytest.approx(0.5, abs=0.02)  # in the middle of the rise
+    assert np.all(np.diff(rates[:10]) > 0) and rates[10:] == pytest.approx([1.0] * 91)
     trainer.model.stop_training = False
     schedule.on_train_batch_end(0)
     assert trainer.model.stop_training

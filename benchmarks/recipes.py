@@ -44,10 +44,12 @@ class Recipe:
 
 BASE = Recipe(rate="cosine")
 WIDTHS = BASE.network_arguments
+TEXTBOOK = Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), ema_warmup=False, textbook=True)
 RECIPES = {
     "ours": Recipe(),
     "base": BASE,
-    "textbook": Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True),
+    "textbook": TEXTBOOK,
+    "textbook with EMA warm-up": replace(TEXTBOOK, ema_warmup=True),
     "loss on velocity": replace(BASE, loss_on="velocity"),
     "loss on noise": replace(BASE, loss_on="noise"),
     "loss on image": replace(BASE, loss_on="image"),

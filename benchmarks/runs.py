@@ -78,7 +78,7 @@ def model_for(recipe, seed):
     keras.utils.set_random_seed(seed)
     network = NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
     if recipe.textbook:
-        model = compile_textbook(TextbookDiffusion(network))
+        model = compile_textbook(TextbookDiffusion(network, ema_warmup=recipe.ema_warmup))
         model.jit_compile = False
         return model
     model = KINDS[recipe.kind](network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, recipe.ema_decay, seed)

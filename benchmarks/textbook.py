@@ -18,12 +18,15 @@ from diffusion_lab.metrics import kernel_inception_distance
 
 
 class TextbookDiffusion(keras.Model):
-    """Predicts noise, learns by its absolute error, and averages its weights without a warm-up. Images in [0, 1]."""
+    """Predicts noise, learns by its absolute error, and averages its weights. Images in [0, 1].
 
-    def __init__(self, network, ema_decay=0.999):
+    `ema_warmup` is not the textbook's: at first the average follows faster, as min(ema_decay, (1 + n) / (10 + n)).
+    """
+
+    def __init__(self, network, ema_decay=0.999, ema_warmup=False):
         super().__init__()
         self.normalizer = keras.layers.Normalization()
-        self.network, self.ema_decay = network, ema_decay
+        self.network, self.ema_decay, self.ema_warmup = network, ema_decay, ema_warmup
         self.ema_network = keras.models.clone_model(network)
         self.ema_network.set_weights(network.get_weights())
         self.image_shape = tuple(network.inputs[0].shape[1:])
@@ -58,8 +61,10 @@ class TextbookDiffusion(keras.Model):
         gradients = tape.gradient(loss, self.network.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_weights))
         self.noise_loss_tracker.update_state(loss)
+        steps = ops.cast(self.optimizer.iterations, "float32")
+        decay = ops.minimum(self.ema_decay, (1 + steps) / (10 + steps)) if self.ema_warmup else self.ema_decay
         for weight, average in zip(self.network.weights, self.ema_network.weights):
-            average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
+            average.assign(decay * average + (1 - decay) * weight)
         return {"n_loss": self.noise_loss_tracker.result()}
 
     def generate(self, num_images, diffusion_steps, seed=None):

@@ -236,7 +236,7 @@ print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(m
 
 # %% [markdown]
 # The first guess decides about the colours of the whole picture. Where it is coarse, the later steps have to mend what
-# it spoiled. (The two networks differ in more than this: the velocity network has seen 240,000 images, the noise network
+# it spoiled. (The two networks differ in more than this: the velocity network has seen 200,000 images, the noise network
 # 100,000, and its errors are weighted by min-SNR, of Hang et al. 2023, so that no time drowns the others. So the curve at
 # the left end is training, the curve at the right end is the division. What each choice is worth alone, at equal images,
 # stands in [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md).)

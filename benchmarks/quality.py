@@ -2,7 +2,8 @@
 
 All train on the same 50,000 procedural flowers, 32 × 32, with networks of one size, in turn, with several seeds. After
 so few steps a fifth of the textbook's averaged weights is still what was random at first (0.999^1562 = 0.21), so there is
-a second opponent: the textbook whose average warms up. A run that has been made is not made again, so the same command goes on where it was stopped.
+a second opponent: the textbook whose average warms up. A run that has been made is not made again, so the same command
+goes on where it was stopped.
 """
 
 import argparse

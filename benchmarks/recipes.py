@@ -1,7 +1,8 @@
 """What each choice of the training recipe is worth: `python -m benchmarks.recipes [NAME ...]`.
 
-A base, the same with one thing changed, and `ours`, which came out of it, each trained on the same images and measured at the end: KID of 512
-images, 10 steps of DDIM, with the package's features of flowers. A run that has been made is not made again.
+A base, the same with one thing changed, and `ours`, which came out of it, each trained on the same images and measured
+at the end: KID of 512 images, 10 steps of DDIM, with the package's features of flowers. A run that has been made is not
+made again.
 """
 
 import argparse
@@ -133,8 +134,8 @@ def main():
     for row in table if base else []:
         row.figures["KID over the base's"] = row.value / base
     samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
-    publish(f"KID by what the recipe changes, after {arguments.images:,} images", f"python -m benchmarks.recipes --images {arguments.images} --seed {arguments.seed}",
-            table, arguments.out / "recipes", partial(draw_samples, samples))
+    publish(f"KID by what the recipe changes, after {arguments.images:,} images",
+            f"python -m benchmarks.recipes --images {arguments.images} --seed {arguments.seed}", table, arguments.out / "recipes", partial(draw_samples, samples))
 
 
 def draw_samples(samples, title, path):

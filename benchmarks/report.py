@@ -80,8 +80,8 @@ def publish(title, command, rows, path, draw=None):
     from rich.table import Table
 
     where = machine()
-    columns = ("", "measured", "must reach", "", "from") if any(row.target for row in rows) else ("", "measured", "from")
-    cells = [_cells(row) if len(columns) == 5 else [_cells(row)[place] for place in (0, 1, 4)] for row in rows]
+    targets = ("must reach", "") if any(row.target for row in rows) else ()
+    columns, cells = ("", "measured", *targets, "from"), [_cells(row, targets) for row in rows]
     table = Table(title=f"{title}: {where['machine']}, {where['date']}")
     for column in columns:
         table.add_column(column, justify="right" if column in ("measured", "must reach") else "left", overflow="fold")
@@ -98,10 +98,10 @@ def publish(title, command, rows, path, draw=None):
     draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))
 
 
-def _cells(row):
+def _cells(row, targets):
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
-    return row.name, f"{row.value:.2f} {row.unit}".strip(), row.target, state, figures
+    return row.name, f"{row.value:.2f} {row.unit}".strip(), *((row.target, state) if targets else ()), figures
 
 
 def _short(value):

@@ -15,19 +15,21 @@ import tensorflow as tf
 from keras import ops
 
 from diffusion_lab.metrics import kernel_inception_distance
+from diffusion_lab.models.ema import EMA
 
 
 class TextbookDiffusion(keras.Model):
     """Predicts noise, learns by its absolute error, and averages its weights. Images in [0, 1].
 
-    `ema_warmup` is not the textbook's: at first the average follows faster, as min(ema_decay, (1 + n) / (10 + n)).
+    `ema_warmup` is not the textbook's: it takes the package's average, which follows faster at first.
     """
 
     def __init__(self, network, ema_decay=0.999, ema_warmup=False):
         super().__init__()
         self.normalizer = keras.layers.Normalization()
-        self.network, self.ema_decay, self.ema_warmup = network, ema_decay, ema_warmup
-        self.ema_network = keras.models.clone_model(network)
+        self.network, self.ema_decay = network, ema_decay
+        self.ema = EMA(network, ema_decay) if ema_warmup else None
+        self.ema_network = self.ema.network if ema_warmup else keras.models.clone_model(network)
         self.ema_network.set_weights(network.get_weights())
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
@@ -61,11 +63,14 @@ class TextbookDiffusion(keras.Model):
         gradients = tape.gradient(loss, self.network.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_weights))
         self.noise_loss_tracker.update_state(loss)
-        steps = ops.cast(self.optimizer.iterations, "float32")
-        decay = ops.minimum(self.ema_decay, (1 + steps) / (10 + steps)) if self.ema_warmup else self.ema_decay
-        for weight, average in zip(self.network.weights, self.ema_network.weights):
-            average.assign(decay * average + (1 - decay) * weight)
+        self.update_average()
         return {"n_loss": self.noise_loss_tracker.result()}
+
+    def update_average(self):
+        if self.ema:
+            return self.ema.update(self.network)
+        for weight, average in zip(self.network.weights, self.ema_network.weights):
+            average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
 
     def generate(self, num_images, diffusion_steps, seed=None):
         """DDIM, with a `predict` of the network at every step."""

@@ -43,7 +43,7 @@ class LogitNormalTimes(DiffusionModel):
 
     def corrupt_and_separate(self, images, denoise):
         schedule = self.schedule
-        try:  # the times that are drawn are uniform: their quantiles are normal, and the normal's logits are times
+        try:  # the times that are drawn are uniform: their quantiles are normal, and their logits shall be
             self.schedule = lambda times: schedule(ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999))))
             return super().corrupt_and_separate(images, denoise)
         finally:

@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
 )
 
-WEIGHTS = "The name of shipped weights, or a .weights.h5 file that `train` or `demo` wrote."
+WEIGHTS = "Shipped weights, such as flowers32, flowers64, flowers32_conditional, or a .weights.h5 file that `train` or `demo` wrote."
 DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of images."
 
 Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmpp_2m", "adams_bashforth")}, type=str)

@@ -21,8 +21,8 @@ SHIPPED = "flowers32"
 def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
     """Trains the network of the shipped weights for some minutes on procedural flowers; writes `folder`/index.html.
 
-    Every sampler gets the same initial noise and the same number of network evaluations (NFE). Returns the page's
-    path. Raises UserError if the folder cannot be written.
+    Every sampler gets the same number of network evaluations (NFE) and, for the images that are shown, the same
+    initial noise. Returns the page's path. Raises UserError if the folder cannot be written.
     """
     folder, begin = Path(folder), time.monotonic()
     shipped, _ = load_model(SHIPPED)
@@ -50,7 +50,7 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
 
 
 def train_for(trainer, minutes, page):
-    """Trains until the time is over; the learning rate follows the clock, so that it always ends at zero."""
+    """Trains until the time is over; the learning rate's warm-up is a part of the time."""
     clock = Clock(minutes)
     display = TrainingDisplay(clock.share_done, trainer.config.batch_size, on_samples=page.show_progress)
     model = trainer.fit(clock.share_done, callbacks=[clock, display])

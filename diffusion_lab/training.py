@@ -1,4 +1,4 @@
-"""Training with the recipe that measured best: AdamW, a warm-up, EMA, the best model by KID, resumable."""
+"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA, the best model by KID, resumable."""
 
 import json
 import math

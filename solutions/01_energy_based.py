@@ -293,13 +293,14 @@ panel = TrainingPanel()
 model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=[train.epoch_callback(), panel]);
 
 # %% [markdown]
-# What has it learned? Energies of digits that it has never seen, of its own images, and of noise:
+# What has it learned? The energies of digits that it has never seen, of images of its own (the ends of its walks, out of
+# the sample buffer), and of noise:
 
 # %% tags=["nbval-ignore-output"]
 unseen = load_dataset(data, "validation", image_size=trained.image_shape[0], batch_size=200)[0]
 noise = keras.random.uniform(unseen.shape, -1, 1, seed=3)
-kinds = {"unseen digits": 2 * unseen - 1, "noise": noise, "digits upside down": 2 * unseen[:, ::-1] - 1}
-energy_histogram({name: ops.convert_to_numpy(shipped.network(images)) for name, images in kinds.items()})
+kinds = {"unseen digits": 2 * unseen - 1, "its own images": model.buffer[:200], "noise": noise}
+energy_histogram({name: ops.convert_to_numpy(model.network(images)) for name, images in kinds.items()})
 
 # %% [markdown]
 # ## 7 · Relatives

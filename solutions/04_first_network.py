@@ -527,8 +527,8 @@ curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 # give their average. **Mistake 6: nobody tells the network how noisy its input is.**
 #
 # > **How bad is it?** With one pixel it is bad. A picture has a thousand, and they give the level away: a network
-# > that sees grain everywhere can guess how much of it there is. When we trained the network of this lab on 8,000
-# > flowers with and without being told, the loss was 0.13 both times. Sun et al. (2025, *Is noise conditioning
+# > that sees grain everywhere can guess how much of it there is. Trained with and without being told, the
+# > network of this lab ends at nearly the same loss. Sun et al. (2025, *Is noise conditioning
 # > necessary for denoising generative models?*) found the same for large models: most get only somewhat worse without
 # > it. Tell it all the same. It costs one channel, the sampler knows the level exactly, and a network that need not
 # > guess cannot guess wrong.
@@ -661,7 +661,7 @@ samples = {
 show_rows({name: images[:8] for name, images in samples.items()})
 
 # %% [markdown]
-# (To be fair: this U-Net has seen four times as many flowers. Yet it draws recognisable ones after 50,000, too. And
+# (To be fair: this U-Net has seen three times as many flowers. Yet it draws recognisable ones after 50,000, too. And
 # some static is left in the upper row: every grain must get through ten layers before it can be taken away, which a
 # plain stack is slow to learn. Lab 05 has a remedy. Here we look at the shapes.)
 #

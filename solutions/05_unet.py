@@ -120,7 +120,7 @@ for name, shares in looks.items():
     print(f"{name}: {far_share(shares, reach):3.0%} of the influence comes from outside the square")
 
 # %% [markdown]
-# With little noise the network looks at the pixel and its neighbours; with much noise, at everything. So it must know
+# With little noise the network looks at the pixel and its neighbours; with much noise, it looks further. So it must know
 # how much noise there is. That is where we begin.
 #
 # ## 2 · A number is not enough: clocks for the noise level
@@ -456,7 +456,7 @@ compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
 # %% [markdown]
 # The finest skips carry the grain. Without them the network still knows the colour and the place of everything, but
 # cannot say which pixel got which noise, so the noise stays in. The skips at 16 carry the edges of the petals: without
-# them the flowers are dull and soft. The coarse ones at 8 are hardly missed, for there the way through the bottom has
+# them the flowers are soft. The coarse ones at 8 are hardly missed, for there the way through the bottom has
 # the same resolution.
 #
 # ## 6 · Attention: every pixel looks at every other
@@ -550,7 +550,7 @@ show_rows(rows, height=0.65)
 
 # %% [markdown]
 # Without attention the colours fade: the pixels of a flower no longer agree on one. In a single predicted image that
-# was hardly to be seen. Without the skips at 16 all is soft, and the colours are alike. Without the finest skips the
+# was hardly to be seen. Without the skips at 16 all is soft. Without the finest skips the
 # noise that is not found in one step is still there in the next, until the end.
 #
 # ## What you have now

@@ -292,8 +292,8 @@ else:
 # %% [markdown]
 # ## 5 · Train one yourself
 #
-# Small pictures and a small network, so that it takes a minute. (On a GPU: the full model of the paper, 63 million
-# weights, on Oxford Flowers. Interrupt it when you have seen enough.)
+# Small pictures and a small network, so that it takes a minute. (On a GPU: the full model of Keras's DDPM example,
+# 63 million weights, on Oxford Flowers. Interrupt it when you have seen enough.)
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)

@@ -188,7 +188,7 @@ checks.denoise(denoise)
 # <details><summary>Why this is the answer</summary>
 #
 # With the true noise the image comes out exactly. With a *predicted* noise an error is multiplied by
-# noise_rate / signal_rate, which is 50 at time 1: the first guesses are coarse, and that is why Ben does not trust them.
+# noise_rate / signal_rate, which is 50 at time 1. The first guesses are coarse, and that is why Ben does not trust them.
 # </details>
 
 # %% [markdown]
@@ -253,7 +253,9 @@ checks.reverse_diffusion(reverse_diffusion)
 # ## 3 · Your functions become a model
 #
 # All that is left is given: `DiffusionModel` draws noise and times for the training, compares, and keeps the averaged
-# network. It calls *your* three functions.
+# network. It calls *your* three functions. (One thing goes on behind the curtain: the course's network predicts another
+# mixture of noise and image, the *velocity*, and `predicting_noise` works out the noise from it, so that nothing is
+# multiplied by 50. Lab 09 draws the curtain.)
 
 
 # %%
@@ -274,8 +276,8 @@ def new_model(config):
 
 
 # %% [markdown]
-# Before your own model has learned anything, let your functions work with weights that were trained for an hour. If
-# everything is right, you see flowers.
+# Before your own model has learned anything, let your functions work with weights that have seen 200,000 flowers. If
+# everything is right, you see some more.
 
 # %% tags=["nbval-ignore-output"]
 trained, origin = load_model("flowers32")
@@ -308,17 +310,15 @@ widgets.sampling(shipped)
 # ## 4 · Train your own
 #
 # `adapt` measures mean and standard deviation of the flowers, so that the network sees data with mean 0 and variance 1.
-# The learning rate rises for the first twentieth of the training and falls along a cosine afterwards.
+# The learning rate rises for the first twentieth of the training, and then stays.
 
 # %%
 config = ModelConfig(network, {"image_size": image_size, **network_arguments})
 model = new_model(config)
 model.adapt(train.images[:4096])
 
-total_steps = num_epochs * len(train)
-schedule = keras.optimizers.schedules.CosineDecay(
-    0.0, total_steps, warmup_target=learning_rate, warmup_steps=total_steps // 20 + 1
-)
+warm_up = num_epochs * len(train) // 20 + 1
+schedule = keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, end_learning_rate=learning_rate)
 optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
 model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 

@@ -467,7 +467,7 @@ show_rows({f"× {factor:g}": draw(model, factor * addresses, steps) for factor i
 #
 # Every sample so far came from `ema_network`, a running average of the weights that training visits. The shipped file
 # holds nothing else. What would the raw weights, those of the last training step, have drawn? To find out, a copy of
-# the model learns on, at a high learning rate that does not fall. Every few steps we look at the same eight noises.
+# the model learns on, at a high learning rate. Every few steps we look at the same eight noises.
 
 # %% tags=["nbval-ignore-output"]
 ask("08.average")
@@ -499,9 +499,8 @@ curves(
 # %% [markdown]
 # The raw weights are never at rest. Each batch pulls them to and fro, and because a sampler asks the same network many
 # times, a small common error (a bit too much red) adds up to another colour. The average hardly notices, and its error
-# on unseen flowers is lower. (Both are a little worse than the shipped model: that is what a learning rate does that
-# does not fall. When it falls to zero at the end of a training, the raw weights come to rest, too, and the average has
-# less to offer.)
+# on unseen flowers is lower. (Where the learning rate falls to zero at the end of a training, the raw weights come to
+# rest, too, and the average has less to offer. The average gives you that rest at every step, so the rate need not fall.)
 #
 # ## 8 · Has it learned by heart?
 #

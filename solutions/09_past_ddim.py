@@ -201,12 +201,14 @@ by_evaluations(values, ylabel="KID, low is good")
 #
 # ## 3 · What should the network predict?
 #
-# In lab 07 the network predicted the noise, and the image followed by division: (noisy − noise rate · noise) / signal
-# rate. At time 1 the signal rate is 0.02, so every error is multiplied by 50. A network that predicts the **velocity**,
+# In lab 07 the image followed from the noise by division: (noisy − noise rate · noise) / signal rate. At time 1 the
+# signal rate is 0.02, so every error of a network that learns to predict the noise is multiplied by 50. A network that
+# predicts the **velocity**,
 #
 # $$v = \text{signal rate}\cdot\text{noise} - \text{noise rate}\cdot\text{image},$$
 #
-# never divides: image = signal rate · noisy − noise rate · v. Two networks of the same size:
+# never divides: image = signal rate · noisy − noise rate · v. (The networks of the labs before
+# did so; that was what `predicting_noise` hid in lab 07.) Two networks of the same size:
 
 # %% tags=["nbval-ignore-output"]
 ask("09.first_guess")
@@ -401,14 +403,14 @@ paths({"flow matching": ops.stack(flow.sample(noise[:60], 60))}, points)
 # mean: so the paths bend after all. (Straightening them by training again on one's own pairs is called *reflow*.)
 #
 # > **Is it something else than diffusion?** Divide $x_t$ by $\sqrt{(1-t)^2+t^2}$, and image and noise are mixed with
-# > rates whose squares add to 1: the straight line becomes a piece of the quarter circle, walked at another speed. Flow
+# > rates whose squares add to 1: the straight line becomes the quarter circle, walked at another speed. Flow
 # > matching is diffusion with a schedule of its own and the velocity as its target. That is why you have met all its
 # > parts before.
 #
 # ## What you have now
 #
 # * A sampler of second order that costs no more than DDIM, and a feeling for when it helps.
-# * Three things that a network may predict, and why velocity is the good habit.
+# * What a network may predict, and why velocity is the good habit.
 # * Guidance: a straight line through two predictions.
 # * Flow matching, and the knowledge that it is an old friend in a straight coat.
 #

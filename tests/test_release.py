@@ -1,6 +1,7 @@
 """What students get, and what they are told before they hand it back."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -38,10 +39,20 @@ def test_students_get_all_they_need_and_no_solutions(release):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
 
 
+def test_no_page_of_a_release_leads_nowhere(release):
+    pages = list(release.rglob("*.md"))
+    assert release / "README.md" in pages and release / "docs" / "labs.md" in pages
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+        assert [link for link in links if link and not (page.parent / link).exists()] == [], page
+        assert "<!--" not in text
+
+
 def test_what_grades_stays_here_and_a_student_is_told(release):
     assert {path.name for path in (release / "diffusion_lab" / "instructor").iterdir()} == {"__init__.py", "precheck.py", "submissions.py"}
     readme = (release / "README.md").read_text(encoding="utf-8")
-    assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test", "<!--") if word in readme]
+    assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test") if word in readme]
     for command in (["grade", "--sample"], ["build"], ["release"]):
         code = ("import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
                 f"sys.argv[1:] = {command}; from diffusion_lab.cli import main; main()")  # without this repository's modules

@@ -28,19 +28,22 @@ def write_release(root, out):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
-            archive.write(file, Path("diffusion-lab", file.relative_to(root)))
-        archive.writestr("diffusion-lab/README.md", for_students((root / "README.md").read_text(encoding="utf-8")))
+            name = Path("diffusion-lab", file.relative_to(root)).as_posix()
+            if file.suffix == ".md":
+                archive.writestr(name, for_students(file.read_text(encoding="utf-8")))
+            else:
+                archive.write(file, name)
     return path
 
 
-def for_students(readme):
-    """The README without what speaks of the whole repository, which stands between two marks."""
-    return re.sub(r"<!-- repository -->.*?<!-- end -->\n?", "", readme, flags=re.DOTALL)
+def for_students(page):
+    """A page without what speaks of the whole repository, which stands between two marks."""
+    return re.sub(r"<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
 def contents(root):
-    """The files of a release but for README, in order: nothing that grades, since there are answers in it."""
-    found = [Path(root, name) for name in FILES if name != "README.md"]
+    """The files of a release, in order: nothing that grades, since there are answers in it."""
+    found = [Path(root, name) for name in FILES]
     for folder, patterns in FOLDERS.items():
         found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)
                   if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)]

@@ -53,7 +53,7 @@ def train(
     prediction: Annotated[Optional[Prediction], typer.Option(help="What the network predicts; by default velocity, and noise for attention_unet.")] = None,
     loss_on: Annotated[Optional[Loss], typer.Option(help="Whose error is the loss; by default weighted_velocity, and noise for attention_unet.")] = None,
     schedule: Annotated[Optional[Schedule], typer.Option(help="By default offset_cosine, and linear for attention_unet.")] = None,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
+    learning_rate: Annotated[Optional[float], typer.Option(min=0.0, help="By default 0.002, and 0.001 for attention_unet.")] = None,
     kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,
     bfloat16: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -67,6 +67,8 @@ def train(
     choices = {"schedule": schedule, "prediction": prediction, "loss_on": loss_on}
     choices = {name: choice.value for name, choice in choices.items() if choice}
     model = describe_model(network.value, image_size, _whole_numbers(widths), **choices)
+    if learning_rate is None:
+        learning_rate = 1e-3 if network is Network.attention_unet else 2e-3
     config = TrainingConfig(model, data, count, batch_size, epochs, learning_rate, kid_every=kid_every,
                             mixed_bfloat16=bfloat16, seed=seed, conditional=conditional)
     trainer = Trainer(config, out)

@@ -21,15 +21,17 @@ QUESTIONS = {
     "fewer": Question(
         text="We give both samplers only 10 steps in place of 1,000. Which of the two suffers more?",
         choices={
-            "DDIM: it was not made for this network.":
-                "The network only separates image and noise, and does not care who asks. DDIM asks the same questions.",
+            "DDIM: it never doubts its first guess.":
+                "This network predicts the noise, so its first guesses of the image are far off, in colour above all. "
+                "DDIM carries them on to the end. DDPM's fresh noise covers a part of them in each step, and the network "
+                "guesses anew. (Where first guesses are good, the order turns round: you will see it in lab 08.)",
             "DDPM: its fresh noise has too few steps to be removed again.":
-                "In long steps the noise that comes in is large, and the steps that are left do not suffice to clear it "
-                "up: the pictures stay rough. Without fresh noise nothing has to be cleared up.",
+                "That costs a little, and with a network whose first guesses are good it decides (lab 08). Here they are "
+                "far off, and to have them covered by fresh noise is worth more.",
             "Both alike.":
-                "They would, if the number of questions were all that counted; but one of them undoes part of its own "
-                "work in each step.",
+                "They would, if the number of questions were all that counted; but only one of them can get rid of a "
+                "mistake that it made at the beginning.",
         },
-        right=1,
+        right=0,
     ),
 }

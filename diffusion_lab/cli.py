@@ -75,7 +75,7 @@ def train(
     if trainer.epochs_done:
         typer.echo(f"Going on after epoch {trainer.epochs_done} of {epochs}.", err=True)
     trainer.fit(callbacks=[EndOfEpoch(trainer), TrainingDisplay(trainer.share_done, batch_size, interval=30)])
-    typer.echo(f"Best KID {trainer.best_kid:.4f}. The model: {out}/model.weights.h5, its samples: {out}/samples.png")
+    typer.echo(f"Lowest KID {trainer.lowest_kid:.4f}. The model: {out}/model.weights.h5, its samples: {out}/samples.png")
 
 
 @app.command()

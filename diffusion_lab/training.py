@@ -1,4 +1,4 @@
-"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA, the best model by KID, resumable."""
+"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA, a model that KID finds good, resumable."""
 
 import json
 import math
@@ -41,7 +41,7 @@ class TrainingConfig:
 
 
 class Trainer:
-    """One training run in a folder: `model.weights.h5` (the best by KID so far), `checkpoint.h5`, `samples.png`.
+    """One training run in a folder: `model.weights.h5` (as `worth_keeping` says), `checkpoint.h5`, `samples.png`.
 
     A run that was killed goes on where its last finished epoch ended when it is started again with the same
     configuration. Raises UserError if the folder holds a run with another one.
@@ -70,7 +70,7 @@ class Trainer:
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
-        self.history, self.epochs_done, self.best_kid = [], 0, math.inf
+        self.history, self.epochs_done, self.lowest_kid = [], 0, math.inf
         self._resume()
         self.steps_done = self.epochs_done * len(self.dataset)
 
@@ -103,7 +103,7 @@ class Trainer:
 
     def save_checkpoint(self):
         """Writes everything that the next epoch needs, all or nothing."""
-        state = {"epochs_done": self.epochs_done, "history": self.history, "best_kid": self.best_kid}
+        state = {"epochs_done": self.epochs_done, "history": self.history, "lowest_kid": self.lowest_kid}
         variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
         write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), **state})
 
@@ -118,7 +118,7 @@ class Trainer:
             )
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
-        self.epochs_done, self.history, self.best_kid = about["epochs_done"], about["history"], about["best_kid"]
+        self.epochs_done, self.history, self.lowest_kid = about["epochs_done"], about["history"], about["lowest_kid"]
 
     def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
         self.steps_done += 1
@@ -154,25 +154,34 @@ class ValidationKID:
         return self.encode(self.real_images)
 
 
+def worth_keeping(kid, lowest):
+    """Whether a model replaces the one kept before: unless its KID is half again as much as the `lowest` so far.
+
+    KID of some hundred images does not tell two good models apart, and the one that has learned longer draws finer
+    details. But a training that has gone astray must not take the good model with it.
+    """
+    return kid <= lowest + abs(lowest) / 2
+
+
 class KeepBest(keras.callbacks.Callback):
-    """Measures KID after each epoch, as `val_kid` in the logs, and keeps the weights of the best model in a file.
+    """Measures KID after each epoch, as `val_kid` in the logs, and keeps the weights that are `worth_keeping` in a file.
 
     kid: a `ValidationKID`.   path: of the file, ending in .weights.h5; one from an earlier training is deleted.
-    Afterwards `best_kid` is the lowest value, and `restore()` gives the model its best weights back.
+    Afterwards `kept_kid` is the KID of the kept weights, and `restore()` gives them back to the model.
     """
 
     def __init__(self, kid, path):
         super().__init__()
-        self.kid, self.path, self.best_kid = kid, Path(path), math.inf
+        self.kid, self.path, self.lowest_kid, self.kept_kid = kid, Path(path), math.inf, math.inf
 
     def on_train_begin(self, logs=None):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_kid"] = float(self.kid(self.model))
-        if logs["val_kid"] < self.best_kid:
-            self.best_kid = logs["val_kid"]
+        kid = logs["val_kid"] = float(self.kid(self.model))
+        if worth_keeping(kid, self.lowest_kid):
+            self.lowest_kid, self.kept_kid = min(kid, self.lowest_kid), kid
             self.model.save_weights(self.path)
 
     def restore(self):
@@ -214,7 +223,7 @@ class Schedule(keras.callbacks.Callback):
 
 
 class EndOfEpoch(keras.callbacks.Callback):
-    """Measures KID, keeps the best model, draws samples, and saves the run, in that order."""
+    """Measures KID, keeps the model if it is `worth_keeping`, draws samples, and saves the run, in that order."""
 
     def __init__(self, trainer):
         super().__init__()
@@ -226,9 +235,9 @@ class EndOfEpoch(keras.callbacks.Callback):
         entry = {"epoch": run.epochs_done, **{name: float(value) for name, value in logs.items()}}
         if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
             entry["val_kid"] = logs["val_kid"] = float(run.kid(self.model))
-            if entry["val_kid"] <= run.best_kid:
-                run.best_kid = entry["val_kid"]
-                origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": run.best_kid}
+            if worth_keeping(entry["val_kid"], run.lowest_kid):
+                run.lowest_kid = min(entry["val_kid"], run.lowest_kid)
+                origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": entry["val_kid"]}
                 save_model(self.model, run.folder / "model.weights.h5", origin)
         run.history.append(entry)
         samples = ops.convert_to_numpy(self.model.generate(32, config.kid_steps, seed=config.seed))

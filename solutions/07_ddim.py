@@ -326,10 +326,11 @@ model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 # How good is the model? **KID**, the kernel inception distance, compares generated images with real ones that the model
 # has never seen. It looks not at pixels but at what another network sees in them (petals, colours, edges); 0 is
 # perfect, and it may fall a little below 0 by chance. It is measured after each epoch (with 5 steps only, to save time,
-# so these figures are worse than those of section 5), and the best model is kept.
+# so these figures are worse than those of section 5), and each model takes the place of the one before, unless its KID
+# is half again as much: so few images cannot tell two good models apart, but would show that a training went astray.
 #
 # What to expect on a laptop: colours after one epoch, blobs with a middle after three, petals after six. Interrupt the
-# kernel whenever you have seen enough; the best model so far is on disk.
+# kernel whenever you have seen enough; the model so far is on disk.
 
 # %% tags=["nbval-ignore-output"]
 kid = ValidationKID(validation.images[:kid_images], kid_steps)
@@ -345,7 +346,7 @@ model.fit(
 
 # %% tags=["nbval-ignore-output", "cover"]
 keeper.restore()
-save_model(model, folder / "my_flowers.weights.h5", {"data": data, "val_kid": keeper.best_kid})
+save_model(model, folder / "my_flowers.weights.h5", {"data": data, "val_kid": keeper.kept_kid})
 show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed=0), columns=6)
 
 # %% [markdown]

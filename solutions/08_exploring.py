@@ -121,7 +121,7 @@ by_evaluations({"DDIM": values}, ylabel="KID, low is good", logarithmic=True)
 print(" · ".join(f"{n}: {value:.2f}" for n, value in values))
 
 # %% [markdown]
-# Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of a hundred; after that you pay much for
+# Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of more than fifty; after that you pay much for
 # little, and the eye sees no difference any more. Where to stop is a question of price: every step is one network
 # evaluation (NFE) per image. Drag the number of steps, and watch the read-out and your patience:
 

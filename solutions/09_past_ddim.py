@@ -196,7 +196,7 @@ values["Heun"] = [(2 * n - 1, kid(model, n, sampler=heun)) for n in step_counts[
 by_evaluations(values, ylabel="KID, low is good")
 
 # %% [markdown]
-# The honest reading: with few evaluations a second-order multistep method is worth twice as many steps of DDIM. With
+# The honest reading: with few evaluations a second-order multistep method is worth up to twice as many steps of DDIM. With
 # many, all of them end at the same place, the quality of the network. No solver makes a weak network good.
 #
 # ## 3 · What should the network predict?

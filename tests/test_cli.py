@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion_lab import cli
+from diffusion_lab import cli, training
+from diffusion_lab.errors import UserError
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.files import load_model, save_model
 
@@ -34,6 +35,19 @@ def run(monkeypatch, capfd):
         return (stop.value.code or 0, *capfd.readouterr())
 
     return run
+
+
+def test_the_learning_rate_is_lower_for_the_network_that_predicts_noise_unless_it_is_given(run, monkeypatch):
+    seen = []
+
+    def stop(config, out):
+        seen.append(config.learning_rate)
+        raise UserError("enough")
+
+    monkeypatch.setattr(training, "Trainer", stop)
+    for options in ([], ["--network", "attention_unet", "--widths", "32,64"], ["--learning-rate", "0.5"]):
+        assert run("train", *options)[0] == 2
+    assert seen == [2e-3, 1e-3, 0.5]
 
 
 def test_sample_writes_the_picture_of_as_many_images(run, weights, tmp_path):
@@ -89,7 +103,7 @@ def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
     command = ["train", "--data", tmp_path, "--image-size", 8, "--network", "plain_cnn", "--batch-size", 8, "--epochs", 1,
                "--out", out]
     status, text, _ = run(*command)
-    assert status == 0 and "Best KID" in text
+    assert status == 0 and "Lowest KID" in text
     assert {"model.weights.h5", "samples.png", "checkpoint.h5"} <= set(os.listdir(out))
     status, _, err = run(*command)
     assert status == 0 and "Going on after epoch 1 of 1" in err
@@ -99,7 +113,7 @@ def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
     out = tmp_path / "run"
     status, text, err = run("train", "--conditional", "--image-size", 8, "--widths", 8, "--count", 32, "--epochs", 1,
                             "--out", out)
-    assert status == 0 and "Best KID" in text, err
+    assert status == 0 and "Lowest KID" in text, err
     model, origin = load_model(out / "model.weights.h5")
     rng = np.random.default_rng(0)  # one step of training is too little to tell labels apart
     model.ema_network.set_weights([w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()])
@@ -122,7 +136,7 @@ def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
     out = tmp_path / "run"
     status, text, err = run("train", "--network", "attention_unet", "--image-size", 8, "--widths", "8,16", "--count", 32,
                             "--epochs", 1, "--out", out)
-    assert status == 0 and "Best KID" in text, err
+    assert status == 0 and "Lowest KID" in text, err
     model, _ = load_model(out / "model.weights.h5")
     assert isinstance(model, DDPM) and model.diffusion.timesteps == 1000
     assert model.config.network_arguments["attention_levels"] == [False, True]

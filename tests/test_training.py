@@ -1,4 +1,4 @@
-"""Training runs: the learning rate, the best model, and what survives a kill."""
+"""Training runs: the learning rate, which model is kept, and what survives a kill."""
 
 import os
 import signal
@@ -85,15 +85,17 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_the_best_model_by_kid_is_kept(trainer, tmp_path, monkeypatch):
-    kids = iter([2.0, 1.0, 3.0])
-    monkeypatch.setattr(trainer, "kid", lambda model: next(kids))
+@pytest.mark.parametrize("kids, kept", [([2, 1, 3], 2), ([2, 1, 1.4], 3), ([2, 1, 1.4, 1.6], 3), ([1, 1.4, 1.6], 2),
+                                        ([1, float("nan")], 1), ([0.1, -0.1, 0], 2), ([-0.1, -0.06], 2)])
+def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(kids, kept, trainer, tmp_path, monkeypatch):
+    values = iter(kids)
+    monkeypatch.setattr(trainer, "kid", lambda model: next(values))
     callback = EndOfEpoch(trainer)
     callback.set_model(trainer.model)
-    for epoch in range(3):
+    for epoch in range(len(kids)):
         callback.on_epoch_end(epoch, {"loss": 1.0})
     _, origin = load_model(tmp_path / "model.weights.h5")
-    assert origin["epochs"] == 2 and origin["val_kid"] == trainer.best_kid == 1.0
+    assert (origin["epochs"], origin["val_kid"]) == (kept, kids[kept - 1])
 
 
 def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
@@ -143,7 +145,7 @@ def test_a_single_validation_image_is_refused_before_training():
         ValidationKID(np.zeros((1, 8, 8, 3), "uint8"), steps=1)
 
 
-class Falling:
+class Told:
     """A KID that is told in advance, one value for each epoch."""
 
     def __init__(self, *values):
@@ -153,19 +155,19 @@ class Falling:
         return self.values.pop(0)
 
 
-def test_the_best_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_path):
+def test_the_kept_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     path = tmp_path / "new" / "best.weights.h5"
-    keeper, weights = KeepBest(Falling(3.0, 1.0, 2.0), path), []
+    keeper, weights = KeepBest(Told(3.0, 1.0, 1.4, 2.0), path), []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()[0].item()))
     x = np.ones((4, 1))
-    history = model.fit(x, 5 * x, epochs=3, verbose=0, callbacks=[keeper, note])
-    assert history.history["val_kid"] == [3.0, 1.0, 2.0] and keeper.best_kid == 1.0
+    history = model.fit(x, 5 * x, epochs=4, verbose=0, callbacks=[keeper, note])
+    assert history.history["val_kid"] == [3.0, 1.0, 1.4, 2.0] and keeper.kept_kid == 1.4
     keeper.restore()
-    assert model.get_weights()[0].item() == weights[1] != weights[2]
-    interrupted = KeepBest(Falling(), path)
+    assert model.get_weights()[0].item() == weights[2] != weights[3]
+    interrupted = KeepBest(Told(), path)
     with pytest.raises(IndexError):
         model.fit(x, x, verbose=0, callbacks=[interrupted])
     with pytest.raises(UserError, match="no trained model yet"):

@@ -120,7 +120,8 @@ def draw_bars(rows, title, path):
     axes.axvline(1, color="black", linewidth=1)
     for place, (row, length) in enumerate(zip(rows, reached)):
         axes.text(length, place, f"  {row.value:.2f} {row.unit} (must be {row.target})", va="center", fontsize=8)
-    axes.set(xscale="log", title=title, xlabel="times better than it must be")
+    axes.set(xscale="log", xlabel="times better than it must be")
+    figure.suptitle(title, fontsize=10)
     axes.set_xlim(right=4 * max(reached))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)

@@ -91,7 +91,8 @@ def publish(title, command, rows, path, draw=None, note=""):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
-    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", *([note, ""] if note else []), f"![The rows as a picture]({path.name}.png)", "",
+    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", *([note, ""] if note else []),
+             f"![The rows as a picture]({path.name}.png)", "",
              f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(line)} |" for line in cells)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw = draw or partial(draw_bars, [row for row in rows if row.target])

@@ -1,4 +1,4 @@
-"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA, a model that KID finds good, resumable."""
+"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA; watched by KID, resumable."""
 
 import json
 import math
@@ -70,7 +70,7 @@ class Trainer:
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
-        self.history, self.epochs_done, self.lowest_kid = [], 0, math.inf
+        self.history, self.epochs_done = [], 0
         self._resume()
         self.steps_done = self.epochs_done * len(self.dataset)
 
@@ -101,9 +101,15 @@ class Trainer:
         """How much of the training is done, in [0, 1], by steps."""
         return self.steps_done / (self.config.epochs * len(self.dataset))
 
+    @property
+    def lowest_kid(self):
+        """The lowest KID that was measured so far; infinite before the first."""
+        kids = [entry["val_kid"] for entry in self.history if "val_kid" in entry]
+        return min((kid for kid in kids if not math.isnan(kid)), default=math.inf)
+
     def save_checkpoint(self):
         """Writes everything that the next epoch needs, all or nothing."""
-        state = {"epochs_done": self.epochs_done, "history": self.history, "lowest_kid": self.lowest_kid}
+        state = {"epochs_done": self.epochs_done, "history": self.history}
         variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
         write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), **state})
 
@@ -118,7 +124,7 @@ class Trainer:
             )
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
-        self.epochs_done, self.history, self.lowest_kid = about["epochs_done"], about["history"], about["lowest_kid"]
+        self.epochs_done, self.history = about["epochs_done"], about["history"]
 
     def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
         self.steps_done += 1
@@ -236,7 +242,6 @@ class EndOfEpoch(keras.callbacks.Callback):
         if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
             entry["val_kid"] = logs["val_kid"] = float(run.kid(self.model))
             if worth_keeping(entry["val_kid"], run.lowest_kid):
-                run.lowest_kid = min(entry["val_kid"], run.lowest_kid)
                 origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": entry["val_kid"]}
                 save_model(self.model, run.folder / "model.weights.h5", origin)
         run.history.append(entry)

@@ -527,11 +527,10 @@ curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 # give their average. **Mistake 6: nobody tells the network how noisy its input is.**
 #
 # > **How bad is it?** With one pixel it is bad. A picture has a thousand, and they give the level away: a network
-# > that sees grain everywhere can guess how much of it there is. Trained with and without being told, the
-# > network of this lab ends at nearly the same loss. Sun et al. (2025, *Is noise conditioning
-# > necessary for denoising generative models?*) found the same for large models: most get only somewhat worse without
-# > it. Tell it all the same. It costs one channel, the sampler knows the level exactly, and a network that need not
-# > guess cannot guess wrong.
+# > that sees grain everywhere can guess how much of it there is. Sun et al. (2025, *Is noise conditioning necessary for
+# > denoising generative models?*) trained large models without telling them: most get only somewhat worse. Tell it all
+# > the same. It costs one channel, the sampler knows the level exactly, and a network that need not guess cannot guess
+# > wrong.
 #
 # ### Exercise 4.6 · `with_noise_level`
 # *Difficulty ●●○ · 10 minutes*

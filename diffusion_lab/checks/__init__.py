@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-EXERCISES = {  # in each lab's module; imported when they are needed
+EXERCISES = {  # in each lab's module; imported when needed. No module may have the name of an exercise: it would hide it
     "energy_based": ("langevin_step", "contrastive_divergence_loss"),
     "forward_process": ("forward_step", "q_sample"),
     "schedules": ("linear_diffusion_schedule", "cosine_diffusion_schedule", "offset_cosine_diffusion_schedule"),

@@ -87,6 +87,17 @@ class Exercise:
         return result
 
 
+class Method(Exercise):
+    """An exercise whose function will be a method of the model."""
+
+    advice = {
+        r"takes \d positional arguments? but": "is `self` missing? It is the first argument of every method",
+        "missing 1 required positional argument": "a method of the model is called with `self.` in front",
+        "must be real number|0-dimensional|length-1|size-1|only integer scalar":
+            "the functions of `math` take one number; those of `ops`, such as `ops.sin`, take a whole array",
+    }
+
+
 def arrays(result, *names):
     """What a student's function returned, as a dictionary of float64 arrays by these names."""
     parts = (result,) if len(names) == 1 else result

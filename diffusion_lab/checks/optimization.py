@@ -1,0 +1,103 @@
+"""Lab 04: `gradient_step`, tried on a linear network, whose gradient is a formula."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+
+
+class LinearNetwork(keras.Model):
+    """inputs @ kernel + bias, so that its gradient is known; has a third weight that nobody may train."""
+
+    def __init__(self, kernel, bias):
+        super().__init__()
+        self.kernel = self.add_weight(shape=kernel.shape, name="kernel")
+        self.bias = self.add_weight(shape=bias.shape, name="bias")
+        self.moving_mean = self.add_weight(shape=(), initializer="zeros", trainable=False, name="moving_mean")
+        self.set_weights([kernel, bias, np.float32(0)])
+        self.built, self.in_training = True, ()
+
+    def call(self, inputs, training=False):
+        self.in_training = (*self.in_training, bool(training))
+        return ops.matmul(inputs, self.kernel) + self.bias + self.moving_mean
+
+
+class GradientStep(Exercise):
+    number, name = "4.4", "gradient_step"
+    praise = "the weights move, a little way downhill, and the loss says where they were."
+
+    def draw(self, rng):
+        shapes = {"inputs": (6, 4, 4, 3), "noises": (6, 4, 4, 3), "kernel": (3, 3), "bias": (3,)}
+        return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()} | {
+            "learning_rate": np.float32(rng.uniform(0.1, 0.2))}
+
+    def run(self, answer, inputs):
+        network = LinearNetwork(inputs["kernel"], inputs["bias"])
+        optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
+        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("inputs", "noises")]
+        try:
+            result = self.call(answer, network, optimizer, _some_loss, *tensors)
+        except CheckFailed as failure:
+            if "No gradients provided" in str(failure) or "carries no gradient" in str(failure):
+                raise CheckFailed("there is no way from the loss back to the weights: call the network and the loss "
+                                  "inside the function (or the tape) that is differentiated.") from None
+            raise
+        names = ("kernel", "bias", "moving_mean")
+        return arrays(result, "loss") | {name: array(getattr(network, name), name) for name in names} | {
+            "in_training": np.array(network.in_training, "float64"), "steps": array(optimizer.iterations, "steps")}
+
+    def judge(self, inputs, outputs):
+        x, noises, rate = inputs["inputs"], inputs["noises"], inputs["learning_rate"]
+        before = _packed(inputs["kernel"], inputs["bias"])
+        after = _packed(outputs["kernel"], outputs["bias"])
+        slope = _slope(before, x, noises)
+        right = before - rate * slope
+        if len(outputs["in_training"]) == 0:
+            raise CheckFailed("the network is never asked: its prediction is `network(inputs, training=True)`.")
+        compare("the weights after the step", after, right, {
+            "the weights have not moved: a gradient that nobody applies changes nothing; `optimizer.apply` does.":
+                before,
+            "the step goes uphill: give the optimizer the gradient as it is, it does the subtracting.":
+                before + rate * slope,
+            "two steps are taken, not one.": right - rate * _slope(right, x, noises),
+            "the loss compares with the inputs: it is the noises that the network must find.":
+                before - rate * _slope(before, x, x),
+            "the whole gradient is subtracted: the optimizer knows how long a step should be, `optimizer.apply`.":
+                before - slope,
+            "the weights have become the gradient: `optimizer.apply` makes a step along it.": slope,
+            "only the first variable has moved: give the optimizer all of `network.trainable_variables`.":
+                _packed(right[:-1], before[-1]),
+            "only the last variable has moved: give the optimizer all of `network.trainable_variables`.":
+                _packed(before[:-1], right[-1]),
+        })
+        if outputs["moving_mean"] != 0:
+            raise CheckFailed("a weight that is not trainable has moved: use `network.trainable_variables`.")
+        if outputs["steps"] != 1:
+            raise CheckFailed("the weights are right, but the optimizer made no step: let `optimizer.apply` move them, "
+                              "so that others than plain descent work, too.")
+        if not outputs["in_training"][0]:
+            raise CheckFailed("call the network with training=True: BatchNormalization then uses the batch itself.")
+        compare("the loss", outputs["loss"], _loss(before, x, noises), {
+            "this is the loss after the step: return the one that the gradient was taken of.": _loss(right, x, noises),
+            "the loss is negative: return it as it is.": -_loss(before, x, noises),
+        })
+
+
+def _some_loss(noises, pred_noises):
+    """Twice the mean square, so that it is of no use as an answer to exercise 4.2."""
+    return 2 * ops.mean(ops.square(noises - pred_noises))
+
+
+def _packed(kernel, bias):
+    return np.concatenate([kernel, np.reshape(bias, (1, -1))])
+
+
+def _loss(weights, x, noises):
+    return 2 * np.square(x @ weights[:-1] + weights[-1] - noises).mean()
+
+
+def _slope(weights, x, noises):
+    """The gradient of `_some_loss` by the kernel and the bias below it: (4, 3)."""
+    error = 4 * (x @ weights[:-1] + weights[-1] - noises).reshape(-1, 3) / noises.size
+    return _packed(x.reshape(-1, 3).T @ error, error.sum(0))

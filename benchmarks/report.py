@@ -102,7 +102,8 @@ def publish(title, command, rows, path, draw=None, note=""):
 def _cells(row, targets):
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
-    return row.name, f"{row.value:.2f} {row.unit}".strip(), *((row.target, state) if targets else ()), figures
+    value = f"{row.value:.2f}" if abs(row.value) >= 0.01 else f"{row.value:.1g}"
+    return row.name, f"{value} {row.unit}".strip(), *((row.target, state) if targets else ()), figures
 
 
 def _short(value):

@@ -1,5 +1,6 @@
 """The command line. Imports what a command needs when it runs, so that `--help` answers at once."""
 
+import shutil
 import sys
 import warnings
 from enum import Enum
@@ -8,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import UserError, about_backend
 
 app = typer.Typer(
     help="Diffusion Lab: learn diffusion models by building one.",
@@ -37,7 +38,7 @@ def demo(
     from diffusion_lab.demo import run_demo
 
     page = run_demo(out, minutes, seed)
-    typer.echo(f"Done. Open {page} in a browser; for more samples: diffusion-lab sample --weights {out}/model.weights.h5")
+    typer.echo(f"Done. Open {page} in a browser; for more samples: {_this_command()} sample --weights {out}/model.weights.h5")
 
 
 @app.command()
@@ -59,7 +60,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on from there.")] = Path("out/train"),
 ):
-    """Train a model on any data. A run that was stopped or killed goes on when the same command is given again."""
+    """Train a model on any data. The same command again goes on where a run was stopped; with more epochs, beyond its end."""
     from diffusion_lab.display import TrainingDisplay
     from diffusion_lab.models.files import describe_model
     from diffusion_lab.training import EndOfEpoch, Trainer, TrainingConfig
@@ -95,12 +96,14 @@ def sample(
     from diffusion_lab.models.files import load_model
     from diffusion_lab.plots import image_grid, save_png
     from diffusion_lab.samplers import SAMPLERS
+    from diffusion_lab.storage import demand_writable
     from diffusion_lab.training import generate_in_batches
 
     if eta and sampler is not Sampler.ddim:
         raise UserError(f"Only ddim has an eta, {sampler.value} has none: leave --eta out.")
     if guidance is not None and label is None:
         raise UserError("Guidance insists on a label, and there is none: add --label, or leave --guidance out.")
+    demand_writable(out, ".png")
     model, _ = load_model(weights)
     if label is not None and not model.config.class_names:
         raise UserError(f"The model {weights} knows no labels: leave --label out, or take --weights flowers32_conditional.")
@@ -213,6 +216,14 @@ def precheck(
         raise typer.Exit(1)
 
 
+def _this_command():
+    """How to call this program again, in a shell that may not have its folder in PATH."""
+    program = Path(sys.argv[0])
+    if shutil.which(program.name) or program.stem == "__main__":
+        return "diffusion-lab"
+    return program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+
+
 def _whole_numbers(text):
     numbers = text.split(",")
     if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
@@ -225,15 +236,15 @@ def main():
     warnings.showwarning = lambda message, *_: typer.secho(f"diffusion-lab: {message}", err=True, fg="yellow")
     try:
         app()
-    except UserError as error:
-        typer.secho(f"diffusion-lab: {error}", err=True, fg="red")
-        sys.exit(2)
-    except ImportError as error:
-        if "diffusion_lab.instructor" not in str(error):
+    except (UserError, ImportError, ValueError) as error:
+        sentence = error if isinstance(error, UserError) else about_backend(error)
+        if "diffusion_lab.instructor" in str(error) and isinstance(error, ImportError):
+            sentence = "this command is for instructors, and not in what students get."
+        if sentence is None:
             raise
-        typer.secho("diffusion-lab: this command is for instructors, and not in what students get.", err=True, fg="red")
+        typer.secho(f"diffusion-lab: {sentence}", err=True, fg="red")
         sys.exit(2)
     except SystemExit as ended:  # typer has made one of a KeyboardInterrupt
         if ended.code == 130:
-            typer.echo("\nStopped. What was finished is kept: the same command goes on from there.", err=True)
+            typer.echo("\nStopped. Give the same command again, and it goes on from what was finished.", err=True)
         raise

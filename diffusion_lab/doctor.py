@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from diffusion_lab.errors import about_backend
+
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy", "tensorflow-datasets", "matplotlib", "jupyterlab", "nbval")
 
 
@@ -28,7 +30,7 @@ def examine():
             findings += section()
         except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
             findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}: {error}",
-                                    "Install again, or set KERAS_BACKEND to a backend that is installed."))
+                                    str(about_backend(error) or "Install again.")))
     return findings
 
 

@@ -1,6 +1,9 @@
 """The exceptions that speak to a person: one sentence each, also in a notebook."""
 
 
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
 class OneSentence:
     """Makes Jupyter show an exception's message alone; it asks an exception how its traceback should look."""
 
@@ -13,3 +16,14 @@ class UserError(OneSentence, ValueError):
 
     The command line prints the message alone, with exit status 2; a notebook shows it under the cell.
     """
+
+
+def about_backend(error):
+    """The `UserError` for an import of Keras that failed because of its backend; None for any other exception."""
+    name = (getattr(error, "name", None) or "").split(".")[0]
+    if name in BACKENDS:
+        return UserError(f"Keras is to compute with {name}, which is not installed: install it (pip install {name}), or "
+                         "unset the variable KERAS_BACKEND, which chooses another backend than TensorFlow.")
+    if "Unable to import backend" in str(error):
+        return UserError(f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}, or unset it.")
+    return None

@@ -4,11 +4,15 @@ import os
 import re
 from dataclasses import dataclass
 
-import keras
+from diffusion_lab.errors import UserError, about_backend
+
+try:
+    import keras
+except (ImportError, ValueError) as error:
+    raise about_backend(error) or error from None
 
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab.data import dataset_status
-from diffusion_lab.errors import UserError
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 

@@ -191,6 +191,9 @@ def grid(schedule, steps):
         raise UserError("The schedule must return noise_rates and signal_rates, both of the shape of the times.")
     if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
         raise UserError("The schedule's squared rates do not add to 1: rates are standard deviations, not variances.")
+    if np.any(np.diff(rates[1].ravel()) < -1e-6):
+        raise UserError("The schedule has more signal at later times: noise grows with time, and it is (noise_rates, "
+                        "signal_rates) that a schedule returns, in this order.")
     noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
     return [Point(*point) for point in zip(range(steps), times.tolist(), noise_rates, signal_rates)] + [
         Point(steps, 0.0, 0.0, 1.0)

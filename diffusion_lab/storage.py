@@ -40,6 +40,18 @@ def write_atomically(path, content):
         ) from error
 
 
+def demand_writable(path, suffix):
+    """Raises UserError, before hours are spent, if a file of this name, with this suffix, can never be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file in it, such as {path / ('samples' + suffix)}.")
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{path} will be a {suffix} file: give it a name that ends so, such as {path.with_suffix(suffix)}.")
+    blocking = next((parent for parent in path.parents if parent.exists()), None)
+    if blocking is not None and not blocking.is_dir():
+        raise UserError(f"{blocking} is a file and cannot hold {path.name}: name a folder.")
+
+
 def write_arrays(path, groups, about):
     """Writes {group: [arrays]} and a JSON-able description. Raises UserError as `write_atomically`."""
     content = io.BytesIO()
@@ -57,6 +69,8 @@ def read_arrays(path):
     Raises UserError if there is no such file, or it is damaged, or it is something else.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name the weights file in it, such as {path / 'model.weights.h5'}.")
     if not path.is_file():
         raise UserError(f"There is no weights file {path}: check the path, or train a model first.")
     try:

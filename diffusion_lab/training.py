@@ -16,7 +16,7 @@ from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.files import ModelConfig, save_model
-from diffusion_lab.storage import assign_arrays, read_arrays, write_arrays
+from diffusion_lab.storage import assign_arrays, demand_writable, read_arrays, write_arrays
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,12 @@ class Trainer:
     """One training run in a folder: `model.weights.h5` (as `worth_keeping` says), `checkpoint.h5`, `samples.png`.
 
     A run that was killed goes on where its last finished epoch ended when it is started again with the same
-    configuration. Raises UserError if the folder holds a run with another one.
+    configuration, or one that has more epochs. Raises UserError if the folder holds a run with another one.
     """
 
     def __init__(self, config, folder):
         self.config, self.folder = config, Path(folder)
+        demand_writable(self.folder / "model.weights.h5", ".h5")
         keras.utils.set_random_seed(config.seed)
         keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
         arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed,
@@ -118,10 +119,11 @@ class Trainer:
         if not path.exists():
             return
         groups, about = read_arrays(path)
-        if about.get("run") != json.loads(json.dumps(asdict(self.config))):  # tuples are lists in JSON
-            raise UserError(
-                f"{self.folder} holds a run with other settings: choose another folder, or delete this one to start anew."
-            )
+        then, now = about.get("run", {}), json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
+        different = [name for name in now if now[name] != then.get(name) and name != "epochs"]
+        if different or self.config.epochs < about["epochs_done"]:
+            raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
+                            "folder, or delete this one to start anew.")
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
         self.epochs_done, self.history = about["epochs_done"], about["history"]

@@ -152,7 +152,8 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 
 # %% [markdown]
 # How far from the exact answer do the samplers end? Before you run it: Heun's method looks twice per step, so at equal
-# NFE it takes half as many steps.
+# NFE it takes half as many steps. *Adams–Bashforth* has the same idea as yours, but draws the line through the last two
+# predicted *noises*.
 
 # %% tags=["nbval-ignore-output"]
 ask("09.equal_nfe")

@@ -70,6 +70,10 @@ def test_sample_in_a_new_process_repeats_for_a_seed(weights, tmp_path):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["sample", "--weights", "nowhere.weights.h5"], "There is no weights file"),
+    (["sample", "--weights", "flower64"], "did you mean flowers64?"),
+    (["sample", "--weights", "."], "is a folder"),
+    (["sample", "--out", "a.jpg"], "such as a.png"),
+    (["sample", "--out", "."], "is a folder"),
     (["sample", "--steps", "0"], "at least 1"),
     (["sample", "--steps", "-5"], "at least 1"),
     (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
@@ -172,6 +176,17 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
     assert [row["name"] for row in figures["samplers"]] == ["DDPM", "DDIM", "DPM-Solver++(2M)", "Adams–Bashforth"]
     assert all(np.isfinite(row[owner]["kid"]) for row in figures["samplers"] for owner in ("yours", "shipped"))
+
+
+@pytest.mark.parametrize("command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.lab"]])
+@pytest.mark.parametrize("backend, sentence", [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")])
+def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence, tmp_path):
+    """Also in the first cell of a lab, where Jupyter shows the last line alone."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")  # not there, wherever this runs
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+    assert result.returncode != 0 and sentence in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr or command[0] == "-c"
 
 
 def test_doctor_survives_a_backend_that_is_not_there():

@@ -209,7 +209,7 @@ def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
     save_model(tiny_config.build(), tmp_path / "diffusion.weights.h5")
     with pytest.raises(UserError, match="try load_model"):
         load_energy_model(tmp_path / "diffusion.weights.h5")
-    with pytest.raises(UserError, match="no weights file"):
+    with pytest.raises(UserError, match="no weights nowhere"):
         load_energy_model("nowhere")
 
 

@@ -76,7 +76,9 @@ def found(notebook, path=Path("my.ipynb")):
 
 
 def test_precheck_finds_what_is_there_and_what_is_not():
-    assert all(good for good, _ in found(hand_in(SOLUTION, RIGHT)).values())
+    assert all(good for good, _ in found(hand_in(SOLUTION, RIGHT, "Flowers came out of noise.")).values())
+    assert [sentence for good, sentence in found(hand_in(SOLUTION, RIGHT)).values() if not good] == [
+        "The summary: not written yet; it is worth 6 points."]
     findings = found(hand_in(SOLUTION, RIGHT | {"denoise": None, "reverse_diffusion": "def reverse_diffusion(self: pass"}))
     assert findings["7.1 diffusion_schedule"][0]
     assert findings["7.2 denoise"] == (False, "7.2 denoise: not written yet.")

@@ -124,6 +124,7 @@ def test_the_same_seed_gives_the_same_samples_and_the_dtype_is_the_noises():
     ({"initial_noise": NOISE[0]}, r"\(B, H, W, C\)"),
     ({"schedule": lambda t: (t, 1 - t)}, "do not add to 1"),
     ({"schedule": lambda t: (t[0], t[0])}, "shape of the times"),
+    ({"schedule": lambda t: (np.cos(t), np.sin(t))}, "more signal at later times"),
     ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
     ({"eta": 1.5}, "eta must lie in"),
 ])

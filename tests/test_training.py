@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -101,8 +102,25 @@ def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(kids, kept, 
 def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
     trainer.save_checkpoint()
     with pytest.raises(UserError, match="other settings"):
-        Trainer(TrainingConfig(tiny_config, count=32, batch_size=8, epochs=3, kid_images=16, kid_steps=2), tmp_path)
+        Trainer(replace(trainer.config, learning_rate=1e-3), tmp_path)
     assert Trainer(trainer.config, tmp_path).epochs_done == 0
+
+
+def test_a_training_that_ended_goes_on_with_more_epochs_and_not_with_fewer(trainer, tmp_path):
+    trainer.fit()
+    longer = replace(trainer.config, epochs=trainer.config.epochs + 1)
+    run = Trainer(longer, tmp_path)
+    run.fit()
+    assert [entry["epoch"] for entry in run.history] == list(range(1, longer.epochs + 1))
+    with pytest.raises(UserError, match=r"other settings \(epochs\)"):
+        Trainer(trainer.config, tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_noticed_before_the_training(tiny_config, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        Trainer(TrainingConfig(tiny_config), tmp_path / "README.md")
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_learning_rate_rises_then_stays_until_the_run_ends(trainer):

@@ -87,6 +87,8 @@ def find_source(name):
     if folder.is_dir() and name != "":
         folder = folder.resolve()
         return Source(partial(read_folder, folder), fingerprint=lambda seed: [str(folder), list_fingerprint(folder)])
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: give the path of the folder in which the images are.")
     if isinstance(name, os.PathLike) or len(folder.parts) > 1:
         raise UserError(f"There is no folder {folder}: give the path of a folder of images, or one of "
                         f"{', '.join(SOURCES)}.")

@@ -47,7 +47,8 @@ def examine_answers(content, path):
     try:
         wanted = _lab_of(content)
         answers = read_answers(content, wanted)
-        own = _own_names(content, answers.sources)
+        notebook, given = nbformat.reads(content.decode("utf-8-sig"), as_version=4), _handed_out()
+        own = _own_names(notebook, given, answers.sources)
     except Unreadable as problem:
         raise UserError(f"{path}: {problem}") from None
     findings = []
@@ -65,6 +66,10 @@ def examine_answers(content, path):
                                     "answer cell is graded: move it in there."))
         else:
             findings.append((True, f"{title}: found."))
+    written = {cell.get("id"): cell.source for cell in notebook.cells}
+    findings += [(False, f"The summary: not written yet; it is worth {cell.metadata.nbgrader.points:g} points.")
+                 for cell in given.values()
+                 if "summary" in cell.metadata.get("diffusion_lab", {}) and written.get(cell.id) == cell.source]
     return findings + [(True, remark) for remark in answers.remarks]
 
 
@@ -78,11 +83,14 @@ def _lab_of(content):
     return wanted
 
 
-def _own_names(content, answers):
+def _handed_out():
+    """The cells of the labs as students get them, {id: cell}; none where no notebooks lie beside the package."""
+    return {cell.id: cell for path in Path(checks.__file__).parents[2].glob("notebooks/*.ipynb")
+            for cell in nbformat.read(path, as_version=4).cells}
+
+
+def _own_names(notebook, given, answers):
     """Functions that cells define which are neither answers nor part of any lab as it was handed out."""
-    notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-    given = {cell.id for path in Path(checks.__file__).parents[2].glob("notebooks/*.ipynb")
-             for cell in nbformat.read(path, as_version=4).cells}
     names = set()
     for cell in notebook.cells if given else ():
         if cell.cell_type == "code" and cell.get("id") not in given:

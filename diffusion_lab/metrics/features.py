@@ -87,7 +87,7 @@ def encode(feature_extractor, images, batch_size=128):
     features = []
     for start in range(0, len(images), batch_size):
         batch = ops.convert_to_numpy(images[start : start + batch_size])
-        batch = batch.astype(np.float32) / np.float32(255 if batch.dtype == np.uint8 else 1)
+        batch = batch / np.float32(255) if batch.dtype == np.uint8 else batch.astype(np.float32, copy=False)
         if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails, too
             raise UserError(f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to {batch.max():g}: "
                             "denormalise what a model has generated; NaN means that it has diverged.")

@@ -11,9 +11,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import ops
+from threadpoolctl import ThreadpoolController
 
 from diffusion_lab.backend import to_numpy_or_none
 from diffusion_lab.errors import UserError
+
+# After a product, NumPy's threads wait busily for a tenth of a second in case there is another, and keep the cores from
+# the network that encodes the next images: 70 ms instead of 43 for 256 of them. A small product needs but one thread.
+_BLAS, MANY = ThreadpoolController(), 4096
 
 
 def polynomial_kernel(a, b):
@@ -22,7 +27,8 @@ def polynomial_kernel(a, b):
     Two NumPy arrays are computed by NumPy in their own precision, tensors by `keras.ops`.
     """
     xp = np if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else ops
-    return (xp.matmul(a, xp.transpose(b)) / a.shape[-1] + 1.0) ** 3
+    base = xp.matmul(a, xp.transpose(b)) / a.shape[-1] + 1.0
+    return base * base * base  # NumPy's ** 3 takes a logarithm
 
 
 def kernel_inception_distance(real_features, generated_features):
@@ -42,7 +48,8 @@ def kernel_inception_distance(real_features, generated_features):
         UserError: if a set is not 2-D, has fewer than two rows or contains NaN or infinity, or if the widths differ.
     """
     real, generated, xp = _checked_features(real_features, generated_features)
-    return _mean_within(real, xp) + _mean_within(generated, xp) - 2 * xp.mean(polynomial_kernel(real, generated))
+    with _BLAS.limit(limits=1 if xp is np and len(real) <= MANY else None, user_api="blas"):
+        return _mean_within(real, xp) + _mean_within(generated, xp) - 2 * xp.mean(polynomial_kernel(real, generated))
 
 
 def _mean_within(features, xp):

@@ -1,5 +1,6 @@
 """Models as files: a description that is enough to build the model, and the weights that it samples with."""
 
+import difflib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -144,6 +145,10 @@ def shipped_weights():
 
 
 def _read_weights(path):
+    if path not in checksums() and not Path(path).suffix and not Path(path).exists():
+        near = difflib.get_close_matches(str(path), checksums(), n=1)
+        raise UserError(f"There are no weights {path}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
+                        f".weights.h5 file, or one of {', '.join(checksums())}.")
     path = shipped_file(path) if path in checksums() else Path(path)
     return path, *read_arrays(path)
 

@@ -1,6 +1,5 @@
 """The exceptions that speak to a person: one sentence each, also in a notebook."""
 
-
 BACKENDS = ("tensorflow", "jax", "torch")
 
 

@@ -309,6 +309,8 @@ widgets.sampling(shipped)
 # %% [markdown]
 # ## 4 · Train your own
 #
+# Do all three checks above say ✓? Minutes go into this section, and a wrong answer spoils them.
+#
 # `adapt` measures mean and standard deviation of the flowers, so that the network sees data with mean 0 and variance 1.
 # The learning rate rises for the first twentieth of the training, and then stays.
 

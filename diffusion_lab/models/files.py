@@ -145,10 +145,12 @@ def shipped_weights():
 
 
 def _read_weights(path):
-    if path not in checksums() and not Path(path).suffix and not Path(path).exists():
-        near = difflib.get_close_matches(str(path), checksums(), n=1)
-        raise UserError(f"There are no weights {path}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
+    name, path = str(path), Path(path)
+    if name in checksums():
+        path = shipped_file(name)
+    elif not path.suffix and not path.exists():
+        near = difflib.get_close_matches(name, checksums(), n=1)
+        raise UserError(f"There are no weights {name}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
                         f".weights.h5 file, or one of {', '.join(checksums())}.")
-    path = shipped_file(path) if path in checksums() else Path(path)
     return path, *read_arrays(path)
 

@@ -24,7 +24,7 @@ def _layer_flops(layer):
     return 0
 
 
-def convolution_peak(shapes=((64, 64), (32, 128), (16, 256)), batch_size=32, seconds=2.0, dtype="float32"):
+def convolution_peak(shapes=((64, 64), (32, 128), (16, 256)), batch_size=32, seconds=1.0, dtype="float32"):
     """FLOP/s of the best of some 3 × 3 convolutions (pixels a side, channels), each repeated for some seconds: the
     most that this machine and this backend reach with nothing else around."""
     return max(_convolution_speed(size, channels, batch_size, seconds, dtype) for size, channels in shapes)

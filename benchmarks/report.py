@@ -28,6 +28,11 @@ class Row:
         return f"≥ {self.at_least:g}" if self.at_most is None else f"≤ {self.at_most:g}"
 
     @property
+    def measured(self):
+        value = f"{self.value:.2f}" if abs(self.value) >= 0.01 else f"{self.value:.1g}"
+        return f"{value} {self.unit}".strip()
+
+    @property
     def holds(self):
         return (self.at_least is None or self.value >= self.at_least) and (self.at_most is None or self.value <= self.at_most)
 
@@ -102,8 +107,7 @@ def publish(title, command, rows, path, draw=None, note=""):
 def _cells(row, targets):
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
-    value = f"{row.value:.2f}" if abs(row.value) >= 0.01 else f"{row.value:.1g}"
-    return row.name, f"{value} {row.unit}".strip(), *((row.target, state) if targets else ()), figures
+    return row.name, row.measured, *((row.target, state) if targets else ()), figures
 
 
 def _short(value):
@@ -121,7 +125,7 @@ def draw_bars(rows, title, path):
     axes.barh([f"{row.name}  " for row in rows], reached, color=colours)
     axes.axvline(1, color="black", linewidth=1)
     for place, (row, length) in enumerate(zip(rows, reached)):
-        axes.text(length, place, f"  {row.value:.2f} {row.unit} (must be {row.target})", va="center", fontsize=8)
+        axes.text(length, place, f"  {row.measured} (must be {row.target})", va="center", fontsize=8)
     axes.set(xscale="log", xlabel="times better than it must be")
     figure.suptitle(title, fontsize=10)
     axes.set_xlim(right=4 * max(reached))

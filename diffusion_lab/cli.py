@@ -1,6 +1,5 @@
 """The command line. Imports what a command needs when it runs, so that `--help` answers at once."""
 
-import shutil
 import sys
 import warnings
 from enum import Enum
@@ -38,7 +37,7 @@ def demo(
     from diffusion_lab.demo import run_demo
 
     page = run_demo(out, minutes, seed)
-    typer.echo(f"Done. Open {page} in a browser; for more samples: {_this_command()} sample --weights {out}/model.weights.h5")
+    typer.echo(f"Done. Open {page} in a browser; at its end it says where to go from here.")
 
 
 @app.command()
@@ -216,14 +215,6 @@ def precheck(
         raise typer.Exit(1)
 
 
-def _this_command():
-    """How to call this program again, in a shell that may not have its folder in PATH."""
-    program = Path(sys.argv[0])
-    if shutil.which(program.name) or program.stem == "__main__":
-        return "diffusion-lab"
-    return program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
-
-
 def _whole_numbers(text):
     numbers = text.split(",")
     if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
@@ -231,16 +222,21 @@ def _whole_numbers(text):
     return tuple(int(number) for number in numbers)
 
 
+def _sentence(error):
+    """What a person can do about it; None if nobody foresaw this error."""
+    if isinstance(error, ImportError) and "diffusion_lab.instructor" in str(error):
+        return "this command is for instructors, and not in what students get."
+    return error if isinstance(error, UserError) else about_backend(error)
+
+
 def main():
     """The entry point: a `UserError` becomes one sentence and exit status 2, a warning one sentence."""
     warnings.showwarning = lambda message, *_: typer.secho(f"diffusion-lab: {message}", err=True, fg="yellow")
     try:
         app()
-    except (UserError, ImportError, ValueError) as error:
-        sentence = error if isinstance(error, UserError) else about_backend(error)
-        if "diffusion_lab.instructor" in str(error) and isinstance(error, ImportError):
-            sentence = "this command is for instructors, and not in what students get."
-        if sentence is None:
+    except (ImportError, ValueError) as error:
+        sentence = _sentence(error)
+        if not sentence:
             raise
         typer.secho(f"diffusion-lab: {sentence}", err=True, fg="red")
         sys.exit(2)

@@ -13,7 +13,8 @@ from diffusion_lab.training import generate_in_batches
 def evaluate_model(weights, data=None, count=512, steps=10, sampler="ddim", features="flowers", seed=0):
     """Returns a few lines of text: KID with its standard error, and the distance to the nearest training image.
 
-    Raises UserError if the weights, the data or the features cannot be had, or nobody knows what the data were.
+    Raises UserError if the weights, the data or the features cannot be had, if nobody knows what the data were, or if
+    their images have other channels than the model's.
     """
     model, origin = load_model(weights)
     data = data or origin.get("data")
@@ -23,6 +24,9 @@ def evaluate_model(weights, data=None, count=512, steps=10, sampler="ddim", feat
     train, validation = (
         load_dataset(data, split, model.image_shape[0], batch_size=1) for split in ("train", "validation")
     )
+    if validation.images.shape[1:] != model.image_shape:
+        raise UserError(f"These weights draw images with {model.image_shape[-1]} colour channel(s), and those of {data} have "
+                        f"{validation.images.shape[-1]}: name data of their kind with --data, or leave it out.")
     real = validation.images[:count]
     generated = generate_in_batches(model, count, steps, seed, sampler=SAMPLERS[sampler])
     kid = kid_with_standard_error(encode(extractor, real), encode(extractor, generated))

@@ -2,9 +2,10 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 
-from diffusion_lab.errors import UserError, about_backend
+from diffusion_lab.errors import OneSentence, UserError, about_backend
 
 try:
     import keras
@@ -12,6 +13,7 @@ except (ImportError, ValueError) as error:
     raise about_backend(error) or error from None
 
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
+from diffusion_lab.checks import core
 from diffusion_lab.data import dataset_status
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
@@ -63,7 +65,7 @@ def start():
 
 
 def _speak_plainly_of_exercises_not_done():
-    """Cells that need an answer which is still missing fail with one line instead of a traceback."""
+    """Cells that need an answer which is missing or wrong fail with one line instead of a traceback."""
     try:
         shell = get_ipython()  # noqa: F821  only Jupyter has it
     except NameError:
@@ -72,15 +74,26 @@ def _speak_plainly_of_exercises_not_done():
     missing = []  # what cells have waited for so far
 
     def show(shell, kind, error, traceback, tb_offset=None):
-        unfinished = re.search(r"Exercise \d+\.\d+: .*", str(error))
-        in_the_cell = traceback is not None and traceback.tb_next is not None and traceback.tb_next.tb_next is None
-        if kind is NotImplementedError and unfinished:
-            missing.append(unfinished[0])
-            lines = [f"\x1b[31m✗ This cell needs an answer that is not there yet. {unfinished[0]}\x1b[0m"]
-        elif kind is NameError and missing and in_the_cell:
-            lines = [f"\x1b[31m✗ {error}: a cell above has not come to its end. {missing[0]}\x1b[0m"]
-        else:
-            lines = shell.InteractiveTB.structured_traceback(kind, error, traceback, tb_offset=tb_offset)
-        shell._showtraceback(kind, error, lines)
+        sentence = _about_exercises(error, traceback, missing)
+        if sentence is None:
+            return shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+        sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
+        shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
 
-    shell.set_custom_exc((NotImplementedError, NameError), show)
+    shell.set_custom_exc((Exception,), show)
+
+
+def _about_exercises(error, traceback, missing):
+    """One sentence if an exercise is to blame for an exception in a cell, else None."""
+    unfinished = re.search(r"Exercise \d+\.\d+: .*", str(error))
+    in_the_cell = traceback is not None and traceback.tb_next is not None and traceback.tb_next.tb_next is None
+    if type(error) is NotImplementedError and unfinished:
+        missing.append(unfinished[0])
+        return f"This cell needs an answer that is not there yet. {unfinished[0]}"
+    if type(error) is NameError and missing and in_the_cell:
+        return f"{error}: a cell above has not come to its end. {missing[0]}"
+    if core.unsolved and not isinstance(error, OneSentence):
+        reason = (str(error).splitlines() or ["no message"])[0][:160]
+        return (f"This cell stops with {type(error).__name__}: {reason}. An answer that it may build on is not right yet: "
+                f"{', '.join(core.unsolved)}. Mend that first; its check says what is wrong. (%tb shows where this cell stopped.)")
+    return None

@@ -1,6 +1,7 @@
 """The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the run goes on."""
 
 import json
+import shutil
 import time
 from datetime import date
 
@@ -19,6 +20,8 @@ class DemoPage:
     def __init__(self, folder, minutes, nfe):
         self.folder, self.path = folder, folder / "index.html"
         self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "memorisation": {}, "seconds": None}
+        self.facts["weights"] = folder / "model.weights.h5"
+        self.facts["program"] = "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"  # of `make demo`
         self.template = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True).get_template("demo.html")
         self.write()
 

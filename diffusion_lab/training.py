@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab import plots
-from diffusion_lab.backend import has_accelerator, seed_generator
+from diffusion_lab.backend import BACKEND, has_accelerator, seed_generator
 from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
@@ -67,7 +67,7 @@ class Trainer:
         self.model.compile(
             optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
             loss=config.loss,
-            jit_compile=has_accelerator(),  # XLA slows a U-Net on a CPU
+            jit_compile=has_accelerator() or BACKEND == "jax",  # XLA slows a U-Net on a CPU; JAX has nothing else
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)

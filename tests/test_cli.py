@@ -150,8 +150,8 @@ def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
 
 
 def test_evaluate_says_kid_and_memorisation(run, weights):
-    status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits")
-    assert status == 2  # grey images against a model of colours
+    status, _, err = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits")
+    assert status == 2 and "3 colour channel(s), and those of digits have 1" in err
     status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2)
     assert status == 0 and "KID (flowers features)" in out and "±" in out and "nearest training image" in out
 
@@ -172,6 +172,7 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     page = (tmp_path / "demo" / "index.html").read_text()
     for picture in (file for file in os.listdir(tmp_path / "demo") if file.endswith((".png", ".webp"))):
         assert picture in page, f"{picture} is nowhere on the page"
+    assert f"sample --weights {tmp_path}/demo/model.weights.h5" in page and (tmp_path / "demo" / "model.weights.h5").exists()
     assert "…" not in page.split("<table>")[1].split("</table>")[0], "the table is complete"
     figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
     assert [row["name"] for row in figures["samplers"]] == ["DDPM", "DDIM", "DPM-Solver++(2M)", "Adams–Bashforth"]

@@ -11,16 +11,22 @@ MODEL = """
 import json, sys
 {devices}
 import keras, numpy as np
+from keras import layers
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.networks import unet
+from diffusion_lab.networks.blocks import continuous_inputs, output_convolution
+
+def small_network():
+    noisy_images, noise_variances, embedding = continuous_inputs(8, 3, embedding_dims=32)
+    x = layers.Conv2D(8, 3, padding="same", activation="swish")(layers.Concatenate()([noisy_images, embedding]))
+    return keras.Model([noisy_images, noise_variances], output_convolution(3)(x))
 
 def train():
     keras.utils.set_random_seed(0)
     {scope}
-        model = DiffusionModel(unet(8, (8, 16), groups=4), loss_on="velocity", seed=0)
+        model = DiffusionModel(small_network(), loss_on="velocity", seed=0)
         images = np.random.default_rng(0).random((32, 8, 8, 3), "float32")
         model.adapt(images)
-        model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile=False)
+        model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile="auto")
     losses = model.fit(images, batch_size=16, epochs=3, shuffle=False, verbose=0).history["loss"]
     weights = np.concatenate([keras.ops.convert_to_numpy(weight).ravel() for weight in model.ema_network.weights])
     print(json.dumps([losses, weights.tolist(), float(keras.ops.convert_to_numpy(model.ema.updates))]))

@@ -4,6 +4,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from diffusion_lab import lab
+from diffusion_lab.checks import core
 from diffusion_lab.errors import UserError
 
 
@@ -40,6 +41,7 @@ def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch)
 @pytest.fixture
 def run(capsys, monkeypatch):
     monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "smoke")
+    monkeypatch.setattr(core, "unsolved", {})
     shell = InteractiveShell()
 
     def run(cell):
@@ -60,3 +62,14 @@ def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     assert "Traceback" not in said and said.count("\n") == 1
     assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
     assert "Traceback" in run("raise NotImplementedError('something else')")
+
+
+def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_traceback_at_hand(run):
+    run("from diffusion_lab import checks\nright = lambda image, noise, beta: (1 - beta) ** 0.5 * image + beta**0.5 * noise")
+    assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)")
+    said = run("[][5]")
+    assert "stops with IndexError: list index out of range. An" in said and "not right yet: forward_step." in said and said.count("\n") == 1
+    assert "Traceback" in run("%tb"), "and nothing is lost"
+    assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)"), "a check says its own sentence"
+    assert "✓" in run("checks.forward_step(right)")
+    assert "Traceback" in run("[][5]"), "the answer is not to blame any more"

@@ -1,10 +1,88 @@
-"""Lab 04: `gradient_step`, tried on a linear network, whose gradient is a formula."""
+"""Lab 04, where a network learns: `training_loop`, and `gradient_step` on a linear network, whose gradient is a formula."""
 
 import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+
+
+class Factory:
+    """Makes networks without anything in them, and numbers them."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self):
+        self.made.append(object())
+        return self.made[-1]
+
+    def number_of(self, thing):
+        """1, 2, ... in the order of making, 0 for the factory itself, -1 for anything else."""
+        things = [self, *self.made]
+        return next((number for number, known in enumerate(things) if known is thing), -1)
+
+
+class TrainingLoop(Exercise):
+    number, name = "4.3", "training_loop"
+    praise = "one network, made once, learns from every batch, and is still there at the end."
+
+    def draw(self, rng):
+        return {"batches": rng.normal(size=(5, 2, 4, 4, 3)).astype("float32"), "losses": rng.uniform(1, 9, 5)}
+
+    def run(self, answer, inputs):
+        factory, batches, steps = Factory(), list(inputs["batches"]), []
+
+        def step(network, images):
+            seen = [index for index, batch in enumerate(batches) if np.shape(images) == batch.shape
+                    and np.array_equal(images, batch)]
+            if isinstance(network, np.ndarray):
+                raise CheckFailed("step takes the network first, then the batch: `step(network, images)`.")
+            if not seen:
+                raise CheckFailed("give `step` one batch at a time, as it comes out of `batches`.")
+            steps.append([factory.number_of(network), seen[0]])
+            return float(inputs["losses"][seen[0]])
+
+        network, losses = self._both(self.call(answer, factory, batches, step), factory)
+        return {"steps": np.array(steps, "float64").reshape(-1, 2), "made": array(len(factory.made), "made"),
+                "returned": array(factory.number_of(network), "network"), "losses": array(losses, "losses")}
+
+    @staticmethod
+    def _both(result, factory):
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise CheckFailed("it must return two things, the network and the list of losses: whoever saves the "
+                              "network needs it.")
+        network, losses = result
+        if factory.number_of(losses) > 0:
+            raise CheckFailed("the two come in the wrong order: first the network, then the losses.")
+        return network, losses
+
+    def judge(self, inputs, outputs):
+        used, seen = outputs["steps"].T
+        if len(used) == 0:
+            raise CheckFailed("`step` is never called: it is what learns, so call it once for each batch.")
+        if np.any(used == 0):
+            raise CheckFailed("`make_network` is the factory; `make_network()`, with brackets, makes a network.")
+        if np.any(used < 0):
+            raise CheckFailed("`step` must get the network that `make_network()` returned.")
+        if len(set(used)) > 1:
+            raise CheckFailed("a fresh network for every batch, as in the script: make it once, *before* the loop.")
+        if len(seen) == 1:
+            raise CheckFailed("it stops after the first batch: does the `return` stand inside the loop?")
+        if not np.array_equal(seen, np.arange(len(inputs["batches"]))):
+            raise CheckFailed(f"each batch once, in order: yours takes the batches number {[int(i) for i in seen]}.")
+        if outputs["returned"] > 0 and outputs["returned"] != used[0]:
+            raise CheckFailed("the network that you return is a fresh one: return the one that has been trained.")
+        if outputs["returned"] != used[0]:
+            raise CheckFailed("return the trained network itself, the thing that `make_network()` gave you.")
+        if outputs["made"] > 1:
+            raise CheckFailed(f"`make_network` is called {int(outputs['made'])} times: once is enough.")
+        losses = inputs["losses"]
+        compare("losses", outputs["losses"], losses, {
+            "you return the last loss alone: collect one for each batch in a list.": losses[-1],
+            "you return the mean of the losses: collect one for each batch in a list.": losses.mean(),
+            "you return the sum of the losses: collect one for each batch in a list.": losses.sum(),
+        })
 
 
 class LinearNetwork(keras.Model):

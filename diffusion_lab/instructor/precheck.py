@@ -66,11 +66,15 @@ def examine_answers(content, path):
                                     "answer cell is graded: move it in there."))
         else:
             findings.append((True, f"{title}: found."))
+    return findings + _unwritten_summary(notebook, given) + [(True, remark) for remark in answers.remarks]
+
+
+def _unwritten_summary(notebook, given):
+    """A finding if the summary is still as it was handed out."""
     written = {cell.get("id"): cell.source for cell in notebook.cells}
-    findings += [(False, f"The summary: not written yet; it is worth {cell.metadata.nbgrader.points:g} points.")
-                 for cell in given.values()
-                 if "summary" in cell.metadata.get("diffusion_lab", {}) and written.get(cell.id) == cell.source]
-    return findings + [(True, remark) for remark in answers.remarks]
+    return [(False, f"The summary: not written yet; it is worth {cell.metadata.nbgrader.points:g} points.")
+            for cell in given.values()
+            if "summary" in cell.metadata.get("diffusion_lab", {}) and written.get(cell.id) == cell.source]
 
 
 def _lab_of(content):

@@ -244,7 +244,7 @@ def _cells(content):
         return [_plain(cell) for cell in cells if isinstance(cell, dict)]
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         raise Unreadable("This file is not a notebook (it may be cut off, or renamed): open it in Jupyter, save it, and "
-                         "hand it in again.") from None
+                         "hand in what was saved.") from None
 
 
 def _plain(cell):

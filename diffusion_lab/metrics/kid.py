@@ -16,8 +16,8 @@ from threadpoolctl import ThreadpoolController
 from diffusion_lab.backend import to_numpy_or_none
 from diffusion_lab.errors import UserError
 
-# After a product, NumPy's threads wait busily for a tenth of a second in case there is another, and keep the cores from
-# the network that encodes the next images: 70 ms instead of 43 for 256 of them. A small product needs but one thread.
+# After a product, NumPy's threads wait busily for a while in case there is another, and keep the cores from the network
+# that encodes the next images. A small product needs but one thread.
 _BLAS, MANY = ThreadpoolController(), 4096
 
 

@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-IN_PARALLEL := --numprocesses 2 --dist loadfile
+IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo lab test gpu-test bench bench-quality clean
 

@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -57,11 +58,11 @@ def training(quick=False):
     """Training throughput of one residual U-Net, and its share of the best convolutions, measured in the same round."""
     size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 6)
     images = some_images(batch_size * steps, size)
-    book = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(size, upsampling="bilinear")))
-    plain = textbook.TextbookDiffusion(residual_unet(size, upsampling="bilinear"))
-    textbook.compile_textbook(plain).jit_compile = False
-    models = {"textbook": book, "textbook without XLA": plain, "ours float32": ours(lambda: residual_unet(size)),
-              "ours bfloat16": ours(lambda: residual_unet(size), bfloat16=True)}
+    network = partial(residual_unet, size, **({"widths": (8, 16), "block_depth": 1} if quick else {}))
+    book, plain = (textbook.compile_textbook(textbook.TextbookDiffusion(network(upsampling="bilinear"))) for _ in range(2))
+    plain.jit_compile = False
+    models = {"textbook": book, "textbook without XLA": plain, "ours float32": ours(network),
+              "ours bfloat16": ours(network, bfloat16=True)}
     for model in models.values():
         model.normalizer.adapt(images / np.float32(255))
     contestants = {name: lambda model=model: train(model, images, batch_size) for name, model in models.items()}
@@ -86,7 +87,7 @@ def ddpm_sampling(quick=False):
     networks = {
         "0.1 M": (lambda: residual_unet(size, (16, 32, 48), block_depth=1), 5),
         "0.2 M with attention": (lambda: attention_unet(size, 16, (1, 2), (False, True), 1), None),
-        "the demo's": (lambda: unet(size, (32, 64, 96)), 2),
+        "the demo's": (lambda: unet(size, (8, 16) if quick else (32, 64, 96)), 2),
     }
     rows = []
     for name, (network, target) in networks.items():
@@ -170,17 +171,17 @@ def growth(quick=False):
     tiny = ours(lambda: plain_cnn(32, width=8, depth=2))
     epochs = in_turn({count: lambda images=some_images(count, 32): train(tiny, images, 16) for count in (small, large)})
     batches = (2, 4) if quick else (8, 64)
-    model = ours(lambda: unet(32, (32, 64, 96)))
+    model = ours(lambda: unet(32, (8, 16) if quick else (32, 64, 96)))
     of_batches = in_turn({size: lambda images=some_images(2 * size, 32), size=size: train(model, images, size) for size in batches})
     shipped, steps = load_model("flowers32")[0], (1, 2) if quick else (5, 80)
     sampling = in_turn({count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0)) for count in steps}, rounds=5)
     rows = [Row(f"growth, {name} {a} to {b}", times_faster(seconds, b, a) / (b / a), at_most=1.1, unit="× linear",
                 figures={f"{count}: s": median for count, median in medians(seconds).items()})
             for name, seconds, (a, b) in (("images", epochs, (small, large)), ("batch", of_batches, batches), ("steps", sampling, steps))]
-    return rows + [_memory_growth(small, large)]
+    return rows + [_memory_growth(small, large, runs=1 if quick else 2)]
 
 
-def _memory_growth(small, large):
+def _memory_growth(small, large, runs):
     """Memory of a process that trains on data of the cache, for a large data set over a small one."""
     code = ("import sys, resource; from benchmarks import rows; from diffusion_lab.data import load_dataset;"
             "data = load_dataset('procedural_flowers', 'train', 32, 16, count=int(sys.argv[1]));"
@@ -188,7 +189,7 @@ def _memory_growth(small, large):
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)")
     megabytes = {}
     for count in (small, large):
-        for _ in range(2):  # the first run draws the flowers
+        for _ in range(runs):  # the first draws the flowers
             result = subprocess.run([sys.executable, "-c", code, str(count)], capture_output=True, text=True, check=True)
         megabytes[f"{count} images MB"] = float(result.stdout)
     return Row(f"memory, images {small} to {large}", megabytes[f"{large} images MB"] / megabytes[f"{small} images MB"],

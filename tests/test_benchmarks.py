@@ -107,7 +107,7 @@ def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached()
 
 @pytest.mark.parametrize("module, arguments, file", [
     ("speed", ["--quick"], "table.json"),
-    ("quality", ["--images", "70", "--seeds", "1"], "quality.json"),
+    ("quality", ["--images", "40", "--seeds", "1"], "quality.json"),
 ])
 def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
     out = tmp_path / "table" if module == "speed" else tmp_path

@@ -59,12 +59,12 @@ def start():
         for gpu in tf.config.list_physical_devices("GPU"):  # else TensorFlow takes the whole memory at once
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(0)
-    _speak_plainly_of_exercises_not_done()
+    _speak_plainly_of_exercises()
     print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
     return Lab(profile)
 
 
-def _speak_plainly_of_exercises_not_done():
+def _speak_plainly_of_exercises():
     """Cells that need an answer which is missing or wrong fail with one line instead of a traceback."""
     try:
         shell = get_ipython()  # noqa: F821  only Jupyter has it
@@ -93,7 +93,6 @@ def _about_exercises(error, traceback, missing):
     if type(error) is NameError and missing and in_the_cell:
         return f"{error}: a cell above has not come to its end. {missing[0]}"
     if core.unsolved and not isinstance(error, OneSentence):
-        reason = (str(error).splitlines() or ["no message"])[0][:160]
-        return (f"This cell stops with {type(error).__name__}: {reason}. An answer that it may build on is not right yet: "
-                f"{', '.join(core.unsolved)}. Mend that first; its check says what is wrong. (%tb shows where this cell stopped.)")
+        return (f"This cell stops with {core.first_line(error)}. An answer that it may build on is not right yet: "
+                f"{', '.join(sorted(core.unsolved))}. Mend that first; its check says what is wrong. (%tb shows where this cell stopped.)")
     return None

@@ -67,7 +67,7 @@ class Trainer:
         self.model.compile(
             optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
             loss=config.loss,
-            jit_compile=has_accelerator() or BACKEND == "jax",  # XLA slows a U-Net on a CPU; JAX has nothing else
+            jit_compile=has_accelerator() or BACKEND == "jax",  # slows TensorFlow on a CPU; JAX would not compile at all
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)

@@ -41,7 +41,7 @@ def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch)
 @pytest.fixture
 def run(capsys, monkeypatch):
     monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "smoke")
-    monkeypatch.setattr(core, "unsolved", {})
+    monkeypatch.setattr(core, "unsolved", set())
     shell = InteractiveShell()
 
     def run(cell):

@@ -14,7 +14,7 @@ from diffusion_lab.backend import BACKEND
 from diffusion_lab.errors import OneSentence
 
 SEED = 2006  # any; the grader draws others
-unsolved = {}  # {name: number} of the exercises whose check has failed and not passed since
+unsolved = set()  # names of the exercises whose check has failed and not passed since
 ADVICE = {
     "UnboundLocalError": "it gets its value only in a loop that did not run even once, or in a branch that was not taken",
 }
@@ -50,7 +50,7 @@ class Exercise:
     def __call__(self, answer):
         """What a check cell calls."""
         inputs = self.draw(np.random.default_rng(SEED))
-        unsolved[self.name] = self.number
+        unsolved.add(self.name)
         try:
             with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
                 self.judge(inputs, self.run(answer, inputs))
@@ -59,7 +59,7 @@ class Exercise:
             if not message.startswith("Not done yet"):
                 message = f"Exercise {self.number}, {self.name}: {message}"
             raise CheckFailed(message) from None
-        unsolved.pop(self.name, None)
+        unsolved.discard(self.name)
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
 
     def call(self, answer, *arguments):
@@ -174,12 +174,16 @@ def _kind(value):
 
 def _what_went_wrong(error, answer):
     """One sentence about an exception in the student's code: what, where, and the line itself."""
-    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", str(error)).strip()  # which is TensorFlow's own business
-    reason = _shortened((reason.splitlines() or ["no message"])[0], 160)
     code = getattr(answer, "__code__", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
     where = f" in the line `{_shortened(frames[-1].line.strip(), 80)}`" if frames and frames[-1].line else ""
-    return f"your code stops{where} with {type(error).__name__}: {reason}"
+    return f"your code stops{where} with {first_line(error)}"
+
+
+def first_line(error):
+    """An exception in one line: its type, and the beginning of its message."""
+    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", str(error)).strip()  # which is TensorFlow's own business
+    return f"{type(error).__name__}: {_shortened((reason.splitlines() or ['no message'])[0], 160)}"
 
 
 def _shortened(text, length):

@@ -66,9 +66,12 @@ def machine():
     """Where and when: what every figure needs beside it."""
     import os
 
-    model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
-    return {"machine": f"{len(os.sched_getaffinity(0))} cores of {model or platform.processor() or platform.machine()}",
-            "date": date.today().isoformat()}
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))}
+    model = about.get("model name") or platform.processor() or platform.machine()
+    instructions = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in about.get("flags", "").split()]
+    widest = f" with {instructions[0]}" if instructions else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"machine": f"{cores} cores of {model}{widest}", "date": date.today().isoformat()}
 
 
 def _lines(path):

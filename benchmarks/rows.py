@@ -1,21 +1,16 @@
 """The rows of the speed benchmark, a function each; `benchmarks.speed` runs every one in a process of its own."""
 
-import statistics
 import subprocess
 import sys
 import time
-from functools import partial
 
-import keras
 import numpy as np
 
 from benchmarks import textbook
-from benchmarks.flops import convolution_peak, forward_flops
 from benchmarks.report import Row, in_turn, medians, times_faster
-from diffusion_lab.data.pipeline import ImageDataset
+from benchmarks.training import ours, some_images, train, training
 from diffusion_lab.metrics import encode, flower_features, inception_features, kernel_inception_distance
 from diffusion_lab.models.ddpm import DDPM
-from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet, unet
@@ -36,54 +31,9 @@ print(json.dumps({"import": imported - begin, "load": loaded - imported, "draw (
 """
 
 
-def some_images(count, size, channels=3):
-    return np.random.default_rng(0).integers(0, 256, (count, size, size, channels)).astype("uint8")
-
-
-def train(model, images, batch_size):
-    """One epoch over all the images, as a course would run it."""
-    model.fit(ImageDataset(images, None, batch_size, drop_remainder=True), shuffle=False, verbose=0)
-
-
-def ours(network, bfloat16=False, **options):
-    """Our model with a network that `network()` builds, compiled for the best speed on a CPU."""
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if bfloat16 else "float32")
-    model = DiffusionModel(network(), seed=0)
-    model.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4), "mse", jit_compile=False, **options)
-    keras.mixed_precision.set_global_policy("float32")
-    return model
-
-
-def training(quick=False):
-    """Training throughput of one residual U-Net, and its share of the best convolutions, measured in the same round."""
-    size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 6)
-    images = some_images(batch_size * steps, size)
-    network = partial(residual_unet, size, **({"widths": (8, 16), "block_depth": 1} if quick else {}))
-    book, plain = (textbook.compile_textbook(textbook.TextbookDiffusion(network(upsampling="bilinear"))) for _ in range(2))
-    plain.jit_compile = False
-    models = {"textbook": book, "textbook without XLA": plain, "ours float32": ours(network),
-              "ours bfloat16": ours(network, bfloat16=True)}
-    for model in models.values():
-        model.normalizer.adapt(images / np.float32(255))
-    contestants = {name: lambda model=model: train(model, images, batch_size) for name, model in models.items()}
-    short, peaks = {"shapes": ((8, 8),), "seconds": 0.1} if quick else {}, []
-    seconds = in_turn(contestants | {"peak": lambda: peaks.append(convolution_peak(**short))}, rounds=5)
-    speeds = {f"{name} images/s": len(images) / medians(seconds)[name] for name in models}
-    best = max(("ours float32", "ours bfloat16"), key=lambda name: speeds[f"{name} images/s"])
-    flops = 3 * len(images) * forward_flops(models["ours float32"].network)
-    shares = [flops / s / peak for s, peak in zip(seconds["ours float32"], peaks[1:])]  # the first round does not count
-    return [
-        Row("training, float32", times_faster(seconds, "textbook", "ours float32"), at_least=1.0, figures=speeds),
-        Row("training, best setting", times_faster(seconds, "textbook", best), at_least=1.4, figures={"best": best}),
-        Row("training, float32, textbook without XLA", times_faster(seconds, "textbook without XLA", "ours float32")),
-        Row("share of the convolution peak", 100 * statistics.median(shares), at_least=50, unit="%",
-            figures={"GFLOP/s in training": flops / medians(seconds)["ours float32"] / 1e9, "peak": statistics.median(peaks[1:]) / 1e9}),
-    ]
-
-
 def ddpm_sampling(quick=False):
     """A step of ancestral sampling of 16 images, 32 × 32, with small networks and with the demo's."""
-    size, steps = (8, 2) if quick else (32, 100)
+    size, steps = (8, 2) if quick else (32, 50)
     networks = {
         "0.1 M": (lambda: residual_unet(size, (16, 32, 48), block_depth=1), 5),
         "0.2 M with attention": (lambda: attention_unet(size, 16, (1, 2), (False, True), 1), None),

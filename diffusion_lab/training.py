@@ -69,7 +69,6 @@ class Trainer:
             loss=config.loss,
             jit_compile=has_accelerator() or BACKEND == "jax",  # slows TensorFlow on a CPU; JAX would not compile at all
         )
-        self.model.optimizer.build(self.model.trainable_variables)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
         self.history, self.epochs_done = [], 0
         self._resume()

@@ -53,6 +53,12 @@ class DiffusionModel(keras.Model):
     def ema_network(self):
         return self.ema.network
 
+    def compile(self, *arguments, **options):
+        """As Keras does; but the optimizer's variables are there at once, or TensorFlow would trace `fit`'s first step
+        twice: once to find them, and once without."""
+        super().compile(*arguments, **options)
+        self.optimizer.build(self.trainable_variables)
+
     def adapt(self, images):
         """Learns the data's mean and standard deviation. images: float in [0, 1] or uint8, (N, H, W, C).
 

@@ -43,6 +43,11 @@ class EnergyBasedModel(keras.Model):
         self.fake_energy_tracker = keras.metrics.Mean(name="fake_energy")
         self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
 
+    def compile(self, *arguments, **options):
+        """As Keras does; the optimizer is built at once, or TensorFlow would trace `fit`'s first step twice."""
+        super().compile(*arguments, **options)
+        self.optimizer.build(self.trainable_variables)
+
     def denormalize(self, images):
         """From [-1, 1] to [0, 1], clipped."""
         return ops.clip(0.5 * (images + 1.0), 0.0, 1.0)

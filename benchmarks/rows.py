@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
 from benchmarks import textbook
 from benchmarks.report import Row, in_turn, medians, times_faster
 from benchmarks.training import ours, some_images, train, training
+from diffusion_lab.backend import compiled
 from diffusion_lab.metrics import encode, flower_features, inception_features, kernel_inception_distance
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
@@ -44,8 +46,11 @@ def ddpm_sampling(quick=False):
         model = DDPM(network(), GaussianDiffusion(timesteps=steps), seed=0)
         if not model.takes_timesteps:  # then `predict` is given what this network takes
             model.ema_network.predict = _with_noise_variances(model, model.ema_network.predict)
+        images, t = np.zeros((16, size, size, 3), "float32"), np.zeros(16, "int32")
+        alone = compiled(partial(model.predict_noises, training=False))
         seconds = in_turn({"textbook": lambda: textbook.generate_by_predict(model, 16, seed=0),
-                           "ours": lambda: model.generate_images(16, seed=0)})
+                           "ours": lambda: model.generate_images(16, seed=0),
+                           "network alone": lambda: [np.asarray(alone(images, t)) for _ in range(steps)]})
         figures = {f"{who} ms a step": 1000 * median / steps for who, median in medians(seconds).items()}
         figures["parameters"] = model.network.count_params()
         rows.append(Row(f"DDPM sampling, {name}", times_faster(seconds, "textbook", "ours"), at_least=target, figures=figures))
@@ -124,7 +129,7 @@ def growth(quick=False):
     model = ours(lambda: unet(32, (8, 16) if quick else (32, 64, 96)))
     of_batches = in_turn({size: lambda images=some_images(2 * size, 32), size=size: train(model, images, size) for size in batches})
     shipped, steps = load_model("flowers32")[0], (1, 2) if quick else (5, 80)
-    sampling = in_turn({count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0)) for count in steps}, rounds=5)
+    sampling = in_turn({count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0)) for count in steps})
     rows = [Row(f"growth, {name} {a} to {b}", times_faster(seconds, b, a) / (b / a), at_most=1.1, unit="× linear",
                 figures={f"{count}: s": median for count, median in medians(seconds).items()})
             for name, seconds, (a, b) in (("images", epochs, (small, large)), ("batch", of_batches, batches), ("steps", sampling, steps))]

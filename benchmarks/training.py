@@ -63,12 +63,12 @@ def training(quick=False):
     one_batch = in_turn({name: partial(train, model, images[:batch_size], batch_size) for name, model in models.items()}, rounds=1)
     speeds = {f"{name} images/s": batch_size / seconds for name, seconds in medians(one_batch).items()}
     if times_faster(one_batch, "ours bfloat16", "ours float32") > 2:
-        del models["ours bfloat16"]  # the processor has no instructions for it: its epochs would take for ever
+        del models["ours bfloat16"]  # the processor has no instructions for it: the rounds would take for ever
     contestants = {name: partial(train, model, images, batch_size) for name, model in models.items()}
     short, peaks = {"shapes": ((8, 8),), "seconds": 0.1} if quick else {}, []
     with plain_tensorflow() as process:
         contestants["textbook"] = lambda: process.submit(train_textbook, quick, images, batch_size).result()
-        seconds = in_turn(contestants | {"peak": lambda: peaks.append(convolution_peak(**short))}, rounds=5)
+        seconds = in_turn(contestants | {"peak": lambda: peaks.append(convolution_peak(**short))}, rounds=4)
     speeds |= {f"{name} images/s": len(images) / medians(seconds)[name] for name in contestants}
     best = max((name for name in models if name.startswith("ours")), key=lambda name: speeds[f"{name} images/s"])
     flops = 3 * len(images) * forward_flops(models["ours float32"].network)

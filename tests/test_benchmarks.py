@@ -1,6 +1,7 @@
 """The benchmarks: both sides of a comparison do the same work, operations are counted right, every row is there."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from keras import layers
 
 from benchmarks import textbook
 from benchmarks.flops import forward_flops
+from benchmarks.plain_tensorflow import plain_tensorflow
+from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
 from benchmarks.report import Row, in_turn, publish, times_faster
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
@@ -73,6 +76,22 @@ def test_operations_are_counted():
     assert forward_flops(network) == convolution + attention + dense
 
 
+def test_the_textbook_trains_in_a_process_without_our_settings():
+    with plain_tensorflow() as process:
+        assert process.submit(os.getenv, "TF_ENABLE_ONEDNN_OPTS").result() is None
+        assert process.submit(eval, "'tensorflow' in __import__('sys').modules").result(), "it has read its settings"
+
+
+def test_a_profile_adds_up_what_onednn_says():
+    head, tail = "onednn_verbose,v1,primitive,exec,cpu,", ",src:f32::blocked:acdb::f0,attr-scratchpad:user,alg:convolution_direct,mb32"
+    lines = [f"{head}convolution,jit:avx2,{direction}{tail},{time}" for direction, time in
+             [("forward_training", 2.5), ("backward_weights", 8), ("forward_training", 1.5)]]
+    lines += ["onednn_verbose,v1,info,cpu,isa:Intel AVX2", f"{head}reorder,jit:uni,undef{tail},0.25"]
+    assert list(read_times(lines).items()) == [("convolutions, gradients by their weights", 0.008),
+                                               ("convolutions, forward", 0.004),
+                                               ("oneDNN's activations, pooling, reordering", 0.00025)]
+
+
 def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
     calls = []
     seconds = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
@@ -108,9 +127,10 @@ def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached()
 @pytest.mark.parametrize("module, arguments, file", [
     ("speed", ["--quick"], "table.json"),
     ("quality", ["--images", "40", "--seeds", "1"], "quality.json"),
+    ("profile", ["--quick"], "table.json"),
 ])
 def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
-    out = tmp_path / "table" if module == "speed" else tmp_path
+    out = tmp_path if module == "quality" else tmp_path / "table"
     subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out], cwd=ROOT, check=True)
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 15, "quality": 4}[module] and all(row["value"] >= 0 for row in rows)
+    assert len(rows) == {"speed": 15, "quality": 4, "profile": 5}[module] and all(row["value"] >= 0 for row in rows)

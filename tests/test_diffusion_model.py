@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from diffusion_lab.backend import BACKEND
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
@@ -95,6 +96,15 @@ def test_reverse_diffusion_is_ddim_and_generate_takes_any_sampler(model):
 def test_denormalize_inverts_the_normalizer_and_clips(model):
     np.testing.assert_allclose(model.denormalize(model.normalizer(IMAGES)), IMAGES, atol=1e-5)
     assert np.max(model.denormalize(np.full((1, 8, 8, 3), 100.0, "float32"))) == 1.0
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="is about TensorFlow's graphs")
+def test_training_traces_one_graph(model, monkeypatch):
+    """A second one, to find the optimizer's variables first, would take as long again before the first step."""
+    traces, call = [], DiffusionModel.call
+    monkeypatch.setattr(DiffusionModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))
+    model.fit(IMAGES, epochs=2, verbose=0)
+    assert len(traces) == 1
 
 
 @pytest.mark.parametrize("prediction, loss_on", [("noise", "noise"), ("image", "velocity"), ("velocity", "image"),

@@ -127,6 +127,15 @@ def test_chains_go_on_where_they_stopped():
     np.testing.assert_allclose(to_numpy(model.buffer), 0.5, atol=0.1)
 
 
+@pytest.mark.skipif(JIT, reason="is about TensorFlow's graphs")
+def test_training_traces_one_graph(monkeypatch):
+    traces, call, model = [], EnergyBasedModel.call, tiny_model()
+    monkeypatch.setattr(EnergyBasedModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))
+    model.compile(loss=contrastive_divergence, jit_compile=False)
+    model.fit(np.ones((64, *SHAPE), "float32"), epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 def test_a_share_of_the_chains_starts_from_noise():
     model = bowl_model(buffer_size=4096, fresh_share=0.25, langevin_steps=1, step_size=0.0, noise_std=0.0)
     model.buffer.assign(np.full((4096, *SHAPE), 0.5, "float32"))

@@ -1,5 +1,6 @@
 """The lists of dependencies agree, and importing the package stays quiet and light."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,8 +36,9 @@ def test_every_dependency_has_a_tested_pin():
         assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
 
 
-def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+def run_python(code, **variables):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True,
+                          env=os.environ | variables)
 
 
 def test_the_command_line_imports_no_framework():
@@ -47,6 +49,11 @@ def test_the_command_line_imports_no_framework():
 def test_tensorflow_starts_without_a_word_on_stderr():
     code = "import diffusion_lab, keras, numpy; print(keras.ops.sum(numpy.ones(3)))"
     assert run_python(code).stderr == ""
+
+
+def test_tensorflow_convolves_by_onednn_whatever_the_processor():
+    code = "import diffusion_lab, keras; keras.ops.conv(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 8)))"
+    assert ",cpu,convolution," in run_python(code, ONEDNN_VERBOSE="1", KERAS_BACKEND="tensorflow").stdout
 
 
 def test_a_failing_import_is_not_silenced():

@@ -1,0 +1,81 @@
+"""Where a training step's time goes: `python -m benchmarks.profile`. Says what the share of the convolution peak is made of.
+
+oneDNN, which TensorFlow computes its convolutions with on a processor from Intel or AMD, says of each of them how long it
+took. They are made to run one after the other, so that their times add up.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks.report import Row, publish
+
+STEPS = 4
+KINDS = {"forward_training": "convolutions, forward", "backward_data": "convolutions, gradients by their inputs",
+         "backward_weights": "convolutions, gradients by their weights"}
+TRAINING = f"""
+import time
+from benchmarks.training import network_of_the_rows, ours, some_images, train
+model, images = ours(lambda: network_of_the_rows({{quick}})), some_images({STEPS} * {{batch}}, {{size}})
+train(model, images, {{batch}})
+print("begin", flush=True)
+begin = time.perf_counter()
+train(model, images, {{batch}})
+print("end", time.perf_counter() - begin, flush=True)
+"""
+
+
+def profile(quick=False):
+    """Rows of milliseconds a step of float32 training, for the residual U-Net that the speed benchmark trains."""
+    code = TRAINING.format(quick=quick, batch=8 if quick else 32, size=16 if quick else 64)
+    environment = os.environ | {"ONEDNN_VERBOSE": "1", "TF_NUM_INTEROP_THREADS": "1", "KERAS_BACKEND": "tensorflow"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    lines, _, end = result.stdout.partition("begin\n")[2].partition("end ")
+    seconds = read_times(lines.splitlines())
+    if not seconds:
+        raise SystemExit("oneDNN reports no convolutions here: this profile needs TensorFlow on a processor from Intel or AMD.")
+    whole = float(end.split()[0])
+    seconds["all the rest: normalisation, optimizer, data, Python"] = whole - sum(seconds.values())
+    return [Row(name, 1000 * value / STEPS, unit="ms", figures={"share in %": 100 * value / whole}) for name, value in seconds.items()]
+
+
+def read_times(lines):
+    """{kind of work: seconds} from what oneDNN writes with ONEDNN_VERBOSE=1, a line for each thing it did."""
+    seconds = defaultdict(float)
+    for line in lines:
+        fields = line.split(",")
+        if "exec" in fields:  # ... exec,cpu,<primitive>,<implementation>,<direction>,...,<milliseconds>
+            primitive, _, direction = fields[fields.index("exec") + 2:][:3]
+            name = KINDS[direction] if primitive == "convolution" else "oneDNN's activations, pooling, reordering"
+            seconds[name] += float(fields[-1]) / 1000
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def draw(rows, title, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.5), layout="constrained", dpi=130)
+    axes = figure.subplots()
+    axes.bar_label(axes.barh([row.name for row in rows], [row.value for row in rows], color="#2a7f62"), fmt=" %.0f ms", fontsize=8)
+    axes.set(xlabel="milliseconds a step")
+    figure.suptitle(title, fontsize=10)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    parser.add_argument("--out", type=Path, default=Path("out/bench/profile"), help="of the table: .json, .md and .png")
+    arguments = parser.parse_args()
+    rows = profile(arguments.quick)
+    publish("Where a training step's time goes", "python -m benchmarks.profile", rows, arguments.out,
+            draw=lambda title, path: draw(rows, title, path), note="A batch of 32 images, 64 × 64, on the residual U-Net in float32.")
+
+
+if __name__ == "__main__":
+    main()

@@ -130,6 +130,8 @@ def draw_bars(rows, title, path):
     for place, (row, length) in enumerate(zip(rows, reached)):
         axes.text(length, place, f"  {row.measured} (must be {row.target})", va="center", fontsize=8)
     axes.set(xscale="log", xlabel="times better than it must be")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     figure.suptitle(title, fontsize=10)
     axes.set_xlim(right=4 * max(reached))
     axes.invert_yaxis()

@@ -2,7 +2,7 @@
 # make lab:  open JupyterLab on the notebooks
 # make test: everything that can be tested on this machine, the labs' solutions among it
 # make gpu-test: the labs at the sizes of a GPU, a few steps each
-# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
+# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80 (with AVX-512)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

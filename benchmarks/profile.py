@@ -54,27 +54,13 @@ def read_times(lines):
     return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
-def draw(rows, title, path):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 2.5), layout="constrained", dpi=130)
-    axes = figure.subplots()
-    axes.bar_label(axes.barh([row.name for row in rows], [row.value for row in rows], color="#2a7f62"), fmt=" %.0f ms", fontsize=8)
-    axes.set(xlabel="milliseconds a step")
-    figure.suptitle(title, fontsize=10)
-    axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
     parser.add_argument("--out", type=Path, default=Path("out/bench/profile"), help="of the table: .json, .md and .png")
     arguments = parser.parse_args()
-    rows = profile(arguments.quick)
-    publish("Where a training step's time goes", "python -m benchmarks.profile", rows, arguments.out,
-            draw=lambda title, path: draw(rows, title, path), note="A batch of 32 images, 64 × 64, on the residual U-Net in float32.")
+    publish("Where a training step's time goes", "python -m benchmarks.profile", profile(arguments.quick), arguments.out,
+            note="A batch of 32 images, 64 × 64, on the residual U-Net in float32.")
 
 
 if __name__ == "__main__":

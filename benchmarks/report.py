@@ -103,7 +103,7 @@ def publish(title, command, rows, path, draw=None, note=""):
              f"![The rows as a picture]({path.name}.png)", "",
              f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(line)} |" for line in cells)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draw = draw or partial(draw_bars, [row for row in rows if row.target])
+    draw = draw or partial(draw_bars, [row for row in rows if row.target] or rows)
     draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))
 
 
@@ -118,22 +118,27 @@ def _short(value):
 
 
 def draw_bars(rows, title, path):
-    """A bar for each row: how far it is from what it must reach, which is the line in the middle."""
+    """A bar for each row: how far it is from what it must reach, which is the line in the middle; or, where no row must
+    reach anything, its value."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
-    axes = figure.subplots()
-    reached = [row.value / row.at_least if row.at_most is None else row.at_most / max(row.value, 1e-9) for row in rows]
-    colours = ["#2a7f62" if row.holds else "#c0392b" for row in rows]
-    axes.barh([f"{row.name}  " for row in rows], reached, color=colours)
-    axes.axvline(1, color="black", linewidth=1)
-    for place, (row, length) in enumerate(zip(rows, reached)):
-        axes.text(length, place, f"  {row.measured} (must be {row.target})", va="center", fontsize=8)
-    axes.set(xscale="log", xlabel="times better than it must be")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes, targets = figure.subplots(), all(row.target for row in rows)
+    lengths = [_reached(row) if targets else row.value for row in rows]
+    axes.barh([f"{row.name}  " for row in rows], lengths, color=["#2a7f62" if row.holds else "#c0392b" for row in rows])
+    for place, (row, length) in enumerate(zip(rows, lengths)):
+        axes.text(length, place, f"  {row.measured}" + f" (must be {row.target})" * targets, va="center", fontsize=8)
+    if targets:
+        axes.axvline(1, color="black", linewidth=1)
+        axes.set(xscale="log", xlabel="times better than it must be")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
+    axes.set_xlim(right=(4 if targets else 1.2) * max(lengths))
     figure.suptitle(title, fontsize=10)
-    axes.set_xlim(right=4 * max(reached))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
+
+
+def _reached(row):
+    return row.value / row.at_least if row.at_most is None else row.at_most / max(row.value, 1e-9)

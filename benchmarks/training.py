@@ -24,11 +24,11 @@ def train(model, images, batch_size):
     model.fit(ImageDataset(images, None, batch_size, drop_remainder=True), shuffle=False, verbose=0)
 
 
-def ours(network, bfloat16=False, **options):
+def ours(network, bfloat16=False):
     """Our model with a network that `network()` builds, compiled for the best speed on a CPU."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if bfloat16 else "float32")
     model = DiffusionModel(network(), seed=0)
-    model.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4), "mse", jit_compile=False, **options)
+    model.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4), "mse", jit_compile=False)
     keras.mixed_precision.set_global_policy("float32")
     return model
 

@@ -127,7 +127,7 @@ def test_chains_go_on_where_they_stopped():
     np.testing.assert_allclose(to_numpy(model.buffer), 0.5, atol=0.1)
 
 
-@pytest.mark.skipif(JIT, reason="is about TensorFlow's graphs")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="is about TensorFlow's graphs")
 def test_training_traces_one_graph(monkeypatch):
     traces, call, model = [], EnergyBasedModel.call, tiny_model()
     monkeypatch.setattr(EnergyBasedModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))

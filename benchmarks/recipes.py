@@ -53,7 +53,6 @@ RECIPES = {
     "ours": Recipe(),
     "base": BASE,
     "textbook": TEXTBOOK,
-    "textbook with EMA warm-up": replace(TEXTBOOK, ema_warmup=True),
     "loss on velocity": replace(BASE, loss_on="velocity"),
     "loss on noise": replace(BASE, loss_on="noise"),
     "loss on image": replace(BASE, loss_on="image"),
@@ -76,34 +75,41 @@ RECIPES = {
     "no attention": replace(BASE, network_arguments=(*WIDTHS, ("attention", False))),
     "batch normalisation": replace(BASE, network="batch-normalised unet"),
     "residual U-Net": replace(BASE, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)),
+    "textbook with EMA warm-up": TEXTBOOK,  # last, because whichever of the textbooks comes first makes both
 }
 
 
-def run(recipe, seed, images, validation_every, folder):
-    """Trains by a recipe; returns what was measured as a dictionary, and writes samples.png of the end."""
+def run(name, seed, images, halvings, out):
+    """Trains by a recipe, and writes result.json and what was drawn at the end; both textbooks' at once.
+
+    They differ in the average of the weights alone, so that one training has both.
+    """
     from benchmarks.runs import Measure, dataset_for, model_for, train
 
+    recipe = RECIPES[name]
     model, dataset = model_for(recipe, seed), dataset_for(recipe, "train", seed, images)
-    measure = Measure(dataset_for(recipe, "validation", seed, images).images, validation_every, images, folder)
-    train(model, recipe, dataset, images, measure)
-    np.save(folder / "samples.npy", measure.samples)
-    return {"parameters": model.network.count_params(), "points": measure.points, "kid": measure.points[-1]["kid"],
-            "seconds": measure.points[-1]["seconds"]}
+    real_images = dataset_for(recipe, "validation", seed, images).images
+    contestants = {name: model.generate} if not recipe.textbook else {
+        "textbook": model.generate, "textbook with EMA warm-up": partial(model.generate, network=model.ema.network)}
+    contestants = {folder_of(name, seed, images, out): generate for name, generate in contestants.items()}
+    for folder in contestants:
+        folder.mkdir(parents=True, exist_ok=True)
+    train(model, recipe, dataset, images, Measure(contestants, real_images, images, halvings))
 
 
 def folder_of(name, seed, images, out):
     return out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
 
 
-def result_of(name, seed, images, validation_every, out, threads=None):
-    """The result of a run, in a process of its own with so many threads, or what was kept of it."""
-    folder = folder_of(name, seed, images, out)
-    if not (folder / "result.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+def result_of(name, seed, images, halvings, out, jobs=1):
+    """The result of a run, in a process of its own with its part of the cores, or what was kept of it."""
+    result = folder_of(name, seed, images, out) / "result.json"
+    if not result.exists():
+        threads = str(max(1, (os.cpu_count() or 1) // jobs))
         subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--seed", str(seed), "--images", str(images),
-                        "--every", str(validation_every), "--out", str(folder)], check=True,
-                       env=os.environ | ({"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": str(threads)} if threads else {}))
-    return json.loads((folder / "result.json").read_text())
+                        "--halvings", str(halvings), "--out", str(out)], check=True,
+                       env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads})
+    return json.loads(result.read_text())
 
 
 def main():
@@ -112,19 +118,18 @@ def main():
     parser.add_argument("--images", type=int, default=50_000, help="how many each is trained on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="so many runs at a time, each with its part of the cores")
-    parser.add_argument("--every", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("out/bench/recipes"))
     arguments = parser.parse_args()
     if arguments.run:
-        result = run(RECIPES[arguments.run], arguments.seed, arguments.images, arguments.every or arguments.images, arguments.out)
-        return (arguments.out / "result.json").write_text(json.dumps(result, indent=1))
+        return run(arguments.run, arguments.seed, arguments.images, arguments.halvings, arguments.out)
     if unknown := set(arguments.names) - set(RECIPES):
         parser.error(f"there is no recipe {', '.join(unknown)}: choose from {', '.join(RECIPES)}.")
     options = (arguments.seed, arguments.images)
 
     def measure(name):
-        result = result_of(name, *options, arguments.images, arguments.out, max(1, (os.cpu_count() or 1) // arguments.jobs))
+        result = result_of(name, *options, 0, arguments.out, arguments.jobs)
         print(f"{name}: KID {result['kid']:.2f}", flush=True)
         return Row(name, result["kid"], unit="", figures={"parameters": result["parameters"]})
 

@@ -1,5 +1,6 @@
 """One training run of the quality benchmark: model, data, and what is measured on the way."""
 
+import json
 import math
 import time
 
@@ -78,7 +79,7 @@ def model_for(recipe, seed):
     keras.utils.set_random_seed(seed)
     network = NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
     if recipe.textbook:
-        model = compile_textbook(TextbookDiffusion(network, ema_warmup=recipe.ema_warmup))
+        model = compile_textbook(TextbookDiffusion(network, second_average=True))
         model.jit_compile = False
         return model
     model = KINDS[recipe.kind](network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, recipe.ema_decay, seed)
@@ -99,26 +100,41 @@ def train(model, recipe, dataset, images, measure):
 
 
 class Measure(keras.callbacks.Callback):
-    """KID after every so many images, and the seconds of training alone until then; stops when all have been seen."""
+    """KID of what each of {folder: generate} draws, and the seconds of training alone until then; stops at so many images.
 
-    def __init__(self, real_images, every, images, folder):
+    It is measured at the end and, for each of the `halvings`, after half as many images as the next time.
+    """
+
+    def __init__(self, contestants, real_images, images, halvings):
         super().__init__()
-        self.every, self.images, self.folder = every, images, folder
+        self.contestants, self.points = contestants, {folder: [] for folder in contestants}
+        self.due = [images / 2**halving for halving in reversed(range(halvings + 1))]
         self.extractor = flower_features()
         self.real_features = encode(self.extractor, real_images)
-        self.seen, self.seconds, self.points, self.begin = 0, 0.0, [], None
+        self.seen, self.seconds = 0, 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begin = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        if self.seen:  # the first batch, mostly compilation, is left out
+            self.seconds += time.perf_counter() - self.begin
         self.seen += BATCH_SIZE
-        if self.begin is not None:
-            self.seconds += time.perf_counter() - self.begin  # the first batch, mostly compilation, is left out
-        if self.seen % self.every < BATCH_SIZE or self.seen >= self.images:
-            generated = np.concatenate([ops.convert_to_numpy(self.model.generate(GENERATE, STEPS, seed=seed))
-                                        for seed in range(-(-len(self.real_features) // GENERATE))])
-            kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
-            self.points.append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
-            self.samples = generated[:16]
-            plots.save_png(plots.image_grid(generated[:32], scale=3), self.folder / "samples.png")
-        if self.seen >= self.images:
-            self.model.stop_training = True
-        self.begin = time.perf_counter()
+        if self.seen >= self.due[0]:
+            for folder, generate in self.contestants.items():
+                self.measure(folder, generate)
+            self.due = [images for images in self.due if images > self.seen]
+        self.model.stop_training = not self.due
+
+    def measure(self, folder, generate):
+        generated = np.concatenate([ops.convert_to_numpy(generate(GENERATE, STEPS, seed=seed))
+                                    for seed in range(-(-len(self.real_features) // GENERATE))])
+        kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
+        self.points[folder].append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
+        np.save(folder / "samples.npy", generated[:16])
+        plots.save_png(plots.image_grid(generated[:32], scale=3), folder / "samples.png")
+
+    def on_train_end(self, logs=None):
+        for folder, points in self.points.items():
+            result = {"parameters": self.model.network.count_params(), "points": points} | points[-1]
+            (folder / "result.json").write_text(json.dumps(result, indent=1))

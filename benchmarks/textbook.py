@@ -21,16 +21,16 @@ from diffusion_lab.models.ema import EMA
 class TextbookDiffusion(keras.Model):
     """Predicts noise, learns by its absolute error, and averages its weights. Images in [0, 1].
 
-    `ema_warmup` is not the textbook's: it takes the package's average, which follows faster at first.
+    `second_average` is not the textbook's: beside its own it keeps the package's, `ema`, which follows faster at first.
     """
 
-    def __init__(self, network, ema_decay=0.999, ema_warmup=False):
+    def __init__(self, network, ema_decay=0.999, second_average=False):
         super().__init__()
         self.normalizer = keras.layers.Normalization()
         self.network, self.ema_decay = network, ema_decay
-        self.ema = EMA(network, ema_decay) if ema_warmup else None
-        self.ema_network = self.ema.network if ema_warmup else keras.models.clone_model(network)
+        self.ema_network = keras.models.clone_model(network)
         self.ema_network.set_weights(network.get_weights())
+        self.ema = EMA(network, ema_decay) if second_average else None
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
 
@@ -68,18 +68,19 @@ class TextbookDiffusion(keras.Model):
 
     def update_average(self):
         if self.ema:
-            return self.ema.update(self.network)
+            self.ema.update(self.network)
         for weight, average in zip(self.network.weights, self.ema_network.weights):
             average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
 
-    def generate(self, num_images, diffusion_steps, seed=None):
-        """DDIM, with a `predict` of the network at every step."""
+    def generate(self, num_images, diffusion_steps, seed=None, network=None):
+        """DDIM, with a `predict` of the averaged network, or of the `network` named, at every step."""
+        network = network or self.ema_network
         noisy_images = keras.random.normal((num_images, *self.image_shape), seed=seed)
         ones = np.ones((num_images, 1, 1, 1), "float32")
         for step in range(diffusion_steps):
             time = 1 - step / diffusion_steps
             noise_rates, signal_rates = self.diffusion_schedule(time * ones)
-            pred_noises = self.ema_network.predict([noisy_images, noise_rates**2], batch_size=num_images, verbose=0)
+            pred_noises = network.predict([noisy_images, noise_rates**2], batch_size=num_images, verbose=0)
             pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
             next_noise_rates, next_signal_rates = self.diffusion_schedule((time - 1 / diffusion_steps) * ones)
             noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises

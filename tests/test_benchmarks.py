@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.plain_tensorflow import plain_tensorflow
 from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
 from benchmarks.report import Row, in_turn, publish, times_faster
+from benchmarks.runs import Measure
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.ddpm import DDPM
@@ -55,16 +57,14 @@ def test_the_textbook_measures_what_we_measure():
         kernel_inception_distance(*features), abs=1e-6)
 
 
-@pytest.mark.parametrize("ema_warmup", [False, True])
-def test_the_textbook_learns(ema_warmup):
+def test_the_textbook_learns():
     images = np.tile(np.linspace(0, 1, 8, dtype="float32")[:, None, None], (64, 8, 8, 1)).repeat(3, -1)[:, :8]
-    model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1), ema_warmup=ema_warmup))
+    model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1), second_average=True))
     model.normalizer.adapt(images)
     history = model.fit(images, batch_size=16, epochs=12, verbose=0).history["n_loss"]
     assert history[-1] < 0.72, "who learns nothing has √(2/π) = 0.80"
-    ema = [np.abs(weight).sum() for weight in model.ema_network.get_weights()[-2:]]
-    own = [np.abs(weight).sum() for weight in model.network.get_weights()[-2:]]
-    assert 0 < ema[0] and (ema[0] > 0.5 * own[0]) == ema_warmup, "the average follows, but without a warm-up it is far behind"
+    book, second, own = (np.abs(network.get_weights()[-2]).sum() for network in (model.ema_network, model.ema.network, model.network))
+    assert 0 < book < 0.5 * own < second, "both averages follow, but without a warm-up it is far behind"
 
 
 def test_operations_are_counted():
@@ -122,6 +122,23 @@ def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached()
     kid, seconds = quality_rows("textbook", [book], [ours])
     assert (kid.value, seconds.value) == (0.25, 0.5) and kid.holds
     assert not quality_rows("textbook", [book | {"kid": 0.5}], [ours])[1].holds, "what was never reached took for ever"
+
+
+def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype("uint8")
+    generates = {tmp_path / "same": lambda count, steps, seed: images[::-1] / 255, tmp_path / "black": lambda count, steps, seed: 0 * images}
+    for folder in generates:
+        folder.mkdir()
+    measure = Measure(generates, images, images=128, halvings=2)
+    model = SimpleNamespace(network=residual_unet(8, (8, 16), block_depth=1), stop_training=False)
+    measure.set_model(model)
+    while not model.stop_training:
+        measure.on_train_batch_begin(0)
+        measure.on_train_batch_end(0)
+    measure.on_train_end()
+    same, black = (json.loads((folder / "result.json").read_text()) for folder in generates)
+    assert [point["images"] for point in same["points"]] == [point["images"] for point in black["points"]] == [32, 64, 128]
+    assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], "one has drawn the real images, the other nothing"
 
 
 @pytest.mark.parametrize("module, arguments, file", [

@@ -79,15 +79,16 @@ RECIPES = {
 }
 
 
-def run(name, seed, images, halvings, out):
+def run(name, out, seed, images, halvings=0, width=1.0):
     """Trains by a recipe, and writes result.json and what was drawn at the end; both textbooks' at once.
 
-    They differ in the average of the weights alone, so that one training has both.
+    They differ in the average of the weights alone, so that one training has both. `width` is how many times as wide the
+    network is; for `halvings` see `Measure`.
     """
     from benchmarks.runs import Measure, dataset_for, model_for, train
 
     recipe = RECIPES[name]
-    model, dataset = model_for(recipe, seed), dataset_for(recipe, "train", seed, images)
+    model, dataset = model_for(recipe, seed, width), dataset_for(recipe, "train", seed, images)
     real_images = dataset_for(recipe, "validation", seed, images).images
     contestants = {name: model.generate} if not recipe.textbook else {
         "textbook": model.generate, "textbook with EMA warm-up": partial(model.generate, network=model.ema.network)}
@@ -101,13 +102,13 @@ def folder_of(name, seed, images, out):
     return out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
 
 
-def result_of(name, seed, images, halvings, out, jobs=1):
-    """The result of a run, in a process of its own with its part of the cores, or what was kept of it."""
-    result = folder_of(name, seed, images, out) / "result.json"
+def result_of(name, out, jobs=1, **options):
+    """The result of a `run` with such options, in a process of its own with its part of the cores, or what was kept of it."""
+    result = folder_of(name, options["seed"], options["images"], out) / "result.json"
     if not result.exists():
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
-        subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--seed", str(seed), "--images", str(images),
-                        "--halvings", str(halvings), "--out", str(out)], check=True,
+        flags = [text for option, value in options.items() for text in (f"--{option}", str(value))]
+        subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--out", str(out), *flags], check=True,
                        env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads})
     return json.loads(result.read_text())
 
@@ -119,17 +120,18 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="so many runs at a time, each with its part of the cores")
     parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--width", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("out/bench/recipes"))
     arguments = parser.parse_args()
     if arguments.run:
-        return run(arguments.run, arguments.seed, arguments.images, arguments.halvings, arguments.out)
+        return run(arguments.run, arguments.out, arguments.seed, arguments.images, arguments.halvings, arguments.width)
     if unknown := set(arguments.names) - set(RECIPES):
         parser.error(f"there is no recipe {', '.join(unknown)}: choose from {', '.join(RECIPES)}.")
-    options = (arguments.seed, arguments.images)
+    seed, images = arguments.seed, arguments.images
 
     def measure(name):
-        result = result_of(name, *options, 0, arguments.out, arguments.jobs)
+        result = result_of(name, arguments.out, arguments.jobs, seed=seed, images=images)
         print(f"{name}: KID {result['kid']:.2f}", flush=True)
         return Row(name, result["kid"], unit="", figures={"parameters": result["parameters"]})
 
@@ -141,9 +143,9 @@ def main():
     base = {row.name: row.value for row in table}.get("base")
     for row in table if base else []:
         row.figures["KID over the base's"] = row.value / base
-    samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, *options, arguments.out) / "samples.npy") for row in table}
-    publish(f"KID by what the recipe changes, after {arguments.images:,} images",
-            f"python -m benchmarks.recipes --images {arguments.images} --seed {arguments.seed}", table, arguments.out / "recipes",
+    samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, seed, images, arguments.out) / "samples.npy") for row in table}
+    publish(f"KID by what the recipe changes, after {images:,} images",
+            f"python -m benchmarks.recipes --images {images} --seed {seed}", table, arguments.out / "recipes",
             partial(draw_samples, samples), NOTE)
 
 

@@ -74,10 +74,12 @@ def dataset_for(recipe, split, seed, images):
     return load_dataset(DATA, split, IMAGE_SIZE, BATCH_SIZE, count=count, flip=flip, seed=seed)
 
 
-def model_for(recipe, seed):
-    """The recipe's model, compiled without XLA: on a CPU that would only slow both sides down."""
+def model_for(recipe, seed, width=1.0):
+    """The recipe's model, so many times as wide, compiled without XLA: on a CPU that would only slow both sides down."""
     keras.utils.set_random_seed(seed)
-    network = NETWORKS[recipe.network](IMAGE_SIZE, **dict(recipe.network_arguments))
+    arguments = dict(recipe.network_arguments)
+    arguments["widths"] = tuple(round(width * channels) for channels in arguments["widths"])
+    network = NETWORKS[recipe.network](IMAGE_SIZE, **arguments)
     if recipe.textbook:
         model = compile_textbook(TextbookDiffusion(network, second_average=True))
         model.jit_compile = False

@@ -1,18 +1,25 @@
 # make demo: train a small diffusion model and watch flowers come out of noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
+# <!-- repository -->
 # make test: everything that can be tested on this machine, the labs' solutions among it
 # make gpu-test: the labs at the sizes of a GPU, a few steps each
-# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80 (with AVX-512)
+# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
+# <!-- end -->
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# whole files, in the order of their names: by the number of their tests, the longest would come last
-IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo lab test gpu-test bench bench-quality clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
+
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+# <!-- repository -->
+# whole files, in the order of their names: by the number of their tests, the longest would come last
+IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not alone" $(IN_PARALLEL)
@@ -28,8 +35,11 @@ bench: $(VENV)/installed
 bench-quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality $(ARGS)
 
-lab: $(VENV)/installed
-	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes a few minutes ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test,jax]'
+	@touch $@
+# <!-- end -->
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
@@ -38,12 +48,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time this takes a few minutes ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
-	@touch $@
-
-$(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV); the first time this takes a few minutes ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,jax]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 clean:  # what was installed, not what was trained

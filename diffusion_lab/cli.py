@@ -3,6 +3,7 @@
 import sys
 import warnings
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -10,13 +11,15 @@ import typer
 
 from diffusion_lab.errors import UserError, about_backend
 
+STUDENTS = find_spec("diffusion_lab.instructor.grading") is None  # their package has no part that grades
+
 app = typer.Typer(
     help="Diffusion Lab: learn diffusion models by building one.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
 )
 
 WEIGHTS = "Shipped weights, such as flowers32, flowers64, flowers32_conditional, or a .weights.h5 file that `train` or `demo` wrote."
-DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of images."
+DATA = "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of images: some hundreds at least, of which the middle squares are taken."
 
 Sampler = Enum("Sampler", {name: name for name in ("ddim", "ddpm", "heun", "dpmpp_2m", "adams_bashforth")}, type=str)
 Network = Enum("Network", {name: name for name in ("unet", "residual_unet", "plain_cnn", "attention_unet")}, type=str)
@@ -37,7 +40,7 @@ def demo(
     from diffusion_lab.demo import run_demo
 
     page = run_demo(out, minutes, seed)
-    typer.echo(f"Done. Open {page} in a browser; at its end it says where to go from here.")
+    typer.echo(f"Done. Open {page} in a browser. Then build a model yourself: make lab (without make: jupyter lab notebooks).")
 
 
 @app.command()
@@ -72,7 +75,9 @@ def train(
     config = TrainingConfig(model, data, count, batch_size, epochs, learning_rate, kid_every=kid_every,
                             mixed_bfloat16=bfloat16, seed=seed, conditional=conditional)
     trainer = Trainer(config, out)
-    if trainer.epochs_done:
+    if trainer.epochs_done == epochs:
+        typer.echo(f"This run is finished: it has had its {epochs} epoch{'s' * (epochs > 1)}. More of them (--epochs) take it further.", err=True)
+    elif trainer.epochs_done:
         typer.echo(f"Going on after epoch {trainer.epochs_done} of {epochs}.", err=True)
     trainer.fit(callbacks=[EndOfEpoch(trainer), TrainingDisplay(trainer.share_done, batch_size, interval=30)])
     typer.echo(f"Lowest KID {trainer.lowest_kid:.4f}. The model: {out}/model.weights.h5, its samples: {out}/samples.png")
@@ -142,7 +147,7 @@ def doctor():
     print_report(examine())
 
 
-@app.command()
+@app.command(hidden=STUDENTS)
 def build(
     labs: Annotated[Optional[list[str]], typer.Argument(help="Numbers of labs, such as 02 07; by default all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a notebook differs from its source.")] = False,
@@ -163,7 +168,7 @@ def build(
         builder.execute(root, labs or (), profile, typer.echo)
 
 
-@app.command()
+@app.command(hidden=STUDENTS)
 def grade(
     submissions: Annotated[Optional[Path], typer.Argument(help="A folder of notebooks, of students' folders, or a zip of Canvas, Moodle or Gradescope.")] = None,
     lab: Annotated[str, typer.Option(help="The number of the lab.")] = "07",
@@ -192,7 +197,7 @@ def grade(
               boxed=sandbox is Sandbox.bubblewrap, scheduler=scheduler, kid=kid, kid_points=kid_points, kid_data=kid_data)
 
 
-@app.command()
+@app.command(hidden=STUDENTS)
 def release(
     out: Annotated[Path, typer.Option(help="The folder for diffusion-lab.zip.")] = Path("out/release"),
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),

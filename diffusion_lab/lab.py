@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from traceback import walk_tb
 
 from diffusion_lab.errors import OneSentence, UserError, about_backend
 
@@ -13,6 +14,7 @@ except (ImportError, ValueError) as error:
     raise about_backend(error) or error from None
 
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
+from diffusion_lab import checks
 from diffusion_lab.checks import core
 from diffusion_lab.data import dataset_status
 
@@ -65,7 +67,7 @@ def start():
 
 
 def _speak_plainly_of_exercises():
-    """Cells that need an answer which is missing or wrong fail with one line instead of a traceback."""
+    """Cells that need an answer which is missing or wrong say so, most of them in one line instead of a traceback."""
     try:
         shell = get_ipython()  # noqa: F821  only Jupyter has it
     except NameError:
@@ -75,10 +77,12 @@ def _speak_plainly_of_exercises():
 
     def show(shell, kind, error, traceback, tb_offset=None):
         sentence = _about_exercises(error, traceback, missing)
-        if sentence is None:
-            return shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
-        shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
+        if sentence:
+            sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
+            return shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
+        shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+        if perhaps := _perhaps(error):
+            print(perhaps)
 
     shell.set_custom_exc((Exception,), show)
 
@@ -86,13 +90,23 @@ def _speak_plainly_of_exercises():
 def _about_exercises(error, traceback, missing):
     """One sentence if an exercise is to blame for an exception in a cell, else None."""
     unfinished = re.search(r"Exercise \d+\.\d+: .*", str(error))
-    in_the_cell = traceback is not None and traceback.tb_next is not None and traceback.tb_next.tb_next is None
+    cell, *deeper = [frame.f_code.co_name for frame, _ in walk_tb(traceback)][1:] or [None]
+    in_the_cell = cell and all(name.startswith("<") for name in deeper)  # a comprehension is as good as a line of the cell
     if type(error) is NotImplementedError and unfinished:
         missing.append(unfinished[0])
         return f"This cell needs an answer that is not there yet. {unfinished[0]}"
-    if type(error) is NameError and missing and in_the_cell:
+    if type(error) is NameError and in_the_cell and isinstance(getattr(checks, error.name or "", None), core.Exercise):
+        return f"{error}: run the cell with your answer. If it stops with an error, mend that first."
+    if type(error) is NameError and in_the_cell and missing:
         return f"{error}: a cell above has not come to its end. {missing[0]}"
-    if core.unsolved and not isinstance(error, OneSentence):
-        return (f"This cell stops with {core.first_line(error)}. An answer that it may build on is not right yet: "
-                f"{', '.join(sorted(core.unsolved))}. Mend that first; its check says what is wrong. (%tb shows where this cell stopped.)")
+    perhaps = _perhaps(error)
+    if perhaps and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
+        return f"This cell stops with {core.first_line(error)}. {perhaps} (%tb shows where.)"
     return None
+
+
+def _perhaps(error):
+    """A sentence on the answers that are wrong, which may be the reason for an error; "" where it cannot be they."""
+    if not core.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
+        return ""
+    return f"Perhaps because an answer is not right yet: {', '.join(sorted(core.unsolved))}. Its check says what is wrong."

@@ -48,7 +48,7 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
 
     figure = Figure(figsize=size, layout="constrained", dpi=dpi)
     axes = figure.subplots()
-    for name, label in (("loss", "training"), ("val_loss", "validation (EMA weights)")):
+    for name, label in (("loss", "training"), ("val_loss", "validation (averaged weights)")):
         points = [(entry["images"], entry[name]) for entry in history if name in entry]
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)

@@ -1,6 +1,7 @@
 """The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the run goes on."""
 
 import json
+import math
 import shutil
 import time
 from datetime import date
@@ -9,6 +10,8 @@ from jinja2 import Environment, PackageLoader
 
 from diffusion_lab.plots import image_grid, loss_curve, save_png
 from diffusion_lab.storage import write_atomically
+
+ENOUGH = 20_000  # training images, after which most samples are flowers
 
 
 class DemoPage:
@@ -19,9 +22,10 @@ class DemoPage:
 
     def __init__(self, folder, minutes, nfe):
         self.folder, self.path = folder, folder / "index.html"
-        self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "memorisation": {}, "seconds": None}
+        self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "snapshots": [], "memorisation": {}, "seconds": None}
         self.facts["weights"] = folder / "model.weights.h5"
         self.facts["program"] = "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"  # of `make demo`
+        self.advice = ""  # to train longer, after a run that was too short
         self.template = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True).get_template("demo.html")
         self.write()
 
@@ -33,11 +37,21 @@ class DemoPage:
         save_png(image_grid(images, scale=3), self.folder / "real.png")
 
     def show_progress(self, images, losses):
-        """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}]."""
+        """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}].
+
+        The first of them stay on the page from the beginning, and whenever twice as many images have been seen.
+        """
+        seen, snapshots = losses[-1]["images"] if losses else 0, self.facts["snapshots"]
         save_png(image_grid(images, scale=3), self.folder / "progress.png")
         if losses:
             loss_curve(losses, self.folder / "loss.png")
-        self.write(images_seen=losses[-1]["images"] if losses else 0)
+        if not snapshots or seen > 0 and seen >= 2 * snapshots[-1]:
+            snapshots.append(seen)
+            save_png(image_grid(images[:8], columns=8, scale=2), self.folder / f"snapshot{len(snapshots)}.png")
+        minutes = math.ceil(self.facts["minutes"] * ENOUGH / max(seen, 1))
+        self.advice = (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
+                       f"{minutes} minutes for them: {self.facts['program']} demo --minutes {minutes}") if 0 < seen < 0.75 * ENOUGH else ""
+        self.write(images_seen=seen, advice=self.advice)
 
     def add_samples(self, owner, sampler, images, estimate):
         """A grid of samples of "yours" or "shipped" and its KID (a `KIDEstimate`)."""

@@ -118,8 +118,9 @@ class Trainer:
         if not path.exists():
             return
         groups, about = read_arrays(path)
-        then, now = about.get("run", {}), json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
-        different = [name for name in now if now[name] != then.get(name) and name != "epochs"]
+        then, now = (_flat(run) for run in (about.get("run", {}), json.loads(json.dumps(asdict(self.config)))))  # tuples are lists in JSON
+        different = [f"{name}: {then.get(name)} there, {now.get(name)} here" for name in {**then, **now}
+                     if then.get(name) != now.get(name) and name != "epochs"]
         if different or self.config.epochs < about["epochs_done"]:
             raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
                             "folder, or delete this one to start anew.")
@@ -132,6 +133,14 @@ class Trainer:
 
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables
+
+
+def _flat(settings):
+    """The entries of a dictionary and of those in it, as one."""
+    flat = {}
+    for name, value in settings.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat
 
 
 class ValidationKID:

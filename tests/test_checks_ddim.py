@@ -69,6 +69,9 @@ SCHEDULES_WRONG = {
         for wave in (ops.sin, ops.cos)],
     "in a straight line; it is the angle": straight_signal,
     "degrees": degrees,
+    "times themselves are no angles": lambda self, t: (ops.sin(t), ops.cos(t)),
+    "signal_rates is not right yet: for instance at index [1, 0, 0, 0] it is 1": lambda self, t: (
+        schedule_in_keras(self, t)[0], ops.where(t == 1, 1.0, schedule_in_keras(self, t)[1])),
     "noise rate is not 1 - signal rate": lambda self, t: (1 - schedule_in_keras(self, t)[1], schedule_in_keras(self, t)[1]),
     "0.02 and 0.95": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
                                       for wave in (ops.sin, ops.cos)],

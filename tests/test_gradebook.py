@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.gradebook import MANUAL, write_gradebook
+from diffusion_lab.instructor.gradebook import MANUAL, mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
-from diffusion_lab.instructor.sandbox import Limits
+from diffusion_lab.instructor.sandbox import STOPPED, Limits
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
 LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))
@@ -143,10 +143,38 @@ def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_p
 def test_a_class_is_summed_up(tmp_path):
     rows = [result(f"S{number}", (4.0, 4.0 * (number > 7))) for number in range(10)]
     rows[3]["verdicts"][1]["sentence"] = "The rates are swapped."
+    for number in range(7):
+        rows[number]["verdicts"][0] |= {"points": 0.0, "sentence": f"Wrong in way {number}."}
     write_gradebook(tmp_path, "07", SETTINGS, rows)
     text = " ".join((tmp_path / "summary.html").read_text().split())
     assert "<code>second</code> <b>(the hardest)</b></td> <td class=\"n\">2 of 10</td>" in text
     assert "1 × The rates are swapped." in text and "7 × So it is." in text
+    assert "1 × Wrong in way 4." in text and "2 × something else" in text, "five sentences, and how many there are besides"
+
+
+def test_whoever_needs_a_look_is_named(tmp_path):
+    stopped, reaching = result("Ada"), result("Bob", answers={"first": "import numpy as np, os\nfrom subprocess import run", "second": "os = 3"})
+    stopped["verdicts"][1]["sentence"] = STOPPED + "it ended the kernel in which it ran."
+    rows = write_gradebook(tmp_path, "07", SETTINGS, [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})])
+    assert [row["remarks"] for row in rows] == [["7.2 was stopped: it ended the kernel in which it ran."], ["uses os, subprocess"], []]
+
+
+def test_marks_tell_what_is_wrong_from_what_is_missing():
+    assert [mark_of({"points": points, "sentence": sentence}) for points, sentence in (
+        (4.0, "So it is."), (0.0, "Not handed in: there is no answer cell."), (0.0, "Not done yet."), (0.0, "The rates are swapped."))] == list("✓––✗")
+
+
+def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0), result("Bob", written=6.0)])
+    text = " ".join((tmp_path / "summary.html").read_text().split())
+    assert "On average 6.5 of 14 points; 6 of them are for the written part, which is not graded yet for 1 of 2." in text
+
+
+def test_what_is_no_notebook_is_told_so_once(tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", problem="This file is not a notebook.")])
+    page = next((tmp_path / "feedback").iterdir()).read_text()
+    assert "This file is not a notebook." in page and "So it is." not in page
 
 
 def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):

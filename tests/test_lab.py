@@ -57,7 +57,7 @@ def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     said = run("def answer():\n    raise NotImplementedError('Exercise 2.1: write forward_step')\npath = answer()")
     assert "an answer that is not there yet. Exercise 2.1: write forward_step" in said
     assert "Traceback" not in said and said.count("\n") == 1
-    said = run("path[0]")
+    said = run("[path[i] for i in range(3)]")
     assert "name 'path' is not defined: a cell above has not come to its end. Exercise 2.1" in said
     assert "Traceback" not in said and said.count("\n") == 1
     assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
@@ -67,9 +67,22 @@ def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
 def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_traceback_at_hand(run):
     run("from diffusion_lab import checks\nright = lambda image, noise, beta: (1 - beta) ** 0.5 * image + beta**0.5 * noise")
     assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)")
-    said = run("[][5]")
-    assert "stops with IndexError: list index out of range. An" in said and "not right yet: forward_step." in said and said.count("\n") == 1
+    said = run("import json\njson.loads('{')")
+    assert "stops with JSONDecodeError" in said and "not right yet: forward_step." in said and said.count("\n") == 1
     assert "Traceback" in run("%tb"), "and nothing is lost"
+    said = run("[][5]")
+    assert "Traceback" in said and "not right yet: forward_step." in said, "what happens in the cell itself is short enough to be shown"
+    assert run("undefined_name").count("\n") == 1
+    for other in ("def f(:\n    pass", "import mathh"):
+        assert "Error" in run(other) and "forward_step" not in run(other), "no answer can be to blame for this"
     assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)"), "a check says its own sentence"
     assert "✓" in run("checks.forward_step(right)")
-    assert "Traceback" in run("[][5]"), "the answer is not to blame any more"
+    assert "Traceback" in run("json.loads('{')"), "the answer is not to blame any more"
+    assert "forward_step" not in run("[][5]")
+
+
+def test_a_check_whose_function_does_not_exist_sends_to_the_cell_with_the_answer(run):
+    run("from diffusion_lab import checks")
+    said = run("checks.denoise(denoise)")
+    assert "name 'denoise' is not defined: run the cell with your answer." in said and said.count("\n") == 1
+    assert "give the check your function itself, denoise, not nothing" in run("checks.denoise()")

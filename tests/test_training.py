@@ -101,7 +101,7 @@ def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(kids, kept, 
 
 def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
     trainer.save_checkpoint()
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match=r"other settings \(learning_rate: 0.002 there, 0.001 here\)"):
         Trainer(replace(trainer.config, learning_rate=1e-3), tmp_path)
     assert Trainer(trainer.config, tmp_path).epochs_done == 0
 

@@ -41,7 +41,7 @@ class DiffusionSchedule(Method):
             if outputs[name].shape != times.shape:
                 raise CheckFailed(f"each of the rates must have the shape of the times, {times.shape}, not "
                                   f"{outputs[name].shape}.")
-        compare("the pair of rates", np.stack([outputs["noise_rates"], outputs["signal_rates"]]), right, {
+        compare(("noise_rates", "signal_rates"), np.stack([outputs["noise_rates"], outputs["signal_rates"]]), right, {
             "the two come in the wrong order: noise_rates first, then signal_rates (arcsin in place of arccos swaps them, "
             "too).": right[::-1],
             "these are variances: the rates are the sine and the cosine themselves, not their squares.": right**2,
@@ -53,6 +53,8 @@ class DiffusionSchedule(Method):
             "the angle ends too far: the times multiply the *difference* of the two angles.": both(start + times * end),
             "you let the signal rate fall in a straight line; it is the angle that must grow in a straight line.":
                 np.stack([np.sqrt(1 - straight**2), straight]),
+            "the times themselves are no angles: the angle grows from arccos(max_signal_rate) at time 0 to "
+            "arccos(min_signal_rate) at time 1.": both(times),
             "the angles are in degrees somewhere: sine and cosine want radians.": both(np.degrees(angles)),
             "the noise rate is not 1 - signal rate: the *squares* add to 1, so take the sine of the same angle.":
                 np.stack([1 - signal, signal]),

@@ -109,7 +109,7 @@ def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=Non
     training = split == "train"
     if training and len(images) < batch_size:
         raise UserError(f"The training set of {title} has {len(images)} image(s), fewer than one batch of "
-                        f"{batch_size}: choose a batch size of at most {len(images)}.")
+                        f"{batch_size}: choose a batch size (--batch-size) of at most {len(images)}.")
     return ImageDataset(
         images, source_labels, batch_size,
         classes=class_numbers(name, source_labels) if labels else None,

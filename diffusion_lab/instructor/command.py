@@ -9,7 +9,7 @@ from rich.table import Table
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Quality, grade_class
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox import Limits
@@ -39,7 +39,7 @@ def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points
 def _table(rows):
     table = Table("student", "points", *(verdict["number"] for verdict in rows[0]["verdicts"]), "look at it", box=None)
     for row in rows[:60]:
-        marks = ["[green]✓[/]" if verdict["points"] else "[red]✗[/]" for verdict in row["verdicts"]]
+        marks = [f"[{'green' if verdict['points'] else 'red'}]{mark_of(verdict)}[/]" for verdict in row["verdicts"]]
         remark = row["problem"] or "; ".join(row["remarks"])
         table.add_row(_text(row["student"]), f"{row['points']:g} of {row['possible']:g}", *marks, _text(remark))
     return table

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.sandbox import STOPPED
 from diffusion_lab.storage import write_atomically
 
 MOST_PIXELS = 20_000_000
@@ -28,6 +29,9 @@ TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, 
 TEMPLATES.filters["sentence"] = lambda text: Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))))
 ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
 MANUAL = "manual.csv"
+MOST_WRONG = 5  # sentences for each exercise
+REACHES_OUT = {"builtins", "ctypes", "gc", "importlib", "inspect", "multiprocessing", "os", "pathlib", "pickle", "requests", "shutil", "signal",
+               "socket", "subprocess", "sys", "threading", "urllib"}  # modules that no answer needs
 MARKS = {r"\(\d+\)\|": "another notebook of this student is there, too", r"_LATE_\d": "handed in late"}
 
 
@@ -53,7 +57,7 @@ def write_gradebook(out, lab, settings, results):
     script = TEMPLATES.loader.get_source(TEMPLATES, "summary.js")[0]
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only one that may run
     summary = TEMPLATES.get_template("summary.html").render(
-        facts, rows=rows, alike=_alike(rows), script=script, script_hash=script_hash, **_statistics(rows))
+        facts, rows=rows, alike=_alike(rows), script=script, script_hash=script_hash, mark_of=mark_of, **_statistics(rows))
     write_atomically(out / "summary.html", summary.encode())
     return rows
 
@@ -70,8 +74,23 @@ def _row(result, manual):
         "points": automatic + float(extra[0] or 0), "possible": of_exercises + result["written"],
         "share": automatic / of_exercises if of_exercises else 0,
         "manual": extra[0], "comment": extra[1], "picture": _picture(result["picture"]),
-        "remarks": result["remarks"] + [remark for mark, remark in MARKS.items() if re.search(mark, f"{result['student']}|{result['place']}")],
+        "remarks": result["remarks"] + [remark for mark, remark in MARKS.items() if re.search(mark, f"{result['student']}|{result['place']}")]
+        + _conspicuous(result),
     }
+
+
+def _conspicuous(result):
+    """[remark] on answers that were stopped, and on those that use what no answer needs."""
+    stopped = [f"{verdict['number']} was stopped: {verdict['sentence'].removeprefix(STOPPED)}" for verdict in result["verdicts"]
+               if verdict["sentence"].startswith(STOPPED)]
+    imports = "\n".join(line for source in result["answers"].values() for line in source.splitlines() if "import" in line)
+    used = REACHES_OUT & set(re.findall(r"\w+", imports))
+    return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
+
+
+def mark_of(verdict):
+    """✓ for points, – for no answer, ✗ for a wrong one."""
+    return "✓" if verdict["points"] else "–" if verdict["sentence"].startswith(("Not ", "There is no answer")) else "✗"
 
 
 def _table(lab, rows):
@@ -149,10 +168,12 @@ def _statistics(rows):
     exercises = []
     for place, verdict in enumerate(rows[0]["verdicts"] if rows else ()):
         verdicts = [row["verdicts"][place] for row in rows]
-        wrong = Counter(verdict["sentence"] for verdict in verdicts if not verdict["points"])
+        wrong = Counter(verdict["sentence"] for verdict in verdicts if not verdict["points"]).most_common()
         solved = sum(verdict["points"] > 0 for verdict in verdicts)
-        exercises.append({"number": verdict["number"], "name": verdict["name"], "solved": solved, "wrong": wrong.most_common(3)})
-    return {"mean": sum(row["points"] for row in rows) / max(len(rows), 1), "shares": [shares[tenth] for tenth in range(10)], "exercises": exercises,
+        exercises.append({"number": verdict["number"], "name": verdict["name"], "solved": solved, "wrong": wrong[:MOST_WRONG],
+                          "others": sum(count for _, count in wrong[MOST_WRONG:])})
+    ungraded = sum(bool(row["written"]) and row["manual"] == "" for row in rows)
+    return {"mean": sum(row["points"] for row in rows) / max(len(rows), 1), "ungraded": ungraded, "shares": [shares[tenth] for tenth in range(10)], "exercises": exercises,
             "hardest": min(exercises, key=lambda exercise: exercise["solved"], default=None)}
 
 

@@ -9,6 +9,7 @@ import json
 import secrets
 import tempfile
 import threading
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -86,8 +87,9 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
             finished(_keep(running, kept, FIRST_COMPLETED))
     results = [json.loads((kept / f"{key}.json").read_text(encoding="utf-8")) for key in keys]
     if not any(result["answers"] for result in results):
+        ((problem, count),) = Counter(result["problem"] for result in results).most_common(1)
         raise UserError(f"None of the notebooks in {path} holds an answer to lab {source.name[:2]}: is --lab right? What was found "
-                        f"first: {results[0]['problem']}")
+                        f"in {count} of {len(results)}: {problem}")
     return settings, results
 
 
@@ -170,7 +172,7 @@ def _executor(jobs, scheduler):
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("--scheduler needs Dask: install it with: pip install 'diffusion-lab[cluster]'") from None
+        raise UserError("--scheduler needs Dask: install it with: pip install --constraint constraints.txt --editable '.[cluster]'") from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError):

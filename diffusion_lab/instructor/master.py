@@ -126,4 +126,6 @@ def _unpacked(result):
 
 
 def _first_letter_large(sentence):
-    return sentence[:1].upper() + sentence[1:]
+    """A sentence with a capital at its beginning, unless it begins with the name of something in the code."""
+    name = sentence.split(" ")[0].rstrip(",:")
+    return sentence if "_" in name or name in checks.__all__ else sentence[:1].upper() + sentence[1:]

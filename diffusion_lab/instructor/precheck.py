@@ -36,9 +36,11 @@ def precheck_notebook(path, run=True):
         raise UserError(f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in.")
     findings = examine_answers(content, path)
     if run:
-        findings.append(_run(path))
+        findings += _run(path)
     for good, sentence in findings:
         console.print(Text("✓ " if good else "✗ ", "green" if good else "red") + Text(sentence), soft_wrap=True)
+    if not all(good for good, _ in findings):
+        console.print("You can hand it in all the same: each exercise has points of its own.")
     return all(good for good, _ in findings)
 
 
@@ -65,16 +67,16 @@ def examine_answers(content, path):
             findings.append((False, f"{title}: it uses {', '.join(strangers)}, which another cell of yours defines. Only the "
                                     "answer cell is graded: move it in there."))
         else:
-            findings.append((True, f"{title}: found."))
-    return findings + _unwritten_summary(notebook, given) + [(True, remark) for remark in answers.remarks]
+            findings.append((True, f"{title}: written. Whether it is right, its check says."))
+    return findings + _summary(notebook, given) + [(True, remark) for remark in answers.remarks]
 
 
-def _unwritten_summary(notebook, given):
-    """A finding if the summary is still as it was handed out."""
+def _summary(notebook, given):
+    """A finding on the summary, if the notebook has one: it may still be as it was handed out."""
     written = {cell.get("id"): cell.source for cell in notebook.cells}
     return [(False, f"The summary: not written yet; it is worth {cell.metadata.nbgrader.points:g} points.")
-            for cell in given.values()
-            if "summary" in cell.metadata.get("diffusion_lab", {}) and written.get(cell.id) == cell.source]
+            if written[cell.id] == cell.source else (True, "The summary: written.")
+            for cell in given.values() if "summary" in cell.metadata.get("diffusion_lab", {}) and cell.id in written]
 
 
 def _lab_of(content):
@@ -120,17 +122,27 @@ def _names(source):
 
 
 def _run(path):
-    """(good, sentence) of a run from top to bottom in the smallest profile; the notebook itself is not changed."""
+    """[(good, sentence)] of a run from top to bottom in the smallest profile, on over cells that fail; the notebook stays.
+
+    Where a check says what is wrong, other cells that fail are not named: most of them fail because of it.
+    """
     import nbclient
 
     notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
+    client = nbclient.NotebookClient(notebook, timeout=600, allow_errors=True, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
                                      extra_arguments=["--log-level=ERROR"])  # it would warn of its transport, in red
     try:
         client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
-    except nbclient.exceptions.CellExecutionError as error:
-        last = [line for line in str(error).splitlines() if line.strip()][-1]
-        return False, f"A run from top to bottom stops: {ANSI.sub('', last)}"
     except nbclient.exceptions.CellTimeoutError:
-        return False, "A run from top to bottom takes more than ten minutes in one cell, even in the smallest profile."
-    return True, "It runs from top to bottom (in the smallest profile)."
+        return [(False, "A run from top to bottom takes more than ten minutes in one cell, even in the smallest profile.")]
+    except nbclient.exceptions.DeadKernelError:
+        return [(False, "A run from top to bottom ends before its end: a cell stops Python itself.")]
+    errors = [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == "error"]
+    checked = [error.evalue for error in errors if error.ename == "CheckFailed" and not error.evalue.startswith("Not done yet")]
+    others = [f"A run from top to bottom stops: {_last_line(error)}" for error in errors[:1]]
+    return [(False, sentence) for sentence in checked or others] or [(True, "It runs from top to bottom (in the smallest profile).")]
+
+
+def _last_line(error):
+    """The last line that a cell's error shows, which says most."""
+    return [line for line in ANSI.sub("", "\n".join(error.traceback)).splitlines() if line.strip()][-1].removeprefix("✗ ")

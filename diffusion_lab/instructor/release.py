@@ -29,7 +29,7 @@ def write_release(root, out):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
             name = Path("diffusion-lab", file.relative_to(root)).as_posix()
-            if file.suffix == ".md":
+            if file.suffix == ".md" or file.name == "Makefile":
                 archive.writestr(name, for_students(file.read_text(encoding="utf-8")))
             else:
                 archive.write(file, name)
@@ -38,7 +38,7 @@ def write_release(root, out):
 
 def for_students(page):
     """A page without what speaks of the whole repository, which stands between two marks."""
-    return re.sub(r"<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
+    return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
 def contents(root):

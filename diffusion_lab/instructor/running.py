@@ -18,7 +18,7 @@ import numpy as np
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.master import MAX_RESULT
 from diffusion_lab.instructor.nbval_log import STARTED
-from diffusion_lab.instructor.sandbox import ENDED, KERNEL_NAME, limit_resources, watch, write_specification
+from diffusion_lab.instructor.sandbox import ENDED, KERNEL_NAME, STOPPED, limit_resources, watch, write_specification
 from diffusion_lab.instructor.staging import stage
 
 LAST_LINES = 12  # of what a cell said, for the student
@@ -62,7 +62,7 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     if task.name in results:
         points, sentence = task.judge(seed, results[task.name])
     elif handed_in:
-        sentence = f"The answer was stopped: {stopped[task.name]}."
+        sentence = f"{STOPPED}{stopped[task.name]}."
     details = "" if points else "\n".join(errors.get(task.name, "").splitlines()[-LAST_LINES:])
     return Verdict(task.number, task.name, points, task.points, sentence, details)
 

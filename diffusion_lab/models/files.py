@@ -100,7 +100,7 @@ def load_model(path):
     The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says. Raises UserError if the
     file is missing, damaged, or of another architecture than it says, or is not what was shipped under its name.
     """
-    path, groups, about = _read_weights(path)
+    path, groups, about = _read_weights(path, shipped_weights())
     try:
         model = ModelConfig(**about["config"]).build()
     except (KeyError, TypeError):
@@ -128,7 +128,7 @@ def load_energy_model(path):
 
     Raises UserError as `load_model` does.
     """
-    path, groups, about = _read_weights(path)
+    path, groups, about = _read_weights(path, ["digits_energy"])
     if "energy_network" not in about:
         raise UserError(f"{path} does not describe an energy-based model: it holds something else, try load_model.")
     chains = groups["buffer"][0]
@@ -144,13 +144,14 @@ def shipped_weights():
     return sorted(name for name in checksums() if name.startswith("flowers"))
 
 
-def _read_weights(path):
+def _read_weights(path, known):
+    """(path, arrays, description) of a file, or of shipped weights; `known` are the names to propose for an unknown one."""
     name, path = str(path), Path(path)
     if name in checksums():
         path = shipped_file(name)
     elif not path.suffix and not path.exists():
-        near = difflib.get_close_matches(name, checksums(), n=1)
+        near = difflib.get_close_matches(name, known, n=1)
         raise UserError(f"There are no weights {name}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
-                        f".weights.h5 file, or one of {', '.join(checksums())}.")
+                        f".weights.h5 file, or one of {', '.join(known)}.")
     return path, *read_arrays(path)
 

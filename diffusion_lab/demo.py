@@ -43,7 +43,7 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
             images = generate_in_batches(candidate, kid_images, nfe, seed=1, sampler=sampler)
             estimate = kid_with_standard_error(trainer.kid.real_features, trainer.kid.encode(images))
             page.add_samples(owner, name, images[:32], estimate)
-            console.print(f"  {owner:8} {name:18} KID {estimate.value:.4f} ± {estimate.standard_error:.4f}")
+            console.print(f"  {owner:8} {name:18} KID {estimate.value:.2f} ± {estimate.standard_error:.2f}")
         page.add_memorisation(owner, measure_memorisation(images, trainer.dataset.images, trainer.validation.images))
     save_animation(bloom(shipped, seed=seed), folder / "bloom.webp")
     page.finish(trainer.history, time.monotonic() - begin)

@@ -50,7 +50,7 @@ class DemoPage:
             save_png(image_grid(images[:8], columns=8, scale=2), self.folder / f"snapshot{len(snapshots)}.png")
         minutes = math.ceil(self.facts["minutes"] * ENOUGH / max(seen, 1))
         self.advice = (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
-                       f"{minutes} minutes for them: {self.facts['program']} demo --minutes {minutes}") if 0 < seen < 0.75 * ENOUGH else ""
+                       f"{minutes} minute{'s' * (minutes > 1)} for them: {self.facts['program']} demo --minutes {minutes}") if 0 < seen < 0.75 * ENOUGH else ""
         self.write(images_seen=seen, advice=self.advice)
 
     def add_samples(self, owner, sampler, images, estimate):

@@ -32,8 +32,8 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
     console.print(f"[bold]Training[/bold] for {minutes:g} minute{'s' * (minutes != 1)} on procedural flowers, 32 × 32 pixels."
                   f"\nOpen {page.path} in a browser to watch the samples improve.")
     model = train_for(trainer, minutes, page)
-    if page.advice:
-        console.print(page.advice)
+    if page.advice():
+        console.print(page.advice())
     save_model(model, folder / "model.weights.h5", {"data": "procedural_flowers", "command": f"demo --minutes {minutes:g}"})
 
     console.print(f"[bold]Sampling[/bold] with {len(SAMPLERS)} samplers, {nfe} network evaluations for each image, "

@@ -25,13 +25,12 @@ class DemoPage:
         self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "snapshots": [], "memorisation": {}, "seconds": None}
         self.facts["weights"] = folder / "model.weights.h5"
         self.facts["program"] = "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"  # of `make demo`
-        self.advice = ""  # to train longer, after a run that was too short
         self.template = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True).get_template("demo.html")
         self.write()
 
     def write(self, **facts):
         self.facts.update(facts, now=int(time.time()))
-        write_atomically(self.path, self.template.render(self.facts).encode())
+        write_atomically(self.path, self.template.render(self.facts, advice=self.advice()).encode())
 
     def show_real_images(self, images):
         save_png(image_grid(images, scale=3), self.folder / "real.png")
@@ -48,10 +47,16 @@ class DemoPage:
         if not snapshots or seen > 0 and seen >= 2 * snapshots[-1]:
             snapshots.append(seen)
             save_png(image_grid(images[:8], columns=8, scale=2), self.folder / f"snapshot{len(snapshots)}.png")
-        minutes = math.ceil(self.facts["minutes"] * ENOUGH / max(seen, 1))
-        self.advice = (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
-                       f"{minutes} minute{'s' * (minutes > 1)} for them: {self.facts['program']} demo --minutes {minutes}") if 0 < seen < 0.75 * ENOUGH else ""
-        self.write(images_seen=seen, advice=self.advice)
+        self.write(images_seen=seen)
+
+    def advice(self):
+        """What to say of a training that is too short for flowers; "" if it is not."""
+        seen = self.facts.get("images_seen", 0)
+        if not 0 < seen < 0.75 * ENOUGH:
+            return ""
+        minutes = math.ceil(self.facts["minutes"] * ENOUGH / seen)
+        return (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
+                f"{minutes} minute{'s' * (minutes > 1)} for them: {self.facts['program']} demo --minutes {minutes}")
 
     def add_samples(self, owner, sampler, images, estimate):
         """A grid of samples of "yours" or "shipped" and its KID (a `KIDEstimate`)."""

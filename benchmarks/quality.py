@@ -21,8 +21,9 @@ from benchmarks.report import Row, publish
 OPPONENTS = ("textbook", "textbook with EMA warm-up")
 RUNS = {"textbook": 0, "ours": 4}  # 4 halvings: ours is measured after 1/16, 1/8, 1/4 and 1/2 of the images, too
 WIDTH = 0.75
-NOTE = """KID of 512 images, 10 steps of DDIM. After so few steps, a fifth of the textbook's averaged weights is still what was
-random at first, so a second textbook has averaged weights with a warm-up. Values are medians over the seeds."""
+NOTE = """KID of 512 images, 10 steps of DDIM. Ours and the textbook train at the same time, each on half of the cores. After so few
+steps, a fifth of the textbook's averaged weights is still what was random at first, so a second textbook has averaged
+weights with a warm-up; both are of the same training. Values are medians over the seeds."""
 
 
 def main():

@@ -156,7 +156,7 @@ def test_whoever_needs_a_look_is_named(tmp_path):
     stopped, reaching = result("Ada"), result("Bob", answers={"first": "import numpy as np, os\nfrom subprocess import run", "second": "os = 3"})
     stopped["verdicts"][1]["sentence"] = STOPPED + "it ended the kernel in which it ran."
     rows = write_gradebook(tmp_path, "07", SETTINGS, [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})])
-    assert [row["remarks"] for row in rows] == [["7.2 was stopped: it ended the kernel in which it ran."], ["uses os, subprocess"], []]
+    assert [row["remarks"] for row in rows] == [["7.2 was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
 
 
 def test_marks_tell_what_is_wrong_from_what_is_missing():

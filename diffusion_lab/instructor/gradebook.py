@@ -81,7 +81,7 @@ def _row(result, manual):
 
 def _conspicuous(result):
     """[remark] on answers that were stopped, and on those that use what no answer needs."""
-    stopped = [f"{verdict['number']} was stopped: {verdict['sentence'].removeprefix(STOPPED)}" for verdict in result["verdicts"]
+    stopped = [f"{verdict['number']} was stopped: {verdict['sentence'].removeprefix(STOPPED).rstrip('.')}" for verdict in result["verdicts"]
                if verdict["sentence"].startswith(STOPPED)]
     imports = "\n".join(line for source in result["answers"].values() for line in source.splitlines() if "import" in line)
     used = REACHES_OUT & set(re.findall(r"\w+", imports))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.master import Master
+from diffusion_lab.instructor.master import Master, Task
 from diffusion_lab.instructor.staging import slice_package, stage
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +85,14 @@ def test_whatever_a_results_file_holds_is_a_verdict(content):
         for task in master.tasks:
             points, sentence = task.judge(1, content)
             assert points == 0 and isinstance(sentence, str) and sentence
+
+
+@pytest.mark.parametrize("said, sentence", [
+    ("the rates are swapped.", "The rates are swapped."), ("noise_rates, signal_rates, in this order.", "noise_rates, signal_rates, in this order."),
+    ("denoise returns two values.", "denoise returns two values."),
+])
+def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(said, sentence):
+    assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == (0, sentence)
 
 
 def test_names_of_the_package_are_there_but_refuse():

@@ -48,7 +48,7 @@ class Recipe:
 
 BASE = Recipe(rate="cosine")
 WIDTHS = BASE.network_arguments
-TEXTBOOK = Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), ema_warmup=False, textbook=True)
+TEXTBOOK = Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True)
 RECIPES = {
     "ours": Recipe(),
     "base": BASE,

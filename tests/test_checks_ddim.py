@@ -70,12 +70,12 @@ SCHEDULES_WRONG = {
     "in a straight line; it is the angle": straight_signal,
     "degrees": degrees,
     "times themselves are no angles": lambda self, t: (ops.sin(t), ops.cos(t)),
-    "signal_rates is not right yet: for instance at index [1, 0, 0, 0] it is 1": lambda self, t: (
-        schedule_in_keras(self, t)[0], ops.where(t == 1, 1.0, schedule_in_keras(self, t)[1])),
+    "at time 1.00 the signal rate is 0, but should be": lambda self, t: (
+        schedule_in_keras(self, t)[0], ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1])),
     "noise rate is not 1 - signal rate": lambda self, t: (1 - schedule_in_keras(self, t)[1], schedule_in_keras(self, t)[1]),
     "0.02 and 0.95": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
                                       for wave in (ops.sin, ops.cos)],
-    "the shape of the times": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
+    "that of the times": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": lambda self, t: (_ for _ in ()).throw(NotImplementedError),
     "AttributeError": lambda self, t: t * self.max_rate,

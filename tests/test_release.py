@@ -55,14 +55,17 @@ def test_what_grades_stays_here_and_a_student_is_told(release):
     assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test") if word in readme]
     makefile = (release / "Makefile").read_text(encoding="utf-8")
     assert "\ndemo:" in makefile and "\nlab:" in makefile and "bench-quality:" not in makefile and "<!--" not in makefile
-    for command in (["grade", "--sample"], ["build"], ["release"], ["--help"]):
+
+    def run(*command):
         code = ("import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
                 f"sys.argv[1:] = {command}; from diffusion_lab.cli import main; main()")  # without this repository's modules
-        result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True)
-        if command == ["--help"]:
-            assert "precheck" in result.stdout and "instructors" not in result.stdout
-        else:
-            assert result.returncode == 2 and "this command is for instructors" in result.stderr and "Traceback" not in result.stderr
+        return subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True)
+
+    for command in (["grade", "--sample"], ["build"], ["release"]):
+        result = run(*command)
+        assert result.returncode == 2 and "this command is for instructors" in result.stderr and "Traceback" not in result.stderr
+    page = run("--help").stdout
+    assert "precheck" in page and "instructors" not in page
 
 
 def test_the_package_of_a_release_works_by_itself(release):
@@ -111,33 +114,32 @@ def test_precheck_of_something_else_is_one_sentence(tmp_path):
             examine_answers(content, Path("my.ipynb"))
 
 
-def test_precheck_runs_the_notebook_and_leaves_it_alone(tmp_path):
-    path = tmp_path / "02_forward_process.ipynb"
-    solution = read_source(sources(ROOT, ["02"])[0])
-    path.write_text(json.dumps(hand_in(solution, {name: cell.source for _, name, cell in exercises(solution)})))
+LAB02 = read_source(sources(ROOT, ["02"])[0])
+
+
+def precheck(path, answers):
+    """Hands lab 02 in with these answers as `path`, which it must leave as it is, and returns how its precheck ended."""
+    path.write_text(json.dumps(hand_in(LAB02, answers)))
     before = path.read_bytes()
-    command = [sys.executable, "-m", "diffusion_lab", "precheck", str(path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 0 and "✓ It runs from top to bottom" in result.stdout and path.read_bytes() == before
-    path.write_text(json.dumps(hand_in(solution, {})))
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    result = subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", str(path)], capture_output=True, text=True, cwd=ROOT)
+    assert path.read_bytes() == before and "Traceback" not in result.stderr
+    return result
+
+
+def test_precheck_runs_the_notebook(tmp_path):
+    result = precheck(tmp_path / "02.ipynb", {name: cell.source for _, name, cell in exercises(LAB02)})
+    assert result.returncode == 0 and "✓ It runs from top to bottom" in result.stdout
+    result = precheck(tmp_path / "02.ipynb", {})
     assert result.returncode == 1 and "✗ 2.1 forward_step: not written yet." in result.stdout
     assert "A run from top to bottom stops" in result.stdout and "You can hand it in all the same" in result.stdout
 
 
 def test_precheck_goes_on_over_wrong_answers_and_names_each(tmp_path):
-    path = tmp_path / "02_forward_process.ipynb"
-    solution = read_source(sources(ROOT, ["02"])[0])
-    wrong = {name: f"def {name}(*arguments):\n    return 0 * arguments[0]" for _, name, _ in exercises(solution)}
-    path.write_text(json.dumps(hand_in(solution, wrong)))
-    result = subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", str(path)], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 1 and "Traceback" not in result.stderr
+    result = precheck(tmp_path / "02.ipynb", {name: f"def {name}(*arguments):\n    return 0 * arguments[0]" for _, name, _ in exercises(LAB02)})
+    assert result.returncode == 1
     assert [line[:14] for line in result.stdout.splitlines() if line.startswith("✗ Exercise")] == ["✗ Exercise 2.1", "✗ Exercise 2.2"]
 
 
 def test_precheck_survives_a_cell_that_ends_python(tmp_path):
-    path = tmp_path / "02_forward_process.ipynb"
-    solution = read_source(sources(ROOT, ["02"])[0])
-    path.write_text(json.dumps(hand_in(solution, {"forward_step": "import os\nos._exit(3)"})))
-    result = subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", str(path)], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 1 and "a cell stops Python itself" in result.stdout and "Traceback" not in result.stderr
+    result = precheck(tmp_path / "02.ipynb", {"forward_step": "import os\nos._exit(3)"})
+    assert result.returncode == 1 and "a cell stops Python itself" in result.stdout

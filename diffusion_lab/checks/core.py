@@ -146,7 +146,6 @@ def compare(name, answer, right, mistakes=None, tolerance=1e-4):
     """Raises CheckFailed unless the arrays agree: the hint of the known mistake that the answer equals, or where it
     differs first, in the order shape, range, value.
 
-    `name` is the array's, or a tuple of names of arrays of one shape that are compared together, stacked.
     `mistakes` maps a hint to what an answer with that mistake would be. The mistake must differ from the right answer.
     """
     right = np.asarray(right, "float64")
@@ -155,9 +154,6 @@ def compare(name, answer, right, mistakes=None, tolerance=1e-4):
     for hint, wrong in (mistakes or {}).items():
         if _equal(answer, np.asarray(wrong, "float64"), tolerance):
             raise CheckFailed(hint)
-    if not isinstance(name, str):
-        for one, part, right_part in zip(name, answer, right):
-            compare(one, part, right_part, tolerance=tolerance)
     if answer.shape != right.shape:
         raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
     if not np.all(np.isfinite(answer)):

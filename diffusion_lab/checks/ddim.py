@@ -8,6 +8,7 @@ from keras import ops
 
 from diffusion_lab.checks.core import CheckFailed, Method, array, arrays, compare, demand_graph, fits_a_graph
 from diffusion_lab.checks.ddim_sampling import ReverseDiffusion
+from diffusion_lab.checks.rates import diagnose
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
@@ -37,11 +38,7 @@ class DiffusionSchedule(Method):
         angles = start + times * (end - start)
         right, signal = both(angles), np.cos(angles)
         straight = high + times * (low - high)
-        for name in ("noise_rates", "signal_rates"):
-            if outputs[name].shape != times.shape:
-                raise CheckFailed(f"each of the rates must have the shape of the times, {times.shape}, not "
-                                  f"{outputs[name].shape}.")
-        compare(("noise_rates", "signal_rates"), np.stack([outputs["noise_rates"], outputs["signal_rates"]]), right, {
+        diagnose(times, (outputs["noise_rates"], outputs["signal_rates"]), right, {
             "the two come in the wrong order: noise_rates first, then signal_rates (arcsin in place of arccos swaps them, "
             "too).": right[::-1],
             "these are variances: the rates are the sine and the cosine themselves, not their squares.": right**2,

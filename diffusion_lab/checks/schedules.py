@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from diffusion_lab.checks.core import CheckFailed, Exercise, arrays
+from diffusion_lab.checks.rates import diagnose
 
 DEGREES = "the angles are in degrees somewhere: sine and cosine want radians, and a right angle is π / 2."
 SQUARED = "these are variances: the rates are the sine and the cosine themselves, not their squares."
@@ -51,12 +52,12 @@ class Schedule(Exercise):
     def judge(self, inputs, outputs):
         times = inputs["times"].astype("float64")
         pair = outputs["noise_rates"], outputs["signal_rates"]
-        _diagnose(times, pair, self.right(times), self.mistakes(times), self.tolerance)
+        diagnose(times, pair, self.right(times), self.mistakes(times), self.tolerance)
         if self.parameters:
             times, others = inputs["other_times"].astype("float64"), [inputs[name].item() for name in self.parameters]
             pair = outputs["other_noise_rates"], outputs["other_signal_rates"]
             setting = " with " + ", ".join(f"{name}={value:.3g}" for name, value in zip(self.parameters, others))
-            _diagnose(times, pair, self.right(times, *others), self.careless(times, *others), self.tolerance, setting)
+            diagnose(times, pair, self.right(times, *others), self.careless(times, *others), self.tolerance, setting)
 
 
 class LinearDiffusionSchedule(Schedule):
@@ -246,43 +247,6 @@ def _roots(kept):
 
 def _turned(angles):
     return np.stack([np.sin(angles), np.cos(angles)])
-
-
-def _diagnose(times, pair, right, mistakes, tolerance, setting=""):
-    """Raises CheckFailed unless both of the `pair` are right: with the known mistake, if it is one, and if not with the
-    time at which it shows."""
-    names = "noise_rates", "signal_rates"
-    odd = [f"{name} has the shape {rates.shape}, but should have that of the times, {times.shape}: one number per "
-           "image, ready to multiply it" for name, rates in zip(names, pair) if rates.shape != times.shape]
-    if any(rates.size != times.size for rates in pair):
-        raise CheckFailed(odd[0] + ".")
-    answer = np.stack([rates.reshape(times.shape) for rates in pair])
-    if not odd and np.allclose(answer, right, tolerance, tolerance):
-        return
-    known = np.isfinite(answer)  # a mistake may give NaN in places, the root of a negative number
-    equals = lambda other: np.allclose(answer[known], other[known], tolerance, tolerance)
-    if known.mean() >= 0.5 and not equals(right):
-        for hint, wrong in mistakes.items():
-            if equals(wrong):
-                raise CheckFailed(hint)
-    if odd:
-        raise CheckFailed(odd[0] + " (np.cumprod, for one, flattens what it gets).")
-    if not known.all():
-        raise CheckFailed(f"there is NaN or infinity at time {_at(times, np.argmin(known))}{setting}: look for the "
-                          "root of a negative number, or a division by zero.")
-    worst = np.argmax(np.abs(answer - right))
-    total = np.square(answer).sum(0).ravel()
-    if np.abs(total - 1).max() > 0.05:
-        worst = np.argmax(np.abs(total - 1))
-        raise CheckFailed(f"the squares of the two rates must add to 1; at time {_at(times, worst)}{setting} they add "
-                          f"to {total[worst]:.3g}.")
-    name = ("noise rate", "signal rate")[worst // times.size]
-    raise CheckFailed(f"at time {_at(times, worst)}{setting} the {name} is {answer.flat[worst].round(6):.3g}, but "
-                      f"should be {right.flat[worst].round(6):.3g}.")
-
-
-def _at(times, index):
-    return f"{times.flat[index % times.size]:.2f}"
 
 
 linear_diffusion_schedule = LinearDiffusionSchedule()

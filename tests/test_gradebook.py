@@ -12,7 +12,7 @@ from PIL import Image
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import MANUAL, mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
-from diffusion_lab.instructor.sandbox import STOPPED, Limits
+from diffusion_lab.instructor.sandbox import Limits
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
 LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))
@@ -25,7 +25,7 @@ def png(size=(4, 4), colour="red"):
 
 
 def result(student, points=(4.0, 0.0), **more):
-    verdicts = [{"number": f"7.{place}", "name": name, "points": earned, "possible": 4.0, "sentence": "So it is.", "details": ""}
+    verdicts = [{"number": f"7.{place}", "name": name, "outcome": "right" if earned else "wrong", "points": earned, "possible": 4.0, "sentence": "So it is.", "details": ""}
                 for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)]
     return {"student": student, "id": "12", "place": f"{student}.ipynb", "digest": "", "problem": "", "remarks": [],
             "verdicts": verdicts, "answers": {"first": "return 1"}, "texts": {"summary": "I did."}, "picture": None,
@@ -154,14 +154,13 @@ def test_a_class_is_summed_up(tmp_path):
 
 def test_whoever_needs_a_look_is_named(tmp_path):
     stopped, reaching = result("Ada"), result("Bob", answers={"first": "import numpy as np, os\nfrom subprocess import run", "second": "os = 3"})
-    stopped["verdicts"][1]["sentence"] = STOPPED + "it ended the kernel in which it ran."
+    stopped["verdicts"][1] |= {"outcome": "stopped", "sentence": "The answer was stopped: it ended the kernel in which it ran."}
     rows = write_gradebook(tmp_path, "07", SETTINGS, [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})])
-    assert [row["remarks"] for row in rows] == [["7.2 was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
+    assert [row["remarks"] for row in rows] == [["7.2: The answer was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
 
 
 def test_marks_tell_what_is_wrong_from_what_is_missing():
-    assert [mark_of({"points": points, "sentence": sentence}) for points, sentence in (
-        (4.0, "So it is."), (0.0, "Not handed in: there is no answer cell."), (0.0, "Not done yet."), (0.0, "The rates are swapped."))] == list("✓––✗")
+    assert [mark_of({"outcome": outcome}) for outcome in ("right", "missing", "wrong", "stopped")] == list("✓–✗✗")
 
 
 def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_path):

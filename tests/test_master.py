@@ -49,9 +49,9 @@ def test_right_answers_earn_all_points_for_any_seed(lab, tmp_path, monkeypatch):
     subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, check=True, capture_output=True)
     for task in master.tasks:
         result = (tmp_path / "results" / f"{task.name}.json").read_bytes()
-        points, sentence = task.judge(99, result)
-        assert points == task.points and task.points > 0, sentence
-        assert task.judge(100, result)[0] == 0, "numbers recorded for another seed earn nothing"
+        outcome, sentence = task.judge(99, result)
+        assert outcome == "right" and task.points > 0, sentence
+        assert task.judge(100, result)[0] == "wrong", "numbers recorded for another seed earn nothing"
 
 
 def packed(values, shape=None):
@@ -83,8 +83,8 @@ STRANGE = {
 def test_whatever_a_results_file_holds_is_a_verdict(content):
     for master in MASTERS.values():
         for task in master.tasks:
-            points, sentence = task.judge(1, content)
-            assert points == 0 and isinstance(sentence, str) and sentence
+            outcome, sentence = task.judge(1, content)
+            assert outcome == "wrong" and sentence
 
 
 @pytest.mark.parametrize("said, sentence", [
@@ -92,7 +92,7 @@ def test_whatever_a_results_file_holds_is_a_verdict(content):
     ("denoise returns two values.", "denoise returns two values."),
 ])
 def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(said, sentence):
-    assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == (0, sentence)
+    assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == ("wrong", sentence)
 
 
 def test_names_of_the_package_are_there_but_refuse():

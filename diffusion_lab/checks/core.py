@@ -24,6 +24,10 @@ class CheckFailed(OneSentence, AssertionError):
     """A wrong or missing answer; the message is the diagnosis that the student reads."""
 
 
+class NotDone(CheckFailed):
+    """There is no answer yet: what stands there is still the stub."""
+
+
 class Exercise:
     """One exercise. Subclasses say what it is called and fill in the three steps.
 
@@ -55,10 +59,8 @@ class Exercise:
             with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
                 self.judge(inputs, self.run(answer, inputs))
         except CheckFailed as failure:
-            message = str(failure)
-            if not message.startswith("Not done yet"):
-                message = f"Exercise {self.number}, {self.name}: {message}"
-            raise CheckFailed(message) from None
+            kind = type(failure)
+            raise kind(str(failure) if kind is NotDone else f"Exercise {self.number}, {self.name}: {failure}") from None
         unsolved.discard(self.name)
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
 
@@ -73,7 +75,7 @@ class Exercise:
         try:
             result = answer(*arguments)
         except NotImplementedError:
-            raise CheckFailed(f"Not done yet: exercise {self.number}, {self.name}.") from None
+            raise NotDone(f"Not done yet: exercise {self.number}, {self.name}.") from None
         except CheckFailed:
             raise
         except Exception as error:

@@ -47,7 +47,7 @@ class Schedule(Exercise):
             return arrays(self.call(answer, *arguments), "noise_rates", "signal_rates")
         except CheckFailed as failure:
             advice = [advice for symptom, advice in ADVICE.items() if re.search(symptom, str(failure))]
-            raise CheckFailed(" ".join([str(failure), *advice])) from None
+            raise type(failure)(" ".join([str(failure), *advice])) from None
 
     def judge(self, inputs, outputs):
         times = inputs["times"].astype("float64")

@@ -21,7 +21,6 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.sandbox import STOPPED
 from diffusion_lab.storage import write_atomically
 
 MOST_PIXELS = 20_000_000
@@ -81,16 +80,15 @@ def _row(result, manual):
 
 def _conspicuous(result):
     """[remark] on answers that were stopped, and on those that use what no answer needs."""
-    stopped = [f"{verdict['number']} was stopped: {verdict['sentence'].removeprefix(STOPPED).rstrip('.')}" for verdict in result["verdicts"]
-               if verdict["sentence"].startswith(STOPPED)]
+    stopped = [f"{verdict['number']}: {verdict['sentence'].rstrip('.')}" for verdict in result["verdicts"] if verdict["outcome"] == "stopped"]
     imports = "\n".join(line for source in result["answers"].values() for line in source.splitlines() if "import" in line)
     used = REACHES_OUT & set(re.findall(r"\w+", imports))
     return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
 
 
 def mark_of(verdict):
-    """✓ for points, – for no answer, ✗ for a wrong one."""
-    return "✓" if verdict["points"] else "–" if verdict["sentence"].startswith(("Not ", "There is no answer")) else "✗"
+    """✓ for a right answer, – for none, ✗ for a wrong one or one that was stopped."""
+    return {"right": "✓", "missing": "–"}.get(verdict["outcome"], "✗")
 
 
 def _table(lab, rows):

@@ -17,12 +17,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.answers import Answers, Unreadable, nothing_found, read_answers
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
-from diffusion_lab.instructor.submissions import Answers, Unreadable, find_submissions, nothing_found, read_answers
+from diffusion_lab.instructor.submissions import find_submissions
 from diffusion_lab.storage import write_atomically
 
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-VERSION = 2  # of the results' format and of how they come about; another one grades anew
+VERSION = 3  # of the results' format and of how they come about; another one grades anew
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ import nbformat
 import numpy as np
 
 from diffusion_lab import checks
-from diffusion_lab.checks import CheckFailed
+from diffusion_lab.checks.core import CheckFailed, NotDone
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.staging import inside, staged_files
-
-MAX_RESULT = 4_000_000  # bytes; honest results have some thousands
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,15 @@ class Task:
         return self.check.draw(np.random.default_rng([seed, *self.name.encode()]))
 
     def judge(self, seed, result):
-        """(earned points, sentence) for the content of a results file, bytes, of which nothing is believed."""
+        """(outcome, sentence) for the content of a results file, bytes, of which nothing is believed."""
         try:
             outputs = _unpacked(result)
             self.check.judge(self.inputs(seed), outputs)
         except CheckFailed as failure:
-            return 0.0, _first_letter_large(str(failure))
+            return "missing" if isinstance(failure, NotDone) else "wrong", _first_letter_large(str(failure))
         except Exception:  # numbers of a kind that no honest run produces
-            return 0.0, "What came out of the answer are not the numbers that this exercise asks for."
-        return self.points, _first_letter_large(self.check.praise)
+            return "wrong", "Your answer did not return the arrays that this exercise asks for."
+        return "right", _first_letter_large(self.check.praise)
 
 
 class Master:
@@ -116,7 +114,7 @@ def _unpacked(result):
     """The arrays, or the failure, in a results file. Raises CheckFailed, or anything for what is neither."""
     content = json.loads(result)
     if isinstance(content.get("failed"), str):
-        raise CheckFailed(content["failed"][:1000])
+        raise (NotDone if content.get("missing") is True else CheckFailed)(content["failed"][:1000])
     outputs = {}
     for name, packed in content["outputs"].items():
         shape = tuple(int(length) for length in packed["shape"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_lab.checks.core import CheckFailed
+from diffusion_lab.checks.core import CheckFailed, NotDone
 
 
 def measure(exercise, namespace):
@@ -25,7 +25,7 @@ def measure(exercise, namespace):
         outputs = exercise.run(namespace[exercise.name], inputs)
         result = {"outputs": {name: _packed(values) for name, values in outputs.items()}}
     except CheckFailed as failure:
-        result = {"failed": str(failure)}
+        result = {"failed": str(failure), "missing": isinstance(failure, NotDone)}
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")
 
 

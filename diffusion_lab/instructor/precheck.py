@@ -12,7 +12,8 @@ from rich.text import Text
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.submissions import LARGEST, Unreadable, read_answers
+from diffusion_lab.instructor.answers import Unreadable, read_answers
+from diffusion_lab.instructor.submissions import LARGEST
 
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -138,7 +139,7 @@ def _run(path):
     except nbclient.exceptions.DeadKernelError:
         return [(False, "A run from top to bottom ends before its end: a cell stops Python itself.")]
     errors = [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == "error"]
-    checked = [error.evalue for error in errors if error.ename == "CheckFailed" and not error.evalue.startswith("Not done yet")]
+    checked = [error.evalue for error in errors if error.ename == "CheckFailed"]  # NotDone is found before anything runs
     others = [f"A run from top to bottom stops: {_last_line(error)}" for error in errors[:1]]
     return [(False, sentence) for sentence in checked or others] or [(True, "It runs from top to bottom (in the smallest profile).")]
 

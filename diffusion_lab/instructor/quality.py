@@ -31,25 +31,24 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
 
     answers: {exercise: source}.   weights: the bytes of the file, which only the sandbox opens.
     """
-    def verdict(sentence, points=0.0, details=""):
-        return Verdict("KID", "flowers", points, quality.points, sentence, details)
+    def verdict(outcome, sentence, details=""):
+        return Verdict("KID", "flowers", outcome, quality.points if outcome == "right" else 0.0, quality.points, sentence, details)
 
     if not weights:
-        return verdict(MISSING), None
+        return verdict("missing", MISSING), None
     if not set(METHODS) <= set(answers):
-        return verdict("Drawing images takes all three functions, and not all were handed in."), None
+        return verdict("missing", "Drawing images takes all three functions, and not all were handed in."), None
     written, outcomes, reason = run_in_box(
         _notebook(master, answers, seed), files_for_drawing(), {"weights.h5": weights}, ["images"],
         replace(limits, seconds=4 * limits.seconds), boxed)
     size = round((len(written.get("images", b"")) / (3 * COUNT)) ** 0.5)
     if size == 0 or len(written["images"]) != 3 * COUNT * size**2:
         said = next((text for outcome, text in outcomes.values() if outcome != "passed"), "")
-        return verdict(f"No images came out{': ' + reason if reason else ''}. Do your functions work with the weights that you "
+        return verdict("wrong", f"No images came out{': ' + reason if reason else ''}. Do your functions work with the weights that you "
                        "handed in?", details="\n".join(line[:200] for line in said.splitlines()[-LAST_LINES:])), None
     kid, picture = _measure(written["images"], size, quality.data)
-    enough = kid <= quality.kid
-    return verdict(f"Your flowers have a KID of {kid:.2f} ({COUNT} images, {STEPS} steps); {quality.kid:g} or less was asked for.",
-                   quality.points if enough else 0.0), picture
+    return verdict("right" if kid <= quality.kid else "wrong",
+                   f"Your flowers have a KID of {kid:.2f} ({COUNT} images, {STEPS} steps); {quality.kid:g} or less was asked for."), picture
 
 
 @lru_cache

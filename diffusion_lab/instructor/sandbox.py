@@ -25,7 +25,6 @@ from diffusion_lab.errors import UserError
 KERNEL_NAME = "diffusion-lab-box"  # also the name of the provisioner's entry point in pyproject.toml
 GONE = 3.0  # seconds without any process in the box: at its proper end, pytest follows sooner
 ENDED = "it ended the kernel in which it ran"
-STOPPED = "The answer was stopped: "  # so begins the sentence on an answer that left no result
 SPECIFICATION = "DIFFUSION_LAB_BOX_SPECIFICATION"
 INSTALL = ("The sandbox needs bubblewrap (Linux has it), and it is not here. Debian, Ubuntu, WSL2: apt install bubblewrap. To "
            "grade without a sandbox, only code that you trust: --sandbox none.")

@@ -61,3 +61,9 @@ def test_a_failing_import_is_not_silenced():
     code += " os.write(2, b'the reason'); raise ImportError"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "the reason" in result.stderr and result.returncode
+
+
+def test_the_licence_is_named_where_people_look():
+    assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
+    assert project()["license"] == "Apache-2.0" and project()["license-files"] == ["LICENSE"]
+    assert "[Apache License 2.0](LICENSE)" in (ROOT / "README.md").read_text()

@@ -1,7 +1,7 @@
 # make demo: train a small diffusion model and watch flowers come out of noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
 # <!-- repository -->
-# make test: everything that can be tested on this machine, the labs' solutions among it
+# make test: the tests, with all labs' solutions in small, within eight minutes; make test-all: also those that take long
 # make gpu-test: the labs at the sizes of a GPU, a few steps each
 # make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
 # <!-- end -->
@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo lab test gpu-test bench bench-quality clean
+.PHONY: demo lab test test-all gpu-test bench bench-quality clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
@@ -18,13 +18,14 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # <!-- repository -->
-# whole files, in the order of their names: by the number of their tests, the longest would come last
+# whole files, which share models and boxes, in this order: by the number of their tests, the longest would come last
 IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not alone" $(IN_PARALLEL)
-	$(BIN)/python -m pytest -m alone
-	DIFFUSION_LAB_PROFILE=smoke $(BIN)/python -m pytest --nbval solutions $(IN_PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" --nbval solutions tests $(IN_PARALLEL)
+
+test-all: test
+	$(BIN)/python -m pytest -m slow $(IN_PARALLEL)
 
 gpu-test: $(VENV)/installed-test
 	DIFFUSION_LAB_PROFILE=gpu-test $(BIN)/python -m pytest --nbval-lax solutions

@@ -1,10 +1,15 @@
 """What several tests share: a tiny network, and a cache of their own for data sets."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-# before anything reads it: tests neither fill nor trust the cache of the person who runs them
-os.environ["DIFFUSION_LAB_CACHE"] = tempfile.mkdtemp(prefix="diffusion-lab-tests-")
+# before anything reads them: tests neither fill nor trust the cache of the person who runs them, and labs are small
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the process that started them
+    os.environ["DIFFUSION_LAB_CACHE"] = tempfile.mkdtemp(prefix="diffusion-lab-tests-")
+    atexit.register(shutil.rmtree, os.environ["DIFFUSION_LAB_CACHE"], ignore_errors=True)
+os.environ.setdefault("DIFFUSION_LAB_PROFILE", "smoke")
 
 import pytest  # noqa: E402
 

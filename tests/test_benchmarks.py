@@ -141,6 +141,7 @@ def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
     assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], "one has drawn the real images, the other nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module, arguments, file", [
     ("speed", ["--quick"], "table.json"),
     ("quality", ["--images", "40", "--seeds", "1"], "quality.json"),

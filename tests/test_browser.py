@@ -22,7 +22,6 @@ from diffusion_lab.instructor.source import read_source
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "out" / "browser"
 TOKEN = "only-for-this-test"
-pytestmark = pytest.mark.alone
 SETTINGS = {  # JupyterLab would draw only the cells that can be seen
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -85,7 +84,8 @@ def wait_for(condition, seconds, what):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("lab", ["03_schedules", "07_ddim", "08_exploring"])
+@pytest.mark.parametrize("lab", [
+    pytest.param("03_schedules", marks=pytest.mark.slow), "07_ddim", pytest.param("08_exploring", marks=pytest.mark.slow)])
 def test_sliders_move_their_pictures(browser, server, lab):
     page = browser.new_page(viewport={"width": 1200, "height": 1000})
     page.goto(f"{server}/lab/tree/{lab}.ipynb?token={TOKEN}&reset")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 CLASS = [*MISTAKES][:6]
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)]
 
 

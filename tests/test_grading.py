@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 boxed = pytest.mark.skipif(
     shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
 

@@ -24,7 +24,7 @@ HOSTILE = sorted(Path(__file__).with_name("hostile").glob("*.py"))
 SOURCE = sources(ROOT, ["07"])[0]
 LIMITS = Limits(seconds=10, memory=2 * 10**9)
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)]
 
 

@@ -44,7 +44,7 @@ def write_class(folder):
     (folder / "broken" / "my_flowers.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(5000))
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
 def test_weights_earn_what_their_flowers_are_worth(tmp_path):
     write_class(tmp_path / "in")

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.gradebook import MANUAL, mark_of, write_gradebook
+from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
+from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.sandbox import Limits
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
@@ -98,6 +99,15 @@ def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
         assert (ada["points"], bob["points"], bob["comment"]) == (4, 6.5, "Good, but short")
     assert "Good, but short" in (tmp_path / "feedback" / bob["page"]).read_text()
+
+
+def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_part_of_a_name(tmp_path):
+    results = [result("'Ada"), result("Bob")]
+    (tmp_path / MANUAL).write_text("key,points,comment\n'Ada|12,-2,\nBob|12,+3,\n", encoding="utf-8")
+    for _ in range(2):
+        ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
+        assert (ada["points"], bob["points"]) == (2, 7)
+    assert [row[6] for row in table(tmp_path)] == ["manual", "-2", "3"]
 
 
 def test_what_a_person_gave_is_never_dropped(tmp_path):

@@ -11,6 +11,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Quality, grade_class
+from diffusion_lab.instructor.manual import MANUAL, read_manual, unclaimed
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox import Limits
 
@@ -18,6 +19,7 @@ from diffusion_lab.instructor.sandbox import Limits
 def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points=4, kid_data="procedural_flowers", **options):
     """Grades `submissions`, or without them a made-up class. Raises UserError for what a person can mend."""
     (source,) = sources(root, [lab])
+    read_manual(Path(out) / MANUAL)  # complains before the time for grading is spent
     limits = Limits(seconds=seconds, memory=memory)
     if kid is not None and not source.name.startswith("07"):
         raise UserError("Only lab 07 hands in weights of which KID can be measured: leave --kid out.")
@@ -32,6 +34,8 @@ def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points
     rows = write_gradebook(out, source.name[:2], settings, results)
     console = Console()
     console.print(_table(rows))
+    for sentence in unclaimed(read_manual(Path(out) / MANUAL), [row["key"] for row in rows]):
+        console.print(_text(sentence))
     console.print(f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book: {out}/grades.csv. "
                   f"For each student: {out}/feedback/", soft_wrap=True)
 

@@ -20,14 +20,13 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 from PIL import Image
 
-from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.manual import MANUAL, harmless, read_manual, write_manual
 from diffusion_lab.storage import write_atomically
 
 MOST_PIXELS = 20_000_000
 TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 TEMPLATES.filters["sentence"] = lambda text: Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))))
 ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
-MANUAL = "manual.csv"
 MOST_WRONG = 5  # sentences for each exercise
 REACHES_OUT = {"builtins", "ctypes", "gc", "importlib", "inspect", "multiprocessing", "os", "pathlib", "pickle", "requests", "shutil", "signal",
                "socket", "subprocess", "sys", "threading", "urllib"}  # modules that no answer needs
@@ -40,14 +39,14 @@ def write_gradebook(out, lab, settings, results):
     `results` are those of `grade_class`. Points in manual.csv, which a person fills in, are read and kept.
     """
     out = Path(out)
-    manual = _read_manual(out / MANUAL)
+    manual = read_manual(out / MANUAL)
     rows = [_row(result, manual) for result in results]
     for row in rows:
         page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row)
         write_atomically(out / "feedback" / row["page"], page.encode())
     for old in set((out / "feedback").glob("*.html")) - {out / "feedback" / row["page"] for row in rows}:
         old.unlink()  # of somebody who is no longer there: it must not go out with the others
-    _write_manual(out / MANUAL, rows, manual)
+    write_manual(out / MANUAL, rows, manual)
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))  # the mark tells Excel the encoding
     facts = {"lab": lab, "seed": settings.seed, "sandbox": "bubblewrap" if settings.boxed else "none",
              "limits": asdict(settings.limits), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}
@@ -99,50 +98,14 @@ def _table(lab, rows):
     writer.writerow(["Student", "ID", f"Lab {lab}", "of", *exercises, "manual", "file", "feedback", "look at it"])
     for row in rows:
         points = [_plain(verdict["points"]) for verdict in row["verdicts"]]
-        writer.writerow(map(_harmless, [row["student"], row["id"], _plain(row["points"]), _plain(row["possible"]), *points,
+        writer.writerow(map(harmless, [row["student"], row["id"], _plain(row["points"]), _plain(row["possible"]), *points,
                                         row["manual"], row["place"], f"feedback/{row['page']}",
                                         row["problem"] or "; ".join(row["remarks"])]))
     return text.getvalue()
 
 
-def _harmless(value):
-    """Text that a table program would take for a formula gets an apostrophe in front."""
-    text = str(value)
-    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else text
-
-
 def _plain(points):
     return f"{points:g}"
-
-
-def _read_manual(path):
-    """{key: (points, comment)} that a person has filled in, also with a table program that writes semicolons and 2,5.
-
-    Raises UserError, with the line, for what is no number of points.
-    """
-    if not path.exists():
-        return {}
-    text = path.read_text(encoding="utf-8-sig")
-    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in text.split("\n")[0] else ",")
-    if not {"key", "points", "comment"} <= set(lines.fieldnames or ()):
-        raise UserError(f"{path} must begin with a line key,points,comment: mend it, or move it away.")
-    manual = {}
-    for number, line in enumerate(lines, start=2):
-        points = (line["points"] or "").strip().replace(",", ".")
-        if not re.fullmatch(r"(-?\d+(\.\d*)?)?", points):
-            raise UserError(f"{path}, line {number}: {points!r} is not a number of points. Nothing else is lost: mend it, and grade again.")
-        manual[line["key"].removeprefix("'")] = (points, line["comment"] or "")
-    return manual
-
-
-def _write_manual(path, rows, others):
-    """Writes what a person gave to these rows, and to students who are not among them this time."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["key", "points", "comment"])
-    writer.writerows([_harmless(row["key"]), row["manual"], row["comment"]] for row in rows)
-    writer.writerows([_harmless(key), *given] for key, given in others.items() if any(given))
-    write_atomically(path, text.getvalue().encode("utf-8-sig"))
 
 
 def _picture(content):

@@ -1,5 +1,5 @@
 const button = document.getElementById("save");
-const quoted = text => '"' + (/^\s*[=+\-@]/.test(text) ? "'" : "") + text.replaceAll('"', '""') + '"';
+const quoted = text => '"' + (/^'*(\s*[=+\-@＝＋－＠]|[\t\r])/.test(text) ? "'" : "") + text.replaceAll('"', '""') + '"';
 if (button) button.onclick = () => {
   const lines = [...document.querySelectorAll(".work")].map(work =>
     [work.dataset.key, work.querySelector(".points").value, work.querySelector(".comment").value].map(quoted).join(","));

@@ -9,6 +9,8 @@ import weakref
 import keras
 import numpy as np
 
+from diffusion_lab.arguments import seed_number
+
 BACKEND = keras.backend.backend()
 
 
@@ -46,15 +48,22 @@ def compiled(function):
     compiling would break the first, silence the second and freeze the third. Weights are never frozen: a model that
     has been trained on gives new answers.
     """
-    method, keywords = (function.func, function.keywords) if isinstance(function, functools.partial) else (function, {})
-    owner = getattr(method, "__self__", None)
-    if not isinstance(owner, keras.layers.Layer) or getattr(function, "args", ()):
+    owner = owner_of(function)
+    if owner is None:
         return function
+    method, keywords = (function.func, function.keywords) if isinstance(function, functools.partial) else (function, {})
     methods = _compiled_methods.setdefault(owner, {})
     key = (method.__func__, tuple(sorted(keywords.items())))
     if key not in methods:
         methods[key] = _compile(method.__func__, weakref.ref(owner), keywords)
     return methods[key]
+
+
+def owner_of(function):
+    """Returns the Keras model whose method this is, itself or with some of its keywords given; None for any other function."""
+    method = function.func if isinstance(function, functools.partial) else function
+    owner = getattr(method, "__self__", None)
+    return owner if isinstance(owner, keras.layers.Layer) and not getattr(function, "args", ()) else None
 
 
 def forget_compiled(owner):
@@ -145,5 +154,10 @@ def has_accelerator():
 
 
 def seed_generator(seed=None):
-    """A `keras.random.SeedGenerator` from an integer, None (random), or one that is there already."""
-    return seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
+    """Returns a `keras.random.SeedGenerator` from an integer, None (random), or one that is there already.
+
+    Raises UserError for what is no seed.
+    """
+    if isinstance(seed, keras.random.SeedGenerator):
+        return seed
+    return keras.random.SeedGenerator(None if seed is None else seed_number(seed))

@@ -124,7 +124,7 @@ class GaussianDiffusion:
         """
         angles = np.arctan2(self.sqrt_one_minus_alphas_cumprod, self.sqrt_alphas_cumprod)
         boundaries = 0.5 * (angles[1:] + angles[:-1])
-        return ops.searchsorted(boundaries, ops.reshape(ops.arctan2(noise_rates, signal_rates), (-1,)))
+        return ops.searchsorted(boundaries, ops.reshape(ops.cast(ops.arctan2(noise_rates, signal_rates), "float32"), (-1,)))
 
     def _check(self, t, *images):
         """Raise UserError unless all `images` have one shape and `t` holds one possible timestep for each."""

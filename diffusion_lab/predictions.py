@@ -2,7 +2,8 @@
 
 noisy_images = signal_rates * images + noise_rates * noises, so any one of noise, image and velocity gives the others.
 Each function takes (prediction, noisy_images, noise_rates, signal_rates) and returns (pred_noises, pred_images), all
-images of shape (B, H, W, C), all rates (B, 1, 1, 1).
+images of shape (B, H, W, C), all rates (B, 1, 1, 1). A network predicts in float32; the components get the dtype of the
+noisy images.
 """
 
 from keras import ops
@@ -12,16 +13,19 @@ MIN_RATE = 1e-3  # where a rate divides
 
 def from_noise(pred_noises, noisy_images, noise_rates, signal_rates):
     """The network predicts the noise (Ho et al. 2020): what is left after taking it away is the image, scaled up."""
+    pred_noises = ops.cast(pred_noises, noisy_images.dtype)
     return pred_noises, (noisy_images - noise_rates * pred_noises) / ops.maximum(signal_rates, MIN_RATE)
 
 
 def from_image(pred_images, noisy_images, noise_rates, signal_rates):
     """The network predicts the image: the rest is the noise, scaled up."""
+    pred_images = ops.cast(pred_images, noisy_images.dtype)
     return (noisy_images - signal_rates * pred_images) / ops.maximum(noise_rates, MIN_RATE), pred_images
 
 
 def from_velocity(pred_velocities, noisy_images, noise_rates, signal_rates):
     """The network predicts signal * noise - noise_rate * image (Salimans & Ho 2022, appendix D): nothing divides."""
+    pred_velocities = ops.cast(pred_velocities, noisy_images.dtype)
     pred_noises = noise_rates * noisy_images + signal_rates * pred_velocities
     pred_images = signal_rates * noisy_images - noise_rates * pred_velocities
     return pred_noises, pred_images

@@ -7,17 +7,19 @@ All of them know two callables and nothing else:
 
 and share these arguments:
 
-    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype.
+    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype; the sums on the way are taken in
+        float32, or in float64 for float64 noise. A network that belongs to a Keras model always gets float32.
     steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the clean image.
     seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds on its way.
     on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times, step from 0.
 
 They return the last predicted images, (B, H, W, C). The number of network evaluations (NFE) is `steps`; Heun's method
 costs 2 * steps - 1. A `denoise` that belongs to a Keras model is compiled, any other runs as it is. All raise
-`UserError` for fewer than one step, for noise that is no batch of images, or for a `denoise` or a `schedule` that
-returns something else than the interface says.
+`UserError` for a number that cannot be, for noise that is no batch of images or of another shape than the model's, and
+for a `denoise` or a `schedule` that returns something else than the interface says.
 """
 
+import inspect
 import math
 from typing import NamedTuple
 
@@ -25,7 +27,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import compiled, seed_generator
+from diffusion_lab.arguments import MOST_STEPS, finite_number, whole_number
+from diffusion_lab.backend import compiled, owner_of, seed_generator, to_numpy_or_none
 from diffusion_lab.errors import UserError
 
 MIN_SIGNAL_RATE = 1e-3  # where a signal rate divides; at time 1 a cosine schedule has none left
@@ -36,8 +39,7 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
 
     With `eta` = 0 nothing is random but the initial noise; with `eta` = 1 it is DDPM with the small variance.
     """
-    if not 0 <= eta <= 1:
-        raise UserError(f"eta must lie in [0, 1], but it is {eta:g}: 0 is deterministic, 1 adds as much noise as DDPM.")
+    eta = finite_number("eta", eta, 0, 1)
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
     images = run.initial_noise
     for now, then in run.path:
@@ -47,7 +49,7 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
         images = then.signal_rate * pred_images + kept_rate * pred_noises
         if fresh_rate > 0:
             images = images + fresh_rate * run.draw_noise()
-    return images
+    return run.samples(images)
 
 
 def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, variance="small"):
@@ -70,7 +72,7 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
         if then.noise_rate > 0:
             posterior_variance = forward_variance * (shrinkage if variance == "small" else 1)
             images = images + math.sqrt(posterior_variance) * run.draw_noise()
-    return images
+    return run.samples(images)
 
 
 def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
@@ -88,7 +90,7 @@ def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
             noises_ahead, images_ahead = run.denoise(images, then)
             change = then.signal_rate * (noises_ahead - pred_noises) - then.noise_rate * (images_ahead - pred_images)
             images = images - 0.5 * (now.angle - then.angle) * change
-    return images
+    return run.samples(images)
 
 
 def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
@@ -98,7 +100,7 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
     for now, then in run.path:
         _, pred_images = run.separate(images, now)
         if then.noise_rate == 0:
-            return pred_images
+            return run.samples(pred_images)
         width = then.log_snr - now.log_snr
         extrapolated = pred_images
         if last_pred_images is not None:
@@ -117,7 +119,7 @@ def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_st
     for now, then in run.path:
         current_pred_noises, pred_images = run.separate(images, now)
         if then.noise_rate == 0:
-            return pred_images
+            return run.samples(pred_images)
         width = now.angle - then.angle
         pred_noises = current_pred_noises
         if last_pred_noises is not None:
@@ -128,6 +130,18 @@ def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_st
 
 
 SAMPLERS = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpmpp_2m": dpmpp_2m, "adams_bashforth": adams_bashforth}
+
+
+def find_sampler(sampler, arguments=()):
+    """Returns the sampler of that name, or the function itself. Raises UserError if it is none, or has not these arguments."""
+    function = SAMPLERS.get(sampler, sampler) if isinstance(sampler, str) else sampler
+    if not callable(function):
+        raise UserError(f"There is no sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}.")
+    try:
+        inspect.signature(function).bind(None, None, None, **dict.fromkeys(arguments))
+    except TypeError as error:
+        raise UserError(f"{getattr(function, '__name__', 'This sampler')} {error}: leave that out, or choose another sampler or model.") from None
+    return function
 
 
 class Point(NamedTuple):
@@ -151,25 +165,24 @@ class Run:
     """What all samplers share: the checked arguments, the pairs of points to step between, and the noise."""
 
     def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step):
-        if steps != int(steps) or steps < 1:
-            raise UserError(f"steps must be a whole number of at least 1, but it is {steps}.")
-        self.initial_noise = ops.convert_to_tensor(initial_noise)
-        if len(self.initial_noise.shape) != 4:
-            raise UserError(f"initial_noise must have the shape (B, H, W, C), not {tuple(self.initial_noise.shape)}.")
+        points = grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
+        self.path = list(zip(points, points[1:]))
+        model = owner_of(denoise)
+        noise, self._samples_dtype = checked_noise(initial_noise, getattr(model, "image_shape", None))
+        self._dtype = "float64" if self._samples_dtype == "float64" else "float32"
+        self._network_dtype = "float32" if model else self._dtype
+        self.initial_noise = ops.cast(noise, self._dtype)
         self._denoise, self._on_step = compiled(denoise), on_step
         self._seed = seed_generator(seed)
-        points = grid(schedule, int(steps))
-        self.path = list(zip(points, points[1:]))
 
     def denoise(self, images, point):
         """Separates noisy images at a point of the grid: (pred_noises, pred_images)."""
-        shape, dtype = (images.shape[0], 1, 1, 1), images.dtype
-        components = self._denoise(
-            images, ops.full(shape, point.noise_rate, dtype), ops.full(shape, point.signal_rate, dtype)
-        )
-        if len(components) != 2 or any(tuple(part.shape) != tuple(images.shape) for part in components):
+        shape, dtype = (images.shape[0], 1, 1, 1), self._network_dtype
+        rates = (ops.full(shape, rate, dtype) for rate in (point.noise_rate, point.signal_rate))
+        components = self._denoise(ops.cast(images, dtype), *rates)
+        if not isinstance(components, tuple | list) or [np.shape(part) for part in components] != 2 * [tuple(images.shape)]:
             raise UserError(f"denoise must return (pred_noises, pred_images), both of the shape {tuple(images.shape)}.")
-        return components
+        return tuple(ops.cast(part, self._dtype) for part in components)
 
     def separate(self, images, point):
         """`denoise`, and tells `on_step` about it."""
@@ -179,8 +192,31 @@ class Run:
         return pred_noises, pred_images
 
     def draw_noise(self):
-        shape, dtype = self.initial_noise.shape, keras.backend.standardize_dtype(self.initial_noise.dtype)
-        return keras.random.normal(shape, dtype=dtype, seed=self._seed)
+        return keras.random.normal(self.initial_noise.shape, dtype=self._dtype, seed=self._seed)
+
+    def samples(self, images):
+        """The images in the dtype of the initial noise."""
+        return ops.cast(images, self._samples_dtype)
+
+
+def checked_noise(initial_noise, image_shape=None):
+    """Returns (noise as a tensor, its dtype). Raises UserError unless it is a batch of images, of this shape if there is one."""
+    try:
+        noise = ops.convert_to_tensor(initial_noise)
+        dtype = keras.backend.standardize_dtype(noise.dtype)
+    except (TypeError, ValueError):
+        raise UserError("initial_noise must be an array of numbers of the shape (B, H, W, C).") from None
+    shape = tuple(noise.shape)
+    if len(shape) != 4 or shape[0] == 0:
+        raise UserError(f"initial_noise must have the shape (B, H, W, C), not {shape}.")
+    if image_shape and shape[1:] != tuple(image_shape):
+        raise UserError(f"initial_noise has images of the shape {shape[1:]}, but this model draws {tuple(image_shape)}.")
+    if "float" not in dtype:
+        raise UserError(f"initial_noise must hold normally distributed numbers, but its dtype is {dtype}: draw it with keras.random.normal.")
+    values = to_numpy_or_none(noise)
+    if values is not None and not np.all(np.isfinite(values.astype("float32"))):
+        raise UserError("initial_noise holds NaN or infinite numbers: draw it again.")
+    return noise, dtype
 
 
 def grid(schedule, steps):

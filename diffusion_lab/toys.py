@@ -41,10 +41,11 @@ def dataset_denoiser(images):
     images = ops.convert_to_tensor(images)
 
     def denoise(noisy_images, noise_rates, signal_rates):
-        differences = noisy_images[:, None] - signal_rates[:, None] * images[None]
+        members = ops.cast(images, noisy_images.dtype)
+        differences = noisy_images[:, None] - signal_rates[:, None] * members[None]
         square_distances = ops.sum(ops.square(differences), axis=(2, 3, 4))
         weights = ops.softmax(-square_distances / (2 * ops.reshape(noise_rates, (-1, 1)) ** 2), axis=-1)
-        pred_images = ops.einsum("bn,nhwc->bhwc", weights, images)
+        pred_images = ops.einsum("bn,nhwc->bhwc", weights, members)
         return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
 
     return denoise
@@ -55,10 +56,11 @@ def mixture_denoiser(means, standard_deviation, weights=None):
 
     Each component answers for itself as in `gaussian_denoiser`; the answers are averaged by responsibility.
     """
-    means = ops.convert_to_tensor(means)
-    log_weights = [math.log(weight) for weight in weights] if weights is not None else [0.0] * means.shape[0]
+    all_means = ops.convert_to_tensor(means)
+    log_weights = [math.log(weight) for weight in weights] if weights is not None else [0.0] * all_means.shape[0]
 
     def denoise(noisy_images, noise_rates, signal_rates):
+        means = ops.cast(all_means, noisy_images.dtype)
         total = signal_rates**2 * standard_deviation**2 + noise_rates**2
         differences = noisy_images[:, None] - signal_rates[:, None] * means[None]
         square_distances = ops.sum(ops.square(differences), axis=(2, 3, 4))

@@ -81,10 +81,21 @@ def test_every_sampler_draws_what_the_label_says(name):
     np.testing.assert_allclose(greys(images), 0.25 + 2 * 0.25, atol=1e-4)
 
 
-@pytest.mark.parametrize("labels", ["blue", 3, -1, ["grey", "blue"]])
+@pytest.mark.parametrize("labels", ["blue", 3, -1, ["grey", "blue"], 1.5, [None]])
 def test_an_unknown_label_lists_the_known(labels):
     with pytest.raises(UserError, match="choose one of dark, grey, bright"):
         oracle().guided(labels)
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    ({"guidance": float("nan")}, "guidance must lie in"), ({"guidance": float("inf")}, "guidance must lie in"),
+    ({"guidance": 1e30}, "guidance must lie in"), ({"guidance": "2"}, "guidance must lie in"),
+    ({"labels": [0, 1]}, "There are 2 label"), ({"sampler": "dim"}, "There is no sampler 'dim'"),
+    ({"sampler": "heun", "eta": 1}, "unexpected keyword argument 'eta'"),
+])
+def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        oracle().generate(3, 2, **{"labels": "grey"} | arguments)
 
 
 @pytest.mark.parametrize("guidance, batch", [(0, 3), (1.0, 3), (2.0, 6)])

@@ -254,7 +254,7 @@ def test_a_fresh_model_loads_the_weights(tmp_path):
 
 def test_bad_input_is_refused():
     model = DDPM(discrete_network(), short_diffusion())
-    with pytest.raises(UserError, match="At least one image"):
+    with pytest.raises(UserError, match="num_images must be a whole number of at least 1"):
         model.generate_images(0)
     with pytest.raises(UserError, match="NaN"):
         model.adapt(np.full((2, *SHAPE), np.nan))

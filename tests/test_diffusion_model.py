@@ -167,3 +167,29 @@ def test_an_unknown_prediction_lists_the_known(tiny_config):
         DiffusionModel(tiny_config.build().network, prediction="score")
     with pytest.raises(UserError, match="velocity, weighted_velocity, not on 'score'"):
         DiffusionModel(tiny_config.build().network, loss_on="score")
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    ({"num_images": 0}, "num_images must be a whole number of at least 1"),
+    ({"num_images": -1}, "at least 1, but it is -1"),
+    ({"num_images": 2.5}, "at least 1, but it is 2.5"),
+    ({"num_images": "2"}, "at least 1, but it is '2'"),
+    ({"num_images": 10**12}, "at most"),
+    ({"diffusion_steps": float("inf")}, "steps must be a whole number"),
+    ({"seed": 1.5}, "seed must be a whole number"),
+    ({"sampler": "dim"}, "There is no sampler 'dim': choose one of ddim"),
+    ({"sampler": 3}, "There is no sampler 3"),
+    ({"sampler": "heun", "eta": 0.5}, "heun got an unexpected keyword argument 'eta'"),
+    ({"labels": "red"}, "unexpected keyword argument 'labels'"),
+    ({"sampler": "ddpm", "variance": "smal"}, "variance must be 'small' or 'large'"),
+])
+def test_what_cannot_be_generated_is_one_sentence(model, arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        model.generate(**{"num_images": 2, "diffusion_steps": 2} | arguments)
+
+
+def test_a_sampler_may_be_named_and_noise_of_another_shape_is_refused(model):
+    np.testing.assert_array_equal(model.generate(2, 3, sampler="heun", seed=0), model.generate(2, 3, sampler=heun, seed=0))
+    for shape in ((2, 4, 8, 3), (2, 8, 8, 1)):
+        with pytest.raises(UserError, match=r"but this model draws \(8, 8, 3\)"):
+            model.reverse_diffusion(np.zeros(shape, "float32"), 2)

@@ -223,7 +223,11 @@ def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(UserError, match="at least one step"):
+    with pytest.raises(UserError, match="steps must be a whole number of at least 1"):
         bowl_model().langevin_sampling(noise(), steps=0)
     with pytest.raises(UserError, match="of the shape"):
         bowl_model().langevin_sampling(noise()[:, :2], steps=1)
+    for arguments in ({"num_images": 0}, {"num_images": 2.5}, {"steps": "9"}, {"seed": -1}, {"seed": 2**32},
+                      {"step_size": float("nan")}, {"noise_std": float("inf")}, {"noise_std": -1}):
+        with pytest.raises(UserError, match=f"{next(iter(arguments))} must"):
+            bowl_model().generate(**{"num_images": 1, "steps": 1} | arguments)

@@ -8,6 +8,9 @@ import pytest
 from keras import ops
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.models.ddpm import DDPM
+from diffusion_lab.models.files import ModelConfig
+from diffusion_lab.predictions import from_velocity
 from diffusion_lab.samplers import SAMPLERS, adams_bashforth, ddim, ddpm, dpmpp_2m, heun
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule, offset_cosine_diffusion_schedule
 from diffusion_lab.toys import dataset_denoiser, gaussian_denoiser, gaussian_ode_solution, mixture_denoiser
@@ -127,8 +130,54 @@ def test_the_same_seed_gives_the_same_samples_and_the_dtype_is_the_noises():
     ({"schedule": lambda t: (np.cos(t), np.sin(t))}, "more signal at later times"),
     ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
     ({"eta": 1.5}, "eta must lie in"),
+    ({"eta": float("nan")}, "eta must lie in"),
+    ({"eta": "1"}, "eta must lie in"),
+    ({"steps": "20"}, "whole number"),
+    ({"steps": True}, "whole number"),
+    ({"steps": float("nan")}, "whole number"),
+    ({"steps": 10**9}, "at most"),
+    ({"seed": -1}, "seed must be a whole number of at least 0"),
+    ({"seed": 2**32}, "seed must be a whole number of at most"),
+    ({"initial_noise": NOISE[:0]}, r"\(B, H, W, C\)"),
+    ({"initial_noise": "noise"}, r"\(B, H, W, C\)"),
+    ({"initial_noise": NOISE.astype(int)}, "its dtype is int64"),
+    ({"initial_noise": NOISE.astype(object)}, "array of numbers"),
+    ({"initial_noise": np.nan * NOISE}, "NaN"),
+    ({"denoise": lambda x, n, s: x}, "both of the shape"),
+    ({"denoise": lambda x, n, s: None}, "both of the shape"),
 ])
 def test_bad_arguments_get_one_sentence(change, sentence):
     arguments = {"denoise": gaussian_denoiser(), "schedule": cosine_diffusion_schedule, "initial_noise": NOISE}
     with pytest.raises(UserError, match=sentence):
         ddim(**arguments | change)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """A `denoise` of each kind around a real network: methods of models, which are compiled, and plain functions."""
+    plain = ModelConfig("plain_cnn", {"image_size": 4, "width": 8, "depth": 1}).build(seed=0)
+    labelled = ModelConfig("unet", {"image_size": 4, "widths": (8,)}, class_names=("a", "b")).build(seed=0)
+    discrete = DDPM(ModelConfig("plain_cnn", {"image_size": 4, "width": 8, "depth": 1}).build(seed=0).network)
+    return {
+        "model": partial(plain.denoise, training=False),
+        "function": lambda *arguments: from_velocity(plain.network([arguments[0], arguments[1] ** 2]), *arguments),
+        "discrete": partial(discrete.denoise, training=False),
+        "discrete function": lambda *arguments: discrete.denoise(*arguments, training=False),
+        "guided": labelled.guided(["a", "b"]),
+        "set": dataset_denoiser(np.zeros((3, 4, 4, 3), "float32")),
+        "mixture": mixture_denoiser(np.zeros((3, 4, 4, 3), "float32"), 0.5),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samples_have_the_dtype_of_the_noise_with_every_network(networks, name, dtype):
+    exact = np.random.default_rng(0).normal(size=(2, 4, 4, 3))
+    noise = exact if dtype == "float64" else ops.cast(exact, dtype)
+    for kind, denoise in networks.items():
+        samples = SAMPLERS[name](denoise, offset_cosine_diffusion_schedule, noise, steps=2, seed=0)
+        assert keras.backend.standardize_dtype(samples.dtype) == dtype, kind
+        expected = SAMPLERS[name](denoise, offset_cosine_diffusion_schedule, ops.cast(noise, "float32"), steps=2, seed=0)
+        tolerance = {"float64": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}[dtype]
+        if (name, dtype) != ("ddpm", "float64"):  # the noise that ddpm draws differs between float64 and float32
+            np.testing.assert_allclose(ops.cast(samples, "float32"), expected, atol=tolerance, rtol=tolerance, err_msg=kind)

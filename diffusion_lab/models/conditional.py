@@ -3,16 +3,21 @@
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
 """
 
+import operator
 from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
+from diffusion_lab.arguments import finite_number
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.predictions import PREDICTIONS
+from diffusion_lab.samplers import find_sampler
+
+MOST_GUIDANCE = 100.0
 
 
 class ConditionalDiffusionModel(DiffusionModel):
@@ -62,7 +67,7 @@ class ConditionalDiffusionModel(DiffusionModel):
         inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
         labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
         answers = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
-        return tuple(without + guidance * (labelled - without) for labelled, without in answers)
+        return tuple(without + ops.cast(guidance, without.dtype) * (labelled - without) for labelled, without in answers)
 
     def guided(self, labels, guidance=2.0):
         """A `denoise(noisy_images, noise_rates, signal_rates)` for the samplers that draws what `labels` say.
@@ -70,9 +75,9 @@ class ConditionalDiffusionModel(DiffusionModel):
         `labels` is the name or number of a class, or a list or array of B of them. `guidance` says how far to go beyond
         the unconditional answer: 0 ignores the label, 1 is the conditional model, more is more typical and less varied.
         Each step costs two network evaluations, so NFE is twice what the sampler says, but with guidance 0 or 1 only
-        one. Raises UserError for a class that does not exist.
+        one. Raises UserError for a class that does not exist, or a guidance beyond 100.
         """
-        labels = self.class_numbers(labels)
+        labels, guidance = self.class_numbers(labels), finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE)
         if guidance in (0, 1):
             labels = ops.convert_to_tensor(labels if guidance else [self.no_label], "int32")
             method, arguments = self.denoise_labelled, ()
@@ -81,6 +86,9 @@ class ConditionalDiffusionModel(DiffusionModel):
             method, arguments = self.denoise_guided, (ops.convert_to_tensor(guidance, "float32"),)
 
         def denoise(noisy_images, noise_rates, signal_rates):
+            if tuple(noisy_images.shape[1:]) != self.image_shape or len(labels) not in (1, noisy_images.shape[0]):
+                raise UserError(f"There are {len(labels)} label(s) and images of the shape {tuple(noisy_images.shape)}: give one "
+                                f"label, or one for each image, and images of the shape {self.image_shape}.")
             each = ops.broadcast_to(labels, (noisy_images.shape[0],))
             return compiled(method)(noisy_images, noise_rates, signal_rates, each, *arguments)
 
@@ -90,16 +98,20 @@ class ConditionalDiffusionModel(DiffusionModel):
         """The numbers of classes that are given by name or number, one or a list of them: a list of integers."""
         numbers = {name: number for number, name in enumerate(self.class_names)}
         numbers |= {number: number for number in range(len(self.class_names))}
-        labels = [labels] if np.ndim(labels) == 0 else list(labels)
-        try:
-            return [numbers[label if isinstance(label, str) else int(label)] for label in labels]
-        except (KeyError, ValueError) as error:
-            raise UserError(f"There is no label {error}: choose one of {', '.join(self.class_names)}.") from None
+
+        def number_of(label):
+            try:
+                return numbers[label if isinstance(label, str) else operator.index(label)]
+            except (KeyError, TypeError):
+                raise UserError(f"There is no label {label!r}: choose one of {', '.join(self.class_names)}.") from None
+
+        return [number_of(label) for label in ([labels] if np.ndim(labels) == 0 else labels)]
 
     def sample(self, sampler, initial_noise, labels=None, guidance=2.0, **arguments):
         """Runs one of `diffusion_lab.samplers`: normalised images, (B, H, W, C), of the classes `labels`, if any."""
         if labels is None:
             return super().sample(sampler, initial_noise, **arguments)
+        sampler = find_sampler(sampler, arguments)
         return sampler(self.guided(labels, guidance), self.diffusion_schedule, initial_noise, **arguments)
 
     def call(self, inputs, training=False):

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import compiled, forget_compiled
+from diffusion_lab.arguments import MOST_IMAGES, whole_number
+from diffusion_lab.backend import compiled, forget_compiled, seed_generator
 from diffusion_lab.errors import UserError
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.models.diffusion import DiffusionModel
@@ -76,11 +77,10 @@ class DDPM(DiffusionModel):
         """Images in [0, 1], (num_images, H, W, C), by all T steps of the EMA network (algorithm 2).
 
         `on_step(step, diffusion_time, noisy_images, pred_images)` looks in, as in `diffusion_lab.samplers`. Raises
-        UserError for fewer than one image.
+        UserError for a number that cannot be.
         """
-        if num_images < 1:
-            raise UserError(f"At least one image can be generated, not {num_images}.")
-        seed, diffusion = keras.random.SeedGenerator(seed), self.diffusion
+        num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
+        seed, diffusion = seed_generator(seed), self.diffusion
         remove_noise = self._removal_of_noise(seed)
         images = keras.random.normal((num_images, *self.image_shape), seed=seed)
         for step, timestep in enumerate(reversed(range(diffusion.timesteps))):

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from diffusion_lab.arguments import MOST_IMAGES, whole_number
 from diffusion_lab.backend import seed_generator
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.predictions import LOSSES, PREDICTIONS, velocity, weighted_velocities
-from diffusion_lab.samplers import ddim
+from diffusion_lab.samplers import ddim, find_sampler
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
@@ -94,13 +95,14 @@ class DiffusionModel(keras.Model):
         return self.sample(ddim, initial_noise, steps=diffusion_steps)
 
     def sample(self, sampler, initial_noise, **arguments):
-        """Runs one of `diffusion_lab.samplers` on this model: normalised images, (B, H, W, C)."""
+        """Runs one of `diffusion_lab.samplers`, or the one of that name, on this model: normalised images, (B, H, W, C)."""
+        sampler = find_sampler(sampler, arguments)
         return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
 
     def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
         """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws: by `reverse_diffusion`, or by one of
-        `diffusion_lab.samplers`, whose the other `arguments` are."""
-        seed = seed_generator(seed)
+        `diffusion_lab.samplers`, whose the other `arguments` are. Raises UserError for a number or a name that cannot be."""
+        seed, num_images = seed_generator(seed), whole_number("num_images", num_images, most=MOST_IMAGES)
         initial_noise = keras.random.normal((num_images, *self.image_shape), seed=seed)
         if sampler is None and not arguments:
             return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps))

@@ -6,7 +6,8 @@ Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 an
 import keras
 from keras import ops
 
-from diffusion_lab.backend import compiled, input_gradient
+from diffusion_lab.arguments import MOST_IMAGES, MOST_STEPS, finite_number, seed_number, whole_number
+from diffusion_lab.backend import compiled, input_gradient, seed_generator
 from diffusion_lab.errors import UserError
 
 GRADIENT_LIMIT = 0.03
@@ -66,15 +67,14 @@ class EnergyBasedModel(keras.Model):
 
         Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 · step_size); the little
         that is usual here makes it almost plain descent. `on_step(step, images)` looks in before each step. Raises
-        UserError for fewer than one step or images of another shape than the network's.
+        UserError for a number that cannot be, or images of another shape than the network's.
         """
-        if steps < 1:
-            raise UserError(f"Langevin sampling takes at least one step, not {steps}.")
+        steps, noise_std = whole_number("steps", steps, most=MOST_STEPS), finite_number("noise_std", noise_std, 0, 100)
         images = ops.cast(initial_images, "float32")
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(f"The network takes images of the shape {self.image_shape}, not {tuple(images.shape[1:])}.")
-        langevin_step, seed = compiled(self.langevin_step), keras.random.SeedGenerator(seed)
-        step_size = ops.convert_to_tensor(step_size, "float32")  # as a Python number, each new one would be compiled
+        langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)
+        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")  # as a Python number, each new one would be compiled
         for step in range(steps):
             if on_step is not None:
                 on_step(step, images)
@@ -84,6 +84,7 @@ class EnergyBasedModel(keras.Model):
 
     def generate(self, num_images, steps=1000, seed=None, **arguments):
         """Images in [0, 1], (num_images, H, W, C), from uniform noise; `arguments` are `langevin_sampling`'s."""
+        num_images, seed = whole_number("num_images", num_images, most=MOST_IMAGES), seed if seed is None else seed_number(seed)
         initial_images = keras.random.uniform((num_images, *self.image_shape), -1.0, 1.0, seed=seed)
         return self.denormalize(self.langevin_sampling(initial_images, steps, seed=seed, **arguments))
 

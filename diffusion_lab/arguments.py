@@ -2,6 +2,7 @@
 
 import math
 import operator
+from reprlib import repr  # which shortens
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from diffusion_lab.errors import UserError
 
 MOST_STEPS = 100_000
 MOST_IMAGES = 1_000_000
+MOST_PIXELS = 4096  # a side of an image
+MOST_CHANNELS = 4096  # of a layer
+MOST_GUIDANCE = 100  # more gives nothing but black and white
 LARGEST_SEED = 2**32 - 1  # what NumPy, Keras and the three backends all take
 
 
@@ -16,9 +20,9 @@ def whole_number(name, value, least=1, most=math.inf):
     """Returns `value` as an int in [least, most]; 20.0 is one, and "20", True and NaN are not."""
     number = _number(value)
     if number != number // 1 or number < least:  # written so that NaN fails, too
-        raise UserError(f"{name} must be a whole number of at least {least}, but it is {value!r}.")
+        raise UserError(f"{name} must be a whole number of at least {least}, but it is {repr(value)}.")
     if number > most:
-        raise UserError(f"{name} must be a whole number of at most {most}, but it is {value!r}.")
+        raise UserError(f"{name} must be a whole number of at most {most}, but it is {repr(value)}.")
     return int(number)
 
 
@@ -26,7 +30,7 @@ def finite_number(name, value, least, most):
     """Returns `value` as a float in [least, most]."""
     number = _number(value)
     if not least <= number <= most:
-        raise UserError(f"{name} must lie in [{least:g}, {most:g}], but it is {value!r}.")
+        raise UserError(f"{name} must lie in [{least:g}, {most:g}], but it is {repr(value)}.")
     return float(number)
 
 

@@ -5,10 +5,11 @@ import warnings
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from diffusion_lab.arguments import LARGEST_SEED, MOST_GUIDANCE, MOST_IMAGES, MOST_PIXELS, MOST_STEPS, finite_number, whole_number
 from diffusion_lab.errors import UserError, about_backend
 
 STUDENTS = find_spec("diffusion_lab.instructor.grading") is None  # their package has no part that grades
@@ -30,11 +31,31 @@ Sandbox = Enum("Sandbox", {name: name for name in ("bubblewrap", "none")}, type=
 Features = Enum("Features", {name: name for name in ("flowers", "inception75", "inception150", "inception299")}, type=str)
 
 
+def whole(least, most, help=None):
+    """An option for a whole number; what is none gets one sentence."""
+    return _checked(whole_number, least, most, help)
+
+
+def real(least, most, help=None):
+    """An option for a real number. Typer's own ranges would let NaN through."""
+    return _checked(finite_number, least, most, help)
+
+
+def _checked(check, least, most, help):
+    def callback(option: typer.CallbackParam, value: Any):
+        return value if value is None else check(option.opts[0], value, least, most)
+
+    return typer.Option(callback=callback, help=help)
+
+
+SEED, MANY = whole(0, LARGEST_SEED), 1_000_000_000
+
+
 @app.command()
 def demo(
-    minutes: Annotated[float, typer.Option(min=0.05, help="How long to train.")] = 4.0,
+    minutes: Annotated[float, real(0.05, 10_000, "How long to train.")] = 4.0,
     out: Annotated[Path, typer.Option(help="The folder for the page and its pictures.")] = Path("out/demo"),
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, SEED] = 0,
 ):
     """Train a small model, watch flowers come out of noise, and compare samplers on one page."""
     from diffusion_lab.demo import run_demo
@@ -46,20 +67,20 @@ def demo(
 @app.command()
 def train(
     data: Annotated[str, typer.Option(help=DATA)] = "procedural_flowers",
-    image_size: Annotated[int, typer.Option(min=1, help="Pixels a side; for the default network a multiple of 4.")] = 32,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    count: Annotated[Optional[int], typer.Option(min=1, help="Use only so many training images.")] = None,
+    image_size: Annotated[int, whole(1, MOST_PIXELS, "Pixels a side; for the default network a multiple of 4.")] = 32,
+    epochs: Annotated[int, whole(1, MANY)] = 20,
+    batch_size: Annotated[int, whole(1, MANY)] = 32,
+    count: Annotated[Optional[int], whole(1, MANY, "Use only so many training images.")] = None,
     network: Annotated[Network, typer.Option(help="attention_unet is trained as in the DDPM paper.")] = Network.unet,
     widths: Annotated[str, typer.Option(help="Channels of each level of a U-Net, from top to bottom.")] = "32,64,96",
     conditional: Annotated[bool, typer.Option("--conditional", help="Tell the network the class of each image.")] = False,
     prediction: Annotated[Optional[Prediction], typer.Option(help="What the network predicts; by default velocity, and noise for attention_unet.")] = None,
     loss_on: Annotated[Optional[Loss], typer.Option(help="Whose error is the loss; by default weighted_velocity, and noise for attention_unet.")] = None,
     schedule: Annotated[Optional[Schedule], typer.Option(help="By default offset_cosine, and linear for attention_unet.")] = None,
-    learning_rate: Annotated[Optional[float], typer.Option(min=0.0, help="By default 0.002, and 0.001 for attention_unet.")] = None,
-    kid_every: Annotated[int, typer.Option(min=1, help="Epochs between two measurements of KID.")] = 1,
+    learning_rate: Annotated[Optional[float], real(0, 1, "By default 0.002, and 0.001 for attention_unet.")] = None,
+    kid_every: Annotated[int, whole(1, MANY, "Epochs between two measurements of KID.")] = 1,
     bfloat16: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, SEED] = 0,
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again goes on from there.")] = Path("out/train"),
 ):
     """Train a model on any data. The same command again goes on where a run was stopped; with more epochs, beyond its end."""
@@ -86,13 +107,13 @@ def train(
 @app.command()
 def sample(
     weights: Annotated[str, typer.Option(help=WEIGHTS)] = "flowers32",
-    count: Annotated[int, typer.Option(min=1)] = 64,
-    steps: Annotated[int, typer.Option(help="More are slower and better, up to a point.")] = 20,
+    count: Annotated[int, whole(1, MOST_IMAGES)] = 64,
+    steps: Annotated[int, whole(1, MOST_STEPS, "More are slower and better, up to a point.")] = 20,
     sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
-    eta: Annotated[float, typer.Option(help="For ddim: 0 is deterministic, 1 is as random as ddpm.")] = 0.0,
+    eta: Annotated[float, real(0, 1, "For ddim: 0 is deterministic, 1 is as random as ddpm.")] = 0.0,
     label: Annotated[Optional[str], typer.Option(help="For a conditional model: what to draw, such as red.")] = None,
-    guidance: Annotated[Optional[float], typer.Option(help="How much to insist on the label: 1 is plain, 2 the default.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    guidance: Annotated[Optional[float], real(-MOST_GUIDANCE, MOST_GUIDANCE, "How much to insist on the label: 1 is plain, 2 the default.")] = None,
+    seed: Annotated[int, SEED] = 0,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("out/samples.png"),
 ):
     """Generate images from shipped weights or from your own."""
@@ -113,7 +134,7 @@ def sample(
         raise UserError(f"The model {weights} knows no labels: leave --label out, or take --weights flowers32_conditional.")
     arguments = {"eta": eta or None, "labels": label, "guidance": guidance}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    bar, on_step = sampling_bar(f"sampling {count} images", max(steps, 0) * -(-count // 64))
+    bar, on_step = sampling_bar(f"sampling {count} images", steps * -(-count // 64))
     with bar:
         images = generate_in_batches(
             model, count, steps, seed, sampler=SAMPLERS[sampler.value], on_step=on_step, **arguments
@@ -126,11 +147,11 @@ def sample(
 def evaluate(
     weights: Annotated[str, typer.Option(help=WEIGHTS)] = "flowers32",
     data: Annotated[Optional[str], typer.Option(help=DATA + " By default, what the model was trained on.")] = None,
-    count: Annotated[int, typer.Option(min=8, help="How many images to generate and compare.")] = 512,
-    steps: Annotated[int, typer.Option()] = 10,
+    count: Annotated[int, whole(8, MOST_IMAGES, "How many images to generate and compare.")] = 512,
+    steps: Annotated[int, whole(1, MOST_STEPS)] = 10,
     sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
     features: Annotated[Features, typer.Option(help="flowers come with the package; inception is an 88 MB download.")] = Features.flowers,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, SEED] = 0,
 ):
     """Measure KID, with a standard error, and how near the samples come to training images."""
     from diffusion_lab.evaluation import evaluate_model
@@ -174,12 +195,12 @@ def grade(
     lab: Annotated[str, typer.Option(help="The number of the lab.")] = "07",
     out: Annotated[Optional[Path], typer.Option(help="The folder for the grade book, by default out/grades; the same command again goes on from there.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Grade a made-up class of ten, to see what comes out.")] = False,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Of the inputs that answers are tried on; by default drawn once for each --out.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many submissions to run at once.")] = 2,
-    seconds: Annotated[float, typer.Option(min=1, help="How long one answer may take.")] = 30,
-    memory: Annotated[float, typer.Option(min=1, help="How many GB one submission may take.")] = 3,
-    kid: Annotated[Optional[float], typer.Option(help="Lab 07: also measure the weights that students hand in; this KID or less earns points.")] = None,
-    kid_points: Annotated[float, typer.Option(min=0, help="How many.")] = 4,
+    seed: Annotated[Optional[int], whole(0, 2**64, "Of the inputs that answers are tried on; by default drawn once for each --out.")] = None,
+    jobs: Annotated[int, whole(1, 1024, "How many submissions to run at once.")] = 2,
+    seconds: Annotated[float, real(1, 86_400, "How long one answer may take.")] = 30,
+    memory: Annotated[float, real(1, 4096, "How many GB one submission may take.")] = 3,
+    kid: Annotated[Optional[float], real(-1000, 1000, "Lab 07: also measure the weights that students hand in; this KID or less earns points.")] = None,
+    kid_points: Annotated[float, real(0, 1000, "How many.")] = 4,
     kid_data: Annotated[str, typer.Option(help="What they were trained on.")] = "procedural_flowers",
     sandbox: Annotated[Sandbox, typer.Option(help="none: only for code that you trust as your own.")] = Sandbox.bubblewrap,
     scheduler: Annotated[Optional[str], typer.Option(help="The address of a Dask cluster, such as tcp://10.0.0.1:8786.")] = None,
@@ -222,8 +243,8 @@ def precheck(
 
 def _whole_numbers(text):
     numbers = text.split(",")
-    if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
-        raise UserError(f"'{text}' is not a list of whole numbers such as 32,64,96.")
+    if not all(number.strip().isdecimal() and len(number) < 9 and int(number) > 0 for number in numbers):
+        raise UserError(f"'{text[:60]}' is not a list of whole numbers such as 32,64,96.")
     return tuple(int(number) for number in numbers)
 
 

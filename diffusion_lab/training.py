@@ -79,7 +79,7 @@ class Trainer:
 
         `share_done()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
         default it counts steps; a budget of time may stand in for it. `callbacks` are `[EndOfEpoch(self)]`,
-        which saves the run, unless others are given.
+        which saves the run, unless others are given. Raises UserError if the loss becomes NaN or infinite.
         """
         self.model.fit(
             self.dataset,
@@ -130,6 +130,9 @@ class Trainer:
 
     def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
         self.steps_done += 1
+        if not math.isfinite(logs["loss"]):
+            raise UserError(f"The loss was no longer a finite number after {self.steps_done} steps, so the training ended: choose a "
+                            f"lower learning rate than {self.config.learning_rate:g} (--learning-rate) and another folder.")
 
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables
@@ -210,14 +213,19 @@ class KeepBest(keras.callbacks.Callback):
 def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):
     """As many images in [0, 1] as asked for, (count, H, W, C) NumPy, with memory for one batch only.
 
-    All batches are of one size, so that the model is compiled once; what is too much is cut off.
+    All batches are of one size, so that the model is compiled once; what is too much is cut off. Raises UserError for a
+    model whose weights are not finite.
     """
     seed = seed_generator(seed)
     batches = [
         ops.convert_to_numpy(model.generate(min(count, batch_size), steps, seed=seed, **arguments))
         for _ in range(0, count, batch_size)
     ]
-    return np.concatenate(batches)[:count]
+    images = np.concatenate(batches)[:count]
+    if not np.all(np.isfinite(images)):
+        raise UserError("The model draws NaN instead of images, because its weights are not finite: train it again, with a lower "
+                        "learning rate.")
+    return images
 
 
 class Schedule(keras.callbacks.Callback):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from typing import Optional, get_type_hints
 
 import numpy as np
 import pytest
@@ -83,6 +84,14 @@ def test_sample_in_a_new_process_repeats_for_a_seed(weights, tmp_path):
     (["sample", "--guidance", "2"], "there is none"),
     (["train", "--image-size", "30"], "multiple of 4"),
     (["train", "--widths", "wide"], "not a list of whole numbers"),
+    (["train", "--widths", "10,20"], "multiples of 8"),
+    (["train", "--widths", "12"], "multiples of 8"),
+    (["train", "--widths", "4"], "multiples of 8"),
+    (["train", "--widths", "8,8000"], "at most 4096"),
+    (["train", "--widths", "9" * 5000], "not a list of whole numbers"),
+    (["train", "--widths", "12,24", "--network", "attention_unet"], "multiples of 8"),
+    (["train", "--widths", "64,32", "--network", "attention_unet"], "multiples of the first"),
+    (["train", "--widths", "32,64,96,128,160,192,224", "--image-size", "32"], "multiple of 64"),
     (["train", "--widths", "0,32"], "not a list of whole numbers"),
     (["train", "--conditional", "--network", "plain_cnn"], "takes no labels"),
     (["train", "--network", "attention_unet", "--prediction", "velocity"], "it predicts noise"),
@@ -98,6 +107,25 @@ def test_what_a_person_can_mend_is_one_sentence(run, weights, arguments, sentenc
     status, out, err = run(*arguments)
     assert status == 2 and sentence in err and "Traceback" not in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+NUMBERS = [(command.callback.__name__, f"--{name.replace('_', '-')}", kind)
+           for command in cli.app.registered_commands for name, hint in get_type_hints(command.callback).items()
+           for kind in (int, float) if hint in (kind, Optional[kind])]
+
+
+@pytest.mark.parametrize("command, option, kind", NUMBERS)
+def test_every_number_of_the_command_line_has_bounds(run, command, option, kind, tmp_path, monkeypatch):
+    """Found by looking at all commands, so that an option which is added later is tried, too."""
+    monkeypatch.chdir(tmp_path)
+    for value in ("-1" + 30 * "0", "1" + 30 * "0", *(["nan", "inf", "-inf", "1e300"] if kind is float else [])):
+        status, _, err = run(command, f"{option}={value}")
+        assert status == 2 and err.startswith(f"diffusion-lab: {option} must ") and err.count("\n") == 1, (value, err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_are_numbers_to_try():
+    assert {("sample", "--guidance", float), ("train", "--seed", int), ("demo", "--minutes", float)} <= set(NUMBERS)
 
 
 def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):

@@ -211,11 +211,15 @@ def test_a_batch_outside_the_set():
     ({"name": ""}, "no data set or folder ''"),
     ({"name": "no/such/folder"}, "no folder no/such/folder"),
     ({"split": "test"}, "no split 'test'.*'train' or 'validation'"),
-    ({"image_size": 0}, "image_size is 0"),
-    ({"image_size": 8.5}, "image_size is 8.5"),
-    ({"batch_size": 0}, "batch_size is 0"),
-    ({"count": 0}, "count is 0"),
-    ({"seed": -1}, "seed is -1"),
+    ({"image_size": 0}, "image_size must .* at least 1, but it is 0"),
+    ({"image_size": 8.5}, "image_size must .* but it is 8.5"),
+    ({"image_size": 10**9}, "image_size must .* at most"),
+    ({"batch_size": 0}, "batch_size must .* but it is 0"),
+    ({"batch_size": float("nan")}, "batch_size must .* but it is nan"),
+    ({"count": 0}, "count must .* but it is 0"),
+    ({"count": 10**12}, "count must .* at most"),
+    ({"seed": -1}, "seed must .* but it is -1"),
+    ({"seed": 2**32}, "seed must .* at most"),
 ])
 def test_what_cannot_be_is_refused(arguments, message, tmp_path):
     with pytest.raises(UserError, match=message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet
+from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet, unet
 from diffusion_lab.networks.blocks import GroupNormalization, NoiseEmbedding, PixelAttention, TimestepEmbedding, attention_block
 
 IMAGE_SIZE = 8
@@ -234,11 +234,20 @@ def test_attention_unet_halves_at_every_level_even_if_widths_repeat():
 @pytest.mark.parametrize("build, message", [
     (lambda: residual_unet(image_size=50), "multiple of 8.*48 and 56"),
     (lambda: attention_unet(image_size=4), "multiple of 8.*works: 8"),
-    (lambda: plain_cnn(image_size=0), "at least one pixel"),
-    (lambda: energy_network(image_size=-3), "at least one pixel"),
+    (lambda: plain_cnn(image_size=0), "image_size must be a whole number of at least 1"),
+    (lambda: energy_network(image_size=-3), "image_size must be a whole number of at least 1"),
     (lambda: tiny_residual_unet(embedding_dims=7), "even number"),
     (lambda: tiny_attention_unet(attention_levels=(True,)), "attention_levels"),
-    (lambda: tiny_attention_unet(groups=3), "multiples of groups"),
+    (lambda: tiny_attention_unet(groups=3), "multiples of 3"),
+    (lambda: unet(widths=(10, 20)), "widths 10,20 must be multiples of 8"),
+    (lambda: unet(widths=(4,)), "widths 4 must be multiples of 8"),
+    (lambda: unet(widths=()), "no widths"),
+    (lambda: unet(widths=(8, -8)), "width of a level must be a whole number of at least 1, but it is -8"),
+    (lambda: residual_unet(widths=(32, 0)), "width of a level must"),
+    (lambda: residual_unet(widths=(32.5, 64)), "width of a level must"),
+    (lambda: plain_cnn(width=10**9), "at most"),
+    (lambda: plain_cnn(image_size=10**9), "at most"),
+    (lambda: energy_network(widths=("8",)), "width of a level must"),
 ])
 def test_sizes_that_do_not_fit_are_refused(build, message):
     with pytest.raises(UserError, match=message):

@@ -144,6 +144,16 @@ def test_generating_in_batches_gives_the_count_and_repeats_for_a_seed(trainer):
     np.testing.assert_array_equal(images, generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4))
 
 
+def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_config, tmp_path):
+    diverging = Trainer(replace(trainer.config, learning_rate=1e30, warmup=1e-9), tmp_path / "diverging")
+    with pytest.raises(UserError, match="no longer a finite number after .* steps.*lower learning rate than 1e"):
+        diverging.fit()
+    for weight in trainer.model.ema_network.weights:
+        weight.assign(np.nan * weight)
+    with pytest.raises(UserError, match="draws NaN"):
+        generate_in_batches(trainer.model, 2, 1)
+
+
 def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer):
     class Copy:  # stands in for a model
         def __init__(self, images):

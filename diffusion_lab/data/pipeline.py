@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-import operator
 import re
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from diffusion_lab.arguments import MOST_PIXELS, seed_number, whole_number
 from diffusion_lab.backend import leave_untuned
 from diffusion_lab.data.cache import cache_folder, cached
 from diffusion_lab.data.classes import class_numbers
-from diffusion_lab.data.sources import SOURCES, find_source
+from diffusion_lab.data.sources import FIRST_VALIDATION_FLOWER, SOURCES, find_source
 from diffusion_lab.errors import UserError
 
 SPLITS = ("train", "validation")
@@ -97,10 +97,10 @@ def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=Non
     """
     if split not in SPLITS:
         raise UserError(f"There is no split {split!r}: choose 'train' or 'validation'.")
-    image_size, batch_size = _whole("image_size", image_size, 1), _whole("batch_size", batch_size, 1)
-    seed = _whole("seed", seed, 0)
+    image_size, batch_size = whole_number("image_size", image_size, most=MOST_PIXELS), whole_number("batch_size", batch_size)
+    seed = seed_number(seed)
     source = find_source(name)
-    count = source.counts.get(split) if count is None else _whole("count", count, 1)
+    count = source.counts.get(split) if count is None else whole_number("count", count, most=FIRST_VALIDATION_FLOWER)
 
     title = name if name in SOURCES else Path(name).expanduser().resolve().name
     folder = cache_folder(cache_dir) / _cache_name(title, split, image_size, count, source.fingerprint(seed))
@@ -125,14 +125,3 @@ def _cache_name(title, split, image_size, *others):
     key = json.dumps([CACHE_VERSION, title, split, image_size, *others])
     readable = re.sub(r"[^A-Za-z0-9_]+", "_", title)[:40]
     return f"{readable}-{split}-{image_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-
-
-def _whole(name, number, least):
-    """Return `number` as an int of at least `least`, or raise UserError."""
-    try:
-        value = operator.index(number)
-    except TypeError:
-        value = least - 1
-    if value < least:
-        raise UserError(f"{name} is {number!r}: give a whole number of at least {least}.")
-    return value

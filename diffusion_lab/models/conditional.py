@@ -10,14 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import finite_number
+from diffusion_lab.arguments import MOST_GUIDANCE, finite_number
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.predictions import PREDICTIONS
 from diffusion_lab.samplers import find_sampler
-
-MOST_GUIDANCE = 100.0
 
 
 class ConditionalDiffusionModel(DiffusionModel):

@@ -13,6 +13,7 @@ from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, attention_unet, energy_network
+from diffusion_lab.networks.blocks import check_widths
 from diffusion_lab.pretrained import checksums, shipped_file
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.storage import assign_arrays, read_arrays, write_arrays
@@ -67,6 +68,7 @@ def describe_model(network, image_size, widths, **choices):
     A "plain_cnn" has no levels. An "attention_unet" attends at its lowest level alone, and has one residual block
     a level: as small as a CPU needs it. Raises UserError for widths that it cannot have.
     """
+    check_widths(widths)
     arguments = {"image_size": image_size}
     if network == "attention_unet":
         multipliers = [width // widths[0] for width in widths]

@@ -5,7 +5,7 @@ from keras import layers
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.networks.blocks import (
-    GroupNormalization, TimestepEmbedding, attention_block, check_image_size, output_convolution)
+    GroupNormalization, TimestepEmbedding, attention_block, check_image_size, check_widths, output_convolution)
 
 
 def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4, 8),
@@ -18,12 +18,11 @@ def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4
     Raises UserError if the image size cannot be halved once per level or the other sizes do not fit together.
     """
     widths = [base_channels * multiplier for multiplier in channel_multipliers]
+    check_widths(widths, groups)
     check_image_size(image_size, halvings=len(widths) - 1)
     if len(attention_levels) != len(widths):
         raise UserError(f"There are {len(widths)} channel_multipliers but {len(attention_levels)} attention_levels; "
                         f"give one of each per level.")
-    if any(width % groups for width in widths):
-        raise UserError(f"The widths {widths} must be multiples of groups, which is {groups}.")
 
     images = keras.Input((image_size, image_size, channels), name="images")
     t = keras.Input((), dtype="int64", name="t")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from diffusion_lab.arguments import MOST_CHANNELS, MOST_PIXELS, whole_number
 from diffusion_lab.errors import UserError
 
 register = keras.saving.register_keras_serializable(package="diffusion_lab")
@@ -110,10 +111,20 @@ def output_convolution(channels, kernel_size=1):
     return keras.layers.Conv2D(channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32")
 
 
+def check_widths(widths, groups=1):
+    """Raise UserError unless there is a level, and each has a possible number of channels, which `groups` divides."""
+    if not widths:
+        raise UserError("There are no widths: give the channels of one level or more, such as 32,64,96.")
+    for width in widths:
+        whole_number("The width of a level", width, most=MOST_CHANNELS)
+    if any(width % groups for width in widths):
+        raise UserError(f"The widths {','.join(map(str, widths))} must be multiples of {groups}, because their channels are "
+                        f"normalised in {groups} groups.")
+
+
 def check_image_size(image_size, halvings):
     """Raise UserError unless images of this many pixels a side can be halved so often."""
-    if image_size < 1:
-        raise UserError(f"An image has at least one pixel a side, so image_size cannot be {image_size}.")
+    whole_number("image_size", image_size, most=MOST_PIXELS)
     factor = 2**halvings
     below = image_size // factor * factor
     if below != image_size:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import check_image_size
+from diffusion_lab.networks.blocks import check_image_size, check_widths
 
 
 def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_width=64):
@@ -12,6 +12,7 @@ def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_wid
     Each convolution (5 × 5 the first, then 3 × 3) halves the image. Swish, not ReLU: Langevin sampling follows the
     gradient for the image, and that of a ReLU network is constant from kink to kink.
     """
+    check_widths(widths)
     check_image_size(image_size, halvings=0)
     images = x = keras.Input((image_size, image_size, channels), name="images")
     for index, width in enumerate(widths):

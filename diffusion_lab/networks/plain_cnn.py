@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import check_image_size, continuous_inputs, output_convolution
+from diffusion_lab.networks.blocks import check_image_size, check_widths, continuous_inputs, output_convolution
 
 
 def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
@@ -12,6 +12,7 @@ def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
     `depth` times convolution (3 × 3, `width` filters), BatchNorm and ReLU, then a 1 × 1 convolution. A pixel of the
     output sees 2 · depth + 1 pixels of the input across, and nothing further away.
     """
+    check_widths(depth * [width])
     check_image_size(image_size, halvings=0)
     noisy_images, noise_variances, embedding = continuous_inputs(image_size, channels, embedding_dims)
     x = layers.Concatenate()([noisy_images, embedding])

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import check_image_size, continuous_inputs, output_convolution
+from diffusion_lab.networks.blocks import check_image_size, check_widths, continuous_inputs, output_convolution
 
 
 def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channels=3, embedding_dims=32,
@@ -14,6 +14,7 @@ def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channe
     level. `upsampling` is "nearest" or "bilinear"; the source has bilinear, but under XLA that has no gradient
     everywhere. Raises UserError if the image size cannot be halved once per level. U-Net: Ronneberger et al. 2015.
     """
+    check_widths(widths)
     check_image_size(image_size, halvings=len(widths) - 1)
     noisy_images, noise_variances, embedding = continuous_inputs(image_size, channels, embedding_dims)
     x = layers.Concatenate()([layers.Conv2D(widths[0], 1)(noisy_images), embedding])

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from diffusion_lab.networks.blocks import (
-    GroupNormalization, NoiseEmbedding, attention_block, check_image_size, output_convolution)
+    GroupNormalization, NoiseEmbedding, attention_block, check_image_size, check_widths, output_convolution)
 
 
 def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8,
@@ -20,8 +20,9 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
     `widths` are the channels of each level, the last one at the bottom, each a multiple of `groups`; `block_depth`
     counts the residual blocks of a level on the way down; there is one more per level on the way up, as in DDPM
     (Ho et al. 2020, appendix B). `attention` is at the bottom, `dropout` (a rate) in every block.
-    Raises UserError if the image size cannot be halved between levels.
+    Raises UserError if the image size cannot be halved between levels, or `groups` does not divide a width.
     """
+    check_widths(widths, groups)
     check_image_size(image_size, halvings=len(widths) - 1)
     noisy_images = keras.Input((image_size, image_size, channels), name="noisy_images")
     noise_variances = keras.Input((1, 1, 1), name="noise_variances")

@@ -80,6 +80,38 @@ def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
     assert pretended == ["ada", "ada"]
 
 
+CODE = {"a check": "checks/ddim.py", "what a check imports": "checks/core.py", "the reference": "schedules.py",
+        "what runs in the box": "instructor/measuring.py", "a new file": "checks/new.py"}
+
+
+@pytest.mark.parametrize("name", CODE.values(), ids=CODE)
+def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(tmp_path, pretended, monkeypatch, name):
+    package = tmp_path / "diffusion_lab"
+    shutil.copytree(grading.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "*.html", "*.png"))
+    monkeypatch.setattr(grading, "PACKAGE", package)
+    hand_in(tmp_path / "in", ada=b"1")
+    settings, _ = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == ["ada"]
+    with open(package / name, "a") as file:
+        file.write("# mended\n")
+    again, _ = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == ["ada", "ada"] and again.seed == settings.seed
+
+
+def test_other_libraries_grade_anew(monkeypatch):
+    before = grading.code_fingerprint()
+    assert before == grading.code_fingerprint()
+    monkeypatch.setattr(grading, "version", lambda name: "99")
+    assert grading.code_fingerprint() != before
+
+
+def test_a_worker_with_another_version_of_the_package_grades_nobody():
+    settings = grading.Settings("", SOURCE.name, 1, Limits(), code="of another version")
+    with pytest.raises(UserError, match="not the one with which this grading began"):
+        grading.grade_submission(None, settings)
+
+
 def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"nothing", bob=b"nothing")
     with pytest.raises(UserError, match="None of the notebooks .* lab 07: is --lab right.* of lab 07"):

@@ -7,23 +7,27 @@ goes on where it was, and one that is repeated runs only what has changed.
 import hashlib
 import json
 import secrets
+import sys
 import tempfile
 import threading
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.answers import Answers, Unreadable, nothing_found, read_answers
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
+from diffusion_lab.instructor.staging import PACKAGE
 from diffusion_lab.instructor.submissions import find_submissions
 from diffusion_lab.storage import write_atomically
 
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-VERSION = 3  # of the results' format and of how they come about; another one grades anew
+LIBRARIES = ("h5py", "ipython", "keras", "numpy", "tensorflow", "tensorflow-cpu")
+VERSION = 4  # of the results' format and of how they come about; another one grades anew
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Settings:
     name: str  # its file name
     seed: int
     limits: Limits
+    code: str  # the fingerprint of what grades
     boxed: bool = True
     quality: Quality | None = None
 
@@ -63,7 +68,7 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
         require_bubblewrap()
     source, kept = Path(source), Path(out, "results")
     seed = _seed(Path(out, "grading.json"), source.name, seed)
-    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality)
+    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, code_fingerprint(), boxed, quality)
     total = sum(1 for _ in find_submissions(path))
     keys, done = [], 0
 
@@ -94,8 +99,26 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
     return settings, results
 
 
+def code_fingerprint():
+    """Returns the digest of everything that decides a verdict besides lab and submission: the package (what runs an
+    answer and what judges it), and the libraries that compute."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted([*PACKAGE.rglob("*.py"), PACKAGE / "pretrained" / "SHA256SUMS"]):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes())
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            digest.update(f"{library} {version(library)}".encode())
+    return digest.hexdigest()
+
+
 def grade_submission(submission, settings):
-    """The result of one submission, as JSON. Runs in any process, on any machine."""
+    """The result of one submission, as JSON. Runs in any process, on any machine.
+
+    Raises UserError if this machine has another version of the package than the one on which the grading began.
+    """
+    if settings.code != code_fingerprint():
+        raise UserError("The package here is not the one with which this grading began (was it changed meanwhile, or does a worker "
+                        "have another version?): give the same command again.")
     with PREPARING:
         master = _master(settings.name, settings.source)
         from diffusion_lab.instructor.quality import files_for_drawing, grade_quality

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import grading
+from diffusion_lab.instructor import grading, running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.master import Master, Task
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sandbox import INSTALL, Limits
 
@@ -110,6 +112,47 @@ def test_a_worker_with_another_version_of_the_package_grades_nobody():
     settings = grading.Settings("", SOURCE.name, 1, Limits(), code="of another version")
     with pytest.raises(UserError, match="not the one with which this grading began"):
         grading.grade_submission(None, settings)
+
+
+RIGHT = "a right answer"
+MACHINES = {  # {answer: what it leaves in its first run, in one alone}, with nothing for no result
+    "calm": ({"diffusion_schedule": (RIGHT, None), "denoise": (RIGHT, None), "reverse_diffusion": (RIGHT, None)}, set()),
+    "busy": ({"diffusion_schedule": (None, RIGHT), "denoise": (RIGHT, None), "reverse_diffusion": (RIGHT, None)}, set()),
+    "very busy": ({"diffusion_schedule": (None, RIGHT), "denoise": (None, RIGHT), "reverse_diffusion": (None, RIGHT)}, set()),
+    "one hangs": ({"diffusion_schedule": (RIGHT, None), "denoise": (None, None), "reverse_diffusion": (RIGHT, None)}, {"denoise"}),
+    "the last hangs": ({"diffusion_schedule": (None, RIGHT), "denoise": (RIGHT, None), "reverse_diffusion": (None, None)}, {"reverse_diffusion"}),
+}
+
+
+@pytest.mark.parametrize("runs, stopped", MACHINES.values(), ids=MACHINES)
+def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopped(monkeypatch, runs, stopped):
+    """Whatever ends a kernel takes the results of the answers behind it along."""
+    calls = []
+
+    def pretend(master, answers, seed, limits, boxed):
+        calls.append((list(answers), limits.seconds))
+        results = {}
+        for name in answers:
+            left = runs[name][limits.seconds > 10]
+            if left is None:
+                return results, {name: "Timeout of 10 seconds"}, None
+            results[name] = left
+        return results, {}, None
+
+    monkeypatch.setattr(running, "_run", pretend)
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", result))
+    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)])
+    verdicts = running.grade_answers(master, dict.fromkeys(runs, "source"), 1, Limits(seconds=10))
+    assert {verdict.name for verdict in verdicts if verdict.outcome == "stopped"} == stopped
+    assert all(verdict.outcome == "right" and not verdict.details for verdict in verdicts if verdict.name not in stopped)
+    assert all(len(names) == 1 for names, seconds in calls if seconds > 10)
+    assert {name for names, seconds in calls if seconds > 10 for name in names} == {name for name in runs if runs[name][0] is None}
+
+
+@pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)
+def test_every_import_happens_in_the_start_up_cell(lab):
+    cells = Master(lab).notebook({}).cells
+    assert len(cells) == 1 and "_start('checks." in cells[0].source
 
 
 def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):

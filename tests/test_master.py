@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
+from diffusion_lab.instructor.measuring import measure
 from diffusion_lab.instructor.staging import slice_package, stage
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +106,28 @@ def test_names_of_the_package_are_there_but_refuse():
     with pytest.raises(RuntimeError, match="ddim comes with the package .* write it yourself"):
         space["ddim"](None)
     assert "from diffusion_lab.gaussian_diffusion import at" in MASTERS["06_ddpm"].prelude
+
+
+CELLS = {
+    "def denoise(:": "Python cannot read your cell, so nothing in it has run: SyntaxError in line 1, `def denoise(:`",
+    "x = 1\nif x:\ny = 2": "Python cannot read your cell, so nothing in it has run: IndentationError in line 3, `y = 2`",
+    "x = nowhere\ndef denoise(self):\n    return 1": "your cell stops before it has defined `denoise`, with NameError: name 'nowhere' is not defined.",
+    "x = 3": "there is no function `denoise` after your cell has run.",
+}
+
+
+@pytest.mark.parametrize("source", CELLS)
+def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFUSION_LAB_BOX", str(tmp_path))
+    for name in ("inputs", "results"):
+        (tmp_path / name).mkdir()
+    for name in ("diffusion_schedule", "denoise"):
+        np.savez(tmp_path / "inputs" / f"{name}.npz", x=1)
+    shell = InteractiveShell()
+    for cell, name in (("1 / 0", "diffusion_schedule"), (source, "denoise")):  # what another cell did does not count
+        shell.run_cell(cell)
+        measure(SimpleNamespace(name=name), shell.user_ns)
+    assert json.loads((tmp_path / "results" / "denoise.json").read_text())["failed"].startswith(CELLS[source])
 
 
 def test_answers_cannot_give_nbval_orders():

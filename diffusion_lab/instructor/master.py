@@ -65,7 +65,7 @@ class Master:
 
     def notebook(self, answers):
         """The notebook that runs `answers`, {name: source}, each followed by its measurement."""
-        cells = [_cell("prelude", self.prelude)]
+        cells = [_cell("prelude", f"{self.prelude}\nfrom diffusion_lab.measuring import start as _start\n_start({self.module!r})")]
         for task in self.tasks:
             if task.name in answers:
                 cells.append(_cell(f"answer-{task.name}", answers[task.name].replace("NBVAL_", "NBVAL ")))  # obeys no orders

@@ -7,26 +7,46 @@ numbers in a file, and those are judged outside.
 import base64
 import json
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
-from diffusion_lab.checks.core import CheckFailed, NotDone
+from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
+
+
+def start(module):
+    """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it: imports a lab's checks, and with
+    them Keras and TensorFlow, and computes something."""
+    import_module(f"diffusion_lab.{module}")
+    ops.convert_to_numpy(ops.matmul(ops.ones((2, 2)), ops.ones((2, 2))))
 
 
 def measure(exercise, namespace):
     """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes `results/<name>.json`."""
-    box = Path(os.environ["DIFFUSION_LAB_BOX"])
+    box, stopped = Path(os.environ["DIFFUSION_LAB_BOX"]), vars(sys).pop("last_value", None)  # IPython's name for a cell's exception
     with np.load(box / "inputs" / f"{exercise.name}.npz", allow_pickle=False) as file:
         inputs = dict(file)
     try:
         if exercise.name not in namespace:
-            raise CheckFailed(f"there is no function `{exercise.name}` after your cell has run.")
+            raise CheckFailed(_why_not_there(exercise.name, stopped))
         outputs = exercise.run(namespace[exercise.name], inputs)
         result = {"outputs": {name: _packed(values) for name, values in outputs.items()}}
     except CheckFailed as failure:
         result = {"failed": str(failure), "missing": isinstance(failure, NotDone)}
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _why_not_there(name, error):
+    """A sentence about a function that the answer's cell, which `error` stopped, has not defined."""
+    if isinstance(error, SyntaxError):
+        line = f" in line {error.lineno}, `{error.text.strip()[:80]}`" if error.text else ""
+        return f"Python cannot read your cell, so nothing in it has run: {type(error).__name__}{line}: {error.msg}."
+    if error is not None:
+        return f"your cell stops before it has defined `{name}`, with {first_line(error)}."
+    return f"there is no function `{name}` after your cell has run."
 
 
 def _packed(values):

@@ -1,13 +1,14 @@
 """Runs one student's answers in a box, and judges outside what came out of it."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from diffusion_lab.instructor.boxes import run_in_box, too_long
 
 LAST_LINES = 12  # of what a cell said, for the student
+PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
 @dataclass
@@ -29,19 +30,28 @@ class Verdict:
 def grade_answers(master, answers, seed, limits, boxed=True):
     """Runs `answers`, {name: source}, and judges what comes out. Returns [Verdict], one for each task of the lab.
 
-    An answer that leaves no result has ended its kernel, or was ended. It runs again, first in a new box, since the one
-    before it may have been the cause; if it fails there, too, that is its own, and those behind it run without it.
+    An answer that leaves no result has ended its kernel, or was ended; but the cause may have been an answer before it, or
+    a machine that is busy. So it runs again, alone and with more time, and if it fails there, too, that is its own. Those behind it
+    run without it.
     """
     waiting = [task.name for task in master.tasks if task.name in answers]
     results, errors, stopped = {}, {}, {}
+
+    def run(names, limits):
+        """Runs some of the answers; returns which have left no result, and why, as far as anybody knows."""
+        new_results, new_errors, reason = _run(master, {name: answers[name] for name in names}, seed, limits, boxed)
+        results.update(new_results)
+        for name in names:  # what it said before was perhaps not its own fault
+            errors[name] = new_errors.get(name, "")
+        return [name for name in names if name not in new_results], reason
+
     while waiting:
-        new_results, new_errors, reason = _run(master, {name: answers[name] for name in waiting}, seed, limits, boxed)
-        results, errors = results | new_results, errors | new_errors
-        missing = [name for name in waiting if name not in new_results]
-        if missing and missing[0] == waiting[0]:
-            stopped[missing[0]] = _why(errors.get(missing[0], ""), reason, limits)
-            missing = missing[1:]
-        waiting = missing
+        waiting, _ = run(waiting, limits)
+        for name in waiting[:1]:
+            alone = replace(limits, seconds=PATIENCE * limits.seconds)
+            failed, reason = run([name], alone)
+            stopped |= {name: _why(errors.get(name, ""), reason, alone) for name in failed}
+        waiting = waiting[1:]
     return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
 
 

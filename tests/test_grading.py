@@ -1,6 +1,7 @@
 """A class is graded: in a sandbox, again after a kill, and never twice."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -13,12 +14,17 @@ from types import SimpleNamespace
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import grading, running
+from diffusion_lab.instructor import grading, quality, results, running
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.master import Master, Task
+from diffusion_lab.instructor.running import Verdict
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
+from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.instructor.submissions import Submission
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
@@ -36,7 +42,7 @@ def pretended(monkeypatch):
 
     def pretend(submission, settings):
         if submission.content == b"crash":
-            raise RuntimeError("the grader itself stops")
+            raise UserError("the disk is full")
         graded.append(submission.student)
         answers = "{}" if submission.content == b"nothing" else '{"a": "b"}'
         return '{"student": "%s", "content": %d, "answers": %s, "problem": "of lab 07"}' % (
@@ -66,7 +72,7 @@ def test_only_what_changed_is_graded_again(tmp_path, pretended):
 
 def test_what_was_graded_before_the_grader_stopped_is_kept(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1", bob=b"crash")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UserError, match="disk is full"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out", jobs=1)
     hand_in(tmp_path / "in", bob=b"2")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -89,8 +95,8 @@ CODE = {"a check": "checks/ddim.py", "what a check imports": "checks/core.py", "
 @pytest.mark.parametrize("name", CODE.values(), ids=CODE)
 def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(tmp_path, pretended, monkeypatch, name):
     package = tmp_path / "diffusion_lab"
-    shutil.copytree(grading.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "*.html", "*.png"))
-    monkeypatch.setattr(grading, "PACKAGE", package)
+    shutil.copytree(results.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "*.html", "*.png"))
+    monkeypatch.setattr(results, "PACKAGE", package)
     hand_in(tmp_path / "in", ada=b"1")
     settings, _ = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -102,16 +108,101 @@ def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(tmp_path, pre
 
 
 def test_other_libraries_grade_anew(monkeypatch):
-    before = grading.code_fingerprint()
-    assert before == grading.code_fingerprint()
-    monkeypatch.setattr(grading, "version", lambda name: "99")
-    assert grading.code_fingerprint() != before
+    before = results.code_fingerprint()
+    assert before == results.code_fingerprint()
+    monkeypatch.setattr(results, "version", lambda name: "99")
+    assert results.code_fingerprint() != before
 
 
 def test_a_worker_with_another_version_of_the_package_grades_nobody():
-    settings = grading.Settings("", SOURCE.name, 1, Limits(), code="of another version")
+    settings = results.Settings("", SOURCE.name, 1, Limits(), code="of another version")
     with pytest.raises(UserError, match="not the one with which this grading began"):
         grading.grade_submission(None, settings)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Grading in which every answer that is there leaves a right result at once; returns whose submission is being graded."""
+    current, honest = SimpleNamespace(student=None), results.grade_submission
+
+    def grade(submission, settings):
+        current.student = submission.student
+        return honest(submission, settings)
+
+    monkeypatch.setattr(grading, "grade_submission", grade)
+    monkeypatch.setattr(running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None))
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "As it should be."))
+    monkeypatch.setattr(quality, "grade_quality", lambda *more: (Verdict(*results.KID, "right", 4, 4, "Fine flowers."), None))
+    return current
+
+
+def write_notebooks(folder, *students, **changes):
+    folder.mkdir()
+    solution = read_source(SOURCE)
+    answers = {name: cell.source for _, name, cell in exercises(solution)}
+    for student in students:
+        notebook = write_notebook(solution, answers | changes, changes.get("summary", ""))
+        (folder / f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+
+
+STEPS = {"reading": (results, "read_answers"), "running": (running, "_run"), "judging": (Task, "judge"), "quality": (quality, "grade_quality"),
+         "a worker": (grading, "grade_submission")}
+ERRORS = [RuntimeError("can't start new thread"), UserError("No kernel starts."), MemoryError(), RecursionError("too deep"),
+          UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed"), OSError(24, "Too many open files"), KeyError("\udc80")]
+
+
+@pytest.mark.parametrize("step, error", [
+    pytest.param(step, error, id=f"{step}, {type(error).__name__}") for step in STEPS for error in ERRORS
+    if (step, type(error)) != ("a worker", UserError)])  # which would be about the whole class
+def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, monkeypatch, step, error):
+    place, name = STEPS[step]
+    honest, broken = getattr(place, name), True
+
+    def fail(*arguments, **keywords):
+        submission = next((thing for thing in arguments if isinstance(thing, Submission)), quick)
+        if broken and submission.student == "bob":
+            raise error
+        return honest(*arguments, **keywords)
+
+    write_notebooks(tmp_path / "in", "ada", "bob", "cem")
+    monkeypatch.setattr(place, name, fail)
+
+    def grade():
+        settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, jobs=1, quality=grading.Quality(3))
+        rows = write_gradebook(tmp_path / "out", "07", settings, found)
+        assert all((tmp_path / "out" / "feedback" / row["page"]).exists() for row in rows)
+        return {row["student"]: row for row in rows}
+
+    rows = grade()
+    assert rows["ada"]["points"] == rows["cem"]["points"] == 22 and not rows["ada"]["problem"]
+    assert rows["bob"]["points"] == (18 if step == "quality" else 0) and len(rows["bob"]["verdicts"]) == 4
+    assert rows["bob"]["problem"].startswith("It could not be graded: ") and "a person must look" in rows["bob"]["problem"]
+    broken = False
+    assert grade()["bob"]["points"] == 22, "the same command tries again"
+
+
+def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quick, monkeypatch):
+    write_notebooks(tmp_path / "in", "ada", "bob")
+    monkeypatch.setattr(running, "_run", lambda *more: 1 / 0)
+    with pytest.raises(UserError, match="Not one submission .* ZeroDivisionError"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+
+
+def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
+    """Lone surrogates, wherever a student can put them: answers, the written part, and what a check says."""
+    write_notebooks(tmp_path / "in", "ada", denoise="def denoise(self):\n    return '\udc80'", summary="half \ud800 a character")
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    (row,) = write_gradebook(tmp_path / "out", "07", settings, found)
+    assert row["verdicts"][0]["sentence"] == "\\udfff, it says." and "\\udc80" in row["answers"]["denoise"]
+
+
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    next((tmp_path / "out" / "results").glob("*.json")).write_text('{"cut o')
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == ["ada", "ada"]
 
 
 RIGHT = "a right answer"

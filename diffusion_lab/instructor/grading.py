@@ -1,60 +1,24 @@
 """Grades a class: finds the submissions, runs what is new, keeps every result, and writes the reports.
 
 A result is a file of its own, named by all that it depends on, and written all or nothing: a grading that was killed
-goes on where it was, and one that is repeated runs only what has changed.
+goes on where it was, and one that is repeated runs only what has changed. Whatever happens with one submission is its own
+result; the others do not notice.
 """
 
-import hashlib
 import json
 import secrets
-import sys
-import tempfile
-import threading
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.answers import Answers, Unreadable, nothing_found, read_answers
+from diffusion_lab.instructor.results import Quality, Settings, failure, grade_submission
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
-from diffusion_lab.instructor.staging import PACKAGE
 from diffusion_lab.instructor.submissions import find_submissions
 from diffusion_lab.storage import write_atomically
 
-PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-LIBRARIES = ("h5py", "ipython", "keras", "numpy", "tensorflow", "tensorflow-cpu")
-VERSION = 4  # of the results' format and of how they come about; another one grades anew
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What the instructor asks for: images at least as near to `data` as `kid`, for so many points."""
-
-    kid: float
-    points: float = 4
-    data: str = "procedural_flowers"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that a result depends on, besides the submission."""
-
-    source: str  # the lab's source, as text
-    name: str  # its file name
-    seed: int
-    limits: Limits
-    code: str  # the fingerprint of what grades
-    boxed: bool = True
-    quality: Quality | None = None
-
-    def key(self, submission):
-        """The name of the file that holds this submission's result."""
-        parts = [VERSION, asdict(self), submission.student, submission.id, submission.place, submission.digest, submission.problem]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+__all__ = ["Quality", "grade_class"]
 
 
 def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quality=None, jobs=2, scheduler=None,
@@ -68,9 +32,8 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
         require_bubblewrap()
     source, kept = Path(source), Path(out, "results")
     seed = _seed(Path(out, "grading.json"), source.name, seed)
-    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, code_fingerprint(), boxed, quality)
-    total = sum(1 for _ in find_submissions(path))
-    keys, done = [], 0
+    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality)
+    total, done, keys, results = sum(1 for _ in _submissions(path)), 0, [], {}
 
     def finished(count=1):
         nonlocal done
@@ -80,92 +43,68 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
 
     with _executor(jobs, scheduler) as submit:
         running = {}
-        for submission in find_submissions(path, with_weights=quality is not None):
+        for submission in _submissions(path, with_weights=quality is not None):
             key = settings.key(submission)
             keys.append(key)
-            if (kept / f"{key}.json").exists():
+            results[key] = _kept(kept / f"{key}.json")
+            if results[key]:
                 finished()
                 continue
-            running[submit(grade_submission, submission, settings)] = key
+            running[_started(submit, submission, settings)] = key, submission
             if len(running) >= 2 * jobs:  # so that memory holds a few submissions, however many there are
-                finished(_keep(running, kept, FIRST_COMPLETED))
+                finished(_keep(running, kept, results, settings, FIRST_COMPLETED))
         while running:
-            finished(_keep(running, kept, FIRST_COMPLETED))
-    results = [json.loads((kept / f"{key}.json").read_text(encoding="utf-8")) for key in keys]
-    if not any(result["answers"] for result in results):
+            finished(_keep(running, kept, results, settings, FIRST_COMPLETED))
+    results = [results[key] for key in keys]
+    if all(result.get("failed") for result in results):
+        raise UserError(f"Not one submission in {path} could be graded. {results[0]['problem']}")
+    if not any(result["answers"] or result.get("failed") for result in results):
         ((problem, count),) = Counter(result["problem"] for result in results).most_common(1)
         raise UserError(f"None of the notebooks in {path} holds an answer to lab {source.name[:2]}: is --lab right? What was found "
                         f"in {count} of {len(results)}: {problem}")
     return settings, results
 
 
-def code_fingerprint():
-    """Returns the digest of everything that decides a verdict besides lab and submission: the package (what runs an
-    answer and what judges it), and the libraries that compute."""
-    digest = hashlib.sha256(sys.version.encode())
-    for path in sorted([*PACKAGE.rglob("*.py"), PACKAGE / "pretrained" / "SHA256SUMS"]):
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes())
-    for library in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            digest.update(f"{library} {version(library)}".encode())
-    return digest.hexdigest()
+def _submissions(path, with_weights=False):
+    """As `find_submissions`. Raises UserError if the folder disappears meanwhile."""
+    try:
+        yield from find_submissions(path, with_weights)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read to its end ({error.strerror or error}): was it moved or deleted? What has been graded is "
+                        "kept: put it back, and give the same command again.") from None
 
 
-def grade_submission(submission, settings):
-    """The result of one submission, as JSON. Runs in any process, on any machine.
-
-    Raises UserError if this machine has another version of the package than the one on which the grading began.
-    """
-    if settings.code != code_fingerprint():
-        raise UserError("The package here is not the one with which this grading began (was it changed meanwhile, or does a worker "
-                        "have another version?): give the same command again.")
-    with PREPARING:
-        master = _master(settings.name, settings.source)
-        from diffusion_lab.instructor.quality import files_for_drawing, grade_quality
-        from diffusion_lab.instructor.running import grade_answers
-
-        files_for_drawing()
-
-    answers, problem = Answers(), submission.problem
-    if not problem:
-        try:
-            answers = read_answers(submission.content, master.tasks, master.summaries)
-            problem = "" if answers.sources else nothing_found(submission.content, master.lab)
-        except Unreadable as unreadable:
-            problem = str(unreadable)
-    verdicts = grade_answers(master, answers.sources, settings.seed, settings.limits, settings.boxed)
-    for name, text in answers.texts.items():
-        if text.strip() in ("", master.summaries[name].source.strip()):
-            answers.texts[name] = ""
-            answers.remarks.append("the written part is empty")
-    picture = answers.pictures.get(master.cover)
-    if settings.quality:
-        verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, settings.seed, settings.limits,
-                                       settings.boxed)
-        verdicts, picture = [*verdicts, verdict], drawn or picture
-    return json.dumps({
-        "student": submission.student, "id": submission.id, "place": submission.place, "digest": submission.digest,
-        "problem": problem, "verdicts": [asdict(verdict) for verdict in verdicts], "remarks": answers.remarks,
-        "answers": answers.sources, "texts": answers.texts, "picture": picture,
-        "written": sum(cell.metadata.nbgrader.points for cell in master.summaries.values()),
-    })
+def _started(submit, submission, settings):
+    """The future of a submission's result, failed already if it cannot even begin."""
+    try:
+        return submit(grade_submission, submission, settings)
+    except Exception as error:
+        future = Future()
+        future.set_exception(error)
+        return future
 
 
-@lru_cache(maxsize=4)
-def _master(name, source):
-    from diffusion_lab.instructor.master import Master
-
-    with tempfile.TemporaryDirectory() as folder:  # read_source speaks of files, and so do its messages
-        path = Path(folder, name)
-        path.write_text(source, encoding="utf-8")
-        return Master(path)
+def _kept(path):
+    """The result that an earlier run wrote, or None."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
-def _keep(running, kept, when):
-    """Waits for results and writes them down; returns how many."""
+def _keep(running, kept, results, settings, when):
+    """Waits for results, takes them into `results`, and writes down those that need not be tried again; returns how many."""
     finished, _ = wait(running, return_when=when)
     for future in finished:
-        write_atomically(kept / f"{running.pop(future)}.json", future.result().encode())
+        key, submission = running.pop(future)
+        try:
+            results[key] = json.loads(future.result())
+        except UserError:  # is about the whole class
+            raise
+        except Exception as error:  # a worker that died of it
+            results[key] = failure(submission, settings, error)
+        if not results[key].get("failed"):
+            write_atomically(kept / f"{key}.json", json.dumps(results[key]).encode())
     return len(finished)
 
 

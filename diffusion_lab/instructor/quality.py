@@ -16,6 +16,7 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.generating import METHODS
+from diffusion_lab.instructor.results import KID
 from diffusion_lab.instructor.running import LAST_LINES, Verdict, run_in_box
 from diffusion_lab.instructor.source import KERNEL
 from diffusion_lab.instructor.staging import inside, staged_files
@@ -32,7 +33,7 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
     answers: {exercise: source}.   weights: the bytes of the file, which only the sandbox opens.
     """
     def verdict(outcome, sentence, details=""):
-        return Verdict("KID", "flowers", outcome, quality.points if outcome == "right" else 0.0, quality.points, sentence, details)
+        return Verdict(*KID, outcome, quality.points if outcome == "right" else 0.0, quality.points, sentence, details)
 
     if not weights:
         return verdict("missing", MISSING), None

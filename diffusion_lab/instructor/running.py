@@ -27,6 +27,11 @@ class Verdict:
     details: str = ""
 
 
+def not_graded(number, name, possible):
+    """The verdict on what could not be graded, through no fault that anybody knows of."""
+    return Verdict(number, name, "stopped", 0.0, possible, "This could not be graded; a person will look at it.")
+
+
 def grade_answers(master, answers, seed, limits, boxed=True):
     """Runs `answers`, {name: source}, and judges what comes out. Returns [Verdict], one for each task of the lab.
 

@@ -53,6 +53,7 @@ def test_it_releases_without_answers(course):
     assert len(answers) == 1 and "BEGIN SOLUTION" not in answers[0] and "noise_rates**2" not in answers[0]
 
 
+@pytest.mark.slow
 def test_it_grades_each_exercise_by_its_points(course):
     right = {name: cell.source for _, name, cell in exercises(read_source(sources(ROOT, ["07"])[0]))}
     swapped = right | {"denoise": right["denoise"].replace("noise_rates**2", "noise_rates")}

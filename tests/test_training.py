@@ -34,6 +34,7 @@ def start(folder, epochs):
     return subprocess.Popen([sys.executable, "-c", RUN, folder, str(epochs)], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_and_end_with_all_epochs_and_a_loadable_model(tmp_path):
     epochs, rng, resumed = 4, np.random.default_rng(0), []
     for _ in range(2):

@@ -12,6 +12,7 @@ from diffusion_lab.models.files import load_model, save_model
 from diffusion_lab.plots import image_grid, save_animation
 from diffusion_lab.report import DemoPage
 from diffusion_lab.samplers import adams_bashforth, ddim, ddpm, dpmpp_2m
+from diffusion_lab.storage import only_one
 from diffusion_lab.training import Trainer, TrainingConfig, generate_in_batches
 
 SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–Bashforth": adams_bashforth}
@@ -22,9 +23,14 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
     """Trains the network of the shipped weights for some minutes on procedural flowers; writes `folder`/index.html.
 
     Every sampler gets the same number of network evaluations (NFE) and, for the images that are shown, the same
-    initial noise. Returns the page's path. Raises UserError if the folder cannot be written.
+    initial noise. Returns the page's path. Raises UserError if the folder cannot be written, or another demo is at work there.
     """
-    folder, begin = Path(folder), time.monotonic()
+    with only_one(folder, "demo"):
+        return _run_demo(Path(folder), minutes, seed, nfe, kid_images)
+
+
+def _run_demo(folder, minutes, seed, nfe, kid_images):
+    begin = time.monotonic()
     shipped, _ = load_model(SHIPPED)
     page = DemoPage(folder, minutes, nfe)
     trainer = Trainer(TrainingConfig(model=shipped.config, epochs=1000, seed=seed, kid_images=kid_images), folder)

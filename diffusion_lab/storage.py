@@ -1,12 +1,16 @@
-"""Files of arrays: groups of NumPy arrays and a description, in one HDF5 file.
+"""Files that are written whole or not at all, folders that one process uses at a time, and arrays in HDF5.
 
-They hold plain arrays and JSON, never code, so a file from a stranger can do no harm. Files are written under a
-temporary name and renamed: a run that is killed, or a disk that is full, leaves the previous file as it was.
+Arrays come with a description in JSON, never with code, so a file from a stranger can do no harm. Files are written
+under a temporary name and renamed: a run that is killed, or a disk that is full, leaves the previous file as it was.
 """
 
+import contextlib
+import errno
 import io
 import json
 import os
+import time
+import uuid
 from pathlib import Path
 
 import h5py
@@ -14,30 +18,103 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 
+ONE_DAY = 24 * 3600
+PATIENCE = 2.0  # seconds; Windows does not replace a file in the moments in which another program reads it
+
 
 def write_atomically(path, content):
-    """Writes bytes to a file that is, at every moment, either the old one or the new one.
+    """Writes bytes to a file that is, at every moment, either the old one or the new one. Raises UserError as `replacing`."""
+    with replacing(path) as draft:
+        draft.write_bytes(content)
 
-    Raises UserError if the disk is full or read-only.
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a path to write to, next to `path` and with the same suffixes; afterwards that file takes the place of `path`.
+
+    Each writer has its own draft, so several may write at once, and the last one remains.
+
+    Raises:
+        UserError: if the disk is full or read-only; `path` is as it was before.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.draft")  # what a killed run leaves, the next one overwrites
+    draft = path.with_name(f".draft-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_old_drafts(path.parent)
         try:
-            with open(draft, "wb") as stream:
-                stream.write(content)
-                stream.flush()
+            yield draft
+            with open(draft, "rb+") as stream:
                 os.fsync(stream.fileno())
-            os.replace(draft, path)
+            _replace(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UserError(
             f"Could not write {path} ({error.strerror or error}); the file from before, if any, is untouched: "
-            "make room or choose another folder, then run the same command again."
+            "make room, close the program that has it open, or choose another folder, then run the same command again."
         ) from error
+
+
+def _replace(draft, path):
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return os.replace(draft, path)
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+_looked_through = set()
+
+
+def _remove_old_drafts(folder):
+    """Removes what killed processes have left, once in each folder; younger drafts may be at work."""
+    if folder not in _looked_through:
+        _looked_through.add(folder)
+        for draft in folder.glob(".draft-*"):
+            with contextlib.suppress(OSError):  # its process has just finished
+                if time.time() - draft.stat().st_mtime > ONE_DAY:
+                    draft.unlink()
+
+
+@contextlib.contextmanager
+def only_one(folder, what):
+    """Keeps a folder for one `what` at a time, such as "training" or "grading". Ends with its process, however that ends.
+
+    Raises:
+        UserError: if there is another one in this folder, in this process or any other, or if it cannot be written to.
+    """
+    path = Path(folder) / f".{what}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")
+    except OSError as error:
+        raise UserError(f"Could not write to {folder} ({error.strerror or error}): choose another folder.") from error
+    with file:
+        if not _lock(file):
+            raise UserError(f"Another {what} is at work in {folder}: wait until it has ended, or choose another folder.")
+        yield
+
+
+def _lock(file):
+    """Locks an open file until it is closed; returns False if somebody else has. File systems without locks let everybody in."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
 
 
 def demand_writable(path, suffix):

@@ -16,7 +16,7 @@ from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.files import ModelConfig, save_model
-from diffusion_lab.storage import assign_arrays, demand_writable, read_arrays, write_arrays
+from diffusion_lab.storage import assign_arrays, demand_writable, only_one, read_arrays, replacing, write_arrays
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,33 @@ class Trainer:
             jit_compile=has_accelerator() or BACKEND == "jax",  # slows TensorFlow on a CPU; JAX would not compile at all
         )
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
-        self.history, self.epochs_done = [], 0
+        self.history, self.epochs_done, self.steps_done = [], 0, 0
         self._resume()
-        self.steps_done = self.epochs_done * len(self.dataset)
 
     def fit(self, share_done=None, callbacks=None):
         """Trains to the end and returns the model.
 
         `share_done()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
         default it counts steps; a budget of time may stand in for it. `callbacks` are `[EndOfEpoch(self)]`,
-        which saves the run, unless others are given. Raises UserError if the loss becomes NaN or infinite.
+        which saves the run, unless others are given. Raises UserError if another training is at work in the folder, or
+        if the loss becomes NaN or infinite.
         """
-        self.model.fit(
-            self.dataset,
-            shuffle=False,
-            validation_data=self.validation,
-            epochs=self.config.epochs,
-            initial_epoch=self.epochs_done,
-            verbose=0,
-            callbacks=[
-                self.dataset.epoch_callback(),
-                keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
-                Schedule(self.config, share_done or self.share_done),
-                *([EndOfEpoch(self)] if callbacks is None else callbacks),
-            ],
-        )
+        with only_one(self.folder, "training"):
+            self._resume()  # another training may have ended here since this one was made
+            self.model.fit(
+                self.dataset,
+                shuffle=False,
+                validation_data=self.validation,
+                epochs=self.config.epochs,
+                initial_epoch=self.epochs_done,
+                verbose=0,
+                callbacks=[
+                    self.dataset.epoch_callback(),
+                    keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
+                    Schedule(self.config, share_done or self.share_done),
+                    *([EndOfEpoch(self)] if callbacks is None else callbacks),
+                ],
+            )
         return self.model
 
     def share_done(self):
@@ -127,6 +129,7 @@ class Trainer:
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
         self.epochs_done, self.history = about["epochs_done"], about["history"]
+        self.steps_done = self.epochs_done * len(self.dataset)
 
     def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
         self.steps_done += 1
@@ -201,7 +204,8 @@ class KeepBest(keras.callbacks.Callback):
         kid = logs["val_kid"] = float(self.kid(self.model))
         if worth_keeping(kid, self.lowest_kid):
             self.lowest_kid, self.kept_kid = min(kid, self.lowest_kid), kid
-            self.model.save_weights(self.path)
+            with replacing(self.path) as draft:
+                self.model.save_weights(draft)
 
     def restore(self):
         """Raises UserError if no epoch has come to its end."""

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -11,7 +13,7 @@ import pytest
 from diffusion_lab import storage
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.files import ModelConfig, load_model, save_model
-from diffusion_lab.storage import read_arrays, write_arrays, write_atomically
+from diffusion_lab.storage import only_one, read_arrays, replacing, write_arrays, write_atomically
 
 
 def test_arrays_and_description_come_back_in_order(tmp_path):
@@ -38,6 +40,67 @@ def test_a_full_or_read_only_disk_leaves_the_old_file_and_no_draft(tmp_path, mon
     with pytest.raises(UserError, match=f"{error.strerror}.*untouched"):
         write_atomically(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
+    """The second writes from beginning to end while the first is about to finish."""
+    sync, seen = os.fsync, []
+
+    def interrupted(descriptor):
+        monkeypatch.setattr(storage.os, "fsync", sync)
+        write_atomically(tmp_path / "file", b"second")
+        seen.append((tmp_path / "file").read_bytes())
+        sync(descriptor)
+
+    monkeypatch.setattr(storage.os, "fsync", interrupted)
+    write_atomically(tmp_path / "file", 1000 * b"first")
+    assert seen == [b"second"] and (tmp_path / "file").read_bytes() == 1000 * b"first"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_old_drafts_are_removed_and_young_ones_are_not(tmp_path):
+    old, young, other = (tmp_path / name for name in (".draft-1-file", ".draft-2-file", "draft-3"))
+    for path in (old, young, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (1e9, 1e9))
+    write_atomically(tmp_path / "file", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ".draft-2-file", "draft-3"}
+
+
+def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
+    """Also where somebody else writes, such as Keras, which looks at the suffix."""
+    write_atomically(tmp_path / "a.weights.h5", b"old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.weights.h5") as draft:
+        assert draft.name.endswith(".weights.h5") and draft.parent == tmp_path
+        draft.write_bytes(b"half of it")
+        1 / 0
+    assert (tmp_path / "a.weights.h5").read_bytes() == b"old" and os.listdir(tmp_path) == ["a.weights.h5"]
+
+
+def test_a_folder_is_kept_for_one_at_a_time(tmp_path):
+    with only_one(tmp_path / "out", "training"):
+        with pytest.raises(UserError, match="Another training is at work in .*out: wait until it has ended"):
+            with only_one(str(tmp_path / "out"), "training"):
+                pass
+        with only_one(tmp_path / "out", "grading"), only_one(tmp_path / "other", "training"):
+            pass
+    with only_one(tmp_path / "out", "training"):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another folder"), only_one(tmp_path / "file", "training"):
+        pass
+
+
+def test_a_folder_is_free_again_when_its_process_is_killed(tmp_path):
+    code = "import sys, time; from diffusion_lab.storage import only_one\nwith only_one(sys.argv[1], 'grading'): print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(UserError, match="Another grading"), only_one(tmp_path, "grading"):
+            pass
+        process.kill()
+    with only_one(tmp_path, "grading"):
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):

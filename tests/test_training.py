@@ -117,6 +117,15 @@ def test_a_training_that_ended_goes_on_with_more_epochs_and_not_with_fewer(train
         Trainer(trainer.config, tmp_path)
 
 
+def test_a_second_training_in_the_folder_says_so_and_afterwards_goes_on_from_there(trainer, tmp_path):
+    other = Trainer(trainer.config, tmp_path)
+    refused = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: pytest.raises(
+        UserError, other.fit).match("Another training is at work"))
+    trainer.fit(callbacks=[refused, EndOfEpoch(trainer)])
+    other.fit()
+    assert other.history == trainer.history and other.steps_done == trainer.steps_done
+
+
 def test_a_file_in_the_place_of_the_folder_is_noticed_before_the_training(tiny_config, tmp_path):
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(UserError, match="is a file"):

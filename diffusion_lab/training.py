@@ -44,7 +44,8 @@ class Trainer:
     """One training run in a folder: `model.weights.h5` (as `worth_keeping` says), `checkpoint.h5`, `samples.png`.
 
     A run that was killed goes on where its last finished epoch ended when it is started again with the same
-    configuration, or one that has more epochs. Raises UserError if the folder holds a run with another one.
+    configuration, or one that has more epochs, on the same data, wherever they lie now. Raises UserError if the folder
+    holds another run.
     """
 
     def __init__(self, config, folder):
@@ -63,6 +64,9 @@ class Trainer:
         )
         self.model = model_config.build(seed=config.seed)  # before the large set is read: it may refuse the image size
         self.dataset = load_dataset(config.data, "train", batch_size=config.batch_size, count=config.count, **arguments)
+        self.data = {"class_names": list(model_config.class_names), "training_images": len(self.dataset.images),
+                     "validation_images": len(self.validation.images),
+                     "contents_of_images": f"{self.dataset.contents()}-{self.validation.contents()}"}
         self.model.adapt(self.dataset.images[:4096])
         self.model.compile(
             optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
@@ -113,19 +117,20 @@ class Trainer:
         """Writes everything that the next epoch needs, all or nothing."""
         state = {"epochs_done": self.epochs_done, "history": self.history}
         variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
-        write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), **state})
+        write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), "data": self.data, **state})
 
     def _resume(self):
         path = self.folder / "checkpoint.h5"
         if not path.exists():
             return
         groups, about = read_arrays(path)
-        then, now = (_flat(run) for run in (about.get("run", {}), json.loads(json.dumps(asdict(self.config)))))  # tuples are lists in JSON
+        run = json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
+        then, now = _flat(about.get("run", {})) | about.get("data", {}), _flat(run) | self.data
         different = [f"{name}: {then.get(name)} there, {now.get(name)} here" for name in {**then, **now}
-                     if then.get(name) != now.get(name) and name != "epochs"]
+                     if then.get(name) != now.get(name) and name not in ("epochs", "data")]  # data: a spelling of the path
         if different or self.config.epochs < about["epochs_done"]:
             raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
-                            "folder, or delete this one to start anew.")
+                            "folder, or delete this one to start again.")
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
         self.epochs_done, self.history = about["epochs_done"], about["history"]

@@ -66,7 +66,7 @@ def load(split, cache):
 
 def test_download_pool_and_split(server, tmp_path):
     training, validation = load("train", tmp_path / "cache"), load("validation", tmp_path / "cache")
-    assert (len(training.images), len(validation.images)) == (16, 4)
+    assert len(training.images) + len(validation.images) == COUNT and len(validation.images) >= 2
     assert training.image_shape == (8, 8, 3) and training.flip
     labels = np.concatenate([training.labels, validation.labels])
     assert sorted(labels) == list(range(COUNT))  # tfds counts labels from 0, the original from 1

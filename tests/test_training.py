@@ -10,10 +10,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
-from diffusion_lab.models.files import load_model
+from diffusion_lab.models.files import ModelConfig, load_model
 from diffusion_lab.storage import read_arrays
 from diffusion_lab.training import EndOfEpoch, KeepBest, Schedule, Trainer, TrainingConfig, ValidationKID, generate_in_batches
 
@@ -115,6 +116,42 @@ def test_a_training_that_ended_goes_on_with_more_epochs_and_not_with_fewer(train
     assert [entry["epoch"] for entry in run.history] == list(range(1, longer.epochs + 1))
     with pytest.raises(UserError, match=r"other settings \(epochs\)"):
         Trainer(trainer.config, tmp_path)
+
+
+@pytest.fixture
+def folder_run(tmp_path):
+    """A function that makes the trainer of a conditional run on a folder of two classes, in tmp_path/"run"."""
+    for number in range(20):
+        picture = tmp_path / "pictures" / ("rose" if number % 2 else "tulip") / f"{number}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (10 * number, 0, 0)).save(picture)
+    model = ModelConfig("unet", {"image_size": 8, "widths": (8,)})
+
+    def run(data):
+        return Trainer(TrainingConfig(model, str(data), batch_size=4, epochs=2, kid_images=2, kid_steps=1, conditional=True), tmp_path / "run")
+
+    run(tmp_path / "pictures").save_checkpoint()
+    return run
+
+
+@pytest.mark.parametrize("spelling", ["pictures", "pictures/", "./pictures", "run/../pictures", "moved"])
+def test_a_run_goes_on_with_the_same_data_however_their_path_is_spelt(folder_run, spelling, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if spelling == "moved":
+        (tmp_path / "pictures").rename(tmp_path / "moved")
+    folder_run(spelling)
+
+
+@pytest.mark.parametrize("change, sentence", [
+    (lambda folder: (folder / "rose").rename(folder / "zinnia"), r"class_names: \['rose', 'tulip'\] there, \['tulip', 'zinnia'\] here"),
+    (lambda folder: (folder / "rose" / "1.png").rename(folder / "tulip" / "1.png"), "contents_of_images"),
+    (lambda folder: [Image.new("RGB", (8, 8)).save(folder / "rose" / f"new{number}.png") for number in range(9)], "training_images: .* there"),
+    (lambda folder: [Image.new("RGB", (8, 8)).save(path) for path in folder.glob("*/*.png")], "contents_of_images"),
+])
+def test_a_run_does_not_go_on_with_other_data_under_the_same_path(folder_run, change, sentence, tmp_path):
+    change(tmp_path / "pictures")
+    with pytest.raises(UserError, match=f"other settings .*{sentence}"):
+        folder_run(tmp_path / "pictures")
 
 
 def test_a_second_training_in_the_folder_says_so_and_afterwards_goes_on_from_there(trainer, tmp_path):

@@ -16,7 +16,7 @@ from diffusion_lab.data.sources import FIRST_VALIDATION_FLOWER, SOURCES, find_so
 from diffusion_lab.errors import UserError
 
 SPLITS = ("train", "validation")
-CACHE_VERSION = 1  # raise it when crop, resize or splits change, so that old caches are no longer found
+CACHE_VERSION = 2  # raise it when crop, resize or splits change, so that old caches are no longer found
 
 
 @leave_untuned
@@ -57,6 +57,15 @@ class ImageDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.epoch += 1
+
+    def contents(self):
+        """Return a hash of all images and classes: equal for equal data, wherever they lie."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        for first in range(0, len(self.images), 256):
+            digest.update(np.ascontiguousarray(self.images[first : first + 256]))
+        if self.classes is not None:
+            digest.update(np.asarray(self.classes, "int32").tobytes())
+        return digest.hexdigest()[:16]
 
     def epoch_callback(self):
         """Return a callback that keeps `epoch` equal to fit's, `initial_epoch` included.

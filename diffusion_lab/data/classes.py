@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from diffusion_lab.data.flowers import COLOURS
-from diffusion_lab.data.folder import class_of, list_images
+from diffusion_lab.data.folder import class_of_each, list_images
 from diffusion_lab.data.sources import SOURCES
 
 COUNTS = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "oxford_flowers102": 102}
@@ -22,7 +22,7 @@ def class_names(name):
     if name in SOURCES:
         return tuple(str(number) for number in range(COUNTS[name]))
     folder = Path(name).expanduser().resolve()
-    return tuple(sorted({class_of(path, folder) for path in list_images(folder)}))
+    return tuple(sorted(set(class_of_each(list_images(folder), folder))))
 
 
 def class_numbers(name, labels):

@@ -6,33 +6,69 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_lab.data.images import read_image
+from diffusion_lab.data.images import picture_suffixes, read_image
 from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+COMPANIONS = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".html", ".yaml", ".yml", ".ini", ".db")  # lie next to pictures
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}  # of a data set that others have split
 
 
 def list_images(folder):
-    """Return the paths of all pictures under `folder`, sorted; hidden files and folders are left out.
+    """Return the paths of all pictures under `folder`, also behind links, sorted; hidden files and folders are left out.
 
-    Raises UserError when there is none.
+    A warning counts what else is there. Raises UserError when there is no picture.
     """
-    paths = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(parent, name) for name in names
-                  if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    paths, others, suffixes = [], [], picture_suffixes()
+    for path in _walk(folder, others.append):
+        suffix = path.suffix.lower()
+        if suffix in suffixes:
+            paths.append(path)
+        elif suffix not in COMPANIONS:
+            others.append(path)
+    if others:
+        names = _first([path.relative_to(folder).as_posix() for path in sorted(others)])
+        passed_over = f"{len(others)} of the files in {folder} are passed over, because they are not pictures that can be read here: {names}"
     if not paths:
-        raise UserError(f"There is no image in the folder {folder}: put some there that end in {', '.join(SUFFIXES)}.")
+        raise UserError(f"There is no image in the folder {folder}: put some there, such as .jpg, .png or .webp files."
+                        + (f" {passed_over}." if others else ""))
+    if others:
+        warnings.warn(passed_over)  # with the same text once only, wherever it is called from
     return sorted(paths)
 
 
-def class_of(path, folder):
-    """Return the name of the sub-folder that a picture lies in, or of the folder itself."""
-    sub_folders = path.relative_to(folder).parts[:-1]
-    return sub_folders[0] if sub_folders else folder.name
+def _walk(folder, report):
+    """Yield the paths of all files; a folder that can be reached in two ways is entered once, and one that cannot be read reported."""
+    root = os.path.realpath(folder)
+    entered = {root}
+
+    def is_new(path):
+        target = os.path.realpath(path)
+        new = target not in entered and not Path(root).is_relative_to(target)
+        entered.add(target)
+        return new
+
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=lambda error: report(Path(error.filename))):
+        visible = sorted((name for name in folders if not name.startswith(".")),
+                         key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
+        folders[:] = [name for name in visible if is_new(os.path.join(parent, name))]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def class_of_each(paths, folder):
+    """Return the names of the classes: of the sub-folder that each picture lies in, or of `folder` itself.
+
+    A single folder around all others (flowers/rose, flowers/tulip) is no class, and neither are the parts of a data set
+    that somebody has split (train/rose, test/rose): those are pooled.
+    """
+    folders = [path.relative_to(folder).parts[:-1] for path in paths]
+    while True:
+        outermost = {parts[0].lower() if parts else "" for parts in folders}
+        around_all = len(outermost) == 1 and all(len(parts) > 1 for parts in folders)
+        if not (around_all or set() < outermost <= PARTS):
+            return [parts[0] if parts else folder.name for parts in folders]
+        folders = [parts[1:] for parts in folders]
 
 
 def list_fingerprint(folder):
@@ -49,6 +85,7 @@ def read_folder(folder, split, image_size, count, seed):
     Raises UserError when no image remains.
     """
     paths = list_images(folder)
+    classes = dict(zip(paths, class_of_each(paths, folder)))
     names = [path.relative_to(folder).as_posix() for path in paths]
     chosen = [paths[position] for position in split_by_name(names, split)[:count]]
     if not chosen:
@@ -61,16 +98,19 @@ def read_folder(folder, split, image_size, count, seed):
         except Exception:  # decoders meet a damaged file with exceptions of every kind
             unreadable.append(path)
             continue
-        yield image[None], np.array([class_of(path, folder)])
+        yield image[None], np.array([classes[path]])
     if unreadable:
-        _report([str(path.relative_to(folder)) for path in unreadable], len(chosen), split, folder)
+        _report([path.relative_to(folder).as_posix() for path in unreadable], len(chosen), split, folder)
 
 
 def _report(unreadable, total, split, folder):
     """Warn that some of the images are unreadable; raise UserError if all are."""
-    first = ", ".join(unreadable[:3]) + (", ..." if len(unreadable) > 3 else "")
     if len(unreadable) == total:
-        raise UserError(f"None of the {total} {split} image(s) in {folder} can be read ({first}): "
+        raise UserError(f"None of the {total} {split} image(s) in {folder} can be read ({_first(unreadable)}): "
                         "replace them with whole image files.")
     warnings.warn(f"{len(unreadable)} of the {total} {split} images in {folder} cannot be read and are left out: "
-                  f"{first}", stacklevel=2)
+                  f"{_first(unreadable)}", stacklevel=2)
+
+
+def _first(names):
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

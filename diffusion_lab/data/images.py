@@ -1,24 +1,49 @@
 """From a picture, whatever its kind and size, to a square of bytes."""
 
+import io
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from diffusion_lab.data.metadata import upright, without_metadata
+
+# what is a picture and nothing else; Pillow also opens formats for which it starts other programs
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+WHITES = (255, 4095, 65535, 2**31 - 1)  # of 8, 12, 16 and 31 bits
+
+
+def picture_suffixes():
+    """Return the endings, such as ".jpg", of the pictures that can be read on this machine."""
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS and kind in Image.OPEN}
 
 
 def read_image(file, image_size):
     """Read a picture and return its centre as uint8 of shape (image_size, image_size, 3).
 
-    `file` is a path or a binary file. The camera's orientation is applied, what is transparent becomes white, 16 bits
-    become 8. Raises whatever the decoder raises (OSError, ValueError, SyntaxError, ...) for a damaged file, and
-    `PIL.Image.DecompressionBombError` for more than 179 million pixels.
+    `file` is a path or an `io.BytesIO`. The camera's orientation is applied, what is transparent becomes white, numbers of
+    more than 8 bits and floats become bytes (`_bytes_of`). Raises whatever the decoder raises (OSError, ValueError,
+    SyntaxError, ...) for a damaged file, and `PIL.Image.DecompressionBombError` for more than 179 million pixels.
     """
+    try:
+        return _read(file, image_size)
+    except Exception:
+        content = Path(file).read_bytes() if isinstance(file, (str, os.PathLike)) else file.getvalue()
+        pixels_alone = without_metadata(content)
+        if pixels_alone == content:
+            raise
+        return _read(io.BytesIO(pixels_alone), image_size)
+
+
+def _read(file, image_size):
+    Image.init()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a 10,000-pixel photograph is no attack
-        with Image.open(file) as image:
+        warnings.simplefilter("ignore")  # a 10,000-pixel photograph is no attack, and nobody needs its metadata
+        with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
             image.draft(None, (2 * image_size, 2 * image_size))  # a JPEG is decoded at 1/2, 1/4 or 1/8 where enough
-            ImageOps.exif_transpose(image, in_place=True)
-            image = crop_and_resize(_resizable(image), image_size)
+            image = crop_and_resize(_resizable(upright(image)), image_size)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))
@@ -41,8 +66,23 @@ def crop_and_resize(image, image_size):
 
 def _resizable(image):
     """Convert to a mode whose pixels can be averaged; what has one already is not copied, since it may be large."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, under one of several names
-        return Image.fromarray((np.clip(image, 0, 65535) >> 8).astype("uint8"))
+    if image.mode[0] in "IF":  # more than 8 bits a pixel, under one of several names
+        return Image.fromarray(_bytes_of(np.asarray(image)))
     if image.has_transparency_data:
         return image if image.mode == "RGBA" else image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _bytes_of(values):
+    """Return integers or floats (H, W) as uint8.
+
+    White is the lowest of 255, 4095, 65535 and 2^31 - 1 that nothing exceeds, because 8 and 12 bits are often kept in 16
+    or 32; for floats also 1. Floats from -1 to 1 have black at -1; any others that are negative have it at their lowest.
+    """
+    integers = np.issubdtype(values.dtype, np.integer)
+    values = np.nan_to_num(values.astype("float32"), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = (float(edge) for edge in (values.min(), values.max()))
+    black, white = 0.0, next((white for white in (*([] if integers else [1]), *WHITES) if high <= white), high)
+    if low < 0 and not integers:
+        black, white = (-1.0, 1.0) if -1 <= low and high <= 1 else (low, high)
+    return np.rint(np.clip((values - black) * (255 / max(white - black, 1e-30)), 0, 255)).astype("uint8")

@@ -70,7 +70,7 @@ SCHEDULES_WRONG = {
     "in a straight line; it is the angle": straight_signal,
     "degrees": degrees,
     "times themselves are no angles": lambda self, t: (ops.sin(t), ops.cos(t)),
-    "at time 1.00 the signal rate is 0, but should be": lambda self, t: (
+    "the signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
         schedule_in_keras(self, t)[0], ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1])),
     "noise rate is not 1 - signal rate": lambda self, t: (1 - schedule_in_keras(self, t)[1], schedule_in_keras(self, t)[1]),
     "0.02 and 0.95": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))

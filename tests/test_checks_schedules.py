@@ -175,7 +175,7 @@ WRONG = [
         "has the shape (10,), but should": lambda t, *p: [part.ravel() for part in in_keras(t, *p)],
         "(100,)": lambda t, *p: [np.repeat(part, len(part)) for part in in_keras(t, *p)],
         "the squares of the two rates must add to 1": lambda t, *p: (0.5 * t, 0.5 - 0.5 * t),
-        "at time 0.00 the noise rate is 0.795, but should be 0.": by_area(lambda t, whole: 1 + whole),
+        "the noise rate is not right yet. At time 0.00 it is 0.795, but should be 0.": by_area(lambda t, whole: 1 + whole),
         "must return 2 values": lambda t, *p: np.exp(-area(t, *p) / 2),
         "is the `return` missing": lambda t, *p: None,
         "take a whole array": lambda t, *p: (math.sqrt(1 - math.exp(-area(t, *p))), math.exp(-area(t, *p) / 2)),
@@ -200,7 +200,7 @@ WRONG = [
         "the angle or the time itself": lambda t: (t * quarter, np.cos(t * quarter)),
         "times of your own": lambda t: (np.sin(counted(t) * quarter), np.cos(counted(t) * quarter)),
         "whole numbers": lambda t: (np.sin(t.astype(int) * quarter), np.cos(t.astype(int) * quarter)),
-        "at time 1.00 the signal rate is 0.0157, but should be 0.": lambda t: (
+        "the signal rate is not right yet. At time 1.00 it is 0.0157, but should be 0.": lambda t: (
             np.sin(np.minimum(t, 0.99) * quarter), np.cos(np.minimum(t, 0.99) * quarter)),
         "has the shape (10, 1, 1), but": lambda t: (np.sin(t * quarter), np.cos(t * quarter)[..., 0]),
         "NaN or infinity at time 0.00": lambda t: (np.sin(t * quarter), np.where(t, np.cos(t * quarter), np.nan)),

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
@@ -179,6 +181,16 @@ def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, mo
     assert rows["bob"]["problem"].startswith("It could not be graded: ") and "a person must look" in rows["bob"]["problem"]
     broken = False
     assert grade()["bob"]["points"] == 22, "the same command tries again"
+
+
+def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():
+    settings = results.Settings("", SOURCE.name, 1, Limits())
+    ada = Submission("ada", "1", "ada.ipynb", b"1")
+    others = [replace(ada, **change) for change in ({"student": "bob"}, {"id": "2"}, {"place": "ada/07.ipynb"}, {"content": b"2"})]
+    seeds = [settings.seed_of(submission) for submission in [ada, *others]] + [replace(settings, seed=2).seed_of(ada)]
+    assert len(set(seeds)) == len(seeds) and settings.seed_of(ada) == seeds[0]
+    one, other = (Task("1.2", "contrastive_divergence_loss", 4).inputs(seed) for seed in seeds[:2])
+    assert one.keys() == other.keys() and all(not np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quick, monkeypatch):

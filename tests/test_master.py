@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
 from diffusion_lab.instructor.measuring import measure
@@ -76,6 +77,43 @@ def test_right_answers_earn_all_points_for_any_seed(lab, measured):
         outcome, sentence = task.judge(99, result)
         assert outcome == "right" and task.points > 0, sentence
         assert task.judge(100, result)[0] == "wrong", "numbers recorded for another seed earn nothing"
+        for change in (lambda values: 1.37 * values + 0.11, lambda values: values + 1e-3, np.zeros_like):
+            outcome, sentence = task.judge(99, changed(result, lambda values: values if np.array_equal(values, np.rint(values)) else change(values)))
+            assert not rights(result) & set(re.findall(r"\d+\.\d+", sentence)), "no right number leaves the grader"
+        one_right = changed(result, lambda values: values + 1, lambda name: not name.startswith("0/"))
+        assert task.judge(99, one_right)[0] == "wrong", "one right result of several is none"
+
+
+        for strange in unlike_any_honest_result(result):
+            with monkeypatch.context() as patch:
+                patch.setattr(type(task.check), "judge", lambda *arguments: pytest.fail("judged"))
+                outcome, sentence = task.judge(99, strange)
+            assert outcome == "wrong" and len(sentence) < 400, "nothing of an unexpected size is ever judged"
+
+
+def unlike_any_honest_result(result):
+    found = arrays_of(result)
+    first = next(iter(found))
+    wide = changed(result, lambda values: values.reshape(*[1] * 20, *values.shape))
+    yield from [wide, outputs(), outputs(**{"0/x": packed(1)})]
+    yield changed(result, lambda values: np.zeros(200_000), lambda name: name == first)
+    yield outputs(**{name: packed(values) for name, values in found.items() if name != first})
+    yield outputs(**{name: packed(values) for name, values in found.items()}, **{f"more {number}": packed(1) for number in range(1000)})
+
+
+def arrays_of(result):
+    outputs = json.loads(result)["outputs"]
+    return {name: np.frombuffer(base64.b64decode(part["float64"])).reshape(part["shape"]) for name, part in outputs.items()}
+
+
+def changed(result, values, chosen=lambda name: True):
+    """The content of a results file with other numbers in it."""
+    return outputs(**{name: packed(values(array) if chosen(name) else array) for name, array in arrays_of(result).items()})
+
+
+def rights(result):
+    numbers = np.concatenate([array.ravel() for array in arrays_of(result).values()])
+    return {text for number in numbers if len(text := f"{abs(number):.4g}") >= 5}
 
 
 def packed(values, shape=None):
@@ -119,6 +157,16 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(said, sen
     assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == ("wrong", sentence)
 
 
+def test_a_sentence_is_short_whatever_it_quotes():
+    outcome, sentence = Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": "word\n" * 100_000}).encode())
+    assert outcome == "wrong" and len(sentence) == 400 and "\n" not in sentence
+
+
+def test_an_official_answer_that_does_not_run_is_one_sentence():
+    with pytest.raises(UserError, match="official answer to 7.2, denoise, does not run: NameError"):
+        Task("7.2", "denoise", 4, "nowhere").sizes
+
+
 def test_names_of_the_package_are_there_but_refuse():
     space = {}
     prelude = MASTERS["07_ddim"].prelude
@@ -143,7 +191,7 @@ def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(sour
     for name in ("inputs", "results"):
         (tmp_path / name).mkdir()
     for name in ("diffusion_schedule", "denoise"):
-        np.savez(tmp_path / "inputs" / f"{name}.npz", x=1)
+        np.savez(tmp_path / "inputs" / f"{name}.npz", **{"0/x": 1})
     shell = InteractiveShell()
     for cell, name in (("1 / 0", "diffusion_schedule"), (source, "denoise")):  # what another cell did does not count
         shell.run_cell(cell)

@@ -21,7 +21,15 @@ ADVICE = {
 
 
 class CheckFailed(OneSentence, AssertionError):
-    """A wrong or missing answer; the message is the diagnosis that the student reads."""
+    """A wrong or missing answer; the message is the diagnosis that the student reads.
+
+    hint: what kind of mistake it is.   detail: what is right, in numbers. A grading keeps those to itself: whoever hands in twice
+    could return them.
+    """
+
+    def __init__(self, hint="", detail=""):
+        super().__init__(f"{hint} {detail}".strip())
+        self.hint = hint
 
 
 class NotDone(CheckFailed):
@@ -162,8 +170,7 @@ def compare(name, answer, right, mistakes=None, tolerance=1e-4):
         raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the root of a negative number.")
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = f" at index {list(map(int, worst))}" if worst else ""
-    raise CheckFailed(f"{name} is not right yet: for instance{place} it is {answer[worst]:.4g} and should be "
-                      f"{right[worst]:.4g}.")
+    raise CheckFailed(f"{name} is not right yet.", f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.")
 
 
 def _equal(answer, expected, tolerance):

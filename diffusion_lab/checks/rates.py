@@ -34,7 +34,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
         raise CheckFailed(f"the squares of the two rates must add to 1; at time {_at(times, worst)}{setting} they add "
                           f"to {total[worst]:.3g}.")
     name = ("noise rate", "signal rate")[worst // times.size]
-    raise CheckFailed(f"at time {_at(times, worst)}{setting} the {name} is {answer.flat[worst].round(6):.3g}, but "
+    raise CheckFailed(f"the {name} is not right yet.", f"At time {_at(times, worst)}{setting} it is {answer.flat[worst].round(6):.3g}, but "
                       f"should be {right.flat[worst].round(6):.3g}.")
 
 

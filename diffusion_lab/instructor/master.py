@@ -3,15 +3,23 @@
 import ast
 import base64
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import nbformat
 import numpy as np
 
 from diffusion_lab import checks
-from diffusion_lab.checks.core import CheckFailed, NotDone
+from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.measuring import by_draw
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.staging import inside, staged_files
+
+DRAWS = 3  # of the inputs, on each of which an answer must be right
+LARGER, ROOM, MOST_AXES = 64, 256, 8  # how much larger than a right result a wrong one may be
+LONGEST = 400  # characters of a sentence
 
 
 @dataclass(frozen=True)
@@ -21,25 +29,42 @@ class Task:
     number: str
     name: str
     points: float
+    official: str = field(default="", repr=False)  # code that defines the right function
 
     @property
     def check(self):
         return getattr(checks, self.name)
 
+    @cached_property
+    def sizes(self):
+        """{name: how many numbers} of what `run` gives for the official answer. Raises UserError if that does not run."""
+        space = {"__name__": "official"}
+        try:
+            exec(self.official, space)
+            outputs = self.check.run(space[self.name], self.check.draw(np.random.default_rng(0)))
+        except Exception as error:
+            raise UserError(f"The official answer to {self.number}, {self.name}, does not run: {first_line(error)}") from error
+        return {name: np.size(values) for name, values in outputs.items()}
+
     def inputs(self, seed):
-        """The arrays that this grading gives to the answer: drawn afresh for each `seed`."""
-        return self.check.draw(np.random.default_rng([seed, *self.name.encode()]))
+        """The arrays that this grading gives to the answer, drawn afresh for each `seed`, several times: a right number can be had by
+        chance or from somebody else, but not three of them."""
+        rng = np.random.default_rng([seed, *self.name.encode()])
+        return {f"{draw}/{name}": values for draw in range(DRAWS) for name, values in self.check.draw(rng).items()}
 
     def judge(self, seed, result):
-        """(outcome, sentence) for the content of a results file, bytes, of which nothing is believed."""
+        """(outcome, sentence) for the content of a results file, bytes, of which nothing is believed. The sentence says what kind of
+        mistake it is, and no right number."""
         try:
-            outputs = _unpacked(result)
-            self.check.judge(self.inputs(seed), outputs)
+            outputs, draws = by_draw(_unpacked(result, self)), by_draw(self.inputs(seed))
+            with np.errstate(all="ignore"):
+                for draw, inputs in draws.items():
+                    self.check.judge(inputs, outputs[draw])
         except CheckFailed as failure:
-            return "missing" if isinstance(failure, NotDone) else "wrong", _first_letter_large(str(failure))
+            return "missing" if isinstance(failure, NotDone) else "wrong", _sentence(failure.hint)
         except Exception:  # numbers of a kind that no honest run produces
             return "wrong", "Your answer did not return the arrays that this exercise asks for."
-        return "right", _first_letter_large(self.check.praise)
+        return "right", _sentence(self.check.praise)
 
 
 class Master:
@@ -53,11 +78,12 @@ class Master:
                           if "summary" in cell.metadata.get("diffusion_lab", {})}
         self.cover = next((cell.id for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])), None)
         answers = exercises(notebook)
-        self.tasks = [Task(number, name, float(points[name])) for number, name, _ in answers]
         self.answers = {name: cell.source for _, name, cell in answers}
         given = [cell.source for cell in notebook.cells
                  if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")]
-        self.prelude, helpers = _prelude(given, "\n".join(self.answers.values()))
+        official = "\n\n".join(self.answers.values())
+        self.prelude, helpers = _prelude(given, official)
+        self.tasks = [Task(number, name, float(points[name]), _without_magics(f"{self.prelude}\n\n{official}")) for number, name, _ in answers]
         module = next(module for module, names in checks.EXERCISES.items() if self.tasks[0].name in names)
         self.module = f"checks.{module}"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
@@ -110,20 +136,29 @@ def _without_magics(source):
     return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
-def _unpacked(result):
-    """The arrays, or the failure, in a results file. Raises CheckFailed, or anything for what is neither."""
+def _unpacked(result, task):
+    """The arrays, or the failure, in a results file of a task. Raises CheckFailed, or anything for what is neither.
+
+    What is much larger than a right result is not even looked at: to judge it might take hours.
+    """
     content = json.loads(result)
     if isinstance(content.get("failed"), str):
-        raise (NotDone if content.get("missing") is True else CheckFailed)(content["failed"][:1000])
+        raise (NotDone if content.get("missing") is True else CheckFailed)(content["failed"])
+    if content["outputs"].keys() != {f"{draw}/{name}" for draw in range(DRAWS) for name in task.sizes}:
+        raise ValueError("other names than those of a right answer")
     outputs = {}
-    for name, packed in content["outputs"].items():
-        shape = tuple(int(length) for length in packed["shape"])
-        values = np.frombuffer(base64.b64decode(packed["float64"], validate=True), "float64")
-        outputs[str(name)] = values.reshape(shape)
+    for key, packed in content["outputs"].items():
+        name, shape = key.split("/", 1)[1], tuple(int(length) for length in packed["shape"])
+        size, right = math.prod(shape), task.sizes[name]
+        if size > LARGER * right + ROOM or len(shape) > MOST_AXES or min(shape, default=0) < 0:
+            raise CheckFailed(f"`{name}` holds {size:.3g} numbers in {len(shape)} dimensions: a right answer gives {right}.")
+        outputs[key] = np.frombuffer(base64.b64decode(packed["float64"], validate=True), "float64").reshape(shape)
     return outputs
 
 
-def _first_letter_large(sentence):
-    """A sentence with a capital at its beginning, unless it begins with the name of something in the code."""
-    name = sentence.split(" ")[0].rstrip(",:")
-    return sentence if "_" in name or name in checks.__all__ else sentence[:1].upper() + sentence[1:]
+def _sentence(text):
+    """A text of one line, not too long, with a capital at its beginning, unless it begins with the name of something in the code."""
+    text = " ".join(text[: 2 * LONGEST].split())
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    name = text.split(" ")[0].rstrip(",:")
+    return text if "_" in name or name in checks.__all__ else text[:1].upper() + text[1:]

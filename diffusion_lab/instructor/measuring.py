@@ -28,15 +28,24 @@ def measure(exercise, namespace):
     """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes `results/<name>.json`."""
     box, stopped = Path(os.environ["DIFFUSION_LAB_BOX"]), vars(sys).pop("last_value", None)  # IPython's name for a cell's exception
     with np.load(box / "inputs" / f"{exercise.name}.npz", allow_pickle=False) as file:
-        inputs = dict(file)
+        draws = by_draw(dict(file))
     try:
         if exercise.name not in namespace:
             raise CheckFailed(_why_not_there(exercise.name, stopped))
-        outputs = exercise.run(namespace[exercise.name], inputs)
-        result = {"outputs": {name: _packed(values) for name, values in outputs.items()}}
+        result = {"outputs": {f"{draw}/{name}": _packed(values) for draw, inputs in draws.items()
+                              for name, values in exercise.run(namespace[exercise.name], inputs).items()}}
     except CheckFailed as failure:
         result = {"failed": str(failure), "missing": isinstance(failure, NotDone)}
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def by_draw(arrays):
+    """{draw: {name: array}} for {"draw/name": array}."""
+    draws = {}
+    for key, values in arrays.items():
+        draw, name = key.split("/", 1)
+        draws.setdefault(draw, {})[name] = values
+    return draws
 
 
 def _why_not_there(name, error):

@@ -48,6 +48,12 @@ class Settings:
         parts = [VERSION, asdict(self), submission.student, submission.id, submission.place, submission.digest, submission.problem]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
+    def seed_of(self, submission):
+        """The seed of what this submission is tried on: another one for each student and each attempt, so that nothing that is known
+        about one grading helps in another."""
+        parts = [self.seed, submission.student, submission.id, submission.place, submission.digest]
+        return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:8], "big")
+
 
 def code_fingerprint():
     """Returns the digest of everything that decides a verdict besides lab and submission: the package (what runs an
@@ -74,6 +80,8 @@ def grade_submission(submission, settings):
         from diffusion_lab.instructor.quality import files_for_drawing
 
         files_for_drawing()
+        for task in master.tasks:
+            task.sizes  # noqa: B018  one thread runs the official answers, the others find what came out
     try:
         return json.dumps(_encodable(_grade(master, submission, settings)))
     except Exception as error:  # whatever one submission can bring about
@@ -92,7 +100,8 @@ def _grade(master, submission, settings):
             problem = "" if answers.sources else nothing_found(submission.content, master.lab)
         except Unreadable as unreadable:
             problem = str(unreadable)
-    verdicts = grade_answers(master, answers.sources, settings.seed, settings.limits, settings.boxed)
+    seed = settings.seed_of(submission)
+    verdicts = grade_answers(master, answers.sources, seed, settings.limits, settings.boxed)
     for name, text in answers.texts.items():
         if text.strip() in ("", master.summaries[name].source.strip()):
             answers.texts[name] = ""
@@ -103,8 +112,7 @@ def _grade(master, submission, settings):
     if not settings.quality:
         return result
     try:
-        verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, settings.seed, settings.limits,
-                                       settings.boxed)
+        verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, seed, settings.limits, settings.boxed)
     except Exception as error:  # costs what the images are worth, and no answer
         verdict, drawn = not_graded(*KID, settings.quality.points), None
         result |= {"failed": True, "problem": problem or _sentence(error)}

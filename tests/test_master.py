@@ -71,7 +71,7 @@ def measured(tmp_path_factory):
 
 
 @LABS
-def test_right_answers_earn_all_points_for_any_seed(lab, measured):
+def test_right_answers_earn_all_points_for_any_seed(lab, measured, monkeypatch):
     for task in MASTERS[lab].tasks:
         result = (measured[lab] / "results" / f"{task.name}.json").read_bytes()
         outcome, sentence = task.judge(99, result)
@@ -82,7 +82,6 @@ def test_right_answers_earn_all_points_for_any_seed(lab, measured):
             assert not rights(result) & set(re.findall(r"\d+\.\d+", sentence)), "no right number leaves the grader"
         one_right = changed(result, lambda values: values + 1, lambda name: not name.startswith("0/"))
         assert task.judge(99, one_right)[0] == "wrong", "one right result of several is none"
-
 
         for strange in unlike_any_honest_result(result):
             with monkeypatch.context() as patch:

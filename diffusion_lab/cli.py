@@ -173,7 +173,7 @@ def build(
     labs: Annotated[Optional[list[str]], typer.Argument(help="Numbers of labs, such as 02 07; by default all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a notebook differs from its source.")] = False,
     run: Annotated[bool, typer.Option("--run", help="Also run the solutions and keep what they show.")] = False,
-    profile: Annotated[str, typer.Option(help="For --run: smoke, cpu or gpu.")] = "cpu",
+    profile: Annotated[str, typer.Option(help="For --run: smoke, cpu or gpu. Only what cpu shows is kept.")] = "cpu",
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ):
     """For instructors: make the student and solution notebooks out of solutions/NN_topic.py."""

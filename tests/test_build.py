@@ -1,6 +1,9 @@
 """The builder: strict about its sources, deterministic, and careful with outputs and answers."""
 
 import base64
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -9,6 +12,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import build, execute, sources, stale
 from diffusion_lab.instructor.source import read_source
 
+ROOT = Path(__file__).parents[1]
 SOURCE = '''# %% [markdown]
 # # A lab
 # ### Exercise 3.1 · `double`
@@ -135,11 +139,54 @@ def test_an_answer_that_stands_elsewhere_is_refused(lab):
     ('# %% check="double"\nprint(double(4))\n', "", "must be marked|has no check"),
     ("*Difficulty ●○○ · 5 minutes*", "Easy.", "difficulty and how many minutes"),
     ("Exercise 3.1", "Exercise 3.2", "needs a heading 'Exercise 3.1"),
+    ("points=2", "points=-5", "line 6: points=-5 in the cell of 'double' is not a number of at least 0"),
+    ("points=2", "points=true", "line 6: points=True in the cell of 'double' is not a number"),
+    ("points=2", "points=NaN", "line 6: points=nan in the cell of 'double' is not a number"),
+    ("points=3", "points=[3]", "line 19: points=.3. in the cell of 'summary' is not a number"),
+    (" points=2", " point=5", "line 6: there is no mark 'point' .did you mean points.*exercise, check"),
+    (" points=2", ", points=5", "line 6: .* separate the marks by spaces"),
+    (" points=2", " points = 5", "line 6: .* separate the marks by spaces"),
+    (" points=2", " points=", "line 6: .* separate the marks by spaces"),
+    ('exercise="double"', "exercise=double", "line 6: .* words in quotes and numbers without"),
+    ('check="double"', 'check="double" points=7', "line 13: only an exercise or a summary has points"),
+    ('tags=["answer"]', 'tags="answer"', "line 16: tags='answer' must be a list of words in quotes"),
+    ('summary="summary"', "summary=3", "line 19: summary=3 must be a word in quotes"),
+    ("# Write here.", "# ### Exercise 3.2 · `single`", "line 20: there is no exercise 3.2"),
+    ("# Write here.", "# As in exercise 3.4, write.", "line 20: there is no exercise 3.4"),
+    ("# Write here.", "# ### Exercise 3.1 · `single`", "line 20: this heading is for 'single', but exercise 3.1 is 'double'"),
+    ('print("the end")', "print(single(3))", "line 23: 'single' is used, but there is no such exercise"),
+    ('print("the end")', "checks.single(3)", "line 23: 'single' is used, but there is no such exercise"),
 ])
 def test_a_source_with_a_mistake_is_refused_with_its_place(lab, old, new, message):
     assert old in SOURCE
     with pytest.raises(UserError, match=message):
         read_source(lab(SOURCE.replace(old, new, 1)) / "solutions" / "03_toy.py")
+
+
+FINE = ["from elsewhere import single\nprint(single(3))", "single = 3\nprint(single)", "def two(single):\n    return single",
+        "%matplotlib inline\nprint(double(3))", "model.single(3)"]
+
+
+@pytest.mark.parametrize("code", FINE)
+def test_a_name_that_a_cell_defines_is_no_exercise_that_was_taken_out(lab, code):
+    read_source(lab(SOURCE.replace('print("the end")', code)) / "solutions" / "03_toy.py")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in sources(ROOT)))
+def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, tmp_path):
+    """The cell and its check are deleted, and nothing else, for each exercise of each lab."""
+    text = (ROOT / "solutions" / f"{name}.py").read_text(encoding="utf-8")
+    for exercise in re.findall(r'^# %% exercise="(\w+)"', text, re.M):
+        path = tmp_path / f"{name}.py"
+        path.write_text(re.sub(rf'^# %% (exercise|check)="{exercise}".*?(?=^# %%)', "", text, flags=re.M | re.S), encoding="utf-8")
+        with pytest.raises(UserError, match=rf"{name}.py.*(heading|no exercise|is number|{exercise})"):
+            read_source(path)
+
+
+def test_the_number_that_a_check_prints_is_that_of_the_lab(lab, monkeypatch):
+    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(__all__=["double"], double=SimpleNamespace(number="3.2")))
+    with pytest.raises(UserError, match="'double' is number 3.1 here, but its check in diffusion_lab/checks says 3.2"):
+        read_source(lab() / "solutions" / "03_toy.py")
 
 
 def test_labs_are_chosen_by_number(lab):
@@ -166,6 +213,17 @@ def test_a_run_keeps_what_the_cells_show_and_the_cover(lab):
     cells = [cell for cell in notebook(root, "solutions").cells if cell.cell_type == "code"]
     assert [cell.outputs[0].get("text") for cell in cells[1:3]] == ["8\n", "the end\n"]
     assert (root / "docs" / "labs" / "03_toy.png").read_bytes() == b"a picture"
+
+
+@pytest.mark.parametrize("profile", ["smoke", "gpu"])
+def test_a_run_in_another_profile_leaves_what_is_committed_alone(lab, profile):
+    """Committed are the outputs of the cpu profile."""
+    root, said = lab(SOURCE + COVER), []
+    build(root, progress=lambda line: None)
+    before = (root / "solutions" / "03_toy.ipynb").read_bytes()
+    assert list(execute(root, profile=profile, progress=said.append)) == ["03_toy"]
+    assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before and not (root / "docs").exists()
+    assert "nothing is kept" in said[-1]
 
 
 def test_a_run_that_stops_says_where_and_leaves_the_notebook_alone(lab):

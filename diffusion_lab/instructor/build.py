@@ -15,6 +15,7 @@ from diffusion_lab.storage import write_atomically
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}$", re.M | re.S)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KEPT = "cpu"  # the profile whose outputs are committed
 TRIVIAL = 14  # characters: a shorter line of an answer, such as `return images`, may occur anywhere
 
 
@@ -82,9 +83,10 @@ def stale(root):
 
 
 def execute(root, labs=(), profile="cpu", progress=print):
-    """Runs the solution notebooks from top to bottom and keeps what they show. Returns {file name: seconds}.
+    """Runs the solution notebooks from top to bottom. Returns {file name: seconds}.
 
-    The first picture of a cell tagged "cover" goes to `docs/labs`, too.
+    What they show in the cpu profile is kept, and the first picture of a cell tagged "cover" goes to `docs/labs`. Another profile only
+    tries whether they run.
     """
     import nbclient
 
@@ -101,9 +103,11 @@ def execute(root, labs=(), profile="cpu", progress=print):
         except nbclient.exceptions.CellExecutionError as error:
             raise UserError(f"{path} stops: {error}") from None
         seconds[source.stem] = round(time.monotonic() - begin, 1)
-        write_atomically(path, _text(_without_traces(notebook)).encode())
-        _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
-        progress(f"{source.stem}: {seconds[source.stem]:.0f} s")
+        if profile == KEPT:
+            write_atomically(path, _text(_without_traces(notebook)).encode())
+            _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
+        kept = "" if profile == KEPT else f"; nothing is kept, since the notebooks hold what the {KEPT} profile shows"
+        progress(f"{source.stem}: {seconds[source.stem]:.0f} s{kept}")
     return seconds
 
 

@@ -6,7 +6,11 @@ say in their metadata what they are, for our grader and for nbgrader. Markdown c
 solutions only; one with `summary="name"` is text that the student writes and a person grades.
 """
 
+import ast
+import difflib
 import hashlib
+import json
+import math
 import re
 from pathlib import Path
 
@@ -21,17 +25,22 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+MARKS = {"exercise": str, "check": str, "summary": str, "points": (int, float), "tags": list}
+MARK = re.compile(r'\s+(\w+)=("[^"]*"|\[[^]]*\]|[^\s,]+)')
+CELL = re.compile(rf"# %%( \[(markdown|raw)\])?(?P<marks>({MARK.pattern})*)")
 KNOWN = {name for names in checks.EXERCISES.values() for name in names}
 
 
 def read_source(path):
     """The lab as a notebook with all that a solution needs: metadata, cell ids and nbgrader's marks.
 
-    Raises UserError, with file and line, for a region that is unclosed, nested, empty or outside an exercise; for an
-    exercise without its check, or out of order; and for a heading without difficulty and minutes.
+    Raises UserError, with file and line, for a region that is unclosed, nested, empty or outside an exercise; for marks of a cell that
+    are unknown or cannot be read; for an exercise without its check, or out of order; for a heading without difficulty and minutes; and
+    for what an exercise leaves behind that was taken out.
     """
     path = Path(path)
     text = path.read_text(encoding="utf-8")
+    _check_marks(path, text)
     _check_regions(path, text)
     notebook = jupytext.reads(text, "py:percent")
     lab, number, awaited, points, seen, worth = path.name[:2], 0, None, 1, {}, {}
@@ -52,8 +61,6 @@ def read_source(path):
         if exercise and exercise not in KNOWN:
             raise UserError(f"{path}: there is no check for exercise {exercise!r}: write it, and put its name into the table in "
                             "diffusion_lab/checks/__init__.py.")
-        if not isinstance(points, int | float):
-            raise UserError(f"{path}: points={points!r} in the cell of {exercise or check or summary!r} is not a number.")
         if exercise:
             number, awaited, worth[exercise] = number + 1, exercise, points
             cell.metadata.update(_marks(lab, "exercise", exercise, f"{int(lab)}.{number}", 0))
@@ -66,6 +73,7 @@ def read_source(path):
     if awaited:
         raise UserError(f"{path}: exercise {awaited!r} has no check.")
     _complete_headings(path, notebook, worth)
+    _check_leftovers(path, text, notebook)
     notebook.metadata = nbformat.from_dict(KERNEL)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
@@ -92,6 +100,78 @@ def _cell_id(cell, seen):
     digest = hashlib.sha256(cell.source.encode()).hexdigest()[:10]
     seen[digest] = seen.get(digest, 0) + 1
     return f"{digest}-{seen[digest]}"
+
+
+def _check_marks(path, text):
+    """The marks behind `# %%` must be those that are known, each with a value of its kind."""
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        if not line.startswith("# %%"):
+            continue
+        where, found = f"{path}, line {line_number}", CELL.fullmatch(line.rstrip())
+        try:
+            marks = {name: json.loads(value) for name, value in MARK.findall(found["marks"])}
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: `{line[:80]}` cannot be read: separate the marks by spaces, as in exercise=\"name\" points=4, words "
+                            "in quotes and numbers without.") from None
+        unknown = [name for name in marks if name not in MARKS]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], MARKS, n=1)
+            raise UserError(f"{where}: there is no mark {unknown[0]!r}{f' (did you mean {near[0]}?)' if near else ''}: use {', '.join(MARKS)}.")
+        for name, value in marks.items():
+            if not isinstance(value, MARKS[name]) and name != "points":
+                raise UserError(f"{where}: {name}={value!r} must be a {'list of words' if name == 'tags' else 'word'} in quotes.")
+        points, owner = marks.get("points", 0), next((marks[name] for name in ("exercise", "check", "summary") if name in marks), "")
+        if not isinstance(points, int | float) or isinstance(points, bool) or not 0 <= points < math.inf:
+            raise UserError(f"{where}: points={points!r} in the cell of {owner!r} is not a number of at least 0.")
+        if "points" in marks and not {"exercise", "summary"} & marks.keys():
+            raise UserError(f"{where}: only an exercise or a summary has points.")
+
+
+def _check_leftovers(path, text, notebook):
+    """What speaks of an exercise must speak of one that is there: headings, numbers, checks, and code that uses its function."""
+    here = {number: name for number, name, _ in exercises(notebook)}
+
+    def where(words):
+        return f"{path}, line {next((number for number, line in enumerate(text.splitlines(), start=1) if words in line), 1)}"
+
+    for number, name in here.items():
+        said = getattr(checks, name).number if name in checks.__all__ else number
+        if said != number:
+            raise UserError(f"{path}: exercise {name!r} is number {number} here, but its check in diffusion_lab/checks says {said}: make "
+                            "both the same.")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for words, number in re.findall(rf"([Ee]xercise ({int(path.name[:2])}\.\d+))", cell.source):
+                if number not in here:
+                    raise UserError(f"{where(words)}: there is no exercise {number} (any more).")
+            for heading, number, name in re.findall(r"^(#+ Exercise (\d+\.\d+)\b.*`(\w+)`)", cell.source, re.M):
+                if here.get(number) != name:
+                    raise UserError(f"{where(heading)}: this heading is for {name!r}, but exercise {number} is {here.get(number)!r}.")
+    defined = set(here.values())
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(without_magics(cell.source))
+            for name in sorted(_used(tree) & KNOWN - defined - _defined(tree)):
+                raise UserError(f"{where(name)}: {name!r} is used, but there is no such exercise in this lab (any more).")
+            defined |= _defined(tree)
+
+
+def _used(tree):
+    """The names that code reads, and those of the checks that it calls."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)} | {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "checks"}
+
+
+def _defined(tree):
+    """The names that code gives a value: variables, arguments, functions, classes and imports."""
+    return {name for node in ast.walk(tree) for name in (
+        getattr(node, "asname", None) or getattr(node, "name", None), getattr(node, "arg", None),
+        node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None) if isinstance(name, str)}
+
+
+def without_magics(source):
+    """Python code without the lines that only IPython understands."""
+    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
 def _check_regions(path, text):

@@ -18,6 +18,7 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 
+LARGEST = 2**31  # bytes of the arrays in one file
 ONE_DAY = 24 * 3600
 PATIENCE = 2.0  # seconds; Windows does not replace a file in the moments in which another program reads it
 
@@ -140,10 +141,10 @@ def write_arrays(path, groups, about):
     write_atomically(path, content.getvalue())
 
 
-def read_arrays(path):
-    """Returns (groups, about) of a file that `write_arrays` wrote.
+def read_arrays(path, most=LARGEST):
+    """Returns (groups, about) of a file that `write_arrays` wrote. `most`: bytes of all arrays together.
 
-    Raises UserError if there is no such file, or it is damaged, or it is something else.
+    Raises UserError if there is no such file, or it is damaged, too large, or something else.
     """
     path = Path(path)
     if path.is_dir():
@@ -153,12 +154,38 @@ def read_arrays(path):
     try:
         with h5py.File(path, "r") as file:
             about = json.loads(file.attrs["diffusion_lab"])
-            groups = {name: [group[number][()] for number in sorted(group)] for name, group in file.items()}
+            groups = _plain_arrays(file, most)
+        if not isinstance(about, dict):
+            raise ValueError("the description is not a dictionary")
     except KeyError:
         raise UserError(f"{path} is no model of Diffusion Lab: it was written by another program.") from None
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or no weights file at all: copy it again or train anew.") from error
     return groups, about
+
+
+def _plain_arrays(file, most):
+    """{group: [arrays]} of an HDF5 file. Raises ValueError for what `write_arrays` never writes: links, data in other files, and more
+    bytes than `most`, which a small file may hold, compressed. Nothing of it is read."""
+    groups, total = {}, 0
+    for name in file:
+        groups[name] = [_plain(file[name], number, h5py.Dataset) for number in sorted(_plain(file, name, h5py.Group))]
+        total += sum(array.nbytes for array in groups[name])
+        if total > most:
+            raise ValueError(f"more than {most} bytes")
+    return {name: [array[()] for array in arrays] for name, arrays in groups.items()}
+
+
+def _plain(parent, name, kind):
+    """The group or the array of numbers of this name, which lies in the file itself."""
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link")
+    item = parent[name]
+    if not isinstance(item, kind):
+        raise ValueError(f"{name} is not what it should be")
+    if kind is h5py.Dataset and (item.external or item.is_virtual or item.dtype.kind not in "fiub"):
+        raise ValueError(f"{name} does not hold numbers")
+    return item
 
 
 def assign_arrays(variables, arrays, path):

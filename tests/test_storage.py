@@ -175,3 +175,54 @@ def test_shipped_files_are_small():
     files = list((Path(storage.__file__).parent / "pretrained").glob("*.h5"))
     assert files and sum(file.stat().st_size for file in files) < 24e6
     assert max(file.stat().st_size for file in files) < 5e6
+
+
+def bomb(file):
+    file.create_dataset("network/0001", shape=(2**31,), dtype="float32", chunks=(2**20,), compression="gzip", fillvalue=0)
+
+
+def many_links_to_one(file):
+    file.create_dataset("network/0001", shape=(2**28,), dtype="uint8", chunks=(2**20,), fillvalue=0)
+    for number in range(2, 20):
+        file[f"network/{number:04d}"] = file["network/0001"]
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout(shape=(4,), dtype="float32")
+    layout[:] = h5py.VirtualSource("other.h5", "data", shape=(4,))
+    file.create_virtual_dataset("network/0001", layout)
+
+
+def put(path, value):
+    return lambda file: file.__setitem__(path, value)
+
+
+NOT_OURS = {
+    "a compressed bomb": bomb, "a bomb of links": many_links_to_one, "data in another file": virtual,
+    "data in a raw file": lambda file: file.create_dataset("network/0001", (4,), "float32", external=[("/etc/passwd", 0, 16)]),
+    "a link to another file": put("network/0001", h5py.ExternalLink("other.h5", "/data")),
+    "a group in another file": put("more", h5py.ExternalLink("other.h5", "/")),
+    "a soft link": put("network/0001", h5py.SoftLink("/network/0000")), "a loop": put("network/0001", h5py.SoftLink("/network")),
+    "text": put("network/0001", "words"), "a group for an array": lambda file: file.create_group("network/0001"),
+    "an array for a group": put("more", np.ones(3)), "a type": put("network/0001", np.dtype("f4")),
+    "a description that is a list": lambda file: file.attrs.__setitem__("diffusion_lab", "[1]"),
+    "a description that is a number": lambda file: file.attrs.__setitem__("diffusion_lab", 7),
+    "a deep description": lambda file: file.attrs.__setitem__("diffusion_lab", "[" * 30_000),
+}
+
+
+@pytest.mark.parametrize("change", NOT_OURS.values(), ids=NOT_OURS)
+def test_a_file_of_arrays_holds_plain_numbers_and_not_too_many(change, tmp_path):
+    write_arrays(tmp_path / "file.h5", {"network": [np.ones(2)]}, {"a": 1})
+    write_arrays(tmp_path / "other.h5", {"data": [np.ones(4)]}, {})
+    with h5py.File(tmp_path / "file.h5", "a") as file:
+        change(file)
+    with pytest.raises(UserError, match="damaged or no weights file"):
+        read_arrays(tmp_path / "file.h5")
+
+
+def test_a_limit_on_bytes_counts_all_arrays(tmp_path):
+    write_arrays(tmp_path / "file.h5", {"a": [np.ones(100)] * 2, "b": [np.ones(100)]}, {})
+    assert len(read_arrays(tmp_path / "file.h5", most=2400)[0]["a"]) == 2
+    with pytest.raises(UserError, match="damaged or no weights file"):
+        read_arrays(tmp_path / "file.h5", most=2399)

@@ -27,6 +27,7 @@ from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
+from diffusion_lab.storage import only_one
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
@@ -134,7 +135,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(grading, "grade_submission", grade)
     monkeypatch.setattr(running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None))
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "As it should be."))
-    monkeypatch.setattr(quality, "grade_quality", lambda *more: (Verdict(*results.KID, "right", 4, 4, "Fine flowers."), None))
+    monkeypatch.setattr(quality, "grade_quality", lambda *more: quality.Drawn(Verdict(*results.KID, "right", 4, 4, "Fine flowers.")))
+    monkeypatch.setattr(quality, "require_data", lambda data: None)
     return current
 
 
@@ -269,6 +271,33 @@ def test_one_folder_holds_one_lab(tmp_path, pretended):
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     with pytest.raises(UserError, match=r"holds the grading of another lab \(07\)"):
         grade_class(tmp_path / "in", sources(ROOT, ["02"])[0], tmp_path / "out")
+
+
+def test_two_gradings_in_one_folder_are_one_and_a_sentence(tmp_path, pretended):
+    hand_in(tmp_path / "in", ada=b"1")
+    with only_one(tmp_path / "out", "grading"), pytest.raises(UserError, match="Another grading is at work"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == ["ada"]
+
+
+def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(tmp_path, pretended, monkeypatch):
+    hand_in(tmp_path / "in", ada=b"1", bob=b"2")
+    honest = grading.find_submissions
+
+    def find(path, with_weights=False):
+        for submission in honest(path, with_weights):
+            yield submission
+            if broken:
+                raise FileNotFoundError(2, "No such file or directory")
+
+    broken = True
+    monkeypatch.setattr(grading, "find_submissions", find)
+    with pytest.raises(UserError, match="cannot be read to its end .* What has been graded is kept"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    broken = False
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert len(grade_class(tmp_path / "in", SOURCE, tmp_path / "out")[1]) == 2
 
 
 def test_memory_holds_a_few_submissions_only(tmp_path, pretended):

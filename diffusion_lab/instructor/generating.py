@@ -7,6 +7,7 @@ from types import MethodType, SimpleNamespace
 import numpy as np
 from keras import ops
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.networks.adapters import predicting_noise
 from diffusion_lab.networks.residual_unet import residual_unet
 from diffusion_lab.networks.unet import unet
@@ -14,23 +15,68 @@ from diffusion_lab.storage import assign_arrays, read_arrays
 
 NETWORKS = {"unet": unet, "residual_unet": residual_unet}
 METHODS = ("diffusion_schedule", "denoise", "reverse_diffusion")
+MOST_BYTES = 2**28  # of all weights
+MOST = {"image_size": 128, "block_depth": 8, "channels": 3}
 
 
-def generate(namespace, seed, count, steps, batch_size=64):
-    """Writes `results/images`: `count` images as bytes, one after the other; the file says no more about them."""
-    box = Path(os.environ["DIFFUSION_LAB_BOX"])
-    groups, about = read_arrays(box / "inputs" / "weights.h5")
-    config = about["config"]
-    network = NETWORKS[config["network"]](**config["network_arguments"])
-    assign_arrays(network.weights, groups["network"], "weights.h5")
-    mean, variance = groups["normalizer"][:2]
-    network = predicting_noise(network)
+class Counted:
+    """A network that counts how often it is called: only a hint, since an answer can reach it."""
+
+    def __init__(self, network):
+        self.network, self.calls = network, 0
+
+    def __call__(self, *arguments, **keywords):
+        self.calls += 1
+        return self.network(*arguments, **keywords)
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
+def generate(namespace, seed, count, steps):
+    """Writes `results/images`: `count` images as bytes, one after the other; the file says no more about them. And `results/calls`: how
+    often the network was called."""
+    network, denormalize, _ = trained_network()
+    network = Counted(network)
     student = SimpleNamespace(network=network, ema_network=network, min_signal_rate=0.02, max_signal_rate=0.95)
     for name in METHODS:
         setattr(student, name, MethodType(namespace[name], student))
+    write_images(denormalize, network.inputs[0].shape[1:], student.reverse_diffusion, seed, count, steps)
+    Path(os.environ["DIFFUSION_LAB_BOX"], "results", "calls").write_text(str(network.calls))
 
-    noise = np.random.default_rng(seed).standard_normal((count, *network.inputs[0].shape[1:]))
-    noise = ops.convert_to_tensor(noise, "float32")
-    batches = [student.reverse_diffusion(noise[start : start + batch_size], steps) for start in range(0, count, batch_size)]
-    images = np.clip(mean + np.concatenate(batches) * np.sqrt(variance), 0, 1)
-    (box / "results" / "images").write_bytes(np.rint(255 * np.nan_to_num(images)).astype("uint8").tobytes())
+
+def write_images(denormalize, shape, sample, seed, count, steps, batch_size=64):
+    """Writes what `sample(initial_noise, steps)` makes of noise."""
+    noise = ops.convert_to_tensor(np.random.default_rng(seed).standard_normal((count, *shape)), "float32")
+    images = denormalize(np.concatenate([sample(noise[start : start + batch_size], steps) for start in range(0, count, batch_size)]))
+    Path(os.environ["DIFFUSION_LAB_BOX"], "results", "images").write_bytes(
+        np.rint(255 * np.nan_to_num(np.clip(images, 0, 1))).astype("uint8").tobytes())
+
+
+def trained_network():
+    """(network that predicts noise, function from its images to those in [0, 1], its arrays) of the file that was handed in.
+
+    Raises UserError for a file that no training of the lab can have written.
+    """
+    groups, about = read_arrays(Path(os.environ["DIFFUSION_LAB_BOX"], "inputs", "weights.h5"), most=MOST_BYTES)
+    config = about.get("config") if isinstance(about.get("config"), dict) else {}
+    name, arguments = str(config.get("network")), config.get("network_arguments")
+    if name not in NETWORKS:
+        raise UserError(f"These weights belong to none of the networks {', '.join(NETWORKS)}.")
+    if not isinstance(arguments, dict) or not all(_plausible(name, value) for name, value in arguments.items()):
+        raise UserError("These weights belong to a network of a size that the lab does not have.")
+    network = NETWORKS[name](**arguments)
+    assign_arrays(network.weights, groups.get("network", []), "weights.h5")
+    normalizer = groups.get("normalizer", [])[:2]
+    if [np.size(values) for values in normalizer] != [3, 3]:
+        raise UserError("These weights lack the mean and the variance of the images that the model was trained on.")
+    mean, variance = (np.reshape(values, (1, 1, 1, 3)).astype("float32") for values in normalizer)
+    return predicting_noise(network), lambda images: mean + images * np.sqrt(variance), groups["network"]
+
+
+def _plausible(name, value):
+    """True if an argument of a network, which is a number or a list of them, is one that a laptop can train."""
+    numbers = value if isinstance(value, list) else [value]
+    most = MOST.get(name, 512)
+    return name == "upsampling" or len(numbers) <= 8 and all(
+        number is None or isinstance(number, int | float) and 0 <= number <= most for number in numbers)

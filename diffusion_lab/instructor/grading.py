@@ -16,7 +16,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.results import Quality, Settings, failure, grade_submission
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
 from diffusion_lab.instructor.submissions import find_submissions
-from diffusion_lab.storage import write_atomically
+from diffusion_lab.storage import only_one, write_atomically
 
 __all__ = ["Quality", "grade_class"]
 
@@ -30,39 +30,46 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
     """
     if boxed and scheduler is None:
         require_bubblewrap()
-    source, kept = Path(source), Path(out, "results")
-    seed = _seed(Path(out, "grading.json"), source.name, seed)
-    settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality)
-    total, done, keys, results = sum(1 for _ in _submissions(path)), 0, [], {}
+    if quality:
+        from diffusion_lab.instructor.quality import remark_same_weights, require_data
 
-    def finished(count=1):
-        nonlocal done
-        done += count
-        if progress:
-            progress(done, total)
-
-    with _executor(jobs, scheduler) as submit:
-        running = {}
-        for submission in _submissions(path, with_weights=quality is not None):
-            key = settings.key(submission)
-            keys.append(key)
-            results[key] = _kept(kept / f"{key}.json")
-            if results[key]:
-                finished()
-                continue
-            running[_started(submit, submission, settings)] = key, submission
-            if len(running) >= 2 * jobs:  # so that memory holds a few submissions, however many there are
-                finished(_keep(running, kept, results, settings, FIRST_COMPLETED))
-        while running:
-            finished(_keep(running, kept, results, settings, FIRST_COMPLETED))
-    results = [results[key] for key in keys]
+        require_data(quality.data)
+    source = Path(source)
+    with only_one(out, "grading"):
+        seed = _seed(Path(out, "grading.json"), source.name, seed)
+        settings = Settings(source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality)
+        with _executor(jobs, scheduler) as submit:
+            results = _results(path, settings, Path(out, "results"), submit, 2 * jobs, progress or (lambda done, total: None))
     if all(result.get("failed") for result in results):
         raise UserError(f"Not one submission in {path} could be graded. {results[0]['problem']}")
     if not any(result["answers"] or result.get("failed") for result in results):
         ((problem, count),) = Counter(result["problem"] for result in results).most_common(1)
         raise UserError(f"None of the notebooks in {path} holds an answer to lab {source.name[:2]}: is --lab right? What was found "
                         f"in {count} of {len(results)}: {problem}")
+    if quality:
+        remark_same_weights(results)
     return settings, results
+
+
+def _results(path, settings, kept, submit, most, progress):
+    """[result] of all submissions in their order: the kept ones, and new ones, of which memory holds `most` submissions at a time."""
+    total, keys, results, running = sum(1 for _ in _submissions(path)), [], {}, {}
+    for submission in _submissions(path, with_weights=settings.quality is not None):
+        key = settings.key(submission)
+        keys.append(key)
+        result = _kept(kept / f"{key}.json")
+        if result:
+            results[key] = result
+            progress(len(results), total)
+        else:
+            running[_started(submit, submission, settings)] = key, submission
+        while len(running) >= most:
+            _keep(running, kept, results, settings)
+            progress(len(results), total)
+    while running:
+        _keep(running, kept, results, settings)
+        progress(len(results), total)
+    return [results[key] for key in keys]
 
 
 def _submissions(path, with_weights=False):
@@ -92,9 +99,9 @@ def _kept(path):
         return None
 
 
-def _keep(running, kept, results, settings, when):
-    """Waits for results, takes them into `results`, and writes down those that need not be tried again; returns how many."""
-    finished, _ = wait(running, return_when=when)
+def _keep(running, kept, results, settings):
+    """Waits for a result, takes it into `results`, and writes it down unless it must be tried again."""
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in finished:
         key, submission = running.pop(future)
         try:
@@ -105,7 +112,6 @@ def _keep(running, kept, results, settings, when):
             results[key] = failure(submission, settings, error)
         if not results[key].get("failed"):
             write_atomically(kept / f"{key}.json", json.dumps(results[key]).encode())
-    return len(finished)
 
 
 def _seed(path, lab, seed):

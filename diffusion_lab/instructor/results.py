@@ -77,9 +77,9 @@ def grade_submission(submission, settings):
                         "have another version?): give the same command again.")
     with PREPARING:
         master = _master(settings.name, settings.source)
-        from diffusion_lab.instructor.quality import files_for_drawing
+        from diffusion_lab.instructor.quality import files_for_drawing, own_files_for_drawing
 
-        files_for_drawing()
+        files_for_drawing(), own_files_for_drawing()
         for task in master.tasks:
             task.sizes  # noqa: B018  one thread runs the official answers, the others find what came out
     try:
@@ -90,7 +90,7 @@ def grade_submission(submission, settings):
 
 def _grade(master, submission, settings):
     """The result of one submission, a dictionary for JSON."""
-    from diffusion_lab.instructor.quality import grade_quality
+    from diffusion_lab.instructor.quality import Drawn, grade_quality
     from diffusion_lab.instructor.running import grade_answers, not_graded
 
     answers, problem = Answers(), submission.problem
@@ -112,11 +112,12 @@ def _grade(master, submission, settings):
     if not settings.quality:
         return result
     try:
-        verdict, drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, seed, settings.limits, settings.boxed)
+        drawn = grade_quality(master, answers.sources, submission.weights, settings.quality, seed, settings.limits, settings.boxed)
     except Exception as error:  # costs what the images are worth, and no answer
-        verdict, drawn = not_graded(*KID, settings.quality.points), None
+        drawn = Drawn(not_graded(*KID, settings.quality.points))
         result |= {"failed": True, "problem": problem or _sentence(error)}
-    return result | {"verdicts": [*result["verdicts"], asdict(verdict)], "picture": drawn or result["picture"]}
+    return result | {"verdicts": [*result["verdicts"], asdict(drawn.verdict)], "picture": drawn.picture or result["picture"],
+                     "remarks": [*answers.remarks, *drawn.remarks], "weights": drawn.weights}
 
 
 def _about(master, submission):

@@ -8,6 +8,7 @@ import numpy as np
 from diffusion_lab.instructor.boxes import run_in_box, too_long
 
 LAST_LINES = 12  # of what a cell said, for the student
+MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
@@ -39,8 +40,8 @@ def grade_answers(master, answers, seed, limits, boxed=True):
     a machine that is busy. So it runs again, alone and with more time, and if it fails there, too, that is its own. Those behind it
     run without it.
     """
-    waiting = [task.name for task in master.tasks if task.name in answers]
-    results, errors, stopped = {}, {}, {}
+    results, errors, stopped = {}, {}, too_long_to_run(answers)
+    waiting = [task.name for task in master.tasks if task.name in answers and task.name not in stopped]
 
     def run(names, limits):
         """Runs some of the answers; returns which have left no result, and why, as far as anybody knows."""
@@ -55,9 +56,15 @@ def grade_answers(master, answers, seed, limits, boxed=True):
         for name in waiting[:1]:
             alone = replace(limits, seconds=PATIENCE * limits.seconds)
             failed, reason = run([name], alone)
-            stopped |= {name: _why(errors.get(name, ""), reason, alone) for name in failed}
+            stopped |= {name: f"The answer was stopped: {_why(errors.get(name, ''), reason, alone)}." for name in failed}
         waiting = waiting[1:]
     return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
+
+
+def too_long_to_run(answers):
+    """{exercise: sentence} for the answers, {exercise: source}, that are so long that there must be data in them."""
+    return {name: f"The answer was not run: it has {len(source):,} characters, and {MOST_CHARACTERS:,} are more than any answer needs."
+            for name, source in answers.items() if len(source) > MOST_CHARACTERS}
 
 
 def _verdict(task, handed_in, seed, results, errors, stopped):
@@ -65,7 +72,7 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     if task.name in results:
         outcome, sentence = task.judge(seed, results[task.name])
     elif handed_in:
-        outcome, sentence = "stopped", f"The answer was stopped: {stopped[task.name]}."
+        outcome, sentence = "stopped", stopped[task.name]
     right = outcome == "right"
     details = "" if right else "\n".join(errors.get(task.name, "").splitlines()[-LAST_LINES:])
     return Verdict(task.number, task.name, outcome, task.points if right else 0.0, task.points, sentence, details)

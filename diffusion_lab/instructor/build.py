@@ -50,6 +50,16 @@ def student_notebook(solution):
     return notebook
 
 
+def marked_for_nbgrader(solution):
+    """The solution, in which each explanation of an answer is a mark scheme: nbgrader takes it out of what it releases."""
+    explanations = [cell for cell in solution.cells if "answer" in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(explanations, start=1):
+        cell.source = f"<!-- BEGIN MARK SCHEME -->\n\n{cell.source}\n\n<!-- END MARK SCHEME -->"
+        cell.metadata["nbgrader"] = {"schema_version": 3, "grade_id": f"explanation-{number}", "grade": False, "solution": False,
+                                     "locked": True, "task": True, "points": 0}
+    return solution
+
+
 def with_outputs(solution, path):
     """The solution with the outputs that its committed notebook holds for cells that have not changed since."""
     if not path.exists():
@@ -93,7 +103,7 @@ def execute(root, labs=(), profile="cpu", progress=print):
     seconds = {}
     for source in sources(root, labs):
         path = source.with_suffix(".ipynb")
-        notebook = read_source(source)
+        notebook = marked_for_nbgrader(read_source(source))
         progress(f"running {path} in the {profile} profile ...")
         begin = time.monotonic()
         resources = {"metadata": {"path": str(source.parent)}}
@@ -121,7 +131,7 @@ def _notebooks(root, source):
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     path = root / "solutions" / name
-    return {student: student_text, path: _text(with_outputs(solution, path))}
+    return {student: student_text, path: _text(with_outputs(marked_for_nbgrader(solution), path))}
 
 
 def _without_traces(notebook):

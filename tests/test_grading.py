@@ -246,7 +246,7 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
 
     monkeypatch.setattr(running, "_run", pretend)
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", result))
-    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)])
+    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)], recorded=())
     verdicts = running.grade_answers(master, dict.fromkeys(runs, "source"), 1, Limits(seconds=10))
     assert {verdict.name for verdict in verdicts if verdict.outcome == "stopped"} == stopped
     assert all(verdict.outcome == "right" and not verdict.details for verdict in verdicts if verdict.name not in stopped)

@@ -14,11 +14,12 @@ from diffusion_lab import checks
 from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.measuring import by_draw
+from diffusion_lab.instructor.reaching import recorded_attributes
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.staging import inside, staged_files
 
 DRAWS = 3  # of the inputs, on each of which an answer must be right
-LARGER, ROOM, MOST_AXES = 64, 256, 8  # how much larger than a right result a wrong one may be
+LARGER, ROOM, MOST_AXES = 64, 2000, 8  # how much larger than a right result a wrong one may be
 LONGEST = 400  # characters of a sentence
 
 
@@ -88,6 +89,7 @@ class Master:
         self.module = f"checks.{module}"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
         self.files = staged_files(self.roots) | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
+        self.recorded = recorded_attributes(self.files, official)
 
     def notebook(self, answers):
         """The notebook that runs `answers`, {name: source}, each followed by its measurement."""
@@ -158,7 +160,7 @@ def _unpacked(result, task):
 
 def _sentence(text):
     """A text of one line, not too long, with a capital at its beginning, unless it begins with the name of something in the code."""
-    text = " ".join(text[: 2 * LONGEST].split())
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST]).split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     name = text.split(" ")[0].rstrip(",:")
     return text if "_" in name or name in checks.__all__ else text[:1].upper() + text[1:]

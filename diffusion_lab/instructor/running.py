@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diffusion_lab.instructor.boxes import run_in_box, too_long
+from diffusion_lab.instructor.reaching import reaches
 
 LAST_LINES = 12  # of what a cell said, for the student
 MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
@@ -58,7 +59,8 @@ def grade_answers(master, answers, seed, limits, boxed=True):
             failed, reason = run([name], alone)
             stopped |= {name: f"The answer was stopped: {_why(errors.get(name, ''), reason, alone)}." for name in failed}
         waiting = waiting[1:]
-    return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
+    verdicts = [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
+    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded) for verdict in verdicts]
 
 
 def too_long_to_run(answers):
@@ -76,6 +78,14 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     right = outcome == "right"
     details = "" if right else "\n".join(errors.get(task.name, "").splitlines()[-LAST_LINES:])
     return Verdict(task.number, task.name, outcome, task.points if right else 0.0, task.points, sentence, details)
+
+
+def _doubted(verdict, source, recorded):
+    """The verdict, unless the answer is right and uses what it could have forged that with."""
+    means = reaches(source, recorded) if verdict.outcome == "right" else []
+    return replace(verdict, outcome="stopped", points=0.0, sentence=(
+        f"The numbers are right, but the answer uses `{means[0]}`, by which it could change what measures it: write it without, and hand it "
+        "in again.")) if means else verdict
 
 
 def _why(error, reason, limits):

@@ -33,7 +33,6 @@ ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 
-pytestmark = pytest.mark.slow
 boxed = pytest.mark.skipif(
     shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
 
@@ -316,6 +315,7 @@ def command(*arguments):
     return [sys.executable, "-m", "diffusion_lab", "grade", "--root", str(ROOT), "--seconds", "10", *map(str, arguments)]
 
 
+@pytest.mark.slow
 @boxed
 def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(tmp_path):
     """By the command itself. A second run must finish the work of the first, and a third must not begin any."""
@@ -337,6 +337,7 @@ def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(
     assert {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")} == after and "10 submissions" in third.stdout
 
 
+@pytest.mark.slow
 @boxed
 def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_path):
     write_sample_class(SOURCE, (tmp_path / "in"))
@@ -351,6 +352,7 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
     assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
 
 
+@pytest.mark.slow
 def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path):
     hand_in(tmp_path / "in", ada=b"{}")
     result = subprocess.run(command(tmp_path / "in"), capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)},
@@ -358,6 +360,7 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path
     assert result.returncode == 2 and "apt install bubblewrap" in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments, sentence", [
     ([], "or say --sample"), (["--sample", "--out", "file"], "Could not write"), (["nowhere"], "There is no nowhere"), (["--sample", "--lab", "03"], "did lab 07"),
     (["--sample", "--lab", "77"], "There is no lab 77"),

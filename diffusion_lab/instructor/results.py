@@ -91,7 +91,7 @@ def grade_submission(submission, settings):
 def _grade(master, submission, settings):
     """The result of one submission, a dictionary for JSON."""
     from diffusion_lab.instructor.quality import Drawn, grade_quality
-    from diffusion_lab.instructor.running import grade_answers, not_graded
+    from diffusion_lab.instructor.running import MOST_CHARACTERS, grade_answers, not_graded
 
     answers, problem = Answers(), submission.problem
     if not problem:
@@ -108,7 +108,7 @@ def _grade(master, submission, settings):
             answers.remarks.append("the written part is empty")
     result = _about(master, submission) | {
         "problem": problem, "verdicts": [asdict(verdict) for verdict in verdicts], "remarks": answers.remarks,
-        "answers": answers.sources, "texts": answers.texts, "picture": answers.pictures.get(master.cover)}
+        "answers": {name: source[:MOST_CHARACTERS] for name, source in answers.sources.items()}, "texts": answers.texts, "picture": answers.pictures.get(master.cover)}
     if not settings.quality:
         return result
     try:

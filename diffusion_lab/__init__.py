@@ -3,7 +3,7 @@
 import os
 import sys
 
-from diffusion_lab.quiet import QuietImport
+from diffusion_lab.quiet import QuietImport, keras_settings, settle
 
 # TensorFlow logs a page while it starts, which Jupyter shows in red under a student's first cell and nbgrader takes
 # for a failure. It reads this variable once, for what it logs later; what it logs during the import, it always prints.
@@ -11,6 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow brings the convolutions of oneDNN along, and leaves them off where a processor has no AVX-512: on most
 # laptops. They train twice as fast there (docs/benchmarks).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-sys.meta_path.insert(0, QuietImport("tensorflow"))
+sys.meta_path[:0] = [QuietImport("tensorflow"), QuietImport("keras", before=keras_settings, after=settle)]
+if "keras" in sys.modules:
+    settle(sys.modules["keras"])
 
 __version__ = "0.1.0"

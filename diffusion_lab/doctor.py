@@ -7,7 +7,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from diffusion_lab.errors import about_backend
+from diffusion_lab.errors import UserError, about_backend
+from diffusion_lab.quiet import keras_file, keras_settings
 
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy", "tensorflow-datasets", "matplotlib", "jupyterlab", "nbval")
 
@@ -23,14 +24,13 @@ class Finding(NamedTuple):
 def examine():
     """Looks at versions, backend, devices, data sets, weights and sandbox. Returns a list of `Finding`."""
     findings = []
-    sections = {"packages": _versions, "backend": _backend, "data sets": _data_sets, "weights": _weights,
-                "sandbox": _sandbox}
-    for subject, section in sections.items():
+    for subject, section in SECTIONS.items():
         try:
             findings += section()
         except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
-            findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}: {error}",
-                                    str(about_backend(error) or "Install again.")))
+            known = error if isinstance(error, UserError) else about_backend(error)
+            findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}", str(known)) if known else
+                            Finding(subject, f"cannot be examined: {type(error).__name__}: {error}", "Install again."))
     return findings
 
 
@@ -60,6 +60,16 @@ def _versions():
             yield Finding(package, "not installed (optional)" if optional else "missing", advice)
 
 
+def _keras_settings():
+    """What an old keras.json asks for, and the course does not do."""
+    settings = keras_settings()
+    others = [f"{name} {settings[name]}" for name, ours in (("floatx", "float32"), ("image_data_format", "channels_last"))
+              if settings.get(name, ours) != ours]
+    if others:
+        yield Finding("Keras's settings", ", ".join(others), f"The course computes in float32 with channels_last all the same. For your own "
+                      f"programs, correct {keras_file()}, or delete it.")
+
+
 def _backend():
     from diffusion_lab.backend import BACKEND, devices, has_accelerator
 
@@ -79,7 +89,6 @@ def _data_sets():
 
 
 def _weights():
-    from diffusion_lab.errors import UserError
     from diffusion_lab.metrics.features import flower_features
     from diffusion_lab.models.files import load_model, shipped_weights
 
@@ -103,3 +112,7 @@ def _sandbox():
         yield Finding("sandbox", "bubblewrap is forbidden here", "Only graders need it. Allow user namespaces.")
     else:
         yield Finding("sandbox", "bubblewrap works")
+
+
+SECTIONS = {"packages": _versions, "Keras's settings": _keras_settings, "backend": _backend, "data sets": _data_sets,
+            "weights": _weights, "sandbox": _sandbox}

@@ -1,5 +1,7 @@
 """The exceptions that speak to a person: one sentence each, also in a notebook."""
 
+import os
+
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -20,9 +22,10 @@ class UserError(OneSentence, ValueError):
 def about_backend(error):
     """The `UserError` for an import of Keras that failed because of its backend; None for any other exception."""
     name = (getattr(error, "name", None) or "").split(".")[0]
+    from_file = "" if os.environ.get("KERAS_BACKEND") else "; it is Keras's file keras.json that chooses this backend"
     if name in BACKENDS:
         return UserError(f"Keras is to compute with {name}, which is not installed: install it (pip install {name}), or "
-                         "unset the variable KERAS_BACKEND, which chooses another backend than TensorFlow.")
+                         f"set the variable KERAS_BACKEND to tensorflow{from_file}.")
     if "Unable to import backend" in str(error):
-        return UserError(f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}, or unset it.")
+        return UserError(f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}{from_file}.")
     return None

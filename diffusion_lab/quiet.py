@@ -1,22 +1,32 @@
-"""Imports a package whose compiled part writes to standard error, without what it writes."""
+"""What happens when TensorFlow and Keras are imported: no log on standard error, and the settings that the course needs."""
 
 import contextlib
 import importlib.abc
 import importlib.util
+import json
 import os
 import sys
 import tempfile
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+
+SETTINGS = {"floatx": ("float16", "float32", "float64"), "image_data_format": ("channels_last", "channels_first")}
 
 
 class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """A finder that silences standard error while one package is first imported; if that fails, nothing is hidden."""
+    """A finder that silences standard error while one package is first imported; if that fails, nothing is hidden.
 
-    def __init__(self, package):
-        self.package = package
+    `before()` is called before that import, and `after(module)` when it has come to its end.
+    """
+
+    def __init__(self, package, before=lambda: None, after=lambda module: None):
+        self.package, self.before, self.after = package, before, after
 
     def find_spec(self, name, path=None, target=None):
         if name != self.package:
             return None
+        self.before()
         sys.meta_path.remove(self)  # the import below is for the ordinary finders
         spec = importlib.util.find_spec(name)
         if spec is not None:
@@ -30,6 +40,7 @@ class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__.loader = module.__loader__ = self.loader
         with quiet_stderr():
             self.loader.exec_module(module)
+        self.after(module)
 
 
 @contextlib.contextmanager
@@ -51,3 +62,38 @@ def quiet_stderr():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def keras_file():
+    """Returns the path of the file in which Keras keeps its settings from one program to the next."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+
+
+def keras_settings():
+    """Returns the settings in that file, {} without one.
+
+    Raises:
+        UserError: for a file with which Keras would not start.
+    """
+    path = keras_file()
+    try:
+        settings = json.loads(path.read_bytes()) if path.exists() else {}
+    except OSError as error:
+        raise UserError(f"Keras cannot read its settings in {path} ({error.strerror}): delete this file, or make it readable.") from None
+    except ValueError:  # Keras passes over a damaged file
+        return {}
+    wrong = [] if isinstance(settings, dict) else [repr(settings)[:40]]
+    wrong = wrong or [f"{name} is {settings[name]!r}" for name in SETTINGS if settings.get(name, SETTINGS[name][0]) not in SETTINGS[name]]
+    if not wrong and not isinstance(settings.get("epsilon", 1e-7), float):
+        wrong = [f"epsilon is {settings['epsilon']!r}"]
+    if wrong:
+        raise UserError(f"Keras cannot start with its settings in {path} ({', '.join(wrong)}): delete this file, and Keras will write it again.")
+    return settings
+
+
+def settle(keras):
+    """Has Keras compute in float32, with the channels last, whatever an old keras.json asks for: networks here need both."""
+    if keras.config.floatx() != "float32":
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    keras.config.set_image_data_format("channels_last")

@@ -185,8 +185,9 @@ def test_a_changed_folder_is_read_again(tmp_path):
 
 
 def test_hidden_and_other_files_are_no_images(tmp_path):
-    folder = make_folder(tmp_path / "pictures", ["a.PNG", ".hidden.png", ".cache/b.png", "sub/c.jpeg"])
+    folder = make_folder(tmp_path / "pictures", ["a.PNG", ".hidden.png", ".cache/b.png", "sub/c.jpeg", "run/samples.png"])
     (folder / "notes.txt").write_text("no picture")
+    (folder / "run" / "checkpoint.h5").touch()
     assert [path.name for path in list_images(folder)] == ["a.PNG", "c.jpeg"]
 
 

@@ -12,13 +12,14 @@ from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
 
 COMPANIONS = (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".html", ".yaml", ".yml", ".ini", ".db")  # lie next to pictures
+RUN = "checkpoint.h5"  # lies in the folder of a training run
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}  # of a data set that others have split
 
 
 def list_images(folder):
-    """Return the paths of all pictures under `folder`, also behind links, sorted; hidden files and folders are left out.
+    """Return the paths of all pictures under `folder`, also behind links, sorted.
 
-    A warning counts what else is there. Raises UserError when there is no picture.
+    What is hidden is left out, and so are the folders of training runs, which hold samples. A warning counts what else is there. Raises UserError when there is no picture.
     """
     paths, others, suffixes = [], [], picture_suffixes()
     for path in _walk(folder, others.append):
@@ -53,7 +54,8 @@ def _walk(folder, report):
         visible = sorted((name for name in folders if not name.startswith(".")),
                          key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
         folders[:] = [name for name in visible if is_new(os.path.join(parent, name))]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
+        if RUN not in names:
+            yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def class_of_each(paths, folder):

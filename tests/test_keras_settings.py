@@ -1,0 +1,102 @@
+"""An old keras.json: what it asks for does no harm, and what Keras does not survive is one sentence."""
+
+import importlib
+import json
+import sys
+from types import SimpleNamespace
+
+import keras
+import pytest
+
+from diffusion_lab import doctor
+from diffusion_lab.errors import UserError, about_backend
+from diffusion_lab.quiet import QuietImport, keras_settings, settle
+
+
+@pytest.fixture
+def keras_json(tmp_path, monkeypatch):
+    """A function that writes text or settings into the file that Keras would read."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    def write(content):
+        (tmp_path / "keras.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+    return write
+
+
+@pytest.fixture
+def report(monkeypatch):
+    """The part of doctor's report that is about this file."""
+    monkeypatch.setattr(doctor, "SECTIONS", {"Keras's settings": doctor.SECTIONS["Keras's settings"]})
+    return doctor.examine
+
+
+@pytest.mark.parametrize("content", [
+    {}, {"floatx": "float16"}, {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 1e-7}, {"backend": "theano"}, "{", "",
+])
+def test_what_keras_starts_with_is_let_through(content, keras_json):
+    keras_json(content)
+    assert keras_settings() == (content if isinstance(content, dict) else {})
+
+
+@pytest.mark.parametrize("content, sentence", [
+    ({"floatx": "bfloat16"}, "floatx is 'bfloat16'"), ({"floatx": None}, "floatx is None"),
+    ({"image_data_format": "NHWC"}, "image_data_format is 'NHWC'"), ({"epsilon": 1}, "epsilon is 1"), ("[1]", r"\[1\]"),
+])
+def test_what_keras_does_not_start_with_is_one_sentence_for_everybody(content, sentence, keras_json, report):
+    keras_json(content)
+    with pytest.raises(UserError, match=f"keras.json .*{sentence}.*delete this file"):
+        keras_settings()
+    finding, = report()
+    assert "delete this file" in finding.advice and "Install again" not in finding.advice
+
+
+def test_without_a_file_all_is_well(tmp_path, monkeypatch, report):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_settings() == {} and report() == []
+
+
+def test_doctor_tells_what_an_old_file_asks_for(keras_json, report):
+    keras_json({"floatx": "float64", "image_data_format": "channels_first"})
+    finding, = report()
+    assert finding.finding == "floatx float64, image_data_format channels_first" and "keras.json" in finding.advice
+
+
+def test_keras_computes_as_the_course_needs_it():
+    try:
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        keras.config.set_image_data_format("channels_first")
+        settle(keras)
+        assert keras.layers.Dense(1).dtype == "float32" and keras.layers.Conv2D(1, 1).data_format == "channels_last"
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        settle(keras)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16", "what was chosen is kept"
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_an_import_can_be_refused_before_and_completed_after(tmp_path, monkeypatch):
+    (tmp_path / "imported_once.py").write_text("value = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    refusals = [UserError("not now")]
+
+    def before():
+        if refusals:
+            raise refusals.pop()
+
+    monkeypatch.setattr(sys, "meta_path", [QuietImport("imported_once", before, lambda module: setattr(module, "value", 2)), *sys.meta_path])
+    with pytest.raises(UserError, match="not now"):
+        importlib.import_module("imported_once")
+    assert importlib.import_module("imported_once").value == 2
+    del sys.modules["imported_once"]
+
+
+@pytest.mark.parametrize("error", [SimpleNamespace(name="torch"), ValueError("Unable to import backend : theano")])
+def test_a_backend_of_the_file_is_told_from_one_of_the_variable(error, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert "keras.json" not in str(about_backend(error))
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert "keras.json" in str(about_backend(error)) and "KERAS_BACKEND" in str(about_backend(error))

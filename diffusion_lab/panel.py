@@ -60,6 +60,7 @@ class TrainingPanel(TrainingWatch):
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
+        self.latest = batch + 1, logs["loss"]
         self._stop_if_asked()
         if not self.live:
             return
@@ -100,6 +101,7 @@ class TrainingPanel(TrainingWatch):
     def _stop_if_asked(self):
         """Stops between two steps: in the middle of one, weights, their averages and the optimizer may be at odds."""
         if self.stopping:
+            self._record_loss(*self.latest, at_least=1)  # of fewer steps than the curve takes together
             self._finish("stopped")
             raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
 
@@ -110,8 +112,8 @@ class TrainingPanel(TrainingWatch):
             loss = next((entry["loss"] for entry in reversed(self.losses) if "loss" in entry), float("nan"))
             epochs = self.params["epochs"]
             self._show_bar(f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs} epochs, "
-                           f"{self.images_seen:,} steps · loss {loss:.4f}{self.figures}", self.epoch / epochs)
-            self._draw(new_samples=True)
+                           f"{self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss {loss:.4f}{self.figures}", self.epoch / epochs)
+            self._draw(new_samples=not self.stopping)  # somebody who stops does not wait for a sampler to be compiled
 
     def _show_bar(self, text, share):
         filled = round(24 * share)

@@ -45,6 +45,7 @@ def save_animation(frames, path, seconds_each=0.12, pause=1.5):
 def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
     """The losses of a list of {"images", "loss", "val_loss"}, of which each entry has one or both, as a Figure."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     figure = Figure(figsize=size, layout="constrained", dpi=dpi)
     axes = figure.subplots()
@@ -52,9 +53,11 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
         points = [(entry["images"], entry[name]) for entry in history if name in entry]
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
-    values = [value for line in axes.get_lines() for value in line.get_ydata()] or [1]
-    axes.set(xlabel=xlabel, ylabel="loss")
-    if min(values) > 0:  # the loss of an energy-based model may be negative
+    values = [value for line in axes.get_lines() for value in line.get_ydata()] or [0]
+    axes.set(xlabel=xlabel, ylabel="loss", xlim=(0, 1.02 * max([1, *(entry["images"] for entry in history)])))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 700k has room where 700000 has none
+    if 0 < min(values) < max(values):  # the loss of an energy-based model may be negative
         axes.set_yscale("log")
         if max(values) < 5 * min(values):
             axes.yaxis.set_major_formatter("{x:g}")

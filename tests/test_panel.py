@@ -137,6 +137,10 @@ class InterruptAt(keras.callbacks.Callback):
             for _ in range(self.times):
                 signal.raise_signal(signal.SIGINT)
 
+    def on_test_begin(self, logs=None):
+        if self.step == "validation":
+            signal.raise_signal(signal.SIGINT)
+
 
 @pytest.fixture
 def interruptible():
@@ -157,6 +161,16 @@ def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, output
     assert signal.getsignal(signal.SIGINT) is before
     assert int(model.optimizer.iterations) == 2
     train(model, TrainingPanel(samples), epochs=1)  # and goes on
+
+
+@pytest.mark.parametrize("when, steps", [(0, "1 step "), ("validation", "3 steps ")])
+def test_an_interrupt_in_the_first_epoch_tells_the_loss_and_draws_no_samples(when, steps, tiny_config, outputs, interruptible):
+    drawn = []
+    with pytest.raises(TrainingStopped):
+        train(tiny_model(tiny_config), TrainingPanel(lambda: drawn.append(1) or samples()), InterruptAt(when), epochs=4,
+              validation_data=(IMAGES[:8],))
+    bar, _ = last_lines(outputs)
+    assert f"0 of 4 epochs, {steps}" in bar and "nan" not in bar and not drawn
 
 
 def test_the_second_interrupt_stops_at_once(tiny_config, outputs, interruptible):

@@ -1,9 +1,11 @@
 """Pictures have the right pixels in the right places."""
 
 import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from diffusion_lab.plots import image_grid, loss_curve, save_animation, save_png, terminal_picture
+from diffusion_lab.plots import image_grid, loss_curve, loss_figure, save_animation, save_png, terminal_picture
 
 
 def test_grid_places_scales_and_survives_what_is_no_number():
@@ -34,6 +36,21 @@ def test_loss_curve_of_any_history(tmp_path):
     loss_curve([], tmp_path / "b.png")
     with_lines, empty = (np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("a.png", "b.png"))
     assert (with_lines < 200).sum() > (empty < 200).sum() + 100
+
+
+@pytest.mark.parametrize("losses", [[], [0.98], [0.0], [0.98, 0.98], [0.98, 0.97], [1.1, 0.9], [3.9, 0.8], [2.3, 0.5], [60.0, 0.07], [1e7, 1.0], [0.1, -0.1]])
+@pytest.mark.parametrize("step", [1, 20, 350_000, 26_000_000])
+def test_labels_of_a_loss_curve_do_not_overlap(losses, step):
+    """From the first state on, in which there are no losses yet, as small as the training panel shows it."""
+    figure = loss_figure([{"images": step * number, "loss": loss} for number, loss in enumerate(losses, start=1)], size=(4.2, 3.0), dpi=100)
+    FigureCanvasAgg(figure).draw()
+    for axis, side in ((figure.axes[0].xaxis, "x"), (figure.axes[0].yaxis, "y")):
+        low, high = axis.get_view_interval()
+        boxes = [(label.get_text(), label.get_window_extent()) for minor in (False, True) for label in axis.get_ticklabels(minor=minor)
+                 if label.get_text() and low <= label.get_position()[side == "y"] <= high]
+        boxes = sorted(dict(boxes).values(), key=lambda box: getattr(box, f"{side}0"))  # major and minor ticks may coincide
+        assert len(boxes) > 1
+        assert all(getattr(one, f"{side}1") <= getattr(other, f"{side}0") + 0.5 for one, other in zip(boxes, boxes[1:]))
 
 
 def test_terminal_picture_shows_two_pixels_in_a_character():

@@ -6,6 +6,7 @@ import numpy as np
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.plots import image_grid
 
 
@@ -24,7 +25,8 @@ def show_images(images, columns=8, width=640):
 def show_rows(rows, titles=(), height=1.1):
     """Shows labelled rows of images: `rows` maps a label to images (N, H, W, C) in [0, 1]; `titles` stand above the
     columns; a row is `height` inches high."""
-    columns = max(len(images) for images in rows.values())
+    columns = max((len(images) for images in rows.values()), default=0)
+    demand_something(columns)
     figure = Figure(figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)), dpi=110,
                     layout="compressed")
     axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -42,14 +44,21 @@ def show_rows(rows, titles=(), height=1.1):
 
 def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
     """(figure, axes) of `width` inches, `height` inches per row; `arguments` go to `Figure.subplots`."""
+    demand_something(columns * rows)
     figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
     return figure, figure.subplots(rows, columns, **arguments)
+
+
+def demand_something(count):
+    """Raises UserError if there are no pictures to show."""
+    if not count:
+        raise UserError("There is nothing to show yet: solve the exercises above, and run their cells again.")
 
 
 def show_figure(figure):
     """Shows a Matplotlib figure as PNG, with its words as the text for those who cannot see it."""
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    figure.savefig(content, format="png", bbox_inches="tight")  # as large as its contents: a long title is not cut off
     display(Image(content.getvalue(), alt=_words(figure)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 from matplotlib import colormaps
 
-from diffusion_lab.illustrations.core import new_figure, show_figure
+from diffusion_lab.illustrations.core import demand_something, new_figure, show_figure
 from diffusion_lab.toys import dataset_denoiser
 
 HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", "tab:green"  # colours
@@ -38,7 +38,8 @@ def cloud_rows(rows, points, titles=()):
     (N, 1, 1, 2), `points` are the clean ones, `titles` stand above the columns."""
     x, y = points.reshape(-1, 2).T
     colors = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
-    columns = max(len(clouds) for clouds in rows.values())
+    columns = max((len(clouds) for clouds in rows.values()), default=0)
+    demand_something(columns)
     height = 8.6 / columns + 0.5 / len(rows)  # a row of square boxes, and its part of the titles
     figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
@@ -167,14 +168,21 @@ def share_bars(shares):
 
 
 def finished(schedules):
-    """Those of the schedules, {name: function}, that have been written; says which are missing."""
-    there = {}
+    """Returns those of the schedules, {name: function}, that have been written, and prints which are missing.
+
+    Raises what the first one raises if none is written: there is nothing to show in what follows.
+    """
+    there, missing = {}, []
     for name, schedule in schedules.items():
         try:
             schedule(np.zeros((1, 1, 1, 1), "float32"))
             there[name] = schedule
-        except NotImplementedError:
-            print(f"{name} is not written yet and is missing in what follows.")
+        except NotImplementedError as error:
+            missing.append((name, error))
+    if missing and not there:
+        raise missing[0][1]
+    for name, _ in missing:
+        print(f"{name} is not written yet and is missing in what follows.")
     return there
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.figures import above, grid, labelled_strip, picture_of
+from diffusion_lab.illustrations.core import demand_something
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.widgets.explorer import Explorer, menu, slider
 
@@ -46,8 +47,9 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
 
     image: (H, W, C) in [0, 1]; by default a flower.   schedules: {name: diffusion_times -> noise_rates, signal_rates},
     for instance functions that a student wrote. There is a slider for each of `PARAMETERS` that one of them takes.
-    Raises UserError for another image.
+    Raises UserError for another image, or without schedules.
     """
+    demand_something(len(schedules))
     mix = Mixer(draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed)
     takes = {name: PARAMETERS.keys() & inspect.signature(schedule).parameters for name, schedule in schedules.items()}
 

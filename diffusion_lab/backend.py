@@ -66,9 +66,21 @@ def owner_of(function):
     return owner if isinstance(owner, keras.layers.Layer) and not getattr(function, "args", ()) else None
 
 
-def forget_compiled(owner):
-    """Has the methods of a Keras model compiled anew, because something in it is another now that is no variable."""
-    _compiled_methods.pop(owner, None)
+def forget_compiled(owner=None):
+    """Drops a model's compiled methods, or those of all models. Call it after changing what they captured and is no
+    variable: a Python attribute, or a function of a notebook."""
+    if owner is None:
+        _compiled_methods.clear()
+    else:
+        _compiled_methods.pop(owner, None)
+
+
+def parts(result):
+    """What a function returned, as a tuple: of a tuple, a list or an iterator its items, of an array its first axis.
+
+    Unlike `first, second = array`, this also works inside a graph, where TensorFlow refuses to iterate.
+    """
+    return tuple(result[index] for index in range(result.shape[0])) if hasattr(result, "shape") else tuple(result)
 
 
 def _compile(method, owner, keywords):

@@ -19,6 +19,10 @@ class UserError(OneSentence, ValueError):
     """
 
 
+class NoGradient(UserError):
+    """A loss that carries no gradient back to the weights."""
+
+
 def about_backend(error):
     """The `UserError` for an import of Keras that failed because of its backend; None for any other exception."""
     name = (getattr(error, "name", None) or "").split(".")[0]

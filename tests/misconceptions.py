@@ -5,6 +5,10 @@ import pytest
 from diffusion_lab.checks import CheckFailed
 
 
+def not_done(*_, **__):
+    raise NotImplementedError
+
+
 def right(check, *answers):
     """Parameters for `test_right_answers`: every way to write the right answer."""
     return [pytest.param(check, answer, id=f"{check.name}-{number}") for number, answer in enumerate(answers)]
@@ -24,5 +28,5 @@ def assert_hint(check, answer, hint):
     with pytest.raises(CheckFailed) as failure:
         check(answer)
     message = str(failure.value)
-    assert hint in message
+    assert hint in message, message
     assert "\n" not in message and len(message) < 400, "a diagnosis is one sentence"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from diffusion_lab import checks
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def angles_of(self, times, start=None, end=None):
@@ -77,11 +77,11 @@ SCHEDULES_WRONG = {
                                       for wave in (ops.sin, ops.cos)],
     "that of the times": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
-    "Not done yet: exercise 7.1": lambda self, t: (_ for _ in ()).throw(NotImplementedError),
+    "Not done yet: exercise 7.1": not_done,
     "AttributeError": lambda self, t: t * self.max_rate,
-    "runs this function as a graph, in which NumPy": schedule_in_numpy,
+    "in a graph, in which NumPy": schedule_in_numpy,
     "and `float(...)` cannot calculate": schedule_one_time_at_a_time,
-    "is `self` missing": lambda t: t,
+    "`self` is missing": lambda t: t,
     "the functions of `math` take one number": lambda self, t: (math.sin(angles_of(self, t)), math.cos(angles_of(self, t))),
     "or the notebook's variables": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
                                                     for wave in (ops.sin, ops.cos)],
@@ -152,9 +152,9 @@ DENOISE_WRONG = {
         (self.network if training else self.ema_network).predict([x, n**2]), x),
     "one list of two things": lambda self, x, n, s, training: (
         (self.network if training else self.ema_network)(x, training=training), x),
-    "one list of two things: `network": lambda self, x, n, s, training: (
+    "one list of two things": lambda self, x, n, s, training: (
         (self.network if training else self.ema_network)(x, n**2, training=training), x),
-    "as a graph": denoise_image_by_image,
+    "in a graph": denoise_image_by_image,
     "`.numpy()`": lambda self, x, n, s, training: [
         ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)],
     "for the image: it predicts the *noise*": lambda self, x, n, s, training: (
@@ -163,7 +163,7 @@ DENOISE_WRONG = {
     "you clip": denoise_but(lambda noisy, e, n, s: ops.clip((noisy - n * e) / s, -1, 1)),
     "pred_images is not right yet": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / s + 1),
     "multiply the images as they are": denoise_but(lambda noisy, e, n, s: (noisy - ops.reshape(n, (-1,)) * e) / s),
-    "Not done yet: exercise 7.2": lambda *_: (_ for _ in ()).throw(NotImplementedError),
+    "Not done yet: exercise 7.2": not_done,
 }
 
 
@@ -236,6 +236,7 @@ def asks_twice(self, initial_noise, diffusion_steps):
 
 
 SAMPLERS_WRONG = {
+    "is handed a NumPy array together with tensors": only_numpy,
     "last *noisy* image": sampler_but(returned="noisy"),
     "you return the predicted noise": sampler_but(returned="noises"),
     "the first step is left out": sampler_but(times=lambda steps: [1 - (step + 1) / steps for step in range(steps)]),
@@ -274,13 +275,13 @@ SAMPLERS_WRONG = {
     "a loop that did not run even once": never_runs,
     "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(1.0),
     "`return` missing": lambda self, noise, steps: None,
-    "Not done yet: exercise 7.3": lambda *_: (_ for _ in ()).throw(NotImplementedError),
+    "Not done yet: exercise 7.3": not_done,
 }
 
 RIGHT = [
     *right(checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras),
     *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow),
-    *right(checks.reverse_diffusion, sampler_but(), as_in_the_book, only_numpy),
+    *right(checks.reverse_diffusion, sampler_but(), as_in_the_book),
 ]
 WRONG = [
     *wrong(checks.diffusion_schedule, SCHEDULES_WRONG),

@@ -7,7 +7,7 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.backend import input_gradient
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def step_but(slope=lambda gradient, step: ops.clip(gradient, -0.03, 0.03), sign=-1, finish=lambda x: ops.clip(x, -1, 1),
@@ -44,6 +44,7 @@ def gradient_after_noise(network, images, noises, step_size):
 
 
 STEPS_WRONG = {
+    "the lab runs this function in a graph": step_image_by_image,
     "you climb": step_but(sign=1),
     "the gradient is not clipped": step_but(slope=lambda gradient, step: gradient),
     "you clip the whole step": step_but(slope=lambda gradient, step: ops.clip(step * gradient, -0.03, 0.03) / step),
@@ -58,7 +59,7 @@ STEPS_WRONG = {
     "this is the gradient": lambda network, x, e, step: input_gradient(network, x),
     "the clipped gradient": lambda network, x, e, step: ops.clip(input_gradient(network, x), -0.03, 0.03),
     "has the shape": lambda network, x, e, step: network(x),
-    "Not done yet: exercise 1.1": lambda *_: (_ for _ in ()).throw(NotImplementedError),
+    "Not done yet: exercise 1.1": not_done,
 }
 
 
@@ -69,6 +70,8 @@ def loss_but(difference=lambda real, fake: real - fake, squares=lambda real, fak
 
 
 LOSSES_WRONG = {
+    "in which NumPy (`np.`)": lambda real, fake, weight: float(np.mean(
+        [r - f + weight * (r * r + f * f) for r, f in zip(np.ravel(real), np.ravel(fake))])),
     "that of a *score*": loss_but(lambda real, fake: fake - real),
     "the squares are missing": loss_but(squares=lambda real, fake: 0),
     "taken in full": lambda real, fake, weight: ops.mean(real - fake + real**2 + fake**2),
@@ -83,16 +86,14 @@ LOSSES_WRONG = {
     "must not be added": loss_but(lambda real, fake: real + fake),
     "absolute value": loss_but(lambda real, fake: ops.abs(real - fake)),
     "return one number": lambda real, fake, weight: ops.concatenate([real, -fake], axis=-1),
-    "Not done yet: exercise 1.2": lambda *_: (_ for _ in ()).throw(NotImplementedError),
+    "Not done yet: exercise 1.2": not_done,
 }
 
 RIGHT = [
-    *right(checks.langevin_step, step_but(), step_in_tensorflow, step_image_by_image),
+    *right(checks.langevin_step, step_but(), step_in_tensorflow),
     *right(checks.contrastive_divergence_loss, loss_but(),
            lambda real, fake, weight: tf.reduce_mean(real) - tf.reduce_mean(fake)
-           + weight * (tf.reduce_mean(real**2) + tf.reduce_mean(fake**2)),
-           lambda real, fake, weight: float(np.mean([r - f + weight * (r * r + f * f)
-                                                     for r, f in zip(np.ravel(real), np.ravel(fake))]))),
+           + weight * (tf.reduce_mean(real**2) + tf.reduce_mean(fake**2))),
 ]
 WRONG = [*wrong(checks.langevin_step, STEPS_WRONG), *wrong(checks.contrastive_divergence_loss, LOSSES_WRONG)]
 

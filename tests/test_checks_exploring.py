@@ -10,11 +10,7 @@ from diffusion_lab import checks
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import cosine_diffusion_schedule
 from diffusion_lab.toys import gaussian_denoiser, gaussian_ode_solution
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
-
-
-def not_done(*_):
-    raise NotImplementedError
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def angle_of(a, b, axis=(1, 2, 3)):

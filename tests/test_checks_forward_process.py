@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from diffusion_lab import checks
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def step_by_step(images, noises, beta):
@@ -70,7 +70,7 @@ WRONG = [
         "draw none": lambda x, e, beta: (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape),
         "`return` missing": lambda x, e, beta: None,
         "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
-        "Not done yet: exercise 2.1, forward_step.": lambda x, e, beta: (_ for _ in ()).throw(NotImplementedError),
+        "Not done yet: exercise 2.1, forward_step.": not_done,
         "NameError": lambda x, e, beta: undefined * x,  # noqa: F821
     }),
     *wrong(checks.q_sample, {

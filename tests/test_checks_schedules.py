@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from diffusion_lab import checks, schedules
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 LINEAR, COSINE = checks.linear_diffusion_schedule, checks.cosine_diffusion_schedule
 OFFSET = checks.offset_cosine_diffusion_schedule
@@ -91,10 +91,6 @@ def evenly(t, low, high):
 def from_signal(signal, noise=lambda s, t: np.sqrt(1 - s**2)):
     """An offset cosine schedule with a mistake in it: `signal(t, low, high)`, and the noise rate from it."""
     return lambda t, low=0.02, high=0.95: (noise(signal(t, low, high), t), signal(t, low, high))
-
-
-def not_done(*arguments):
-    raise NotImplementedError
 
 
 def right_linear(t, *p):
@@ -234,7 +230,7 @@ WRONG = [
         "does not use its arguments": lambda t, low=0.02, high=0.95: offset(evenly)(t),
         "with min_signal_rate=": lambda t, low=0.02, high=0.95: offset(evenly)(t, low),
         "has the shape (10,), but": lambda t, *p: [part.ravel() for part in offset(evenly)(t, *p)],
-        "keep all the arguments": lambda t: offset(evenly)(t),
+        "keep its first line as it was": lambda t: offset(evenly)(t),
         "changes its input in place": lambda t, *p: (t.__imul__(2), t),
     }),
 ]

@@ -269,8 +269,9 @@ def left_in_place(x, skips, block, block_depth):
     return x
 
 
-RIGHT += right(checks.up_block, way_up(), by_index, as_tensorflow)
+RIGHT += right(checks.up_block, way_up(), by_index)
 WRONG += wrong(checks.up_block, {
+    "A KerasTensor cannot be used as input to a TensorFlow function": as_tensorflow,
     "you take the oldest skip first": way_up(take=lambda skips: skips.pop(0)),
     "in the wrong order": in_order,
     "the same skip comes back each time": way_up(take=lambda skips: skips[-1]),

@@ -4,20 +4,23 @@ The three are kept apart so that a grader can run a student's code in one place 
 `judge` see no student code, `run` sees no right answer, and only arrays pass between them.
 """
 
-import re
-import traceback
+import logging
+from contextlib import ExitStack, contextmanager
 
 import keras
 import numpy as np
 
-from diffusion_lab.backend import BACKEND
+from diffusion_lab.backend import BACKEND, forget_compiled, parts
+from diffusion_lab.checks.blame import code_of, first_line, misfit, needs_values, origin, remarks, stub_of, unfit, what_went_wrong
 from diffusion_lab.errors import OneSentence
 
 SEED = 2006  # any; the grader draws others
+LENGTH = 400  # of the longest sentence that `words` carries
 unsolved = set()  # names of the exercises whose check has failed and not passed since
-ADVICE = {
-    "UnboundLocalError": "it gets its value only in a loop that did not run even once, or in a branch that was not taken",
-}
+GRAPH = ("the numbers are right, but the lab runs this function in a graph, in which NumPy (`np.`), `.numpy()` and "
+         "`float(...)` cannot calculate: write `ops.` (or `tf.`) throughout.")
+NO_GRADIENT = ("the numbers are right, but no gradient flows through them: NumPy, `float` and `stop_gradient` forget how "
+               "a number was made, so compute with keras.ops.")
 
 
 class CheckFailed(OneSentence, AssertionError):
@@ -31,66 +34,113 @@ class CheckFailed(OneSentence, AssertionError):
         super().__init__(f"{hint} {detail}".strip())
         self.hint = hint
 
+    _keras_call_info_injected = True  # Keras passes it on as it is, and puts no words of its own around it
+
 
 class NotDone(CheckFailed):
     """There is no answer yet: what stands there is still the stub."""
 
 
 class Exercise:
-    """One exercise. Subclasses say what it is called and fill in the three steps.
+    """One exercise. Subclasses say what it is called and fill in the four steps.
 
-    number: such as "2.1".   name: of the function that the student writes.
+    number: such as "2.1".   name: of the function that the student writes.   takes: its arguments, as text.
     praise: one sentence that a right answer earns; best, what has just been understood.
     shape_hint: the diagnosis if the student's code stops because shapes do not fit together.
-    advice: what to add to the message of an exception, {regular expression: words}.
     """
 
-    number, name, praise, shape_hint, advice = "", "", "", "", {}
+    number, name, takes, praise, shape_hint = "", "", "", "", ""
 
     def draw(self, rng):
         """Random inputs: a dictionary of arrays."""
         raise NotImplementedError
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         """What the student's `answer` makes of the inputs: a dictionary of arrays. Calls it by `call`."""
         raise NotImplementedError
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        """Uses the answer as the lab does, in small: in a graph, under `fit`, with the lab's own kinds of arguments.
+
+        Raises whatever the lab would stop with.
+        """
+
+    def examine(self, inputs, outputs):
         """Raises CheckFailed with a diagnosis unless the outputs are right. Compares by `compare`."""
         raise NotImplementedError
+
+    def run(self, answer, inputs):
+        """Numbers for `judge`: all of them arrays, so that a grader can have them computed elsewhere."""
+        return self.measured(answer, inputs) | {"stops": words(self.stops(answer, inputs))}
+
+    def judge(self, inputs, outputs):
+        """Raises CheckFailed with a diagnosis unless the answer is right and works in the lab."""
+        self.examine(inputs, outputs)
+        if sentence := said(outputs["stops"]):
+            raise CheckFailed(sentence)
 
     def __call__(self, answer=None):
         """What a check cell calls."""
         inputs = self.draw(np.random.default_rng(SEED))
         unsolved.add(self.name)
+        forget_compiled()  # the models' graphs may hold an earlier answer
         try:
-            with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
-                self.judge(inputs, self.run(answer, inputs))
+            self._check(answer, inputs)
         except CheckFailed as failure:
             kind = type(failure)
             raise kind(str(failure) if kind is NotDone else f"Exercise {self.number}, {self.name}: {failure}") from None
         unsolved.discard(self.name)
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
 
-    def call(self, answer, *arguments):
+    def _check(self, answer, inputs):
+        outputs = self.measured(answer, inputs)
+        try:
+            with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
+                self.examine(inputs, outputs)
+        except CheckFailed as failure:
+            raise CheckFailed(" ".join([str(failure), *remarks(answer)])) from None
+        if sentence := self.stops(answer, inputs):
+            raise CheckFailed(sentence)
+
+    def measured(self, answer, inputs):
+        """What `measure` returns. Raises CheckFailed for whatever stops it."""
+        try:
+            with whole_tracebacks(), eagerly(), np.errstate(all="ignore"):
+                return self.measure(answer, inputs)
+        except CheckFailed:
+            raise
+        except Exception as error:  # in the check's own code, because of something that nobody has thought of
+            raise CheckFailed(f"the check cannot use what your function returns: {first_line(error)}.") from None
+
+    def stops(self, answer, inputs):
+        """The sentence on what goes wrong where the lab uses the answer; "" if nothing does."""
+        try:
+            with whole_tracebacks(), np.errstate(all="ignore"):
+                self.rehearse(answer, inputs)
+        except Exception as error:
+            if isinstance(origin(error), CheckFailed):
+                return str(origin(error))
+            if needs_values(error):
+                return GRAPH
+            return what_went_wrong(error, answer, "the numbers are right, but where the lab uses your function it stops") + "."
+        return ""
+
+    def call(self, answer, *arguments, **named):
         """Calls the student's function. What goes wrong in it becomes a CheckFailed of one sentence.
 
         Arguments that are NumPy arrays must come back unchanged.
         """
         if not callable(answer):
             raise CheckFailed(f"give the check your function itself, {self.name}, not {_kind(answer)}.")
+        if sentence := misfit(answer, self.takes, arguments, named):
+            raise CheckFailed(sentence)
         before = [argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments]
         try:
-            result = answer(*arguments)
-        except NotImplementedError:
-            raise NotDone(f"Not done yet: exercise {self.number}, {self.name}.") from None
+            result = answer(*arguments, **named)
         except CheckFailed:
             raise
         except Exception as error:
-            message = _what_went_wrong(error, answer)
-            advice = {"broadcast|incompatible shapes|must be equal": self.shape_hint, **ADVICE, **self.advice}
-            hints = [words for symptom, words in advice.items() if words and re.search(symptom, message, re.IGNORECASE)]
-            raise CheckFailed(message + "".join(f" ({hint})" for hint in hints)) from None
+            raise self._failure(error, answer) from None
         for old, new in zip(before, arguments):
             if old is not None and not np.array_equal(old, new, equal_nan=True):
                 raise CheckFailed("it changes its input in place: `x = x * 2` makes a new array, `x *= 2` writes into "
@@ -99,48 +149,110 @@ class Exercise:
             raise CheckFailed("it returns nothing: is the `return` missing?")
         return result
 
+    def use(self, answer, *arguments, **named):
+        """Calls the answer as the lab does, in a rehearsal. Raises CheckFailed if its arguments do not allow that."""
+        if sentence := misfit(answer, self.takes, arguments, named):
+            raise CheckFailed(sentence)
+        return answer(*arguments, **named)
+
+    def _failure(self, error, answer):
+        """The CheckFailed for an exception in the student's code."""
+        stub, finished = stub_of(error) or (None, False)
+        if stub and stub is not code_of(answer):
+            return CheckFailed(f"it calls `{stub.co_name}`, which is not written yet.")
+        if stub and finished:
+            return CheckFailed("it ends at the line `raise NotImplementedError(...)`, which kept the place of your answer: "
+                               "remove that line.")
+        if stub:
+            return NotDone(f"Not done yet: exercise {self.number}, {self.name}.")
+        return CheckFailed(self.explain(error, answer))
+
+    def explain(self, error, answer):
+        """The sentence on an exception in the student's code."""
+        hint = f" ({self.shape_hint})" if self.shape_hint and unfit(error, answer) else ""
+        return f"{what_went_wrong(error, answer)}{hint}."
+
 
 class Method(Exercise):
     """An exercise whose function will be a method of the model."""
 
-    advice = {
-        r"takes \d positional arguments? but": "is `self` missing? It is the first argument of every method",
-        "missing 1 required positional argument": "a method of the model is called with `self.` in front",
-        "must be real number|0-dimensional|length-1|size-1|only integer scalar":
-            "the functions of `math` take one number; those of `ops`, such as `ops.sin`, take a whole array",
-    }
+
+@contextmanager
+def eagerly():
+    """Compiled functions (`tf.function`, `jax.jit`) run as plain Python, so that a double is called with values."""
+    if BACKEND == "jax":
+        import jax
+
+        with jax.disable_jit():
+            yield
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with _switched(tf.config.functions_run_eagerly, tf.config.run_functions_eagerly, True):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def whole_tracebacks():
+    """Exceptions keep all their frames, from which `blame` reads the cause; and TensorFlow gives no advice on functions
+    that are traced often, as a check must."""
+    logger = logging.getLogger("tensorflow")
+    with ExitStack() as stack:
+        stack.enter_context(_switched(lambda: logger.level, logger.setLevel, logging.ERROR))
+        stack.enter_context(_switched(keras.config.is_traceback_filtering_enabled, _filter_in_keras, False))
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            stack.enter_context(_switched(tf.debugging.is_traceback_filtering_enabled, _filter_in_tensorflow, False))
+        yield
+
+
+@contextmanager
+def _switched(get, set, value):
+    before = get()
+    set(value)
+    try:
+        yield
+    finally:
+        set(before)
+
+
+def _filter_in_keras(on):
+    (keras.config.enable_traceback_filtering if on else keras.config.disable_traceback_filtering)()
+
+
+def _filter_in_tensorflow(on):
+    import tensorflow as tf
+
+    (tf.debugging.enable_traceback_filtering if on else tf.debugging.disable_traceback_filtering)()
+
+
+def words(sentence):
+    """A sentence as an array of fixed size, since only arrays leave `run`."""
+    codes = [float(ord(letter)) for letter in sentence[:LENGTH]]
+    return np.array(codes + [0.0] * (LENGTH - len(codes)))
+
+
+def said(codes):
+    """The sentence in an array that `words` has made."""
+    letters = [chr(int(code)) for code in np.ravel(codes) if 0 < code < 0x10FFFF]
+    return "".join(letter for letter in letters if letter.isprintable())
 
 
 def arrays(result, *names):
     """What a student's function returned, as a dictionary of float64 arrays by these names."""
-    parts = (result,) if len(names) == 1 else result
-    if len(names) > 1 and (not isinstance(result, (tuple, list)) or len(result) != len(names)):
-        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else _kind(result)
-        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but returns {what}.")
-    return {name: array(part, name) for name, part in zip(names, parts)}
-
-
-def fits_a_graph(function, *tensors):
-    """Whether Keras can turn a function of tensors into a graph, as `fit` does: an array of 0 or 1, for `judge`."""
+    if len(names) == 1:
+        return {names[0]: array(result, names[0])}
     try:
-        if BACKEND == "tensorflow":
-            import tensorflow as tf
-
-            tf.function(function, autograph=False)(*tensors)
-        elif BACKEND == "jax":
-            import jax
-
-            jax.jit(function)(*tensors)
-    except Exception:  # each library has its own word for it
-        return array(False, "graph")
-    return array(True, "graph")
-
-
-def demand_graph(fits):
-    """Raises CheckFailed for a right answer that could not be trained with."""
-    if not fits:
-        raise CheckFailed("the numbers are right, but training runs this function as a graph, in which NumPy (`np.`), "
-                          "`.numpy()` and `float(...)` cannot calculate: write `ops.` (or `tf.`) throughout.")
+        values = parts(result)
+    except TypeError:
+        values = ()
+    if len(values) != len(names):
+        what = f"{len(values)} values" if isinstance(result, (tuple, list)) else _kind(result)
+        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but returns {what}.")
+    return {name: array(part, name) for name, part in zip(names, values)}
 
 
 def array(value, name):
@@ -164,6 +276,8 @@ def compare(name, answer, right, mistakes=None, tolerance=1e-4):
     for hint, wrong in (mistakes or {}).items():
         if _equal(answer, np.asarray(wrong, "float64"), tolerance):
             raise CheckFailed(hint)
+    if answer.shape[1:] == right.shape and right.ndim:
+        raise CheckFailed(f"it returns {len(answer)} arrays; return one alone, {name}.")
     if answer.shape != right.shape:
         raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
     if not np.all(np.isfinite(answer)):
@@ -179,21 +293,3 @@ def _equal(answer, expected, tolerance):
 
 def _kind(value):
     return "nothing (None)" if value is None else f"a value of the type {type(value).__name__}"
-
-
-def _what_went_wrong(error, answer):
-    """One sentence about an exception in the student's code: what, where, and the line itself."""
-    code = getattr(answer, "__code__", None)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
-    where = f" in the line `{_shortened(frames[-1].line.strip(), 80)}`" if frames and frames[-1].line else ""
-    return f"your code stops{where} with {first_line(error)}"
-
-
-def first_line(error):
-    """An exception in one line: its type, and the beginning of its message."""
-    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", str(error)).strip()  # which is TensorFlow's own business
-    return f"{type(error).__name__}: {_shortened((reason.splitlines() or ['no message'])[0], 160)}"
-
-
-def _shortened(text, length):
-    return text if len(text) <= length else text[: length - 3] + "..."

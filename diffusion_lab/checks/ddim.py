@@ -1,19 +1,20 @@
 """Lab 07, the assignment: `diffusion_schedule`, `denoise`, `reverse_diffusion`, each with a model of its own to live in."""
 
 import math
-from types import SimpleNamespace
-
+import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.checks.core import CheckFailed, Method, array, arrays, compare, demand_graph, fits_a_graph
+from diffusion_lab.backend import parts
+from diffusion_lab.checks.core import CheckFailed, Method, array, arrays, compare
+from diffusion_lab.checks.ddim_models import MyDiffusionModel, live_in
 from diffusion_lab.checks.ddim_sampling import ReverseDiffusion
 from diffusion_lab.checks.rates import diagnose
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
 class DiffusionSchedule(Method):
-    number, name = "7.1", "diffusion_schedule"
+    number, name, takes = "7.1", "diffusion_schedule", "self, diffusion_times"
     praise = "the rates run along a quarter circle, so their squares always add to 1."
 
     def draw(self, rng):
@@ -21,14 +22,19 @@ class DiffusionSchedule(Method):
         return {"times": times.astype("float32"), "min_signal_rate": rng.uniform(0.03, 0.06),
                 "max_signal_rate": rng.uniform(0.85, 0.92)}
 
-    def run(self, answer, inputs):
-        model = SimpleNamespace(min_signal_rate=float(inputs["min_signal_rate"]),
-                                max_signal_rate=float(inputs["max_signal_rate"]))
-        times = ops.convert_to_tensor(inputs["times"])
-        rates = arrays(self.call(answer, model, times), "noise_rates", "signal_rates")
-        return rates | {"graph": fits_a_graph(lambda times: answer(model, times), times)}
+    def measure(self, answer, inputs):
+        model = MyDiffusionModel()
+        model.min_signal_rate, model.max_signal_rate = (float(inputs[f"{name}_signal_rate"]) for name in ("min", "max"))
+        return arrays(self.call(answer, model, ops.convert_to_tensor(inputs["times"])), "noise_rates", "signal_rates")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        class Model(MyDiffusionModel):
+            def diffusion_schedule(self, diffusion_times):
+                return parts(answer(self, diffusion_times))
+
+        live_in(Model())
+
+    def examine(self, inputs, outputs):
         times, low, high = inputs["times"], inputs["min_signal_rate"], inputs["max_signal_rate"]
         start, end = math.acos(high), math.acos(low)
 
@@ -44,6 +50,9 @@ class DiffusionSchedule(Method):
             "these are variances: the rates are the sine and the cosine themselves, not their squares.": right**2,
             "time runs the wrong way: at time 0 the signal rate is max_signal_rate, at time 1 min_signal_rate.":
                 both(end + times * (start - end)),
+            "arccos is the inverse function of the cosine, `math.acos`, and not 1 / cos.":
+                both(1 / math.cos(high) + times * (1 / math.cos(low) - 1 / math.cos(high))),
+            "you round the times to whole numbers: leave them as they come.": both(start + np.floor(times) * (end - start)),
             "this is the cosine schedule without the offset: the angle must start at arccos(max_signal_rate), not at 0, "
             "and end at arccos(min_signal_rate).": both(times * math.pi / 2),
             "the angle starts at 0: begin at arccos(max_signal_rate).": both(times * end),
@@ -59,20 +68,25 @@ class DiffusionSchedule(Method):
             "schedule can be changed.": np.stack([ops.convert_to_numpy(rate) for rate in
                                                  offset_cosine_diffusion_schedule(times)]),
         })
-        demand_graph(outputs["graph"])
 
 
-class OracleNetwork:
+class OracleNetwork(keras.Model):
     """Answers with noises that it was given, and writes down what it was asked."""
 
     def __init__(self, noises):
-        self.noises, self.inputs, self.training = noises, None, None
+        super().__init__()
+        self.noises, self.asked = ops.convert_to_tensor(noises), ()
 
-    def __call__(self, inputs, *more, training=None):
-        if more or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise CheckFailed("the network takes one list of two things: `network([noisy_images, variances], training=...)`.")
-        self.inputs, self.training = [np.array(part) for part in inputs], training
-        return ops.convert_to_tensor(self.noises)
+    def __call__(self, inputs=None, *more, training=None, mask=None, **others):
+        if more or others or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise CheckFailed("the network takes one list of two things, and `training` by its name: "
+                              "`network([noisy_images, variances], training=training)`.")
+        asked = [array(part, "what the network is given") for part in inputs]
+        self.asked = (*self.asked, (*asked, training))
+        return self.noises
+
+    def call(self, inputs=None, *more, training=None, mask=None, **others):
+        return self(inputs, *more, training=training, mask=mask, **others)
 
     def predict(self, *arguments, **options):
         raise CheckFailed("call the network itself, `network(...)`: `predict` is slow here, and nothing can be learned "
@@ -80,7 +94,7 @@ class OracleNetwork:
 
 
 class Denoise(Method):
-    number, name = "7.2", "denoise"
+    number, name, takes = "7.2", "denoise", "self, noisy_images, noise_rates, signal_rates, training"
     praise = "a noisy image is separated into its noise and its image, by the right network, told the right variance."
     shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
 
@@ -90,27 +104,32 @@ class Denoise(Method):
         return {name: rng.normal(size=shape).astype("float32") for name in ("noisy_images", "noises", "ema_noises")} | {
             "noise_rates": np.sin(angles).astype("float32"), "signal_rates": np.cos(angles).astype("float32")}
 
-    def run(self, answer, inputs):
-        outputs = {}
+    def measure(self, answer, inputs):
+        outputs, model = {}, MyDiffusionModel()
         for training in (True, False):
-            model = SimpleNamespace(network=OracleNetwork(inputs["noises"]), ema_network=OracleNetwork(inputs["ema_noises"]))
+            model.network, model.ema.network = OracleNetwork(inputs["noises"]), OracleNetwork(inputs["ema_noises"])
             tensors = [ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "noise_rates", "signal_rates")]
-            parts = arrays(self.call(answer, model, *tensors, training), "pred_noises", "pred_images")
-            asked = [network for network in (model.network, model.ema_network) if network.inputs is not None]
-            if len(asked) != 1:
-                raise CheckFailed("ask exactly one network: self.network in training, self.ema_network at any other time.")
-            (network,) = asked
-            outputs |= {f"{name}, training={training}": part for name, part in parts.items()} | {
-                f"used ema, training={training}": array(network is model.ema_network, "network"),
-                f"flag, training={training}": array(network.training is training, "training"),
-                f"images, training={training}": array(network.inputs[0], "the first input of the network"),
-                f"variances, training={training}": array(network.inputs[1], "the second input of the network"),
+            result = arrays(self.call(answer, model, *tensors, training=training), "pred_noises", "pred_images")
+            asked = [network for network in (model.network, model.ema.network) if network.asked]
+            if len(asked) != 1 or len(asked[0].asked) != 1:
+                raise CheckFailed("ask exactly one network, once: self.network in training, self.ema_network at any other "
+                                  "time.")
+            ((images, variances, flag),) = asked[0].asked
+            outputs |= {f"{name}, training={training}": part for name, part in result.items()} | {
+                f"used ema, training={training}": array(asked[0] is model.ema.network, "network"),
+                f"flag, training={training}": array(flag is not None and bool(flag) is training, "training"),
+                f"images, training={training}": images, f"variances, training={training}": variances,
             }
-        network = lambda noisy_and_variances, training: 0.1 * noisy_and_variances[0] + noisy_and_variances[1]  # noqa: E731
-        model = SimpleNamespace(network=network, ema_network=network)
-        return outputs | {"graph": fits_a_graph(lambda *tensors: answer(model, *tensors, True), *tensors)}
+        return outputs
 
-    def judge(self, inputs, outputs):
+    def rehearse(exercise, answer, inputs):  # noqa: N805  `self` is the model's
+        class Model(MyDiffusionModel):
+            def denoise(self, noisy_images, noise_rates, signal_rates, training):
+                return parts(exercise.use(answer, self, noisy_images, noise_rates, signal_rates, training=training))
+
+        live_in(Model())
+
+    def examine(self, inputs, outputs):
         images, noise_rates, signal_rates = (inputs[name] for name in ("noisy_images", "noise_rates", "signal_rates"))
         if outputs["used ema, training=True"] and not outputs["used ema, training=False"]:
             raise CheckFailed("the networks are the wrong way round: self.network in training, self.ema_network otherwise.")
@@ -130,7 +149,6 @@ class Denoise(Method):
                                   "normalisation behaves differently while it learns.")
             self.judge_parts(images, noises, noise_rates, signal_rates,
                              *(outputs[f"pred_{name}, training={training}"] for name in ("noises", "images")))
-        demand_graph(outputs["graph"])
 
     def judge_parts(self, noisy, noises, noise_rates, signal_rates, pred_noises, pred_images):
         def pair(images):

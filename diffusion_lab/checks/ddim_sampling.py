@@ -5,11 +5,12 @@ import math
 import numpy as np
 from keras import ops
 
-from diffusion_lab.checks.core import CheckFailed, Method, array, compare
+from diffusion_lab.checks.core import CheckFailed, Method, NotDone, array, compare, said, words
+from diffusion_lab.checks.ddim_models import MyDiffusionModel, live_in
 
 
 class ReverseDiffusion(Method):
-    number, name = "7.3", "reverse_diffusion"
+    number, name, takes = "7.3", "reverse_diffusion", "self, initial_noise, diffusion_steps"
     praise = "separate, remix with less noise, again; this is the whole sampler."
     shape_hint = "the times are of the shape (num_images, 1, 1, 1): one for each image"
     step_counts = (3, 6, 1)  # three first: one alone could not tell most mistakes apart
@@ -18,24 +19,42 @@ class ReverseDiffusion(Method):
         return {"initial_noise": rng.normal(size=(3, 4, 4, 3)).astype("float32"),
                 "mean": rng.uniform(0.5, 1.0), "deviation": rng.uniform(0.3, 0.6)}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         outputs = {}
         for steps in self.step_counts:
-            model = OracleModel(inputs["mean"], inputs["deviation"])
-            for attempt in ("images", "again"):
-                result = self.call(answer, model, ops.convert_to_tensor(inputs["initial_noise"]), steps)
-                outputs[f"{attempt}, {steps}"] = array(result, "the result")
-            outputs[f"evaluations, {steps}"] = array(len(model.flags) / 2, "count")
-            outputs[f"times, {steps}"] = array(model.times, "times")
-            outputs[f"training, {steps}"] = array(any(model.flags), "training")
+            model, results, failure = OracleModel(inputs["mean"], inputs["deviation"]), [], ""
+            try:
+                for _ in range(2):
+                    result = self.call(answer, model, ops.convert_to_tensor(inputs["initial_noise"]), steps)
+                    results.append(array(result, "the result"))
+            except NotDone:
+                raise
+            except CheckFailed as stopped:  # what it does for other numbers of steps may say more
+                if steps == self.step_counts[0]:
+                    raise
+                failure = f"asked for {steps} step{'s' * (steps > 1)}, {stopped}"
+            results += [np.zeros(())] * (2 - len(results))
+            outputs |= {f"images, {steps}": results[0], f"again, {steps}": results[1], f"failure, {steps}": words(failure),
+                        f"evaluations, {steps}": array(len(model.flags) / 2, "count"),
+                        f"times, {steps}": array(model.times, "times"),
+                        f"training, {steps}": array(any(model.flags), "training")}
         return outputs
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        class Model(MyDiffusionModel):
+            def reverse_diffusion(self, initial_noise, diffusion_steps):
+                return answer(self, initial_noise, diffusion_steps)
+
+        live_in(Model(), training=False)
+
+    def examine(self, inputs, outputs):
         noise = inputs["initial_noise"].astype("float64")
         for steps in self.step_counts:
             if outputs[f"training, {steps}"]:
                 raise CheckFailed("you sample with training=True, and so with the raw weights: pass training=False, which "
                                   "takes the averaged ones.")
+            if failure := said(outputs[f"failure, {steps}"]):
+                raise CheckFailed(failure)
             paths = Paths(noise, steps, inputs["mean"], inputs["deviation"])
             result = outputs[f"images, {steps}"]
             if result.shape == noise.shape and not np.allclose(result, outputs[f"again, {steps}"], atol=1e-5):
@@ -52,27 +71,37 @@ class ReverseDiffusion(Method):
                                   f"{outputs[f'evaluations, {steps}']:g} times: once per step is enough.")
 
 
-class OracleModel:
+class OracleModel(MyDiffusionModel):
     """A model whose images are normally distributed: its perfect `denoise` is a formula."""
 
     def __init__(self, mean, deviation):
-        self.mean, self.variance, self.flags, self.times = float(mean), float(deviation) ** 2, [], []
+        super().__init__()
+        self.mean, self.image_variance, self.flags, self.times = float(mean), float(deviation) ** 2, (), ()
 
     def diffusion_schedule(self, diffusion_times):
-        """Another schedule than that of exercise 7.1, which must not be right by accident: the variance grows evenly."""
+        """Another schedule than that of exercise 7.1, which must not be right by accident, and no mirror image of itself
+        when time runs backwards."""
         diffusion_times = _of_images(diffusion_times, "diffusion_schedule takes times")
-        self.times.append(float(diffusion_times[0, 0, 0, 0]))
-        noise_variances = 0.01 + 0.98 * ops.clip(diffusion_times, 0, 1)
-        return ops.sqrt(noise_variances), ops.sqrt(1 - noise_variances)
+        self.times = (*self.times, float(diffusion_times[0, 0, 0, 0]))
+        variances = noise_variance(ops.clip(diffusion_times, 0, 1))
+        return ops.sqrt(variances), ops.sqrt(1 - variances)
 
-    def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        self.flags.append(bool(training))
+    def denoise(self, noisy_images=None, noise_rates=None, signal_rates=None, training=None, **others):
+        if others or noisy_images is None or signal_rates is None:
+            raise CheckFailed("denoise is called as `self.denoise(noisy_images, noise_rates, signal_rates, training=False)`.")
+        if training is None:
+            raise CheckFailed("you call `self.denoise` without `training`: sampling takes training=False.")
+        self.flags = (*self.flags, bool(training))
         noise_rates = _of_images(noise_rates, "denoise takes rates")
         signal_rates = _of_images(signal_rates, "denoise takes rates")
         noisy_images = ops.convert_to_tensor(noisy_images, "float32")
-        gain = signal_rates * self.variance / (signal_rates**2 * self.variance + noise_rates**2)
+        gain = signal_rates * self.image_variance / (signal_rates**2 * self.image_variance + noise_rates**2)
         pred_images = self.mean + gain * (noisy_images - signal_rates * self.mean)
         return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+
+
+def noise_variance(times):
+    return 0.01 + 0.98 * (0.3 * times + 0.7 * times * times)
 
 
 def _of_images(values, what):
@@ -110,8 +139,7 @@ class Paths:
 
     @staticmethod
     def rates(time):
-        noise_variance = 0.01 + 0.98 * time
-        return math.sqrt(noise_variance), math.sqrt(1 - noise_variance)
+        return math.sqrt(noise_variance(time)), math.sqrt(1 - noise_variance(time))
 
     @staticmethod
     def remix(noises, images, now, then):
@@ -139,6 +167,12 @@ class Paths:
                 self.run(times=[(step + 1) / steps for step in range(steps)], own_next=True),
             "time runs forwards, from 0: it begins at 1, where the noise is, and goes down.":
                 self.run(times=[step / steps for step in range(steps)], own_next=True),
+            "time runs upwards, from 0 to 1: begin at 1, where the noise is, and go down.":
+                self.run(times=[step / steps for step in range(steps)], last_time=1),
+            "time runs upwards, from 0 to 1, and takes one step too many: begin at 1, where the noise is, and go down.":
+                self.run(times=[step / steps for step in range(steps + 1)], last_time=1),
+            "time runs upwards, from 1/steps to 1: begin at 1, where the noise is, and go down.":
+                self.run(times=[(step + 1) / steps for step in range(steps)], last_time=1),
             "the steps are too long: the times are 1, 1 - 1/steps, ..., 1/steps, so step number k begins at 1 - k/steps.":
                 self.run(times=[1 - step / (steps - 1) for step in range(steps)], own_next=True),
             "the rates are swapped where you remix: signal rate with the image, noise rate with the noise.":

@@ -1,17 +1,31 @@
 """Lab 06: a step of ancestral sampling, and a training step written out by hand."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import BACKEND
-from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.core import CheckFailed, Exercise, Method, array, arrays, compare
+from diffusion_lab.checks.rehearsal import noise_like
 
 
-class PSample(Exercise):
-    number, name = "6.1", "p_sample"
+class MyDiffusion:
+    """What lab 06 tells of a GaussianDiffusion: its tables, each of the shape (T,), and the limits of images."""
+
+    has = "self", "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min and clip_max"
+    clip_min, clip_max = -1.0, 1.0
+
+    def __init__(self, betas):
+        self.betas, self.alphas_cumprod, self.timesteps = betas, np.cumprod(1 - betas), len(betas)
+        self.alphas_cumprod_prev = np.append(np.float32(1), self.alphas_cumprod[:-1])
+
+    def q_sample(self, x_start, t, noise):
+        kept = ops.reshape(ops.take(self.alphas_cumprod, t), (-1, 1, 1, 1))
+        return ops.sqrt(kept) * x_start + ops.sqrt(1 - kept) * noise
+
+
+class PSample(Method):
+    number, name, takes = "6.1", "p_sample", "self, pred_noise, x, t, noise"
     praise = "guess the image, aim for the step before, and shake by just the right amount."
     shape_hint = "t has the shape (B,): `at(table, t, x)` gives (B, 1, 1, 1)"
 
@@ -21,16 +35,20 @@ class PSample(Exercise):
                 "noise": rng.normal(size=shape).astype("float32"), "t": np.array([7, 0, 3, 1, 5]),
                 "betas": np.sort(rng.uniform(0.05, 0.4, 8)).astype("float32")}
 
-    def run(self, answer, inputs):
-        alphas_cumprod = np.cumprod(1 - inputs["betas"])
-        diffusion = SimpleNamespace(betas=inputs["betas"], alphas_cumprod=alphas_cumprod, clip_min=-1.0, clip_max=1.0,
-                                    alphas_cumprod_prev=np.append(np.float32(1), alphas_cumprod[:-1]))
-        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("pred_noise", "x")]
-        result = self.call(answer, diffusion, *tensors, ops.convert_to_tensor(inputs["t"]),
-                           ops.convert_to_tensor(inputs["noise"]))
-        return arrays(result, "x_{t-1}")
+    def measure(self, answer, inputs):
+        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("pred_noise", "x", "t", "noise")]
+        return arrays(self.call(answer, MyDiffusion(inputs["betas"]), *tensors), "x_{t-1}")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        diffusion, images = MyDiffusion(np.linspace(0.1, 0.3, 3, dtype="float32")), ops.ones((2, 3, 3, 1))
+        network = line_network([0.5, 0.1, 0.0])
+        for step in (2, 1, 0):
+            t = ops.full((2,), step, dtype="int32")  # the lab's own kind
+            pred_noise = network([ops.convert_to_tensor(images), t], training=False)
+            images = answer(diffusion, pred_noise, images, t, ops.ones((2, 3, 3, 1)))
+        ops.convert_to_numpy(ops.clip(0.5 + 0.5 * images, 0, 1))
+
+    def examine(self, inputs, outputs):
         pred_noise, x, noise, t, all_betas = (inputs[name].astype("float64") if name != "t" else inputs[name]
                                               for name in ("pred_noise", "x", "noise", "t", "betas"))
         all_cumprod = np.cumprod(1 - all_betas)
@@ -75,6 +93,7 @@ class PSample(Exercise):
 
 class TrainStep(Exercise):
     number, name = "6.2", "train_step"
+    takes = "network, ema_network, optimizer, diffusion, images, t, noises, ema_decay"
     praise = "mix, predict, compare, follow the gradient, let the average follow: that is all that `fit` does."
 
     def __call__(self, answer):
@@ -86,23 +105,26 @@ class TrainStep(Exercise):
         return {"images": rng.uniform(-1, 1, (4, 3, 3, 1)).astype("float32"), "t": np.array([0, 6, 2, 7]),
                 "noises": rng.normal(size=(4, 3, 3, 1)).astype("float32"), "weights": rng.normal(size=3).astype("float32"),
                 "ema_weights": rng.normal(size=3).astype("float32"), "ema_decay": np.float32(0.7),
-                "learning_rate": np.float32(0.3), "alphas_cumprod": np.cumprod(np.linspace(0.98, 0.6, 8)).astype("float32")}
+                "learning_rate": np.float32(0.3), "betas": np.linspace(0.02, 0.4, 8).astype("float32")}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         network, ema_network = (line_network(inputs[name]) for name in ("weights", "ema_weights"))
         optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
         optimizer.build(network.trainable_variables)
-
-        def q_sample(x_start, t, noise):
-            kept = ops.reshape(ops.take(inputs["alphas_cumprod"], t), (-1, 1, 1, 1))
-            return ops.sqrt(kept) * x_start + ops.sqrt(1 - kept) * noise
-
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "t", "noises")]
-        loss = self.call(answer, network, ema_network, optimizer, SimpleNamespace(q_sample=q_sample), *tensors,
+        loss = self.call(answer, network, ema_network, optimizer, MyDiffusion(inputs["betas"]), *tensors,
                          float(inputs["ema_decay"]))
         return {"loss": array(loss, "the loss"), "weights": weights_of(network), "ema_weights": weights_of(ema_network)}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        if BACKEND == "tensorflow":
+            networks = [line_network([0.5, 0.1, 0.0]) for _ in range(2)]
+            optimizer, diffusion = keras.optimizers.Adam(0.01), MyDiffusion(np.linspace(0.1, 0.3, 3, dtype="float32"))
+            for _ in range(2):
+                t = ops.convert_to_tensor([0, 2], "int32")
+                answer(*networks, optimizer, diffusion, noise_like(2, 3, 3, 1), t, ops.ones((2, 3, 3, 1)), 0.1)
+
+    def examine(self, inputs, outputs):
         old, old_ema = inputs["weights"].astype("float64"), inputs["ema_weights"].astype("float64")
         decay, rate = float(inputs["ema_decay"]), float(inputs["learning_rate"])
         steps = Steps(inputs)
@@ -149,7 +171,7 @@ class Steps:
 
     def __init__(self, inputs):
         self.images, self.noises, self.t = inputs["images"].astype("float64"), inputs["noises"].astype("float64"), inputs["t"]
-        kept = inputs["alphas_cumprod"].astype("float64")[self.t].reshape(-1, 1, 1, 1)
+        kept = np.cumprod(1 - inputs["betas"].astype("float64"))[self.t].reshape(-1, 1, 1, 1)
         self.noisy = np.sqrt(kept) * self.images + np.sqrt(1 - kept) * self.noises
 
     def parts(self, weights, seen="noisy", target="noises", t=None):

@@ -1,15 +1,18 @@
 """Lab 01: a step of Langevin dynamics, and the loss that teaches a network what is likely."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.rehearsal import train
+from diffusion_lab.models.energy_based import ChainsModel
 
 LIMIT = 0.03
 
 
 class LangevinStep(Exercise):
-    number, name = "1.1", "langevin_step"
+    number, name, takes = "1.1", "langevin_step", "network, images, noises, step_size"
     praise = "a step downhill, not too long, and shaken a little: what is likely is found without knowing Z."
 
     def draw(self, rng):
@@ -17,17 +20,19 @@ class LangevinStep(Exercise):
         return {"images": rng.uniform(-1, 1, shape).astype("float32"), "noises": (0.05 * rng.normal(size=shape)).astype("float32"),
                 "valley": rng.uniform(-1, 1, shape[1:]).astype("float32"), "step_size": np.float32(rng.uniform(6, 12))}
 
-    def run(self, answer, inputs):
-        valley = ops.convert_to_tensor(inputs["valley"])
-
-        def network(images, training=None):
-            """A bowl in pixel space: the gradient is 0.05 · (image - valley), beyond the limit for some pixels only."""
-            return 0.025 * ops.sum(ops.square(images - valley), axis=(1, 2, 3))[:, None]
-
+    def measure(self, answer, inputs):
+        network = Bowl(inputs["valley"])
         images, noises = (ops.convert_to_tensor(inputs[name]) for name in ("images", "noises"))
         return arrays(self.call(answer, network, images, noises, float(inputs["step_size"])), "images")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        class MyEnergyModel(SmallEnergyModel):
+            def langevin_step(self, images, noises, step_size):
+                return answer(self.network, images, noises, step_size)
+
+        live_in(MyEnergyModel(), lambda signs, energies: ops.mean(signs * energies))
+
+    def examine(self, inputs, outputs):
         x, noises, valley, step = (inputs[name].astype("float64") for name in ("images", "noises", "valley", "step_size"))
 
         def gradient(x):
@@ -63,8 +68,38 @@ class LangevinStep(Exercise):
         })
 
 
+class Bowl(keras.Model):
+    """A bowl in pixel space: the gradient is 0.05 · (image - valley), beyond the limit for some pixels only."""
+
+    def __init__(self, valley):
+        super().__init__()
+        self.valley = ops.convert_to_tensor(valley)
+
+    def call(self, inputs, training=None):
+        return 0.025 * ops.sum(ops.square(inputs - self.valley), axis=(1, 2, 3))[:, None]
+
+
+class SmallEnergyModel(ChainsModel):
+    """A small model of lab 01 whose chains stand still."""
+
+    def __init__(self):
+        images = keras.Input((4, 4, 1))
+        energies = keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="swish")(images)))
+        super().__init__(keras.Model(images, energies), buffer_size=8, langevin_steps=2, seed=0)
+
+    def langevin_step(self, images, noises, step_size):
+        return images
+
+
+def live_in(model, loss):
+    """Lets a model train with a loss and generate, as the lab does. Raises whatever stops it."""
+    train(model, np.full((3, 4, 4, 1), 0.5, "float32"), loss=loss, network=model.network)
+    ops.convert_to_numpy(model.generate(5, 2, seed=0))
+
+
 class ContrastiveDivergenceLoss(Exercise):
     number, name = "1.2", "contrastive_divergence_loss"
+    takes = "real_energies, fake_energies, regularization"
     praise = "real images are pushed down, the model's own are pulled up, and the squares keep both near zero."
 
     def draw(self, rng):
@@ -72,14 +107,17 @@ class ContrastiveDivergenceLoss(Exercise):
                 "fake_energies": rng.normal(0.7, 1, (6, 1)).astype("float32"),
                 "regularization": np.float32(rng.uniform(0.2, 0.5))}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         energies = [ops.convert_to_tensor(inputs[name]) for name in ("real_energies", "fake_energies")]
         result = self.call(answer, *energies, float(inputs["regularization"]))
         if len(np.shape(result)) == 2 and np.shape(result)[-1] == 2:
             raise CheckFailed("return one number, the mean over the batch.")
         return {"loss": array(result, "the loss")}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        live_in(SmallEnergyModel(), lambda signs, energies: answer(energies[:, :1], energies[:, 1:], 0.1))
+
+    def examine(self, inputs, outputs):
         real, fake, weight = (inputs[name].astype("float64") for name in ("real_energies", "fake_energies", "regularization"))
         squares = real**2 + fake**2
         each = real - fake + weight * squares

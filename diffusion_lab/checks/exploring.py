@@ -1,13 +1,18 @@
 """Lab 08: the way between two noises, and the way back from an image to its noise."""
 
+from functools import partial
+
 import numpy as np
 from keras import ops
 
+from diffusion_lab.backend import compiled
 from diffusion_lab.checks.core import CheckFailed, Exercise, arrays, compare
+from diffusion_lab.checks.ddim_models import MyDiffusionModel
+from diffusion_lab.checks.rehearsal import noise_like
 
 
 class Slerp(Exercise):
-    number, name = "8.1", "slerp"
+    number, name, takes = "8.1", "slerp", "noise_a, noise_b, share"
     praise = "on the arc, a noise between two noises is as long as they are, so the network knows it for noise."
     shape_hint = "one angle for each pair: sum over the axes (1, 2, 3) with keepdims=True, which gives (B, 1, 1, 1)"
 
@@ -18,13 +23,17 @@ class Slerp(Exercise):
         return {"noise_a": noise_a.astype("float32"), "noise_b": noise_b.astype("float32"),
                 "share": np.float32(rng.uniform(0.2, 0.4))}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         noise_a, noise_b = (ops.convert_to_tensor(inputs[name]) for name in ("noise_a", "noise_b"))
         share = float(inputs["share"])
         return {**arrays(self.call(answer, noise_a, noise_b, share), "between"),
                 **arrays(self.call(answer, noise_a, noise_a, share), "between equal noises")}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        noise_a, noise_b = ops.convert_to_tensor(noise_like(1, 4, 4, 3)), ops.ones((1, 4, 4, 3))
+        ops.concatenate([answer(noise_a, noise_b, float(share)) for share in np.linspace(0, 1, 3)])
+
+    def examine(self, inputs, outputs):
         arc = Arc(*(inputs[name].astype("float64") for name in ("noise_a", "noise_b", "share")))
         if np.isnan(outputs["between"]).any():
             raise CheckFailed("there is NaN in it: the arccos of something beyond ±1. The cosine of an angle is the "
@@ -106,7 +115,7 @@ class Arc:
 
 
 class Invert(Exercise):
-    number, name = "8.2", "invert"
+    number, name, takes = "8.2", "invert", "denoise, schedule, images, steps"
     praise = "the sampler's film runs backwards: every image has an address now, real ones, too."
     shape_hint = "times and rates have the shape (B, 1, 1, 1): `ops.ones((B, 1, 1, 1)) * time`"
     steps = 4
@@ -115,15 +124,22 @@ class Invert(Exercise):
         return {"images": rng.normal(size=(3, 3, 3, 2)).astype("float32"),
                 "mean": np.float32(rng.uniform(0.3, 0.6)), "deviation": np.float32(rng.uniform(0.5, 0.7))}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         oracle = Oracle(len(inputs["images"]), inputs["mean"], inputs["deviation"])
         images = ops.convert_to_tensor(inputs["images"])
         result = arrays(self.call(answer, oracle.denoise, oracle.schedule, images, self.steps), "noise")
-        asked = np.array(oracle.asked)
+        asked = np.array(oracle.asked, "float64")
         again = arrays(self.call(answer, oracle.denoise, oracle.schedule, images, self.steps), "again")
         return {**result, **again, "asked": asked}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        model = MyDiffusionModel()
+        denoise = compiled(partial(model.denoise, training=False))
+        for steps in (1, 2):
+            noise = answer(denoise, model.diffusion_schedule, ops.convert_to_tensor(noise_like(2, 4, 4, 3)), steps)
+        denoise(ops.convert_to_tensor(noise, "float32"), *model.diffusion_schedule(ops.ones((2, 1, 1, 1))))
+
+    def examine(self, inputs, outputs):
         way = Way(inputs["images"].astype("float64"), float(inputs["mean"]), float(inputs["deviation"]), self.steps)
         asked, noise = outputs["asked"], outputs["noise"]
         if len(asked) == 0:

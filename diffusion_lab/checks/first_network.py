@@ -1,17 +1,19 @@
 """Lab 04: the six things that the script which fails should have done, each judged by itself."""
 
+import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import input_gradient
-from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
-from diffusion_lab.checks.optimization import GradientStep, TrainingLoop
+from diffusion_lab.backend import input_gradient, parts
+from diffusion_lab.checks.core import NO_GRADIENT, CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.optimization import GradientStep, TrainingLoop, small_network
+from diffusion_lab.checks.rehearsal import noise_like, train
 
 LIMIT = 3.0  # of the predicted images, in standard deviations: the lab's own
 
 
 class TrainingPair(Exercise):
-    number, name = "4.1", "training_pair"
+    number, name, takes = "4.1", "training_pair", "images, noises, noise_rates, signal_rates"
     praise = "an image goes in under its noise, and the noise that was mixed in is what the network must find."
     shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
 
@@ -20,13 +22,19 @@ class TrainingPair(Exercise):
         return {name: rng.normal(size=(5, 4, 4, 3)).astype("float32") for name in ("images", "noises")} | {
             "noise_rates": np.sin(angles).astype("float32"), "signal_rates": np.cos(angles).astype("float32")}
 
-    def run(self, answer, inputs):
-        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "noises", "noise_rates", "signal_rates")]
-        outputs = arrays(self.call(answer, *tensors), "noisy_images", "targets")
-        again = arrays(self.call(answer, *tensors), "noisy_images again", "targets again")
+    def measure(self, answer, inputs):
+        rates = [ops.convert_to_tensor(inputs[name]) for name in ("noise_rates", "signal_rates")]
+        arguments = inputs["images"], inputs["noises"], *rates  # the lab's own kinds: NumPy images, tensors for the rates
+        outputs = arrays(self.call(answer, *arguments), "noisy_images", "targets")
+        again = arrays(self.call(answer, *arguments), "noisy_images again", "targets again")
         return outputs | again
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        rates = [ops.convert_to_tensor(inputs[name][:2]) for name in ("noise_rates", "signal_rates")]
+        noisy_images, target = parts(answer(noise_like(2, 6, 6, 3), noise_like(2, 6, 6, 3), *rates))
+        ops.mean(ops.abs(target - small_network()(noisy_images, training=True)))
+
+    def examine(self, inputs, outputs):
         images, noises, noise, signal = (inputs[name] for name in ("images", "noises", "noise_rates", "signal_rates"))
         noisy, targets = outputs["noisy_images"], outputs["targets"]
         right = signal * images + noise * noises
@@ -60,22 +68,26 @@ class TrainingPair(Exercise):
 
 
 class NoiseLoss(Exercise):
-    number, name = "4.2", "noise_loss"
+    number, name, takes = "4.2", "noise_loss", "noises, pred_noises"
     praise = "it is zero when the noise is found and never below, and a gradient flows through it."
 
     def draw(self, rng):
         return {name: rng.normal(size=(4, 5, 5, 3)).astype("float32") for name in ("noises", "pred_noises")}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         noises, pred_noises = (ops.convert_to_tensor(inputs[name]) for name in ("noises", "pred_noises"))
-        outputs = arrays(self.call(answer, noises, pred_noises), "loss")
+        return arrays(self.call(answer, noises, pred_noises), "loss")
+
+    def rehearse(self, answer, inputs):
         try:
-            gradient = input_gradient(lambda predicted: answer(noises, predicted), pred_noises)
+            gradient = input_gradient(lambda predicted: answer(ops.zeros_like(predicted), predicted), ops.ones((2, 2, 2, 3)))
         except Exception:  # what does not flow stops in a way of its own in each backend
             gradient = None
-        return outputs | {"differentiable": array(gradient is not None, "differentiable")}
+        if gradient is None:
+            raise CheckFailed(NO_GRADIENT)
+        train(small_network(), noise_like(3, 6, 6, 3), noise_like(3, 6, 6, 3), loss=answer)
 
-    def judge(self, inputs, outputs):
+    def examine(self, inputs, outputs):
         noises, pred_noises = inputs["noises"], inputs["pred_noises"]
         error = noises - pred_noises
         squares = np.square(error)
@@ -100,13 +112,10 @@ class NoiseLoss(Exercise):
             "this is one number for each pixel (Keras's `mean_squared_error` does that): take the mean of them all.":
                 squares.mean(-1),
         })
-        if not outputs["differentiable"]:
-            raise CheckFailed("the number is right, but no gradient flows through it: NumPy and `float` forget how a "
-                              "number was made, so compute with keras.ops.")
 
 
 class StepBack(Exercise):
-    number, name = "4.5", "step_back"
+    number, name, takes = "4.5", "step_back", "noisy_images, pred_noises, rates, next_rates"
     praise = "separate, keep what an image can be, mix again with a little less noise: do that twenty times."
     shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
 
@@ -116,13 +125,20 @@ class StepBack(Exercise):
         return {name: rng.normal(size=(5, 4, 4, 3)).astype("float32") for name in ("noisy_images", "pred_noises")} | {
             name: np.stack([np.sin(angle), np.cos(angle)]).astype("float32") for name, angle in both.items()}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         noisy_images, pred_noises, *rates = (
             ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "pred_noises", "rates", "next_rates"))
         arguments = noisy_images, pred_noises, *((pair[0], pair[1]) for pair in rates)
         return {name: array(self.call(answer, *arguments), "the noisy image") for name in ("result", "again")}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        network, noisy_images = small_network(), noise_like(2, 6, 6, 3)  # the lab begins with a NumPy array
+        rates = [tuple(ops.full((2, 1, 1, 1), rate) for rate in pair) for pair in ((0.8, 0.6), (0.6, 0.8), (0.0, 1.0))]
+        for now, then in zip(rates, rates[1:]):
+            noisy_images = answer(noisy_images, network(noisy_images, training=False), now, then)
+        ops.clip(noisy_images * 0.5, 0, 1)
+
+    def examine(self, inputs, outputs):
         noisy, noises = inputs["noisy_images"], inputs["pred_noises"]
         (noise, signal), (next_noise, next_signal) = inputs["rates"], inputs["next_rates"]
         free = (noisy - noise * noises) / signal
@@ -165,7 +181,7 @@ class StepBack(Exercise):
 
 
 class WithNoiseLevel(Exercise):
-    number, name = "4.6", "with_noise_level"
+    number, name, takes = "4.6", "with_noise_level", "noisy_images, noise_rates"
     praise = "one more channel, and each image comes with a label that says how noisy it is."
     shape_hint = "spread the variances to one number per pixel, (B, H, W, 1), before you put the two together"
 
@@ -173,16 +189,16 @@ class WithNoiseLevel(Exercise):
         return {"noisy_images": rng.normal(size=(4, 6, 5, 3)).astype("float32"),
                 "noise_rates": rng.uniform(0.2, 0.9, (4, 1, 1, 1)).astype("float32")}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "noise_rates")]
-        try:
-            return arrays(self.call(answer, *tensors), "inputs")
-        except CheckFailed as failure:  # concatenation has words of its own for shapes that do not fit
-            if "oncat" in str(failure):
-                raise CheckFailed(f"the parts do not fit together: {self.shape_hint}.") from None
-            raise
+        return arrays(self.call(answer, *tensors), "inputs")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        network, rates = small_network(channels=4), ops.convert_to_tensor(inputs["noise_rates"][:2])
+        for noisy_images in (noise_like(2, 6, 6, 3), ops.convert_to_tensor(noise_like(2, 6, 6, 3))):
+            network(answer(noisy_images, rates), training=False)
+
+    def examine(self, inputs, outputs):
         noisy, rates = inputs["noisy_images"], inputs["noise_rates"]
         result = outputs["inputs"]
 

@@ -4,7 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from diffusion_lab.backend import parts
 from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.rehearsal import has_no_gradient, noise_like
+from diffusion_lab.errors import NoGradient
 
 
 class Factory:
@@ -24,13 +27,13 @@ class Factory:
 
 
 class TrainingLoop(Exercise):
-    number, name = "4.3", "training_loop"
+    number, name, takes = "4.3", "training_loop", "make_network, batches, step"
     praise = "one network, made once, learns from every batch, and is still there at the end."
 
     def draw(self, rng):
         return {"batches": rng.normal(size=(5, 2, 4, 4, 3)).astype("float32"), "losses": rng.uniform(1, 9, 5)}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         factory, batches, steps = Factory(), list(inputs["batches"]), []
 
         def step(network, images):
@@ -47,17 +50,25 @@ class TrainingLoop(Exercise):
         return {"steps": np.array(steps, "float64").reshape(-1, 2), "made": array(len(factory.made), "made"),
                 "returned": array(factory.number_of(network), "network"), "losses": array(losses, "losses")}
 
+    def rehearse(self, answer, inputs):
+        def step(network, images):
+            return float(ops.mean(network(images, training=True)))
+
+        network, losses = parts(answer(small_network, [noise_like(2, 6, 6, 3)] * 2, step))
+        network.get_weights(), losses[0], losses[-1], np.ones(len(losses))
+
     @staticmethod
     def _both(result, factory):
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
+        try:
+            network, losses = parts(result)
+        except (TypeError, ValueError):
             raise CheckFailed("it must return two things, the network and the list of losses: whoever saves the "
-                              "network needs it.")
-        network, losses = result
+                              "network needs it.") from None
         if factory.number_of(losses) > 0:
             raise CheckFailed("the two come in the wrong order: first the network, then the losses.")
         return network, losses
 
-    def judge(self, inputs, outputs):
+    def examine(self, inputs, outputs):
         used, seen = outputs["steps"].T
         if len(used) == 0:
             raise CheckFailed("`step` is never called: it is what learns, so call it once for each batch.")
@@ -102,7 +113,7 @@ class LinearNetwork(keras.Model):
 
 
 class GradientStep(Exercise):
-    number, name = "4.4", "gradient_step"
+    number, name, takes = "4.4", "gradient_step", "network, optimizer, loss_function, inputs, noises"
     praise = "the weights move, a little way downhill, and the loss says where they were."
 
     def draw(self, rng):
@@ -110,22 +121,27 @@ class GradientStep(Exercise):
         return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()} | {
             "learning_rate": np.float32(rng.uniform(0.1, 0.2))}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         network = LinearNetwork(inputs["kernel"], inputs["bias"])
         optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("inputs", "noises")]
-        try:
-            result = self.call(answer, network, optimizer, _some_loss, *tensors)
-        except CheckFailed as failure:
-            if "No gradients provided" in str(failure) or "carries no gradient" in str(failure):
-                raise CheckFailed("there is no way from the loss back to the weights: call the network and the loss "
-                                  "inside the function (or the tape) that is differentiated.") from None
-            raise
+        result = self.call(answer, network, optimizer, _some_loss, *tensors)
         names = ("kernel", "bias", "moving_mean")
         return arrays(result, "loss") | {name: array(getattr(network, name), name) for name in names} | {
             "in_training": np.array(network.in_training, "float64"), "steps": array(optimizer.iterations, "steps")}
 
-    def judge(self, inputs, outputs):
+    def explain(self, error, answer):
+        if has_no_gradient(error) or isinstance(error, NoGradient):
+            return ("there is no way from the loss back to the weights: call the network and the loss inside the function "
+                    "(or the tape) that is differentiated.")
+        return super().explain(error, answer)
+
+    def rehearse(self, answer, inputs):
+        network, optimizer = small_network(), keras.optimizers.Adam(0.01)
+        for _ in range(2):
+            float(answer(network, optimizer, _some_loss, noise_like(2, 6, 6, 3), noise_like(2, 6, 6, 3)))
+
+    def examine(self, inputs, outputs):
         x, noises, rate = inputs["inputs"], inputs["noises"], inputs["learning_rate"]
         before = _packed(inputs["kernel"], inputs["bias"])
         after = _packed(outputs["kernel"], outputs["bias"])
@@ -160,6 +176,12 @@ class GradientStep(Exercise):
             "this is the loss after the step: return the one that the gradient was taken of.": _loss(right, x, noises),
             "the loss is negative: return it as it is.": -_loss(before, x, noises),
         })
+
+
+def small_network(channels=3):
+    """A network of lab 04, only smaller."""
+    layers = [keras.layers.Conv2D(2, 3, padding="same"), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    return keras.Sequential([keras.Input((None, None, channels)), *layers, keras.layers.Conv2D(3, 1)])
 
 
 def _some_loss(noises, pred_noises):

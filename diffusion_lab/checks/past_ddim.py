@@ -1,13 +1,16 @@
 """Lab 09: a step of a second-order solver, guidance, and the loss of flow matching."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.checks.core import CheckFailed, Exercise, array, arrays, compare
+from diffusion_lab.checks.rehearsal import noise_like, train
 
 
 class DPMSolverStep(Exercise):
     number, name = "9.1", "dpmpp_2m_step"
+    takes = "noisy_images, pred_images, last_pred_images, last, now, then"
     praise = "the last prediction, which DDIM throws away, pays for the second order: no extra network evaluation."
 
     def draw(self, rng):
@@ -15,14 +18,23 @@ class DPMSolverStep(Exercise):
         return {name: rng.normal(size=(2, 3, 3, 3)).astype("float32")
                 for name in ("noisy_images", "pred_images", "last_pred_images")} | {"angles": angles}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         last, now, then = ((float(np.sin(angle)), float(np.cos(angle))) for angle in inputs["angles"])
         noisy, pred, last_pred = (ops.convert_to_tensor(inputs[name])
                                   for name in ("noisy_images", "pred_images", "last_pred_images"))
         return {**arrays(self.call(answer, noisy, pred, last_pred, last, now, then), "second step"),
                 **arrays(self.call(answer, noisy, pred, None, None, now, then), "first step")}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        noisy_images, last_pred_images, last = ops.convert_to_tensor(noise_like(3, 1, 1, 2)), None, None
+        points = [(0.9, 0.44), (0.7, 0.71), (0.4, 0.92)]
+        for now, then in zip(points, points[1:]):
+            pred_images = now[1] * noisy_images - now[0] * ops.ones((3, 1, 1, 2)) * noisy_images[:, :1]
+            noisy_images = answer(noisy_images, pred_images, last_pred_images, last, now, then)
+            last_pred_images, last = pred_images, now
+        ops.ones((3, 1, 1, 2)) * noisy_images
+
+    def examine(self, inputs, outputs):
         x, pred, last_pred = (inputs[name].astype("float64") for name in ("noisy_images", "pred_images", "last_pred_images"))
         last, now, then = ((np.sin(angle), np.cos(angle)) for angle in inputs["angles"])
 
@@ -63,18 +75,24 @@ class DPMSolverStep(Exercise):
 
 
 class Guide(Exercise):
-    number, name = "9.2", "guide"
+    number, name, takes = "9.2", "guide", "labelled, unlabelled, guidance"
     praise = "guidance goes on from 'any flower' through 'a red flower' to 'a very red flower'."
 
     def draw(self, rng):
         return {name: rng.normal(size=(2, 3, 3, 3)).astype("float32") for name in ("labelled", "unlabelled")} | {
             "guidance": np.float32(rng.uniform(2.2, 4))}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("labelled", "unlabelled")]
         return arrays(self.call(answer, *tensors, float(inputs["guidance"])), "guided")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        network, images = velocity_network(), ops.convert_to_tensor(noise_like(3, 1, 1, 2))
+        for guidance in (0, 2):  # the lab's are whole numbers
+            velocities = network([images, ops.full((3, 1, 1, 1), 0.5)])
+            images = 0.6 * images + 0.8 * answer(velocities, -velocities, guidance)
+
+    def examine(self, inputs, outputs):
         labelled, unlabelled, w = (inputs[name].astype("float64") for name in ("labelled", "unlabelled", "guidance"))
         compare("the guided prediction", outputs["guided"], unlabelled + w * (labelled - unlabelled), {
             "this is the paper's other way of counting, in which 0 stands for the conditional model: start from the "
@@ -90,8 +108,31 @@ class Guide(Exercise):
         })
 
 
+def velocity_network():
+    """A network of lab 09, only smaller."""
+    points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
+    return keras.Model([points, times], keras.layers.Dense(2)(keras.layers.Concatenate()([points, times])))
+
+
+class Velocities(keras.Model):
+    """Answers with velocities that it was given, and writes down what it was asked."""
+
+    def __init__(self, prediction):
+        super().__init__()
+        self.prediction, self.asked = ops.convert_to_tensor(prediction), ()
+
+    def __call__(self, inputs=None, *more, training=None, mask=None, **others):
+        if more or others or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise CheckFailed("the network takes one list of two things: `network([noisy_images, times])`.")
+        self.asked = (*self.asked, (array(inputs[0], "the first input"), array(inputs[1], "the second input")))
+        return self.prediction
+
+    def call(self, inputs=None, *more, training=None, mask=None, **others):
+        return self(inputs, *more, training=training, mask=mask, **others)
+
+
 class FlowMatchingLoss(Exercise):
-    number, name = "9.3", "flow_matching_loss"
+    number, name, takes = "9.3", "flow_matching_loss", "network, images, noises, times"
     praise = "a straight line from image to noise, and a network that learns which way it points."
     shape_hint = "the times have the shape (B, 1, 1, 1) and multiply the images as they are"
 
@@ -99,22 +140,32 @@ class FlowMatchingLoss(Exercise):
         return {name: rng.normal(size=(3, 4, 4, 2)).astype("float32") for name in ("images", "noises", "prediction")} | {
             "times": rng.uniform(0.1, 0.9, (3, 1, 1, 1)).astype("float32")}
 
-    def run(self, answer, inputs):
-        asked = []
-
-        def network(network_inputs, training=None):
-            if not isinstance(network_inputs, (list, tuple)) or len(network_inputs) != 2:
-                raise CheckFailed("the network takes one list of two things: `network([noisy_images, times])`.")
-            asked.append(network_inputs)
-            return ops.convert_to_tensor(inputs["prediction"])
-
+    def measure(self, answer, inputs):
+        network = Velocities(inputs["prediction"])
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "noises", "times")]
         loss = array(self.call(answer, network, *tensors), "the loss")
-        if len(asked) != 1:
-            raise CheckFailed(f"ask the network once; it was asked {len(asked)} times.")
-        return {"loss": loss, "noisy": array(asked[0][0], "the first input"), "times": array(asked[0][1], "the second input")}
+        if len(network.asked) != 1:
+            raise CheckFailed(f"ask the network once; it was asked {len(network.asked)} times.")
+        ((noisy, times),) = network.asked
+        return {"loss": loss, "noisy": noisy, "times": times}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        class FlowMatching(keras.Model):
+            """The lab's own."""
+
+            def __init__(self):
+                super().__init__()
+                self.network = velocity_network()
+
+            def call(self, images):
+                return images
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return answer(self.network, x, ops.ones_like(x), ops.full_like(x[:, :1, :1, :1], 0.5))
+
+        train(FlowMatching(), noise_like(3, 1, 1, 2), loss=None)
+
+    def examine(self, inputs, outputs):
         images, noises, times, prediction = (inputs[name].astype("float64")
                                              for name in ("images", "noises", "times", "prediction"))
         angle = times * np.pi / 2

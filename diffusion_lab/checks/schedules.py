@@ -1,10 +1,12 @@
 """Lab 03: the three schedules, each a pure function of time that returns `noise_rates, signal_rates`."""
 
 import math
-import re
 
 import numpy as np
+from keras import ops
 
+from diffusion_lab.backend import parts
+from diffusion_lab.checks.blame import misfit
 from diffusion_lab.checks.core import CheckFailed, Exercise, arrays
 from diffusion_lab.checks.rates import diagnose
 
@@ -12,16 +14,8 @@ DEGREES = "the angles are in degrees somewhere: sine and cosine want radians, an
 SQUARED = "these are variances: the rates are the sine and the cosine themselves, not their squares."
 NOT_ONE_MINUS = ("the noise rate is not 1 - signal rate: the *squares* of the two add to 1, so take the sine of the "
                  "same angle.")
+ROUNDED = "you round the times to whole numbers: leave them as they come."
 OWN_TIMES = "you make times of your own: answer for the `diffusion_times` that you are given, in their order."
-
-ADVICE = {  # what Python's own words mean here
-    "0-dimensional|length-1|size-1|truth value":
-        "(the times come as an array: NumPy's functions, such as `np.cos`, take a whole array, those of `math` and "
-        "`if` only one number)",
-    "stops with TypeError: .* positional argument":
-        "(keep all the arguments of the first line: here they get other values than the defaults)",
-}
-
 
 class Schedule(Exercise):
     """What the three have in common. Subclasses give `right(times, *parameters)` and `mistakes(times)`, both in pairs:
@@ -34,22 +28,26 @@ class Schedule(Exercise):
         times = rng.permutation([0, 1, *rng.uniform(0.05, 0.95, 8)])  # in no order, and both ends among them
         return {"times": _column(times)}
 
-    def run(self, answer, inputs):
-        outputs = self.rates(answer, inputs["times"])
+    def measure(self, answer, inputs):
+        outputs = arrays(self.call(answer, inputs["times"]), "noise_rates", "signal_rates")
         if self.parameters:
-            others = [inputs[name].item() for name in self.parameters]
-            outputs |= {f"other_{name}": rates
-                        for name, rates in self.rates(answer, inputs["other_times"], *others).items()}
+            others = {name: inputs[name].item() for name in self.parameters}
+            if misfit(answer, self.takes, (inputs["other_times"],), others):  # then it has names of its own for them
+                result = self.call(answer, inputs["other_times"], *others.values())
+            else:
+                result = self.call(answer, inputs["other_times"], **others)
+            outputs |= {f"other_{name}": part for name, part in arrays(result, "noise_rates", "signal_rates").items()}
         return outputs
 
-    def rates(self, answer, *arguments):
-        try:
-            return arrays(self.call(answer, *arguments), "noise_rates", "signal_rates")
-        except CheckFailed as failure:
-            advice = [advice for symptom, advice in ADVICE.items() if re.search(symptom, str(failure))]
-            raise type(failure)(" ".join([str(failure), *advice])) from None
+    def rehearse(self, answer, inputs):
+        for count in (1, 201):  # one clean image, and a curve
+            times = _column(np.linspace(0, 1, count))
+            for rates in parts(answer(times)):
+                if ops.convert_to_numpy(rates).shape != times.shape:
+                    raise CheckFailed(f"right for {inputs['times'].size} times, but for {count} the rates have the shape "
+                                      f"{np.shape(rates)} in place of {times.shape}.")
 
-    def judge(self, inputs, outputs):
+    def examine(self, inputs, outputs):
         times = inputs["times"].astype("float64")
         pair = outputs["noise_rates"], outputs["signal_rates"]
         diagnose(times, pair, self.right(times), self.mistakes(times), self.tolerance)
@@ -61,7 +59,7 @@ class Schedule(Exercise):
 
 
 class LinearDiffusionSchedule(Schedule):
-    number, name = "3.1", "linear_diffusion_schedule"
+    number, name, takes = "3.1", "linear_diffusion_schedule", "diffusion_times, beta_start, beta_end, timesteps"
     praise = "a function of time alone: it answers for any times, in any order, one by one or a thousand at once."
     parameters = "beta_start", "beta_end", "timesteps"
     tolerance = 0.012  # a table of 1,000 products is right as well, and a step more or less in it
@@ -139,7 +137,7 @@ class LinearDiffusionSchedule(Schedule):
 
 
 class CosineDiffusionSchedule(Schedule):
-    number, name = "3.2", "cosine_diffusion_schedule"
+    number, name, takes = "3.2", "cosine_diffusion_schedule", "diffusion_times"
     praise = "sine and cosine of one angle: their squares add to 1 all by themselves."
 
     def right(self, times):
@@ -170,12 +168,12 @@ class CosineDiffusionSchedule(Schedule):
             "you return the angle or the time itself in one place: the noise rate is its sine.":
                 np.stack([times * math.pi / 2, signal_rates]),
             OWN_TIMES: self.right(_evenly(times)),
-            "you round the times to whole numbers.": self.right(np.floor(times)),
+            ROUNDED: self.right(np.floor(times)),
         }
 
 
 class OffsetCosineDiffusionSchedule(Schedule):
-    number, name = "3.3", "offset_cosine_diffusion_schedule"
+    number, name, takes = "3.3", "offset_cosine_diffusion_schedule", "diffusion_times, min_signal_rate, max_signal_rate"
     praise = "a quarter turn without its two ends: never quite clean, never quite noise."
     parameters = "min_signal_rate", "max_signal_rate"
 
@@ -213,6 +211,9 @@ class OffsetCosineDiffusionSchedule(Schedule):
                 _turned(start + times * end),
             "you took the cosine of the rates: the angle that *has* this cosine is the arccos.":
                 _turned(math.cos(high) + times * (math.cos(low) - math.cos(high))),
+            "arccos is the inverse function of the cosine, `np.arccos`, and not 1 / cos.":
+                _turned(1 / math.cos(high) + times * (1 / math.cos(low) - 1 / math.cos(high))),
+            ROUNDED: self.right(np.floor(times)),
             "you use the rates as if they were angles: the angle of a rate is its arccos.": _turned(straight),
             NOT_ONE_MINUS: np.stack([1 - signal_rates, signal_rates]),
             "you let the signal rate fall in a straight line; it is the *angle* that grows in a straight line.":

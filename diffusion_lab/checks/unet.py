@@ -1,5 +1,6 @@
 """Lab 05: the embedding of the noise level, the residual block, and the way up."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -8,7 +9,7 @@ from diffusion_lab.checks.residual import ResidualBlock
 
 
 class SinusoidalEmbedding(Exercise):
-    number, name = "5.1", "sinusoidal_embedding"
+    number, name, takes = "5.1", "sinusoidal_embedding", "noise_variances"
     praise = "slow waves tell clean from noisy, fast ones tell clean from nearly clean."
     shape_hint = "the frequencies have the shape (16,), the variances (B, 1, 1, 1): their product is (B, 1, 1, 16)"
     tolerance = 0.02  # single precision leaves an angle of 6,000 uncertain by a few thousandths
@@ -16,10 +17,15 @@ class SinusoidalEmbedding(Exercise):
     def draw(self, rng):
         return {"noise_variances": (10 ** rng.uniform(-3.5, -0.01, (7, 1, 1, 1))).astype("float32")}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         return arrays(self.call(answer, ops.convert_to_tensor(inputs["noise_variances"])), "embedding")
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        embedding = ops.convert_to_numpy(answer(ops.convert_to_tensor(np.geomspace(1e-4, 1, 9).reshape(-1, 1, 1, 1), "float32")))
+        if embedding.shape != (9, 1, 1, 32):
+            raise CheckFailed(f"right for 7 variances, but for 9 the embedding has the shape {embedding.shape}.")
+
+    def examine(self, inputs, outputs):
         variances, embedding = inputs["noise_variances"].astype("float64"), outputs["embedding"]
         right = np.geomspace(1, 1000, 16)
         mistakes = self.mistakes(variances, right, embedding)
@@ -79,6 +85,7 @@ class SinusoidalEmbedding(Exercise):
             "the halves are joined along the width: along the last axis (axis=-1) they become 32 channels of one "
             "pixel.":
                 np.concatenate([sines, cosines], 2),
+            "you round the variances to whole numbers: embed them as they come.": of(right, np.floor(variances)),
             "you take the root first: what is embedded is the noise *variance*, as it "
             "comes.": of(right, np.sqrt(variances)),
             "you square the input: it is a variance already, embed it as it comes.": of(right, variances**2),
@@ -93,7 +100,7 @@ def _waves(values, frequencies, turn=2 * np.pi):
 
 
 class UpBlock(Exercise):
-    number, name = "5.3", "up_block"
+    number, name, takes = "5.3", "up_block", "x, skips, block, block_depth"
     praise = "last in, first out: the skips come back in the order in which the picture shrank."
     shape_hint = "make x twice as large once, at the beginning, and take the skip that was put away *last*"
     depth = 2
@@ -102,7 +109,7 @@ class UpBlock(Exercise):
         shapes = {"x": (2, 3, 3, 5), "skips": (4, 2, 6, 6, 5), "kernel": (10, 5)}
         return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
 
-    def run(self, answer, inputs):
+    def measure(self, answer, inputs):
         skips, seen = [ops.convert_to_tensor(skip) for skip in inputs["skips"]], []
 
         def block(x):
@@ -116,7 +123,13 @@ class UpBlock(Exercise):
         return {"result": array(result, "the result"), "left": array(len(skips), "count"),
                 "seen": array(len(seen), "count")}
 
-    def judge(self, inputs, outputs):
+    def rehearse(self, answer, inputs):
+        x, *skips = [keras.Input(shape) for shape in ((3, 3, 4), (6, 6, 3), (6, 6, 2), (6, 6, 5))]
+        result = answer(x, list(skips), lambda x: keras.layers.Conv2D(4, 3, padding="same")(x), 2)
+        network = keras.Model([x, *skips[-2:]], result)
+        network([ops.ones((2, *given.shape[1:])) for given in network.inputs])
+
+    def examine(self, inputs, outputs):
         if outputs["seen"] != self.depth:
             raise CheckFailed(f"the block is called {outputs['seen']:g} times: for a block_depth of {self.depth} it is "
                               f"{self.depth} times, each time with a skip of its own.")

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import BACKEND, input_gradient
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import NoGradient
 from diffusion_lab.illustrations.core import new_figure, show_figure
 
 
@@ -17,7 +17,7 @@ def value_and_gradients(loss_of, network):
     """
     loss, gradients = _DIFFERENTIATE[BACKEND](loss_of, network)
     if all(gradient is None for gradient in gradients):
-        raise UserError("The loss carries no gradient back to the network: call the network and compute the loss with "
+        raise NoGradient("The loss carries no gradient back to the network: call the network and compute the loss with "
                         "keras.ops, both inside the function that you hand over.")
     return loss, gradients
 

@@ -1,8 +1,8 @@
 """What goes into the sandbox: of the package only what the measurements need, and no answer.
 
 A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.checks.core`), and only `run` happens beside the
-student's code. So the sandbox gets a slice of the package: `run`, and whatever that uses, name by name. `judge` with its
-right answers, the package's own schedules and samplers, and the solutions stay outside: what is not there cannot be
+student's code. So the sandbox gets a slice of the package: the two halves of `run`, which are `measure` and `rehearse`,
+and whatever they use, name by name. `examine` with its right answers, the package's own schedules and samplers, and the solutions stay outside: what is not there cannot be
 read, called or returned.
 """
 
@@ -103,14 +103,14 @@ class Module:
 
 
 def _drop_judgement(tree):
-    """Of the exercises in a module, leaves what `run` needs: `draw`, `judge` and their helpers go."""
+    """Of the exercises in a module, leaves what `run` needs: `draw`, `examine` and their helpers go."""
     exercises, known = [], {"Exercise", "Method"}  # those of checks/core.py
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and known & {getattr(base, "id", None) for base in node.bases}:
             known.add(node.name)
             exercises.append(node)
     methods = [node for exercise in exercises for node in exercise.body if isinstance(node, ast.FunctionDef)]
-    wanted, size = {"run"}, 0
+    wanted, size = {"measure", "rehearse"}, 0
     while size != len(wanted):
         size = len(wanted)
         wanted |= {node.attr for method in methods if method.name in wanted

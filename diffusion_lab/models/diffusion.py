@@ -15,36 +15,27 @@ from diffusion_lab.samplers import ddim, find_sampler
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
-class DiffusionModel(keras.Model):
-    """Learns to separate noisy images into noise and image, and generates images by doing so step by step.
+class DenoisingModel(keras.Model):
+    """The part of a diffusion model that is the same whatever its schedule, its `denoise` and its sampler are.
 
     `call` draws the noise and the times, `compute_loss` compares, and there is no training step of its own: `fit`
-    keeps all that Keras gives. After Song et al. 2021 and Béres 2022.
+    keeps all that Keras gives. Subclasses add `diffusion_schedule`, `denoise` and `reverse_diffusion`.
 
     Args:
         network: a functional model called as network([noisy_images, noise_variances]).
-        schedule: diffusion_times -> noise_rates, signal_rates.
-        prediction: what the network returns: "velocity", "noise" or "image".
         loss_on: whose error is the loss: "velocity", "noise", "image", or "weighted_velocity" (`weighted_velocities`).
         ema_decay: of the averaged copy that samples, see `EMA`.
         seed: of the noise and the times.
-
-    Call `adapt(images)` once before training; compile with a loss such as "mse".
     """
 
-    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity",
-                 loss_on="weighted_velocity", ema_decay=0.999, seed=None, **kwargs):
+    def __init__(self, network, loss_on="noise", ema_decay=0.999, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if prediction not in PREDICTIONS:
-            raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}.")
-        if loss_on not in LOSSES:
-            raise UserError(f"The loss is on one of {', '.join(LOSSES)}, not on {loss_on!r}.")
         self.network = network
         self.ema = EMA(network, ema_decay)
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.normalizer = keras.layers.Normalization(dtype="float32")
         self.normalizer.build((None, *self.image_shape))
-        self.schedule, self.prediction, self.loss_on = schedule, prediction, loss_on
+        self.loss_on = loss_on
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
         self.image_loss_tracker = keras.metrics.Mean(name="i_loss")
@@ -78,36 +69,18 @@ class DiffusionModel(keras.Model):
         """From zero mean and unit variance back to [0, 1], clipped."""
         return ops.clip(self.normalizer.mean + images * ops.sqrt(self.normalizer.variance), 0.0, 1.0)
 
-    def diffusion_schedule(self, diffusion_times):
-        """(noise_rates, signal_rates) at the times, all of shape (B, 1, 1, 1)."""
-        return self.schedule(diffusion_times)
+    def generate(self, num_images, diffusion_steps, seed=None):
+        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws, by `reverse_diffusion`.
 
-    def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        """(pred_noises, pred_images): the network separates in training, its averaged copy at any other time."""
-        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
-            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
-        network = self.network if training else self.ema.network
-        prediction = network([noisy_images, noise_rates**2], training=training)
-        return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
+        Raises UserError for a number that cannot be.
+        """
+        initial_noise = self.initial_noise(num_images, seed_generator(seed))
+        return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps))
 
-    def reverse_diffusion(self, initial_noise, diffusion_steps):
-        """From noise to (normalised) images by DDIM: the last predicted images."""
-        return self.sample(ddim, initial_noise, steps=diffusion_steps)
-
-    def sample(self, sampler, initial_noise, **arguments):
-        """Runs one of `diffusion_lab.samplers`, or the one of that name, on this model: normalised images, (B, H, W, C)."""
-        sampler = find_sampler(sampler, arguments)
-        return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
-
-    def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
-        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws: by `reverse_diffusion`, or by one of
-        `diffusion_lab.samplers`, whose the other `arguments` are. Raises UserError for a number or a name that cannot be."""
-        seed, num_images = seed_generator(seed), whole_number("num_images", num_images, most=MOST_IMAGES)
-        initial_noise = keras.random.normal((num_images, *self.image_shape), seed=seed)
-        if sampler is None and not arguments:
-            return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps))
-        images = self.sample(sampler or ddim, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
-        return self.denormalize(images)
+    def initial_noise(self, num_images, seed):
+        """Standard normal noise, (num_images, H, W, C), from a `SeedGenerator`."""
+        num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
+        return keras.random.normal((num_images, *self.image_shape), seed=seed)
 
     def call(self, images, training=False):
         """Corrupts images in [0, 1] at random times and separates them again. Returns all the components."""
@@ -138,3 +111,57 @@ class DiffusionModel(keras.Model):
             self.ema.update(self.network)
         target, prediction = y_pred[self.loss_on]
         return super().compute_loss(x, target, prediction, sample_weight, training)
+
+
+class DiffusionModel(DenoisingModel):
+    """Learns to separate noisy images into noise and image, and generates images by doing so step by step.
+
+    After Song et al. 2021 and Béres 2022.
+
+    Args:
+        schedule: diffusion_times -> noise_rates, signal_rates.
+        prediction: what the network returns: "velocity", "noise" or "image".
+        network, loss_on, ema_decay, seed: as for `DenoisingModel`.
+
+    Call `adapt(images)` once before training; compile with a loss such as "mse".
+    """
+
+    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity",
+                 loss_on="weighted_velocity", ema_decay=0.999, seed=None, **kwargs):
+        if prediction not in PREDICTIONS:
+            raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}.")
+        if loss_on not in LOSSES:
+            raise UserError(f"The loss is on one of {', '.join(LOSSES)}, not on {loss_on!r}.")
+        super().__init__(network, loss_on, ema_decay, seed, **kwargs)
+        self.schedule, self.prediction = schedule, prediction
+
+    def diffusion_schedule(self, diffusion_times):
+        """(noise_rates, signal_rates) at the times, all of shape (B, 1, 1, 1)."""
+        return self.schedule(diffusion_times)
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        """(pred_noises, pred_images): the network separates in training, its averaged copy at any other time."""
+        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
+            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
+        network = self.network if training else self.ema.network
+        prediction = network([noisy_images, noise_rates**2], training=training)
+        return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
+
+    def reverse_diffusion(self, initial_noise, diffusion_steps):
+        """From noise to (normalised) images by DDIM: the last predicted images."""
+        return self.sample(ddim, initial_noise, steps=diffusion_steps)
+
+    def sample(self, sampler, initial_noise, **arguments):
+        """Runs one of `diffusion_lab.samplers`, or the one of that name, on this model: normalised images, (B, H, W, C)."""
+        sampler = find_sampler(sampler, arguments)
+        return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
+
+    def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
+        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws: by `reverse_diffusion`, or by one of
+        `diffusion_lab.samplers`, whose the other `arguments` are. Raises UserError for a number or a name that cannot be."""
+        if sampler is None and not arguments:
+            return super().generate(num_images, diffusion_steps, seed)
+        seed = seed_generator(seed)
+        initial_noise = self.initial_noise(num_images, seed)
+        images = self.sample(sampler or ddim, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
+        return self.denormalize(images)

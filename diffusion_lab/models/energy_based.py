@@ -13,8 +13,9 @@ from diffusion_lab.errors import UserError
 GRADIENT_LIMIT = 0.03
 
 
-class EnergyBasedModel(keras.Model):
-    """Lowers the energy of real images and raises that of the images that it generates itself.
+class ChainsModel(keras.Model):
+    """Lowers the energy of real images and raises that of the images that it generates itself. Subclasses add the
+    step of its chains, `langevin_step(images, noises, step_size)`.
 
     Images are in [0, 1] outside, in [-1, 1] inside. A `buffer` keeps the end of each chain of Langevin steps, so that
     the next one goes on from there: 60 steps from noise would not reach an image, 60 steps from last time do.
@@ -52,15 +53,6 @@ class EnergyBasedModel(keras.Model):
     def denormalize(self, images):
         """From [-1, 1] to [0, 1], clipped."""
         return ops.clip(0.5 * (images + 1.0), 0.0, 1.0)
-
-    def langevin_step(self, images, noises, step_size):
-        """x ← x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1]: a step downhill, shaken a little.
-
-        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the images.
-        """
-        gradients = input_gradient(lambda x: self.network(x, training=False), images)
-        gradients = ops.clip(gradients, -GRADIENT_LIMIT, GRADIENT_LIMIT)
-        return ops.clip(images - step_size * gradients + noises, -1.0, 1.0)
 
     def langevin_sampling(self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None):
         """Walks from images (B, H, W, C) in [-1, 1] to likelier ones, in the same range.
@@ -129,6 +121,19 @@ class EnergyBasedModel(keras.Model):
         self.fake_energy_tracker.update_state(y_pred[:, 1])
         signs = ops.ones_like(y_pred) * ops.array([1.0, -1.0])
         return super().compute_loss(x, signs, y_pred, sample_weight, training)
+
+
+class EnergyBasedModel(ChainsModel):
+    """The energy-based model whose chains are Langevin dynamics. See `ChainsModel` for the arguments."""
+
+    def langevin_step(self, images, noises, step_size):
+        """x ← x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1]: a step downhill, shaken a little.
+
+        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the images.
+        """
+        gradients = input_gradient(lambda x: self.network(x, training=False), images)
+        gradients = ops.clip(gradients, -GRADIENT_LIMIT, GRADIENT_LIMIT)
+        return ops.clip(images - step_size * gradients + noises, -1.0, 1.0)
 
 
 def contrastive_divergence(signs, energies, regularization=0.1):

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
+from diffusion_lab.backend import parts
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.figures import above, grid, labelled_strip, picture_of
@@ -89,7 +90,7 @@ def rates_at(schedule, diffusion_times, **parameters):
     that returns something else than two arrays of the times' shape."""
     times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
     result = schedule(times, **parameters)  # NumPy, since that is what a student's function may be written in
-    rates = [ops.convert_to_numpy(part) for part in result] if isinstance(result, (tuple, list)) else []
+    rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
     if [part.shape for part in rates] != [times.shape] * 2:
         raise UserError("A schedule must return two arrays of the shape of the times: noise_rates, signal_rates.")
     return [part.reshape(-1).astype("float64") for part in rates]

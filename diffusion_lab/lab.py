@@ -1,7 +1,7 @@
 """What the first cell of every lab calls: it looks at the machine and chooses how large the lab will be."""
 
+import inspect
 import os
-import re
 import sys
 from dataclasses import dataclass
 from traceback import walk_tb
@@ -16,6 +16,7 @@ except (ImportError, ValueError) as error:
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab import checks
 from diffusion_lab.checks import core
+from diffusion_lab.checks.blame import first_line, stub_of
 from diffusion_lab.data import dataset_status
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
@@ -89,20 +90,34 @@ def _speak_plainly_of_exercises():
 
 def _about_exercises(error, traceback, missing):
     """One sentence if an exercise is to blame for an exception in a cell, else None."""
-    unfinished = re.search(r"Exercise \d+\.\d+: .*", str(error))
-    cell, *deeper = [frame.f_code.co_name for frame, _ in walk_tb(traceback)][1:] or [None]
-    in_the_cell = cell and all(name.startswith("<") for name in deeper)  # a comprehension is as good as a line of the cell
-    if type(error) is NotImplementedError and unfinished:
-        missing.append(unfinished[0])
-        return f"This cell needs an answer that is not there yet. {unfinished[0]}"
-    if type(error) is NameError and in_the_cell and isinstance(getattr(checks, error.name or "", None), core.Exercise):
+    cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
+    in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
+    stub, finished = stub_of(error) or (None, False)
+    unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None  # autograph puts tf__ in front
+    if unfinished and finished:
+        return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, which "
+                "kept the place of your answer: remove that line.")
+    if unfinished:
+        missing.append(f"Exercise {unfinished.number}: write {unfinished.name}")
+        return f"This cell needs an answer that is not there yet. {missing[-1]}"
+    if type(error) is NameError and _exercise(error.name):
         return f"{error}: run the cell with your answer. If it stops with an error, mend that first."
     if type(error) is NameError and in_the_cell and missing:
         return f"{error}: a cell above has not come to its end. {missing[0]}"
     perhaps = _perhaps(error)
     if perhaps and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
-        return f"This cell stops with {core.first_line(error)}. {perhaps} (%tb shows where.)"
+        return f"This cell stops with {first_line(error)}. {perhaps} (%tb shows where.)"
     return None
+
+
+def _exercise(name):
+    """The check of the exercise with this name; None if there is none."""
+    return getattr(checks, name) if any(name in names for names in checks.EXERCISES.values()) else None
+
+
+def _is_part_of_its_cell(code):
+    """True for a comprehension and for the body of a class, which are as good as lines of the cell around them."""
+    return code.co_name.startswith("<") or not code.co_flags & inspect.CO_OPTIMIZED
 
 
 def _perhaps(error):

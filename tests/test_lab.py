@@ -54,14 +54,26 @@ def run(capsys, monkeypatch):
 
 def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     assert "Traceback" in run("path[0]"), "a mistake of one's own is shown in full"
-    said = run("def answer():\n    raise NotImplementedError('Exercise 2.1: write forward_step')\npath = answer()")
+    said = run("def forward_step():\n    raise NotImplementedError('...')\npath = forward_step()")
     assert "an answer that is not there yet. Exercise 2.1: write forward_step" in said
     assert "Traceback" not in said and said.count("\n") == 1
     said = run("[path[i] for i in range(3)]")
     assert "name 'path' is not defined: a cell above has not come to its end. Exercise 2.1" in said
     assert "Traceback" not in said and said.count("\n") == 1
     assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
-    assert "Traceback" in run("raise NotImplementedError('something else')")
+    assert "Traceback" in run("raise NotImplementedError('Exercise 2.1: something else')"), "whatever it says"
+    assert "Traceback" in run("def library():\n    raise NotImplementedError('Exercise 2.1: x')\nlibrary()")
+    said = run("def q_sample(x):\n    x = x + 1\n    raise NotImplementedError('...')\nq_sample(1)")
+    assert "Exercise 2.2, q_sample, ends at the line" in said and "remove that line." in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("cell", [
+    "class M:\n    denoise = denoise", "class M:\n    class Inner:\n        steps = [denoise for _ in range(3)]",
+    "class M:\n    def denoise(self):\n        return denoise(self)\nM().denoise()", "list(map(lambda x: denoise(x), [1]))",
+])
+def test_after_a_restart_a_cell_with_a_missing_answer_says_one_sentence(run, cell):
+    said = run(cell)
+    assert "name 'denoise' is not defined: run the cell with your answer." in said and said.count("\n") == 1
 
 
 def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_traceback_at_hand(run):

@@ -598,7 +598,7 @@ def draw(network, noise, steps):
         offset_cosine_diffusion_schedule(np.full((len(noise), 1, 1, 1), time, "float32"))
         for time in np.linspace(1, 0, steps, endpoint=False)
     ]
-    rates.append((ops.zeros((1, 1, 1, 1)), ops.ones((1, 1, 1, 1))))  # no noise, all image
+    rates.append((ops.zeros((len(noise), 1, 1, 1)), ops.ones((len(noise), 1, 1, 1))))  # no noise, all image
     noisy_images = noise
     for now, then in zip(rates, rates[1:]):
         pred_noises = network(with_noise_level(noisy_images, now[0]), training=False)

@@ -36,6 +36,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab import checks, widgets
+from diffusion_lab.backend import parts
 from diffusion_lab.data import load_dataset
 from diffusion_lab.illustrations import show_images, show_rows
 from diffusion_lab.illustrations.ddim import bloom, copy_weights, kid_curves
@@ -54,7 +55,7 @@ from diffusion_lab.training import KeepBest, ValidationKID
 # %%
 data = lab.data("procedural_flowers", "oxford_flowers102")
 image_size = lab.size(smoke=8, cpu=32, gpu=64)
-network = lab.size(smoke="plain_cnn", cpu="unet", gpu="residual_unet")
+network_name = lab.size(smoke="plain_cnn", cpu="unet", gpu="residual_unet")
 network_arguments = lab.size(
     smoke={"width": 8, "depth": 2}, cpu={"widths": (32, 64, 96)}, gpu={"widths": (32, 64, 96, 128)}
 )
@@ -152,7 +153,7 @@ checks.diffusion_schedule(diffusion_schedule)
 # Take a noisy image apart. The network predicts the **noise** in it; solve the equation above for the image.
 #
 # The network is called with a list of two things, the noisy images and the *variance* of their noise:
-# `network([noisy_images, variances], training=training)`. There are two networks: `self.network` is the one that
+# `self.network([noisy_images, variances], training=training)`. There are two networks: `self.network` is the one that
 # learns, and `self.ema_network` is a running average of its weights, which is steadier and samples better. In training
 # the first one must answer, at any other time the second.
 #
@@ -253,16 +254,23 @@ checks.reverse_diffusion(reverse_diffusion)
 # ## 3 · Your functions become a model
 #
 # All that is left is given: `DiffusionModel` draws noise and times for the training, compares, and keeps the averaged
-# network. It calls *your* three functions. (One thing goes on behind the curtain: the course's network predicts another
-# mixture of noise and image, the *velocity*, and `predicting_noise` works out the noise from it, so that nothing is
-# multiplied by 50. Lab 09 draws the curtain.)
+# network. It calls *your* three functions, as they are at that moment: if you correct one of them, you need not run this
+# cell again. (`parts` makes a tuple of the two things that a function returns.)
+#
+# One thing goes on behind the curtain: the course's network predicts another mixture of noise and image, the *velocity*,
+# and `predicting_noise` works out the noise from it, so that nothing is multiplied by 50. Lab 09 draws the curtain.
 
 
 # %%
 class MyDiffusionModel(DiffusionModel):
-    diffusion_schedule = diffusion_schedule
-    denoise = denoise
-    reverse_diffusion = reverse_diffusion
+    def diffusion_schedule(self, diffusion_times):
+        return parts(diffusion_schedule(self, diffusion_times))
+
+    def denoise(self, noisy_images, noise_rates, signal_rates, training):
+        return parts(denoise(self, noisy_images, noise_rates, signal_rates, training=training))
+
+    def reverse_diffusion(self, initial_noise, diffusion_steps):
+        return reverse_diffusion(self, initial_noise, diffusion_steps)
 
 
 MyDiffusionModel.min_signal_rate, MyDiffusionModel.max_signal_rate = min_signal_rate, max_signal_rate
@@ -315,7 +323,7 @@ widgets.sampling(shipped)
 # The learning rate rises for the first twentieth of the training, and then stays.
 
 # %%
-config = ModelConfig(network, {"image_size": image_size, **network_arguments})
+config = ModelConfig(network_name, {"image_size": image_size, **network_arguments})
 model = new_model(config)
 model.adapt(train.images[:4096])
 

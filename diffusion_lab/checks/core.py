@@ -30,11 +30,11 @@ class CheckFailed(OneSentence, AssertionError):
     could return them.
     """
 
+    _keras_call_info_injected = True  # Keras passes it on as it is, and puts no words of its own around it
+
     def __init__(self, hint="", detail=""):
         super().__init__(f"{hint} {detail}".strip())
         self.hint = hint
-
-    _keras_call_info_injected = True  # Keras passes it on as it is, and puts no words of its own around it
 
 
 class NotDone(CheckFailed):

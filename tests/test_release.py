@@ -50,7 +50,7 @@ def test_no_page_of_a_release_leads_nowhere(release):
 
 
 def test_what_grades_stays_here_and_a_student_is_told(release):
-    assert {path.name for path in (release / "diffusion_lab" / "instructor").iterdir()} == {"__init__.py", "answers.py", "precheck.py", "submissions.py"}
+    assert {path.name for path in (release / "diffusion_lab" / "instructor").iterdir()} == {"__init__.py", "answers.py", "archives.py", "precheck.py"}
     readme = (release / "README.md").read_text(encoding="utf-8")
     assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test") if word in readme]
     makefile = (release / "Makefile").read_text(encoding="utf-8")

@@ -1,15 +1,61 @@
 """What is found in a folder or a zip, and whose it is."""
 
+import io
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.submissions import LARGEST, find_submissions
+from diffusion_lab.instructor.archives import LARGEST
+from diffusion_lab.instructor.submissions import LABS, count_submissions, find_submissions, lab_reader
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def notebook(*answers, lab="07"):
+    """A notebook with these answers, {exercise: source}, under the marks of a lab."""
+    cells = [{"cell_type": "code", "id": f"{lab}-{name}", "source": source, "metadata": {"diffusion_lab": {"exercise": name}}}
+             for name, source in answers]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+DDIM = notebook(("denoise", "def denoise(): return 7"), ("reverse_diffusion", "def reverse_diffusion(): return 7"))
+DDPM = notebook(("p_sample", "def p_sample(): return 6"), lab="06")
+HANDED_OUT = notebook(("denoise", 'def denoise():\n    raise NotImplementedError("Exercise 7.2: write denoise")'))
+EXPLORING = notebook(("slerp", "def slerp(): return 8"), ("invert", "def invert(): return 8"), ("denoise", "def denoise(): return 8"), lab="08")
+
+
+def hand_in(folder, contents):
+    """Writes {place: content} below a folder, one minute after the other, and returns it."""
+    for minute, (place, content) in enumerate(dict(contents).items()):
+        path = Path(folder, place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (10**9 + 60 * minute,) * 2)
+    return folder
+
+
+def zipped(contents, kind=zipfile.ZIP_DEFLATED):
+    """The bytes of a zip with {place: content}."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for minute, (place, content) in enumerate(contents.items()):
+            archive.writestr(zipfile.ZipInfo(place, (2026, 11, 28, 12, minute % 60, 0)), content, kind)
+    return file.getvalue()
+
+
+def students(*places, folder, contents=None):
+    """{place: (student, id)} of whoever handed in notebooks with these places, read in a folder and in a zip."""
+    contents = {place: EMPTY for place in places} | (contents or {})
+    hand_in(folder / "in", contents)
+    (folder / "all.zip").write_bytes(zipped(contents))
+    found = list(find_submissions(folder / "in"))
+    assert [one.key for one in found] == [one.key for one in find_submissions(folder / "all.zip")] and len(set(one.key for one in found)) == len(found)
+    assert count_submissions(folder / "in") == len(found)
+    return {one.place: (one.student, one.id) for one in found}
 
 
 @pytest.mark.parametrize("place, student, number", [
@@ -18,57 +64,281 @@ EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor"
     ("lovelaceada_12345_678901_07_ddim-2.ipynb", "lovelaceada", "12345"),  # Canvas
     ("lovelaceada_LATE_12345_678901_07_ddim.ipynb", "lovelaceada", "12345"),
     ("Ada Lovelace_12345_assignsubmission_file_/07_ddim.ipynb", "Ada Lovelace", "12345"),  # Moodle
+    ("Ada Lovelace_12345_assignsubmission_file_07_ddim_x_555_assignsubmission_file_.ipynb", "Ada Lovelace", "12345"),
     ("assignment_7_export/submission_98765/07_ddim.ipynb", "submission_98765", "98765"),  # Gradescope
+    ("Lab 07_alovelace_attempt_2026-11-28-10-11-12_07_ddim.ipynb", "alovelace", "alovelace"),  # Blackboard
+    ("12345-67890 - Ada Lovelace - 28 November, 2026 1011/07_ddim.ipynb", "Ada Lovelace", "12345"),  # Brightspace
+    ("submitted/ada/lab07/07_ddim.ipynb", "ada", ""),  # nbgrader
+    ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # GitHub Classroom
+    ("lab07/ada/07.ipynb", "ada", ""),
     ("花子, \"H\".ipynb", "花子, \"H\"", ""),
     ("=cmd.ipynb", "=cmd", ""),
 ])
-def test_students_are_named_as_schools_name_them(place, student, number, tmp_path):
-    path = tmp_path / "in" / place
-    path.parent.mkdir(parents=True)
-    path.write_bytes(EMPTY)
-    (found,) = find_submissions(tmp_path / "in")
-    assert (found.student, found.id, found.place, found.content, found.problem) == (student, number, place, EMPTY, "")
-    archive = tmp_path / "all.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        file.write(path, place)
-    (found,) = find_submissions(archive)
-    assert (found.student, found.id, found.content) == (student, number, EMPTY)
+def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_path):
+    assert students(place, folder=tmp_path) == {place: (student, number)}
+
+
+@pytest.mark.parametrize("places", [
+    ("{}/07.ipynb",), ("lab07/{}/07.ipynb",), ("a/b/{}/07.ipynb",), ("submitted/{}/lab07/07.ipynb",), ("x-submissions/x-{}/07.ipynb",), ("Lab 07/{} - 07.ipynb",),
+    ("lab07/{}.ipynb",), ("{}/my work/lab07/07.ipynb",), ("lab07-{}/notebooks/07_ddim.ipynb", "lab07-{}/README.md"), ("CS 236/Lab 07/{}/07.ipynb", "readme.txt"),
+    ("Lab 07 - {}.ipynb",), ("{} - 07_ddim.ipynb", "{} - report.pdf"), ("lab07/{}/07.ipynb", "lab06/{}/06.ipynb"), ("CS236/07_{}.ipynb",),
+    ("submitted/{}/lab07/07.ipynb", "submitted/{}/lab06/06.ipynb", "source/lab07/07.ipynb", "autograded/{}/lab07/07.ipynb"),
+])
+def test_the_student_is_what_places_do_not_share(places, tmp_path):
+    """With one more level, or one less: the names are what differs from student to student."""
+    named = students(*[place.format(name) for place in places for name in ("first", "second", "third")], folder=tmp_path).values()
+    assert [name.replace("07_", "") for name, _ in named] == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("places, expected", [
+    (["lab07/first/07.ipynb", "lab07/second/07.ipynb", "late/07.ipynb"], ["first", "second", "late"]),
+    (["Group A/Ada/07.ipynb", "Group A/Bea/07.ipynb", "Group B/Cem/07.ipynb", "Group B/Dan/07.ipynb"], ["Ada", "Bea", "Cem", "Dan"]),
+    (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),  # Google Classroom
+    (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
+    ([f"x-submissions/x-{name}/notebooks/0{lab}.ipynb" for name in ("ada", "bob", "cem") for lab in range(1, 10)], ["ada", "bob", "cem"]),
+])
+def test_other_layouts_of_a_class(places, expected, tmp_path):
+    assert sorted(name for name, _ in students(*places, folder=tmp_path).values()) == sorted(expected)
+
+
+@pytest.mark.parametrize("places, expected", [
+    (["müllerjörg_12_345_x.ipynb", "花子_13_346_y.ipynb", "o'neill_13_a_14_347_z.ipynb"], {("müllerjörg", "12"), ("花子", "13"), ("o'neill_13_a", "14")}),
+    (["team_3_14_345_07_08_x.ipynb", "müller_15_346_x.ipynb"], {("team_3", "14"), ("müller", "15")}),
+    (["anonymous_7hx2q_345_x.ipynb", "anonymous_LATE_8hx2q_346_x.ipynb"], {("anonymous", "7hx2q"), ("anonymous", "8hx2q")}),
+    (["ada_12_345_x.ipynb", "bob_13_text.html", "cem_14_link.html"], {("ada", "12"), ("bob", "13"), ("cem", "14")}),
+    (["Ada_12_assignsubmission_file_/x.ipynb", "Ada_12_assignsubmission_onlinetext_/onlinetext.html", "Bob_13_assignsubmission_onlinetext_/onlinetext.html",
+      "Cem_14_assignfeedback_file_/x.ipynb"], {("Ada", "12"), ("Bob", "13")}),
+    (["mayer_555_12_x.ipynb", "x_555_assignsubmission_file_.ipynb"], {("mayer", "555"), ("x_555_assignsubmission_file_", "")}),
+    (["ada_12_345_x.ipynb", "bob_13_346_y_12_assignsubmission_file_.ipynb"], {("ada", "12"), ("bob", "13")}),
+    (["ada.ipynb", "x_555_assignsubmission_file_.ipynb", "mayer_5_6_x.ipynb"], {("ada", ""), ("x_555_assignsubmission_file_", ""), ("mayer_5_6_x", "")}),
+    (["ada/07.ipynb", "readme.txt", "bob_13_346_photo.jpg"], {("ada", ""), ("bob", "13")}),  # files by themselves, folders by themselves
+    (["Ada_2026_11_x.ipynb", "Bob_2026_11_x.ipynb"], {("Ada_2026_11_x", ""), ("Bob_2026_11_x", "")}),  # a date is no ID
+])
+def test_a_platform_is_recognised_by_all_names(places, expected, tmp_path):
+    assert set(students(*places, folder=tmp_path).values()) == expected
+
+
+def test_gradescope_says_who_is_behind_a_number(tmp_path):
+    names = b"""---
+submission_1: !ruby/hash:ActiveSupport::HashWithIndifferentAccess
+  :submitters:
+  - :name: Ada Lovelace
+    :sid: '12345'
+  :created_at: 2026-11-28 10:11:12.123456789 Z
+submission_2:
+  :submitters:
+  - {':name': Bob, ':sid': '7'}
+  - {':name': "Cem \\u202e", ':sid': '8'}
+submission_3:
+  :submitters:
+  - :name: Ada Lovelace
+    :sid: '12345'
+submission_4:
+  :submitters:
+  - :name: Dan
+"""
+    places = [f"assignment_7_export/submission_{number}/07.ipynb" for number in range(1, 5)]
+    found = students(*places, folder=tmp_path, contents={"assignment_7_export/submission_metadata.yml": names})
+    assert list(found.values()) == [("submission_1", "1"), ("Bob, Cem", "7, 8"), ("submission_3", "3"), ("Dan", "4")], \
+        "two who say that they are the same are not"
+
+
+def test_a_damaged_list_of_names_costs_the_names_only(tmp_path):
+    found = students("submission_1/07.ipynb", folder=tmp_path, contents={"submission_metadata.yml": b"\xff: ["})
+    assert list(found.values()) == [("submission_1", "1")]
+
+
+@pytest.mark.parametrize("names", [
+    ["x", "x|555"], ["ab", "a\u202eb"], ["ab", "a\x1b[2Jb"], ["m\u00fcller", "mu\u0308ller"], ["n" * 90, "n" * 91], ["x%7C5", "x|5"], ["x|", "x"], ["\u200b", "\u200c"],
+])
+def test_no_name_has_the_key_of_another(names, tmp_path):
+    found = list(find_submissions(hand_in(tmp_path, {f"{name}.ipynb": EMPTY for name in names})))
+    assert len({one.key for one in found}) == len(names) and all((one.key + one.student + one.place).isprintable() for one in found)
+    for name, alone in zip(names, "ab"):  # a key says nothing of who else is there
+        (one,) = find_submissions(hand_in(tmp_path / alone, {f"{name}.ipynb": EMPTY}))
+        assert one.key in {other.key for other in found}
+
+
+@pytest.mark.parametrize("layout", ["{}.ipynb", "{}/07.ipynb", "lab07/{}/07.ipynb", "{}_1_2_x.ipynb", "lab07-{}/notebooks/07.ipynb"])
+def test_a_late_hand_in_changes_no_key(layout, tmp_path):
+    before = {one.place: one.key for one in find_submissions(hand_in(tmp_path, {layout.format(name): EMPTY for name in ("cem", "dan")}))}
+    hand_in(tmp_path, {layout.format(name): EMPTY for name in ("ada", "cemil", "zoe")})
+    after = {one.place: one.key for one in find_submissions(tmp_path)}
+    assert len(after) == 5 and {place: after[place] for place in before} == before
+
+
+@pytest.mark.parametrize("contents, place, remark", [
+    ({"07_ddim.ipynb": DDIM, "08_exploring.ipynb": EXPLORING, "06_ddpm.ipynb": DDPM}, "07_ddim.ipynb", ""),
+    ({"a.ipynb": DDIM, "old/07-Copy1.ipynb": HANDED_OUT}, "a.ipynb", ""),
+    ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),  # the one that was saved last
+    ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks hold answers"),
+    ({"06.ipynb": DDPM, "08.ipynb": EXPLORING}, "08.ipynb", ""),
+    ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
+    ({"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)}, "07.ipynb", "large.ipynb cannot be read"),
+    ({"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})}, "hand-in.zip/x/07.ipynb", ""),
+    ({"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})}, "hand-in.zip/07.ipynb", ""),
+    ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
+])
+def test_the_notebook_with_this_lab_is_the_submission(contents, place, remark, tmp_path):
+    contents = {f"ada/{name}": content for name, content in contents.items()} | {"bob/07.ipynb": DDIM}
+    for source in (hand_in(tmp_path / "in", contents), tmp_path / "all.zip"):
+        (tmp_path / "all.zip").write_bytes(zipped(contents))
+        ada, bob = find_submissions(source, lab_reader("07"))
+        assert (ada.student, ada.place, ada.problem) == ("ada", f"ada/{place}", "") and bob.remarks == ()
+        assert remark in " ".join(ada.remarks) and bool(ada.remarks) == bool(remark)
+
+
+def test_every_lab_is_told_from_the_others():
+    """By the notebooks as they are handed out, and by the solutions."""
+    root = Path(__file__).parents[1]
+    for path in sorted(root.glob("solutions/*.ipynb")):
+        content, marks = path.read_bytes(), [cell["metadata"].get("diffusion_lab", {}) for cell in json.loads(path.read_bytes())["cells"]]
+        assert LABS[int(path.name[:2])] == [(mark["number"], mark["exercise"]) for mark in marks if "exercise" in mark]
+        assert [lab for lab in LABS if lab_reader(f"{lab:02}")(content)] == [int(path.name[:2])]
+        assert lab_reader(path.name[:2])(content) == 2 and lab_reader(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
+
+
+@pytest.mark.parametrize("names, last", [
+    (["07.ipynb", "07-Copy1.ipynb"], "07-Copy1.ipynb"), (["07.ipynb", "07 (2).ipynb", "07 (10).ipynb"], "07 (10).ipynb"),
+    (["07-1.ipynb", "07.ipynb"], "07-1.ipynb"), (["07.ipynb-1", "07.ipynb"], "07.ipynb-1"),
+])
+def test_names_decide_where_times_do_not(names, last, tmp_path):
+    hand_in(tmp_path, {f"{student}/{name}": DDIM for student in ("ada", "bob") for name in names})
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (10**9,) * 2)
+    assert [one.place for one in find_submissions(tmp_path, lab_reader("07"))] == [f"ada/{last}", f"bob/{last}"]
+
+
+def test_the_later_attempt_of_a_platform_counts(tmp_path):
+    hand_in(tmp_path, {"ada_1_900_07-1.ipynb": DDIM, "ada_1_800_07.ipynb": DDIM, "bob_LATE_2_700_07.ipynb": DDIM})
+    ada, bob = find_submissions(tmp_path, lab_reader("07"))
+    assert ada.place == "ada_1_900_07-1.ipynb" and bob.remarks == ("handed in late",)
+
+
+@pytest.mark.parametrize("name", ["x.ipynb.txt", "x.IPYNB", "x (1).ipynb", "x.ipynb-1", "x-1.ipynb", "x.ipynb.json", "x.Ipynb.TXT", "x.zip", "X.ZIP"])
+def test_what_a_browser_does_to_a_name_costs_nothing(name, tmp_path):
+    content = zipped({"07.ipynb": DDIM}) if name.lower().endswith("zip") else DDIM
+    for source in (hand_in(tmp_path / "flat", {name: content, "other.ipynb": DDIM}), hand_in(tmp_path / "folders", {f"x/{name}": content, "y/07.ipynb": DDIM})):
+        found = list(find_submissions(source, lab_reader("07")))
+        assert len(found) == 2 and all((one.content, one.problem) == (DDIM, "") for one in found)
+
+
+@pytest.mark.parametrize("names, sentence", [
+    (["answers.docx"], "No notebook (.ipynb) was handed in, but answers.docx."),
+    (["a.pdf", "b.pdf", "c.pdf", "d.pdf", "e.pdf"], "was handed in, but e.pdf, d.pdf, c.pdf and 2 more."),
+    (["a\x1b[2J\u202e.pdf"], "but a[2J.pdf."), (["work.zip"], "but work.zip."), (["07.html"], "but 07.html."),
+])
+def test_who_handed_in_something_else_is_not_forgotten(names, sentence, tmp_path):
+    (tmp_path / "in").mkdir()
+    hand_in(tmp_path / "in", {f"ada/{name}": b"" for name in names} | {"bob/07.ipynb": EMPTY, "readme.txt": b"", "bob/notes.txt": b""})
+    ada, bob = find_submissions(tmp_path / "in", lab_reader("07"))
+    assert ada.student == "ada" and ada.problem.endswith(sentence) and not bob.problem
+
+
+def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
+    hand_in(tmp_path, {"ada.ipynb": DDIM, "bob.pdf": b"", "cem.zip": zipped({"07.ipynb": DDIM}), "dan.ipynb.txt": DDIM, "grades.csv": b"", "README.md": b"",
+                       "Thumbs.db": b"", ".DS_Store": b"", "~$bob.docx": b""})
+    found = list(find_submissions(tmp_path, lab_reader("07")))
+    assert {one.student: bool(one.content) for one in found} == {"ada": True, "bob": False, "cem": True, "dan": True}
+
+
+@pytest.mark.parametrize("name", ["desktop.ini", "Desktop.ini", ".DS_Store", "Thumbs.db", "__MACOSX/._x", ".ipynb_checkpoints/07-checkpoint.ipynb"])
+def test_what_a_system_leaves_is_nobody(name, tmp_path):
+    assert list(students("ada/07.ipynb", "bob/07.ipynb", f"cem/{name}", folder=tmp_path).values()) == [("ada", ""), ("bob", "")]
+
+
+def test_weights_are_the_latest_and_their_fault_is_said(tmp_path):
+    hand_in(tmp_path, {
+        "ada/07.ipynb": DDIM, "ada/my_flowers.weights.h5": b"1", "ada/my_flowers.weights-1.h5": b"2", "ada/out/best.weights.h5": b"3",
+        "bob/07.ipynb": DDIM, "bob/my_flowers.weights.h5": b"", "cem/07.ipynb": DDIM, "cem/diffusion_lab/pretrained/flowers32.weights.h5": b"4",
+        "dan/hand-in.zip": zipped({"07.ipynb": DDIM, "my_flowers.weights.h5": b"5"}), "eve/07.ipynb": DDIM, "eve/MY.H5": b"6"})
+    with open(tmp_path / "bob" / "my_flowers.weights.h5", "wb") as file:
+        file.truncate(200_000_000)
+    (tmp_path / "fay").mkdir()
+    (tmp_path / "fay" / "07.ipynb").write_bytes(DDIM)
+    (tmp_path / "fay" / "my.weights.h5").symlink_to("/etc/passwd")
+    ada, bob, cem, dan, eve, fay = find_submissions(tmp_path, lab_reader("07"), with_weights=True)
+    assert [one.weights for one in (ada, bob, cem, dan, eve, fay)] == [b"2", b"", b"", b"5", b"6", b""]
+    assert "3 files with weights were handed in; ada/my_flowers.weights-1.h5 is used" in ada.remarks
+    assert "bob/my_flowers.weights.h5 has more than 60 MB (200 MB)" in bob.weights_problem and "is a link" in fay.weights_problem
+    assert not any(one.weights_problem for one in (ada, cem, dan, eve))
 
 
 def test_a_zip_cannot_write_anywhere_and_other_files_are_passed_over(tmp_path):
+    (tmp_path / "in").mkdir()
     archive = tmp_path / "in" / "all.zip"
-    archive.parent.mkdir()
-    with zipfile.ZipFile(archive, "w") as file:
-        for name in ("../../escaped.ipynb", "/root.ipynb", "__MACOSX/._ada.ipynb", "notes.txt", ".hidden.ipynb"):
-            file.writestr(name, EMPTY)
+    archive.write_bytes(zipped({name: EMPTY for name in ("../../escaped.ipynb", "/root.ipynb", "__MACOSX/._ada.ipynb", "notes.txt", ".hidden.ipynb")}))
     assert [found.student for found in find_submissions(archive)] == ["escaped", "root"]
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "all.zip"]
 
 
-def test_a_zip_that_swells_is_refused_before_it_fills_the_memory(tmp_path):
-    archive = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("ada.ipynb", b" " * (LARGEST + 5_000_000))
-    (found,) = find_submissions(archive)
-    assert "more than 12 MB (17 MB): clear its outputs" in found.problem and found.content == b""
+def test_a_folder_with_the_zip_of_a_class_is_that_class(tmp_path):
+    hand_in(tmp_path, {"submissions.zip": zipped({f"{name}_{name}_assignsubmission_file_/07.ipynb".replace("_1", "_1"): EMPTY for name in ("1", "2")})})
+    assert [one.id for one in find_submissions(tmp_path)] == ["1", "2"]
+
+
+BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (BOMB, "This notebook has more than 12 MB (17 MB): clear its outputs"),
+    (zipped({"deep.zip": BOMB}), "No notebook"),  # one level only
+    (zipped({f"{number:0600}.ipynb": DDIM for number in range(4000)}, zipfile.ZIP_STORED), "No notebook"),
+    (zipped({"/".join("a" * 2000) + "/07.ipynb": DDIM}), "No notebook"),
+    (b"PK\3\4", "No notebook"), (zipped({"07.ipynb": DDIM})[:-5], "No notebook"), (b" " * 90_000_000, "No notebook"),
+])
+def test_a_zip_in_a_hand_in_harms_nobody(content, sentence, tmp_path):
+    hand_in(tmp_path, {"ada/x.zip": content, "bob/07.ipynb": DDIM})
+    ada, bob = find_submissions(tmp_path, lab_reader("07"))
+    assert sentence in ada.problem and ada.content == b"" and not bob.problem
+
+
+@pytest.mark.parametrize("damage", ["content", "method", "encrypted", "header", "time"])
+def test_one_damaged_entry_is_one_row(damage, tmp_path):
+    content = bytearray(zipped({f"{name}.ipynb": EMPTY * 9 + name.encode() for name in ("ada", "bob", "cem")}))
+    local, listed = content.index(b"bob.ipynb") - 30, content.rindex(b"bob.ipynb") - 46
+    if damage == "content":
+        content[local + 45 : local + 60] = bytes(15)
+    elif damage == "method":
+        content[listed + 10] = 14  # LZMA
+    elif damage == "encrypted":
+        content[local + 6] |= 1
+        content[listed + 8] |= 1
+    elif damage == "header":
+        content[local : local + 4] = b"????"
+    else:
+        content[listed + 12 : listed + 16] = b"\xff" * 4
+    (tmp_path / "all.zip").write_bytes(content)
+    ada, bob, cem = find_submissions(tmp_path / "all.zip")
+    assert not ada.problem and not cem.problem and bob.problem == ("" if damage == "time" else "This is damaged or encrypted: hand it in again.")
+
+
+def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
+    named = {b"m\xfcller.ipynb": "müller", "花子.ipynb".encode(): "花子", b"ada.ipynb": "ada"}
+    content = zipped({f"{place * 9}.ipynb"[: len(name) - 6] + ".ipynb": EMPTY for place, name in zip("abc", named)})
+    for place, name in zip("abc", named):
+        content = content.replace(f"{place * 9}.ipynb"[: len(name) - 6].encode() + b".ipynb", name)
+    marked = bytearray(content)
+    for start in range(len(marked)):
+        if marked[start : start + 4] in (b"PK\1\2", b"PK\3\4"):
+            marked[start + (9 if marked[start + 2] == 1 else 7)] |= 8  # says that it is UTF-8
+    for each in (content, bytes(marked)):
+        (tmp_path / "all.zip").write_bytes(each)
+        found = list(find_submissions(tmp_path / "all.zip"))
+        assert all(one.content == EMPTY for one in found) and {"花子", "ada"} <= {one.student for one in found} and len(found) == 3
+    for name in named:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/")).mkdir(exist_ok=True)
+        with open(os.fsencode(tmp_path) + b"/in/" + name, "wb") as file:
+            file.write(EMPTY)
+    found = list(find_submissions(tmp_path / "in"))
+    assert sorted(one.student for one in found) == sorted(named.values()) and all(one.content == EMPTY for one in found)
+    assert all((one.key + one.place).encode() for one in found)
 
 
 def test_half_a_zip_is_no_student(tmp_path):
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
-        file.writestr("ada.ipynb", EMPTY * 100)
-    (tmp_path / "half.zip").write_bytes((tmp_path / "all.zip").read_bytes()[:500])
+    (tmp_path / "half.zip").write_bytes(zipped({"ada.ipynb": DDIM * 9}, zipfile.ZIP_STORED)[:500])
     with pytest.raises(UserError, match="half.zip is not a complete zip"):
         list(find_submissions(tmp_path / "half.zip"))
-
-
-def test_who_handed_in_something_else_is_not_forgotten(tmp_path):
-    for place in ("ada/07.ipynb", "ada/notes.txt", "bob/answers.docx", "readme.txt", "mayercem_1_2_photo.jpg", ".git/config"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).write_bytes(EMPTY)
-    ada, bob, cem = find_submissions(tmp_path)
-    assert (ada.student, ada.problem) == ("ada", "")
-    assert (bob.student, bob.problem) == ("bob", "No notebook (.ipynb) was handed in, but answers.docx.")
-    assert (cem.student, cem.id) == ("mayercem", "1")
 
 
 def test_what_is_not_a_file_is_not_read(tmp_path):
@@ -78,11 +348,33 @@ def test_what_is_not_a_file_is_not_read(tmp_path):
     assert "This is a link" in link.problem and "not a file" in pipe.problem and link.content == pipe.content == b""
 
 
-def test_two_of_one_name_stay_two(tmp_path):
-    for place in ("ada/first.ipynb", "ada/second.ipynb"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).write_bytes(EMPTY)
-    assert [found.student for found in find_submissions(tmp_path)] == ["ada", "ada (2)"]
+def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
+    hand_in(tmp_path, {"ada/07.ipynb": DDIM, "bob/x.txt": b""})
+    here = os.getcwd()
+    os.chdir(tmp_path / "bob")
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        ada, bob = find_submissions(tmp_path)
+        assert not ada.problem and "x.txt" in bob.problem
+    finally:
+        while os.path.basename(os.getcwd()) == "d":  # shutil.rmtree would find no end, either
+            os.chdir("..")
+            os.rmdir("d")
+        os.chdir(here)
+
+
+def test_whatever_goes_wrong_with_one_hand_in_is_its_row(tmp_path):
+    hand_in(tmp_path, {"ada/06.ipynb": DDPM, "ada/07.ipynb": b"bad", "bob/07.ipynb": DDIM})
+
+    def holds(content):
+        if content == b"bad":
+            raise MemoryError
+        return 2
+
+    ada, bob = find_submissions(tmp_path, holds)
+    assert ada.problem == "This hand-in could not be read (MemoryError): a person must look." and bob.content == DDIM
 
 
 def test_a_folder_without_notebooks_is_one_sentence(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.results import Quality, Settings, failure, grade_submission
 from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
-from diffusion_lab.instructor.submissions import find_submissions
+from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
 from diffusion_lab.storage import only_one, write_atomically
 
 __all__ = ["Quality", "grade_class"]
@@ -53,10 +53,10 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
 
 def _results(path, settings, kept, submit, most, progress):
     """[result] of all submissions in their order: the kept ones, and new ones, of which memory holds `most` submissions at a time."""
-    total, keys, results, running = sum(1 for _ in _submissions(path)), [], {}, {}
-    for submission in _submissions(path, with_weights=settings.quality is not None):
+    total, found, results, running = count_submissions(path), [], {}, {}
+    for submission in _submissions(path, lab_reader(settings.name[:2]), settings.quality is not None):
         key = settings.key(submission)
-        keys.append(key)
+        found.append((key, submission.facts))
         result = _kept(kept / f"{key}.json")
         if result:
             results[key] = result
@@ -69,13 +69,13 @@ def _results(path, settings, kept, submit, most, progress):
     while running:
         _keep(running, kept, results, settings)
         progress(len(results), total)
-    return [results[key] for key in keys]
+    return [results[key] | facts | {"remarks": facts["remarks"] + results[key].get("remarks", [])} for key, facts in found]
 
 
-def _submissions(path, with_weights=False):
+def _submissions(path, holds, with_weights):
     """As `find_submissions`. Raises UserError if the folder disappears meanwhile."""
     try:
-        yield from find_submissions(path, with_weights)
+        yield from find_submissions(path, holds, with_weights)
     except OSError as error:
         raise UserError(f"{path} cannot be read to its end ({error.strerror or error}): was it moved or deleted? What has been graded is "
                         "kept: put it back, and give the same command again.") from None

@@ -13,7 +13,7 @@ from rich.text import Text
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.answers import Unreadable, read_answers
-from diffusion_lab.instructor.submissions import LARGEST
+from diffusion_lab.instructor.archives import LARGEST
 
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -45,7 +45,7 @@ class Settings:
 
     def key(self, submission):
         """The name of the file that holds this submission's result."""
-        parts = [VERSION, asdict(self), submission.student, submission.id, submission.place, submission.digest, submission.problem]
+        parts = [VERSION, asdict(self), submission.key, submission.student, submission.id, submission.place, submission.digest, submission.problem]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def seed_of(self, submission):

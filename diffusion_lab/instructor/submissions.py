@@ -1,143 +1,126 @@
-"""Finds the submitted notebooks, and whose they are. Nothing that is read here is run here."""
+"""Finds who handed in, and which of a student's files is the submission. Nothing that is read here is run here."""
 
 import hashlib
-import os
-import re
-import stat
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
+from diffusion_lab import checks
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.answers import Unreadable, read_answers
+from diffusion_lab.instructor.archives import LARGEST, Zip, open_store
+from diffusion_lab.instructor.choosing import Choice, File
+from diffusion_lab.instructor.platforms import owners
 
-LARGEST = 12_000_000  # bytes of a notebook; with all its pictures, lab 07 has less than two
-WEIGHTS = ".weights.h5"
-CANVAS = re.compile(r"^(?P<name>[a-z0-9'-]+?)_(?:LATE_)?(?P<id>\d+)_\d+_.+$", re.IGNORECASE)
-MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_file_?.*$")
-GRADESCOPE = re.compile(r"^(?P<name>submission)_(?P<id>\d+)$")
+__all__ = ["LARGEST", "Submission", "count_submissions", "find_submissions", "lab_reader"]
+STUB = 'raise NotImplementedError("Exercise '
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One notebook. `student` and `id` as the file or folder says; `problem`, if it cannot even be read, is a sentence."""
+    """What one student handed in. `student` and `id` as the platform says; `problem`, if nothing can be graded, is a sentence."""
 
     student: str
     id: str
-    place: str  # where it was found: a path within the folder or the zip
+    place: str  # where the notebook was found: a path within the folder or the zip
     content: bytes = field(repr=False, default=b"")
     problem: str = ""
     weights: bytes = field(repr=False, default=b"")
+    weights_problem: str = ""  # why there are none although a file was handed in, a sentence
+    remarks: tuple = ()  # for the instructor
+    key: str = ""  # of the student, in manual.csv
+
+    @property
+    def facts(self):
+        """What a report says besides the result: it depends on the student's other files, too."""
+        return {"student": self.student, "id": self.id, "key": self.key, "place": self.place, "remarks": list(self.remarks)}
 
     @property
     def digest(self):
-        return hashlib.sha256(self.content + self.weights).hexdigest()
+        return hashlib.sha256(self.content + self.weights + self.weights_problem.encode()).hexdigest()
 
 
-def find_submissions(path, with_weights=False):
-    """Yields the `Submission`s in a folder (of notebooks, or of folders of students) or in a zip, in order.
+def find_submissions(path, holds=None, with_weights=False):
+    """Yields one `Submission` for each student in a folder (of notebooks, of folders, of hand-ins) or in a zip, in order.
 
-    `with_weights` also takes what a student's model has learned: the .weights.h5 that was handed in beside the notebook.
-    Reads one at a time, so that a class of any size fits. Raises UserError if there is no notebook at all.
+    holds: of a `lab_reader`, decides between several notebooks of a student.   with_weights: also takes what a student's
+    model has learned. Reads one student at a time, so that a class of any size fits.
+    Raises UserError if nobody handed in a notebook, and OSError if the folder disappears.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"There is no {path}: name the folder or the zip with the submitted notebooks.")
-    if path.is_file() and path.suffix != ".ipynb" and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not a complete zip, and no notebook either: download it again.")
-    with _Zip(path) if path.is_file() and zipfile.is_zipfile(path) else _Folder(path) as store:
-        places = sorted(place for place in store.places() if not any(part.startswith((".", "__")) for part in place.split("/") if part != ".."))
-        notebooks = [place for place in places if place.endswith(".ipynb")]
-        weights = {_student(place): place for place in places if place.endswith(WEIGHTS)} if with_weights else {}
-        if not notebooks:
+    with _students(Path(path)) as students:
+        if not any(file.is_notebook or file.is_zip for files in students for file in files):
             raise UserError(f"There is no notebook (.ipynb) in {path}.")
-        taken = {}
-        for place in notebooks:
-            student, number = _student(place)
-            taken[student, number] = taken.get((student, number), 0) + 1
-            again = f" ({taken[student, number]})" if taken[student, number] > 1 else ""  # a person must look
-            beside = store.read(weights[student, number])[0] if (student, number) in weights else b""
-            yield Submission(student + again, number, place, *store.read(place), beside)
-        for (student, number), place in _without_notebook(places, taken).items():
-            yield Submission(student, number, place, problem=f"No notebook (.ipynb) was handed in, but {PurePosixPath(place).name}.")
+        for files in students:
+            yield _submission(files, holds, with_weights)
 
 
-def _without_notebook(places, taken):
-    """{(student, id): place} of those who handed in other files only, as far as a folder or the file's name says whose they are."""
-    found = {}
-    for place in places:
-        student, number = _student(place)
-        if (student, number) not in taken and (number or "/" in place):
-            found.setdefault((student, number), place)
-    return found
+def count_submissions(path):
+    """Returns how many students `find_submissions` will find. Raises UserError if `path` cannot be read."""
+    try:
+        with _students(Path(path)) as students:
+            return len(students)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): correct that, and give the same command again.") from None
 
 
-class _Folder:
-    """Files in a folder or below, or a single one: places within it, and reading without following links."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def places(self):
-        if self.path.is_file():
-            return [self.path.name]
-        found = []
-        for folder, folders, files in os.walk(self.path, followlinks=False):
-            folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-            found += [Path(folder, name).relative_to(self.path).as_posix() for name in files]
-        return found
-
-    def read(self, place):
-        """(content, problem) of a file that may be anything: a link, a pipe, too large."""
-        path = self.path if self.path.is_file() else self.path / place
+def lab_reader(lab):
+    """Returns holds(content) for a lab's number such as "07": 2 for a notebook with answers to this lab, 1 for one whose
+    exercises are as they were handed out, 0 for another lab's or none."""
+    def holds(content):
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        except OSError:
-            return b"", "This is a link or cannot be read, not a notebook: hand in the file itself."
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                return b"", "This is not a file: hand in the notebook itself."
-            return _limited(file.read(LARGEST + 1), about.st_size)
+            found = {number: read_answers(content, tasks).sources for number, tasks in LABS.items()}
+        except Unreadable:
+            return 0
+        own = found[int(lab)]
+        if not own or len(own) < max(map(len, found.values())):  # functions of one lab are given in others
+            return 0
+        return 1 + any(STUB not in source for source in own.values())
+
+    return holds
 
 
-class _Zip(zipfile.ZipFile):
-    """Files in a zip, as `_Folder`."""
-
-    def places(self):
-        self.entries = {entry.filename.replace("\\", "/"): entry for entry in self.infolist()}
-        return [place for place in self.entries if not place.endswith("/")]
-
-    def read(self, place):
-        try:
-            with self.open(self.entries[place]) as file:
-                return _limited(file.read(LARGEST + 1), self.entries[place].file_size)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError):
-            return b"", "This file in the zip is damaged or encrypted: hand it in again."
+class _Task(NamedTuple):
+    number: str
+    name: str
 
 
-def _limited(content, size):
-    if len(content) > LARGEST:
-        return b"", (f"This notebook has more than {LARGEST // 10**6} MB ({size / 1e6:.0f} MB): clear its outputs "
-                     "(Kernel, Restart and Clear Outputs) and hand it in again.")
-    return content, ""
+LABS = {lab: [_Task(f"{lab}.{place}", name) for place, name in enumerate(names, start=1)]
+        for lab, names in enumerate(checks.EXERCISES.values(), start=1)}  # without the checks, which take seconds to import
 
 
-def _student(place):
-    """(name, id) from a path as Canvas, Moodle and Gradescope write them, or from the folder's or the file's name."""
-    parts = [part for part in PurePosixPath(place).parts if part not in ("..", "/")]
-    for part in parts:
-        match = MOODLE.match(part) or CANVAS.match(part) or GRADESCOPE.match(part)
-        if match:
-            name = match["name"] if match.re is not GRADESCOPE else part
-            return _printable(name), match["id"]
-    return _printable(parts[0] if len(parts) > 1 else PurePosixPath(parts[0].removesuffix(WEIGHTS)).stem), ""
+@contextmanager
+def _students(path):
+    """Gives [[_File]], a list for each student. A folder with nothing but the zip of a class in it counts as that zip."""
+    with open_store(path) as store:
+        entries = store.entries()
+        if path.is_dir() and len(entries) == 1 and zipfile.is_zipfile(path / entries[0].place):
+            with Zip(path / entries[0].place) as inside:
+                students = _grouped(inside, inside.entries())
+                if len(students) > 1:
+                    yield students
+                    return
+        yield _grouped(store, entries)
 
 
-def _printable(name):
-    return "".join(letter for letter in name if letter.isprintable()).strip()[:80] or "without a name"
+def _grouped(store, entries):
+    students, whose = {}, owners([entry.place for entry in entries], store.read)
+    for entry in entries:
+        if owner := whose.get(entry.place):
+            students.setdefault(owner.key, []).append(File(entry, store, owner))
+    return list(students.values())
+
+
+def _submission(files, holds, with_weights):
+    owner = files[0].owner
+    try:
+        choice = Choice(files, holds, with_weights)
+    except OSError:  # the whole folder has gone
+        raise
+    except Exception as error:  # whatever one hand-in can bring about
+        return Submission(owner.name, owner.id, files[0].place, key=owner.key,
+                          problem=f"This hand-in could not be read ({type(error).__name__}): a person must look.")
+    late = ["handed in late"] * any(file.owner.late for file in files)
+    return Submission(owner.name, owner.id, (choice.file or files[0]).place, choice.content, choice.problem, choice.weights,
+                      choice.weights_problem, (*late, *choice.remarks), owner.key)

@@ -1,4 +1,4 @@
-"""Labs 03, 07 and 08 in a real JupyterLab, in a real browser: they run, and every slider moves its picture.
+"""Labs 03, 07 and 08 in a real JupyterLab, in a real browser: they run, and every slider moves its picture; and the reports of a grading.
 
 Needs Chromium. Where DIFFUSION_LAB_BROWSER is "required" its absence is a failure. Screenshots go to out/browser.
 """
@@ -17,6 +17,10 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.manual import read_manual
+from diffusion_lab.instructor.results import Settings
+from diffusion_lab.instructor.sandbox import Limits
 from diffusion_lab.instructor.source import read_source
 
 ROOT = Path(__file__).parents[1]
@@ -167,3 +171,51 @@ def drag(page, handle):
     page.mouse.move((x + target) / 2, y, steps=4)
     page.mouse.move(target, y, steps=4)
     page.mouse.up()
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """A folder with the reports of four students: one without a notebook, one with much to say, one who is not there this time."""
+    out = tmp_path / "out"
+    long = {"sentence": "sentence " * 30, "details": "x" * 300, "outcome": "wrong", "points": 0.0, "possible": 4.0}
+    verdicts = [{"number": f"4.{place}", "name": f"an_exercise_with_a_long_name_{place}"} | long for place in range(1, 7)]
+    results = [{"student": name, "id": "1", "place": f"{name}.ipynb", "digest": "", "problem": "No notebook." * (name == "Bob"), "remarks": ["r" * 90],
+                "verdicts": verdicts, "answers": {}, "texts": {"summary": "word " * 99} if name != "Bob" else {}, "picture": None, "written": 6.0}
+               for name in ("Ada", "Bob", "=Cem", "D" * 80)]
+    out.mkdir()
+    (out / "manual.csv").write_text("key,points,comment\nAda|1,2,\"good, but \"\"short\"\"\"\nGone|7,3,ill\n")
+    write_gradebook(out, "04", Settings("", "04_first_network.py", 5, Limits()), results)
+    return out
+
+
+def test_points_by_hand_are_saved_for_everybody_and_not_left_behind(browser, reports):
+    page = browser.new_page()
+    page.goto(f"file://{reports}/summary.html")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.locator(".points >> nth=2").fill("4.5")
+    assert page.locator("#unsaved").is_visible()
+    page.goto("about:blank")
+    assert asked == ["beforeunload"]
+    page.goto(f"file://{reports}/summary.html")
+    page.locator(".points >> nth=2").fill("4.5")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(reports / "manual.csv")
+    assert not page.locator("#unsaved").is_visible()
+    page.goto("about:blank")
+    assert asked == ["beforeunload"], "what is saved is no reason to ask"
+    assert read_manual(reports / "manual.csv") == {
+        "Ada|1": ("2", 'good, but "short"'), "Bob|1": ("", ""), "=Cem|1": ("4.5", ""), f"{'D' * 80}|1": ("", ""), "Gone|7": ("3", "ill")}
+    page.close()
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_reports_fit_on_small_and_large_screens(width, browser, reports):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    for path in (reports / "summary.html", *(reports / "feedback").iterdir()):
+        page.goto(f"file://{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut at the right"
+        tops = page.evaluate("[...document.querySelectorAll('.bars div')].map(bar => bar.getBoundingClientRect().top - bar.parentElement.previousElementSibling.getBoundingClientRect().bottom)")
+        assert all(top >= 0 for top in tops), "no bar covers the heading"
+    page.close()

@@ -4,12 +4,15 @@ import base64
 import csv
 import io
 import json
+import random
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor import command
 from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
 from diffusion_lab.instructor.manual import MANUAL
@@ -52,7 +55,7 @@ def test_the_grade_book_has_a_row_for_each_student(tmp_path):
 def test_a_table_program_sees_no_formula(name, tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result(name, problem="=HYPERLINK(1)")])
     _, row = table(tmp_path)
-    assert row[0].startswith("'") and row[0][1:] == name and row[-1] == "'=HYPERLINK(1)"
+    assert row[0].startswith("'") and row[0][1:].strip() == name.strip() and row[-1] == "'=HYPERLINK(1)"
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 12345 * 67890 }}{% raw %}&lt;"
@@ -113,8 +116,8 @@ def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_par
 def test_what_a_person_gave_is_never_dropped(tmp_path):
     """Neither by a class in which somebody is missing, nor by a second version of a file, nor by a table program."""
     (tmp_path / MANUAL).write_text("key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8")
-    ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", place="ada_LATE_1_2_x.ipynb")])
-    assert (ada["points"], ada["comment"]) == (6.5, "gut") and "handed in late" in ada["remarks"]
+    ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
+    assert (ada["points"], ada["comment"]) == (6.5, "gut") and ada["remarks"] == ["handed in late"]
     bob, cem = write_gradebook(tmp_path, "07", SETTINGS, [result("Bob"), result("Cem")])
     assert (bob["points"], cem["points"]) == (7, 3)
     ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
@@ -177,7 +180,7 @@ def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_pa
     (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0), result("Bob", written=6.0)])
     text = " ".join((tmp_path / "summary.html").read_text().split())
-    assert "On average 6.5 of 14 points; 6 of them are for the written part, which is not graded yet for 1 of 2." in text
+    assert "On average 6.5 of 14 points. Up to 6 of the 14 points are for the written part, which is not graded yet for 1 of 2 students." in text
 
 
 def test_what_is_no_notebook_is_told_so_once(tmp_path):
@@ -195,3 +198,97 @@ def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
     text = (tmp_path / "summary.html").read_text().split("Nearly the same")[1].split("<h2>")[0]
     groups = [re.findall(r">(\w+)</a>", line) for line in text.splitlines() if "<li>" in line]
     assert groups == [["Ada", "Bob", "Gil"], ["Cem", "Fay"]]
+
+
+@pytest.mark.parametrize("name, number", [("x|555", ""), ("x|555|", ""), ("x%7C555", ""), ("x\u202e|555", "")])
+def test_no_name_takes_the_points_of_another(name, number, tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment\nx|555,5,good\n", encoding="utf-8")
+    for results in ([result(name, id=number), result("x", id="555")], [result("x", id="555"), result(name, id=number)]):
+        rows = {row["student"]: row for row in write_gradebook(tmp_path, "07", SETTINGS, results)}
+        assert rows.pop("x")["points"] == 9 and [row["points"] for row in rows.values()] == [4]
+
+
+def test_a_name_alone_is_enough_for_one_student_and_not_for_two(tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment\nAda,5,\nBob,3,\n", encoding="utf-8")
+    results = [result("Ada", id="1"), result("Bob", id="2"), result("Bob", id="3")]
+    assert [row["points"] for row in write_gradebook(tmp_path, "07", SETTINGS, results)] == [9, 4, 4]
+    assert "Bob,3," in (tmp_path / MANUAL).read_text(encoding="utf-8-sig"), "it waits for a person"
+
+
+@pytest.mark.parametrize("code", ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\u202e", "\u2066", "\u200f", "\x00", "\x7f", "\udc80", "\ud83d", "\r", "\u2028"])
+def test_nothing_that_a_terminal_obeys_reaches_a_report(code, tmp_path):
+    row = result(f"A{code}da", place=f"a{code}.ipynb", problem="", remarks=[f"it{code} is"], texts={"summary": f"one{code}two\nthree"}, answers={"first": f"x = '{code}'"})
+    row["verdicts"][0] |= {"sentence": f"So{code} it is.", "details": f"line{code}\n\tline"}
+    (written,) = write_gradebook(tmp_path, "07", SETTINGS, [row])
+    pages = [path.read_text(encoding="utf-8") for path in (*(tmp_path / "feedback").iterdir(), tmp_path / "summary.html", tmp_path / "grades.csv")]
+    for text in [*pages, written["student"], written["place"], written["verdicts"][0]["sentence"], *written["remarks"]]:
+        assert code not in (text if code != "\r" else text.replace("\r\n", "\n"))
+    assert "\n\tline" in pages[0] and json.loads((tmp_path / "grades.json").read_text())
+
+
+HUGE = "\"'<&" * 10**6
+
+
+def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
+    picture = io.BytesIO()
+    Image.frombytes("RGB", (90, 90), random.Random(0).randbytes(3 * 90 * 90)).save(picture, "PNG")
+    many = [result(f"S{number}", picture=base64.b64encode(picture.getvalue()).decode(), texts={"summary": "word " * 500}, written=6.0)
+            for number in range(500)]
+    many[7] |= {"texts": {"summary": HUGE}, "remarks": [HUGE], "problem": HUGE, "answers": {"first": HUGE}}
+    many[8]["verdicts"][1] |= {"sentence": HUGE, "details": HUGE}
+    rows = write_gradebook(tmp_path, "07", SETTINGS, many)
+    assert (tmp_path / "summary.html").stat().st_size < 3_000_000
+    assert sum(path.stat().st_size for path in (tmp_path / "feedback").iterdir()) < 500 * 200_000
+    page = (tmp_path / "feedback" / rows[3]["page"]).read_text()
+    assert ("word " * 500).strip() in page and "data:image/png" in page, "there is room for everything on the student's own page"
+    assert "The whole text" in (tmp_path / "summary.html").read_text()
+
+
+@pytest.mark.parametrize("points, written, sentence", [
+    ("5", 6.0, "<b>5 of 6 points for the written part.</b>"), ("0", 6.0, "<b>0 of 6 points for the written part.</b>"), ("-2", 6.0, "<b>−2 points.</b>"),
+    ("-2", 0, "<b>−2 points.</b>"), ("+1", 0, "<b>+1 point.</b>"), ("1.5", 0, "<b>+1.5 points.</b>"),
+])
+def test_points_by_hand_are_named_as_what_they_are(points, written, sentence, tmp_path):
+    (tmp_path / MANUAL).write_text(f"key,points,comment\nAda|12,{points},\n", encoding="utf-8")
+    (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=written)])
+    page = (tmp_path / "feedback" / row["page"]).read_text()
+    assert sentence in page and ("written part" in sentence) == ("written part" in page)
+
+
+def test_pictures_are_not_called_the_students(tmp_path):
+    (row,) = write_gradebook(tmp_path, "02", SETTINGS, [result("Ada", picture=png())])
+    page = (tmp_path / "feedback" / row["page"]).read_text()
+    assert "A picture from this lab" in page and "Your picture" not in page
+
+
+def contrast(colour):
+    """The contrast ratio of a colour such as #1a6e2e to white, by WCAG 2."""
+    light = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    light = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in light]
+    return 1.05 / (0.05 + sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), light)))
+
+
+def test_every_colour_of_text_can_be_read(tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
+    for page in (*(tmp_path / "feedback").iterdir(), tmp_path / "summary.html"):
+        colours = re.findall(r"[ {]color: (#[0-9a-f]{3,6})", page.read_text())
+        assert len(colours) > 3
+        for colour in colours:
+            assert contrast(colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])) >= 4.5
+
+
+def test_the_terminal_says_what_it_leaves_out_and_how_far_it_is(tmp_path, monkeypatch, capsys):
+    def grade(submissions, source, out, progress, **options):
+        for done in range(1, 101):
+            progress(done, 100)
+        return SETTINGS, [result(f"S[red]{number}\x1b[2J") for number in range(100)]
+
+    monkeypatch.setattr(command, "grade_class", grade)
+    monkeypatch.setattr(command, "QUIET_SECONDS", 0)
+    command.run_grade(tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1)
+    said = capsys.readouterr().out
+    assert "graded 1 of 100\n" in said and "graded 57 of 100\n" in said and "graded 100 of 100\n" in said
+    assert "S[red]59" in said and "S[red]60" not in said and "first 60 of 100 submissions" in said and "\x1b[2J" not in said
+    monkeypatch.setattr(command, "QUIET_SECONDS", 10**9)
+    command.run_grade(tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1)
+    assert capsys.readouterr().out.count("graded ") == 2

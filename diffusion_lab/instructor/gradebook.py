@@ -18,19 +18,21 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
-from PIL import Image
 
 from diffusion_lab.instructor.manual import MANUAL, harmless, read_manual, write_manual
+from diffusion_lab.instructor.platforms import key_of
+from diffusion_lab.instructor.presentable import presentable, safe_picture, shortened, small_picture
 from diffusion_lab.storage import write_atomically
 
-MOST_PIXELS = 20_000_000
 TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 TEMPLATES.filters["sentence"] = lambda text: Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))))
+TEMPLATES.filters["shortened"] = shortened
+SUMMARY_SHARE = 900_000  # characters of a summary for all texts, and as many for all pictures, however large the class
 ALIKE = 0.97  # share of common pieces above which two submissions are shown side by side
+MOST_WORDS = 5_000  # of answers that are compared
 MOST_WRONG = 5  # sentences for each exercise
 REACHES_OUT = {"builtins", "ctypes", "gc", "importlib", "inspect", "multiprocessing", "os", "pathlib", "pickle", "requests", "shutil", "signal",
                "socket", "subprocess", "sys", "threading", "urllib"}  # modules that no answer needs
-MARKS = {r"\(\d+\)\|": "another notebook of this student is there, too", r"_LATE_\d": "handed in late"}
 
 
 def write_gradebook(out, lab, settings, results):
@@ -40,9 +42,11 @@ def write_gradebook(out, lab, settings, results):
     """
     out = Path(out)
     manual = read_manual(out / MANUAL)
-    rows = [_row(result, manual) for result in results]
+    results = [{"key": key_of(result["student"], result["id"]), **result} for result in results]
+    given = _given(results, manual)
+    rows = [_row(presentable(result), given[result["key"]]) for result in results]
     for row in rows:
-        page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row)
+        page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row, mark_of=mark_of)
         write_atomically(out / "feedback" / row["page"], page.encode())
     for old in set((out / "feedback").glob("*.html")) - {out / "feedback" / row["page"] for row in rows}:
         old.unlink()  # of somebody who is no longer there: it must not go out with the others
@@ -54,27 +58,46 @@ def write_gradebook(out, lab, settings, results):
     write_atomically(out / "grades.json", json.dumps(facts | {"students": students}, indent=1).encode())
     script = TEMPLATES.loader.get_source(TEMPLATES, "summary.js")[0]
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only one that may run
+    share = SUMMARY_SHARE // max(len(rows), 1)
     summary = TEMPLATES.get_template("summary.html").render(
-        facts, rows=rows, alike=_alike(rows), script=script, script_hash=script_hash, mark_of=mark_of, **_statistics(rows))
+        facts, rows=rows, others=manual, alike=_alike(rows), script=script, script_hash=script_hash, mark_of=mark_of, longest=share,
+        pictures={row["key"]: small_picture(row["picture"], share) for row in rows}, **_statistics(rows))
     write_atomically(out / "summary.html", summary.encode())
     return rows
 
 
-def _row(result, manual):
-    """A result with what a person gave, which is taken out of `manual`: found by name and number, not by the file."""
-    key = f"{result['student']}|{result['id']}"
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", result["student"]).strip("-")[:40] or "student"
-    extra = manual.pop(key, None) or manual.pop(result["student"], ("", ""))
+def _given(results, manual):
+    """Returns {key: (points, comment)}, which are taken out of `manual`. A name alone will do where only one student has it."""
+    given = {result["key"]: manual.pop(result["key"], None) for result in results}
+    names = Counter(result["student"] for result in results)
+    for result in results:
+        if not any(given[result["key"]] or ()) and names[result["student"]] == 1 and "|" not in result["student"]:
+            given[result["key"]] = manual.pop(result["student"], given[result["key"]])
+    return {key: extra or ("", "") for key, extra in given.items()}
+
+
+def _row(result, extra):
+    """A result with the (points, comment) that a person gave."""
+    key = result["key"]
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", result["student"]).strip("-")[:30] or "student"
     automatic = sum(verdict["points"] for verdict in result["verdicts"])
     of_exercises = sum(verdict["possible"] for verdict in result["verdicts"])
     return result | {
-        "key": key, "page": f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.html",
+        "page": f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.html",
         "points": automatic + float(extra[0] or 0), "possible": of_exercises + result["written"],
         "share": automatic / of_exercises if of_exercises else 0,
-        "manual": extra[0], "comment": extra[1], "picture": _picture(result["picture"]),
-        "remarks": result["remarks"] + [remark for mark, remark in MARKS.items() if re.search(mark, f"{result['student']}|{result['place']}")]
-        + _conspicuous(result),
+        "manual": extra[0], "comment": extra[1], "given": _in_words(extra[0], result["written"]), "picture": safe_picture(result["picture"]),
+        "remarks": result["remarks"] + _conspicuous(result),
     }
+
+
+def _in_words(points, written):
+    """Returns what a person gave as a sentence for the student: a part of the written part's points, or more or fewer points."""
+    if not points:
+        return ""
+    if written and float(points) >= 0:
+        return f"{float(points):g} of {written:g} points for the written part."
+    return f"{float(points):+g} point{'s' * (abs(float(points)) != 1)}.".replace("-", "−")
 
 
 def _conspicuous(result):
@@ -108,21 +131,6 @@ def _plain(points):
     return f"{points:g}"
 
 
-def _picture(content):
-    """A student's PNG as one that we have written, or None."""
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
-            if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
-                return None
-            picture = picture.convert("RGB")
-            picture.thumbnail((900, 900))
-            fresh = io.BytesIO()
-            picture.save(fresh, "PNG")
-            return base64.b64encode(fresh.getvalue()).decode()
-    except Exception:  # whatever a hostile file can bring a decoder to
-        return None
-
-
 def _statistics(rows):
     """The distribution of points, how many solved each exercise, and the most common wrong ways."""
     shares = Counter(min(9, int(10 * row["share"])) for row in rows)
@@ -145,11 +153,11 @@ def _alike(rows, piece=8):
     """
     pieces, groups = {}, {row["key"]: [row] for row in rows}
     for row in rows:
-        words = re.findall(r"\w+|[^\w\s]", "\n".join(row["answers"].values()))
+        words = re.findall(r"\w+|[^\w\s]", "\n".join(row["answers"].values()))[:MOST_WORDS]
         pieces[row["key"]] = {tuple(words[i : i + piece]) for i in range(len(words) - piece + 1)}
     for one, other in combinations(pieces, 2):
         a, b = pieces[one], pieces[other]
-        if groups[one] is not groups[other] and min(len(a), len(b)) > 20 and len(a & b) > ALIKE * len(a | b):
+        if groups[one] is not groups[other] and min(len(a), len(b)) > max(20, ALIKE * max(len(a), len(b))) and len(a & b) > ALIKE * len(a | b):
             together = groups[one] + groups[other]
             groups |= {row["key"]: together for row in together}
     distinct = {id(group): group for group in groups.values() if len(group) > 1}

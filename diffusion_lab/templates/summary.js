@@ -1,10 +1,17 @@
-const button = document.getElementById("save");
+const button = document.getElementById("save"), note = document.getElementById("unsaved");
 const quoted = text => '"' + (/^'*(\s*[=+\-@＝＋－＠]|[\t\r])/.test(text) ? "'" : "") + text.replaceAll('"', '""') + '"';
-if (button) button.onclick = () => {
-  const lines = [...document.querySelectorAll(".work")].map(work =>
-    [work.dataset.key, work.querySelector(".points").value, work.querySelector(".comment").value].map(quoted).join(","));
+const table = () => "\ufeffkey,points,comment\n" + [...document.querySelectorAll(".work")].map(work =>
+  [work.dataset.key, work.querySelector(".points").value, work.querySelector(".comment").value].map(quoted).join(",") + "\n").join("");
+let saved = table();
+document.addEventListener("input", () => { note.hidden = table() === saved; });
+window.addEventListener("beforeunload", event => {
+  if (table() !== saved) { event.preventDefault(); event.returnValue = true; }
+});
+button.onclick = () => {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\ufeffkey,points,comment\n" + lines.join("\n") + "\n"], {type: "text/csv"}));
+  saved = table();
+  link.href = URL.createObjectURL(new Blob([saved], {type: "text/csv"}));
   link.download = "manual.csv";
   link.click();
+  note.hidden = true;
 };

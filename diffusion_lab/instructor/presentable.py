@@ -1,0 +1,66 @@
+"""Makes what comes from a submission fit for a page, a table and a terminal: nothing in it acts, and nothing is too large."""
+
+import base64
+import io
+import re
+
+from PIL import Image
+
+MOST_PIXELS = 20_000_000
+LONGEST = {"problem": 1_000, "sentence": 1_000, "remarks": 500, "details": 8_000, "texts": 30_000, "student": 200, "place": 500, "id": 100}
+ONE_LINE = ("problem", "sentence", "remarks", "student", "place", "id")
+CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # of a terminal
+HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # control codes and direction marks
+HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no file can hold
+
+
+def presentable(result):
+    """Returns a result whose texts can be shown: without codes, of bounded length, and in one line where a line is meant."""
+    verdicts = [verdict | {name: clean(verdict[name], name) for name in ("sentence", "details")} for verdict in result["verdicts"]]
+    return result | {name: clean(result[name], name) for name in ("student", "id", "place", "problem")} | {
+        "verdicts": verdicts, "remarks": [clean(remark, "remarks") for remark in result["remarks"]],
+        "texts": {name: clean(text, "texts") for name, text in result["texts"].items()}}
+
+
+def clean(text, name):
+    """Returns a text as the field `name` of a report takes it."""
+    text = str(text)[: 2 * LONGEST[name]] + " …" * (len(str(text)) > 2 * LONGEST[name])
+    text = HALVES.sub("\ufffd", HIDDEN.sub("", CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text))))
+    return shortened(" ".join(text.split()) if name in ONE_LINE and re.search("[\n\t]", text) else text, LONGEST[name])
+
+
+def shortened(text, longest):
+    """Returns a text of at most `longest` characters, and a sign that there was more."""
+    return text if len(text) <= longest else text[:longest].rstrip() + " …"
+
+
+def safe_picture(content):
+    """Returns a PNG, in base64, as one that we have written, of at most 900 × 900 pixels; None for anything else."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
+            if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
+                return None
+            picture = picture.convert("RGB")
+            picture.thumbnail((900, 900))
+            return _encoded(picture, "PNG")
+    except Exception:  # whatever a hostile file can bring a decoder to
+        return None
+
+
+def small_picture(picture, most_bytes):
+    """Returns a picture of ours as a JPEG, in base64, as large as it may be in so many bytes; None if there is no room."""
+    if not picture:
+        return None
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        for side in (600, 400, 280, 200, 140, 100, 70):
+            image.thumbnail((side, side))
+            small = _encoded(image.convert("RGB"), "JPEG", quality=70)
+            if len(small) <= most_bytes:
+                return small
+    return None
+
+
+def _encoded(picture, kind, **options):
+    content = io.BytesIO()
+    picture.save(content, kind, **options)
+    return base64.b64encode(content.getvalue()).decode()

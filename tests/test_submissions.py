@@ -94,7 +94,9 @@ def test_the_student_is_what_places_do_not_share(places, tmp_path):
     (["lab07/first/07.ipynb", "lab07/second/07.ipynb", "late/07.ipynb"], ["first", "second", "late"]),
     (["Group A/Ada/07.ipynb", "Group A/Bea/07.ipynb", "Group B/Cem/07.ipynb", "Group B/Dan/07.ipynb"], ["Ada", "Bea", "Cem", "Dan"]),
     (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),  # Google Classroom
-    (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
+    (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["01/my project/07.ipynb", "02/my project/07.ipynb"], ["01", "02"]),
+    (["06/ada/06.ipynb", "07/ada/07.ipynb", "06/bob/06.ipynb", "07/bob/07.ipynb"], ["ada", "bob"]),
+    (["lab06/ada/06.ipynb", "lab07/ada/07.ipynb", "lab07/bob/07.ipynb"], ["ada", "bob"]), (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
     ([f"x-submissions/x-{name}/notebooks/0{lab}.ipynb" for name in ("ada", "bob", "cem") for lab in range(1, 10)], ["ada", "bob", "cem"]),
 ])
 def test_other_layouts_of_a_class(places, expected, tmp_path):
@@ -176,6 +178,7 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
     ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
     ({"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)}, "07.ipynb", "large.ipynb cannot be read"),
     ({"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})}, "hand-in.zip/x/07.ipynb", ""),
+    ({"all labs.ipynb": notebook(*[(name, f"def {name}(): return 1") for _, name in LABS[4] + LABS[7]]), "06.ipynb": DDPM}, "all labs.ipynb", ""),
     ({"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})}, "hand-in.zip/07.ipynb", ""),
     ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
 ])
@@ -240,6 +243,13 @@ def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
                        "Thumbs.db": b"", ".DS_Store": b"", "~$bob.docx": b""})
     found = list(find_submissions(tmp_path, lab_reader("07")))
     assert {one.student: bool(one.content) for one in found} == {"ada": True, "bob": False, "cem": True, "dan": True}
+
+
+def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
+    """In a flat folder a student may have chosen any name, so that none takes the place of another's."""
+    hand_in(tmp_path, {name: DDIM for name in ("ada.ipynb", "ada (1).ipynb", "bob-Copy1.ipynb", "07_ddim.ipynb", "07_ddim (1).ipynb")})
+    assert {one.student: one.remarks for one in find_submissions(tmp_path, lab_reader("07"))} == {
+        "ada": (), "ada (1)": ("perhaps another copy of what ada handed in",), "bob-Copy1": (), "07_ddim": (), "07_ddim (1)": ()}
 
 
 @pytest.mark.parametrize("name", ["desktop.ini", "Desktop.ini", ".DS_Store", "Thumbs.db", "__MACOSX/._x", ".ipynb_checkpoints/07-checkpoint.ipynb"])

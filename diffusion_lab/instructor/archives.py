@@ -52,7 +52,7 @@ def open_store(path):
     """
     if not path.exists():
         raise UserError(f"There is no {path}: name the folder or the zip with the submitted notebooks.")
-    if path.is_dir() or ".ipynb" in path.name.lower():
+    if path.is_dir() or ".ipynb" in path.name.lower() and path.suffix.lower() != ".zip":
         return Folder(path)
     try:
         return Zip(path)

@@ -71,6 +71,12 @@ def copy_number(name):
     return max((int(re.sub(r"\D", "", number) or 1) for number in numbers), default=0)
 
 
+def original_of(name):
+    """Returns "ada" for a name such as "ada (1)" or "ada-Copy1", and "" for one that is no copy of somebody's file."""
+    original = re.sub(rf"{COPY}+$", "", name, flags=re.IGNORECASE)
+    return original if original != name and _says_who(original) else ""
+
+
 def _parts(place):
     return tuple(part for part in place.split("/") if part not in ("", ".", ".."))
 
@@ -102,12 +108,12 @@ def _level(parts, read, above="", prefix=""):
         below = groups.pop(head)
         if not facts.get("feedback"):
             found |= dict.fromkeys(below, names.get(head) or _owner(**facts))
-    sections = not of_folders and _are_sections(work)
+    sections, opened = not of_folders and _are_sections(work), set() if of_folders else _opened(work)
     titles, shorter = _titled([_stem(head) for head in groups if head not in folders]), _without_course(folders & work.keys(), above)
     for head, below in groups.items():
         if sections and head in work:
             found |= _level(below, read, head, f"{prefix}{head}/")
-        elif not of_folders and _opens(head, work.get(head, ()), alone=len(work) == 1):
+        elif head in opened:
             found |= _level({place: left for place, left in below.items() if left}, read, head, prefix)
         elif head in folders:
             found |= dict.fromkeys(below, Owner(key_of(prefix + head, ""), shown(shorter.get(head, head))))
@@ -127,14 +133,21 @@ def _stands_by(name):
     return bool(BYSTANDERS.fullmatch(name)) or name.lower().endswith((".txt", ".md")) and not _says_who(_stem(name))
 
 
-def _opens(head, lefts, alone):
-    """True if a folder is not one person's: who is meant stands further below."""
-    people, files = set(), set()
-    for left in lefts:
-        people.update(next(([folder] for folder in left[:-1] if _says_who(folder)), ()))
-        files.add(_stem(left[0]) if len(left) == 1 else "")
-    several = bool(people) or len(files) > 2 and all(map(_says_who, files)) or bool(_recognised({left[0] for left in lefts if left}))
-    return any(lefts) and alone + several + (not _says_who(head)) >= 2
+def _people(lefts):
+    """Returns the names of people below a folder: of folders, or of the files of a class."""
+    people = {name for left in lefts if (name := next(filter(_says_who, left[:-1]), None))}
+    files = {_stem(left[0]) if len(left) == 1 else "" for left in lefts}
+    return people | (files if len(files) > 2 and all(map(_says_who, files)) else set()) | _recognised({left[0] for left in lefts}).keys()
+
+
+def _opened(work):
+    """Returns the folders that are not one person's: who is meant stands further below."""
+    people = {head: _people(lefts) for head, lefts in work.items() if all(lefts)}
+    if len(work) == 1:
+        return {head for head in people if people[head] or not _says_who(head)}
+    unnamed = {head for head in people if not _says_who(head)}
+    crowded = any(len(people[head]) > 1 for head in unnamed)
+    return {head for head in unnamed if len(people[head]) > 1 or crowded and people[head] and not re.fullmatch(r"[\W\d_]+", head)}
 
 
 def _are_sections(work):

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.answers import Unreadable, read_answers
+from diffusion_lab.instructor.answers import read_answers
 from diffusion_lab.instructor.archives import LARGEST, Zip, open_store
 from diffusion_lab.instructor.choosing import Choice, File
-from diffusion_lab.instructor.platforms import owners
+from diffusion_lab.instructor.platforms import original_of, owners
 
 __all__ = ["LARGEST", "Submission", "count_submissions", "find_submissions", "lab_reader"]
 STUB = 'raise NotImplementedError("Exercise '
@@ -52,8 +52,10 @@ def find_submissions(path, holds=None, with_weights=False):
     with _students(Path(path)) as students:
         if not any(file.is_notebook or file.is_zip for files in students for file in files):
             raise UserError(f"There is no notebook (.ipynb) in {path}.")
+        names = {files[0].owner.name for files in students}
         for files in students:
-            yield _submission(files, holds, with_weights)
+            original = {original_of(files[0].owner.name)} & names
+            yield _submission(files, holds, with_weights, [f"perhaps another copy of what {name} handed in" for name in original])
 
 
 def count_submissions(path):
@@ -71,10 +73,10 @@ def lab_reader(lab):
     def holds(content):
         try:
             found = {number: read_answers(content, tasks).sources for number, tasks in LABS.items()}
-        except Unreadable:
+        except Exception:  # whatever a file can bring a reader to
             return 0
         own = found[int(lab)]
-        if not own or len(own) < max(map(len, found.values())):  # functions of one lab are given in others
+        if not own or len(own) < min(len(LABS[int(lab)]), max(map(len, found.values()))):  # functions of one lab are given in others
             return 0
         return 1 + any(STUB not in source for source in own.values())
 
@@ -92,7 +94,7 @@ LABS = {lab: [_Task(f"{lab}.{place}", name) for place, name in enumerate(names, 
 
 @contextmanager
 def _students(path):
-    """Gives [[_File]], a list for each student. A folder with nothing but the zip of a class in it counts as that zip."""
+    """Gives [[File]], a list for each student. A folder with nothing but the zip of a class in it counts as that zip."""
     with open_store(path) as store:
         entries = store.entries()
         if path.is_dir() and len(entries) == 1 and zipfile.is_zipfile(path / entries[0].place):
@@ -112,7 +114,7 @@ def _grouped(store, entries):
     return list(students.values())
 
 
-def _submission(files, holds, with_weights):
+def _submission(files, holds, with_weights, remarks):
     owner = files[0].owner
     try:
         choice = Choice(files, holds, with_weights)
@@ -123,4 +125,4 @@ def _submission(files, holds, with_weights):
                           problem=f"This hand-in could not be read ({type(error).__name__}): a person must look.")
     late = ["handed in late"] * any(file.owner.late for file in files)
     return Submission(owner.name, owner.id, (choice.file or files[0]).place, choice.content, choice.problem, choice.weights,
-                      choice.weights_problem, (*late, *choice.remarks), owner.key)
+                      choice.weights_problem, (*late, *remarks, *choice.remarks), owner.key)

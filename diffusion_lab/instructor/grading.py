@@ -102,7 +102,7 @@ def _kept(path):
 def _keep(running, kept, results, settings):
     """Waits for a result, takes it into `results`, and writes it down unless it must be tried again."""
     finished, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in finished:
+    for future in sorted(finished, key=lambda future: future.exception() is not None):  # what is done is kept before anything is raised
         key, submission = running.pop(future)
         try:
             results[key] = json.loads(future.result())

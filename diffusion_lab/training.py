@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab import plots
+from diffusion_lab.arguments import MOST_IMAGES, seed_number, whole_number
 from diffusion_lab.backend import BACKEND, has_accelerator, seed_generator
 from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError
@@ -51,7 +52,7 @@ class Trainer:
     def __init__(self, config, folder):
         self.config, self.folder = config, Path(folder)
         demand_writable(self.folder / "model.weights.h5", ".h5")
-        keras.utils.set_random_seed(config.seed)
+        keras.utils.set_random_seed(seed_number(config.seed))
         keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
         arguments = {"image_size": config.model.network_arguments["image_size"], "seed": config.seed,
                      "labels": config.conditional}
@@ -223,9 +224,9 @@ def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments)
     """As many images in [0, 1] as asked for, (count, H, W, C) NumPy, with memory for one batch only.
 
     All batches are of one size, so that the model is compiled once; what is too much is cut off. Raises UserError for a
-    model whose weights are not finite.
+    number that cannot be, and for a model whose weights are not finite.
     """
-    seed = seed_generator(seed)
+    seed, count = seed_generator(seed), whole_number("count", count, most=MOST_IMAGES)
     batches = [
         ops.convert_to_numpy(model.generate(min(count, batch_size), steps, seed=seed, **arguments))
         for _ in range(0, count, batch_size)

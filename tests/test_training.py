@@ -189,6 +189,8 @@ def test_generating_in_batches_gives_the_count_and_repeats_for_a_seed(trainer):
     images = generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4)
     assert images.shape == (10, 8, 8, 3) and np.abs(images[:4] - images[4:8]).max() > 0.01
     np.testing.assert_array_equal(images, generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4))
+    with pytest.raises(UserError, match="count must be a whole number of at least 1"):
+        generate_in_batches(trainer.model, 0, 2)
 
 
 def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_config, tmp_path):

@@ -19,7 +19,8 @@ PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "test
 def list_images(folder):
     """Return the paths of all pictures under `folder`, also behind links, sorted.
 
-    What is hidden is left out, and so are the folders of training runs, which hold samples. A warning counts what else is there. Raises UserError when there is no picture.
+    What is hidden is left out, and so are the folders of training runs, which hold samples. A warning counts what else
+    is there. Raises UserError when there is no picture.
     """
     paths, others, suffixes = [], [], picture_suffixes()
     for path in _walk(folder, others.append):

@@ -104,7 +104,8 @@ def first_line(error):
     else:
         reason = str(error)
     reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()  # which is TensorFlow's own business
-    return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0], 130)}"
+    reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)  # of a function's name only the last part
+    return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
 
 
 def needs_values(error):
@@ -121,7 +122,7 @@ def remarks(answer):
     instructions = [instruction for code in _codes(answer) for instruction, _ in _lines(code)]
     names = [instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"]
     scope = getattr(getattr(answer, "python_function", answer), "__globals__", {})
-    data = [name for name in names if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "shape")]
+    data = [name for name in names if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")]
     said = [f"It reads `{name}`, a variable of the notebook: compute with the arguments alone." for name in data[:1]]
     if any(map(_is_xor, instructions)):
         said.append("In Python a power is `**`; `^` is another operation.")
@@ -140,10 +141,12 @@ def _advice(error, answer):
     frames, names = frames_of(error), _names_on_the_line(error, answer)
     if isinstance(error, UnboundLocalError):
         yield "it gets its value only in a loop that did not run even once, or in a branch that was not taken"
-    elif isinstance(error, NameError):
+    elif isinstance(error, NameError) and not _called_without_self(error, answer):
         yield "only the arguments, and what the lab's first cells import, are sure to be there"
     if isinstance(error, AttributeError):
         yield _about_attribute(error)
+    if isinstance(error, (TypeError, NameError)) and (method := _called_without_self(error, answer)):
+        yield f"what belongs to the model has `self.` in front: `self.{method}`"
     ours = [(code, index) for code, _, index in frames if code in _codes(answer)]
     if ours and _is_xor(_instruction(*ours[-1])):
         yield "in Python a power is `**`; `^` is another operation"
@@ -154,6 +157,18 @@ def _advice(error, answer):
                    "for NumPy arrays and `ops.` for tensors, as in `ops.sin`")
     if inner == "__bool__" or isinstance(error, ValueError) and ours and "JUMP" in _instruction(*ours[-1]).opname:
         yield "`if`, `and`, `min` and `max` take one number; for a whole array write `where`, `minimum` or `maximum`"
+
+
+def _called_without_self(error, answer):
+    """The name of what the line that stops takes from the notebook, while it is meant to be that of `self`; else None."""
+    entry, ours = error.__traceback__, None
+    while entry is not None:
+        ours = entry if entry.tb_frame.f_code in _codes(answer) else ours
+        entry = entry.tb_next
+    model = ours.tb_frame.f_locals.get("self") if ours else None
+    names = [instruction.argval for instruction, line in (_lines(ours.tb_frame.f_code) if ours else [])
+             if line == ours.tb_lineno and instruction.opname == "LOAD_GLOBAL"]
+    return next((name for name in names if model is not None and hasattr(model, name)), None)
 
 
 def _about_attribute(error):

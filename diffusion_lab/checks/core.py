@@ -37,6 +37,10 @@ class CheckFailed(OneSentence, AssertionError):
         self.hint = hint
 
 
+class Undiagnosed(CheckFailed):
+    """Numbers that are wrong for a reason that no table knows."""
+
+
 class NotDone(CheckFailed):
     """There is no answer yet: what stands there is still the stub."""
 
@@ -97,7 +101,7 @@ class Exercise:
         try:
             with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
                 self.examine(inputs, outputs)
-        except CheckFailed as failure:
+        except Undiagnosed as failure:
             raise CheckFailed(" ".join([str(failure), *remarks(answer)])) from None
         if sentence := self.stops(answer, inputs):
             raise CheckFailed(sentence)
@@ -146,7 +150,8 @@ class Exercise:
                 raise CheckFailed("it changes its input in place: `x = x * 2` makes a new array, `x *= 2` writes into "
                                   "the caller's.")
         if result is None:
-            raise CheckFailed("it returns nothing: is the `return` missing?")
+            case = "".join(f" with {name}={value}" for name, value in named.items())
+            raise CheckFailed(f"it returns nothing{case}: is the `return` missing?")
         return result
 
     def use(self, answer, *arguments, **named):
@@ -284,7 +289,7 @@ def compare(name, answer, right, mistakes=None, tolerance=1e-4):
         raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the root of a negative number.")
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = f" at index {list(map(int, worst))}" if worst else ""
-    raise CheckFailed(f"{name} is not right yet.", f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.")
+    raise Undiagnosed(f"{name} is not right yet.", f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.")
 
 
 def _equal(answer, expected, tolerance):

@@ -36,7 +36,7 @@ class ReverseDiffusion(Method):
             results += [np.zeros(())] * (2 - len(results))
             outputs |= {f"images, {steps}": results[0], f"again, {steps}": results[1], f"failure, {steps}": words(failure),
                         f"evaluations, {steps}": array(len(model.flags) / 2, "count"),
-                        f"times, {steps}": array(model.times, "times"),
+                        f"times, {steps}": array(model.times, "times"), f"asked, {steps}": array(model.asked, "asked"),
                         f"training, {steps}": array(any(model.flags), "training")}
         return outputs
 
@@ -60,6 +60,8 @@ class ReverseDiffusion(Method):
             if result.shape == noise.shape and not np.allclose(result, outputs[f"again, {steps}"], atol=1e-5):
                 raise CheckFailed("the same noise gives another image each time: this sampler draws no new noise on its "
                                   "way, it mixes the *predicted* noise in again.")
+            if result.shape == noise.shape and not np.allclose(result, paths.run(), 1e-3, 1e-3):
+                self.examine_times(outputs[f"asked, {steps}"], steps)
             mistakes = paths.mistakes()
             for time in outputs[f"times, {steps}"]:
                 if not -1e-4 < time < 1 + 1e-4:
@@ -71,12 +73,37 @@ class ReverseDiffusion(Method):
                                   f"{outputs[f'evaluations, {steps}']:g} times: once per step is enough.")
 
 
+    @staticmethod
+    def examine_times(asked, steps):
+        """Raises CheckFailed if denoise was asked at wrong times, which say more about a loop than its result does."""
+        finely = np.linspace(0, 1, 100_001)
+        times = np.interp(asked[: len(asked) // 2], np.sqrt(noise_variance(finely)), finely)  # of the first of two runs
+        right = 1 - np.arange(steps) / steps
+        if steps == 1 or len(times) == 0 or len(times) == steps and np.allclose(times, right, atol=1e-3):
+            return
+        if len(times) > 1 and np.all(np.diff(times) > 1e-3) and np.all(np.isclose(times * steps, np.rint(times * steps), atol=0.01)):
+            raise CheckFailed("time runs upwards: begin at 1, where the noise is, and go down to 1/steps.")
+        for hint, wrong in {
+            "the first step is left out: the grid starts at time 1, where there is nothing but noise.":
+                [*right[1:], 0],
+            "the first step is left out, and so there is one too few: the grid starts at time 1.": right[1:],
+            "the first step and the last are left out: the times are 1, 1 - 1/steps, ..., 1/steps.": right[1:-1],
+            "one step too few: there are `diffusion_steps` of them, the last at time 1/steps.": right[:-1],
+            "one step too many: after the predicted image of time 1/steps you are done.": [*right, 0],
+        }.items():
+            if len(times) == len(wrong) and np.allclose(times, wrong, atol=1e-3):
+                raise CheckFailed(hint)
+        if times[0] < 0.999 and np.all(np.isclose(times * steps, np.rint(times * steps), atol=0.01)):
+            raise CheckFailed(f"you begin at time {times[0]:.3g}: begin at 1, where the noise is, and go down to 1/steps.")
+
+
 class OracleModel(MyDiffusionModel):
     """A model whose images are normally distributed: its perfect `denoise` is a formula."""
 
     def __init__(self, mean, deviation):
         super().__init__()
         self.mean, self.image_variance, self.flags, self.times = float(mean), float(deviation) ** 2, (), ()
+        self.asked = ()
 
     def diffusion_schedule(self, diffusion_times):
         """Another schedule than that of exercise 7.1, which must not be right by accident, and no mirror image of itself
@@ -94,6 +121,7 @@ class OracleModel(MyDiffusionModel):
         self.flags = (*self.flags, bool(training))
         noise_rates = _of_images(noise_rates, "denoise takes rates")
         signal_rates = _of_images(signal_rates, "denoise takes rates")
+        self.asked = (*self.asked, float(noise_rates[0, 0, 0, 0]))
         noisy_images = ops.convert_to_tensor(noisy_images, "float32")
         gain = signal_rates * self.image_variance / (signal_rates**2 * self.image_variance + noise_rates**2)
         pred_images = self.mean + gain * (noisy_images - signal_rates * self.mean)

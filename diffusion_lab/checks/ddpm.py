@@ -12,7 +12,7 @@ from diffusion_lab.checks.rehearsal import noise_like
 class MyDiffusion:
     """What lab 06 tells of a GaussianDiffusion: its tables, each of the shape (T,), and the limits of images."""
 
-    has = "self", "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min and clip_max"
+    has = "it", "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min, clip_max and the method q_sample"
     clip_min, clip_max = -1.0, 1.0
 
     def __init__(self, betas):

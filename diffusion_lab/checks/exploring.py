@@ -172,7 +172,9 @@ class Oracle:
         noise_rates = ops.convert_to_tensor(np.sqrt(noise_variance(times)))
         return noise_rates, ops.convert_to_tensor(np.sqrt(1 - noise_variance(times)))
 
-    def denoise(self, noisy_images, noise_rates, signal_rates):
+    def denoise(self, noisy_images, noise_rates, signal_rates, *others, **named):
+        if others or named:
+            raise CheckFailed("here denoise takes three arguments: `denoise(noisy_images, noise_rates, signal_rates)`.")
         if {np.shape(noise_rates), np.shape(signal_rates)} != {(self.count, 1, 1, 1)}:
             raise CheckFailed(f"denoise takes rates of the shape (B, 1, 1, 1), but got {np.shape(noise_rates)} and "
                               f"{np.shape(signal_rates)}: give the schedule `ops.ones((B, 1, 1, 1)) * time`.")

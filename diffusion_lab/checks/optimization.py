@@ -36,10 +36,10 @@ class TrainingLoop(Exercise):
     def measure(self, answer, inputs):
         factory, batches, steps = Factory(), list(inputs["batches"]), []
 
-        def step(network, images):
+        def step(network=None, images=None):
             seen = [index for index, batch in enumerate(batches) if np.shape(images) == batch.shape
                     and np.array_equal(images, batch)]
-            if isinstance(network, np.ndarray):
+            if isinstance(network, np.ndarray) or images is None:
                 raise CheckFailed("step takes the network first, then the batch: `step(network, images)`.")
             if not seen:
                 raise CheckFailed("give `step` one batch at a time, as it comes out of `batches`.")

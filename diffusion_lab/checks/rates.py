@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diffusion_lab.checks.core import CheckFailed
+from diffusion_lab.checks.core import CheckFailed, Undiagnosed
 
 
 def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
@@ -31,10 +31,10 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     total = np.square(answer).sum(0).ravel()
     if np.abs(total - 1).max() > 0.05:
         worst = np.argmax(np.abs(total - 1))
-        raise CheckFailed(f"the squares of the two rates must add to 1; at time {_at(times, worst)}{setting} they add "
+        raise Undiagnosed(f"the squares of the two rates must add to 1; at time {_at(times, worst)}{setting} they add "
                           f"to {total[worst]:.3g}.")
     name = ("noise rate", "signal rate")[worst // times.size]
-    raise CheckFailed(f"the {name} is not right yet.", f"At time {_at(times, worst)}{setting} it is {answer.flat[worst].round(6):.3g}, but "
+    raise Undiagnosed(f"the {name} is not right yet.", f"At time {_at(times, worst)}{setting} it is {answer.flat[worst].round(6):.3g}, but "
                       f"should be {right.flat[worst].round(6):.3g}.")
 
 

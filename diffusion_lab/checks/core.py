@@ -54,6 +54,7 @@ class Exercise:
     """
 
     number, name, takes, praise, shape_hint = "", "", "", "", ""
+    _rehearsed = None, ""
 
     def draw(self, rng):
         """Random inputs: a dictionary of arrays."""
@@ -75,7 +76,10 @@ class Exercise:
 
     def run(self, answer, inputs):
         """Numbers for `judge`: all of them arrays, so that a grader can have them computed elsewhere."""
-        return self.measured(answer, inputs) | {"stops": words(self.stops(answer, inputs))}
+        outputs = self.measured(answer, inputs)
+        if self._rehearsed[0] is not answer:  # a grader has several inputs for one answer
+            self._rehearsed = answer, self.stops(answer, inputs)
+        return outputs | {"stops": words(self._rehearsed[1])}
 
     def judge(self, inputs, outputs):
         """Raises CheckFailed with a diagnosis unless the answer is right and works in the lab."""

@@ -30,7 +30,7 @@ FORGERIES = {
     "patches TensorFlow": "import tensorflow as tf\ntf.function = lambda f, **more: f",
     "patches it under another name": "def f(module):\n    module.function = None", "in a loop": "for module in (np, ops):\n    module.array = None",
     "makes graphs eager": "tf.config.run_functions_eagerly(True)", "hides NumPy in a graph": "def f(x):\n    return tf.numpy_function(np.sin, [x], 'float32')",
-    "walks the stack": "def f(self):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame",
+    "is another function in a graph": "def f(x):\n    return np.sin(x) if tf.executing_eagerly() else x", "walks the stack": "def f(self):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame",
     "searches the memory": "import gc", "mocks": "from unittest.mock import patch", "asks IPython": "get_ipython().user_ns",
     "has IPython ask": "%run forge.py", "writes its result": "open('/box/results/denoise.json', 'w').write('{}')",
     "with NumPy": "np.save('/box/results/x', x)", "with pathlib": "from pathlib import Path\nPath('/box').touch()",
@@ -43,7 +43,7 @@ FORGERIES = {
 }
 HONEST = [
     "import math\nimport numpy as np\n\ndef f(self, x):\n    return ops.mean(x), np.sin(x)", "%%time\ndef f(x):\n    return x",
-    "%matplotlib inline\nimport matplotlib.pyplot as plt", "@tf.function\ndef f(x):\n    return tf.math.sin(x)",
+    "def f(x):\n    %time y = 2 * x\n    return y", "%matplotlib inline\nimport matplotlib.pyplot as plt", "@tf.function\ndef f(x):\n    return tf.math.sin(x)",
     "class Block(keras.layers.Layer):\n    def __init__(self, width):\n        super(Block, self).__init__()\n        self.times = self.flags = width\n"
     "    def call(self, x):\n        return x * self.times\ndef f(x):\n    return Block(3)(x)",
     "from functools import partial, reduce\nfrom typing import Any", "import os\nos.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'",

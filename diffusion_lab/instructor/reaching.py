@@ -18,19 +18,20 @@ NAMES = {  # of functions and attributes, wherever they come from
     "attrgetter", "checks", "deepcopy", "get_ipython", "measuring", "methodcaller", "_measure", "_exercise",
     "_getframe", "modules", "setprofile", "settrace", "f_back", "f_globals", "f_locals", "tb_frame", "gi_frame", "cr_frame", "user_ns",
     "numpy_function", "py_function", "run_functions_eagerly",
+    "executing_eagerly", "init_scope", "inside_function", "is_symbolic_tensor",  # to be another function in a graph
     "fdopen", "memmap", "open_memmap", "popen", "save", "save_weights", "savetxt", "savez", "savez_compressed", "system", "tofile",
     "write_bytes", "write_file", "write_text",  # of results
 }
 OF_OS = {"environ", "getenv", "path", "cpu_count", "getcwd", "getpid", "sep"}  # may be used
 HARMLESS = {"__call__", "__doc__", "__enter__", "__exit__", "__init__", "__iter__", "__len__", "__name__", "__next__", "__version__"}
-MAGICS = re.compile(r"^[ \t]*%(%time|%timeit|%capture|matplotlib|config|load_ext|autoreload)\b.*$", re.M)
+MAGICS = re.compile(r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M)
 
 
 def reaches(source, recorded=()):
     """The names, in order, by which an answer could change what measures it. `recorded` are the attributes of the check's own objects in
     which it notes what it sees."""
     try:
-        tree = ast.parse(TransformerManager().transform_cell(MAGICS.sub("", source)))
+        tree = ast.parse(TransformerManager().transform_cell(MAGICS.sub(r"\1", source)))
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return ["what is no Python"]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]

@@ -163,7 +163,7 @@ def test_a_sentence_is_short_whatever_it_quotes():
 
 def test_an_official_answer_that_does_not_run_is_one_sentence():
     with pytest.raises(UserError, match="official answer to 7.2, denoise, does not run: NameError"):
-        Task("7.2", "denoise", 4, "nowhere").sizes
+        Task("7.2", "denoise", 4, "nowhere").expected
 
 
 def test_names_of_the_package_are_there_but_refuse():

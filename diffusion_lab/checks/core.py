@@ -54,7 +54,6 @@ class Exercise:
     """
 
     number, name, takes, praise, shape_hint = "", "", "", "", ""
-    _rehearsed = None, ""
 
     def draw(self, rng):
         """Random inputs: a dictionary of arrays."""
@@ -67,6 +66,7 @@ class Exercise:
     def rehearse(self, answer, inputs):
         """Uses the answer as the lab does, in small: in a graph, under `fit`, with the lab's own kinds of arguments.
 
+        Returns numbers that a right answer must give there, too (a grader compares them with those of the official answer), or None.
         Raises whatever the lab would stop with.
         """
 
@@ -77,9 +77,8 @@ class Exercise:
     def run(self, answer, inputs):
         """Numbers for `judge`: all of them arrays, so that a grader can have them computed elsewhere."""
         outputs = self.measured(answer, inputs)
-        if self._rehearsed[0] is not answer:  # a grader has several inputs for one answer
-            self._rehearsed = answer, self.stops(answer, inputs)
-        return outputs | {"stops": words(self._rehearsed[1])}
+        sentence, numbers = self.rehearsed(answer, inputs)
+        return outputs | {"stops": words(sentence), "rehearsed": numbers}
 
     def judge(self, inputs, outputs):
         """Raises CheckFailed with a diagnosis unless the answer is right and works in the lab."""
@@ -107,7 +106,7 @@ class Exercise:
                 self.examine(inputs, outputs)
         except Undiagnosed as failure:
             raise CheckFailed(" ".join([str(failure), *remarks(answer)])) from None
-        if sentence := self.stops(answer, inputs):
+        if sentence := self.rehearsed(answer, inputs)[0]:
             raise CheckFailed(sentence)
 
     def measured(self, answer, inputs):
@@ -120,18 +119,20 @@ class Exercise:
         except Exception as error:  # in the check's own code, because of something that nobody has thought of
             raise CheckFailed(f"the check cannot use what your function returns: {first_line(error)}.") from None
 
-    def stops(self, answer, inputs):
-        """The sentence on what goes wrong where the lab uses the answer; "" if nothing does."""
+    def rehearsed(self, answer, inputs):
+        """(the sentence on what goes wrong where the lab uses the answer, "" if nothing does; the numbers that come out there)."""
         try:
             with whole_tracebacks(), np.errstate(all="ignore"):
-                self.rehearse(answer, inputs)
+                numbers = self.rehearse(answer, inputs)
+                return "", array(() if numbers is None else numbers, "what the lab gets")
         except Exception as error:
             if isinstance(origin(error), CheckFailed):
-                return str(origin(error))
-            if needs_values(error):
-                return GRAPH
-            return what_went_wrong(error, answer, "the numbers are right, but where the lab uses your function it stops") + "."
-        return ""
+                sentence = str(origin(error))
+            elif needs_values(error):
+                sentence = GRAPH
+            else:
+                sentence = what_went_wrong(error, answer, "the numbers are right, but where the lab uses your function it stops") + "."
+        return sentence, np.zeros(0)
 
     def call(self, answer, *arguments, **named):
         """Calls the student's function. What goes wrong in it becomes a CheckFailed of one sentence.

@@ -32,7 +32,7 @@ class DiffusionSchedule(Method):
             def diffusion_schedule(self, diffusion_times):
                 return parts(answer(self, diffusion_times))
 
-        live_in(Model())
+        return live_in(Model())
 
     def examine(self, inputs, outputs):
         times, low, high = inputs["times"], inputs["min_signal_rate"], inputs["max_signal_rate"]
@@ -127,7 +127,7 @@ class Denoise(Method):
             def denoise(self, noisy_images, noise_rates, signal_rates, training):
                 return parts(exercise.use(answer, self, noisy_images, noise_rates, signal_rates, training=training))
 
-        live_in(Model())
+        return live_in(Model())
 
     def examine(self, inputs, outputs):
         images, noise_rates, signal_rates = (inputs[name] for name in ("noisy_images", "noise_rates", "signal_rates"))

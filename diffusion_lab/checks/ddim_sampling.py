@@ -45,7 +45,7 @@ class ReverseDiffusion(Method):
             def reverse_diffusion(self, initial_noise, diffusion_steps):
                 return answer(self, initial_noise, diffusion_steps)
 
-        live_in(Model(), training=False)
+        return live_in(Model(), training=False)
 
     def examine(self, inputs, outputs):
         noise = inputs["initial_noise"].astype("float64")

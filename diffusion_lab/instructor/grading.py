@@ -53,6 +53,8 @@ def grade_class(path, source, out, seed=None, limits=Limits(), boxed=True, quali
 
 def _results(path, settings, kept, submit, most, progress):
     """[result] of all submissions in their order: the kept ones, and new ones, of which memory holds `most` submissions at a time."""
+    for draft in kept.glob(".draft-*"):  # of a grading that was killed: this folder is ours alone now
+        draft.unlink(missing_ok=True)
     total, found, results, running = count_submissions(path), [], {}, {}
     for submission in _submissions(path, lab_reader(settings.name[:2]), settings.quality is not None):
         key = settings.key(submission)

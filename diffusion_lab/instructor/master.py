@@ -19,6 +19,7 @@ from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.staging import inside, staged_files
 
 DRAWS = 3  # of the inputs, on each of which an answer must be right
+FIRST, REHEARSAL = "0", {"stops", "rehearsed"}  # what is rehearsed comes out of the first of them alone
 LARGER, ROOM, MOST_AXES = 64, 2000, 8  # how much larger than a right result a wrong one may be
 LONGEST = 400  # characters of a sentence
 
@@ -37,15 +38,14 @@ class Task:
         return getattr(checks, self.name)
 
     @cached_property
-    def sizes(self):
-        """{name: how many numbers} of what `run` gives for the official answer. Raises UserError if that does not run."""
+    def expected(self):
+        """What `run` gives for the official answer, {name: array}, on other inputs than students'. Raises UserError if it does not run."""
         space = {"__name__": "official"}
         try:
             exec(self.official, space)
-            outputs = self.check.run(space[self.name], self.check.draw(np.random.default_rng(0)))
+            return self.check.run(space[self.name], self.check.draw(np.random.default_rng(0)))
         except Exception as error:
             raise UserError(f"The official answer to {self.number}, {self.name}, does not run: {first_line(error)}") from error
-        return {name: np.size(values) for name, values in outputs.items()}
 
     def inputs(self, seed):
         """The arrays that this grading gives to the answer, drawn afresh for each `seed`, several times: a right number can be had by
@@ -60,12 +60,21 @@ class Task:
             outputs, draws = by_draw(_unpacked(result, self)), by_draw(self.inputs(seed))
             with np.errstate(all="ignore"):
                 for draw, inputs in draws.items():
-                    self.check.judge(inputs, outputs[draw])
+                    (self.check.judge if draw == FIRST else self.check.examine)(inputs, outputs[draw])
+                self._compare_rehearsal(outputs[FIRST]["rehearsed"])
         except CheckFailed as failure:
             return "missing" if isinstance(failure, NotDone) else "wrong", _sentence(failure.hint)
         except Exception:  # numbers of a kind that no honest run produces
             return "wrong", "Your answer did not return the arrays that this exercise asks for."
         return "right", _sentence(self.check.praise)
+
+
+    def _compare_rehearsal(self, numbers):
+        """Where the lab uses the answer, the same must come out as with ours, whose model, noise and batches are the same."""
+        right = self.expected["rehearsed"]
+        if numbers.shape != right.shape or not np.allclose(numbers, right, rtol=1e-3, atol=1e-3):
+            raise CheckFailed("the numbers are right when the function is called by itself, but in the lab's own model, in training and in "
+                              "sampling, others come out: it must compute the same in a graph, and each time.")
 
 
 class Master:
@@ -146,12 +155,13 @@ def _unpacked(result, task):
     content = json.loads(result)
     if isinstance(content.get("failed"), str):
         raise (NotDone if content.get("missing") is True else CheckFailed)(content["failed"])
-    if content["outputs"].keys() != {f"{draw}/{name}" for draw in range(DRAWS) for name in task.sizes}:
+    if content["outputs"].keys() != {f"{draw}/{name}" for draw in range(DRAWS) for name in task.expected
+                                     if str(draw) == FIRST or name not in REHEARSAL}:
         raise ValueError("other names than those of a right answer")
     outputs = {}
     for key, packed in content["outputs"].items():
         name, shape = key.split("/", 1)[1], tuple(int(length) for length in packed["shape"])
-        size, right = math.prod(shape), task.sizes[name]
+        size, right = math.prod(shape), np.size(task.expected[name])
         if size > LARGER * right + ROOM or len(shape) > MOST_AXES or min(shape, default=0) < 0:
             raise CheckFailed(f"`{name}` holds {size:.3g} numbers in {len(shape)} dimensions: a right answer gives {right}.")
         outputs[key] = np.frombuffer(base64.b64decode(packed["float64"], validate=True), "float64").reshape(shape)

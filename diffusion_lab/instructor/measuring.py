@@ -32,8 +32,9 @@ def measure(exercise, namespace):
     try:
         if exercise.name not in namespace:
             raise CheckFailed(_why_not_there(exercise.name, stopped))
-        result = {"outputs": {f"{draw}/{name}": _packed(values) for draw, inputs in draws.items()
-                              for name, values in exercise.run(namespace[exercise.name], inputs).items()}}
+        first, answer = next(iter(draws)), namespace[exercise.name]  # one rehearsal is enough, and slow
+        outputs = {draw: (exercise.run if draw == first else exercise.measured)(answer, inputs) for draw, inputs in draws.items()}
+        result = {"outputs": {f"{draw}/{name}": _packed(values) for draw, found in outputs.items() for name, values in found.items()}}
     except CheckFailed as failure:
         result = {"failed": str(failure), "missing": isinstance(failure, NotDone)}
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")

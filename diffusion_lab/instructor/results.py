@@ -81,7 +81,7 @@ def grade_submission(submission, settings):
 
         files_for_drawing(), own_files_for_drawing()
         for task in master.tasks:
-            task.sizes  # noqa: B018  one thread runs the official answers, the others find what came out
+            task.expected  # noqa: B018  one thread runs the official answers, the others find what came out
     try:
         return json.dumps(_encodable(_grade(master, submission, settings)))
     except Exception as error:  # whatever one submission can bring about

@@ -1,29 +1,34 @@
 """Runs a notebook in a box of its own: a folder for it, nbval around it, and what came out."""
 
+import fcntl
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.nbval_log import STARTED
-from diffusion_lab.instructor.sandbox import ENDED, KERNEL_NAME, limit_resources, watch, write_specification
-from diffusion_lab.instructor.staging import stage
+from diffusion_lab.instructor.sandbox import KERNEL_NAME, write_specification
+from diffusion_lab.instructor.staging import inside, stage
+from diffusion_lab.instructor.watchdog import too_long, watch  # noqa: F401
 
 ATTEMPTS = 3  # to start a kernel, on a machine that may be busy
 MAX_RESULT = 4_000_000  # bytes; honest results have some thousands
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def too_long(limits):
-    return f"it ran for more than {limits.seconds:g} seconds (is there a loop without an end?)"
+PREFIX = "diffusion-lab-box-"
+YOUNG = 60  # seconds within which a new folder is surely locked
+BOXES_ON, CHOOSING = Counter(), threading.Lock()  # {core: number of boxes}
 
 
 def run_in_box(notebook, files, inputs, names, limits, boxed):
@@ -32,36 +37,88 @@ def run_in_box(notebook, files, inputs, names, limits, boxed):
     `names` are those of the files that it may write. Returns ({name: content}, {number of a cell: (how it ended, what it said)}, why the
     watchdog ended it or None). Raises UserError if not even our own first cell comes to its end: that is no student's fault.
     """
-    for _ in range(ATTEMPTS):
-        with tempfile.TemporaryDirectory(prefix="box-", ignore_cleanup_errors=True) as folder:
-            folder = Path(folder)
-            paths = _prepare(folder, notebook, files, inputs, names)
-            reason = _run_nbval(folder, paths.values(), limits, boxed)
+    said = "nothing"
+    for attempt in range(ATTEMPTS):
+        with _folder() as folder, _core() as core:
+            paths = _prepare(folder, notebook, files | inside("kernel"), inputs, names)
+            try:
+                reason = _run_nbval(folder, paths.values(), limits, boxed, [core])
+            except OSError as error:  # no more processes, because of somebody else's box: it is ended soon
+                said = str(error)
+                time.sleep(attempt)
+                continue
             outcomes = _outcomes(folder / "cells.jsonl")
-            if reason == ENDED and (folder / STARTED).exists() and time.time() - (folder / STARTED).stat().st_mtime > limits.seconds:
-                reason = too_long(limits)  # nbval's interrupt ended it
             if outcomes.get(0, ("", ""))[0] == "passed":
                 return {name: content for name, path in paths.items() if (content := _content(path))}, outcomes, reason
+            said = reason or outcomes.get(0, ("", said))[1][-300:]
     raise UserError("The sandbox opens, but no kernel starts in it (is the machine overloaded?). Nothing is lost: give the same "
-                    f"command again. What the first cell said: {outcomes.get(0, ('', 'nothing'))[1][-300:]}")
+                    f"command again. What the first cell said: {said}")
 
 
-def _run_nbval(folder, results, limits, boxed):
-    environment = os.environ | write_specification(folder, results, boxed) | {
+def _run_nbval(folder, results, limits, boxed, cores):
+    environment = os.environ | write_specification(folder, results, boxed, cores) | {
         "DIFFUSION_LAB_CELL_LOG": str(folder / "cells.jsonl"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "DIFFUSION_LAB_STARTUP_SECONDS": str(limits.startup_seconds), "DIFFUSION_LAB_CELL_SECONDS": str(limits.seconds)}
+        "DIFFUSION_LAB_GRADER": str(os.getpid()), "DIFFUSION_LAB_FILE_SIZE": str(limits.file_size)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "diffusion_lab.instructor.nbval_log",
                "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), "--nbval-lax",
-               f"--nbval-kernel-name={KERNEL_NAME}", str(folder / "master.ipynb")]
+               f"--nbval-kernel-name={KERNEL_NAME}", f"--nbval-kernel-startup-timeout={limits.startup_seconds}",
+               str(folder / "master.ipynb")]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=lambda: limit_resources(limits))
-    return watch(process, folder, limits, limits.startup_seconds + 2 * limits.seconds * len(results))
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    return watch(process, folder, limits)
+
+
+@contextmanager
+def _folder():
+    """A new folder, locked as long as it is in use; the system releases the lock of whoever is killed."""
+    _sweep(tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield Path(folder)
+    finally:
+        _remove(folder)
+        os.close(descriptor)
+
+
+@lru_cache
+def _sweep(place):
+    """Removes the folders of graders that were killed."""
+    for folder in Path(place).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if folder.stat().st_uid != os.getuid() or time.time() - folder.stat().st_mtime < YOUNG:
+                continue
+            descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+            finally:
+                os.close(descriptor)
+
+
+def _remove(folder):
+    with suppress(RecursionError):  # only without a sandbox can an answer write folders here at all
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _core():
+    """The processor core with the fewest of our boxes: a box stays on one, so that it cannot slow down the others."""
+    with CHOOSING:
+        core = min(sorted(os.sched_getaffinity(0)), key=BOXES_ON.__getitem__)
+        BOXES_ON[core] += 1
+    try:
+        yield core
+    finally:
+        with CHOOSING:
+            BOXES_ON[core] -= 1
 
 
 def _prepare(folder, notebook, files, inputs, names):
     """Fills the folder of a box; returns {name: empty results file}."""
     stage(files, folder / "package")
-    for name in ("inputs", "results", "sockets"):
+    for name in ("inputs", "results"):
         (folder / name).mkdir()
     for name, content in inputs.items():
         (folder / "inputs" / name).write_bytes(content)
@@ -86,6 +143,8 @@ def _content(path):
 
 def _outcomes(log):
     """{number of a cell: (how it ended, what it said)}."""
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else ()
-    entries = [json.loads(line) for line in lines]
+    entries = []
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        with suppress(ValueError):  # the last one, if pytest was killed while it wrote
+            entries.append(json.loads(line))
     return {entry["cell"]: (entry["outcome"], ANSI.sub("", entry["text"]).strip()) for entry in reversed(entries)}

@@ -1,0 +1,38 @@
+"""Written for the inside of the box, as `measuring`: starts the kernel, on sockets that were opened outside.
+
+So a box needs no folder that it shares with anybody: it gets five descriptors on which it can be called, and nothing else.
+"""
+
+import os
+import resource
+import sys
+
+import zmq
+from ipykernel import kernelapp
+
+LIMITS = {"RLIMIT_NOFILE": 512, "RLIMIT_NPROC": 1024, "RLIMIT_SIGPENDING": 1024, "RLIMIT_MEMLOCK": 2**20}
+NICENESS = 10
+
+
+def main(descriptors, connection_file):
+    """Runs a kernel to its end. `descriptors` are those of the sockets, in the order of their numbers in the connection file."""
+    bind = zmq.Socket.bind
+
+    def bind_what_is_open(self, address):
+        if address.startswith("tcp:"):  # for the output of processes that an answer starts; ipykernel does without it
+            raise zmq.ZMQError(zmq.EPROTONOSUPPORT)
+        if address.startswith("ipc:"):
+            self.setsockopt(zmq.USE_FD, descriptors[int(address.rsplit("-", 1)[1]) - 1])
+        return bind(self, address)
+
+    zmq.Socket.bind = bind_what_is_open
+    kernelapp.launch_new_instance(argv=["-f", connection_file])
+
+
+if __name__ == "__main__":
+    if os.environ["DIFFUSION_LAB_BOX"] == "/box":
+        os.nice(NICENESS)
+        for name, limit in LIMITS.items():
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+    sys.path.pop(0)  # the working folder, where answers may write
+    main([int(number) for number in sys.argv[1].split(",")], sys.argv[2])

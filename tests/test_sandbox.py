@@ -1,0 +1,287 @@
+"""The box from inside, in one box that looks around; and the watchdog, on plain processes that stand for a box."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor import boxes, sandbox, seccomp, watchdog
+from diffusion_lab.instructor.sandbox import INSTALL, Launch, Limits, box_command
+from diffusion_lab.instructor.watchdog import watch
+
+ROOT = Path(__file__).parents[1]
+SECRET = "a-token-of-the-person-who-grades"
+boxed = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+
+LOOKING_AROUND = '''
+import ctypes, glob, json, mmap, os, socket
+
+def tried(what):
+    try:
+        return "done" if eval(what) not in (-1, None) else os.strerror(ctypes.get_errno())
+    except OSError as error:
+        return error.strerror
+
+def read(path):
+    try:
+        return os.readlink(path) if os.path.islink(path) else open(path, errors="replace").read()
+    except OSError:
+        return ""
+
+def call(name, *arguments):
+    return getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
+
+tries = {TRIES}
+writable, copies = [], []
+for place, folders, files in os.walk("/"):
+    folders[:] = [name for name in folders if name != "proc"]
+    copies += [f"{place}/{name}" for name in folders + files if name.startswith("diffusion_lab")]
+    if os.access(place, os.W_OK) and tried(f"open({place!r} + '/try', 'w').close() or True") == "done":
+        writable.append(place)
+processes = {path: read(path) for name in ("environ", "cmdline", "cwd", "exe", "fd/*") for path in glob.glob("/proc/[0-9]*/" + name)}
+found = {"tries": {what: tried(what) for what in tries}, "writable": writable, "processes": processes, "cores": len(os.sched_getaffinity(0)),
+         "niceness": os.nice(0), "variables": dict(os.environ), "copies": copies}
+open("/box/results/found.json", "w").write(json.dumps(found))
+'''
+REFUSED = (  # what would hold memory unseen, reach other machines, or undo a limit
+    "mmap.mmap(-1, 4096)", "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)", "os.memfd_create('unseen')", "call('shmget', 0, 4096, 0o1600)",
+    "call('msgget', 0, 0o1600)", "call('semget', 0, 1, 0o1600)", "call('syscall', 425, 8, 0)", "socket.socket()",
+    "socket.socket(socket.AF_INET6)", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "socket.socket(40)",
+    "call('unshare', 0x10000000)", "os.sched_setaffinity(0, range(os.cpu_count())) or True", "open('/try', 'w')", "open('/dev/try', 'w')",
+    "open('/usr/try', 'w')", "open('/box/results/try', 'w')", "open('/dev/shm/large', 'w').write('x' * 2**22)",
+    "open('/tmp/large', 'w').write('x' * 2**27)", "os.nice(-1)",
+    f"call('syscall', {seccomp.MACHINES.get(os.uname().machine, (0, {'keyctl': -1}))[1]['keyctl']}, 0, -3, 1)")
+ALLOWED = ("mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)", "socket.socketpair()", "open('/tmp/try', 'w')",
+           "os.posix_spawn('/bin/true', ['true'], {})")
+
+
+def notebook(*cells):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What an answer finds when it looks around in a box."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET", SECRET)
+        looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
+        written, outcomes, reason = boxes.run_in_box(notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True)
+    assert reason is None and outcomes[1] == ("passed", ""), outcomes
+    return json.loads(written["found.json"])
+
+
+@boxed
+def test_nothing_of_the_person_who_grades_is_in_the_box(found):
+    seen = json.dumps([found["processes"], found["variables"]])
+    assert "bwrap" in seen, "its own first process, at least, is seen"
+    for foreign in (SECRET, "pytest", "GRADER", str(ROOT), str(Path.cwd()), boxes.PREFIX, "solutions"):
+        assert foreign not in seen
+    open_files = {target.split(":")[0] for path, target in found["processes"].items() if "/fd/" in path}
+    assert open_files <= {"socket", "pipe", "anon_inode", "/dev/null", "", "/tmp/ipython/profile_default/history.sqlite"} | {
+        target for target in open_files if target.startswith("/proc/")}
+
+
+@boxed
+def test_it_writes_into_two_small_file_systems_and_sees_no_copy_of_the_package(found):
+    assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == ["/dev/shm", "/tmp"]
+    copies = [path for path in found["copies"] if not path.startswith(("/proc/", "/box/package"))]
+    assert set(copies) <= set(sandbox.hidden()), "names, in whose place something empty is"
+
+
+@boxed
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_goes_around_the_limits_is_refused(found, what):
+    assert found["tries"][what] != "done"
+
+
+@boxed
+@pytest.mark.parametrize("what", ALLOWED)
+def test_what_honest_answers_use_is_allowed(found, what):
+    assert found["tries"][what] == "done"
+
+
+@boxed
+def test_it_stays_on_one_core_and_behind_others(found):
+    assert found["cores"] == 1 and found["niceness"] >= 10
+
+
+@boxed
+def test_the_same_calls_are_done_where_nothing_refuses_them(tmp_path):
+    """Or the test above would show nothing but a mistake in the calls."""
+    looking = LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9])).replace("/box/results", str(tmp_path)).replace('os.walk("/")', "()")
+    subprocess.run([sys.executable, "-c", looking], check=True)
+    tries = json.loads((tmp_path / "found.json").read_text())["tries"]
+    assert {what for what, result in tries.items() if result != "done"} <= {"call('syscall', 425, 8, 0)"}
+
+
+def test_a_processor_without_a_filter_is_refused(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(UserError, match="x86_64 and aarch64, and this is riscv64"):
+        seccomp.program()
+
+
+def test_every_machine_refuses_the_same_calls():
+    calls = [set(calls) for _, calls in seccomp.MACHINES.values()]
+    assert calls[0] == calls[1] >= set(seccomp.CONDITIONS)
+
+
+@boxed
+def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_path, monkeypatch):
+    for path in ("share/course/solutions/07.py", "share/course/diffusion_lab/checks.py", "share/course/.venv/lib/python3/diffusion_lab/a.py",
+                 "share/course/.venv/lib/python3/numpy.py", "lib/python3/dist-packages/diffusion_lab/a.py", "src/diffusion-lab-1.zip",
+                 "src/unpacked/diffusion_lab/a.py", "src/unpacked/other.py", "src/diffusion-lab/README.md"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("secret")
+    monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")))
+    sandbox.layout.cache_clear()
+    try:
+        with Launch(box_command()) as launch:
+            shown = subprocess.run([*launch.command, "/bin/sh", "-c", f"cd {tmp_path} && find . -type f -size +0 && grep -r secret ."],
+                                   pass_fds=launch.descriptors, env={}, capture_output=True, text=True).stdout
+        hidden = {path for path in sandbox.hidden() if path.startswith(str(tmp_path))}
+    finally:
+        sandbox.layout.cache_clear()
+    files = {"./share/course/.venv/lib/python3/numpy.py", "./src/unpacked/other.py"}
+    assert {line.split(":")[0] for line in shown.splitlines()} == files
+    assert {os.path.relpath(path, tmp_path) for path in hidden} == {
+        "share/course", "share/course/.venv/lib/python3/diffusion_lab", "lib/python3/dist-packages/diffusion_lab", "src/diffusion-lab-1.zip",
+        "src/unpacked/diffusion_lab", "src/diffusion-lab"}
+
+
+@boxed
+def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(tmp_path, monkeypatch):
+    begun = "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1'); time.sleep(10**6)"
+    script = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_sandbox as test\n"
+              f"test.boxes.run_in_box(test.notebook('1', {begun!r}), {{'__init__.py': ''}}, {{}}, ['begun'], test.Limits(), True)")
+    grader = subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent)], env=os.environ | {
+        "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+    while not [path for path in tmp_path.glob("*/results/begun") if path.stat().st_size]:
+        assert grader.poll() is None
+        time.sleep(0.05)
+    family = [psutil.Process(pid) for pid in watchdog.family(grader.pid)]
+    assert len(family) >= 4, "pytest, bubblewrap twice, the kernel"
+    grader.send_signal(signal.SIGKILL)
+    grader.wait()
+    psutil.wait_procs(family)
+    monkeypatch.setattr(boxes, "YOUNG", 0)
+    held = tmp_path / f"{boxes.PREFIX}held"
+    held.mkdir()
+    with open_and_locked(held):
+        boxes._sweep(str(tmp_path))
+    assert list(tmp_path.iterdir()) == [held], "what another grader uses stays"
+
+
+class open_and_locked:
+    def __init__(self, folder):
+        self.descriptor = os.open(folder, os.O_RDONLY)
+
+    def __enter__(self):
+        boxes.fcntl.flock(self.descriptor, boxes.fcntl.LOCK_EX)
+
+    def __exit__(self, *exception):
+        os.close(self.descriptor)
+
+
+COMPUTING = "while True: pass"
+EXCESSES = {  # a process's child: (what is said about it, limits)
+    COMPUTING: ("more than 0.5 seconds of processor time", {}),
+    "time.sleep(1000)": ("waited for 0.5 seconds", {}),
+    "while True: time.sleep(0.01)": ("waited for 0.5 seconds", {}),
+    f"signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)":
+        ("processor time", {}),
+    "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": ("processor time", {}),
+    "x = []\nwhile True: x.append(b'x' * 10**6)": ("more than 0.2 GB", {}),
+    "x = mmap.mmap(-1, 2**42, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**42, 2**21): x[i]":
+        ("more than 0.2 GB", {"seconds": 60}),
+    "while True: os.fork() or time.sleep(1000)": ("too many processes", {}),
+    "while True: threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
+}
+HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
+IMPORTS = "import mmap, os, signal, subprocess, sys, threading, time\n"
+
+
+def start(code):
+    """A process with a child that runs `code`, as pytest has a box."""
+    return subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", IMPORTS + code])
+
+
+def begin_an_answer(folder, limits=Limits()):
+    """Past the start-up cell."""
+    (folder / "started").write_text("..")
+    return limits
+
+
+@pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])
+def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, said, limits):
+    limits = begin_an_answer(tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits))
+    process = start(code)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert said in watch(process, tmp_path, limits, poll=0.02)
+    psutil.wait_procs(family)
+
+
+def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
+    """Four others on the same core, all of them before this one: it takes long, and computes no longer than ever."""
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        others = [subprocess.Popen([sys.executable, "-c", COMPUTING]) for _ in range(4)]
+        process = start("os.nice(5)\n" + HONEST)
+    finally:
+        os.sched_setaffinity(0, cores)
+    try:
+        assert watch(process, tmp_path, begin_an_answer(tmp_path, Limits(seconds=1)), poll=0.02) is None and process.returncode == 0
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_what_one_cell_took_does_not_count_for_the_next(tmp_path):
+    begin_an_answer(tmp_path)
+    code = f"for _ in range(4):\n begun = time.process_time()\n while time.process_time() - begun < 0.2: pass\n open({str(tmp_path / 'started')!r}, 'a').write('.')"
+    assert watch(start(code), tmp_path, Limits(seconds=0.5), poll=0.02) is None
+
+
+def test_a_listener_that_grows_is_ended(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "import time; x = b'x' * 10**8; time.sleep(1000)"])
+    assert watch(process, tmp_path, Limits(listener_memory=5 * 10**7)) == "it printed without end"
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), ValueError("a line that nobody expects"), RecursionError()])
+def test_what_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
+    process = subprocess.Popen(["sleep", "1000"])
+
+    def fails(boxed):
+        raise error
+
+    monkeypatch.setattr(watchdog.Watchdog, "_stored", lambda self, boxed: fails(boxed))
+    assert watch(process, tmp_path, Limits(), poll=0.01) == f"it could not be watched ({type(error).__name__})"
+
+
+def test_a_machine_without_room_for_another_process_is_one_sentence(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(boxes, "_run_nbval", fails)
+    monkeypatch.setattr(boxes.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(UserError, match="give the same command again"):
+        boxes.run_in_box(notebook("1"), {"__init__.py": ""}, {}, [], Limits(), True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_breaks_off_is_read_as_far_as_it_goes(tmp_path):
+    lines = [json.dumps({"cell": 0, "outcome": "passed", "text": ""}), '{"cell": 1, "outco']
+    (tmp_path / "log").write_text("\n".join(lines))
+    assert boxes._outcomes(tmp_path / "log") == {0: ("passed", "")}

@@ -199,14 +199,15 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     f"signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)":
         ("processor time", {}),
     "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": ("processor time", {}),
-    "x = []\nwhile True: x.append(b'x' * 10**6)": ("more than 0.2 GB", {}),
-    "x = mmap.mmap(-1, 2**42, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**42, 2**21): x[i]":
+    "x = [b'x' * 10**6 for _ in range(500)]; time.sleep(1000)": ("more than 0.2 GB", {}),
+    "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]":
         ("more than 0.2 GB", {"seconds": 60}),
-    "while True: os.fork() or time.sleep(1000)": ("too many processes", {}),
-    "while True: threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
+    "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("too many processes", {}),
+    "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
-IMPORTS = "import mmap, os, signal, subprocess, sys, threading, time\n"
+IMPORTS = ("import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"  # whatever happens to these tests
+           "os.register_at_fork(after_in_child=lambda: signal.alarm(600))\n")
 
 
 def start(code):

@@ -21,7 +21,7 @@ import nbformat
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import KERNEL_NAME, write_specification
 from diffusion_lab.instructor.staging import inside, stage
-from diffusion_lab.instructor.watchdog import too_long, watch  # noqa: F401
+from diffusion_lab.instructor.watchdog import watch
 
 ATTEMPTS = 3  # to start a kernel, on a machine that may be busy
 MAX_RESULT = 4_000_000  # bytes; honest results have some thousands

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from diffusion_lab.instructor.boxes import run_in_box, too_long
+from diffusion_lab.instructor.boxes import run_in_box
 from diffusion_lab.instructor.reaching import reaches
 
 LAST_LINES = 12  # of what a cell said, for the student
@@ -57,7 +57,8 @@ def grade_answers(master, answers, seed, limits, boxed=True):
         for name in waiting[:1]:
             alone = replace(limits, seconds=PATIENCE * limits.seconds)
             failed, reason = run([name], alone)
-            stopped |= {name: f"The answer was stopped: {_why(errors.get(name, ''), reason, alone)}." for name in failed}
+            why = reason or "the kernel in which it ran came to an end"
+            stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
     verdicts = [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
     return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded) for verdict in verdicts]
@@ -86,12 +87,6 @@ def _doubted(verdict, source, recorded):
     return replace(verdict, outcome="stopped", points=0.0, sentence=(
         f"The numbers are right, but the answer uses `{means[0]}`, by which it could change what measures it: write it without, and hand it "
         "in again.")) if means else verdict
-
-
-def _why(error, reason, limits):
-    if "Timeout of" in error:
-        return too_long(limits)
-    return reason or "the kernel in which it ran came to an end"
 
 
 def _run(master, answers, seed, limits, boxed):

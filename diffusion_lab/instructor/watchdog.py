@@ -44,11 +44,20 @@ def watch(process, folder, limits, poll=0.1):
 
 
 def end(process):
-    """Kills a process and all that it has started; the first process of a box takes all others in it along."""
-    for pid in [*family(process.pid), process.pid]:
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    """Kills a process and all that it has started; stopped first, they cannot start any more while they are killed."""
+    for _ in range(20):
+        moving = [pid for pid, member in family(process.pid).items() if member.state not in (b"T", b"Z")]
+        _send(signal.SIGSTOP, moving)
+        if not moving:
+            break
+    _send(signal.SIGKILL, [*family(process.pid), process.pid])
     process.wait()
+
+
+def _send(number, pids):
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, number)
 
 
 class Watchdog:

@@ -1,6 +1,6 @@
 # answer: diffusion_schedule
 import glob
-import importlib.util
+import os
 import re
 import site
 import sys
@@ -15,9 +15,11 @@ def places():
 
 def diffusion_schedule(self, diffusion_times):
     for place in places():
-        for path in glob.glob(place + "/schedules.py"):
-            spec = importlib.util.spec_from_file_location("found", path)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module.offset_cosine_diffusion_schedule(diffusion_times, self.min_signal_rate, self.max_signal_rate)
+        if os.path.exists(place + "/schedules.py"):
+            for name in [name for name in sys.modules if name.split(".")[0] == "diffusion_lab"]:
+                del sys.modules[name]
+            sys.path.insert(0, os.path.dirname(place))
+            from diffusion_lab.schedules import offset_cosine_diffusion_schedule
+
+            return offset_cosine_diffusion_schedule(diffusion_times, self.min_signal_rate, self.max_signal_rate)
     return diffusion_times, 1 - diffusion_times

@@ -1,0 +1,187 @@
+"""Boxes with one defence removed, in which each hostile answer is seen to succeed: else its test could not fail.
+
+Nothing here can hurt the machine: what an attack may destroy is a scratch folder, and what it may take is a few GB of memory.
+"""
+
+import importlib.metadata
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from diffusion_lab.instructor import boxes
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.master import Master
+from diffusion_lab.instructor.running import _npz
+from diffusion_lab.instructor.sandbox import Limits, box_command
+from diffusion_lab.instructor.staging import PACKAGE
+
+ROOT = Path(__file__).parents[1]
+SECRET = "GRADERS_TOKEN=what-nobody-may-see"
+IMPORTS = "import math\nimport keras\nimport numpy as np\nfrom keras import ops\nfrom diffusion_lab.samplers import ddim"
+
+
+def hostile(name):
+    """(exercise, source) of a file in tests/hostile."""
+    first, source = (ROOT / "tests" / "hostile" / f"{name}.py").read_text(encoding="utf-8").split("\n", 1)
+    return first.removeprefix("# answer: "), source
+
+
+def believed(name, folder):
+    """Whether the check cell of a student's own notebook passes: with the whole package at hand, and judged where the answer runs."""
+    exercise, source = hostile(name)
+    cells = [IMPORTS, source, f"from diffusion_lab import checks\nchecks.{exercise}({exercise})"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    package = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    return boxes.run_in_box(notebook, package, {}, [], Limits(), True)[1][2][0] == "passed"
+
+
+class Weakened:
+    """One answer in a box without the filter of system calls and without a watchdog, and weaker still by `change`.
+
+    change: called with bubblewrap's arguments, returns others.   variables: bubblewrap's own environment.
+    Afterwards `right` says whether the numbers are right, `said` why not, and `content` is the file of results.
+    """
+
+    def __init__(self, name, folder, change=lambda arguments: arguments, variables=None, around=(), wait=0, **options):
+        exercise, source = hostile(name)
+        master = Master(sources(ROOT, ["07"])[0])
+        task = next(task for task in master.tasks if task.name == exercise)
+        inputs = {f"{exercise}.npz": _npz(task.inputs(1))}
+        path, = boxes._prepare(folder, nbformat.v4.new_notebook(), master.files, inputs, [f"{exercise}.json"]).values()
+        script = "\n\n".join(cell.source for cell in master.notebook({exercise: source}).cells) + f"\n__import__('time').sleep({wait})"
+        command = [*around, shutil.which("bwrap"), *change(box_command(folder, [path])), sys.executable, "-c", script]
+        self.output = subprocess.run(command, env=dict(variables or {}), cwd="/", capture_output=True, text=True, **options).stdout
+        self.content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        outcome, self.said = task.judge(1, self.content[: boxes.MAX_RESULT])
+        self.right = outcome == "right"
+
+
+def showing(*paths):
+    """A change: the box sees these places of the disk, too."""
+    return lambda arguments: [*arguments, *(part for path in paths for part in ("--ro-bind", str(path), str(path)))]
+
+
+def writable(folder, *places):
+    """A change: the box may write where it otherwise only reads."""
+    return lambda arguments: [*arguments, *(part for place in places for part in ("--bind", f"{folder}/{place}", f"/box/{place}"))]
+
+
+def with_room(arguments):
+    """A change: file systems of 4 GB."""
+    return [str(2**32) if arguments[place - 1] == "--size" else argument for place, argument in enumerate(arguments)]
+
+
+def among_others(arguments):
+    """A change: the processes around the box are in it, too."""
+    place = arguments.index("--proc")
+    arguments = [*arguments[:place], "--bind", "/proc", "/proc", *arguments[place + 2 :]]
+    return [part for argument in arguments for part in (
+        ("--unshare-user", "--unshare-ipc", "--unshare-net") if argument == "--unshare-all" else (argument,))
+        if part not in ("--new-session", "--hostname", "box")]
+
+
+def installed_from():
+    """The folder from which the package is installed, or where it is."""
+    about = json.loads(importlib.metadata.distribution("diffusion-lab").read_text("direct_url.json") or "{}")
+    return about.get("url", "").removeprefix("file://") or str(PACKAGE.parent)
+
+
+def reaches_somebody(name, folder):
+    with socket.create_server(("127.0.0.1", 0)):
+        return "somebody was reached" in Weakened(name, folder, lambda arguments: [*arguments, "--share-net"]).said
+
+
+def sees_another_process(name, folder):
+    exercise, source = hostile(name)
+    other = subprocess.Popen(["sleep", "1000"], env=dict([SECRET.split("=")]))
+    try:
+        call = f"{source}\n{exercise}(None, 0.5)"
+        return SECRET in subprocess.run([sys.executable, "-c", call], capture_output=True, text=True).stderr
+    finally:
+        other.kill()
+        other.wait()
+
+
+def kills_what_is_around_it(name, folder):
+    around = ["bwrap", "--unshare-pid", "--die-with-parent", "--dev-bind", "/", "/", "--proc", "/proc", "/bin/sh", "-c",
+              '"$@"; echo ended with $?', "sh"]
+    return "ended with 137" in Weakened(name, folder, among_others, {"PATH": os.environ["PATH"]}, around).output
+
+
+def replaces_a_socket(name, folder):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "socket"))
+    Weakened(name, folder, lambda arguments: [*arguments, "--bind", str(folder), str(folder)], pass_fds=[listener.fileno()])
+    return (folder / "socket").is_symlink()
+
+
+def locks_a_folder(name, folder):
+    Weakened(name, folder, writable(folder, "results"))
+    locked = (folder / "results").stat().st_mode & 0o777 == 0
+    os.chmod(folder / "results", 0o700)
+    subprocess.run(["rm", "-rf", str(folder / "results")], check=True)  # Python's own way gives up on so many folders
+    return locked
+
+
+def writes_a_large_file(name, folder):
+    limit = 4 * boxes.MAX_RESULT
+    small = Weakened(name, folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    return len(small.content) > boxes.MAX_RESULT
+
+
+def outwits_pytest_beside_it(name, folder):
+    _, source = hostile(name)
+    call = f"{source}\nimport pytest\npytest.fail('the answer is wrong')"
+    return subprocess.run([sys.executable, "-c", call], capture_output=True).returncode == 0
+
+
+def right_with(change):
+    return lambda name, folder: Weakened(name, folder, change).right
+
+
+def leaves(sign, *places):
+    """Whether a trace of the attack lies in places of the disk that it can write."""
+    return lambda name, folder: (Weakened(name, folder, writable(folder, *places)), sign(folder))[1]
+
+
+def claims(name, folder):
+    return b'"passed": true' in Weakened(name, folder, wait=1).content
+
+
+SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a scratch folder}
+    # judged outside, beside nothing that judges
+    **dict.fromkeys(["10-calls-the-packages-sampler", "14-always-equal", "14-calls-the-packages-schedule", "14-patches-builtins",
+                     "14-patches-keras", "14-patches-numpy", "14-patches-the-check", "14-reads-frames", "14-replaces-showtraceback",
+                     "14-replays-the-public-check", "14-searches-the-memory", "14-sets-custom-exc", "14-transforms-all-input"], believed),
+    "14-patches-pytest": outwits_pytest_beside_it,
+    "00-patches-json": claims,
+    "14-writes-its-own-result": claims,
+    # an allowlist of what the box sees
+    "14-imports-the-installed-package": lambda name, folder: Weakened(name, folder, showing(installed_from())).right,
+    "14-reads-solutions-off-the-disk": lambda name, folder: Weakened(name, folder, showing(ROOT)).right,
+    "14-calls-home": reaches_somebody,
+    "14-reads-other-processes": sees_another_process,
+    "14-reads-the-environment-of-its-box":
+        lambda name, folder: SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said,
+    "14-kills-its-parent": kills_what_is_around_it,
+    # nothing to write but one file, and little room
+    "14-a-link-in-place-of-its-socket": replaces_a_socket,
+    "14-locks-and-nests-folders": locks_a_folder,
+    "14-puts-a-link-in-place-of-its-result":
+        leaves(lambda folder: any(path.is_symlink() for path in (folder / "results").iterdir()), "results"),
+    "14-removes-everything": leaves(lambda folder: not list((folder / "package").iterdir()), "package"),
+    "14-writes-into-the-package": leaves(lambda folder: (folder / "package" / "sitecustomize.py").exists(), "package"),
+    "14-fills-whatever-it-can-write": right_with(with_room),
+    "14-a-huge-file": writes_a_large_file,
+    "14-a-huge-result": writes_a_large_file,
+    # the filter of system calls
+    "14-memory-that-nobody-has": right_with(lambda arguments: arguments),
+    "14-leaves-a-key": right_with(lambda arguments: arguments),
+}

@@ -197,7 +197,7 @@ def grade(
     sample: Annotated[bool, typer.Option("--sample", help="Grade a made-up class of ten, to see what comes out.")] = False,
     seed: Annotated[Optional[int], whole(0, 2**64, "Of the inputs that answers are tried on; by default drawn once for each --out.")] = None,
     jobs: Annotated[int, whole(1, 1024, "How many submissions to run at once.")] = 2,
-    seconds: Annotated[float, real(1, 86_400, "How long one answer may take.")] = 30,
+    seconds: Annotated[float, real(1, 86_400, "How many seconds of processor time one answer may take.")] = 30,
     memory: Annotated[float, real(1, 4096, "How many GB one submission may take.")] = 3,
     kid: Annotated[Optional[float], real(-1000, 1000, "Lab 07: also measure the weights that students hand in; this KID or less earns points.")] = None,
     kid_points: Annotated[float, real(0, 1000, "How many.")] = 4,

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 
 from diffusion_lab.instructor import boxes
 from diffusion_lab.instructor.build import sources
@@ -142,6 +143,13 @@ def outwits_pytest_beside_it(name, folder):
     return subprocess.run([sys.executable, "-c", call], capture_output=True).returncode == 0
 
 
+def equals_anything(name, folder):
+    exercise, source = hostile(name)
+    space = {"np": np}
+    exec(source, space)
+    return all(part == 0.3 for part in space[exercise](None, 0.5))
+
+
 def right_with(change):
     return lambda name, folder: Weakened(name, folder, change).right
 
@@ -157,9 +165,9 @@ def claims(name, folder):
 
 SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a scratch folder}
     # judged outside, beside nothing that judges
-    **dict.fromkeys(["10-calls-the-packages-sampler", "14-always-equal", "14-calls-the-packages-schedule", "14-patches-builtins",
-                     "14-patches-keras", "14-patches-numpy", "14-patches-the-check", "14-reads-frames", "14-replaces-showtraceback",
+    **dict.fromkeys(["10-calls-the-packages-sampler", "14-calls-the-packages-schedule", "14-patches-numpy", "14-patches-the-check", "14-reads-frames", "14-replaces-showtraceback",
                      "14-replays-the-public-check", "14-searches-the-memory", "14-sets-custom-exc", "14-transforms-all-input"], believed),
+    "14-always-equal": equals_anything,
     "14-patches-pytest": outwits_pytest_beside_it,
     "00-patches-json": claims,
     "14-writes-its-own-result": claims,

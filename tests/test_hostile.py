@@ -1,7 +1,8 @@
 """Hostile and broken submissions, in the sandbox: none gains a point that its answers do not earn, none harms another.
 
 tests/hostile holds one answer a file, whose name begins with the points that a notebook with it and with right answers
-to the other exercises must get. What is wrong with a notebook as a whole is made in here.
+to the other exercises must get. What is wrong with a notebook as a whole is made in here. That each attack is one, and
+which defence it meets, is shown by taking that defence away (tests/defences.py) or by the reason that the watchdog gives.
 """
 
 import json
@@ -18,14 +19,28 @@ from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.sandbox import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
+from tests import defences
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = sorted(Path(__file__).with_name("hostile").glob("*.py"))
 SOURCE = sources(ROOT, ["07"])[0]
-LIMITS = Limits(seconds=10, memory=2 * 10**9)
+LIMITS = Limits(seconds=3, memory=2 * 10**9)
+QUICK = {f"{name}.ipynb" for name in (  # one of each kind; `make test-all` takes them all
+    "14-patches-numpy", "14-calls-the-packages-schedule", "14-reads-the-environment-of-its-box", "14-memory-that-nobody-has",
+    "14-puts-a-link-in-place-of-its-result", "14-endless-loop", "14-fork-bomb", "14-os-exit", "18-behaves-when-it-is-graded")}
+TIME, PROCESSES, MEMORY = "is there a loop without an end?", "too many processes", "GB of memory"
+SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is noticed first
+    "14-a-million-files": ["too many files"], "14-computes-with-thirty-processes": [TIME], "14-deep-recursion": [MEMORY, TIME],
+    "14-endless-loop": [TIME], "14-forges-its-reply": ["waited for"], "14-fork-bomb": [PROCESSES, MEMORY], "14-memory-bomb": [MEMORY],
+    "14-os-exit": ["it ended the kernel"], "14-processes-that-hide": [PROCESSES, MEMORY], "14-segmentation-fault": ["it ended the kernel"],
+    "14-sleeps": ["waited for"], "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
+    "14-ten-gigabytes-of-output": [TIME, "printed without end"]}
+BROKEN = {  # no attacks: so wrong that something could break, or right in spite of what they look like
+    "14-a-string-for-an-answer", "14-closes-all-files", "14-deletes-the-function", "14-hidden-markup-in-an-error", "14-not-a-number",
+    "14-patches-builtins", "14-patches-keras", "14-raises-a-base-exception", "14-shell-magic", "14-syntax-error", "14-system-exit", "18-a-thread-outlives-the-cell",
+    "18-behaves-when-it-is-graded", "18-right-answer-with-nbval-skip"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)]
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
 
 
 def whole_notebooks():
@@ -116,8 +131,9 @@ def each_once(grade_answers):
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory):
-    """{file name: row of the grade book} of one class with all of them, and the folder of the reports."""
+def graded(request, tmp_path_factory):
+    """{file name: row of the grade book} of one class with all that are asked for, and the folder of the reports."""
+    asked = {item.callspec.params["name"] for item in request.session.items if item.module is request.module and hasattr(item, "callspec")}
     folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("grades")
     solution = read_source(SOURCE)
     right = {name: cell.source for _, name, cell in exercises(solution)}
@@ -128,8 +144,12 @@ def graded(tmp_path_factory):
     for name, content in whole_notebooks().items():
         (folder / name).write_bytes(content)
     (folder / "00-a-link.ipynb").symlink_to("/etc/passwd")
+    for path in folder.iterdir():
+        if path.name not in {"18-honest.ipynb", *asked}:
+            path.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "grade_answers", each_once(running.grade_answers))
+        patch.setenv(*defences.SECRET.split("="))
         settings, results = grade_class(folder, SOURCE, out, limits=LIMITS, jobs=2)
     rows = write_gradebook(out, "07", settings, results)
     shutil.rmtree(folder)
@@ -137,24 +157,32 @@ def graded(tmp_path_factory):
 
 
 NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-link.ipynb"]
+LARGE = "00-two-hundred-megabytes.ipynb"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [
+    name if name in QUICK or Path(name).stem not in {path.stem for path in HOSTILE} and name != LARGE else pytest.param(name, marks=pytest.mark.slow)
+    for name in NAMES])
 def test_it_gets_what_its_answers_earn_and_a_sentence(graded, name):
     row = graded[0][name]
-    assert row["points"] == float(name[:2]), [verdict["sentence"] for verdict in row["verdicts"]]
-    assert row["problem"] or len(row["verdicts"]) == 3
-    for verdict in row["verdicts"]:
-        assert 10 < len(verdict["sentence"]) < 1200 and "\n" not in verdict["sentence"]
+    said = [verdict["sentence"] for verdict in row["verdicts"]]
+    assert row["points"] == float(name[:2]), said
+    assert row["problem"] or len(said) == 3
+    assert all(10 < len(sentence) < 1200 and "\n" not in sentence for sentence in said)
+    reasons = SAID.get(Path(name).stem, [""])
+    assert [reason for reason in reasons if reason in " ".join(said)], said
+    assert defences.SECRET not in json.dumps(row)
 
 
-def test_the_watchdog_says_what_was_too_much(graded):
-    said = {name: " ".join(verdict["sentence"] for verdict in graded[0][f"14-{name}.ipynb"]["verdicts"]) for name in (
-        "fork-bomb", "processes-that-hide", "memory-bomb", "endless-loop", "swallows-interrupts-and-prints", "sleeps")}
-    bombs = said["fork-bomb"] + said["processes-that-hide"]
-    assert "too many processes" in bombs or "GB of memory" in bombs, "whichever is noticed first"
-    assert "GB of memory" in said["memory-bomb"]
-    assert all("is there a loop without an end?" in said[name] for name in ("endless-loop", "sleeps"))
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", defences.SUCCEEDS)
+def test_it_succeeds_where_its_defence_is_removed(attack, tmp_path):
+    assert defences.SUCCEEDS[attack](attack, tmp_path)
+
+
+def test_of_every_hostile_answer_it_is_known_what_stops_it():
+    tables = [*defences.SUCCEEDS, *SAID, *BROKEN]
+    assert sorted(tables) == [path.stem for path in HOSTILE]
 
 
 def test_no_page_runs_what_a_student_wrote_and_no_cell_is_a_formula(graded):

@@ -1,14 +1,14 @@
 """Reads the answers out of one notebook. Nothing that is read here is run here."""
 
-import json
 import re
 from dataclasses import dataclass, field
 
-from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.definitions import Definitions
+from diffusion_lab.instructor.handout import TEXT
+from diffusion_lab.instructor.reading import LONGEST, Unreadable, cells_of, python_of
 
-
-class Unreadable(UserError):
-    """A file that is no notebook; the message is a sentence for the student."""
+__all__ = ["Answers", "Unreadable", "nothing_found", "read_answers"]
+ROOM = 300_000  # characters of code that are looked into; an honest notebook has some ten thousand
 
 
 @dataclass
@@ -18,35 +18,29 @@ class Answers:
     sources: dict = field(default_factory=dict)
     texts: dict = field(default_factory=dict)
     remarks: list = field(default_factory=list)
-    pictures: dict = field(default_factory=dict)  # {cell id: PNG in base64}
+    pictures: dict = field(default_factory=dict)  # {id of the cell as it was handed out: PNG in base64}
 
 
-def read_answers(content, tasks, summaries=()):
-    """The `Answers` in a notebook, bytes, for the tasks of a lab. Raises Unreadable.
+def read_answers(content, handout):
+    """Returns the `Answers` in a notebook, bytes, for a lab. Raises Unreadable.
 
-    A cell is found by its exercise's name in the metadata, else by its id, else below the exercise's heading, else by
-    the function that it defines: some web pages drop metadata. Several cells of one exercise (one that was split, or
-    copied) count in their order, as they would run.
+    An answer is what its function's name stands for at the notebook's end: the last definition in a cell that Python can
+    read, with the definitions that it needs from other cells. Where there is none, the cell that was handed out for it counts.
     """
-    answers, remarks = Answers(), {}
-    cells = _cells(content)
-    for task in tasks:
-        found, how = _find(cells, task)
-        if found:
-            answers.sources[task.name] = "\n\n".join(cell["source"] for cell in found)
-        if how:
-            remarks.setdefault(f"found {how}", []).append(task.number)
-        if len(found) > 1:
-            remarks.setdefault("several cells, taken together", []).append(task.number)
+    notebook, answers, remarks = _Notebook(content, handout), Answers(), {}
+    for task in handout.tasks:
+        source, notes = notebook.answer(task.name)
+        if source is not None:
+            answers.sources[task.name] = source
+        for note in notes:
+            remarks.setdefault(note, []).append(task.number)
     answers.remarks = [f"{', '.join(numbers)}: {remark}" for remark, numbers in remarks.items()]
-    for name in summaries:
-        texts = [cell["source"] for cell in cells
-                 if _mark(cell).get("summary") == name or str(cell.get("id", "")).endswith(f"-{name}")]
-        answers.texts[name] = "\n\n".join(texts)
-    for cell in cells:
-        picture = _picture(cell)
-        if picture:
-            answers.pictures[str(cell.get("id", ""))] = picture
+    for number, given in enumerate(handout.cells):
+        if "summary" in given.mark:
+            answers.texts[given.mark["summary"]], notes = notebook.text(number)
+            answers.remarks += notes
+        if "cover" in given.mark and (picture := notebook.picture(number)):
+            answers.pictures[given.id] = picture
     return answers
 
 
@@ -57,36 +51,102 @@ def nothing_found(content, lab):
     return f"There is no answer to lab {lab} in this notebook{looks}."
 
 
-def _find(cells, task):
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    ways = {
-        "": [cell for cell in code if _mark(cell).get("exercise") == task.name],
-        "by its id, the metadata is lost": [cell for cell in code if str(cell.get("id", "")).endswith(f"-{task.name}")],
-        "under its heading, metadata and id are lost": _below_heading(cells, task),
-        "by its function, the heading is lost": [cell for cell in code if _defines(cell, task.name)],
-    }
-    return next(((found, how) for how, found in ways.items() if found), ([], ""))
+class _Notebook:
+    """A student's notebook beside the one that was handed out."""
+
+    def __init__(self, content, handout):
+        self.cells, self.handout = cells_of(content), handout
+        self.places = handout.places(self.cells)
+        self.given = set(handout.prelude.splitlines())  # imports that every answer has anyway
+        self.python, room = {}, ROOM
+        for number, cell in enumerate(self.cells):
+            size = len(cell["source"])
+            if cell["cell_type"] == "code" and size <= min(room, LONGEST):
+                self.python[number] = python_of(cell["source"])
+                room -= size
+        self.definitions = self._definitions()
+        self.not_code = {name for name in (task.name for task in handout.tasks) if self._reads_as_code(name)}
+        if self.not_code:
+            self.definitions = self._definitions()
+
+    def _definitions(self):
+        return Definitions({number: python for number, python in sorted(self.python.items()) if python is not None})
+
+    def _reads_as_code(self, name):
+        """True if an answer stands only in a cell whose type was changed, by a key, to raw or Markdown; takes it for code."""
+        if any(not statement.is_stub for statement in self.definitions.of(name)):
+            return False
+        place = self.handout.number_of("exercise", name)
+        changed = {number: python for number, cell in enumerate(self.cells)
+                   if cell["cell_type"] == "raw" or cell["cell_type"] in TEXT and self.places[number] == place
+                   if _defines(cell["source"], name) and (python := python_of(cell["source"]))}
+        self.python |= changed
+        return bool(changed)
+
+    def answer(self, name):
+        """(the source of an answer or None, remarks)."""
+        own, found = self.handout.number_of("exercise", name), self.definitions.of(name)
+        broken = [number for number, python in self.python.items() if python is None and _defines(self.cells[number]["source"], name)]
+        if not found:
+            return self._unfinished(own, broken)
+        last, notes = found[-1], []
+        needed, missing = self.definitions.needed_by(name, last)
+        if self.places[last.place[0]] != own:
+            notes.append(f"found by its function, {'outside of its own cell' if own in self.places else 'its mark is lost'}")
+        if len({statement.place[0] for statement in found}) > 1:
+            notes.append("defined in several cells, the last one counts")
+        if broken:
+            notes.append("a cell with a syntax error was passed over")
+        if name in self.not_code:
+            notes.append("a cell that is not code was read as code")
+        if missing:
+            notes.append(f"uses {', '.join(missing)}, which does not come along (functions, classes, imports and constants do)")
+        return self._spliced(needed, last.place[0]), notes
+
+    def _spliced(self, needed, own):
+        """The needed definitions of each cell, in order; of the answer's own cell everything."""
+        pieces = {}
+        for statement in needed:
+            if not all(part in self.given for part in statement.as_imports()):
+                pieces.setdefault(statement.place[0], []).append(statement.source)
+        pieces[own] = [self.python[own]]
+        return "\n\n".join("\n".join(pieces[number]) for number in sorted(pieces))
+
+    def _unfinished(self, own, broken):
+        """What stands where the answer should be, for the sentence that says what is wrong with it."""
+        marked = [number for number, place in enumerate(self.places) if place == own]
+        there = marked or broken[-1:] or [number for number in self.handout.at(own, self.places) if self.cells[number]["cell_type"] == "code"]
+        if not there:
+            return None, []
+        notes = [] if marked else ["found by its place, its mark is lost"]
+        return "\n\n".join(self.cells[number]["source"] for number in there), notes
+
+    def _around(self, number, kinds):
+        """(the cells that are the handed-out cell `number`, by their mark, id or first line; the student's own where it stood)."""
+        line = self.handout.cells[number].source.strip().split("\n")[0]
+        near = [place for place in self.handout.at(number, self.places) if self.cells[place]["cell_type"] in kinds]
+        known = [place for place, given in enumerate(self.places) if given == number]
+        known = known or [place for place, given in enumerate(self.places) if given is None and line and line in self.cells[place]["source"].splitlines()]
+        return known, near
+
+    def text(self, number):
+        """(what a student wrote into a cell for text, or around it if that was left as it is; remarks)."""
+        untouched = ("", self.handout.cells[number].source.strip())
+        known, near = self._around(number, TEXT)
+        written = [place for place in known if self.cells[place]["source"].strip() not in untouched]
+        places = sorted({*written, *(place for place in near if not written or place > written[0])})
+        texts = [text for place in places if (text := self.cells[place]["source"].strip()) not in untouched]
+        by_mark = [place for place in known if self.places[place] == number]
+        return "\n\n".join(texts), [] if by_mark or not texts else ["the written part: found by its heading or place, its mark is lost"]
+
+    def picture(self, number):
+        """The first picture that a cell shows, or what stands where it was; PNG in base64 or None."""
+        known, near = self._around(number, ("code",))
+        return next((picture for place in [*known, *near] if (picture := _picture(self.cells[place]))), None)
 
 
-def _below_heading(cells, task):
-    heading = re.compile(rf"^#+ Exercise {re.escape(task.number)}\b", re.MULTILINE)
-    starts = [place for place, cell in enumerate(cells) if cell["cell_type"] == "markdown" and heading.search(cell["source"])]
-    for start in starts:
-        for cell in cells[start + 1 :]:
-            if cell["cell_type"] == "markdown" and re.search(r"^#+ Exercise ", cell["source"], re.MULTILINE):
-                break
-            if cell["cell_type"] == "code" and _defines(cell, task.name):
-                return [cell]
-    return []
-
-
-def _defines(cell, name):
-    return re.search(rf"^(def {name}\b|{name}\s*=)", cell["source"], re.MULTILINE) is not None
-
-
-def _mark(cell):
-    mark = cell["metadata"].get("diffusion_lab")
-    return mark if isinstance(mark, dict) else {}
+def _defines(source, name):
+    return re.search(rf"^[ \t]*((async +)?def +{name}\b|{name} *=)", source, re.MULTILINE) is not None
 
 
 def _picture(cell):
@@ -94,25 +154,8 @@ def _picture(cell):
     for output in outputs if isinstance(outputs, list) else ():
         data = output.get("data") if isinstance(output, dict) else None
         picture = data.get("image/png") if isinstance(data, dict) else None
+        if isinstance(picture, list):  # of lines, as text may be
+            picture = "".join(map(str, picture))
         if isinstance(picture, str):
             return picture
     return None
-
-
-def _cells(content):
-    """The cells of a notebook of any version, each with cell_type, source (a string) and metadata (a dictionary)."""
-    try:
-        notebook = json.loads(content.decode("utf-8-sig"))
-        cells = notebook.get("cells") or [cell for sheet in notebook.get("worksheets", ()) for cell in sheet["cells"]]
-        return [_plain(cell) for cell in cells if isinstance(cell, dict)]
-    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
-        raise Unreadable("This file is not a notebook (it may be cut off, or renamed): open it in Jupyter, save it, and "
-                         "hand in what was saved.") from None
-
-
-def _plain(cell):
-    source = cell.get("source", cell.get("input", ""))  # "input" in the format of 2013
-    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    metadata = cell.get("metadata")
-    return {**cell, "cell_type": str(cell.get("cell_type")), "source": source.replace("\r\n", "\n").replace("\r", "\n"),
-            "metadata": metadata if isinstance(metadata, dict) else {}}

@@ -1,4 +1,5 @@
-"""From one source, two notebooks: `notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them."""
+"""From one source, two notebooks: `notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them; and
+`diffusion_lab/handed_out/NN_topic.json`, by which the package knows what was handed out."""
 
 import base64
 import copy
@@ -10,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.handing_out import handout_of
 from diffusion_lab.instructor.source import BEGIN, END, KERNEL, exercises, read_source
 from diffusion_lab.storage import write_atomically
 
@@ -73,21 +75,22 @@ def with_outputs(solution, path):
 
 
 def build(root, labs=(), progress=print):
-    """Writes both notebooks of each lab."""
+    """Writes what each lab's source gives."""
     for source in sources(root, labs):
         for path, text in _notebooks(Path(root), source).items():
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, text.encode())
                 progress(f"wrote {path}")
 
 
 def stale(root):
-    """The committed notebooks that differ from what their sources give, and those that have no source."""
+    """The committed files that differ from what their sources give, and those that have no source."""
     expected = {}
     for source in sources(root):
         expected |= _notebooks(Path(root), source)
-    committed = {*Path(root, "notebooks").glob("*.ipynb"), *Path(root, "solutions").glob("*.ipynb")}
+    committed = {path for folder in ("notebooks/*.ipynb", "solutions/*.ipynb", "diffusion_lab/handed_out/*.json")
+                 for path in Path(root).glob(folder)}
     different = [path for path, text in expected.items() if path in committed and path.read_text(encoding="utf-8") != text]
     return sorted({*different, *(committed ^ set(expected))})
 
@@ -122,16 +125,15 @@ def execute(root, labs=(), profile="cpu", progress=print):
 
 
 def _notebooks(root, source):
-    """{path: text} of the two notebooks that a source gives."""
-    solution = read_source(source)
-    name = source.with_suffix(".ipynb").name
-    student = root / "notebooks" / name
+    """{path: text} of what a source gives: two notebooks, and what the package knows of the lab."""
+    solution, name = read_source(source), source.with_suffix(".ipynb").name
     try:
-        student_text = _text(student_notebook(solution))
+        student = student_notebook(solution)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
-    path = root / "solutions" / name
-    return {student: student_text, path: _text(with_outputs(marked_for_nbgrader(solution), path))}
+    handout, path = handout_of(name[:2], solution, student), root / "solutions" / name
+    return {root / "notebooks" / name: _text(student), path: _text(with_outputs(marked_for_nbgrader(solution), path)),
+            root / "diffusion_lab" / "handed_out" / f"{source.stem}.json": handout.to_json()}
 
 
 def _without_traces(notebook):

@@ -1,6 +1,5 @@
 """The notebook that is run in place of the student's: our cells, and of the student's only the source of the answers."""
 
-import ast
 import base64
 import json
 import math
@@ -13,6 +12,8 @@ import numpy as np
 from diffusion_lab import checks
 from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import student_notebook
+from diffusion_lab.instructor.handing_out import handout_of, prelude_of
 from diffusion_lab.instructor.measuring import by_draw
 from diffusion_lab.instructor.reaching import recorded_attributes
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
@@ -82,22 +83,18 @@ class Master:
 
     def __init__(self, source):
         self.lab, notebook = source.name[:2], read_source(source)
-        points = {cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
-                  for cell in notebook.cells if "check" in cell.metadata.get("diffusion_lab", {})}
+        self.handout = handout_of(self.lab, notebook, student_notebook(notebook))
         self.summaries = {cell.metadata.diffusion_lab.summary: cell for cell in notebook.cells
                           if "summary" in cell.metadata.get("diffusion_lab", {})}
         self.cover = next((cell.id for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])), None)
-        answers = exercises(notebook)
-        self.answers = {name: cell.source for _, name, cell in answers}
-        given = [cell.source for cell in notebook.cells
-                 if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")]
-        official = "\n\n".join(self.answers.values())
-        self.prelude, helpers = _prelude(given, official)
-        self.tasks = [Task(number, name, float(points[name]), _without_magics(f"{self.prelude}\n\n{official}")) for number, name, _ in answers]
+        self.answers = {name: cell.source for _, name, cell in exercises(notebook)}
+        self.prelude, helpers = prelude_of(notebook)
+        official = "\n\n".join([self.prelude, *self.answers.values()])
+        self.tasks = [Task(task.number, task.name, task.points, official) for task in self.handout.tasks]
         module = next(module for module, names in checks.EXERCISES.items() if self.tasks[0].name in names)
         self.module = f"checks.{module}"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
-        self.files = staged_files(self.roots) | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
+        self.files = staged_files(self.roots) | inside("defining") | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
         self.recorded = recorded_attributes(self.files, official)
 
     def notebook(self, answers):
@@ -105,7 +102,7 @@ class Master:
         cells = [_cell("prelude", f"{self.prelude}\nfrom diffusion_lab.measuring import start as _start\n_start({self.module!r})")]
         for task in self.tasks:
             if task.name in answers:
-                cells.append(_cell(f"answer-{task.name}", answers[task.name].replace("NBVAL_", "NBVAL ")))  # obeys no orders
+                cells.append(_cell(f"answer-{task.name}", answer_cell(task.name, answers[task.name])))
                 cells.append(_cell(f"measure-{task.name}", (
                     "from diffusion_lab.measuring import measure as _measure\n"
                     f"from diffusion_lab.{self.module} import {task.name} as _exercise\n"
@@ -114,37 +111,14 @@ class Master:
         return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(KERNEL))
 
 
+def answer_cell(name, source):
+    """The cell that runs an answer: its source is a value in it, so that it gives nobody orders, as comments give nbval."""
+    source = source.replace("NBVAL_", "NBVAL ")
+    return f"from diffusion_lab.defining import define as _define\n_define({name!r}, {source!r}, globals())"
+
+
 def _cell(name, source):
     return nbformat.v4.new_code_cell(source, id=name[:64])
-
-
-def _prelude(given, answers):
-    """The imports of a lab's own cells, and which names of the package they take: (source, {(module, name)}).
-
-    Names of the package that the official answers do without become functions that refuse: they may be the answer.
-    """
-    used = {node.id for node in ast.walk(ast.parse(answers)) if isinstance(node, ast.Name)}
-    lines, refused, helpers = [], [], set()
-    for node in [node for source in given for node in ast.parse(_without_magics(source)).body]:
-        module = getattr(node, "module", None) or ""
-        if isinstance(node, ast.ImportFrom) and module.split(".")[0] == "diffusion_lab":
-            names = [alias.asname or alias.name for alias in node.names]
-            kept = [alias for alias, name in zip(node.names, names) if name in used]
-            helpers |= {(module.removeprefix("diffusion_lab."), alias.name) for alias in kept}
-            refused += [name for name in names if name not in used]
-            node.names = kept
-        if isinstance(node, ast.Import | ast.ImportFrom) and node.names:
-            lines.append(ast.unparse(node))
-    lines += ["def _refuse(name):",
-              "    def refuse(*arguments, **keywords):",
-              "        raise RuntimeError(f'{name} comes with the package and is not here when answers are graded: write it yourself')",
-              "    return refuse"]
-    lines += [f"{name} = _refuse({name!r})" for name in refused]
-    return "\n".join(lines), helpers
-
-
-def _without_magics(source):
-    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
 def _unpacked(result, task):

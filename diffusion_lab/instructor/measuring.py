@@ -1,4 +1,4 @@
-"""The one module that is written for the inside of the sandbox: it runs an answer and writes down what came out.
+"""Written for the inside of the sandbox: it runs an answer's function and writes down what came out.
 
 Nothing here decides anything. The student's code shares this process and may change all of it; what it can gain are
 numbers in a file, and those are judged outside.
@@ -31,7 +31,7 @@ def measure(exercise, namespace):
         draws = by_draw(dict(file))
     try:
         if exercise.name not in namespace:
-            raise CheckFailed(_why_not_there(exercise.name, stopped))
+            raise CheckFailed(why_not_there(exercise.name, stopped))
         first, answer = next(iter(draws)), namespace[exercise.name]  # one rehearsal is enough, and slow
         outputs = {draw: (exercise.run if draw == first else exercise.measured)(answer, inputs) for draw, inputs in draws.items()}
         result = {"outputs": {f"{draw}/{name}": _packed(values) for draw, found in outputs.items() for name, values in found.items()}}
@@ -49,7 +49,7 @@ def by_draw(arrays):
     return draws
 
 
-def _why_not_there(name, error):
+def why_not_there(name, error):
     """A sentence about a function that the answer's cell, which `error` stopped, has not defined."""
     if isinstance(error, SyntaxError):
         line = f" in line {error.lineno}, `{error.text.strip()[:80]}`" if error.text else ""

@@ -21,6 +21,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.boxes import run_in_box
 from diffusion_lab.instructor.drawing import fingerprint
 from diffusion_lab.instructor.generating import METHODS, NETWORKS
+from diffusion_lab.instructor.master import answer_cell
 from diffusion_lab.instructor.results import KID
 from diffusion_lab.instructor.running import LAST_LINES, Verdict, too_long_to_run
 from diffusion_lab.instructor.source import KERNEL
@@ -101,7 +102,7 @@ def _draw(notebook, files, names, weights, limits, boxed):
 @lru_cache
 def files_for_drawing():
     """What the student's box holds. Parses, so the first call must not run in two threads, see `Master.files`."""
-    return staged_files(ROOTS) | inside("generating")
+    return staged_files(ROOTS) | inside("defining") | inside("generating")
 
 
 @lru_cache
@@ -111,7 +112,7 @@ def own_files_for_drawing():
 
 
 def _notebook(master, answers, seed):
-    return _cells(master.prelude, *(answers[name].replace("NBVAL_", "NBVAL ") for name in METHODS),
+    return _cells(master.prelude, *(answer_cell(name, answers[name]) for name in METHODS),
                   f"from diffusion_lab.generating import generate as _generate\n_generate(globals(), {seed}, {COUNT}, {STEPS})")
 
 

@@ -96,7 +96,7 @@ def _grade(master, submission, settings):
     answers, problem = Answers(), submission.problem
     if not problem:
         try:
-            answers = Answers(**_encodable(vars(read_answers(submission.content, master.tasks, master.summaries))))
+            answers = Answers(**_encodable(vars(read_answers(submission.content, master.handout))))
             problem = "" if answers.sources else nothing_found(submission.content, master.lab)
         except Unreadable as unreadable:
             problem = str(unreadable)

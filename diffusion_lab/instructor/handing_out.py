@@ -1,0 +1,54 @@
+"""Makes the `Handout` of a lab from its solution: what students get of it, and what runs before their answers are tried."""
+
+import ast
+
+from diffusion_lab.instructor.handout import Given, Handout, Wanted, digest
+from diffusion_lab.instructor.source import exercises
+
+REFUSE = '''def _refuse(name):
+    def refuse(*arguments, **keywords):
+        raise RuntimeError(f'{name} comes with the package and is not here when answers are graded: write it yourself')
+    return refuse'''
+
+
+def handout_of(lab, solution, student):
+    """The `Handout` of a lab from its two notebooks."""
+    points = {cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
+              for cell in solution.cells if "check" in cell.metadata.get("diffusion_lab", {})}
+    tasks = [Wanted(number, name, float(points[name])) for number, name, _ in exercises(solution)]
+    return Handout(lab, prelude_of(solution)[0], tasks, [_given(cell) for cell in student.cells])
+
+
+def prelude_of(solution):
+    """The imports of a lab's own cells, and which names of the package they take: (source, {(module, name)}).
+
+    Names of the package that the official answers do without become functions that refuse: they may be the answer.
+    """
+    given = [cell.source for cell in solution.cells if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")]
+    answers = "\n".join(cell.source for _, _, cell in exercises(solution))
+    used = {node.id for node in ast.walk(ast.parse(answers)) if isinstance(node, ast.Name)}
+    lines, refused, helpers = [], [], set()
+    for node in [node for source in given for node in ast.parse(without_magics(source)).body]:
+        module = getattr(node, "module", None) or ""
+        if isinstance(node, ast.ImportFrom) and module.split(".")[0] == "diffusion_lab":
+            names = [alias.asname or alias.name for alias in node.names]
+            kept = [alias for alias, name in zip(node.names, names) if name in used]
+            helpers |= {(module.removeprefix("diffusion_lab."), alias.name) for alias in kept}
+            refused += [name for name in names if name not in used]
+            node.names = kept
+        if isinstance(node, ast.Import | ast.ImportFrom) and node.names:
+            lines.append(ast.unparse(node))
+    lines += [REFUSE, *(f"{name} = _refuse({name!r})" for name in refused)]
+    return "\n".join(lines), helpers
+
+
+def without_magics(source):
+    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+
+
+def _given(cell):
+    mark = {kind: name for kind, name in cell.metadata.get("diffusion_lab", {}).items() if kind != "number"}
+    if "cover" in cell.metadata.get("tags", []):
+        mark["cover"] = True
+    points = cell.metadata.get("nbgrader", {}).get("points", 0)
+    return Given(cell.id, cell.cell_type, digest(cell.source), mark, cell.source if mark else "", points)

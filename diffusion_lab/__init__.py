@@ -3,6 +3,7 @@
 import os
 import sys
 
+from diffusion_lab.code_pages import tolerate_code_pages
 from diffusion_lab.quiet import QuietImport, keras_settings, settle
 
 # TensorFlow logs a page while it starts, which Jupyter shows in red under a student's first cell and nbgrader takes
@@ -14,5 +15,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.meta_path[:0] = [QuietImport("tensorflow"), QuietImport("keras", before=keras_settings, after=settle)]
 if "keras" in sys.modules:
     settle(sys.modules["keras"])
+tolerate_code_pages()
 
 __version__ = "0.1.0"

@@ -11,6 +11,7 @@ def define(name, source, namespace):
 
     Type hints are not evaluated: they may name what is not here.
     """
+    __tracebackhide__ = True  # IPython shows the student's lines, and not these
     file, hints = f"<{name}>", __future__.annotations.compiler_flag
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that show a line
     tree, failed = compile(source, file, "exec", ast.PyCF_ONLY_AST | hints, dont_inherit=True), None

@@ -67,14 +67,15 @@ class Handout:
                       if keys.get(key) is not None), None) for cell in cells]
 
     def at(self, number, places):
-        """The numbers of a student's cells that are cell `number` here, or stand where it stood: between the nearest cells
-        before and behind it that are known."""
-        before = max((place for place in places if place is not None and place < number), default=None)
-        behind = min((place for place in places if place is not None and place > number), default=None)
-        first = len(places) - places[::-1].index(before) if before is not None else 0
-        last = places.index(behind) if behind is not None else len(places)
+        """The numbers of a student's cells that are cell `number` here, or are where it was: between the nearest cells before and
+        behind it that are known."""
+        known = [-1, *(place for place in places if place is not None and place != number), len(self.cells)]
+        before, behind = max(place for place in known if place < number), min(place for place in known if place > number)
+        around = before == number - 1 or behind == number + 1 or before in places and behind in places  # else it may be another lab
+        first = len(places) - places[::-1].index(before) if before in places else 0
+        last = places.index(behind) if behind in places else len(places)
         return sorted({index for index, place in enumerate(places) if place == number}
-                      | {index for index in range(first, last) if places[index] is None})
+                      | {index for index in range(first, last) if around and places[index] is None})
 
 
 def digest(source):

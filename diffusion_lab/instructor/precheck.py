@@ -1,30 +1,25 @@
-"""The public half of grading, for students: is every exercise found, is nothing lost, does the notebook run?"""
+"""The public half of grading, for students: is every exercise found, is it right, is nothing lost, does the notebook run?
 
-import ast
+It reads and runs the answers with the code of the grader, so that it is neither stricter nor milder.
+"""
+
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from rich.console import Console
 from rich.text import Text
 
-from diffusion_lab import checks
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.answers import Unreadable, read_answers
+from diffusion_lab.instructor.answers import read_answers
 from diffusion_lab.instructor.archives import LARGEST
-
+from diffusion_lab.instructor.definitions import Definitions
+from diffusion_lab.instructor.handout import digest, handouts
+from diffusion_lab.instructor.reading import Unreadable, cells_of, python_of
+from diffusion_lab.instructor.trying import try_answers
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """An exercise that a notebook should hold."""
-
-    number: str
-    name: str
+MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("! ", "yellow")}  # None: worth a look, and costs nothing
 
 
 def precheck_notebook(path, run=True):
@@ -35,113 +30,105 @@ def precheck_notebook(path, run=True):
     content = path.read_bytes()
     if len(content) > LARGEST:
         raise UserError(f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in.")
-    findings = examine_answers(content, path)
+    findings = examine_answers(content, path, try_answers if run else None)
     if run:
-        findings += _run(path)
+        findings += run_notebook(cells_of(content), path.parent)
     for good, sentence in findings:
-        console.print(Text("✓ " if good else "✗ ", "green" if good else "red") + Text(sentence), soft_wrap=True)
-    if not all(good for good, _ in findings):
+        mark, colour = MARKS[good]
+        console.print(Text(mark, colour) + Text(sentence), soft_wrap=True)
+    bad = [sentence for good, sentence in findings if good is False]
+    if bad:
         console.print("You can hand it in all the same: each exercise has points of its own.")
-    return all(good for good, _ in findings)
+    return not bad
 
 
-def examine_answers(content, path):
-    """[(good, sentence)]: for each exercise of the lab whether it is there, written, and stands by itself."""
+def examine_answers(content, path, trial=None):
+    """[(good, sentence)] for each exercise of the lab and for its written part; `trial` is `try_answers`, or None to run nothing."""
     try:
-        wanted = _lab_of(content)
-        answers = read_answers(content, wanted)
-        notebook, given = nbformat.reads(content.decode("utf-8-sig"), as_version=4), _handed_out()
-        own = _own_names(notebook, given, answers.sources)
+        cells = cells_of(content)
+        handout, answers = _lab_of(content, cells)
     except Unreadable as problem:
         raise UserError(f"{path}: {problem}") from None
+    tried = trial(handout.prelude, answers.sources) if trial else {}
     findings = []
-    for task in wanted:
-        source = answers.sources.get(task.name)
-        title = f"{task.number} {task.name}"
-        if source is None:
-            findings.append((False, f"{title}: there is no cell for it. Copy the exercise's cells from a fresh notebook."))
-        elif "raise NotImplementedError" in source:
-            findings.append((False, f"{title}: not written yet."))
-        elif _names(source) is None:
-            findings.append((False, f"{title}: this is not valid Python; run its cell and read the message."))
-        elif strangers := sorted(_names(source) & own):
-            findings.append((False, f"{title}: it uses {', '.join(strangers)}, which another cell of yours defines. Only the "
-                                    "answer cell is graded: move it in there."))
-        else:
-            findings.append((True, f"{title}: written. Whether it is right, its check says."))
-    return findings + _summary(notebook, given) + [(True, remark) for remark in answers.remarks]
+    for task in handout.tasks:
+        good, sentence = _finding(task.name, answers.sources.get(task.name), tried.get(task.name))
+        findings.append((good, f"{task.number} {task.name}: {sentence}"))
+    for cell in handout.cells:
+        if "summary" in cell.mark:
+            written = bool(answers.texts[cell.mark["summary"]])
+            findings.append((written, "The summary: written." if written else f"The summary: not written yet; it is worth {cell.points:g} points."))
+    return findings + [(None, remark) for remark in answers.remarks] + _check_cells(handout, cells)
 
 
-def _summary(notebook, given):
-    """A finding on the summary, if the notebook has one: it may still be as it was handed out."""
-    written = {cell.get("id"): cell.source for cell in notebook.cells}
-    return [(False, f"The summary: not written yet; it is worth {cell.metadata.nbgrader.points:g} points.")
-            if written[cell.id] == cell.source else (True, "The summary: written.")
-            for cell in given.values() if "summary" in cell.metadata.get("diffusion_lab", {}) and cell.id in written]
+def _finding(name, source, tried):
+    if source is None:
+        return False, "there is no cell for it. Copy the exercise's cells from a fresh notebook."
+    if tried:
+        return tried[0] == "right", tried[1]
+    if python_of(source) is None:
+        return False, "this is not valid Python; run its cell and read the message."
+    found = Definitions({0: source}).of(name)
+    if not found:
+        return False, f"its cell defines no function {name}."
+    if all(statement.is_stub for statement in found):
+        return False, "not written yet."
+    return True, "written. Whether it is right, its check says."
 
 
-def _lab_of(content):
-    """The exercises of the lab of which this notebook holds most."""
-    labs = [[Wanted(getattr(checks, name).number, name) for name in names] for names in checks.EXERCISES.values()]
-    counted = [(len(read_answers(content, wanted).sources), wanted) for wanted in labs]
-    most, wanted = max(counted, key=lambda pair: pair[0])
-    if not most:
+def _check_cells(handout, cells):
+    """Findings on checks that were deleted or changed: a grading does without them, but the student goes without what they say."""
+    places, findings = handout.places(cells), []
+    for task in handout.tasks:
+        number = handout.number_of("check", task.name)
+        found = {digest(cell["source"]) for cell, place in zip(cells, places) if place == number}
+        if handout.cells[number].digest not in found:
+            what = "was changed, so it may say what is not true" if found else "is not there"
+            findings.append((None, f"{task.number}: its check cell {what}. A grading uses its own."))
+    return findings
+
+
+def _lab_of(content, cells):
+    """(the lab of which this notebook holds most cells, the answers in it). Raises Unreadable."""
+    labs = handouts()
+    if not labs:
+        raise UserError("This installation is not complete, so nothing can be checked: install the package again.")
+    found = [(answers, handout) for handout in labs if (answers := read_answers(content, handout)).sources]
+    if not found:
         raise Unreadable("There is no exercise of a lab in this notebook: is it the right one?")
-    return wanted
+    answers, handout = max(found, key=lambda pair: (-pair[1].places(cells).count(None), len(pair[0].sources)))
+    return handout, answers
 
 
-def _handed_out():
-    """The cells of the labs as students get them, {id: cell}; none where no notebooks lie beside the package."""
-    return {cell.id: cell for path in Path(checks.__file__).parents[2].glob("notebooks/*.ipynb")
-            for cell in nbformat.read(path, as_version=4).cells}
-
-
-def _own_names(notebook, given, answers):
-    """Functions that cells define which are neither answers nor part of any lab as it was handed out."""
-    names = set()
-    for cell in notebook.cells if given else ():
-        if cell.cell_type == "code" and cell.get("id") not in given:
-            names |= _defined(cell.source)
-    return names - {name for source in answers.values() for name in _defined(source)}
-
-
-def _tree(source):
-    try:
-        return ast.parse("\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()))
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _defined(source):
-    tree = _tree(source)
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} if tree else set()
-
-
-def _names(source):
-    tree = _tree(source)
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else None
-
-
-def _run(path):
+def run_notebook(cells, folder):
     """[(good, sentence)] of a run from top to bottom in the smallest profile, on over cells that fail; the notebook stays.
 
-    Where a check says what is wrong, other cells that fail are not named: most of them fail because of it.
+    What a check cell says has been said of its answer. Of other cells that fail only the first is named: most fail because of it.
     """
     import nbclient
+    import nbformat
 
-    notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, allow_errors=True, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
-                                     extra_arguments=["--log-level=ERROR"])  # it would warn of its transport, in red
+    code = [nbformat.v4.new_code_cell(cell["source"]) for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
+    running = [0]
+    client = nbclient.NotebookClient(
+        nbformat.v4.new_notebook(cells=code), timeout=600, allow_errors=True, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=lambda cell, cell_index: running.append(cell_index),
+        extra_arguments=["--log-level=ERROR"])  # it would warn of its transport, in red
     try:
         client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
     except nbclient.exceptions.CellTimeoutError:
-        return [(False, "A run from top to bottom takes more than ten minutes in one cell, even in the smallest profile.")]
+        return [(False, f"A run from top to bottom takes more than ten minutes in {_named(code, running[-1])}, even in the smallest profile.")]
     except nbclient.exceptions.DeadKernelError:
-        return [(False, "A run from top to bottom ends before its end: a cell stops Python itself.")]
-    errors = [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == "error"]
-    checked = [error.evalue for error in errors if error.ename == "CheckFailed"]  # NotDone is found before anything runs
-    others = [f"A run from top to bottom stops: {_last_line(error)}" for error in errors[:1]]
-    return [(False, sentence) for sentence in checked or others] or [(True, "It runs from top to bottom (in the smallest profile).")]
+        return [(False, f"A run from top to bottom ends before its end: {_named(code, running[-1])} stops Python itself.")]
+    errors = [(number, output) for number, cell in enumerate(code) for output in cell.outputs if output.output_type == "error"]
+    others = [f"A run from top to bottom stops in {_named(code, number)}: {_last_line(error)}"
+              for number, error in errors if error.ename not in ("CheckFailed", "NotDone")]
+    return [(False, sentence) for sentence in others[:1]] or [(True, "It runs from top to bottom (in the smallest profile).")]
+
+
+def _named(code, number):
+    """What to call a cell: its number in a run from top to bottom, as Jupyter shows it, and its first line."""
+    return f"cell [{number + 1}], `{code[number].source.strip().splitlines()[0][:60]}`"
 
 
 def _last_line(error):

@@ -1,0 +1,107 @@
+"""Tries answers as a grading does, on the same code and in its order, but without a sandbox: for `precheck`.
+
+The answers run in a process of their own, since one may end it, or never come to its own end.
+"""
+
+import ast
+import builtins
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+STARTUP, SECONDS = 300, 60  # for importing TensorFlow, on a slow disk; for one answer
+
+
+def try_answers(prelude, answers, seconds=SECONDS):
+    """Returns {name: (outcome, sentence)} for {name: source}; the outcomes are those of a grading: right, wrong, missing, stopped."""
+    results, waiting = {}, list(answers)
+    while waiting:
+        found, reason = _run(prelude, {name: answers[name] for name in waiting}, seconds)
+        results |= found
+        waiting = [name for name in waiting if name not in results]
+        if waiting:  # the first of them is what stopped the others
+            results[waiting.pop(0)] = "stopped", reason
+    return results
+
+
+def _run(prelude, answers, seconds):
+    """({name: (outcome, sentence)} of the answers that came to an end, why the next one did not)."""
+    with tempfile.TemporaryDirectory(prefix="precheck-", ignore_cleanup_errors=True) as folder:
+        request, log = Path(folder, "request.json"), Path(folder, "results.jsonl")
+        request.write_text(json.dumps({"prelude": prelude, "answers": answers}), encoding="utf-8")
+        log.touch()
+        process = subprocess.Popen([sys.executable, "-m", "diffusion_lab.instructor.trying", str(request), str(log)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        size, reason = 0, "it ends Python itself."
+        last = time.monotonic()
+        while process.poll() is None:
+            if log.stat().st_size > size:
+                size, last = log.stat().st_size, time.monotonic()
+            if time.monotonic() - last > (seconds if size else STARTUP):
+                process.kill()
+                reason = f"it runs for more than {seconds} seconds (is there a loop without an end?)."
+            time.sleep(0.05)
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    if not lines:
+        reason = "Python did not even come as far as this answer; `diffusion-lab doctor` may say why."
+    return {name: (outcome, sentence) for name, outcome, sentence in lines[1:]}, reason
+
+
+def main(request, log):
+    """Runs in the other process: writes a line when it is ready, and one for each answer that came to its end."""
+    request = json.loads(Path(request).read_text(encoding="utf-8"))
+    space = {"__name__": "__main__"}
+    exec(request["prelude"], space)
+    from diffusion_lab import checks
+
+    with open(log, "a", encoding="utf-8", buffering=1) as file:
+        file.write(json.dumps("ready") + "\n")
+        _without_the_package(space, request["prelude"])
+        for name, source in request["answers"].items():
+            file.write(json.dumps([name, *_tried(getattr(checks, name), source, space)]) + "\n")
+
+
+def _tried(check, source, space):
+    import numpy as np
+
+    from diffusion_lab.checks.core import SEED, CheckFailed, NotDone
+    from diffusion_lab.instructor.defining import define
+    from diffusion_lab.instructor.measuring import why_not_there
+
+    stopped = None
+    space.pop(check.name, None)
+    try:
+        define(check.name, source, space)
+    except Exception as error:
+        stopped = error
+    inputs = check.draw(np.random.default_rng(SEED))
+    try:
+        if check.name not in space:
+            raise CheckFailed(why_not_there(check.name, stopped))
+        with np.errstate(all="ignore"):
+            check.judge(inputs, check.run(space[check.name], inputs))
+    except NotDone:
+        return "missing", "not written yet."
+    except CheckFailed as failure:
+        return "wrong", str(failure)
+    return "right", check.praise
+
+
+def _without_the_package(space, prelude):
+    """Keeps what runs in `space` from importing more of the package than a grading has: the rest of it holds answers."""
+    allowed = {(node.module, alias.name) for node in ast.walk(ast.parse(prelude)) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    ordinary = builtins.__import__
+
+    def restricted(name, globals=None, locals=None, fromlist=(), level=0):
+        if globals is space and name.split(".")[0] == "diffusion_lab" and not {(name, one) for one in fromlist or [""]} <= allowed:
+            raise ModuleNotFoundError(f"{name} is not here when answers are graded: write it yourself")
+        return ordinary(name, globals, locals, fromlist, level)
+
+    builtins.__import__ = restricted
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

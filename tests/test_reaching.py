@@ -39,6 +39,7 @@ FORGERIES = {
     "by a static method": "class A:\n    @staticmethod\n    def f(m):\n        m.function = None\nA().f(tf)",
     "by a namesake": "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()",
     "by a function in a method": "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n        g(tf)",
+    "by what runs the answer": "_define('f', 'hidden', {})", "by importing that": "from diffusion_lab.defining import define as run\nrun('f', 'hidden', {})",
     "is no Python": "def f(:",
 }
 HONEST = [

@@ -10,12 +10,14 @@ import re
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-MODULES = {"builtins", "code", "copy", "ctypes", "diffusion_lab.checks", "diffusion_lab.generating", "diffusion_lab.measuring", "dis", "gc",
+from diffusion_lab.instructor.reading import parse
+
+MODULES = {"builtins", "code", "copy", "ctypes", "diffusion_lab.checks", "diffusion_lab.defining", "diffusion_lab.generating", "diffusion_lab.measuring", "dis", "gc",
            "importlib", "inspect", "io", "marshal", "mmap", "mock", "multiprocessing", "pathlib", "pickle", "pdb", "pkgutil", "runpy", "shelve",
            "shutil", "socket", "sqlite3", "subprocess", "tempfile", "unittest", "weakref", "zipfile", "IPython.core"}
 BUILTINS = {"__import__", "compile", "delattr", "eval", "exec", "globals", "open", "setattr", "vars"}
 NAMES = {  # of functions and attributes, wherever they come from
-    "attrgetter", "checks", "deepcopy", "get_ipython", "measuring", "methodcaller", "_measure", "_exercise",
+    "attrgetter", "checks", "deepcopy", "defining", "get_ipython", "measuring", "methodcaller", "_define", "_measure", "_exercise",
     "_getframe", "modules", "setprofile", "settrace", "f_back", "f_globals", "f_locals", "tb_frame", "gi_frame", "cr_frame", "user_ns",
     "numpy_function", "py_function", "run_functions_eagerly",
     "executing_eagerly", "init_scope", "inside_function", "is_symbolic_tensor",  # to be another function in a graph
@@ -31,8 +33,10 @@ def reaches(source, recorded=()):
     """The names, in order, by which an answer could change what measures it. `recorded` are the attributes of the check's own objects in
     which it notes what it sees."""
     try:
-        tree = ast.parse(TransformerManager().transform_cell(MAGICS.sub(r"\1", source)))
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        tree = parse(TransformerManager().transform_cell(MAGICS.sub(r"\1", source)))
+    except SyntaxError:
+        tree = None
+    if tree is None:
         return ["what is no Python"]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     own = {id(node) for klass in classes for method in klass.body for node in _on_itself(method)}

@@ -1,12 +1,14 @@
 """Which code of a notebook is an answer: what the notebook would have had in memory at its end."""
 
+import inspect
 import json
+from pathlib import Path
 
 import pytest
 
 from diffusion_lab.instructor.answers import Unreadable, nothing_found, read_answers
 from diffusion_lab.instructor.defining import define
-from diffusion_lab.instructor.handout import Given, Handout, Wanted, digest
+from diffusion_lab.instructor.handout import Given, Handout, Wanted, digest, handouts
 
 IMPORTS = "import math\nimport numpy as np\nfrom diffusion_lab import checks\nfrom diffusion_lab.lab import start"
 STUB = '''def double(x):
@@ -253,6 +255,20 @@ def shown(picture):
 def test_the_cover_picture_is_found_by_its_place_too(cover, marked):
     content = handed_in(marked=marked, f=cover, a=["# A lab", code("plot()", **shown("other"))])
     assert read_answers(content, LAB).pictures == {"f": "abc"}
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_holds_the_exercises_of_its_own_lab_and_of_no_other(path):
+    for lab in handouts():
+        answers = read_answers(path.read_bytes(), lab)
+        assert list(answers.sources) == [task.name for task in lab.tasks if path.name.startswith(lab.lab)] and answers.remarks == []
+        assert set(answers.texts.values()) <= {""}
+
+
+def test_the_source_of_a_function_can_be_looked_up_as_autograph_does():
+    space = {"__name__": "__main__"}
+    define("double", "x = 1\n\ndef double(x):\n    return 2 * x\n", space)
+    assert inspect.getsource(space["double"]) == RIGHT + "\n"
 
 
 def test_a_notebook_of_another_lab_is_recognised():

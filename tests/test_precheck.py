@@ -50,6 +50,13 @@ def test_precheck_finds_what_is_there_and_what_is_not():
     assert "defines no function denoise" in found(written({"denoise": "def my_denoise(): ..."}))["7.2 denoise"][1]
 
 
+def test_precheck_doubts_what_a_grading_doubts():
+    answer = RIGHT["07"]["denoise"].replace("network = ", "setattr(self, 'a', 1)\n    network = ")
+    findings = found(written({"denoise": answer}), trial=lambda prelude, answers: dict.fromkeys(answers, ("right", "Well done.")))
+    assert findings["7.1 diffusion_schedule"] == (True, "7.1 diffusion_schedule: Well done.")
+    assert not findings["7.2 denoise"][0] and "it uses `setattr`" in findings["7.2 denoise"][1]
+
+
 def test_precheck_says_what_an_answer_uses_that_does_not_come_along():
     squared = {"denoise": RIGHT["07"]["denoise"].replace("noise_rates**2", "squared(noise_rates)")}
     own = {"cell_type": "code", "id": "mine", "metadata": {}, "source": "%matplotlib inline\ndef squared(x):\n    return x * x"}

@@ -15,6 +15,7 @@ from diffusion_lab.instructor.answers import read_answers
 from diffusion_lab.instructor.archives import LARGEST
 from diffusion_lab.instructor.definitions import Definitions
 from diffusion_lab.instructor.handout import digest, handouts
+from diffusion_lab.instructor.reaching import reaches
 from diffusion_lab.instructor.reading import Unreadable, cells_of, python_of
 from diffusion_lab.instructor.trying import try_answers
 
@@ -65,7 +66,9 @@ def _finding(name, source, tried):
     if source is None:
         return False, "there is no cell for it. Copy the exercise's cells from a fresh notebook."
     if tried:
-        return tried[0] == "right", tried[1]
+        means = reaches(source) if tried[0] == "right" else []
+        return (False, f"the numbers are right, but it uses `{means[0]}`, by which it could change what measures it: write it without.") if means else (
+            tried[0] == "right", tried[1])
     if python_of(source) is None:
         return False, "this is not valid Python; run its cell and read the message."
     found = Definitions({0: source}).of(name)

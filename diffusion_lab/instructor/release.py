@@ -8,8 +8,8 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
-FOR_STUDENTS = ("__init__.py", "answers.py", "archives.py", "defining.py", "definitions.py", "handout.py", "measuring.py", "precheck.py", "reading.py",
-                "trying.py")
+FOR_STUDENTS = ("__init__.py", "answers.py", "archives.py", "defining.py", "definitions.py", "handout.py", "measuring.py", "precheck.py",
+                "reaching.py", "reading.py", "trying.py")
 FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("*.md", "*.png"),
            "diffusion_lab": ("*.py", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
 

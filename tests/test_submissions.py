@@ -11,7 +11,8 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import LARGEST
-from diffusion_lab.instructor.submissions import LABS, count_submissions, find_submissions, lab_reader
+from diffusion_lab.instructor.handout import handouts
+from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
@@ -179,7 +180,7 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
     ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
     ({"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)}, "07.ipynb", "large.ipynb cannot be read"),
     ({"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})}, "hand-in.zip/x/07.ipynb", ""),
-    ({"all labs.ipynb": notebook(*[(name, f"def {name}(): return 1") for _, name in LABS[4] + LABS[7]]), "06.ipynb": DDPM}, "all labs.ipynb", ""),
+    ({"all labs.ipynb": notebook(*[(name, f"def {name}(): return 1") for lab in handouts() for name in [task.name for task in lab.tasks if lab.lab in ("04", "07")]]), "06.ipynb": DDPM}, "all labs.ipynb", ""),
     ({"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})}, "hand-in.zip/07.ipynb", ""),
     ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
 ])
@@ -196,9 +197,8 @@ def test_every_lab_is_told_from_the_others():
     """By the notebooks as they are handed out, and by the solutions."""
     root = Path(__file__).parents[1]
     for path in sorted(root.glob("solutions/*.ipynb")):
-        content, marks = path.read_bytes(), [cell["metadata"].get("diffusion_lab", {}) for cell in json.loads(path.read_bytes())["cells"]]
-        assert LABS[int(path.name[:2])] == [(mark["number"], mark["exercise"]) for mark in marks if "exercise" in mark]
-        assert [lab for lab in LABS if lab_reader(f"{lab:02}")(content)] == [int(path.name[:2])]
+        content = path.read_bytes()
+        assert [lab.lab for lab in handouts() if lab_reader(lab.lab)(content)] == [path.name[:2]]
         assert lab_reader(path.name[:2])(content) == 2 and lab_reader(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
 
 

@@ -153,7 +153,7 @@ class Definitions:
 
 
 def _statements(number, source):
-    tree, lines = parse(source), source.splitlines()
+    tree, lines = parse(source), source.split("\n")
     groups = []
     for node in tree.body if tree else ():
         first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])

@@ -62,7 +62,9 @@ def python_of(source):
     if len(source) > LONGEST or len(source) * magics > MAGICS:
         return None
     try:
-        plain = TransformerManager().transform_cell(source)
+        with PARSING, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain = TransformerManager().transform_cell(source)
     except Exception:  # it has several words for a syntax error
         return None
     tree = parse(plain)
@@ -71,7 +73,7 @@ def python_of(source):
 
 def _without_calls(source, tree):
     """`source` without the statements that IPython has made of magics; what a magic would have run stays."""
-    lines = source.splitlines()
+    lines = source.split("\n")
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and _is_magic(node.value)]
     for node in sorted(calls, key=lambda node: -node.lineno):
         kind, arguments = node.value.func.attr, [argument.value for argument in node.value.args if isinstance(argument, ast.Constant)]

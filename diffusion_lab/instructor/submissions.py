@@ -5,13 +5,12 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.answers import read_answers
 from diffusion_lab.instructor.archives import LARGEST, Zip, open_store
 from diffusion_lab.instructor.choosing import Choice, File
+from diffusion_lab.instructor.handout import handouts
 from diffusion_lab.instructor.platforms import original_of, owners
 
 __all__ = ["LARGEST", "Submission", "count_submissions", "find_submissions", "lab_reader"]
@@ -70,26 +69,19 @@ def count_submissions(path):
 def lab_reader(lab):
     """Returns holds(content) for a lab's number such as "07": 2 for a notebook with answers to this lab, 1 for one whose
     exercises are as they were handed out, 0 for another lab's or none."""
+    labs, lab = {handout.lab: handout for handout in handouts()}, f"{int(lab):02}"
+
     def holds(content):
         try:
-            found = {number: read_answers(content, tasks).sources for number, tasks in LABS.items()}
+            found = {number: read_answers(content, handout).sources for number, handout in labs.items()}
         except Exception:  # whatever a file can bring a reader to
             return 0
-        own = found[int(lab)]
-        if not own or len(own) < min(len(LABS[int(lab)]), max(map(len, found.values()))):  # functions of one lab are given in others
+        own = found[lab]
+        if not own or len(own) < min(len(labs[lab].tasks), max(map(len, found.values()))):  # functions of one lab are given in others
             return 0
         return 1 + any(STUB not in source for source in own.values())
 
     return holds
-
-
-class _Task(NamedTuple):
-    number: str
-    name: str
-
-
-LABS = {lab: [_Task(f"{lab}.{place}", name) for place, name in enumerate(names, start=1)]
-        for lab, names in enumerate(checks.EXERCISES.values(), start=1)}  # without the checks, which take seconds to import
 
 
 @contextmanager

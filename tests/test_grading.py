@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import grading, quality, results, running
+from diffusion_lab.instructor import gradebook, grading, quality, results, running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
@@ -182,6 +182,25 @@ def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, mo
     assert rows["bob"]["problem"].startswith("It could not be graded: ") and "a person must look" in rows["bob"]["problem"]
     broken = False
     assert grade()["bob"]["points"] == 22, "the same command tries again"
+
+
+@pytest.mark.parametrize("step", ["presentable", "_conspicuous", "safe_picture"])
+def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(tmp_path, quick, monkeypatch, step):
+    honest = getattr(gradebook, step)
+
+    def fail(thing):
+        if isinstance(thing, dict) and thing["student"] == "bob" and thing["answers"] or thing == "a picture":
+            raise UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed")
+        return honest(thing)
+
+    write_notebooks(tmp_path / "in", "ada", "bob", "cem")
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    found[1]["picture"] = "a picture"
+    monkeypatch.setattr(gradebook, step, fail)
+    ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
+    assert [row["points"] for row in (ada, bob, cem)] == [18, 18, 18] and not ada["problem"] and not cem["problem"]
+    assert bob["problem"] == "It could not be shown: UnicodeEncodeError; a person must look."
+    assert bob["problem"] in (tmp_path / "out" / "feedback" / bob["page"]).read_text(encoding="utf-8")
 
 
 def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():

@@ -44,10 +44,10 @@ def write_gradebook(out, lab, settings, results):
     manual = read_manual(out / MANUAL)
     results = [{"key": key_of(result["student"], result["id"]), **result} for result in results]
     given = _given(results, manual)
-    rows = [_row(presentable(result), given[result["key"]]) for result in results]
-    for row in rows:
-        page = TEMPLATES.get_template("feedback.html").render(lab=lab, row=row, mark_of=mark_of)
-        write_atomically(out / "feedback" / row["page"], page.encode())
+    shown = [_shown(lab, result, given[result["key"]]) for result in results]
+    rows = [row for row, _ in shown]
+    for row, page in shown:
+        write_atomically(out / "feedback" / row["page"], page)
     for old in set((out / "feedback").glob("*.html")) - {out / "feedback" / row["page"] for row in rows}:
         old.unlink()  # of somebody who is no longer there: it must not go out with the others
     write_manual(out / MANUAL, rows, manual)
@@ -64,6 +64,19 @@ def write_gradebook(out, lab, settings, results):
         pictures={row["key"]: small_picture(row["picture"], share) for row in rows}, **_statistics(rows))
     write_atomically(out / "summary.html", summary.encode())
     return rows
+
+
+def _shown(lab, result, extra):
+    """(row, page as bytes) of a result; of one that cannot be shown, with its points and a sentence instead of what was handed in."""
+    try:
+        row = _row(presentable(result), extra)
+        return row, TEMPLATES.get_template("feedback.html").render(lab=lab, row=row, mark_of=mark_of).encode()
+    except Exception as error:
+        sentence = f"It could not be shown: {type(error).__name__}; a person must look."
+        bare = result | {"answers": {}, "texts": {}, "picture": None, "remarks": [], "problem": sentence}
+        if result == bare:
+            raise
+        return _shown(lab, bare, extra)
 
 
 def _given(results, manual):

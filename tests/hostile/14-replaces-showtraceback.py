@@ -1,6 +1,5 @@
 # answer: diffusion_schedule
 get_ipython().showtraceback = lambda *arguments, **keywords: None
-get_ipython().run_cell = lambda *arguments, **keywords: None
 
 
 def diffusion_schedule(self, diffusion_times):

@@ -66,7 +66,7 @@ def quiet_stderr():
 
 def keras_file():
     """Returns the path of the file in which Keras keeps its settings from one program to the next."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")  # raises nothing without a home
 
 
 def keras_settings():

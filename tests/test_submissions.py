@@ -98,6 +98,7 @@ def test_the_student_is_what_places_do_not_share(places, tmp_path):
     (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),  # Google Classroom
     (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["01/my project/07.ipynb", "02/my project/07.ipynb"], ["01", "02"]),
     (["06/ada/06.ipynb", "07/ada/07.ipynb", "06/bob/06.ipynb", "07/bob/07.ipynb"], ["ada", "bob"]),
+    (["Lab 07/Ada/07.ipynb", "Lab 07/Bob/07.ipynb", "Lab 07/Instructions.pdf", "Lab 07/Cem.pdf", "Lab 07/lab07.docx"], ["Ada", "Bob", "Cem"]),
     (["lab06/ada/06.ipynb", "lab07/ada/07.ipynb", "lab07/bob/07.ipynb"], ["ada", "bob"]), (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
     ([f"x-submissions/x-{name}/notebooks/0{lab}.ipynb" for name in ("ada", "bob", "cem") for lab in range(1, 10)], ["ada", "bob", "cem"]),
 ])
@@ -181,6 +182,7 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
     ({"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)}, "07.ipynb", "large.ipynb cannot be read"),
     ({"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})}, "hand-in.zip/x/07.ipynb", ""),
     ({"all labs.ipynb": notebook(*[(name, f"def {name}(): return 1") for lab in handouts() for name in [task.name for task in lab.tasks if lab.lab in ("04", "07")]]), "06.ipynb": DDPM}, "all labs.ipynb", ""),
+    ({"old.zip": zipped({"07.ipynb": DDIM}), "new.zip": zipped({"07.ipynb": DDIM})}, "new.zip/07.ipynb", "2 zips were handed in; only ada/new.zip was opened"),
     ({"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})}, "hand-in.zip/07.ipynb", ""),
     ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
 ])

@@ -99,7 +99,10 @@ class Choice:
 
     def _opened(self):
         """Returns the files in the latest zip of the hand-in."""
-        for file in latest_first([file for file in self.files if file.is_zip])[:1]:
+        zips = latest_first([file for file in self.files if file.is_zip])
+        if len(zips) > 1:
+            self.remarks.append(f"{len(zips)} zips were handed in; only {zips[0].place} was opened")
+        for file in zips[:1]:
             try:
                 inside = Zip(file.read(LARGEST_ZIP))
                 return [File(entry, inside, file.owner, file.entry.place) for entry in inside.entries()]

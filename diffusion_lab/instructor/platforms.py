@@ -30,7 +30,7 @@ PLATFORMS = {name: re.compile(pattern, re.IGNORECASE | re.DOTALL) for name, patt
 }.items()}
 COLLECTIONS = set("submissions submitted submission export exports students repos repositories".split())
 COURSE = set("lab labs notebook notebooks assignment assignments exercise exercises homework hw week final old new backup draft version copy v "
-             "solution solutions answer answers untitled my flowers weights notes info".split())
+             "solution solutions answer answers untitled my flowers weights notes info instructions task tasks".split())
 TOPICS = re.compile("|".join(sorted(EXERCISES, key=len, reverse=True)))
 
 
@@ -117,7 +117,7 @@ def _level(parts, read, above="", prefix=""):
             found |= _level({place: left for place, left in below.items() if left}, read, head, prefix)
         elif head in folders:
             found |= dict.fromkeys(below, Owner(key_of(prefix + head, ""), shown(shorter.get(head, head))))
-        elif not _stands_by(head):
+        elif not _stands_by(head, beside=folders):
             name = titles.get(_stem(head), _stem(head))
             found |= dict.fromkeys(below, Owner(key_of(prefix + name, ""), shown(name)))
     return found
@@ -128,9 +128,10 @@ def _is_work(parts):
     return bool(NOTEBOOK.fullmatch(parts[-1])) or parts[-1].lower().endswith(".zip")
 
 
-def _stands_by(name):
-    """True for a file that lies beside the hand-ins and is nobody's."""
-    return bool(BYSTANDERS.fullmatch(name)) or name.lower().endswith((".txt", ".md")) and not _says_who(_stem(name))
+def _stands_by(name, beside):
+    """True for a file that is nobody's; `beside` are the folders next to it."""
+    text = name.lower().endswith((".txt", ".md")) or beside and not _is_work((name,))
+    return bool(BYSTANDERS.fullmatch(name) or text and not _says_who(_stem(name)))
 
 
 def _people(lefts):

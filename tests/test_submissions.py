@@ -84,7 +84,8 @@ def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_pat
     ("{}/07.ipynb",), ("lab07/{}/07.ipynb",), ("a/b/{}/07.ipynb",), ("submitted/{}/lab07/07.ipynb",), ("x-submissions/x-{}/07.ipynb",), ("Lab 07/{} - 07.ipynb",),
     ("lab07/{}.ipynb",), ("{}/my work/lab07/07.ipynb",), ("lab07-{}/notebooks/07_ddim.ipynb", "lab07-{}/README.md"), ("CS 236/Lab 07/{}/07.ipynb", "readme.txt"),
     ("Lab 07 - {}.ipynb",), ("{} - 07_ddim.ipynb", "{} - report.pdf"), ("lab07/{}/07.ipynb", "lab06/{}/06.ipynb"), ("CS236/07_{}.ipynb",),
-    ("submitted/{}/lab07/07.ipynb", "submitted/{}/lab06/06.ipynb", "source/lab07/07.ipynb", "autograded/{}/lab07/07.ipynb"),
+    ("submitted/{}/lab07/07.ipynb", "submitted/{}/lab06/06.ipynb", "source/lab07/07.ipynb", "autograded/{}/lab07/07.ipynb",
+     "gradebook.db", "nbgrader_config.py"),
 ])
 def test_the_student_is_what_places_do_not_share(places, tmp_path):
     """With one more level, or one less: the names are what differs from student to student."""

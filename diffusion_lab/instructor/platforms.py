@@ -28,6 +28,7 @@ PLATFORMS = {name: re.compile(pattern, re.IGNORECASE | re.DOTALL) for name, patt
     "Blackboard": r".+?_(?P<name>(?P<id>[^_]+))_attempt_(?P<attempt>[\d-]+)(?:_.*|\.txt)",
     "Brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) - .*",
 }.items()}
+NBGRADER = {"source", "release", "autograded", "feedback", "gradebook.db", "nbgrader_config.py"}
 COLLECTIONS = set("submissions submitted submission export exports students repos repositories".split())
 COURSE = set("lab labs notebook notebooks assignment assignments exercise exercises homework hw week final old new backup draft version copy v "
              "solution solutions answer answers untitled my flowers weights notes info instructions task tasks".split())
@@ -98,8 +99,8 @@ def _level(parts, read, above="", prefix=""):
     groups, found = {}, {}
     for place, left in parts.items():
         groups.setdefault(left[0], {})[place] = left[1:]
-    if "submitted" in groups:  # a course of nbgrader, whose other folders hold its own copies
-        groups = {"submitted": groups["submitted"]}
+    if "submitted" in groups:  # in a course of nbgrader, whose other folders hold its own copies
+        groups = {head: below for head, below in groups.items() if head not in NBGRADER}
     work = {head: lefts for head, below in groups.items() if (lefts := [left for left in below.values() if _is_work((head, *left))])}
     folders = {head for head, below in groups.items() if any(below.values())}
     of_folders, of_files = _recognised(folders), _recognised(groups.keys() - folders)

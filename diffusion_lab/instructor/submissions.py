@@ -12,6 +12,7 @@ from diffusion_lab.instructor.archives import LARGEST, Zip, open_store
 from diffusion_lab.instructor.choosing import Choice, File
 from diffusion_lab.instructor.handout import handouts
 from diffusion_lab.instructor.platforms import original_of, owners
+from diffusion_lab.instructor.reading import cells_of
 
 __all__ = ["LARGEST", "Submission", "count_submissions", "find_submissions", "lab_reader"]
 STUB = 'raise NotImplementedError("Exercise '
@@ -69,17 +70,23 @@ def count_submissions(path):
 def lab_reader(lab):
     """Returns holds(content) for a lab's number such as "07": 2 for a notebook with answers to this lab, 1 for one whose
     exercises are as they were handed out, 0 for another lab's or none."""
-    labs, lab = {handout.lab: handout for handout in handouts()}, f"{int(lab):02}"
+    labs = {handout.lab: handout for handout in handouts()}
+    own = labs[f"{int(lab):02}"]
+    exercises = {own.number_of("exercise", task.name) for task in own.tasks}
 
     def holds(content):
         try:
-            found = {number: read_answers(content, handout).sources for number, handout in labs.items()}
+            cells = cells_of(content)
+            known = {number: set(handout.places(cells)) - {None} for number, handout in labs.items()}  # quick, so first
+            mine = known[own.lab]
+            if not exercises <= mine and len(mine) < max(map(len, known.values())):
+                return 0
+            answers = read_answers(content, own).sources
         except Exception:  # whatever a file can bring a reader to
             return 0
-        own = found[lab]
-        if not own or len(own) < min(len(labs[lab].tasks), max(map(len, found.values()))):  # functions of one lab are given in others
+        if not answers or not mine and 2 * len(answers) <= len(exercises):  # functions of one lab are given in others
             return 0
-        return 1 + any(STUB not in source for source in own.values())
+        return 1 + any(STUB not in source for source in answers.values())
 
     return holds
 

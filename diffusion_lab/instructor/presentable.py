@@ -53,6 +53,8 @@ def small_picture(picture, most_bytes):
         return None
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         for side in (600, 400, 280, 200, 140, 100, 70):
+            if side > 70 and side >= 1.4 * max(image.size):
+                continue  # the next is as large
             image.thumbnail((side, side))
             small = _encoded(image.convert("RGB"), "JPEG", quality=70)
             if len(small) <= most_bytes:

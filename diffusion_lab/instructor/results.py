@@ -116,7 +116,8 @@ def _grade(master, submission, settings):
     except Exception as error:  # costs what the images are worth, and no answer
         drawn = Drawn(not_graded(*KID, settings.quality.points))
         result |= {"failed": True, "problem": problem or _sentence(error)}
-    return result | {"verdicts": [*result["verdicts"], asdict(drawn.verdict)], "picture": drawn.picture or result["picture"],
+    verdict = asdict(drawn.verdict) | ({"sentence": submission.weights_problem} if submission.weights_problem else {})
+    return result | {"verdicts": [*result["verdicts"], verdict], "picture": drawn.picture or result["picture"],
                      "remarks": [*answers.remarks, *drawn.remarks], "weights": drawn.weights}
 
 

@@ -11,6 +11,8 @@ import re
 import traceback
 import types
 
+import numpy as np
+
 NUMBERS = ("__float__", "__int__", "__index__")  # what Python calls on an array that should become one number
 SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")  # and on a symbol, which has no value
 JOINING = ("concatenate", "concat", "Concatenate", "stack", "append")
@@ -108,11 +110,13 @@ def first_line(error):
     return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
 
 
-def needs_values(error):
+def needs_values(error, answer):
     """True if the exception comes from a symbol in a graph that was to become a number or a NumPy array."""
     error = origin(error)
-    if isinstance(error, AttributeError) and getattr(error, "name", "") == "numpy":
-        return True
+    if isinstance(error, AttributeError):
+        return getattr(error, "name", "") == "numpy" and not isinstance(getattr(error, "obj", None), np.ndarray)
+    if isinstance(error, TypeError) and frames_of(error)[-1][0] in _codes(answer):
+        return bool({"int", "float", "math"} & _names_on_the_line(error, answer))
     names = [code.co_name for code, _, _ in frames_of(error)]
     return any(name in SYMBOLS or name == "_disallow_iteration" for name in names) or "Tracer" in type(error).__name__
 

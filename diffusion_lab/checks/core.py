@@ -128,7 +128,7 @@ class Exercise:
         except Exception as error:
             if isinstance(origin(error), CheckFailed):
                 sentence = str(origin(error))
-            elif needs_values(error):
+            elif needs_values(error, answer):
                 sentence = GRAPH
             else:
                 sentence = what_went_wrong(error, answer, "the numbers are right, but where the lab uses your function it stops") + "."

@@ -7,7 +7,7 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.checks.core import CheckFailed, Method, array, arrays, compare
-from diffusion_lab.checks.ddim_models import MyDiffusionModel, live_in
+from diffusion_lab.checks.ddim_models import MyDiffusionModel, live_in, refuse_float64
 from diffusion_lab.checks.ddim_sampling import ReverseDiffusion
 from diffusion_lab.checks.rates import diagnose
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
@@ -30,7 +30,9 @@ class DiffusionSchedule(Method):
     def rehearse(self, answer, inputs):
         class Model(MyDiffusionModel):
             def diffusion_schedule(self, diffusion_times):
-                return parts(answer(self, diffusion_times))
+                rates = parts(answer(self, diffusion_times))
+                refuse_float64(*rates)
+                return rates
 
         return live_in(Model())
 

@@ -36,15 +36,20 @@ class MyDiffusionModel(DenoisingModel):
         if isinstance(noisy_images, np.ndarray):
             raise CheckFailed("the numbers are right, but the network is handed a NumPy array together with tensors, which "
                               "Keras refuses: write `ops.` instead of `np.`.")
-        if "float64" in (standardize_dtype(noise_rates.dtype), standardize_dtype(noisy_images.dtype)):
-            raise CheckFailed("the numbers are right, but they are float64 (NumPy makes such arrays), and the network "
-                              'computes in float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x, "float32")`.')
+        refuse_float64(noisy_images, noise_rates, signal_rates)
         answer = (self.ema_network, self.network)[bool(training)]([noisy_images, 0.5 * noise_rates], training=training)
         return answer, noise_rates * noisy_images + signal_rates * answer
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
         rates = self.diffusion_schedule(ops.ones((initial_noise.shape[0], 1, 1, 1)))
         return self.denoise(initial_noise, *rates, training=False)[1]
+
+
+def refuse_float64(*arrays):
+    """Raises CheckFailed if an array would not fit to what a network computes."""
+    if any(hasattr(one, "dtype") and standardize_dtype(one.dtype) == "float64" for one in arrays):
+        raise CheckFailed("the numbers are right, but they are float64 (NumPy makes such arrays), and the network computes in "
+                          'float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x, "float32")`.')
 
 
 def live_in(model, training=True):

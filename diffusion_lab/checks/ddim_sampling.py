@@ -183,24 +183,6 @@ class Paths:
             "denoise takes noise_rates first, then signal_rates.": self.run(swap_now=True),
         }
         return at_any_number if steps == 1 else at_any_number | {
-            "the first step is left out: the grid starts at time 1, where there is nothing but noise.":
-                self.run(times=[1 - (step + 1) / steps for step in range(steps)]),
-            "one step too many: after the predicted image of time 1/steps you are done.":
-                self.run(times=[1 - step / steps for step in range(steps + 1)]),
-            "one step too few: there are `diffusion_steps` of them, the last at time 1/steps.":
-                self.run(times=[1 - step / steps for step in range(steps - 1)]),
-            "time runs forwards: begin at 1, where the noise is, and go down.":
-                self.run(times=[(step + 1) / steps for step in range(steps)]),
-            "time runs forwards: it begins at 1, where the noise is, and goes down.":
-                self.run(times=[(step + 1) / steps for step in range(steps)], own_next=True),
-            "time runs forwards, from 0: it begins at 1, where the noise is, and goes down.":
-                self.run(times=[step / steps for step in range(steps)], own_next=True),
-            "time runs upwards, from 0 to 1: begin at 1, where the noise is, and go down.":
-                self.run(times=[step / steps for step in range(steps)], last_time=1),
-            "time runs upwards, from 0 to 1, and takes one step too many: begin at 1, where the noise is, and go down.":
-                self.run(times=[step / steps for step in range(steps + 1)], last_time=1),
-            "time runs upwards, from 1/steps to 1: begin at 1, where the noise is, and go down.":
-                self.run(times=[(step + 1) / steps for step in range(steps)], last_time=1),
             "the steps are too long: the times are 1, 1 - 1/steps, ..., 1/steps, so step number k begins at 1 - k/steps.":
                 self.run(times=[1 - step / (steps - 1) for step in range(steps)], own_next=True),
             "the rates are swapped where you remix: signal rate with the image, noise rate with the noise.":

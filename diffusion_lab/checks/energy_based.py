@@ -18,7 +18,7 @@ class LangevinStep(Exercise):
     def draw(self, rng):
         shape = (4, 5, 5, 1)
         return {"images": rng.uniform(-1, 1, shape).astype("float32"), "noises": (0.05 * rng.normal(size=shape)).astype("float32"),
-                "valley": rng.uniform(-1, 1, shape[1:]).astype("float32"), "step_size": np.float32(rng.uniform(6, 12))}
+                "valley": rng.uniform(-1.8, 1.8, shape[1:]).astype("float32"), "step_size": np.float32(rng.uniform(6, 12))}
 
     def measure(self, answer, inputs):
         network = Bowl(inputs["valley"])
@@ -103,8 +103,9 @@ class ContrastiveDivergenceLoss(Exercise):
     praise = "real images are pushed down, the model's own are pulled up, and the squares keep both near zero."
 
     def draw(self, rng):
-        return {"real_energies": rng.normal(-0.4, 1, (6, 1)).astype("float32"),
-                "fake_energies": rng.normal(0.7, 1, (6, 1)).astype("float32"),
+        low, high = np.sort(rng.normal(size=(2, 6, 1)), axis=0).astype("float32")
+        crossed = np.arange(6).reshape(-1, 1) < 2  # a few real images have more energy than the generated ones
+        return {"real_energies": np.where(crossed, high, low), "fake_energies": np.where(crossed, low, high),
                 "regularization": np.float32(rng.uniform(0.2, 0.5))}
 
     def measure(self, answer, inputs):

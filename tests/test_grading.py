@@ -226,7 +226,7 @@ def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
     (row,) = write_gradebook(tmp_path / "out", "07", settings, found)
-    assert row["verdicts"][0]["sentence"] == "\\udfff, it says." and "\\udc80" in row["answers"]["denoise"]
+    assert row["verdicts"][0]["sentence"] == "\\udfff, it says." and "return '?'" in row["answers"]["denoise"]
 
 
 def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended):
@@ -264,7 +264,7 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
 
     monkeypatch.setattr(running, "_run", pretend)
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", result))
-    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)], recorded=())
+    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)], recorded=(), taken=())
     verdicts = running.grade_answers(master, dict.fromkeys(runs, "source"), 1, Limits(seconds=10))
     assert {verdict.name for verdict in verdicts if verdict.outcome == "stopped"} == stopped
     assert all(verdict.outcome == "right" and not verdict.details for verdict in verdicts if verdict.name not in stopped)

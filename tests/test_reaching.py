@@ -12,7 +12,7 @@ from diffusion_lab.instructor.reaching import reaches
 from diffusion_lab.instructor.sandbox import Limits
 
 ROOT = Path(__file__).parents[1]
-RECORDED = {"flags", "times"}
+RECORDED, TAKEN = {"flags", "times"}, {"network", "fit"}
 FORGERIES = {
     "replaces what measures": "import diffusion_lab.checks.core as core\ncore.fits_a_graph = lambda *all: 1",
     "by another way of importing": "from diffusion_lab.checks import ddim\nddim.fits_a_graph = None",
@@ -28,7 +28,7 @@ FORGERIES = {
     "by __dict__": "def f(self):\n    self.__dict__['flags'] = []", "asks a copy": "import copy\ndef f(self):\n    copy.deepcopy(self)",
     "asks another": "def f(self):\n    type(self)(1, 2).denoise()", "asks its class": "def f(self):\n    self.__class__(1, 2)",
     "patches TensorFlow": "import tensorflow as tf\ntf.function = lambda f, **more: f",
-    "patches it under another name": "def f(module):\n    module.function = None", "in a loop": "for module in (np, ops):\n    module.array = None",
+    "patches it under another name": "def f(module):\n    module.function = None\nf(tf)", "in a loop": "for module in (np, ops):\n    module.array = None",
     "makes graphs eager": "tf.config.run_functions_eagerly(True)", "hides NumPy in a graph": "def f(x):\n    return tf.numpy_function(np.sin, [x], 'float32')",
     "is another function in a graph": "def f(x):\n    return np.sin(x) if tf.executing_eagerly() else x", "walks the stack": "def f(self):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame",
     "searches the memory": "import gc", "mocks": "from unittest.mock import patch", "asks IPython": "get_ipython().user_ns",
@@ -40,6 +40,8 @@ FORGERIES = {
     "by a namesake": "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()",
     "by a function in a method": "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n        g(tf)",
     "by what runs the answer": "_define('f', 'hidden', {})", "by importing that": "from diffusion_lab.defining import define as run\nrun('f', 'hidden', {})",
+    "has another network": "def f(self):\n    self.network = None", "has another network, in a method's place": "@staticmethod\ndef f(self):\n    self.start = 1",
+    "calls itself a method": "def f(self):\n    self.function = None\nf(tf)", "by another name of itself": "def f(self):\n    self.function = None\ng = f",
     "is no Python": "def f(:",
 }
 HONEST = [
@@ -51,24 +53,24 @@ HONEST = [
     "import sys\nprint(f.__name__, file=sys.stderr)", "def f(x):\n    print(getattr(x, 'shape', None))\n    return x",
     "def f(network, optimizer):\n    network.compile(optimizer)\n    optimizer.apply(1)", "checks.denoise(denoise)",
     "import threading\nimport time\nthreading.Thread(target=time.sleep).start()", "from keras import ops, layers\nfrom IPython.display import display",
-    "def f(x):\n    result = []\n    result.append(x)\n    return x.copy(), result",
+    "def f(self, x):\n    self.start_angle = 1\n    self.steps_done += 1\n    return x", "def f(x):\n    result = []\n    result.append(x)\n    return x.copy(), result",
 ]
 
 
 @pytest.mark.parametrize("source", FORGERIES.values(), ids=FORGERIES)
 def test_what_could_forge_is_named(source):
-    assert reaches(source, RECORDED)
+    assert reaches(source, RECORDED, TAKEN)
 
 
 @pytest.mark.parametrize("source", HONEST)
 def test_mathematics_and_what_surrounds_it_is_not(source):
-    assert reaches(source, RECORDED) == []
+    assert reaches(source, RECORDED, TAKEN) == []
 
 
 @pytest.mark.parametrize("path", sources(ROOT), ids=lambda path: path.stem)
 def test_no_right_answer_of_ours_is_doubted(path):
     master = Master(path)
-    assert {name: reaches(source, master.recorded) for name, source in master.answers.items()} == dict.fromkeys(master.answers, [])
+    assert {name: reaches(source, master.recorded, master.taken) for name, source in master.answers.items()} == dict.fromkeys(master.answers, [])
 
 
 def test_the_records_are_found_in_what_lies_in_the_box():
@@ -78,7 +80,7 @@ def test_the_records_are_found_in_what_lies_in_the_box():
 def test_right_numbers_of_a_forger_earn_nothing_and_say_why(monkeypatch):
     monkeypatch.setattr(running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None))
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "As it should be."))
-    master = SimpleNamespace(tasks=[Task("7.1", "one", 4), Task("7.2", "other", 6)], recorded=RECORDED)
+    master = SimpleNamespace(tasks=[Task("7.1", "one", 4), Task("7.2", "other", 6)], recorded=RECORDED, taken=TAKEN)
     one, other = running.grade_answers(master, {"one": FORGERIES["edits the list of calls"], "other": HONEST[0]}, 1, Limits())
     assert (one.outcome, one.points, other.points) == ("stopped", 0, 6)
     assert one.sentence.startswith("The numbers are right, but the answer uses `self.flags`")

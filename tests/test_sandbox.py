@@ -81,7 +81,7 @@ def found():
 
 @boxed
 def test_nothing_of_the_person_who_grades_is_in_the_box(found):
-    seen = json.dumps([found["processes"], found["variables"]])
+    seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")  # the environment may lie in the repository
     assert "bwrap" in seen, "its own first process, at least, is seen"
     for foreign in (SECRET, "pytest", "GRADER", str(ROOT), str(Path.cwd()), boxes.PREFIX, "solutions"):
         assert foreign not in seen

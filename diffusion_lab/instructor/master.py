@@ -15,7 +15,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
 from diffusion_lab.instructor.measuring import by_draw
-from diffusion_lab.instructor.reaching import recorded_attributes
+from diffusion_lab.instructor.reaching import recorded_attributes, taken_attributes
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.staging import inside, staged_files
 
@@ -95,7 +95,7 @@ class Master:
         self.module = f"checks.{module}"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
         self.files = staged_files(self.roots) | inside("defining") | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
-        self.recorded = recorded_attributes(self.files, official)
+        self.recorded, self.taken = recorded_attributes(self.files, official), taken_attributes(self.files)
 
     def notebook(self, answers):
         """The notebook that runs `answers`, {name: source}, each followed by its measurement."""

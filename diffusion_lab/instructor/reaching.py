@@ -8,6 +8,7 @@ Mathematics needs none of the means to do that; so an answer with right results 
 import ast
 import re
 
+import keras
 from IPython.core.inputtransformer2 import TransformerManager
 
 from diffusion_lab.instructor.reading import parse
@@ -29,9 +30,9 @@ HARMLESS = {"__call__", "__doc__", "__enter__", "__exit__", "__init__", "__iter_
 MAGICS = re.compile(r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M)
 
 
-def reaches(source, recorded=()):
+def reaches(source, recorded=(), taken=()):
     """The names, in order, by which an answer could change what measures it. `recorded` are the attributes of the check's own objects in
-    which it notes what it sees."""
+    which it notes what it sees, `taken` all that mean something to anybody: an answer may give its `self` others."""
     try:
         tree = parse(TransformerManager().transform_cell(MAGICS.sub(r"\1", source)))
     except SyntaxError:
@@ -40,6 +41,7 @@ def reaches(source, recorded=()):
         return ["what is no Python"]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     own = {id(node) for klass in classes for method in klass.body for node in _on_itself(method)}
+    own |= {id(node) for function in _uncalled(tree) for node in _on_itself(function) if node.attr not in {*recorded, *taken}}
     found = [name for node in ast.walk(tree) for name in _reaching(node, id(node) in own, recorded)]
     found += [f"{name}..." for name in _passed_around(tree, {klass.name for klass in classes})]
     return list(dict.fromkeys(found))
@@ -52,6 +54,12 @@ def _on_itself(method):
     inner = [node for part in ast.walk(method) if isinstance(part, ast.FunctionDef | ast.Lambda) and part is not method for node in ast.walk(part)]
     return [node for node in ast.walk(method) if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == method.args.args[0].arg
             and not any(node is other for other in inner)]
+
+
+def _uncalled(tree):
+    """The functions that the answer never uses itself: whoever calls them with a `self` gives them a model."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name not in used]
 
 
 def _passed_around(tree, classes):
@@ -86,6 +94,13 @@ def _reaching(node, own, recorded):
 
 def _secret(name, recorded):
     return str(name).startswith("_") or name in NAMES | {*recorded}
+
+
+def taken_attributes(files):
+    """The attributes and functions that the code in the box has names for, and those of every Keras model."""
+    nodes = [node for source in files.values() for node in ast.walk(ast.parse(source))]
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | set(dir(keras.Model))
 
 
 def recorded_attributes(files, official):

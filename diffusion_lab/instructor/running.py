@@ -61,7 +61,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
     verdicts = [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
-    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded) for verdict in verdicts]
+    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken) for verdict in verdicts]
 
 
 def too_long_to_run(answers):
@@ -81,9 +81,9 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     return Verdict(task.number, task.name, outcome, task.points if right else 0.0, task.points, sentence, details)
 
 
-def _doubted(verdict, source, recorded):
+def _doubted(verdict, source, recorded, taken):
     """The verdict, unless the answer is right and uses what it could have forged that with."""
-    means = reaches(source, recorded) if verdict.outcome == "right" else []
+    means = reaches(source, recorded, taken) if verdict.outcome == "right" else []
     return replace(verdict, outcome="stopped", points=0.0, sentence=(
         f"The numbers are right, but the answer uses `{means[0]}`, by which it could change what measures it: write it without, and hand it "
         "in again.")) if means else verdict

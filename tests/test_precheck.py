@@ -12,6 +12,7 @@ import pytest
 
 from diffusion_lab.code_pages import ERRORS
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor import trying
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.handout import handouts
 from diffusion_lab.instructor.precheck import examine_answers, run_notebook
@@ -19,7 +20,6 @@ from diffusion_lab.instructor.reading import cells_of
 from diffusion_lab.instructor.release import FOR_STUDENTS
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
-from diffusion_lab.instructor.trying import try_answers
 
 ROOT = Path(__file__).parents[1]
 LABS = {path.name[:2]: read_source(path) for path in sources(ROOT, ["02", "04", "07"])}
@@ -122,11 +122,26 @@ def test_what_is_tried_is_tried_as_in_a_grading():
         "with_noise_level": "assert noisy\nimport no_such_library\n" + RIGHT["04"]["with_noise_level"],
     }
     (handout,) = [lab for lab in handouts() if lab.lab == "04"]
-    tried = try_answers(handout.prelude, answers)
+    tried = trying.try_answers(handout.prelude, answers)
     assert {name: outcome for name, (outcome, _) in tried.items()} == {
         "training_pair": "right", "noise_loss": "missing", "training_loop": "stopped", "gradient_step": "wrong", "step_back": "wrong", "with_noise_level": "right"}
     assert tried["training_loop"][1] == "it ends Python itself."
     assert "Python cannot read your cell" in tried["gradient_step"][1] and "not here when answers are graded" in tried["step_back"][1]
+
+
+@pytest.mark.parametrize("code, sentence", [
+    ("while True: pass", "it runs for more than 0.2 seconds (is there a loop without an end?)."), ("", "it ends Python itself."),
+])
+def test_an_answer_without_an_end_is_not_waited_for(code, sentence, tmp_path):
+    (tmp_path / "log").write_text("begun")
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert trying._wait(process, tmp_path / "log", 0.2 if code else 60) == sentence
+    process.kill()
+    process.wait()
+
+
+def test_what_cannot_even_start_is_said_of_each_answer():
+    assert trying.try_answers("raise ImportError", {"slerp": "", "invert": ""}) == dict.fromkeys(["slerp", "invert"], ("stopped", trying.NOT_STARTED))
 
 
 def cells(*sources):

@@ -31,16 +31,20 @@ def precheck_notebook(path, run=True):
     content = path.read_bytes()
     if len(content) > LARGEST:
         raise UserError(f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in.")
-    findings = examine_answers(content, path, try_answers if run else None)
+    findings = _shown(console, examine_answers(content, path, try_answers if run else None))
     if run:
-        findings += run_notebook(cells_of(content), path.parent)
-    for good, sentence in findings:
-        mark, colour = MARKS[good]
-        console.print(Text(mark, colour) + Text(sentence), soft_wrap=True)
+        findings += _shown(console, run_notebook(cells_of(content), path.parent))
     bad = [sentence for good, sentence in findings if good is False]
     if bad:
         console.print("You can hand it in all the same: each exercise has points of its own.")
     return not bad
+
+
+def _shown(console, findings):
+    for good, sentence in findings:
+        mark, colour = MARKS[good]
+        console.print(Text(mark, colour) + Text(sentence), soft_wrap=True)
+    return findings
 
 
 def examine_answers(content, path, trial=None):

@@ -145,7 +145,7 @@ RIGHT_ANSWERS = {
     "tabs": dict(double="def double(x):\n\treturn 2 * x"),
     "letters of all alphabets": dict(double="def double(число):\n    '''两倍 ✓'''\n    return 2 * число"),
     "half a character": dict(double="def double(x):\n    return 2 * x  # \ud800"),
-    "strange line ends": dict(d=[code("\"\u2028\x0c\"\nTWO = 2")], double="x = '\u2028\x1c'\n%ls\ndef double(x):\n    return TWO * x"),
+    "strange line ends": dict(d=[code("\"\u2028\x0c\"\nTWO = 2")], double="x = '\u2028\x1c'\ndef double(x):\n    return TWO * x"),
     "a future": dict(double="from __future__ import annotations\n" + RIGHT),
     "a global that counts": dict(d=[code("calls = 0")], double="def double(x):\n    global calls\n    calls += 1\n    return 2 * x * calls"),
     "if a library is there": dict(double="try:\n    import no_such_library\nexcept ImportError:\n    double = lambda x: 2 * x"),

@@ -17,6 +17,7 @@ from diffusion_lab.instructor.sandbox import ROOM
 GONE = 3.0  # seconds without any process in the box: at its proper end, pytest follows sooner
 PATIENCE = 10  # times the seconds of an answer, for a machine that does other things besides
 ENDED = "it ended the kernel in which it ran"
+LONG_LOOK = 0.5  # seconds for which one look speaks at most, however long the next one has to wait
 UNSEEN = 5  # looks in a row that fail: one may, at a process that is just ending
 INODE, SOCKET = 2000, 2**19  # bytes of the system's memory for a file with nothing in it, and for a socket that nobody reads
 MEMORY = ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages")
@@ -24,11 +25,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 VANISHED = (FileNotFoundError, ProcessLookupError)  # it ended while it was looked at
 
 Process = namedtuple("Process", "parent state own reaped threads born")
-
-
-def too_long(limits):
-    """The reason for which an answer is ended that computes on and on."""
-    return f"it used more than {limits.seconds:g} seconds of processor time (is there a loop without an end?)"
 
 
 def watch(process, folder, limits, poll=0.1):
@@ -82,18 +78,19 @@ class Watchdog:
 
     def _time(self, boxed):
         now = time.monotonic()
-        passed, self.last_look = now - self.last_look, now
+        passed, self.last_look = min(now - self.last_look, LONG_LOOK), now
         before, self.seconds = self.seconds, max(self.seconds, self._processor_time(boxed))
         cells = self.started.stat().st_size if self.started.exists() else 0
         if cells != self.cells:  # another cell has begun
             self.cells, self.at_begin, self.begun, self.idle = cells, self.seconds, now, 0.0
         alive = [pid for pid, process in boxed.items() if process.state != b"Z"]
-        self.last_seen = now if alive else self.last_seen
+        if alive or self.last_seen and busy([self.pid]):  # which may be at its own end, and slow
+            self.last_seen = now
         if self.last_seen and now - self.last_seen > GONE:  # nbval would wait for a dead kernel
             return ENDED
         allowed = self.limits.seconds if cells > 1 else self.limits.startup_seconds
         if self.seconds - self.at_begin > allowed:
-            return too_long(self.limits)
+            return f"it used more than {allowed:g} seconds of processor time (is there a loop without an end?)"
         if alive and not busy([self.pid, *alive]):
             self.idle += max(0.0, passed - PATIENCE * (self.seconds - before))  # processes that end at once are never seen at work
             if self.idle > allowed:

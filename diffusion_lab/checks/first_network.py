@@ -1,6 +1,5 @@
 """Lab 04: the six things that the script which fails should have done, each judged by itself."""
 
-import keras
 import numpy as np
 from keras import ops
 

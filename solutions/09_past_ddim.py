@@ -313,7 +313,7 @@ ask("09.guidance")
 count, red = lab.amount(smoke=4, cpu=48, gpu=128), COLOURS.index("red")
 many = keras.random.normal((count, 32, 32, 3), seed=9)
 for guidance in guidances[1:]:
-    samples = ddim(guided(ops.full((count,), red, "int32"), guidance), conditional.schedule, many, 10)
+    samples = ddim(guided(ops.full((count,), red, "int32"), guidance), conditional.schedule, many, lab.amount(smoke=2, cpu=10, gpu=10))
     print(f"guidance {guidance}: variety of {count} red flowers {kid.variety(conditional.denormalize(samples)):.3f}")
 
 # %% [markdown]

@@ -25,13 +25,13 @@ PATIENCE = 2.0  # seconds; Windows does not replace a file in the moments in whi
 
 def write_atomically(path, content):
     """Writes bytes to a file that is, at every moment, either the old one or the new one. Raises UserError as `replacing`."""
-    with replacing(path) as draft:
+    with replacing(path, ending=".draft") as draft:  # whoever looks for files by their suffix must not find it
         draft.write_bytes(content)
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yields a path to write to, next to `path` and with the same suffixes; afterwards that file takes the place of `path`.
+def replacing(path, ending=""):
+    """Yields a path to write to, next to `path` and with the same suffixes, and `ending`; afterwards that file takes the place of `path`.
 
     Each writer has its own draft, so several may write at once, and the last one remains.
 
@@ -39,7 +39,7 @@ def replacing(path):
         UserError: if the disk is full or read-only; `path` is as it was before.
     """
     path = Path(path)
-    draft = path.with_name(f".draft-{uuid.uuid4().hex[:12]}-{path.name}")
+    draft = path.with_name(f".draft-{uuid.uuid4().hex[:12]}-{path.name}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_old_drafts(path.parent)

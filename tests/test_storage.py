@@ -226,3 +226,11 @@ def test_a_limit_on_bytes_counts_all_arrays(tmp_path):
     assert len(read_arrays(tmp_path / "file.h5", most=2400)[0]["a"]) == 2
     with pytest.raises(UserError, match="damaged or no weights file"):
         read_arrays(tmp_path / "file.h5", most=2399)
+
+
+def test_no_draft_of_a_file_is_found_by_its_suffix(tmp_path, monkeypatch):
+    """Whoever counts results while one is written, or after its writer was killed, counts whole ones."""
+    seen = []
+    monkeypatch.setattr(storage.os, "fsync", lambda descriptor: seen.extend(path.name for path in tmp_path.glob("*.json")))
+    write_atomically(tmp_path / "one.json", b"{}")
+    assert seen == [] and [path.name for path in tmp_path.iterdir()] == ["one.json"]

@@ -53,6 +53,16 @@ def test_what_stands_there_is_the_stub(answer):
         checks.diffusion_schedule(answer)
 
 
+def unreached(labelled, unlabelled, guidance):
+    return unlabelled + guidance * (labelled - unlabelled)
+    raise NotImplementedError("Exercise 9.2: write guide")
+
+
+def test_a_stub_below_a_right_answer_is_pointed_out(capsys):
+    checks.guide(unreached)
+    assert "✓ Exercise 9.2" in (said := capsys.readouterr().out) and "`raise NotImplementedError(...)`" in said
+
+
 NO_STUBS = wrong(checks.diffusion_schedule, {
     "Layer Layer does not have a `call` method": lambda self, times: layers.Layer().call(times),
     "NotImplementedError: memoryview": lambda self, times: memoryview(np.array("x", "U1")).tolist(),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from diffusion_lab.backend import forget_compiled, parts
-from diffusion_lab.checks.blame import code_of, first_line, misfit, needs_values, origin, remarks, stub_of, unfit, what_went_wrong
+from diffusion_lab.checks.blame import code_of, first_line, keeps_stub, misfit, needs_values, origin, remarks, stub_of, unfit, what_went_wrong
 from diffusion_lab.checks.surroundings import eagerly, whole_tracebacks
 from diffusion_lab.errors import OneSentence
 
@@ -96,6 +96,8 @@ class Exercise:
             raise kind(str(failure) if kind is NotDone else f"Exercise {self.number}, {self.name}: {failure}") from None
         unsolved.discard(self.name)
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
+        if keeps_stub(answer):
+            print("  (Nothing reaches the line `raise NotImplementedError(...)` below your answer: remove the line.)")
 
     def _check(self, answer, inputs):
         outputs = self.measured(answer, inputs)

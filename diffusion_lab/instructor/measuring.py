@@ -16,6 +16,8 @@ from keras import ops
 
 from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
 
+MOST = 100_000  # numbers in one array; honest ones have some thousands
+
 
 def start(module):
     """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it: imports a lab's checks, and with
@@ -61,4 +63,6 @@ def why_not_there(name, error):
 
 def _packed(values):
     values = np.asarray(values, "float64")
+    if values.size > MOST:
+        raise CheckFailed(f"it returns {values.size:,} numbers, far more than this exercise asks for.")
     return {"shape": values.shape, "float64": base64.b64encode(values.tobytes()).decode()}

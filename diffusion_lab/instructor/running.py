@@ -57,7 +57,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
         for name in waiting[:1]:
             alone = replace(limits, seconds=PATIENCE * limits.seconds)
             failed, reason = run([name], alone)
-            why = reason or "the kernel in which it ran came to an end"
+            why = reason or ("what it returned could not be written down" if errors[name] else "the kernel in which it ran came to an end")
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
     verdicts = [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]

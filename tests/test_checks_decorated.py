@@ -62,7 +62,8 @@ def official_answers():
 
 
 ANSWERS = dict(official_answers())
-CASES = [pytest.param(name, wrap, id=f"{name}-{label}") for name in ANSWERS for label, wrap in WRAPPERS.items()
+QUICK = ("functools", "tf.function")  # `make test-all` tries the others, too
+CASES = [pytest.param(name, wrap, id=f"{name}-{label}", marks=() if label in QUICK else pytest.mark.slow) for name in ANSWERS for label, wrap in WRAPPERS.items()
          if name not in OUTSIDE_GRAPHS or label in ("functools", "no signature")]
 
 

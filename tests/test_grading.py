@@ -272,6 +272,19 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
     assert {name for names, seconds in calls if seconds > 10 for name in names} == {name for name in runs if runs[name][0] is None}
 
 
+def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
+    """Three answers: the first is wrong and spoils what follows in its kernel, the second is right, the third wrong by itself."""
+    def pretend(master, answers, seed, limits, boxed):
+        spoiled = "first" in answers
+        return {name: RIGHT if name == "second" and not spoiled else "a wrong answer" for name in answers}, {}, None
+
+    monkeypatch.setattr(running, "_run", pretend)
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right" if result == RIGHT else "wrong", result))
+    master = SimpleNamespace(tasks=[Task(name, name, 4) for name in ("first", "second", "third")], recorded=(), taken=())
+    verdicts = running.grade_answers(master, dict.fromkeys(("first", "second", "third"), "source"), 1, Limits())
+    assert [verdict.outcome for verdict in verdicts] == ["wrong", "right", "wrong"]
+
+
 @pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)
 def test_every_import_happens_in_the_start_up_cell(lab):
     cells = Master(lab).notebook({}).cells

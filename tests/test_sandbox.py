@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -157,8 +158,22 @@ def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_p
         "src/unpacked/diffusion_lab", "src/diffusion-lab"}
 
 
+@pytest.fixture
+def short_folder():
+    """As tmp_path, but short enough for a box."""
+    with tempfile.TemporaryDirectory(prefix="boxes-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_long_path_for_temporary_files_is_no_place_for_sockets(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+    with boxes._folder() as folder:
+        assert len(f"{folder}/kernel-1") < 107 and folder.is_dir()
+
+
 @boxed
-def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(tmp_path, monkeypatch):
+def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(short_folder, monkeypatch):
+    tmp_path = short_folder
     begun = "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1'); time.sleep(10**6)"
     script = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_sandbox as test\n"
               f"test.boxes.run_in_box(test.notebook('1', {begun!r}), {{'__init__.py': ''}}, {{}}, ['begun'], test.Limits(), True)")

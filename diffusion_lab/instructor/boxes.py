@@ -27,6 +27,7 @@ ATTEMPTS = 3  # to start a kernel, on a machine that may be busy
 MAX_RESULT = 4_000_000  # bytes; honest results have some thousands
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PREFIX = "diffusion-lab-box-"
+LONGEST_PLACE = 60  # bytes of a path
 YOUNG = 60  # seconds within which a new folder is surely locked
 BOXES_ON, CHOOSING = Counter(), threading.Lock()  # {core: number of boxes}
 
@@ -71,8 +72,8 @@ def _run_nbval(folder, results, limits, boxed, cores):
 @contextmanager
 def _folder():
     """A new folder, locked as long as it is in use; the system releases the lock of whoever is killed."""
-    _sweep(tempfile.gettempdir())
-    folder = tempfile.mkdtemp(prefix=PREFIX)
+    _sweep(_place())
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=_place())
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -80,6 +81,12 @@ def _folder():
     finally:
         _remove(folder)
         os.close(descriptor)
+
+
+def _place():
+    """The folder for temporary files, or a shorter one: the path of a socket has 107 bytes at most."""
+    place = tempfile.gettempdir()
+    return place if len(os.fsencode(place)) <= LONGEST_PLACE else "/tmp"
 
 
 @lru_cache

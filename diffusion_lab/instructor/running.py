@@ -39,7 +39,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
 
     An answer that leaves no result has ended its kernel, or was ended; but the cause may have been an answer before it, or
     a machine that is busy. So it runs again, alone and with more time, and if it fails there, too, that is its own. Those behind it
-    run without it.
+    run without it. In the same way, a wrong answer behind another wrong one runs again alone: the kernel that they shared may be broken.
     """
     results, errors, stopped = {}, {}, too_long_to_run(answers)
     waiting = [task.name for task in master.tasks if task.name in answers and task.name not in stopped]
@@ -60,8 +60,13 @@ def grade_answers(master, answers, seed, limits, boxed=True):
             why = reason or ("what it returned could not be written down" if errors[name] else "the kernel in which it ran came to an end")
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
-    verdicts = [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
-    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken) for verdict in verdicts]
+
+    def verdicts():
+        return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
+
+    for verdict in [verdict for verdict in verdicts() if verdict.outcome == "wrong"][1:]:  # the first may have broken what they share
+        run([verdict.name], limits)
+    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken) for verdict in verdicts()]
 
 
 def too_long_to_run(answers):

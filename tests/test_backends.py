@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 EPOCH = """
 import json, sys
@@ -46,6 +47,7 @@ def one_epoch(backend, folder):
     return np.array(json.loads(result.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_one_epoch_under_tensorflow(tmp_path):
     assert np.isfinite(one_epoch("tensorflow", tmp_path)).all()
 

@@ -35,6 +35,7 @@ def randomise(network):
     network.set_weights([np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()])
 
 
+@pytest.mark.slow
 def test_the_textbook_samples_what_we_sample():
     model = DDPM(attention_unet(8, 8, (1, 2), (False, True), 1), GaussianDiffusion(timesteps=5), seed=0)
     randomise(model.ema_network)
@@ -57,6 +58,7 @@ def test_the_textbook_measures_what_we_measure():
         kernel_inception_distance(*features), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_textbook_learns():
     images = np.tile(np.linspace(0, 1, 8, dtype="float32")[:, None, None], (64, 8, 8, 1)).repeat(3, -1)[:, :8]
     model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1), second_average=True))
@@ -76,6 +78,7 @@ def test_operations_are_counted():
     assert forward_flops(network) == convolution + attention + dense
 
 
+@pytest.mark.slow
 def test_the_textbook_trains_in_a_process_without_our_settings():
     with plain_tensorflow() as process:
         assert process.submit(os.getenv, "TF_ENABLE_ONEDNN_OPTS").result() is None

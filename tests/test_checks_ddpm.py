@@ -193,6 +193,7 @@ def test_the_labs_p_sample_is_the_packages_at_every_timestep():
     np.testing.assert_allclose(by_hand, ours, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_labs_step_by_hand_is_what_fit_does():
     """Same start, same images, same noise: the same weights after five steps, and the average one step behind."""
     keras.utils.set_random_seed(0)

@@ -168,6 +168,7 @@ def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
     assert status == 0 and "KID" in out
 
 
+@pytest.mark.slow
 def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
     out = tmp_path / "run"
     status, text, err = run("train", "--network", "attention_unet", "--image-size", 8, "--widths", "8,16", "--count", 32,

@@ -186,6 +186,7 @@ def test_every_symbol_that_we_print_survives_every_code_page(encoding):
     assert "✓ √(1 − ᾱ) \ud800".encode("cp1252", ERRORS) == b"OK sqrt(1 - alpha_bar) ?"
 
 
+@pytest.mark.slow
 def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters(tmp_path):
     """As after `pip install` on Windows: no notebooks, no solutions, nothing that grades, and a code page."""
     package = tmp_path / "site" / "diffusion_lab"

@@ -58,7 +58,8 @@ def test_each_file_says_of_itself_what_the_readme_says(name):
     assert ("--conditional" in options) == bool(model.config.class_names)
 
 
-@pytest.mark.parametrize("size, worst, variety", [(32, 1, 0.7), pytest.param(64, 3, 0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size, worst, variety", [(32, 1, 0.7), (64, 3, 0.5)])
 def test_shipped_flowers_are_good_and_not_remembered(size, worst, variety):
     model, origin = load_model(f"flowers{size}")
     assert model.image_shape == (size, size, 3) and origin["data"] == "procedural_flowers"

@@ -110,12 +110,6 @@ def sees_another_process(name, folder):
         other.wait()
 
 
-def kills_what_is_around_it(name, folder):
-    around = ["bwrap", "--unshare-pid", "--die-with-parent", "--dev-bind", "/", "/", "--proc", "/proc", "/bin/sh", "-c",
-              '"$@"; echo ended with $?', "sh"]
-    return "ended with 137" in Weakened(name, folder, among_others, {"PATH": os.environ["PATH"]}, around).output
-
-
 def replaces_a_socket(name, folder):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "socket"))
@@ -169,7 +163,7 @@ SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a 
                      "14-replays-the-public-check", "14-searches-the-memory", "14-sets-custom-exc", "14-transforms-all-input"], believed),
     "14-always-equal": equals_anything,
     "14-patches-pytest": outwits_pytest_beside_it,
-    "00-patches-json": claims,
+    "14-patches-json": claims,
     "14-writes-its-own-result": claims,
     # an allowlist of what the box sees
     "14-imports-the-installed-package": lambda name, folder: Weakened(name, folder, showing(installed_from())).right,
@@ -178,7 +172,6 @@ SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a 
     "14-reads-other-processes": sees_another_process,
     "14-reads-the-environment-of-its-box":
         lambda name, folder: SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said,
-    "14-kills-its-parent": kills_what_is_around_it,
     # nothing to write but one file, and little room
     "14-a-link-in-place-of-its-socket": replaces_a_socket,
     "14-locks-and-nests-folders": locks_a_folder,

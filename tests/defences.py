@@ -79,15 +79,6 @@ def with_room(arguments):
     return [str(2**32) if arguments[place - 1] == "--size" else argument for place, argument in enumerate(arguments)]
 
 
-def among_others(arguments):
-    """A change: the processes around the box are in it, too."""
-    place = arguments.index("--proc")
-    arguments = [*arguments[:place], "--bind", "/proc", "/proc", *arguments[place + 2 :]]
-    return [part for argument in arguments for part in (
-        ("--unshare-user", "--unshare-ipc", "--unshare-net") if argument == "--unshare-all" else (argument,))
-        if part not in ("--new-session", "--hostname", "box")]
-
-
 def installed_from():
     """The folder from which the package is installed, or where it is."""
     about = json.loads(importlib.metadata.distribution("diffusion-lab").read_text("direct_url.json") or "{}")

@@ -36,7 +36,7 @@ SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is 
     "14-os-exit": ["it ended the kernel"], "14-processes-that-hide": [PROCESSES, MEMORY], "14-segmentation-fault": ["it ended the kernel"],
     "14-sleeps": ["waited for"], "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
     "14-ten-gigabytes-of-output": [TIME, "printed without end"]}
-BROKEN = {  # no attacks: so wrong that something could break, or right in spite of what they look like
+BROKEN = {  # not shown to succeed: so wrong that something could break, right in spite of their looks, or too harmful to try
     "14-a-huge-result", "14-a-string-for-an-answer", "14-closes-all-files", "14-deletes-the-function", "14-hidden-markup-in-an-error", "14-kills-its-parent", "14-not-a-number",
     "14-patches-builtins", "14-patches-keras", "14-raises-a-base-exception", "14-reads-frames", "14-shell-magic", "14-syntax-error", "14-system-exit",
     "18-a-thread-outlives-the-cell", "18-behaves-when-it-is-graded", "18-right-answer-with-nbval-skip", "18-tests-around-it-that-fail"}

@@ -218,6 +218,7 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]":
         ("more than 0.2 GB", {"seconds": 60}),
     "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("too many processes", {}),
+    "x = b'x' * 5 * 10**7\nfor _ in range(12): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("more than 0.2 GB", {}),  # which they share
     "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
@@ -234,6 +235,21 @@ def begin_an_answer(folder, limits=Limits()):
     """Past the start-up cell."""
     (folder / "started").write_text("..")
     return limits
+
+
+@boxed
+def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
+    """However fast they have children: no signal reaches any other process here."""
+    code = IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready', flush=True)\ntime.sleep(1000)"
+    command = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", sys.executable, "-c", code]
+    process = subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    members, kill = watchdog.family(process.pid), os.kill
+    first = watchdog.first_of(members, process.pid)
+    assert len(first) == 1 and len(members) == 8
+    monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: kill(pid, number) if pid in first else None)
+    watchdog.end(process)
+    assert not [pid for pid in members if psutil.pid_exists(pid)]
 
 
 @pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])

@@ -247,7 +247,7 @@ def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
     members, kill = watchdog.family(process.pid), os.kill
     first = watchdog.first_of(members, process.pid)
     assert len(first) == 1 and len(members) == 8
-    monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: kill(pid, number) if pid in first else None)
+    monkeypatch.setattr(watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first])
     watchdog.end(process)
     assert not [pid for pid in members if psutil.pid_exists(pid)]
 

@@ -218,7 +218,6 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]":
         ("more than 0.2 GB", {"seconds": 60}),
     "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("too many processes", {}),
-    "x = b'x' * 5 * 10**7\nfor _ in range(12): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("more than 0.2 GB", {}),  # which they share
     "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
@@ -235,6 +234,14 @@ def begin_an_answer(folder, limits=Limits()):
     """Past the start-up cell."""
     (folder / "started").write_text("..")
     return limits
+
+
+def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
+    """It would wait for each that forks just then, and meanwhile nobody would count them."""
+    asked = []
+    monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
+    dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
+    assert [dog._shares(boxed) for _ in range(3)] == [80, 160, 200] and len(asked) == 24 and set(asked) == set(boxed)
 
 
 @boxed

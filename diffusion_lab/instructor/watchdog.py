@@ -18,7 +18,7 @@ GONE = 3.0  # seconds without any process in the box: at its proper end, pytest 
 PATIENCE = 10  # times the seconds of an answer, for a machine that does other things besides
 ENDED = "it ended the kernel in which it ran"
 LONG_LOOK = 0.5  # seconds for which one look speaks at most, however long the next one has to wait
-FEW = 8  # processes whose shares of memory are looked up: while one of them forks, that look has to wait, and others would go on
+FEW = 8  # processes whose shares of memory one look finds out: where one of them is just forking it has to wait, and others would go on
 UNSEEN = 5  # looks in a row that fail: one may, at a process that is just ending
 INODE, SOCKET = 2000, 2**19  # bytes of the system's memory for a file with nothing in it, and for a socket that nobody reads
 MEMORY = ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages")
@@ -69,7 +69,7 @@ class Watchdog:
         self.pid, self.started, self.limits = pid, started, limits
         self.cells, self.seconds, self.at_begin, self.idle, self.seen = 0, 0.0, 0.0, 0.0, {}
         self.last_look = self.begun = time.monotonic()
-        self.last_seen, self.failures = None, 0
+        self.last_seen, self.failures, self.shares = None, 0, {}
 
     def look(self):
         """Returns why the box has to be ended, or None."""
@@ -117,12 +117,17 @@ class Watchdog:
         files, stored = self._stored(boxed)
         if files > limits.files:
             return "it wrote too many files"
-        if stored + sum(map(_memory, boxed)) > limits.memory and (
-                len(boxed) > FEW or stored + sum(map(_share_of_memory, boxed)) > limits.memory):
+        if stored + sum(map(_memory, boxed)) > limits.memory and stored + self._shares(boxed) > limits.memory:
             return f"it took more than {limits.memory / 1e9:g} GB of memory"
         if _memory(self.pid) > limits.listener_memory:
             return "it printed without end"
         return None
+
+    def _shares(self, boxed):
+        """As the sum of `_share_of_memory`, of which each look finds out a few anew, in turn."""
+        for pid in sorted(boxed, key=lambda pid: self.shares.get(pid, (0, 0)))[:FEW]:
+            self.shares[pid] = time.monotonic(), _share_of_memory(pid)
+        return sum(self.shares[pid][1] for pid in boxed if pid in self.shares)
 
     def _stored(self, boxed):
         """(number of files, bytes) outside of processes: in file systems that the box may write, and in its sockets, also those that

@@ -21,7 +21,6 @@ from matplotlib.figure import Figure
 from benchmarks.report import Row, publish
 from diffusion_lab.plots import image_grid
 
-IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
 NOTE = """KID of 512 images, 10 steps of DDIM. The base predicts velocity, weighs its errors by min-SNR, and lets the learning
 rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base, but its rate stays where it has risen to; every
 other line but the textbooks is the base with what its name says. One run with one seed each: small differences are chance."""

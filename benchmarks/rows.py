@@ -20,7 +20,7 @@ from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, re
 FIRST_SAMPLE = """
 import json, time
 begin = time.perf_counter()
-import diffusion_lab.models.files as files
+import diffusion_lab.models.io as files
 from diffusion_lab.plots import image_grid, save_png
 imported = time.perf_counter()
 model, _ = files.load_model("flowers32")
@@ -120,7 +120,7 @@ def first_sample(quick=False):
 
 def growth(quick=False):
     """How time grows with images, batch size and steps: the factor in time over the factor in size, 1 is linear."""
-    from diffusion_lab.models.files import load_model
+    from diffusion_lab.models.io import load_model
 
     small, large = (16, 32) if quick else (1024, 8192)
     tiny = ours(lambda: plain_cnn(32, width=8, depth=2))

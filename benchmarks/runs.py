@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.recipes import BATCH_SIZE, DATA, IMAGE_SIZE
 from benchmarks.textbook import TextbookDiffusion, compile_textbook
 from diffusion_lab import plots
 from diffusion_lab.data import load_dataset
@@ -17,8 +16,10 @@ from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.schedules import SCHEDULES
-from diffusion_lab.training import Schedule, TrainingConfig
+from diffusion_lab.training.callbacks import Schedule
+from diffusion_lab.training import TrainingConfig
 
+IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
 TRAINING_IMAGES, VALIDATION_IMAGES, STEPS, GENERATE = 10_000, 512, 10, 64
 
 

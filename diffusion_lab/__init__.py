@@ -2,9 +2,10 @@
 
 import os
 import sys
+from importlib import import_module
 
-from diffusion_lab.code_pages import tolerate_code_pages
-from diffusion_lab.quiet import QuietImport, keras_settings, settle
+from diffusion_lab.startup.code_pages import tolerate_code_pages
+from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
 
 # TensorFlow logs a page while it starts, which Jupyter shows in red under a student's first cell and nbgrader takes
 # for a failure. It reads this variable once, for what it logs later; what it logs during the import, it always prints.
@@ -18,3 +19,9 @@ if "keras" in sys.modules:
 tolerate_code_pages()
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name in ("checks", "widgets"):  # what notebooks call them; imported when needed
+        return import_module(f"diffusion_lab.labs.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

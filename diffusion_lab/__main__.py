@@ -1,5 +1,5 @@
 """`python -m diffusion_lab` is the command `diffusion-lab`."""
 
-from diffusion_lab.cli import main
+from diffusion_lab.commands.cli import main
 
 main()

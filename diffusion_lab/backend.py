@@ -9,7 +9,7 @@ import weakref
 import keras
 import numpy as np
 
-from diffusion_lab.arguments import seed_number
+from diffusion_lab.errors import seed_number
 
 BACKEND = keras.backend.backend()
 

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import MOST_STEPS, finite_number, whole_number
+from diffusion_lab.errors import MOST_STEPS, finite_number, whole_number
 from diffusion_lab.backend import compiled, owner_of, seed_generator, to_numpy_or_none
 from diffusion_lab.errors import UserError
 

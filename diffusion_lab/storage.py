@@ -6,6 +6,7 @@ under a temporary name and renamed: a run that is killed, or a disk that is full
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,8 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 
+SHIPPED = Path(__file__).with_name("pretrained")  # weights that come with the package
+SUFFIX = ".weights.h5"
 LARGEST = 2**31  # bytes of the arrays in one file
 ONE_DAY = 24 * 3600
 PATIENCE = 2.0  # seconds; Windows does not replace a file in the moments in which another program reads it
@@ -197,3 +200,17 @@ def assign_arrays(variables, arrays, path):
     for variable, array in zip(variables, arrays):
         variable.assign(array)
 
+
+def checksums():
+    """{name such as "flowers32": SHA-256 of its file, in hexadecimal} of all weights that are shipped."""
+    lines = (SHIPPED / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return {name.removesuffix(SUFFIX): checksum for checksum, name in map(str.split, lines)}
+
+
+def shipped_file(name):
+    """The path of shipped weights, after a look at its checksum. Raises UserError for a file that is not what was shipped."""
+    path = SHIPPED / f"{name}{SUFFIX}"
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksums()[name]:
+        raise UserError(f"{path} is missing, damaged or changed: get it anew, with `git checkout -- {path.name}` in its "
+                        "folder or by another installation.")
+    return path

@@ -15,7 +15,7 @@ import sys
 
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
-    from diffusion_lab.lab import start
+    from diffusion_lab.labs.start import start
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
@@ -33,15 +33,14 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import input_gradient
 from diffusion_lab.data import load_dataset
-from diffusion_lab.illustrations import show_images, show_rows
-from diffusion_lab.illustrations.energy_based import (
-    boltzmann, chains_on, energy_histogram, slopes_of_activations, two_valleys,
-)
+from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.lab01.pictures import boltzmann, chains_on, energy_histogram, slopes_of_activations
+from diffusion_lab.labs.lab01.experiments import two_valleys
 from diffusion_lab.models.energy_based import EnergyBasedModel
-from diffusion_lab.models.files import load_energy_model
+from diffusion_lab.models.io import load_energy_model
 from diffusion_lab.networks import energy_network
-from diffusion_lab.panel import TrainingPanel
-from diffusion_lab.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.questions import ask
 
 # %%
 data = lab.data("digits", "mnist")

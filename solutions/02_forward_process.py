@@ -15,7 +15,7 @@ import sys
 
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
-    from diffusion_lab.lab import start
+    from diffusion_lab.labs.start import start
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
@@ -28,9 +28,11 @@ import numpy as np
 
 from diffusion_lab import checks, widgets
 from diffusion_lab.data import load_dataset
-from diffusion_lab.illustrations import show_rows
-from diffusion_lab.illustrations.forward_process import clouds, curves, flower_points, histograms
-from diffusion_lab.questions import ask
+from diffusion_lab.labs.pictures import show_rows
+from diffusion_lab.labs.pictures import clouds, curves
+from diffusion_lab.labs.toy_points import flower_points
+from diffusion_lab.labs.lab02.pictures import histograms
+from diffusion_lab.labs.questions import ask
 
 # %% [markdown]
 # Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.

@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
-    from diffusion_lab.lab import start
+    from diffusion_lab.labs.start import start
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
@@ -35,13 +35,14 @@ from diffusion_lab import checks
 from diffusion_lab.backend import BACKEND
 from diffusion_lab.data import load_dataset
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
-from diffusion_lab.illustrations import show_images, show_rows
-from diffusion_lab.illustrations.forward_process import curves
+from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.pictures import curves
 from diffusion_lab.models.ddpm import DDPM
-from diffusion_lab.models.files import describe_model, load_model
+from diffusion_lab.models.config import describe_model
+from diffusion_lab.models.io import load_model
 from diffusion_lab.networks import attention_unet
-from diffusion_lab.panel import TrainingPanel
-from diffusion_lab.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim, ddpm
 
 # %%

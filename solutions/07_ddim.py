@@ -19,7 +19,7 @@ import sys
 
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
-    from diffusion_lab.lab import start
+    from diffusion_lab.labs.start import start
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
@@ -38,15 +38,18 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import parts
 from diffusion_lab.data import load_dataset
-from diffusion_lab.illustrations import show_images, show_rows
-from diffusion_lab.illustrations.ddim import bloom, copy_weights, kid_curves
+from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.lab07.pictures import bloom, kid_curves
+from diffusion_lab.labs.lab07.experiments import copy_weights
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.models.files import ModelConfig, load_model, save_model
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks.adapters import predicting_noise
-from diffusion_lab.panel import TrainingPanel
-from diffusion_lab.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim
-from diffusion_lab.training import KeepBest, ValidationKID
+from diffusion_lab.training import KeepBest
+from diffusion_lab.metrics.validation import ValidationKID
 
 # %% [markdown]
 # Everything that you may want to change stands in the next cell. Each number has one value for tests, one for a laptop
@@ -278,8 +281,8 @@ MyDiffusionModel.min_signal_rate, MyDiffusionModel.max_signal_rate = min_signal_
 
 def new_model(config):
     """A fresh model around your functions. Its network returns noise, as you expect."""
-    model = MyDiffusionModel(predicting_noise(config.build().network), prediction="noise", seed=0)
-    model.config = config
+    network = predicting_noise(config.build().network)
+    model = MyDiffusionModel(network, prediction="noise", seed=0, config=config)
     return model
 
 

@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
-    from diffusion_lab.lab import start
+    from diffusion_lab.labs.start import start
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
@@ -34,22 +34,21 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import compiled
 from diffusion_lab.data import load_dataset
-from diffusion_lab.illustrations import show_rows
-from diffusion_lab.illustrations.exploring import (
-    NETWORKS, Snapshots, correlations, dots, draw, rms, softened, spread,
-)
-from diffusion_lab.illustrations.forward_process import curves
-from diffusion_lab.illustrations.past_ddim import by_evaluations
+from diffusion_lab.labs.pictures import show_rows
+from diffusion_lab.labs.lab08.experiments import NETWORKS, Snapshots, correlations, draw, rms, softened, spread
+from diffusion_lab.labs.lab08.pictures import dots
+from diffusion_lab.labs.pictures import curves
+from diffusion_lab.labs.pictures import by_evaluations
 from diffusion_lab.metrics import (
     encode, flower_features, kernel_inception_distance, nearest_training_neighbours,
 )
-from diffusion_lab.models.files import load_model
-from diffusion_lab.panel import TrainingPanel
-from diffusion_lab.questions import ask
+from diffusion_lab.models.io import load_model
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import SAMPLERS, ddim
 from diffusion_lab.schedules import cosine_diffusion_schedule
-from diffusion_lab.toys import gaussian_denoiser, gaussian_ode_solution
-from diffusion_lab.training import generate_in_batches
+from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
+from diffusion_lab.models.generating import generate_in_batches
 
 # %% [markdown]
 # Everything that you may want to change stands in the next cell. Once you have been through the lab with our weights,

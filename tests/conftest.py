@@ -19,6 +19,6 @@ import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Ker
 @pytest.fixture
 def tiny_config():
     """The default model with the smallest network that can learn something, to train in a second."""
-    from diffusion_lab.models.files import ModelConfig
+    from diffusion_lab.models.config import ModelConfig
 
     return ModelConfig(network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2})

@@ -16,12 +16,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from diffusion_lab.instructor import boxes
+from diffusion_lab.instructor.sandbox import boxes
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.running import _npz
-from diffusion_lab.instructor.sandbox import Limits, box_command
-from diffusion_lab.instructor.staging import PACKAGE
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits, box_command
+from diffusion_lab.instructor.sandbox.staging import PACKAGE
 
 ROOT = Path(__file__).parents[1]
 SECRET = "GRADERS_TOKEN=what-nobody-may-see"

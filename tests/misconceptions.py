@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffusion_lab.checks import CheckFailed
+from diffusion_lab.labs.checks import CheckFailed
 
 
 def not_done(*_, **__):

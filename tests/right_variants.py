@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab.gaussian_diffusion import at
-from diffusion_lab.illustrations.first_network import value_and_gradients
+from diffusion_lab.labs.lab04.experiments import value_and_gradients
 
 VARIANTS = {}
 

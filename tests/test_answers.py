@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_lab.instructor.answers import Unreadable, nothing_found, read_answers
-from diffusion_lab.instructor.defining import define
-from diffusion_lab.instructor.handout import Given, Handout, Wanted, digest, handouts
+from diffusion_lab.submission.answers import Unreadable, nothing_found, read_answers
+from diffusion_lab.submission.defining import define
+from diffusion_lab.submission.handout import Given, Handout, Wanted, digest, handouts
 
-IMPORTS = "import math\nimport numpy as np\nfrom diffusion_lab import checks\nfrom diffusion_lab.lab import start"
+IMPORTS = "import math\nimport numpy as np\nfrom diffusion_lab import checks\nfrom diffusion_lab.labs.start import start"
 STUB = '''def double(x):
     """Twice x."""
     raise NotImplementedError("Exercise 3.1: write double")'''

@@ -17,7 +17,8 @@ if sys.argv[1] == "jax":
                 raise ImportError("TensorFlow is not to be imported here")
     sys.meta_path.insert(0, NoTensorFlow())
 import keras, numpy as np
-from diffusion_lab.models.files import ModelConfig, load_model
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import ddpm
 from diffusion_lab.training import Trainer, TrainingConfig
 
@@ -53,7 +54,7 @@ def test_one_epoch_under_tensorflow(tmp_path):
 
 
 def test_one_epoch_under_jax_whose_weights_sample_the_same_under_tensorflow(tmp_path):
-    from diffusion_lab.models.files import load_model
+    from diffusion_lab.models.io import load_model
 
     images = one_epoch("jax", tmp_path)
     model, _ = load_model(tmp_path / "model.weights.h5")

@@ -20,7 +20,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import read_manual
 from diffusion_lab.instructor.results import Settings
-from diffusion_lab.instructor.sandbox import Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.source import read_source
 
 ROOT = Path(__file__).parents[1]

@@ -41,7 +41,8 @@ print("the end")
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    monkeypatch.setattr("diffusion_lab.instructor.source.KNOWN", {"double", "single"})
+    known = {name: SimpleNamespace(number=number) for name, number in (("double", "3.1"), ("single", "3.2"))}
+    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: known))
 
     def write(text=SOURCE):
         (tmp_path / "solutions").mkdir(exist_ok=True)
@@ -59,7 +60,7 @@ def test_a_check_that_is_missing_and_points_that_are_none_are_named(lab, monkeyp
     with pytest.raises(UserError, match="points='two' in the cell of 'double' is not a number"):
         read_source(lab(SOURCE.replace("points=2", 'points="two"')) / "solutions" / "03_toy.py")
     monkeypatch.undo()
-    with pytest.raises(UserError, match="there is no check for exercise 'double': write it"):
+    with pytest.raises(UserError, match="there is no check for exercise 'double': write one"):
         read_source(lab() / "solutions" / "03_toy.py")
 
 
@@ -184,8 +185,8 @@ def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, t
 
 
 def test_the_number_that_a_check_prints_is_that_of_the_lab(lab, monkeypatch):
-    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(__all__=["double"], double=SimpleNamespace(number="3.2")))
-    with pytest.raises(UserError, match="'double' is number 3.1 here, but its check in diffusion_lab/checks says 3.2"):
+    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: {"double": SimpleNamespace(number="3.2")}))
+    with pytest.raises(UserError, match="'double' is number 3.1 here, and 3.2 at the end of diffusion_lab/labs/lab03/checks.py"):
         read_source(lab() / "solutions" / "03_toy.py")
 
 

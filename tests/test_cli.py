@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion_lab import cli, training
+from diffusion_lab import training
+from diffusion_lab.commands import cli
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ddpm import DDPM
-from diffusion_lab.models.files import load_model, save_model
+from diffusion_lab.models.io import load_model, save_model
 
 
 @pytest.fixture
@@ -197,10 +198,10 @@ def test_doctor_reports_and_advises(run):
 
 
 def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
-    from diffusion_lab import demo, report
+    from diffusion_lab.commands import demo, demo_page
 
     monkeypatch.setattr(demo, "SHIPPED", str(weights))
-    monkeypatch.setattr(report, "ENOUGH", 10**9)
+    monkeypatch.setattr(demo_page, "ENOUGH", 10**9)
     status, out, _ = run("demo", "--minutes", 0.05, "--out", tmp_path / "demo")
     assert status == 0 and "index.html" in out and "make lab" in out
     page = (tmp_path / "demo" / "index.html").read_text()
@@ -214,7 +215,7 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     assert all(np.isfinite(row[owner]["kid"]) for row in figures["samplers"] for owner in ("yours", "shipped"))
 
 
-@pytest.mark.parametrize("command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.lab"]])
+@pytest.mark.parametrize("command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.labs.start"]])
 @pytest.mark.parametrize("backend, sentence", [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")])
 def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence, tmp_path):
     """Also in the first cell of a lab, where Jupyter shows the last line alone."""

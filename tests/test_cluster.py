@@ -13,7 +13,7 @@ import pytest
 from benchmarks.cluster import local_cluster, wait_for
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
-from diffusion_lab.instructor.sandbox import INSTALL
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL
 
 ROOT = Path(__file__).parents[1]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))

@@ -9,7 +9,8 @@ from keras import ops
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.conditional import ConditionalDiffusionModel
-from diffusion_lab.models.files import ModelConfig, load_model, save_model
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks import unet
 from diffusion_lab.samplers import SAMPLERS, ddim
 

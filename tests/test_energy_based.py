@@ -6,7 +6,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
-from diffusion_lab.models.files import load_energy_model, load_model, save_energy_model, save_model
+from diffusion_lab.models.io import load_energy_model, load_model, save_energy_model, save_model
 from diffusion_lab.networks import energy_network
 
 SHAPE = (4, 4, 1)

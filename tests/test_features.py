@@ -11,7 +11,7 @@ from diffusion_lab.metrics import KID, encode, flower_features, inception_featur
 from diffusion_lab.metrics import kernel_inception_distance, kid_with_standard_error
 from diffusion_lab.metrics.corruptions import KINDS, corrupt
 from diffusion_lab.metrics.features import FeatureExtractor, flower_network, resize
-from diffusion_lab.metrics.train_features import FIRST_FLOWER, SpoiledFlowers, flower_targets, train
+from diffusion_lab.pretrained.train_features import FIRST_FLOWER, SpoiledFlowers, flower_targets, train
 
 
 class Mean(FeatureExtractor):

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import command
+from diffusion_lab.commands import grade as command
 from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
 from diffusion_lab.instructor.manual import MANUAL
-from diffusion_lab.instructor.sandbox import Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
 LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))

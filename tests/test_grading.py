@@ -21,10 +21,10 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.running import Verdict
+from diffusion_lab.instructor.verdicts import Verdict
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sample_class import hand_in as write_notebook
-from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
 from diffusion_lab.storage import only_one
@@ -90,8 +90,8 @@ def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
     assert pretended == ["ada", "ada"]
 
 
-CODE = {"a check": "checks/ddim.py", "what a check imports": "checks/core.py", "the reference": "schedules.py",
-        "what runs in the box": "instructor/measuring.py", "a new file": "checks/new.py"}
+CODE = {"a check": "labs/lab07/checks.py", "what a check imports": "labs/exercise.py", "the reference": "schedules.py",
+        "what runs in the box": "submission/measuring.py", "a new file": "labs/new.py"}
 
 
 @pytest.mark.parametrize("name", CODE.values(), ids=CODE)

@@ -17,9 +17,9 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
-from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
-from diffusion_lab.instructor.watchdog import family
+from diffusion_lab.instructor.sandbox.watchdog import family
 from tests import defences
 
 ROOT = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import keras
 import pytest
 
-from diffusion_lab import doctor
+from diffusion_lab.commands import doctor
 from diffusion_lab.errors import UserError, about_backend
-from diffusion_lab.quiet import QuietImport, keras_settings, settle
+from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
 
 
 @pytest.fixture

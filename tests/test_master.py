@@ -16,8 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.measuring import measure
-from diffusion_lab.instructor.staging import slice_package, stage
+from diffusion_lab.submission.measuring import measure
+from diffusion_lab.instructor.sandbox.staging import slice_package, stage
 
 ROOT = Path(__file__).parents[1]
 MASTERS = {path.stem: Master(path) for path in sources(ROOT)}

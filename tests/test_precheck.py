@@ -10,14 +10,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from diffusion_lab.code_pages import ERRORS
+from diffusion_lab.startup.code_pages import ERRORS
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import trying
+from diffusion_lab.submission import trying
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.handout import handouts
-from diffusion_lab.instructor.precheck import examine_answers, run_notebook
-from diffusion_lab.instructor.reading import cells_of
-from diffusion_lab.instructor.release import FOR_STUDENTS
+from diffusion_lab.submission.handout import handouts
+from diffusion_lab.submission.precheck import examine_answers, run_notebook
+from diffusion_lab.submission.reading import cells_of
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
 
@@ -190,10 +189,7 @@ def test_every_symbol_that_we_print_survives_every_code_page(encoding):
 def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters(tmp_path):
     """As after `pip install` on Windows: no notebooks, no solutions, nothing that grades, and a code page."""
     package = tmp_path / "site" / "diffusion_lab"
-    shutil.copytree(ROOT / "diffusion_lab", package, ignore=shutil.ignore_patterns("__pycache__", "*.h5"))
-    for path in package.joinpath("instructor").iterdir():
-        if path.name not in FOR_STUDENTS:
-            path.unlink()
+    shutil.copytree(ROOT / "diffusion_lab", package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "instructor"))
     path = tmp_path / "07.ipynb"
     path.write_text(json.dumps(written({"denoise": None})), encoding="utf-8")
     for encoding in ("cp1252", "cp932"):

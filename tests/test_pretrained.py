@@ -5,21 +5,22 @@ import shutil
 import numpy as np
 import pytest
 
-from diffusion_lab import pretrained
+from diffusion_lab import storage
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import flower_features, measure_memorisation
-from diffusion_lab.models.files import load_energy_model, load_model, shipped_weights
-from diffusion_lab.pretrained import FOLDER, checksums, shipped_file
-from diffusion_lab.training import ValidationKID, generate_in_batches
+from diffusion_lab.models.io import load_energy_model, load_model, shipped_weights
+from diffusion_lab.storage import SHIPPED, checksums, shipped_file
+from diffusion_lab.metrics.validation import ValidationKID
+from diffusion_lab.models.generating import generate_in_batches
 
 FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"  # other features would be another scale of KID
 
 
 def test_every_shipped_file_is_described_and_what_its_checksum_says():
-    files = {file.name.removesuffix(".weights.h5"): file for file in FOLDER.glob("*.h5")}
+    files = {file.name.removesuffix(".weights.h5"): file for file in SHIPPED.glob("*.h5")}
     assert files == {name: shipped_file(name) for name in checksums()} and checksums()["flower_features"] == FROZEN
-    described = (FOLDER / "README.md").read_text(encoding="utf-8")
+    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
     assert all(f"`{file.name}`" in described for file in files.values())
     sizes = [file.stat().st_size for file in files.values()]
     assert sum(sizes) < 24e6 and max(sizes) < 5e6
@@ -28,10 +29,10 @@ def test_every_shipped_file_is_described_and_what_its_checksum_says():
 @pytest.mark.parametrize("load, name", [(load_model, "flowers32"), (load_energy_model, "digits_energy"),
                                         (lambda name: flower_features(), "flower_features")])
 def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    shutil.copy(FOLDER / "SHA256SUMS", tmp_path)
+    monkeypatch.setattr(storage, "SHIPPED", tmp_path)
+    shutil.copy(SHIPPED / "SHA256SUMS", tmp_path)
     path = tmp_path / f"{name}.weights.h5"
-    content = (FOLDER / path.name).read_bytes()
+    content = (SHIPPED / path.name).read_bytes()
     for damaged in (None, content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
         if damaged is not None:
             path.write_bytes(damaged)
@@ -44,7 +45,7 @@ def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path,
 @pytest.mark.parametrize("name", shipped_weights())
 def test_each_file_says_of_itself_what_the_readme_says(name):
     model, origin = load_model(name)
-    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (SHIPPED / "README.md").read_text(encoding="utf-8").splitlines()
     _, _, _, kid, command, _ = next(line for line in lines if f"`{name}.weights.h5`" in line).split("|")
     assert command.strip(" `").startswith("diffusion-lab train ")
     options = command.strip(" `").split()[2:]

@@ -42,7 +42,7 @@ def run_python(code, **variables):
 
 
 def test_the_command_line_imports_no_framework():
-    code = "import sys, diffusion_lab.cli; print({'tensorflow', 'keras', 'matplotlib', 'jax'} & set(sys.modules))"
+    code = "import sys, diffusion_lab.commands.cli; print({'tensorflow', 'keras', 'matplotlib', 'jax'} & set(sys.modules))"
     assert run_python(code).stdout.strip() == "set()"
 
 
@@ -57,7 +57,7 @@ def test_tensorflow_convolves_by_onednn_whatever_the_processor():
 
 
 def test_a_failing_import_is_not_silenced():
-    code = "import os, sys; from diffusion_lab.quiet import quiet_stderr\nwith quiet_stderr():\n"
+    code = "import os, sys; from diffusion_lab.startup.quiet import quiet_stderr\nwith quiet_stderr():\n"
     code += " os.write(2, b'the reason'); raise ImportError"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "the reason" in result.stderr and result.returncode

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import generating, quality
+from diffusion_lab.instructor import quality
+from diffusion_lab.instructor.inside import generating
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.command import run_grade
+from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.instructor.grading import Quality
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.quality import grade_quality
-from diffusion_lab.instructor.sandbox import INSTALL, Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import find_submissions
-from diffusion_lab.models.files import ModelConfig, save_model
-from diffusion_lab.pretrained import shipped_file
-from diffusion_lab.storage import read_arrays, write_arrays
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import save_model
+from diffusion_lab.storage import read_arrays, shipped_file, write_arrays
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.questions import ask, find, folded
-from diffusion_lab.questions.core import Question
+from diffusion_lab.labs.questions import ask, find, folded
+from diffusion_lab.labs.question import Question
 
 LABS = [f"{lab:02d}" for lab in range(1, 10)]
 QUESTION = Question("Which is <b>more</b>?", right=1, choices={
@@ -17,7 +17,7 @@ QUESTION = Question("Which is <b>more</b>?", right=1, choices={
 
 
 def table(lab):
-    return __import__(f"diffusion_lab.questions.lab{lab}", fromlist=["QUESTIONS"]).QUESTIONS
+    return __import__(f"diffusion_lab.labs.questions.lab{lab}", fromlist=["QUESTIONS"]).QUESTIONS
 
 
 @pytest.mark.parametrize("lab", LABS)

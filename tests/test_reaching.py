@@ -8,16 +8,16 @@ import pytest
 from diffusion_lab.instructor import running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.reaching import reaches
-from diffusion_lab.instructor.sandbox import Limits
+from diffusion_lab.submission.reaching import reaches
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 
 ROOT = Path(__file__).parents[1]
 RECORDED, TAKEN = {"flags", "times"}, {"network", "fit"}
 FORGERIES = {
-    "replaces what measures": "import diffusion_lab.checks.core as core\ncore.fits_a_graph = lambda *all: 1",
-    "by another way of importing": "from diffusion_lab.checks import ddim\nddim.fits_a_graph = None",
-    "by an attribute": "import diffusion_lab\ndiffusion_lab.checks.core.fits_a_graph = None",
-    "by the table of modules": "import sys\nsys.modules['diffusion_lab.checks.core'].fits_a_graph = None",
+    "replaces what measures": "import diffusion_lab.labs.exercise as module\nmodule.Exercise.run = lambda *all: 1",
+    "by another way of importing": "from diffusion_lab.labs.lab07 import checks\nchecks.Denoise.measure = None",
+    "by an attribute": "import diffusion_lab\ndiffusion_lab.labs.exercise.Exercise.run = None",
+    "by the table of modules": "import sys\nsys.modules['diffusion_lab.labs.exercise'].Exercise = None",
     "by the names of a module": "from sys import modules as all_of_them",
     "by importlib": "from importlib import import_module", "by a text": "exec('x = 1')", "by __import__": "__import__('gc')",
     "by __builtins__": "__builtins__['getattr'](1, 'real')",
@@ -39,7 +39,7 @@ FORGERIES = {
     "by a static method": "class A:\n    @staticmethod\n    def f(m):\n        m.function = None\nA().f(tf)",
     "by a namesake": "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()",
     "by a function in a method": "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n        g(tf)",
-    "by what runs the answer": "_define('f', 'hidden', {})", "by importing that": "from diffusion_lab.defining import define as run\nrun('f', 'hidden', {})",
+    "by what runs the answer": "_define('f', 'hidden', {})", "by importing that": "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})",
     "has another network": "def f(self):\n    self.network = None", "has another network, in a method's place": "@staticmethod\ndef f(self):\n    self.start = 1",
     "calls itself a method": "def f(self):\n    self.function = None\nf(tf)", "by another name of itself": "def f(self):\n    self.function = None\ng = f",
     "is no Python": "def f(:",

@@ -9,11 +9,11 @@ from keras import ops
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ddpm import DDPM
-from diffusion_lab.models.files import ModelConfig
+from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.predictions import from_velocity
 from diffusion_lab.samplers import SAMPLERS, adams_bashforth, ddim, ddpm, dpmpp_2m, heun
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule, offset_cosine_diffusion_schedule
-from diffusion_lab.toys import dataset_denoiser, gaussian_denoiser, gaussian_ode_solution, mixture_denoiser
+from diffusion_lab.ideal_denoisers import dataset_denoiser, gaussian_denoiser, gaussian_ode_solution, mixture_denoiser
 
 NOISE = np.random.default_rng(0).normal(size=(64, 2, 2, 1))  # float64: order tests go below float32's resolution
 GAUSSIAN = {"mean": 0.7, "standard_deviation": 0.5}

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import boxes, sandbox, seccomp, watchdog
-from diffusion_lab.instructor.sandbox import INSTALL, Launch, Limits, box_command
-from diffusion_lab.instructor.watchdog import watch
+from diffusion_lab.instructor.sandbox import boxes, bubblewrap, seccomp, watchdog
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Launch, Limits, box_command
+from diffusion_lab.instructor.sandbox.watchdog import watch
 
 ROOT = Path(__file__).parents[1]
 SECRET = "a-token-of-the-person-who-grades"
@@ -95,7 +95,7 @@ def test_nothing_of_the_person_who_grades_is_in_the_box(found):
 def test_it_writes_into_two_small_file_systems_and_sees_no_copy_of_the_package(found):
     assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == ["/dev/shm", "/tmp"]
     copies = [path for path in found["copies"] if not path.startswith(("/proc/", "/box/package"))]
-    assert set(copies) <= set(sandbox.hidden()), "names, in whose place something empty is"
+    assert set(copies) <= set(bubblewrap.hidden()), "names, in whose place something empty is"
 
 
 @boxed
@@ -142,15 +142,15 @@ def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_p
                  "src/unpacked/diffusion_lab/a.py", "src/unpacked/other.py", "src/diffusion-lab/README.md"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("secret")
-    monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")))
-    sandbox.layout.cache_clear()
+    monkeypatch.setattr(bubblewrap, "SYSTEM", (*bubblewrap.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")))
+    bubblewrap.layout.cache_clear()
     try:
         with Launch(box_command()) as launch:
             shown = subprocess.run([*launch.command, "/bin/sh", "-c", f"cd {tmp_path} && find . -type f -size +0 && grep -r secret ."],
                                    pass_fds=launch.descriptors, env={}, capture_output=True, text=True).stdout
-        hidden = {path for path in sandbox.hidden() if path.startswith(str(tmp_path))}
+        hidden = {path for path in bubblewrap.hidden() if path.startswith(str(tmp_path))}
     finally:
-        sandbox.layout.cache_clear()
+        bubblewrap.layout.cache_clear()
     files = {"./share/course/.venv/lib/python3/numpy.py", "./src/unpacked/other.py"}
     assert {line.split(":")[0] for line in shown.splitlines()} == files
     assert {os.path.relpath(path, tmp_path) for path in hidden} == {
@@ -234,29 +234,6 @@ def begin_an_answer(folder, limits=Limits()):
     """Past the start-up cell."""
     (folder / "started").write_text("..")
     return limits
-
-
-def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
-    """It would wait for each that forks just then, and meanwhile nobody would count them."""
-    asked = []
-    monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
-    dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
-    assert [dog._shares(boxed) for _ in range(3)] == [80, 160, 200] and len(asked) == 24 and set(asked) == set(boxed)
-
-
-@boxed
-def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
-    """However fast they have children: no signal reaches any other process here."""
-    code = IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready', flush=True)\ntime.sleep(1000)"
-    command = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", sys.executable, "-c", code]
-    process = subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"ready\n"
-    members, kill = watchdog.family(process.pid), os.kill
-    first = watchdog.first_of(members, process.pid)
-    assert len(first) == 1 and len(members) == 8
-    monkeypatch.setattr(watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first])
-    watchdog.end(process)
-    assert not [pid for pid in members if psutil.pid_exists(pid)]
 
 
 @pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])

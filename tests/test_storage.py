@@ -12,7 +12,8 @@ import pytest
 
 from diffusion_lab import storage
 from diffusion_lab.errors import UserError
-from diffusion_lab.models.files import ModelConfig, load_model, save_model
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.storage import only_one, read_arrays, replacing, write_arrays, write_atomically
 
 

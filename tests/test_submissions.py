@@ -11,7 +11,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import LARGEST
-from diffusion_lab.instructor.handout import handouts
+from diffusion_lab.submission.handout import handouts
 from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()

@@ -14,13 +14,17 @@ from PIL import Image
 
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
-from diffusion_lab.models.files import ModelConfig, load_model
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.io import load_model
 from diffusion_lab.storage import read_arrays
-from diffusion_lab.training import EndOfEpoch, KeepBest, Schedule, Trainer, TrainingConfig, ValidationKID, generate_in_batches
+from diffusion_lab.training.callbacks import EndOfEpoch, Schedule
+from diffusion_lab.training import KeepBest, Trainer, TrainingConfig
+from diffusion_lab.metrics.validation import ValidationKID
+from diffusion_lab.models.generating import generate_in_batches
 
 RUN = """
 import dataclasses, sys
-from diffusion_lab.models.files import ModelConfig
+from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.training import Trainer, TrainingConfig
 model = ModelConfig("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
 config = TrainingConfig(model, count=64, batch_size=8, epochs=int(sys.argv[2]), kid_images=16, kid_steps=2)

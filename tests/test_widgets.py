@@ -15,8 +15,8 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import energy_network
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule
-from diffusion_lab.widgets.explorer import BUSY
-from diffusion_lab.widgets.models import Chains, circular
+from diffusion_lab.labs.widgets.explorer import BUSY
+from diffusion_lab.labs.widgets.models import Chains, circular
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from diffusion_lab.arguments import MOST_PIXELS, seed_number, whole_number
+from diffusion_lab.errors import MOST_PIXELS, seed_number, whole_number
 from diffusion_lab.backend import leave_untuned
 from diffusion_lab.data.cache import cache_folder, cached
 from diffusion_lab.data.classes import class_numbers

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.submission.reading import LARGEST
 
-LARGEST = 12_000_000  # bytes of a notebook; with all its pictures, no lab has more than four
 LARGEST_ZIP = 80_000_000  # bytes of a zip in a hand-in
 LONGEST_LIST = 2_000_000  # bytes of such a zip's list of names
 DEEPEST = 30  # folders in each other

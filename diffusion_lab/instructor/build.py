@@ -1,5 +1,5 @@
 """From one source, two notebooks: `notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them; and
-`diffusion_lab/handed_out/NN_topic.json`, by which the package knows what was handed out."""
+`diffusion_lab/submission/handed_out/NN_topic.json`, by which the package knows what was handed out."""
 
 import base64
 import copy
@@ -89,7 +89,7 @@ def stale(root):
     expected = {}
     for source in sources(root):
         expected |= _notebooks(Path(root), source)
-    committed = {path for folder in ("notebooks/*.ipynb", "solutions/*.ipynb", "diffusion_lab/handed_out/*.json")
+    committed = {path for folder in ("notebooks/*.ipynb", "solutions/*.ipynb", "diffusion_lab/submission/handed_out/*.json")
                  for path in Path(root).glob(folder)}
     different = [path for path, text in expected.items() if path in committed and path.read_text(encoding="utf-8") != text]
     return sorted({*different, *(committed ^ set(expected))})
@@ -133,7 +133,7 @@ def _notebooks(root, source):
         raise UserError(f"{source}: {error}") from None
     handout, path = handout_of(name[:2], solution, student), root / "solutions" / name
     return {root / "notebooks" / name: _text(student), path: _text(with_outputs(marked_for_nbgrader(solution), path)),
-            root / "diffusion_lab" / "handed_out" / f"{source.stem}.json": handout.to_json()}
+            root / "diffusion_lab" / "submission" / "handed_out" / f"{source.stem}.json": handout.to_json()}
 
 
 def _without_traces(notebook):

@@ -24,7 +24,7 @@ from diffusion_lab.instructor.platforms import key_of
 from diffusion_lab.instructor.presentable import presentable, safe_picture, shortened, small_picture
 from diffusion_lab.storage import write_atomically
 
-TEMPLATES = Environment(loader=PackageLoader("diffusion_lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+TEMPLATES = Environment(loader=PackageLoader("diffusion_lab.instructor"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 TEMPLATES.filters["sentence"] = lambda text: Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))))
 TEMPLATES.filters["shortened"] = shortened
 SUMMARY_SHARE = 900_000  # characters of a summary for all texts, and as many for all pictures, however large the class

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.results import Quality, Settings, failure, grade_submission
-from diffusion_lab.instructor.sandbox import Limits, require_bubblewrap
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits, require_bubblewrap
 from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
 from diffusion_lab.storage import only_one, write_atomically
 

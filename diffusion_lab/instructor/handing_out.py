@@ -2,7 +2,7 @@
 
 import ast
 
-from diffusion_lab.instructor.handout import Given, Handout, Wanted, digest
+from diffusion_lab.submission.handout import Given, Handout, Wanted, digest
 from diffusion_lab.instructor.source import exercises
 
 REFUSE = '''def _refuse(name):

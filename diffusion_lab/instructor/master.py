@@ -10,14 +10,14 @@ import nbformat
 import numpy as np
 
 from diffusion_lab import checks
-from diffusion_lab.checks.core import CheckFailed, NotDone, first_line
+from diffusion_lab.labs.exercise import CheckFailed, NotDone, first_line
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
-from diffusion_lab.instructor.measuring import by_draw
-from diffusion_lab.instructor.reaching import recorded_attributes, taken_attributes
+from diffusion_lab.submission.measuring import by_draw
+from diffusion_lab.submission.reaching import recorded_attributes, taken_attributes
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
-from diffusion_lab.instructor.staging import inside, staged_files
+from diffusion_lab.instructor.sandbox.staging import inside, staged_files
 
 DRAWS = 3  # of the inputs, on each of which an answer must be right
 FIRST, REHEARSAL = "0", {"stops", "rehearsed"}  # what is rehearsed comes out of the first of them alone
@@ -91,20 +91,19 @@ class Master:
         self.prelude, helpers = prelude_of(notebook)
         official = "\n\n".join([self.prelude, *self.answers.values()])
         self.tasks = [Task(task.number, task.name, task.points, official) for task in self.handout.tasks]
-        module = next(module for module, names in checks.EXERCISES.items() if self.tasks[0].name in names)
-        self.module = f"checks.{module}"
+        self.module = f"labs.lab{self.lab}.checks"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
-        self.files = staged_files(self.roots) | inside("defining") | inside("measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
+        self.files = staged_files(self.roots) | inside("submission.defining") | inside("submission.measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
         self.recorded, self.taken = recorded_attributes(self.files, official), taken_attributes(self.files)
 
     def notebook(self, answers):
         """The notebook that runs `answers`, {name: source}, each followed by its measurement."""
-        cells = [_cell("prelude", f"{self.prelude}\nfrom diffusion_lab.measuring import start as _start\n_start({self.module!r})")]
+        cells = [_cell("prelude", f"{self.prelude}\nfrom diffusion_lab.submission.measuring import start as _start\n_start('diffusion_lab.{self.module}')")]
         for task in self.tasks:
             if task.name in answers:
                 cells.append(_cell(f"answer-{task.name}", answer_cell(task.name, answers[task.name])))
                 cells.append(_cell(f"measure-{task.name}", (
-                    "from diffusion_lab.measuring import measure as _measure\n"
+                    "from diffusion_lab.submission.measuring import measure as _measure\n"
                     f"from diffusion_lab.{self.module} import {task.name} as _exercise\n"
                     "_measure(_exercise, globals())"
                 )))
@@ -114,7 +113,7 @@ class Master:
 def answer_cell(name, source):
     """The cell that runs an answer: its source is a value in it, so that it gives nobody orders, as comments give nbval."""
     source = source.replace("NBVAL_", "NBVAL ")
-    return f"from diffusion_lab.defining import define as _define\n_define({name!r}, {source!r}, globals())"
+    return f"from diffusion_lab.submission.defining import define as _define\n_define({name!r}, {source!r}, globals())"
 
 
 def _cell(name, source):
@@ -147,4 +146,4 @@ def _sentence(text):
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST]).split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     name = text.split(" ")[0].rstrip(",:")
-    return text if "_" in name or name in checks.__all__ else text[:1].upper() + text[1:]
+    return text if "_" in name or name in checks.exercises() else text[:1].upper() + text[1:]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from diffusion_lab.checks import EXERCISES
+from diffusion_lab.submission.handout import FOLDER
 
 COPY = r"(?: ?\(\d+\)|[-_]\d{1,2}|[ _-]+copy ?\d*)"  # what platforms, browsers and Jupyter add to a name
 NOTEBOOK = re.compile(rf"(?P<stem>.*?)\.ipynb{COPY}*(?:\.(?:txt|json))?", re.IGNORECASE | re.DOTALL)
@@ -32,7 +32,7 @@ NBGRADER = {"source", "release", "autograded", "feedback", "gradebook.db", "nbgr
 COLLECTIONS = set("submissions submitted submission export exports students repos repositories".split())
 COURSE = set("lab labs notebook notebooks assignment assignments exercise exercises homework hw week final old new backup draft version copy v "
              "solution solutions answer answers untitled my flowers weights notes info instructions task tasks".split())
-TOPICS = re.compile("|".join(sorted(EXERCISES, key=len, reverse=True)))
+TOPICS = re.compile("|".join(sorted((path.stem[3:] for path in FOLDER.glob("*.json")), key=len, reverse=True)))
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,17 @@ import numpy as np
 
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.boxes import run_in_box
-from diffusion_lab.instructor.drawing import fingerprint
-from diffusion_lab.instructor.generating import METHODS, NETWORKS
+from diffusion_lab.instructor.sandbox.boxes import run_in_box
+from diffusion_lab.instructor.inside.drawing import fingerprint
+from diffusion_lab.instructor.inside.generating import METHODS, NETWORKS
 from diffusion_lab.instructor.master import answer_cell
-from diffusion_lab.instructor.results import KID
-from diffusion_lab.instructor.running import LAST_LINES, Verdict, too_long_to_run
+from diffusion_lab.instructor.verdicts import KID
+from diffusion_lab.instructor.running import LAST_LINES, too_long_to_run
+from diffusion_lab.instructor.verdicts import Verdict
 from diffusion_lab.instructor.source import KERNEL
-from diffusion_lab.instructor.staging import inside, staged_files
-from diffusion_lab.models.files import shipped_weights
-from diffusion_lab.pretrained import shipped_file
-from diffusion_lab.storage import read_arrays
+from diffusion_lab.instructor.sandbox.staging import inside, staged_files
+from diffusion_lab.models.io import shipped_weights
+from diffusion_lab.storage import read_arrays, shipped_file
 
 COUNT, STEPS = 128, 10
 ROOTS = {("networks.adapters", "predicting_noise"), ("networks.residual_unet", "residual_unet"), ("networks.unet", "unet"),
@@ -102,22 +102,22 @@ def _draw(notebook, files, names, weights, limits, boxed):
 @lru_cache
 def files_for_drawing():
     """What the student's box holds. Parses, so the first call must not run in two threads, see `Master.files`."""
-    return staged_files(ROOTS) | inside("defining") | inside("generating")
+    return staged_files(ROOTS) | inside("submission.defining") | inside("instructor.inside.generating")
 
 
 @lru_cache
 def own_files_for_drawing():
     """What the box holds that has no student's code in it."""
-    return staged_files(OWN_ROOTS) | inside("generating") | inside("drawing")
+    return staged_files(OWN_ROOTS) | inside("instructor.inside.generating") | inside("instructor.inside.drawing")
 
 
 def _notebook(master, answers, seed):
     return _cells(master.prelude, *(answer_cell(name, answers[name]) for name in METHODS),
-                  f"from diffusion_lab.generating import generate as _generate\n_generate(globals(), {seed}, {COUNT}, {STEPS})")
+                  f"from diffusion_lab.instructor.inside.generating import generate as _generate\n_generate(globals(), {seed}, {COUNT}, {STEPS})")
 
 
 def _own_notebook(seed):
-    return _cells("import keras", f"from diffusion_lab.drawing import draw\ndraw({seed}, {COUNT}, {STEPS})")
+    return _cells("import keras", f"from diffusion_lab.instructor.inside.drawing import draw\ndraw({seed}, {COUNT}, {STEPS})")
 
 
 def _cells(*sources):

@@ -8,8 +8,6 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
-FOR_STUDENTS = ("__init__.py", "answers.py", "archives.py", "defining.py", "definitions.py", "handout.py", "measuring.py", "precheck.py",
-                "reaching.py", "reading.py", "trying.py")
 FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("*.md", "*.png"),
            "diffusion_lab": ("*.py", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
 
@@ -48,4 +46,4 @@ def contents(root):
     for folder, patterns in FOLDERS.items():
         found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)
                   if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)]
-    return sorted(file for file in found if file.parent.name != "instructor" or file.name in FOR_STUDENTS)
+    return sorted(file for file in found if "instructor" not in file.relative_to(root).parts)

@@ -12,13 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.answers import Answers, Unreadable, nothing_found, read_answers
-from diffusion_lab.instructor.sandbox import Limits
-from diffusion_lab.instructor.staging import PACKAGE
+from diffusion_lab.submission.answers import Answers, Unreadable, nothing_found, read_answers
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.sandbox.staging import PACKAGE
+from diffusion_lab.instructor.verdicts import KID, not_graded
 
 LIBRARIES = ("h5py", "ipython", "keras", "numpy", "tensorflow", "tensorflow-cpu")
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-KID = ("KID", "flowers")  # number and name of the verdict on what a trained model draws
 VERSION = 4  # of the results' format and of how they come about; another one grades anew
 
 
@@ -91,8 +91,8 @@ def grade_submission(submission, settings):
 def _grade(master, submission, settings):
     """The result of one submission, a dictionary for JSON."""
     from diffusion_lab.instructor.quality import Drawn, grade_quality
-    from diffusion_lab.instructor.running import MOST_CHARACTERS, grade_answers, not_graded
-
+    from diffusion_lab.instructor.running import MOST_CHARACTERS, grade_answers
+    
     answers, problem = Answers(), submission.problem
     if not problem:
         try:
@@ -128,8 +128,7 @@ def _about(master, submission):
 
 def failure(submission, settings, error):
     """The result of a submission that could not be graded; it is not kept, so that the next run tries again."""
-    from diffusion_lab.instructor.running import not_graded
-
+    
     master = _master(settings.name, settings.source)
     lost = [(task.number, task.name, task.points) for task in master.tasks]
     if settings.quality:

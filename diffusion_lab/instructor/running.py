@@ -1,37 +1,17 @@
 """Runs one student's answers in a box, and judges outside what came out of it."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from diffusion_lab.instructor.boxes import run_in_box
-from diffusion_lab.instructor.reaching import reaches
+from diffusion_lab.instructor.sandbox.boxes import run_in_box
+from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.submission.reaching import reaches
 
 LAST_LINES = 12  # of what a cell said, for the student
 MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
-
-
-@dataclass
-class Verdict:
-    """What one answer earned, and the sentence that says why. `details` are the last lines of its cell's error.
-
-    `outcome` is "right", "wrong", "missing" (nothing was handed in, or nothing written) or "stopped" (no result).
-    """
-
-    number: str
-    name: str
-    outcome: str
-    points: float
-    possible: float
-    sentence: str
-    details: str = ""
-
-
-def not_graded(number, name, possible):
-    """The verdict on what could not be graded, through no fault that anybody knows of."""
-    return Verdict(number, name, "stopped", 0.0, possible, "This could not be graded; a person will look at it.")
 
 
 def grade_answers(master, answers, seed, limits, boxed=True):

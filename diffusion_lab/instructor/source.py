@@ -28,7 +28,6 @@ KERNEL = {
 MARKS = {"exercise": str, "check": str, "summary": str, "points": (int, float), "tags": list}
 MARK = re.compile(r'\s+(\w+)=("[^"]*"|\[[^]]*\]|[^\s,]+)')
 CELL = re.compile(rf"# %%( \[(markdown|raw)\])?(?P<marks>({MARK.pattern})*)")
-KNOWN = {name for names in checks.EXERCISES.values() for name in names}
 
 
 def read_source(path):
@@ -58,9 +57,8 @@ def read_source(path):
             raise UserError(f"{path}: a cell has a solution if and only if it is marked "
                             f"exercise=\"name\" points=4, words in quotes and numbers without; see:\n{cell.source[:200]}")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
-        if exercise and exercise not in KNOWN:
-            raise UserError(f"{path}: there is no check for exercise {exercise!r}: write it, and put its name into the table in "
-                            "diffusion_lab/checks/__init__.py.")
+        if exercise and exercise not in checks.exercises():
+            raise UserError(f"{path}: there is no check for exercise {exercise!r}: write one in diffusion_lab/labs/lab{lab}/checks.py.")
         if exercise:
             number, awaited, worth[exercise] = number + 1, exercise, points
             cell.metadata.update(_marks(lab, "exercise", exercise, f"{int(lab)}.{number}", 0))
@@ -135,10 +133,10 @@ def _check_leftovers(path, text, notebook):
         return f"{path}, line {next((number for number, line in enumerate(text.splitlines(), start=1) if words in line), 1)}"
 
     for number, name in here.items():
-        said = getattr(checks, name).number if name in checks.__all__ else number
+        said = checks.exercises()[name].number
         if said != number:
-            raise UserError(f"{path}: exercise {name!r} is number {number} here, but its check in diffusion_lab/checks says {said}: make "
-                            "both the same.")
+            raise UserError(f"{path}: exercise {name!r} is number {number} here, and {said} at the end of "
+                            f"diffusion_lab/labs/lab{path.name[:2]}/checks.py: bring them into the same order.")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for words, number in re.findall(rf"([Ee]xercise ({int(path.name[:2])}\.\d+))", cell.source):
@@ -151,7 +149,7 @@ def _check_leftovers(path, text, notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             tree = ast.parse(without_magics(cell.source))
-            for name in sorted(_used(tree) & KNOWN - defined - _defined(tree)):
+            for name in sorted(_used(tree) & checks.exercises().keys() - defined - _defined(tree)):
                 raise UserError(f"{where(name)}: {name!r} is used, but there is no such exercise in this lab (any more).")
             defined |= _defined(tree)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.answers import read_answers
-from diffusion_lab.instructor.archives import LARGEST, Zip, open_store
+from diffusion_lab.submission.answers import read_answers
+from diffusion_lab.instructor.archives import Zip, open_store
 from diffusion_lab.instructor.choosing import Choice, File
-from diffusion_lab.instructor.handout import handouts
+from diffusion_lab.submission.handout import handouts
 from diffusion_lab.instructor.platforms import original_of, owners
-from diffusion_lab.instructor.reading import cells_of
+from diffusion_lab.submission.reading import LARGEST, cells_of
 
 __all__ = ["LARGEST", "Submission", "count_submissions", "find_submissions", "lab_reader"]
 STUB = 'raise NotImplementedError("Exercise '

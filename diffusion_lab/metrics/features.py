@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from diffusion_lab.storage import shipped_file
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
-from diffusion_lab.pretrained import shipped_file
 
 INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its copy
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import MOST_GUIDANCE, finite_number
+from diffusion_lab.errors import MOST_GUIDANCE, finite_number
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.predictions import PREDICTIONS
-from diffusion_lab.samplers import find_sampler
+from diffusion_lab.samplers import ddim, find_sampler
 
 
 class ConditionalDiffusionModel(DiffusionModel):
@@ -104,6 +104,10 @@ class ConditionalDiffusionModel(DiffusionModel):
                 raise UserError(f"There is no label {label!r}: choose one of {', '.join(self.class_names)}.") from None
 
         return [number_of(label) for label in ([labels] if np.ndim(labels) == 0 else labels)]
+
+    def reverse_diffusion(self, initial_noise, diffusion_steps, labels=None, guidance=2.0):
+        """From noise to (normalised) images of the classes `labels`, if any, by DDIM: the last predicted images."""
+        return self.sample(ddim, initial_noise, labels, guidance, steps=diffusion_steps)
 
     def sample(self, sampler, initial_noise, labels=None, guidance=2.0, **arguments):
         """Runs one of `diffusion_lab.samplers`: normalised images, (B, H, W, C), of the classes `labels`, if any."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import MOST_IMAGES, whole_number
+from diffusion_lab.errors import MOST_IMAGES, whole_number
 from diffusion_lab.backend import compiled, forget_compiled, seed_generator
 from diffusion_lab.errors import UserError
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at

@@ -1,12 +1,13 @@
 """The continuous diffusion model, DDIM-style: one network for every noise level, trained by denoising."""
 
+import inspect
 from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import MOST_IMAGES, whole_number
+from diffusion_lab.errors import MOST_IMAGES, whole_number
 from diffusion_lab.backend import seed_generator
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ema import EMA
@@ -26,10 +27,12 @@ class DenoisingModel(keras.Model):
         loss_on: whose error is the loss: "velocity", "noise", "image", or "weighted_velocity" (`weighted_velocities`).
         ema_decay: of the averaged copy that samples, see `EMA`.
         seed: of the noise and the times.
+        config: the `ModelConfig` that describes the model, for `save_model`.
     """
 
-    def __init__(self, network, loss_on="noise", ema_decay=0.999, seed=None, **kwargs):
+    def __init__(self, network, loss_on="noise", ema_decay=0.999, seed=None, config=None, **kwargs):
         super().__init__(**kwargs)
+        self.config = config
         self.network = network
         self.ema = EMA(network, ema_decay)
         self.image_shape = tuple(network.inputs[0].shape[1:])
@@ -121,7 +124,7 @@ class DiffusionModel(DenoisingModel):
     Args:
         schedule: diffusion_times -> noise_rates, signal_rates.
         prediction: what the network returns: "velocity", "noise" or "image".
-        network, loss_on, ema_decay, seed: as for `DenoisingModel`.
+        network, loss_on, ema_decay, seed, config: as for `DenoisingModel`.
 
     Call `adapt(images)` once before training; compile with a loss such as "mse".
     """
@@ -157,11 +160,26 @@ class DiffusionModel(DenoisingModel):
         return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
 
     def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
-        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws: by `reverse_diffusion`, or by one of
-        `diffusion_lab.samplers`, whose the other `arguments` are. Raises UserError for a number or a name that cannot be."""
-        if sampler is None and not arguments:
-            return super().generate(num_images, diffusion_steps, seed)
+        """Generates images from random noise.
+
+        Args:
+            num_images, diffusion_steps: whole numbers, at least 1.
+            sampler: one of `diffusion_lab.samplers`, or its name; by default the model's own `reverse_diffusion`.
+            seed: of the noise.
+            arguments: those of the sampler, such as `eta` of `ddim`.
+
+        Returns:
+            Images in [0, 1], (num_images, H, W, C).
+
+        Raises:
+            UserError: for a number or a name that cannot be, and for an argument that `reverse_diffusion` does not take.
+        """
         seed = seed_generator(seed)
         initial_noise = self.initial_noise(num_images, seed)
-        images = self.sample(sampler or ddim, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
-        return self.denormalize(images)
+        if sampler is not None:
+            return self.denormalize(self.sample(sampler, initial_noise, steps=diffusion_steps, seed=seed, **arguments))
+        try:
+            inspect.signature(self.reverse_diffusion).bind(initial_noise, diffusion_steps, **arguments)
+        except TypeError as error:
+            raise UserError(f"`reverse_diffusion` {error}: name a sampler that takes it, such as sampler=ddim.") from None
+        return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps, **arguments))

@@ -6,7 +6,7 @@ Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 an
 import keras
 from keras import ops
 
-from diffusion_lab.arguments import MOST_IMAGES, MOST_STEPS, finite_number, seed_number, whole_number
+from diffusion_lab.errors import MOST_IMAGES, MOST_STEPS, finite_number, seed_number, whole_number
 from diffusion_lab.backend import compiled, input_gradient, seed_generator
 from diffusion_lab.errors import UserError
 
@@ -26,14 +26,15 @@ class ChainsModel(keras.Model):
         fresh_share: share of chains that start anew from noise at each training step.
         langevin_steps, step_size, noise_std: of the chains in training, see `langevin_sampling`.
         seed: of the chains.
+        network_arguments: those of `energy_network` that made the network, for `save_energy_model`.
 
     Compile with the loss `contrastive_divergence`.
     """
 
     def __init__(self, network, buffer_size=8192, fresh_share=0.05, langevin_steps=60, step_size=10.0, noise_std=0.005,
-                 seed=None, **kwargs):
+                 seed=None, network_arguments=None, **kwargs):
         super().__init__(**kwargs)
-        self.network = network
+        self.network, self.network_arguments = network, network_arguments
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.buffer_size, self.fresh_share = buffer_size, fresh_share
         self.langevin_steps, self.step_size, self.noise_std = langevin_steps, step_size, noise_std

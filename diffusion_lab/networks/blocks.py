@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.arguments import MOST_CHANNELS, MOST_PIXELS, whole_number
+from diffusion_lab.errors import MOST_CHANNELS, MOST_PIXELS, whole_number
 from diffusion_lab.errors import UserError
 
 register = keras.saving.register_keras_serializable(package="diffusion_lab")

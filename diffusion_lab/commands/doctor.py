@@ -1,0 +1,125 @@
+"""`diffusion-lab doctor`: what is here, what is missing, and what to do about it."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from typing import NamedTuple
+
+from diffusion_lab.errors import UserError, about_backend
+from diffusion_lab.startup.quiet import keras_file, keras_settings
+
+PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy", "tensorflow-datasets", "matplotlib", "jupyterlab", "nbval")
+
+
+class Finding(NamedTuple):
+    """A line of the report. `advice` is one sentence on what to do, or None where nothing is missing."""
+
+    subject: str
+    finding: str
+    advice: str | None = None
+
+
+def examine():
+    """Looks at versions, backend, devices, data sets, weights and sandbox. Returns a list of `Finding`."""
+    findings = []
+    for subject, section in SECTIONS.items():
+        try:
+            findings += section()
+        except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
+            known = error if isinstance(error, UserError) else about_backend(error)
+            findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}", str(known)) if known else
+                            Finding(subject, f"cannot be examined: {type(error).__name__}: {error}", "Install again."))
+    return findings
+
+
+def print_report(findings):
+    """Prints the findings as a table, and below it the advice."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "found", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(finding.subject, f"[yellow]{finding.finding}[/]" if finding.advice else finding.finding)
+    console = Console()
+    console.print(table)
+    for finding in findings:
+        if finding.advice:
+            console.print(f"[yellow]{finding.subject}:[/] {finding.advice}", soft_wrap=True)
+
+
+def _versions():
+    yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in PACKAGES:
+        try:
+            yield Finding(package, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            optional = package in ("jax", "torch")
+            advice = None if optional else f"Install it with: {sys.executable} -m pip install {package}"
+            yield Finding(package, "not installed (optional)" if optional else "missing", advice)
+
+
+def _keras_settings():
+    """What an old keras.json asks for, and the course does not do."""
+    settings = keras_settings()
+    others = [f"{name} {settings[name]}" for name, ours in (("floatx", "float32"), ("image_data_format", "channels_last"))
+              if settings.get(name, ours) != ours]
+    if others:
+        yield Finding("Keras's settings", ", ".join(others), f"The course computes in float32 with channels_last all the same. For your own "
+                      f"programs, correct {keras_file()}, or delete it.")
+
+
+def _backend():
+    from diffusion_lab.backend import BACKEND, devices, has_accelerator
+
+    yield Finding("backend", BACKEND)
+    advice = "Enough for the demo; for an NVIDIA GPU under Linux, install the extra 'gpu'."
+    yield Finding("devices", ", ".join(devices()), None if has_accelerator() else advice)
+
+
+def _data_sets():
+    from diffusion_lab.data import SOURCES, dataset_status
+
+    for name in SOURCES:
+        status = dataset_status(name)
+        missing = status == "needs a download"
+        advice = "Downloaded when first used; without network, use procedural_flowers." if missing else None
+        yield Finding(name, status, advice)
+
+
+def _weights():
+    from diffusion_lab.metrics.features import flower_features
+    from diffusion_lab.models.io import load_model, shipped_weights
+
+    loaders = {"feature network": flower_features}
+    loaders |= {name: lambda name=name: load_model(name) for name in shipped_weights() or ["flowers32"]}
+    for name, load in loaders.items():
+        try:
+            load()
+            yield Finding(name, "shipped weights load")
+        except UserError as error:
+            yield Finding(name, "missing or damaged", str(error))
+
+
+def _sandbox():
+    """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is opened."""
+    if shutil.which("bwrap") is None:
+        advice = "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."
+        yield Finding("sandbox", "bubblewrap is not installed", advice)
+        return
+    try:
+        from diffusion_lab.instructor.sandbox.bubblewrap import hidden, require_bubblewrap
+    except ImportError:  # students' version of the package cannot grade
+        return
+    try:
+        require_bubblewrap()
+    except UserError as error:
+        yield Finding("sandbox", "bubblewrap cannot open a box here", f"Only graders need it. {error}")
+        return
+    copies = [path for path in hidden() if os.path.isdir(path) and not path.endswith("-info")]
+    yield Finding("sandbox", f"bubblewrap works{'; it hides from students: ' if copies else ''}{', '.join(copies)}")
+
+
+SECTIONS = {"packages": _versions, "Keras's settings": _keras_settings, "backend": _backend, "data sets": _data_sets,
+            "weights": _weights, "sandbox": _sandbox}

@@ -1,0 +1,147 @@
+"""What goes into the sandbox: of the package only what the measurements need, and no answer.
+
+A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.labs.exercise`), and only `run` happens beside the
+student's code. So the sandbox gets a slice of the package: the two halves of `run`, which are `measure` and `rehearse`,
+and whatever they use, name by name. `examine` with its right answers, the package's own schedules and samplers, and the solutions stay outside: what is not there cannot be
+read, called or returned.
+"""
+
+import ast
+from functools import cached_property
+from pathlib import Path
+
+import diffusion_lab
+from diffusion_lab.errors import UserError
+
+PACKAGE = Path(diffusion_lab.__file__).parent
+WHOLE = ("__init__.py", "startup/code_pages.py", "startup/quiet.py", "errors.py", "labs/exercise.py")  # no secrets in them, and all of them is used
+
+
+def staged_files(roots):
+    """{path: source} of the slice. `roots` are the names to begin with: {(module, name)}."""
+    files = {path: (PACKAGE / path).read_text(encoding="utf-8") for path in WHOLE}
+    return files | {f"{name.replace('.', '/')}.py": module.source() for name, module in slice_package(roots).items()}
+
+
+def inside(name):
+    """{path: source} of a module that was written for the inside of the box, such as "instructor.inside.kernel"."""
+    path = f"{name.replace('.', '/')}.py"
+    return {path: (PACKAGE / path).read_text(encoding="utf-8")}
+
+
+def stage(files, folder):
+    """Writes `staged_files` into `folder`/diffusion_lab."""
+    for path, text in files.items():
+        target = Path(folder, "diffusion_lab", path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        for parent in Path(path).parents:
+            init = Path(folder, "diffusion_lab", parent, "__init__.py")
+            if not init.exists():
+                init.write_text("")
+
+
+def slice_package(roots):
+    """{module: `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab."."""
+    modules, awaiting = {}, [*roots, *_imports(PACKAGE / "labs" / "exercise.py")]
+    while awaiting:
+        module_name, name = awaiting.pop()
+        if module_name.replace(".", "/") + ".py" in WHOLE:
+            continue
+        module = modules.setdefault(module_name, Module(module_name))
+        awaiting += module.keep(name)
+    return modules
+
+
+def _imports(path):
+    """What a module takes from others of the package: [(module, name)]."""
+    statements = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+    return [(node.module.removeprefix("diffusion_lab."), alias.name)
+            for node in statements if (node.module or "").startswith("diffusion_lab.") for alias in node.names]
+
+
+class Module:
+    """One module of the package, of which some top-level names are kept."""
+
+    def __init__(self, name):
+        path = PACKAGE / f"{name.replace('.', '/')}.py"
+        if not path.exists():
+            path = PACKAGE / name.replace(".", "/") / "__init__.py"
+        self.name, self.tree, self.kept = name, ast.parse(path.read_text(encoding="utf-8")), set()
+        if name.startswith("labs.lab"):
+            _drop_judgement(self.tree)
+
+    @cached_property
+    def definitions(self):
+        """{name: statement}: where each top-level name comes from."""
+        return {name: statement for statement in self.tree.body for name in _names_of(statement, self.name)}
+
+    def keep(self, name):
+        """Keeps a name and what it needs from this module; returns what it needs from others: [(module, name)]."""
+        outside, awaiting = [], [name]
+        while awaiting:
+            name = awaiting.pop()
+            statement = self.definitions.get(name)
+            if statement is None or name in self.kept:
+                continue
+            self.kept.add(name)
+            if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("diffusion_lab."):
+                original = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
+                outside.append((statement.module.removeprefix("diffusion_lab."), original))
+            awaiting += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        return outside
+
+    def source(self):
+        """The kept statements, in their order; of an import only the names that are needed."""
+        lines = []
+        for statement in self.tree.body:
+            names = [name for name in _names_of(statement, self.name) if name in self.kept]
+            if names and isinstance(statement, ast.Import | ast.ImportFrom):
+                aliases = [alias for alias in statement.names if _bound(alias) in names]
+                statement.names = aliases
+            if names:
+                lines.append(ast.unparse(statement))
+        return "\n\n".join(lines) + "\n"
+
+
+def _drop_judgement(tree):
+    """Of the exercises in a module, leaves what `run` needs: the right answer, the mistakes, `draw`, `examine` and their helpers go."""
+    exercises, known = [], {"Exercise", "Method"}  # those of labs/exercise.py
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and known & {getattr(base, "id", None) for base in node.bases}:
+            known.add(node.name)
+            exercises.append(node)
+    methods = [node for exercise in exercises for node in exercise.body if isinstance(node, ast.FunctionDef)]
+    wanted, size = {"measure", "rehearse", "name", "takes", "praise", "shape_hint"}, 0
+    while size != len(wanted):
+        size = len(wanted)
+        wanted |= {node.attr for method in methods if method.name in wanted
+                   for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+    for exercise in exercises:
+        exercise.body = [node for node in exercise.body if wanted & set(_members(node))] or [ast.Pass()]
+
+
+def _members(node):
+    """The names that a statement in the body of a class defines."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [getattr(node, "name", ""), *(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))]
+
+
+def _names_of(statement, module):
+    """The names that a top-level statement of a module defines. Raises UserError for a statement of another kind: left out, it would
+    be missed when a student's answer runs."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return [_bound(alias) for alias in statement.names]
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):  # a docstring
+        return []
+    raise UserError(f"diffusion_lab.{module} cannot go into the sandbox: line {statement.lineno}, "
+                    f"`{ast.unparse(statement).splitlines()[0][:60]}`, is no function, class, import or assignment. Write it as one of these.")
+
+
+def _bound(alias):
+    return alias.asname or alias.name.split(".")[0]

@@ -1,0 +1,105 @@
+"""What lab 04 trains and measures: gradients by hand, its examples, and what a network sees."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import BACKEND, input_gradient
+from diffusion_lab.errors import NoGradient
+
+
+def value_and_gradients(loss_of, network):
+    """(loss, gradients): the number that `loss_of()` returns, and its gradient by each of the network's trainable
+    variables, in their order. `loss_of` takes no arguments and calls the network.
+
+    Raises UserError if the loss does not depend on the network in a way that can be differentiated.
+    """
+    loss, gradients = _DIFFERENTIATE[BACKEND](loss_of, network)
+    if all(gradient is None for gradient in gradients):
+        raise NoGradient("The loss carries no gradient back to the network: call the network and compute the loss with "
+                        "keras.ops, both inside the function that you hand over.")
+    return loss, gradients
+
+
+def _with_tensorflow(loss_of, network):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = loss_of()
+    variables = [variable.value for variable in network.trainable_variables]
+    return loss, tape.gradient(loss, variables) if tf.is_tensor(loss) else [None] * len(variables)
+
+
+def _with_jax(loss_of, network):
+    import jax
+
+    def pure(values):  # JAX differentiates functions of their arguments only, so the weights become one
+        with keras.StatelessScope(state_mapping=list(zip(network.trainable_variables, values))) as scope:
+            loss = loss_of()
+        return loss, [scope.get_current_value(variable) for variable in network.non_trainable_variables]
+
+    values = [variable.value for variable in network.trainable_variables]
+    (loss, moved), gradients = jax.value_and_grad(pure, has_aux=True)(values)
+    for variable, value in zip(network.non_trainable_variables, moved):  # BatchNormalization's statistics
+        if value is not None:
+            variable.assign(value)
+    return loss, gradients
+
+
+def _with_torch(loss_of, network):
+    network.zero_grad()
+    loss = loss_of()
+    if getattr(loss, "requires_grad", False):
+        loss.backward()
+    return loss, [variable.value.grad for variable in network.trainable_variables]
+
+_DIFFERENTIATE = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _with_torch}
+
+
+class Examples(keras.utils.PyDataset):
+    """What `fit` learns from: `make_examples(images, rng)` turns each batch of a dataset into (inputs, targets)."""
+
+    def __init__(self, dataset, make_examples, seed=0):
+        super().__init__()
+        self.dataset, self.make_examples, self.rng = dataset, make_examples, np.random.default_rng(seed)
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return tuple(ops.convert_to_numpy(part) for part in self.make_examples(self.dataset[index], self.rng))
+
+    def on_epoch_end(self):
+        self.dataset.on_epoch_end()
+
+
+def influence(model, images, noise_rate=0.7):
+    """How much each pixel of the noisy images matters to the predicted image's pixel in the middle: (H, W).
+
+    The mean absolute gradient over the normalised images (N, H, W, C), noised with one fixed noise; exactly 0 where a
+    pixel is not seen. `model` is a DiffusionModel.
+    """
+    count, height, width, _ = images.shape
+    noises = np.random.default_rng(0).normal(size=images.shape)
+    signal_rate = (1 - noise_rate**2) ** 0.5
+    noisy_images = ops.convert_to_tensor((signal_rate * images + noise_rate * noises).astype("float32"))
+    rates = [ops.full((count, 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)]
+
+    def middle(noisy_images):
+        _, pred_images = model.denoise(noisy_images, *rates, training=False)
+        return pred_images[:, height // 2, width // 2]
+
+    return np.abs(ops.convert_to_numpy(input_gradient(middle, noisy_images))).mean(axis=(0, 3))
+
+
+def likeness(images, distances):
+    """The correlation of two pixels at each distance, across and down: a list of numbers in [-1, 1].
+
+    images: (N, H, W, C); what all of them have in common, the mean of each pixel, is taken away first.
+    """
+    images = np.asarray(images, "float64")
+    images = images - images.mean(axis=0)
+    deviation = images.std()
+    across = [np.mean(images[:, :, distance:] * images[:, :, :-distance]) for distance in distances]
+    down = [np.mean(images[:, distance:] * images[:, :-distance]) for distance in distances]
+    return [float(a + d) / (2 * deviation**2) for a, d in zip(across, down)]

@@ -1,0 +1,110 @@
+"""Grids and figures that a notebook shows as PNG: they look the same in Jupyter, on GitHub and in a test."""
+
+import io
+
+import numpy as np
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.plots import image_grid
+
+
+def show_images(images, columns=8, width=640):
+    """Shows images (N, H, W, C) in [0, 1], one colour channel or three, in rows; about `width` pixels in all."""
+    images = np.asarray(images)
+    columns = min(columns, len(images))
+    picture = image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
+    from PIL import Image as Picture
+
+    content = io.BytesIO()
+    Picture.fromarray(picture).save(content, "PNG", optimize=True)
+    display(Image(content.getvalue(), alt=f"{len(images)} images"))
+
+
+def show_rows(rows, titles=(), height=1.1):
+    """Shows labelled rows of images: `rows` maps a label to images (N, H, W, C) in [0, 1]; `titles` stand above the
+    columns; a row is `height` inches high."""
+    columns = max((len(images) for images in rows.values()), default=0)
+    demand_something(columns)
+    figure = Figure(figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)), dpi=110,
+                    layout="compressed")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (label, images) in zip(axes, rows.items()):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        for axis, image in zip(line, np.clip(np.asarray(images), 0, 1)):
+            axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=1)
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=9)
+    show_figure(figure)
+
+
+def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
+    """(figure, axes) of `width` inches, `height` inches per row; `arguments` go to `Figure.subplots`."""
+    demand_something(columns * rows)
+    figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
+    return figure, figure.subplots(rows, columns, **arguments)
+
+
+def demand_something(count):
+    """Raises UserError if there are no pictures to show."""
+    if not count:
+        raise UserError("There is nothing to show yet: solve the exercises above, and run their cells again.")
+
+
+def show_figure(figure):
+    """Shows a Matplotlib figure as PNG, with its words as the text for those who cannot see it."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", bbox_inches="tight")  # as large as its contents: a long title is not cut off
+    display(Image(content.getvalue(), alt=_words(figure)))
+
+
+def _words(figure):
+    words = []
+    for axis in figure.axes:
+        labels = [axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), *axis.get_legend_handles_labels()[1]]
+        words += [" ".join(label.split()) for label in labels if label]
+    return "Figure: " + ", ".join(dict.fromkeys(words))
+
+DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
+
+
+def clouds(snapshots, columns=6):
+    """Scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
+    columns = min(columns, len(snapshots))
+    figure, axes = new_figure(columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False)
+    for axis, (title, points) in zip(axes.flat, snapshots.items()):
+        axis.scatter(*np.reshape(points, (-1, 2)).T, **DOTS)
+        axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")
+        axis.set_title(title, fontsize=9)
+    show_figure(figure)
+
+
+def curves(named_values, xlabel, ylabel, logarithmic=False):
+    """One line for each name: `named_values` maps it to numbers, or to (x, y)."""
+    figure, axis = new_figure(width=7, height=2.8)
+    for name, values in named_values.items():
+        axis.plot(*(values if isinstance(values, tuple) else (values,)), label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logarithmic else "linear")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    show_figure(figure)
+
+
+def by_evaluations(named_points, ylabel, logarithmic=False):
+    """`named_points` maps a sampler's name to [(network evaluations, value)]; one line for each."""
+    figure, axis = new_figure(width=6.5, height=3.2)
+    for name, points in named_points.items():
+        axis.plot(*zip(*points), marker="o", markersize=4, label=name)
+    axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
+    axis.set_yscale("log" if logarithmic else "linear")
+    counts = sorted({nfe for points in named_points.values() for nfe, _ in points})
+    ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]  # else labels overlap
+    axis.set_xticks(ticks, map(str, ticks), fontsize=8)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend()
+    show_figure(figure)

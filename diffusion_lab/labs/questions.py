@@ -1,0 +1,74 @@
+"""Prediction questions: a student commits to an answer before a plot shows it, and learns at once whether it holds.
+
+The questions stand here and not in the notebooks, so that the source of a notebook does not give them away: a module
+`labNN/questions.py` for each lab, with a dictionary `QUESTIONS` from a name to a `Question`.
+"""
+
+from html import escape
+from importlib import import_module
+
+import ipywidgets
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.labs.question import Question
+
+RIGHT, WRONG = "#1a7f37", "#b35900"  # dark enough on white, light enough on black
+
+
+def ask(name):
+    """Shows the question `name`, such as "02.variance": choices to click on, and an answer to each click.
+
+    Where no kernel runs, the choices and a folded answer show. Raises UserError if there is no such question.
+    """
+    return Ask(find(name))
+
+
+def find(name):
+    """The `Question` called `name`, "NN.word". Raises UserError if there is none."""
+    lab, _, word = str(name).partition(".")
+    try:
+        return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS[word]
+    except (ModuleNotFoundError, KeyError):
+        raise UserError(f"There is no question {name!r}: it is named by lab and word, such as '02.variance'.") from None
+
+
+class Ask(ipywidgets.VBox):
+    """A question with radio buttons, and a line below that says what there is to say about the choice."""
+
+    def __init__(self, question: Question):
+        self.question = question
+        self.buttons = ipywidgets.RadioButtons(options=list(question.choices), index=None)
+        self.buttons.layout.width = "auto"
+        self.feedback = ipywidgets.HTMLMath("&nbsp;")
+        self.feedback.add_class("diffusion-lab-feedback")
+        self.buttons.observe(self._answer, names="index")
+        super().__init__([ipywidgets.HTMLMath(f"<b>Your prediction.</b> {question.text}"), self.buttons, self.feedback])
+        self.add_class("diffusion-lab-question")
+
+    def _answer(self, change):
+        self.feedback.value = verdict(self.question, change["new"]) if change["new"] is not None else "&nbsp;"
+
+    def _repr_mimebundle_(self, **keywords):
+        data = super()._repr_mimebundle_(**keywords)
+        return data | {"text/plain": plain(self.question), "text/html": folded(self.question)}
+
+
+def verdict(question, index):
+    """What a student reads who picks the choice number `index`: HTML."""
+    sentence = list(question.choices.values())[index]
+    if index == question.right:
+        return f'<b style="color:{RIGHT}">✓ Right.</b> {sentence}'
+    return f'<b style="color:{WRONG}">✗ Not so.</b> {sentence} Try another one.'
+
+
+def plain(question):
+    """The question and its choices as text, without the answer."""
+    return "\n".join(["Your prediction:", question.text, *(f"  ○ {choice}" for choice in question.choices)])
+
+
+def folded(question):
+    """The question as it shows without a kernel: HTML, the answer folded."""
+    choices = "".join(f"<li>{escape(choice)}</li>" for choice in question.choices)
+    choice, sentence = list(question.choices.items())[question.right]
+    return (f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"
+            f"<details><summary>Answer</summary><b>{escape(choice)}</b> {sentence}</details>")

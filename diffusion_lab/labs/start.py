@@ -1,0 +1,127 @@
+"""What the first cell of every lab calls: it looks at the machine and chooses how large the lab will be."""
+
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from traceback import walk_tb
+
+from diffusion_lab.errors import OneSentence, UserError, about_backend
+
+try:
+    import keras
+except (ImportError, ValueError) as error:
+    raise about_backend(error) or error from None
+
+from diffusion_lab.backend import BACKEND, devices, has_accelerator
+from diffusion_lab import checks
+from diffusion_lab.labs import exercise as core
+from diffusion_lab.labs.blame import first_line, stub_of
+from diffusion_lab.data import dataset_status
+
+PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """How large the numbers of a lab are.
+
+    `profile` is "smoke" (seconds, for tests), "cpu" (minutes, on a laptop), "gpu" (the full models on real photographs),
+    or "gpu-test" (as large as "gpu", as short as "smoke").
+    """
+
+    profile: str
+
+    def size(self, smoke, cpu, gpu):
+        """How large something is: image sizes, widths, batches."""
+        return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": gpu}[self.profile]
+
+    def amount(self, smoke, cpu, gpu):
+        """How long something takes: epochs, numbers of images and of steps."""
+        return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": smoke}[self.profile]
+
+    def data(self, small, full):
+        """The name of the data set: `full` on a GPU, else `small`; a test takes `full` only if it is here already."""
+        if self.profile == "gpu-test" and dataset_status(full) == "needs a download":
+            return small
+        return self.size(small, small, full)
+
+
+def start():
+    """Prepares the notebook, prints one line about the machine, and returns a `Lab`.
+
+    The environment variable DIFFUSION_LAB_PROFILE chooses the profile; without it, "gpu" where there is a GPU and "cpu"
+    where there is none. Raises UserError for a profile that does not exist.
+    """
+    profile = os.environ.get("DIFFUSION_LAB_PROFILE") or ("gpu" if has_accelerator() else "cpu")
+    if profile not in PROFILES:
+        raise UserError(f"DIFFUSION_LAB_PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}, or unset it.")
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):  # else TensorFlow takes the whole memory at once
+            tf.config.experimental.set_memory_growth(gpu, True)
+    keras.utils.set_random_seed(0)
+    _speak_plainly_of_exercises()
+    print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
+    return Lab(profile)
+
+
+def _speak_plainly_of_exercises():
+    """Cells that need an answer which is missing or wrong say so, most of them in one line instead of a traceback."""
+    try:
+        shell = get_ipython()  # noqa: F821  only Jupyter has it
+    except NameError:
+        return
+
+    missing = []  # what cells have waited for so far
+
+    def show(shell, kind, error, traceback, tb_offset=None):
+        sentence = _about_exercises(error, traceback, missing)
+        if sentence:
+            sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
+            return shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
+        shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+        if perhaps := _perhaps(error):
+            print(perhaps)
+
+    shell.set_custom_exc((Exception,), show)
+
+
+def _about_exercises(error, traceback, missing):
+    """One sentence if an exercise is to blame for an exception in a cell, else None."""
+    cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
+    in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
+    stub, finished = stub_of(error) or (None, False)
+    unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None  # autograph puts tf__ in front
+    if unfinished and finished:
+        return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, which "
+                "kept the place of your answer: remove that line.")
+    if unfinished:
+        missing.append(f"Exercise {unfinished.number}: write {unfinished.name}")
+        return f"This cell needs an answer that is not there yet. {missing[-1]}"
+    if type(error) is NameError and _exercise(error.name):
+        return f"{error}: run the cell with your answer. If it stops with an error, mend that first."
+    if type(error) is NameError and in_the_cell and missing:
+        return f"{error}: a cell above has not come to its end. {missing[0]}"
+    perhaps = _perhaps(error)
+    if perhaps and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
+        return f"This cell stops with {first_line(error)}. {perhaps} (%tb shows where.)"
+    return None
+
+
+def _exercise(name):
+    """The check of the exercise with this name; None if there is none."""
+    return checks.exercises().get(name)
+
+
+def _is_part_of_its_cell(code):
+    """True for a comprehension and for the body of a class, which are as good as lines of the cell around them."""
+    return code.co_name.startswith("<") or not code.co_flags & inspect.CO_OPTIMIZED
+
+
+def _perhaps(error):
+    """A sentence on the answers that are wrong, which may be the reason for an error; "" where it cannot be they."""
+    if not core.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
+        return ""
+    return f"Perhaps because an answer is not right yet: {', '.join(sorted(core.unsolved))}. Its check says what is wrong."

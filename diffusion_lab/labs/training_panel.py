@@ -1,0 +1,155 @@
+"""What a training cell shows in a notebook: one bar, the loss curve and samples, all in place."""
+
+import signal
+import threading
+import time
+from base64 import b64encode
+
+from IPython import get_ipython
+from IPython.display import display
+from keras import ops
+
+from diffusion_lab.training.callbacks import TrainingWatch
+from diffusion_lab.errors import OneSentence
+from diffusion_lab.labs.compose import beside, grid, picture_of
+from diffusion_lab.models.energy_based import EnergyBasedModel
+from diffusion_lab.plots import loss_figure, png_bytes
+
+BAR_SECONDS, CURVE_SECONDS = 1.0, 5.0  # between two updates
+
+
+class TrainingStopped(OneSentence, KeyboardInterrupt):
+    """The person interrupted the kernel. The cell ends, as it does with any interrupt, but without a stack trace."""
+
+
+class TrainingPanel(TrainingWatch):
+    """A callback for `fit(..., verbose=0)`: one progress bar, and below it the loss curve beside a grid of samples.
+
+    The last state stays in the notebook. The first interrupt of the kernel stops the training after the current step,
+    the second at once. Outside a notebook it prints one line per epoch.
+
+    Args:
+        sample: () -> images in [0, 1], (N, H, W, C), drawn from the same noise each time, as `model.generate` does with
+            a seed. By default 12 images of the model, in 8 diffusion steps or 200 Langevin steps.
+        interval: seconds between two drawings of samples.
+    """
+
+    def __init__(self, sample=None, interval=15.0):
+        super().__init__(batch_size=1)
+        self.sample, self.interval = sample or self.generate, interval
+
+    def generate(self):
+        """The samples that show by default."""
+        steps = 200 if isinstance(self.model, EnergyBasedModel) else 8
+        return self.model.generate(12, steps, seed=0)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.live = in_notebook()
+        self.epoch, self.figures, self.images, self.stopping = 0, "", None, False
+        self.bar_handle = self.picture_handle = None
+        self.bar_time = self.curve_time = self.sample_time = self.start = time.monotonic()
+        if self.live:
+            self._show_bar("the first step compiles the network ...", 0.0)
+            if threading.current_thread() is threading.main_thread():
+                self.old_handler = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self.latest = batch + 1, logs["loss"]
+        self._stop_if_asked()
+        if not self.live:
+            return
+        now = time.monotonic()
+        if now - self.bar_time >= BAR_SECONDS:
+            share = self._share(batch + 1)
+            left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
+            self._show_bar(f"epoch {self.epoch + 1} of {self.params['epochs']} · loss {float(logs['loss']):.4f}"
+                           f"{self.figures} · {self.speed:.1f} steps/s{left}", share)
+            self.bar_time = now
+        if now - self.sample_time >= self.interval:
+            self._draw(new_samples=True)
+        elif now - self.curve_time >= CURVE_SECONDS:
+            self._draw(new_samples=False)
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        shown = [name for name in ("val_loss", "val_kid") if name in logs]
+        self.figures = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
+        if not self.live:
+            print(f"epoch {epoch + 1} of {self.params['epochs']} · loss {float(logs['loss']):.4f}{self.figures}")
+        self.epoch = epoch + 1  # that many are done
+
+    def on_train_end(self, logs=None):
+        self._finish("done")
+
+    def _share(self, steps):
+        """The part of the training that is done, or 0 where the length of an epoch is not known yet."""
+        return (self.epoch + steps / self.params["steps"]) / self.params["epochs"] if self.params["steps"] else 0.0
+
+    def _interrupt(self, number, frame):
+        signal.signal(signal.SIGINT, self.old_handler)  # the second one does what interrupts do
+        self.stopping = True
+
+    def _stop_if_asked(self):
+        """Stops between two steps: in the middle of one, weights, their averages and the optimizer may be at odds."""
+        if self.stopping:
+            self._record_loss(*self.latest, at_least=1)  # of fewer steps than the curve takes together
+            self._finish("stopped")
+            raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
+
+    def _finish(self, word):
+        if self.live:
+            if threading.current_thread() is threading.main_thread() and not self.stopping:
+                signal.signal(signal.SIGINT, self.old_handler)
+            loss = next((entry["loss"] for entry in reversed(self.losses) if "loss" in entry), float("nan"))
+            epochs = self.params["epochs"]
+            self._show_bar(f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs} epochs, "
+                           f"{self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss {loss:.4f}{self.figures}", self.epoch / epochs)
+            self._draw(new_samples=not self.stopping)  # somebody who stops does not wait for a sampler to be compiled
+
+    def _show_bar(self, text, share):
+        filled = round(24 * share)
+        bundle = {"text/plain": f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%} · {text}"}
+        self.bar_handle = show(bundle, self.bar_handle)
+
+    def _draw(self, new_samples):
+        """Draws the loss curve, and beside it the samples, if they can be had."""
+        if new_samples and self.sample:
+            try:
+                self.images = ops.convert_to_numpy(self.sample())
+            except Exception as error:  # a long training does not end because its picture fails
+                self.images = self.sample = None
+                print(f"No samples are shown, because they could not be drawn. {type(error).__name__}: {error}")
+        curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
+        picture = curve if self.images is None else beside(curve, grid(self.images, columns=4, width=400))
+        text = f"Loss curve and samples after {self.images_seen:,} training steps"
+        bundle = {"image/png": b64encode(png_bytes(picture)).decode(), "text/plain": text}
+        self.picture_handle = show(bundle, self.picture_handle)
+        self.curve_time = time.monotonic()
+        self.sample_time = self.curve_time if new_samples else self.sample_time
+
+
+def show(bundle, handle=None):
+    """Shows a MIME bundle, in the place of what `handle` showed, and returns the handle to its place."""
+    if handle is None:
+        return display(bundle, raw=True, display_id=True)
+    handle.update(bundle, raw=True)
+    return handle
+
+
+def in_notebook():
+    """Whether the output of this cell can change in place: in Jupyter, but not in a terminal."""
+    return hasattr(get_ipython(), "kernel")
+
+
+def clock(seconds):
+    """Seconds as minutes and seconds, such as 2:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,17 @@
+"""Sliders on pictures. Where no kernel runs, as on GitHub, a still picture with a caption stands in their place."""
+
+from diffusion_lab.labs.widgets.explorer import Explorer, choices, menu, slider
+from diffusion_lab.labs.widgets.models import interpolation, langevin, sampling
+from diffusion_lab.labs.widgets.schedules import corruption, schedule_curves
+
+__all__ = [
+    "Explorer",
+    "choices",
+    "corruption",
+    "interpolation",
+    "langevin",
+    "menu",
+    "sampling",
+    "schedule_curves",
+    "slider",
+]

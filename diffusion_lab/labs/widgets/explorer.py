@@ -1,0 +1,186 @@
+"""The explorer: a picture that follows its sliders, without ever making them stick."""
+
+import io
+import re
+import threading
+from base64 import b64encode
+from collections import OrderedDict
+from html import escape, unescape
+from typing import NamedTuple
+
+import ipywidgets
+import numpy as np
+from PIL import Image
+
+from diffusion_lab.errors import OneSentence
+from diffusion_lab.labs.compose import captioned
+from diffusion_lab.plots import png_bytes
+
+# The animation keeps the sign hidden for a moment, so that it does not flicker where a picture takes no time.
+BUSY = ("<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility: visible}}</style>"
+        '<b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">● computing …</b>')
+IDLE = "&nbsp;"  # keeps the line's height
+
+
+class Frame(NamedTuple):
+    """What an explorer shows at one position of its sliders."""
+
+    png: bytes = b""
+    readout: str = ""
+    error: str = ""
+
+
+class Explorer(ipywidgets.VBox):
+    """A picture, and sliders that change it.
+
+    The first picture is there when the explorer is made. Later ones are drawn in one background thread, which always
+    goes on with the *newest* position: positions that a moving slider has left by then are never drawn. Positions seen
+    before are shown at once. If `draw` fails, a red sentence says why, and the next position has a new chance.
+
+    Args:
+        draw: called as draw(**values) with the values of all controls; returns a picture, uint8 (H, W, 3) or the bytes
+            of a PNG file, or (picture, readout), the readout a line of HTML. It must not use what other threads change.
+        controls: {argument of draw: `slider`, `choices`, `menu` or any widget with a hashable `value`}.
+        caption: a sentence or two of plain text, which stand below the picture, also where no kernel runs.
+        cache_size: number of pictures that are kept.
+    """
+
+    def __init__(self, draw, controls, caption, cache_size=128):
+        self.draw, self.controls, self.caption, self.cache_size = draw, dict(controls), caption, cache_size
+        self._cache = OrderedDict()  # position -> Frame, the last used at the end
+        self._state = threading.Condition(threading.RLock())  # guards all that follows, and the cache
+        self._wanted = None  # (request, position) that the worker takes next
+        self._request = self._shown = 0  # number of the newest request, and of the one whose answer shows
+        self._worker = None
+
+        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
+        self.readout, self.busy, self.error = ipywidgets.HTML(), ipywidgets.HTML(IDLE), ipywidgets.HTML()
+        caption_line = ipywidgets.HTML(f'<div style="opacity: 0.75; line-height: 1.4">{escape(caption)}</div>')
+        for name in ("picture", "readout", "busy", "error"):
+            getattr(self, name).add_class(f"diffusion-lab-{name}")
+        for name, control in self.controls.items():
+            control.add_class("diffusion-lab-slider").add_class(f"diffusion-lab-slider-{name}")
+            control.observe(self._moved, names="value")
+        self._show(0, self._frame(self._position()))
+        super().__init__([*self.controls.values(), ipywidgets.HBox([self.readout, self.busy]), self.picture, self.error,
+                          caption_line])
+        self.add_class("diffusion-lab-explorer")
+
+    def wait(self, timeout=60.0):
+        """Returns when nothing is being computed any more: whether that came to pass within `timeout` seconds."""
+        with self._state:
+            return self._state.wait_for(lambda: self._worker is None, timeout)
+
+    def _position(self):
+        """The values of all controls. Sliders count in binary fractions, and 0.30000000000000004 is 0.3."""
+        values = [control.value for control in self.controls.values()]
+        return tuple(round(value, 6) if isinstance(value, float) else value for value in values)
+
+    def _moved(self, change):
+        with self._state:
+            self._request += 1
+            position = self._position()
+            if position in self._cache:
+                self._cache.move_to_end(position)
+                self._wanted = None
+                self._show(self._request, self._cache[position])
+                return
+            self._wanted = self._request, position
+            self.busy.value = BUSY
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="diffusion-lab-explorer", daemon=True)
+                self._worker.start()
+
+    def _work(self):
+        """Draws what is wanted until nothing is."""
+        while True:
+            with self._state:
+                if self._wanted is None:
+                    self._worker = None
+                    self._state.notify_all()
+                    return
+                (request, position), self._wanted = self._wanted, None
+            frame = self._frame(position)
+            with self._state:
+                self._show(request, frame)
+
+    def _frame(self, position):
+        """Draws one position. Nothing that goes wrong in `draw` leaves this method but as a sentence."""
+        try:
+            result = self.draw(**dict(zip(self.controls, position)))
+            picture, readout = result if isinstance(result, tuple) else (result, "")
+            frame = Frame(picture if isinstance(picture, bytes) else png_bytes(picture), readout)
+        except Exception as error:
+            return Frame(error=sentence(error))
+        with self._state:
+            self._cache[position] = frame
+            while len(self._cache) > self.cache_size:
+                self._cache.popitem(last=False)
+        return frame
+
+    def _show(self, request, frame):
+        """Shows the answer to a request, unless the answer to a later one shows already."""
+        if request < self._shown:
+            return
+        self._shown = request
+        if frame.png:
+            self.picture.value = frame.png
+        self.readout.value = frame.readout
+        self.error.value = f'<b style="color: #c62828">✗ {escape(frame.error)}</b>' if frame.error else ""
+        if request == self._request:
+            self.busy.value = IDLE
+
+    def _repr_mimebundle_(self, **keywords):
+        """The widget for a live notebook, and for all others a picture that carries its caption, as ipympl does."""
+        data, metadata = super()._repr_mimebundle_(**keywords), {}
+        data["text/plain"] = "\n".join(filter(None, [self.caption, plain(self.error.value)]))
+        if self.picture.value:
+            moving = " and ".join(filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]]))
+            hint = f"A still picture. Run this cell in Jupyter to move {moving}."
+            paragraphs = [plain(self.readout.value), self.caption, hint]
+            still = captioned(np.asarray(Image.open(io.BytesIO(self.picture.value)).convert("RGB")), paragraphs)
+            data["image/png"] = b64encode(png_bytes(still)).decode()
+            metadata["image/png"] = {"alt": self.caption}
+        return data, metadata
+
+    def _labels(self):
+        return [control.description.rstrip(": ") for control in self.controls.values()]
+
+
+def plain(html):
+    """HTML without its tags."""
+    return unescape(re.sub("<.*?>", "", html)).strip()
+
+
+def sentence(error):
+    """What a student reads about an exception: no stack trace."""
+    if isinstance(error, OneSentence):
+        return str(error)
+    if isinstance(error, NotImplementedError):
+        return f"This picture needs an answer that is not there yet. {error}"
+    reason = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"This picture could not be drawn. {type(error).__name__}: {reason[:200]}"
+
+
+def slider(label, low, high, value, step):
+    """A slider for whole numbers or fractions, whichever `step` is."""
+    if isinstance(step, int):
+        return ipywidgets.IntSlider(value, min=low, max=high, step=step, description=label, **looks())
+    decimals = len(f"{step:.6f}".rstrip("0").partition(".")[2])
+    return ipywidgets.FloatSlider(
+        value, min=low, max=high, step=step, description=label, readout_format=f".{decimals}f", **looks())
+
+
+def choices(label, options, value):
+    """A slider over a few values."""
+    return ipywidgets.SelectionSlider(options=options, value=value, description=label, **looks())
+
+
+def menu(label, options):
+    """A drop-down menu of values or of {label: value}, the first of which is chosen."""
+    return ipywidgets.Dropdown(options=options, description=label, **looks())
+
+
+def looks():
+    """Labels that can be read whole, all ending at one line."""
+    return {"style": {"description_width": "210px"}, "layout": {"width": "min(600px, 100%)"}}

@@ -1,0 +1,119 @@
+"""Sliders on trained models: how many steps, how much fresh noise, and what lies between two images."""
+
+import time
+from functools import lru_cache
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.labs.compose import above, grid, labelled_strip
+from diffusion_lab.labs.widgets.explorer import Explorer, choices, slider
+from diffusion_lab.samplers import ddim
+
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+
+
+def sampling(model, num_images=12):
+    """An explorer of DDIM on a `DiffusionModel`: number of steps, eta, and the seed of the initial noise.
+
+    With eta = 0 the model's own `reverse_diffusion` draws, else the package's `ddim`. A seed gives the same initial
+    noise for any number of steps and any eta.
+    """
+    def generate(steps, eta, seed):
+        fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}  # without any, the model's own `reverse_diffusion`
+        return ops.convert_to_numpy(model.generate(num_images, steps, seed=seed, **fresh_noise))
+
+    generate(1, 0, seed=0)  # compiles, so that the first read-out tells the time of sampling
+
+    def draw(steps, eta, seed):
+        begin = time.perf_counter()
+        images = generate(steps, eta, seed)
+        seconds = time.perf_counter() - begin
+        readout = (f"NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {num_images} images · "
+                   f"eta <b>{eta:g}</b> · seed <b>{seed}</b>")
+        return grid(images, columns=6, width=480), readout
+
+    controls = {"steps": choices("number of steps", STEPS, 10), "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
+                "seed": slider("seed of the noise", 0, 20, 1, 1)}
+    return Explorer(draw, controls, "Samples that all begin with the same noise. With eta = 0 the way from there is "
+                                    "fixed; with eta = 1 every step adds as much noise as DDPM.")
+
+
+def circular(first, second, position):
+    """The noises between two: sine and cosine of a quarter turn as weights, which keep the variance at 1."""
+    angle = position * np.pi / 2
+    return np.cos(angle) * first + np.sin(angle) * second
+
+
+def interpolation(model, slerp=circular, steps=10, num_positions=17):
+    """An explorer of what lies between two images: between the noises that they come from.
+
+    slerp: called as slerp(first, second, position), noises (1, H, W, C) as tensors and a number in [0, 1]; returns the
+    noise between them, of the same shape.
+    num_positions: of the slider. All are drawn at once, for `steps` network evaluations each.
+    """
+    positions = np.linspace(0, 1, num_positions)
+
+    @lru_cache(maxsize=8)
+    def path(first_seed, second_seed):
+        first, second = (keras.random.normal((1, *model.image_shape), seed=seed) for seed in (first_seed, second_seed))
+        noises = [ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions]
+        if any(noise.shape != first.shape for noise in noises):
+            raise UserError(f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}.")
+        noises = np.concatenate(noises).astype("float32")
+        return noises, ops.convert_to_numpy(model.denormalize(model.reverse_diffusion(noises, steps)))
+
+    def draw(position, first_seed, second_seed):
+        noises, images = path(first_seed, second_seed)
+        number = int(np.argmin(np.abs(positions - position)))
+        shown = range(0, num_positions, 2)
+        strip = labelled_strip(images[shown], [f"{positions[i]:.3g}" for i in shown],
+                               chosen=number // 2 if number % 2 == 0 else None)
+        readout = (f"from noise {first_seed} to noise {second_seed}: position <b>{positions[number]:.4g}</b> · "
+                   f"standard deviation of the noise <b>{noises[number].std():.2f}</b>")
+        return above(strip, grid(images[number : number + 1], width=240), gap=8), readout
+
+    controls = {"position": slider("position between the two", 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
+                "first_seed": slider("seed of the first noise", 0, 20, 3, 1),
+                "second_seed": slider("seed of the second noise", 0, 20, 16, 1)}
+    return Explorer(draw, controls, "From one flower to another. Not the images are mixed, but the noises that they "
+                                    "come from, so each stop on the way is a flower of its own.")
+
+
+def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
+    """An explorer of Langevin dynamics on an `EnergyBasedModel`: chains from uniform noise, after any number of steps.
+
+    stride: the slider's step. `arguments` (step_size, noise_std) go to `model.langevin_sampling`.
+    """
+    @lru_cache(maxsize=8)
+    def chains(seed):
+        return Chains(model, num_images, stride, seed, arguments)
+
+    def draw(steps, seed):
+        images, energy = chains(seed).after(steps)
+        return grid(images, columns=6, width=480), f"Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>"
+
+    controls = {"steps": slider("Langevin steps", 0, max_steps, min(60, max_steps), stride),
+                "seed": slider("seed of the start", 0, 10, 0, 1)}
+    return Explorer(draw, controls, "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
+                                    "start is the same for any number of steps.")
+
+
+class Chains:
+    """Langevin chains that are walked only once: the images after every `stride` steps are kept."""
+
+    def __init__(self, model, count, stride, seed, arguments):
+        self.model, self.stride, self.seed, self.arguments = model, stride, seed, arguments
+        self.snapshots = [keras.random.uniform((count, *model.image_shape), -1.0, 1.0, seed=seed)]
+
+    def after(self, steps):
+        """(images in [0, 1], mean energy) after `steps`, a multiple of the stride."""
+        while len(self.snapshots) <= steps // self.stride:
+            seed = 1000 * self.seed + len(self.snapshots)  # each stretch has noise of its own, whoever asks for it when
+            self.snapshots.append(
+                self.model.langevin_sampling(self.snapshots[-1], self.stride, seed=seed, **self.arguments))
+        images = self.snapshots[steps // self.stride]
+        energy = float(ops.mean(self.model.network(images, training=False)))
+        return ops.convert_to_numpy(self.model.denormalize(images)), energy

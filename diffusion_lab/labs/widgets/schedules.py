@@ -1,0 +1,139 @@
+"""Sliders on the forward process: images that drown in noise, and the schedules that say how fast."""
+
+import inspect
+
+import numpy as np
+from keras import ops
+from matplotlib.figure import Figure
+
+from diffusion_lab.backend import parts
+from diffusion_lab.data.flowers import draw_flowers
+from diffusion_lab.errors import UserError
+from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
+from diffusion_lab.labs.pictures import demand_something
+from diffusion_lab.schedules import SCHEDULES
+from diffusion_lab.labs.widgets.explorer import Explorer, menu, slider
+
+PARAMETERS = {  # of the schedules, as sliders: what they are called there, (label, low, high, value, step)
+    "min_signal_rate": ("min_signal_rate (offset cosine)", 0.0, 0.3, 0.02, 0.01),
+    "max_signal_rate": ("max_signal_rate (offset cosine)", 0.5, 1.0, 0.95, 0.01),
+    "beta_start": ("beta_start (linear)", 0.0, 0.01, 0.0001, 0.0001),
+    "beta_end": ("beta_end (linear)", 0.01, 0.05, 0.02, 0.001),
+}
+
+
+def corruption(images, schedules=SCHEDULES, seed=0):
+    """An explorer of the forward process: images in the noise of any diffusion time, under any schedule.
+
+    images: (B, H, W, C) in [0, 1].   schedules: {name: diffusion_times -> noise_rates, signal_rates}.
+    The noise is the same at all times, so that only the rates change. Raises UserError for other images.
+    """
+    mix = Mixer(images, seed)
+
+    def draw(diffusion_time, schedule):
+        noise_rates, signal_rates = rates_at(schedules[schedule], [diffusion_time])
+        log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0  # which turns -0.0 into 0.0
+        readout = (f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
+                   f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>")
+        return grid(mix(noise_rates[0], signal_rates[0])), readout
+
+    controls = {"diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),
+                "schedule": menu("schedule", readable(schedules))}
+    return Explorer(draw, controls, "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
+                                    "the same at all times; only the rates change.")
+
+
+def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
+    """An explorer of schedules: their curves, and below them an image that the chosen one corrupts at nine times.
+
+    image: (H, W, C) in [0, 1]; by default a flower.   schedules: {name: diffusion_times -> noise_rates, signal_rates},
+    for instance functions that a student wrote. There is a slider for each of `PARAMETERS` that one of them takes.
+    Raises UserError for another image, or without schedules.
+    """
+    demand_something(len(schedules))
+    mix = Mixer(draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed)
+    takes = {name: PARAMETERS.keys() & inspect.signature(schedule).parameters for name, schedule in schedules.items()}
+
+    def draw(schedule, **parameters):
+        times = np.linspace(0, 1, 201, dtype="float32")
+        rates = {name: rates_at(function, times, **{key: parameters[key] for key in takes[name]})
+                 for name, function in schedules.items()}
+        shown = slice(None, None, 25)  # 9 of the 201 times, from 0 to 1
+        images = [mix(*pair)[0] for pair in zip(*(part[shown] for part in rates[schedule]))]
+        strip = labelled_strip(np.stack(images), [f"t = {time:.3g}" for time in times[shown]], 820)
+        return above(curves(times, rates, schedule), strip, gap=6), ends(rates, schedule)
+
+    controls = {"schedule": menu("schedule", readable(schedules))}
+    controls |= {key: slider(*PARAMETERS[key]) for key in PARAMETERS if any(key in taken for taken in takes.values())}
+    return Explorer(draw, controls, "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
+                                    "is in colour, the others are grey. Below: an image that it corrupts.")
+
+
+class Mixer:
+    """Images and one noise for them: called with two rates, it returns what shows of the mixture, in [0, 1]."""
+
+    def __init__(self, images, seed):
+        images = np.asarray(images, "float32")
+        if images.ndim != 4 or not np.all((images >= 0) & (images <= 1)):
+            raise UserError(f"Images must be numbers in [0, 1] of the shape (B, H, W, C); these have {images.shape}.")
+        self.mean, self.deviation = images.mean((0, 1, 2)), images.std((0, 1, 2)) + 1e-6
+        self.images = (images - self.mean) / self.deviation
+        self.noises = np.random.default_rng(seed).normal(size=images.shape)
+
+    def __call__(self, noise_rate, signal_rate):
+        noisy_images = signal_rate * self.images + noise_rate * self.noises
+        return np.clip(noisy_images * self.deviation + self.mean, 0, 1)
+
+
+def rates_at(schedule, diffusion_times, **parameters):
+    """(noise_rates, signal_rates) of a schedule at a list of times, each (T,), NumPy. Raises UserError for a schedule
+    that returns something else than two arrays of the times' shape."""
+    times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
+    result = schedule(times, **parameters)  # NumPy, since that is what a student's function may be written in
+    rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
+    if [part.shape for part in rates] != [times.shape] * 2:
+        raise UserError("A schedule must return two arrays of the shape of the times: noise_rates, signal_rates.")
+    return [part.reshape(-1).astype("float64") for part in rates]
+
+
+def log_snrs(noise_rates, signal_rates):
+    """The logarithm of the signal's variance over the noise's; ±20 or more where one of them is 0."""
+    return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
+
+
+def curves(times, rates, chosen):
+    """The picture of all schedules' curves: `rates` maps a name to (noise_rates, signal_rates)."""
+    figure = Figure(figsize=(8.2, 2.7), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in sorted(rates, key=lambda name: name == chosen):  # the chosen one on top
+        noise_rates, signal_rates = rates[name]
+        noise_style, signal_style, snr_style = [
+            {"color": colour, "linewidth": 2} if name == chosen else {"color": "0.82", "linewidth": 1}
+            for colour in ("tab:red", "tab:blue", "tab:purple")]
+        left.plot(times, noise_rates, label="noise rate" if name == chosen else None, **noise_style)
+        left.plot(times, signal_rates, label="signal rate" if name == chosen else None, **signal_style)
+        right.plot(times, log_snrs(noise_rates, signal_rates), **snr_style)
+    left.set(xlabel="diffusion time", ylim=(-0.03, 1.03))
+    left.legend(loc="center right", fontsize=8)
+    right.set(xlabel="diffusion time", ylabel="log-SNR", ylim=(-12, 12))
+    for axis in (left, right):
+        axis.set(xlim=(0, 1))
+        axis.grid(alpha=0.3)
+    return picture_of(figure)
+
+
+def ends(rates, chosen):
+    """The read-out: where each schedule begins and ends, and whether the chosen one's squares add to 1."""
+    parts = []
+    for name, (_, signal_rates) in rates.items():
+        first, last = signal_rates[[0, -1]].round(3) + 0.0  # which turns -0 into 0
+        part = f"{name.replace('_', ' ')} {first:.3f} → {last:.3f}"
+        parts.append(f"<b>{part}</b>" if name == chosen else part)
+    wrong = np.max(np.abs(rates[chosen][0] ** 2 + rates[chosen][1] ** 2 - 1))
+    squares = "noise² + signal² = 1" if wrong < 1e-3 else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"
+    return f"signal rate from time 0 to 1: {' · '.join(parts)} · {squares}"
+
+
+def readable(schedules):
+    """{what a menu says: name}."""
+    return {name.replace("_", " "): name for name in schedules}

@@ -1,0 +1,35 @@
+"""KID of a model while it trains."""
+
+from functools import cached_property
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.metrics.features import encode, flower_features
+from diffusion_lab.metrics.kid import kernel_inception_distance
+from diffusion_lab.models.generating import generate_in_batches
+
+
+class ValidationKID:
+    """KID of generated against real images; the real features are computed once, when they are first needed.
+
+    Raises UserError for fewer than two real images.
+    """
+
+    def __init__(self, real_images, steps):
+        if len(real_images) < 2:
+            raise UserError("One validation image is too few to measure KID: add images until there are 20 or more.")
+        self.real_images, self.steps = real_images, steps
+
+    def __call__(self, model, seed=0):
+        generated = generate_in_batches(model, len(self.real_images), self.steps, seed)
+        return kernel_inception_distance(self.real_features, self.encode(generated))
+
+    def encode(self, images):
+        return encode(self.extractor, images)
+
+    @cached_property
+    def extractor(self):
+        return flower_features()
+
+    @cached_property
+    def real_features(self):
+        return self.encode(self.real_images)

@@ -1,0 +1,87 @@
+"""Models as files: their configuration, and the weights that they sample with."""
+
+import difflib
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.energy_based import EnergyBasedModel
+from diffusion_lab.networks import energy_network
+from diffusion_lab.storage import assign_arrays, checksums, read_arrays, shipped_file, write_arrays
+
+def save_model(model, path, origin=None):
+    """Writes what sampling needs: the averaged network, the data's mean and variance, and `model.config`.
+
+    The network goes to disk in float16, which halves the file and cannot be seen in the samples. `origin` is a
+    JSON-able dictionary that says where the weights come from. Raises UserError if the file cannot be written.
+    """
+    groups = {
+        "network": [keras.ops.convert_to_numpy(weight).astype("float16") for weight in model.ema_network.weights],
+        "normalizer": [keras.ops.convert_to_numpy(weight) for weight in model.normalizer.weights],
+    }
+    write_arrays(path, groups, {"config": asdict(model.config), "origin": origin or {}})
+
+
+def load_model(path):
+    """Returns (model, origin) from a file, or from the shipped weights of that name, such as "flowers32".
+
+    The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says. Raises UserError if the
+    file is missing, damaged, or of another architecture than it says, or is not what was shipped under its name.
+    """
+    path, groups, about = _read_weights(path, shipped_weights())
+    try:
+        model = ModelConfig(**about["config"]).build()
+    except (KeyError, TypeError):
+        raise UserError(f"{path} does not describe a diffusion model: it holds something else"
+                        f"{', load it with load_energy_model.' if 'energy_network' in about else '.'}") from None
+    for variables in (model.network.weights, model.ema_network.weights):
+        assign_arrays(variables, groups.get("network", []), path)
+    assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
+    model.normalizer.finalize_state()
+    return model, about.get("origin", {})
+
+
+def save_energy_model(model, path, origin=None, chains=256):
+    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as bytes. See `save_model`."""
+    network, buffer = model.network, keras.ops.convert_to_numpy(model.denormalize(model.buffer[:chains]))
+    groups = {
+        "network": [keras.ops.convert_to_numpy(weight) for weight in network.weights],
+        "buffer": [np.rint(255 * buffer).astype("uint8")],
+    }
+    write_arrays(path, groups, {"energy_network": model.network_arguments, "origin": origin or {}})
+
+
+def load_energy_model(path):
+    """Returns (model, origin) from a file of `save_energy_model`, or from shipped weights such as "digits_energy".
+
+    Raises UserError as `load_model` does.
+    """
+    path, groups, about = _read_weights(path, ["digits_energy"])
+    if "energy_network" not in about:
+        raise UserError(f"{path} does not describe an energy-based model: it holds something else, try load_model.")
+    chains, arguments = groups["buffer"][0], about["energy_network"]
+    model = EnergyBasedModel(energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments)
+    assign_arrays(model.network.weights, groups["network"], path)
+    assign_arrays([model.buffer], [chains / np.float32(127.5) - 1], path)
+    return model, about["origin"]
+
+
+def shipped_weights():
+    """The names of the shipped models that `load_model` knows."""
+    return sorted(name for name in checksums() if name.startswith("flowers"))
+
+
+def _read_weights(path, known):
+    """(path, arrays, description) of a file, or of shipped weights; `known` are the names to propose for an unknown one."""
+    name, path = str(path), Path(path)
+    if name in checksums():
+        path = shipped_file(name)
+    elif not path.suffix and not path.exists():
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UserError(f"There are no weights {name}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
+                        f".weights.h5 file, or one of {', '.join(known)}.")
+    return path, *read_arrays(path)

@@ -1,0 +1,114 @@
+"""Tries answers as a grading does, on the same code and in its order, but without a sandbox: for `precheck`.
+
+The answers run in a process of their own, since one may end it, or never come to its own end.
+"""
+
+import ast
+import builtins
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+NOT_STARTED = "it was not tried: Python did not come as far as that; `diffusion-lab doctor` may say why."
+STARTUP, SECONDS = 600, 120  # for importing TensorFlow, on a slow disk; for one answer
+
+
+def try_answers(prelude, answers, seconds=SECONDS):
+    """Returns {name: (outcome, sentence)} for {name: source}; the outcomes are those of a grading: right, wrong, missing, stopped."""
+    results, waiting = {}, list(answers)
+    while waiting:
+        found, reason = _run(prelude, {name: answers[name] for name in waiting}, seconds)
+        results |= found
+        waiting = [name for name in waiting if name not in results]
+        stopped = waiting if reason == NOT_STARTED else waiting[:1]  # which has stopped the others, too
+        results |= dict.fromkeys(stopped, ("stopped", reason))
+        waiting = waiting[len(stopped) :]
+    return results
+
+
+def _run(prelude, answers, seconds):
+    """({name: (outcome, sentence)} of the answers that came to an end, why the next one did not)."""
+    with tempfile.TemporaryDirectory(prefix="precheck-", ignore_cleanup_errors=True) as folder:
+        request, log = Path(folder, "request.json"), Path(folder, "results.jsonl")
+        request.write_text(json.dumps({"prelude": prelude, "answers": answers}), encoding="utf-8")
+        log.touch()
+        process = subprocess.Popen([sys.executable, "-m", "diffusion_lab.submission.trying", str(request), str(log)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            reason = _wait(process, log, seconds)
+        finally:
+            process.kill()
+            process.wait()
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n")[:-1]]
+    return {name: (outcome, sentence) for name, outcome, sentence in lines[1:]}, reason if lines else NOT_STARTED
+
+
+def _wait(process, log, seconds):
+    """Waits until the process ends, or has written nothing for too long; returns why, for the answer that it was at."""
+    size, last = 0, time.monotonic()
+    while process.poll() is None:
+        if log.stat().st_size > size:
+            size, last = log.stat().st_size, time.monotonic()
+        if time.monotonic() - last > (seconds if size else STARTUP):
+            return f"it runs for more than {seconds} seconds (is there a loop without an end?)."
+        time.sleep(0.05)
+    return "it ends Python itself."
+
+
+def main(request, log):
+    """Runs in the other process: writes a line when it is ready, and one for each answer that came to its end."""
+    request = json.loads(Path(request).read_text(encoding="utf-8"))
+    space = {"__name__": "__main__"}
+    exec(request["prelude"], space)
+    from diffusion_lab import checks
+    from diffusion_lab.submission.measuring import start
+
+    start(type(checks.exercises()[next(iter(request["answers"]))]).__module__)
+    with open(log, "a", encoding="utf-8", buffering=1) as file:
+        file.write(json.dumps("ready") + "\n")
+        _without_the_package(space, request["prelude"])
+        for name, source in request["answers"].items():
+            file.write(json.dumps([name, *_tried(getattr(checks, name), source, space)]) + "\n")
+
+
+def _tried(check, source, space):
+    """What the lab's own check says of an answer: (outcome, sentence)."""
+    from diffusion_lab.labs.exercise import CheckFailed, NotDone
+    from diffusion_lab.submission.defining import define
+    from diffusion_lab.submission.measuring import why_not_there
+
+    stopped = None
+    space.pop(check.name, None)
+    try:
+        define(check.name, source, space)
+    except Exception as error:
+        stopped = error
+    if check.name not in space:
+        return "wrong", why_not_there(check.name, stopped)
+    try:
+        check.diagnose(space[check.name])
+    except NotDone:
+        return "missing", "not written yet."
+    except CheckFailed as failure:
+        return "wrong", str(failure)
+    return "right", check.praise
+
+
+def _without_the_package(space, prelude):
+    """Keeps what runs in `space` from importing more of the package than a grading has: the rest of it holds answers."""
+    allowed = {(node.module, alias.name) for node in ast.walk(ast.parse(prelude)) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    ordinary = builtins.__import__
+
+    def restricted(name, globals=None, locals=None, fromlist=(), level=0):
+        if globals is space and name.split(".")[0] == "diffusion_lab" and not {(name, one) for one in fromlist or [""]} <= allowed:
+            raise ModuleNotFoundError(f"{name} is not here when answers are graded: write it yourself")
+        return ordinary(name, globals, locals, fromlist, level)
+
+    builtins.__import__ = restricted
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,173 @@
+"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA; watched by KID, resumable."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from diffusion_lab.metrics.validation import ValidationKID
+from diffusion_lab.training.callbacks import EndOfEpoch, Schedule
+from diffusion_lab.errors import seed_number
+from diffusion_lab.backend import BACKEND, has_accelerator
+from diffusion_lab.data import class_names, load_dataset
+from diffusion_lab.errors import UserError
+from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.storage import assign_arrays, demand_writable, only_one, read_arrays, write_arrays
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that a training run depends on; equal configurations see the same images in the same order."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: str = "procedural_flowers"
+    count: int | None = None  # of training images; None is all there are
+    batch_size: int = 32
+    epochs: int = 20
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.05  # part of the training in which the learning rate rises
+    loss: str = "mse"
+    kid_images: int = 256
+    kid_steps: int = 10
+    kid_every: int = 1  # epochs
+    mixed_bfloat16: bool = False
+    seed: int = 0
+    conditional: bool = False  # whether the model is told the class of each image
+
+
+def set_seed_and_precision(config):
+    """Sets what Keras has only one of: the seed of everything, and the precision of all layers that are made from now on."""
+    keras.utils.set_random_seed(seed_number(config.seed))
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
+
+
+def load_images(config, split, count=None):
+    """Returns the `ImageDataset` of a split, in batches; of all images, or of the first `count`."""
+    return load_dataset(config.data, split, config.model.network_arguments["image_size"], config.batch_size, count=count,
+                        seed=config.seed, labels=config.conditional)
+
+
+def build_model(config, channels):
+    """Returns a fresh model for images with so many colour channels."""
+    names = class_names(config.data) if config.conditional else ()
+    arguments = config.model.network_arguments | {"channels": channels}
+    return replace(config.model, network_arguments=arguments, class_names=names).build(seed=config.seed)
+
+
+def compile_model(model, config):
+    """Compiles a model with the recipe's optimizer and loss."""
+    model.compile(
+        optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
+        loss=config.loss,
+        jit_compile=has_accelerator() or BACKEND == "jax",  # slows TensorFlow on a CPU; JAX would not compile at all
+    )
+
+
+class Trainer:
+    """One training run in a folder: `model.weights.h5` (as `worth_keeping` says), `checkpoint.h5`, `samples.png`.
+
+    A run that was killed goes on where its last finished epoch ended when it is started again with the same
+    configuration, or one that has more epochs, on the same data, wherever they lie now. Raises UserError if the folder
+    holds another run.
+    """
+
+    def __init__(self, config, folder):
+        self.config, self.folder = config, Path(folder)
+        demand_writable(self.folder / "model.weights.h5", ".h5")
+        set_seed_and_precision(config)
+        self.validation = load_images(config, "validation")
+        self.model = build_model(config, channels=self.validation.image_shape[-1])  # it may refuse the image size ...
+        self.dataset = load_images(config, "train", config.count)  # ... before the large set is read
+        self.model.adapt(self.dataset.images[:4096])
+        compile_model(self.model, config)
+        self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
+        self.history, self.epochs_done, self.steps_done = [], 0, 0
+        self._resume()
+
+    def fit(self, share_done=None, callbacks=None):
+        """Trains to the end and returns the model.
+
+        `share_done()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
+        default it counts steps; a budget of time may stand in for it. `callbacks` are `[EndOfEpoch(self)]`,
+        which saves the run, unless others are given. Raises UserError if another training is at work in the folder, or
+        if the loss becomes NaN or infinite.
+        """
+        with only_one(self.folder, "training"):
+            self._resume()  # another training may have ended here since this one was made
+            self.model.fit(
+                self.dataset,
+                shuffle=False,
+                validation_data=self.validation,
+                epochs=self.config.epochs,
+                initial_epoch=self.epochs_done,
+                verbose=0,
+                callbacks=[
+                    self.dataset.epoch_callback(),
+                    keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
+                    Schedule(self.config, share_done or self.share_done),
+                    *([EndOfEpoch(self)] if callbacks is None else callbacks),
+                ],
+            )
+        return self.model
+
+    def share_done(self):
+        """How much of the training is done, in [0, 1], by steps."""
+        return self.steps_done / (self.config.epochs * len(self.dataset))
+
+    @property
+    def lowest_kid(self):
+        """The lowest KID that was measured so far; infinite before the first."""
+        kids = [entry["val_kid"] for entry in self.history if "val_kid" in entry]
+        return min((kid for kid in kids if not math.isnan(kid)), default=math.inf)
+
+    def save_checkpoint(self):
+        """Writes everything that the next epoch needs, all or nothing."""
+        state = {"epochs_done": self.epochs_done, "history": self.history}
+        variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
+        write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), "data": self.data, **state})
+
+    @cached_property
+    def data(self):
+        """What a checkpoint says about the images: a run goes on with the same ones only."""
+        return {"class_names": list(self.model.config.class_names), "training_images": len(self.dataset.images),
+                "validation_images": len(self.validation.images),
+                "contents_of_images": f"{self.dataset.contents()}-{self.validation.contents()}"}
+
+    def _resume(self):
+        path = self.folder / "checkpoint.h5"
+        if not path.exists():
+            return
+        groups, about = read_arrays(path)
+        run = json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
+        then, now = _flat(about.get("run", {})) | about.get("data", {}), _flat(run) | self.data
+        different = [f"{name}: {then.get(name)} there, {now.get(name)} here" for name in {**then, **now}
+                     if then.get(name) != now.get(name) and name not in ("epochs", "data")]  # data: a spelling of the path
+        if different or self.config.epochs < about["epochs_done"]:
+            raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
+                            "folder, or delete this one to start again.")
+        assign_arrays(self._variables(), groups["state"], path)
+        self.model.normalizer.finalize_state()
+        self.epochs_done, self.history = about["epochs_done"], about["history"]
+        self.steps_done = self.epochs_done * len(self.dataset)
+
+    def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
+        self.steps_done += 1
+        if not math.isfinite(logs["loss"]):
+            raise UserError(f"The loss was no longer a finite number after {self.steps_done} steps, so the training ended: choose a "
+                            f"lower learning rate than {self.config.learning_rate:g} (--learning-rate) and another folder.")
+
+    def _variables(self):
+        return self.model.variables + self.model.optimizer.variables
+
+
+def _flat(settings):
+    """The entries of a dictionary and of those in it, as one."""
+    flat = {}
+    for name, value in settings.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat

@@ -1,0 +1,285 @@
+"""Lab 08: right answers in every style pass, and each known misconception gets its own hint."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from diffusion_lab import checks
+from diffusion_lab.samplers import ddim
+from diffusion_lab.schedules import cosine_diffusion_schedule
+from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
+
+
+def angle_of(a, b, axis=(1, 2, 3)):
+    dots = np.sum(a * b, axis, keepdims=True)
+    lengths = np.linalg.norm(a.reshape(len(a), -1), axis=1) * np.linalg.norm(b.reshape(len(b), -1), axis=1)
+    return np.arccos(np.clip(dots / lengths.reshape(-1, 1, 1, 1), -1, 1))
+
+
+def on_arrays(function):
+    """An answer written for float64 arrays."""
+    return lambda a, b, share: function(np.array(a, "float64"), np.array(b, "float64"), share)
+
+
+def slerp_in_keras(a, b, share):
+    def dot(x, y):
+        return ops.sum(x * y, axis=(1, 2, 3), keepdims=True)
+
+    cosine = ops.clip(dot(a, b) / ops.sqrt(dot(a, a) * dot(b, b)), -1, 1)
+    angle = ops.arccos(cosine)
+    straight = angle < 1e-3
+    safe = ops.where(straight, 1.0, angle)
+    weight_a = ops.where(straight, 1 - share, ops.sin((1 - share) * safe) / ops.sin(safe))
+    weight_b = ops.where(straight, share, ops.sin(share * safe) / ops.sin(safe))
+    return weight_a * a + weight_b * b
+
+
+def slerp_by_pairs(a, b, share):
+    results = []
+    for first, second in zip(np.array(a), np.array(b)):
+        cosine = np.vdot(first, second) / np.linalg.norm(first) / np.linalg.norm(second)
+        angle = np.arccos(min(1.0, cosine))
+        if np.sin(angle) < 1e-3:
+            results.append(first + share * (second - first))
+        else:
+            results.append((np.sin((1 - share) * angle) * first + np.sin(share * angle) * second) / np.sin(angle))
+    return np.stack(results)
+
+
+def slerp_in_tensorflow(a, b, share):
+    unit_a, unit_b = (tf.reshape(tf.math.l2_normalize(tf.reshape(x, (len(x), -1)), axis=1), x.shape) for x in (a, b))
+    angle = tf.acos(tf.clip_by_value(tf.reduce_sum(unit_a * unit_b, axis=(1, 2, 3), keepdims=True), -1.0, 1.0))
+    arc = (tf.sin((1 - share) * angle) * a + tf.sin(share * angle) * b) / tf.sin(tf.maximum(angle, 1e-7))
+    return tf.where(angle < 1e-3, (1 - share) * a + share * b, arc)
+
+
+def slerp_along_the_circle(a, b, share):
+    """Turns a towards b by its share of the angle, with the sine of a difference written out."""
+    a, b = np.array(a, "float64"), np.array(b, "float64")
+    angle = angle_of(a, b)
+    angle = np.where(angle < 1e-4, 1e-4, angle)
+    sine, cosine = np.sin(share * angle), np.cos(share * angle)
+    return a * (cosine - sine / np.tan(angle)) + b * sine / np.sin(angle)
+
+
+def slerp_but(sine=np.sin, over=np.sin, angle=angle_of, share=lambda share: share):
+    """The right answer with one thing in it replaced."""
+
+    @on_arrays
+    def slerp(a, b, position):
+        position, theta = share(position), np.maximum(angle(a, b), 1e-4)
+        return (sine((1 - position) * theta) * a + sine(position * theta) * b) / over(theta)
+
+    return slerp
+
+
+def cosine_along(axis):
+    def angle(a, b):
+        ab, aa, bb = (np.sum(x * y, axis, keepdims=True) for x, y in ((a, b), (a, a), (b, b)))
+        return np.arccos(np.clip(ab / np.sqrt(aa * bb), -1, 1))
+
+    return angle
+
+
+def dot(a, b):
+    return np.sum(a * b, (1, 2, 3), keepdims=True)
+
+
+def unit(a):
+    return a / np.sqrt(dot(a, a))
+
+
+def stretched(a, b, share):
+    line = (1 - share) * a + share * b
+    return unit(line) * ((1 - share) * np.sqrt(dot(a, a)) + share * np.sqrt(dot(b, b)))
+
+
+def weights_that_add_to_one(a, b, share):
+    angle = np.maximum(angle_of(a, b), 1e-4)
+    weight = np.sin((1 - share) * angle) / np.sin(angle)
+    return weight * a + (1 - weight) * b
+
+
+@np.errstate(invalid="ignore")
+def without_care_for_equal_noises(a, b, share):
+    angle = np.arccos(dot(a, b) / np.sqrt(dot(a, a) * dot(a, a) if np.array_equal(a, b) else dot(a, a) * dot(b, b)))
+    return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+
+
+def zero_for_equal_noises(a, b, share):
+    return np.zeros_like(a) if np.array_equal(a, b) else slerp_by_pairs(a, b, share)
+
+
+quarter = np.pi / 2
+SLERPS_WRONG = {
+    "straight line, or an angle of 0": on_arrays(lambda a, b, s: (1 - s) * a + s * b),
+    "share is reversed": slerp_but(share=lambda s: 1 - s),
+    "in degrees": slerp_but(angle=lambda a, b: np.degrees(angle_of(a, b))),
+    "division by sin(angle) is missing": slerp_but(over=lambda angle: 1),
+    "divide by its sine": slerp_but(over=lambda angle: angle),
+    "for each pixel": slerp_but(angle=cosine_along(-1)),
+    "for each colour channel": slerp_but(angle=cosine_along((1, 2))),
+    "whole batch": slerp_but(angle=cosine_along((0, 1, 2, 3))),
+    "right for a right angle only": on_arrays(lambda a, b, s: np.cos(s * quarter) * a + np.sin(s * quarter) * b),
+    "wrong ends": on_arrays(lambda a, b, s: np.sin(s * quarter) * a + np.cos(s * quarter) * b),
+    "fit a right angle only": on_arrays(
+        lambda a, b, s: np.cos(s * angle_of(a, b)) * a + np.sin(s * angle_of(a, b)) * b),
+    "made of cosines": slerp_but(sine=np.cos, over=np.cos),
+    "you weigh with cosines": slerp_but(sine=np.cos),
+    "arccos is missing": slerp_but(angle=lambda a, b: dot(a, b) / np.sqrt(dot(a, a) * dot(b, b))),
+    "not its arcsin": slerp_but(angle=lambda a, b: np.arcsin(np.clip(dot(unit(a), unit(b)), -1, 1))),
+    "lengths are squared": slerp_but(angle=lambda a, b: np.arccos(np.clip(dot(a, b) / dot(a, a) / dot(b, b), -1, 1))),
+    "take the sum in both": slerp_but(angle=lambda a, b: np.arccos(
+        np.mean(a * b, (1, 2, 3), keepdims=True) / np.sqrt(dot(a, a) * dot(b, b)))),
+    "divided by both lengths*": slerp_but(angle=np.errstate(invalid="ignore")(lambda a, b: np.arccos(dot(a, b)))),
+    "result has length 1": on_arrays(lambda a, b, s: slerp_but()(unit(a), unit(b), s)),
+    "stretched afterwards": on_arrays(stretched),
+    "add to 1 in your code": on_arrays(weights_that_add_to_one),
+    "between two equal noises you get NaN": on_arrays(without_care_for_equal_noises),
+    "between two equal noises you get zeros": on_arrays(zero_for_equal_noises),
+    "one angle for each pair": lambda a, b, s: a * ops.sum(a * b, axis=(1, 2, 3)),
+    "returns nothing": lambda a, b, s: None,
+    "Not done yet: exercise 8.1": not_done,
+}
+
+
+def invert_in_keras(denoise, schedule, images, steps):
+    ones = ops.ones((images.shape[0], 1, 1, 1))
+    noisy, noise_rates, signal_rates = images, 0 * ones, ones
+    for step in range(1, steps + 1):
+        next_noise_rates, next_signal_rates = schedule(ones * step / steps)
+        pred_noises, _ = denoise(noisy, next_noise_rates, next_signal_rates)
+        pred_images = (noisy - noise_rates * pred_noises) / signal_rates
+        noisy = next_signal_rates * pred_images + next_noise_rates * pred_noises
+        noise_rates, signal_rates = next_noise_rates, next_signal_rates
+    return noisy
+
+
+def invert_in_numpy(denoise, schedule, images, steps):
+    """All rates at once; numbers where numbers do."""
+    times = np.arange(1, steps + 1, dtype="float32").reshape(-1, 1, 1, 1) / steps
+    noise_rates, signal_rates = (np.append(first, np.array(rates)) for first, rates in zip((0.0, 1.0), schedule(times)))
+    x = np.array(images)
+    for now in range(steps):
+        full = [np.full((len(x), 1, 1, 1), rates[now + 1], "float32") for rates in (noise_rates, signal_rates)]
+        noises = np.array(denoise(x.astype("float32"), *full)[0])
+        x = signal_rates[now + 1] * (x - noise_rates[now] * noises) / signal_rates[now] + noise_rates[now + 1] * noises
+    return x
+
+
+def invert_in_tensorflow(denoise, schedule, images, steps):
+    """In the variable x / signal rate, in which a step is an addition (Song et al. 2021, equation 14)."""
+    scaled, ratio, signal = images, 0.0, 1.0
+    for time in tf.linspace(0.0, 1.0, steps + 1)[1:]:
+        n, s = schedule(tf.fill((len(images), 1, 1, 1), tf.minimum(time, 1.0)))
+        noises = denoise(scaled * signal, n, s)[0]
+        scaled, ratio, signal = scaled + (n / s - ratio) * noises, n / s, s
+    return scaled * signal
+
+
+def invert_but(times=lambda steps: [(step + 1) / steps for step in range(steps)], own_rates=False, first=None,
+               tell=lambda n, s: (n, s), parts=lambda e, i: (e, i), seen=lambda x, images: x,
+               image=lambda x, e, n, s, next_n, i: (x - n * e) / s,
+               remix=lambda i, e, n, s: s * i + n * e, forget=False, returned=lambda x, e, i: x):
+    """The right answer with one thing in it replaced."""
+
+    def invert(denoise, schedule, images, steps):
+        ones = ops.ones((images.shape[0], 1, 1, 1))
+        x, n, s = images, *(schedule(ones * first) if first is not None else (0 * ones, ones))
+        for time in times(steps):
+            next_n, next_s = schedule(ones * time)
+            asked = (n, s) if own_rates else (next_n, next_s)
+            e, i = parts(*denoise(seen(x, images), *tell(*asked)))
+            i = image(x, e, n, s, next_n, i)
+            x = remix(i, e, next_n, next_s)
+            if not forget:
+                n, s = next_n, next_s
+        return returned(x, e, i)
+
+    return invert
+
+
+def invert_adding_noise(denoise, schedule, images, steps):
+    noise = keras.random.normal(images.shape)
+    return invert_but(remix=lambda i, e, n, s: s * i + n * noise)(denoise, schedule, images, steps)
+
+
+def forward_process(denoise, schedule, images, steps):
+    n, s = schedule(ops.ones((images.shape[0], 1, 1, 1)))
+    return s * images + n * keras.random.normal(images.shape)
+
+
+def scalar_rates(denoise, schedule, images, steps):
+    return denoise(images, 0.5, 0.5)[0]
+
+
+def evenly(first, last):
+    return lambda steps: np.linspace(first, last, steps)
+
+
+INVERSIONS_WRONG = {
+    "comes back as it was": invert_but(image=lambda x, e, n, s, next_n, i: i),
+    "time runs the wrong way": lambda denoise, schedule, images, steps: ddim(denoise, schedule, images, steps),
+    "ask at the rates that you come from": invert_but(own_rates=True),
+    "ask at the time that you come from": invert_but(own_rates=True, first=0.0),
+    "last step is missing": invert_but(times=lambda steps: [step / steps for step in range(1, steps)]),
+    "first step is missing": invert_but(times=lambda steps: [step / steps for step in range(2, steps + 1)]),
+    "one step too many": invert_but(times=lambda steps: [step / steps for step in range(steps + 1)]),
+    "too long and begin at 0": invert_but(times=evenly(0.0, 1.0)),
+    "asked for time 1.25": invert_but(times=lambda steps: [step / steps for step in range(1, steps + 2)]),
+    "take the clean image for the noisy one": invert_but(
+        times=lambda steps: [step / steps for step in range(2, steps + 1)], own_rates=True, first=0.25),
+    "are swapped: the schedule returns noise first": invert_but(tell=lambda n, s: (s, n)),
+    "not its square": invert_but(tell=lambda n, s: (n**2, s)),
+    "never called": forward_process,
+    "another noise each time": invert_adding_noise,
+    "return the predicted noise": invert_but(returned=lambda x, e, i: e),
+    "return the predicted image": invert_but(returned=lambda x, e, i: i),
+    "take the second for the first": invert_but(parts=lambda e, i: (i, e)),
+    "swapped where you remix": invert_but(remix=lambda i, e, n, s: n * i + s * e),
+    "for a clean one": invert_but(forget=True),
+    "noise of the *next* time": invert_but(image=lambda x, e, n, s, next_n, i: (x - next_n * e) / s),
+    "divide by the signal rate": invert_but(image=lambda x, e, n, s, next_n, i: x - n * e),
+    "about the clean image again": invert_but(seen=lambda x, images: images),
+    "remix the *original* image": lambda denoise, schedule, images, steps: invert_but(
+        image=lambda x, e, n, s, next_n, i: images)(denoise, schedule, images, steps),
+    "do not shrink": invert_but(remix=lambda i, e, n, s: i + n * e),
+    "with a minus": invert_but(remix=lambda i, e, n, s: s * i - n * e),
+    "put in twice": invert_but(image=lambda x, e, n, s, next_n, i: (x + n * e) / s),
+    "shape (B, 1, 1, 1), but got": scalar_rates,
+    "Not done yet: exercise 8.2": not_done,
+}
+
+RIGHT = [
+    *right(checks.slerp, slerp_in_keras, slerp_by_pairs, slerp_in_tensorflow, slerp_along_the_circle, slerp_but()),
+    *right(checks.invert, invert_in_keras, invert_in_numpy, invert_in_tensorflow, invert_but()),
+]
+WRONG = [*wrong(checks.slerp, SLERPS_WRONG), *wrong(checks.invert, INVERSIONS_WRONG)]
+
+
+@pytest.mark.parametrize("check, answer", RIGHT)
+def test_right_answers(check, answer, capsys):
+    assert_correct(check, answer, capsys)
+
+
+@pytest.mark.parametrize("check, answer, hint", WRONG)
+def test_misconceptions(check, answer, hint):
+    assert_hint(check, answer, hint)
+
+
+def test_what_the_check_calls_right_leads_to_the_exact_noise():
+    """The check's idea of inversion, against the closed form: its error halves when its steps do."""
+    images = keras.random.normal((2, 3, 3, 2), seed=0) * 0.6 + 0.4
+    toy = {"mean": 0.4, "standard_deviation": 0.6}
+    n, s = cosine_diffusion_schedule(np.ones((1, 1, 1, 1), "float32"))
+    exact = (images - 0.4) / 0.6
+    errors = []
+    for steps in (40, 80):
+        noise = invert_in_keras(gaussian_denoiser(**toy), cosine_diffusion_schedule, images, steps)
+        errors.append(float(ops.max(ops.abs(gaussian_ode_solution(exact, n, s, **toy) - noise))))
+        there_and_back = ddim(gaussian_denoiser(**toy), cosine_diffusion_schedule, noise, steps)
+        assert float(ops.max(ops.abs(there_and_back - images))) < 4 / steps
+    assert errors[0] < 0.2 and 0.4 < errors[1] / errors[0] < 0.6

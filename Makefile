@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo lab test test-all gpu-test bench bench-quality clean
+.PHONY: demo lab lint test test-all gpu-test bench bench-quality clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
@@ -18,10 +18,17 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # <!-- repository -->
-# whole files, which share models and boxes, in this order: by the number of their tests, the longest would come last
-IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# whole files, which share models and boxes, in this order: by the number of their tests, the longest would come last; three at a time
+# on two cores, because boxes and browsers wait a lot
+IN_PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/installed-test
+lint: $(VENV)/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test: lint
 	$(BIN)/python -m pytest -m "not slow" --nbval solutions tests $(IN_PARALLEL)
 
 test-all: test

@@ -16,7 +16,7 @@ from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.schedules import SCHEDULES
-from diffusion_lab.training.callbacks import Schedule
+from diffusion_lab.training.callbacks import WarmUp
 from diffusion_lab.training import TrainingConfig
 
 IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
@@ -31,7 +31,7 @@ class WithoutWarmUp(EMA):
             average.assign(self.decay * average + (1 - self.decay) * weight)
 
 
-class Cosine(Schedule):
+class Cosine(WarmUp):
     """A learning rate that rises, then falls to zero along a cosine (Loshchilov & Hutter 2017)."""
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -97,7 +97,7 @@ def train(model, recipe, dataset, images, measure):
     model.normalizer.adapt(dataset.images[:4096] / np.float32(255))
     callbacks = [dataset.epoch_callback(), measure]
     if recipe.rate != "constant" and not recipe.textbook:
-        schedule = {"warm-up": Schedule, "cosine": Cosine}[recipe.rate]
+        schedule = {"warm-up": WarmUp, "cosine": Cosine}[recipe.rate]
         callbacks.append(schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
     model.fit(dataset, shuffle=False, epochs=-(-images // (BATCH_SIZE * len(dataset))), verbose=0, callbacks=callbacks)
 

@@ -111,7 +111,7 @@ def _compile(method, owner, keywords):
     return without_gradients
 
 
-def leave_untuned(kind):
+def without_tf_autotuning(kind):
     """For TensorFlow: the pipelines that Keras makes of a `PyDataset` of this kind are not tuned while they run.
 
     There is nothing to tune, and the tuner sleeps ever longer, up to a minute, and is not always woken when `fit` has

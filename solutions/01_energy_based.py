@@ -3,12 +3,13 @@
 #
 # **After this lab you can**
 # * say what the Boltzmann distribution is, and why nobody can compute its normaliser for images,
-# * walk from noise to likely images by Langevin dynamics,
-# * train a network to know what is likely, by contrastive divergence with a sample buffer.
+# * walk from noise to likely images with Langevin dynamics,
+# * train a network to recognise likely images, using contrastive divergence with a sample buffer.
 #
-# **Time**: 75 minutes of yours; the computer needs 3 minutes, with or without a GPU.
+# **Time**: 75 minutes of your time; the computer needs 3 minutes, with or without a GPU.
 #
-# **Before**: a little Keras. Nothing about diffusion models yet: this is where their idea comes from.
+# **Before**: a little Keras. You need to know nothing about diffusion models yet: this is where
+# their idea comes from.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -52,18 +53,20 @@ step_size, noise_std, regularization = 10.0, 0.005, 0.1
 # %% [markdown]
 # ## 1 · A marble in the dark
 #
-# Imagine a landscape in which every place is an image. Places where images look like digits lie low, in valleys;
-# places where they look like nothing lie high, on a plateau of snow (the snow of an old television). It is night. You
-# put a marble down somewhere on the plateau and cannot see the valleys, but you can feel the slope under your
-# fingers. Let the marble roll, and knock on the table now and then, so that it does not get stuck in a dent. Wait.
-# Where the marble ends there is a digit.
+# Imagine a landscape in which every place is an image. Places where images look like digits lie
+# low, in valleys; places where they look like nothing lie high, on a plateau of snow (the snow of
+# an old television). It is night. You put a marble down somewhere on the plateau and cannot see the
+# valleys, but you can feel the slope under your fingers. Let the marble roll, and knock on the
+# table now and then, so that it does not get stuck in a dent. Wait. Where it comes to rest, there
+# is a digit.
 #
-# The height of a place is its **energy** $E(x)$, and physics says how often a shaken marble is found there:
+# The height of a place is its **energy** $E(x)$, and physics tells us how often a shaken marble is
+# found there:
 #
 # $$p(x) = \frac{e^{-E(x)/T}}{Z}, \qquad Z = \int e^{-E(x)/T}\,dx .$$
 #
-# This is the **Boltzmann distribution**: *low energy means likely*. $T$ is the temperature, how hard you knock; from
-# here on $T = 1$.
+# This is the **Boltzmann distribution**: *low energy means likely*. $T$ is the temperature, which
+# says how hard you knock. From here on, $T = 1$.
 
 # %%
 x = np.linspace(-2.2, 2.2, 400)
@@ -71,8 +74,9 @@ energies = 4 * (x**2 - 1) ** 2 - 0.6 * x
 boltzmann(x, energies, temperatures=(0.5, 1, 4))
 
 # %% [markdown]
-# A network may compute *any* number for the energy. That is the charm of the idea: no output that must be positive, or
-# add to 1. But what does the height of the whole landscape mean?
+# A network may output *any* number as the energy. That is the charm of the idea: the output need
+# not be positive, and the outputs need not add up to 1. But what does the height of the whole
+# landscape mean?
 
 # %% tags=["nbval-ignore-output"]
 ask("01.shift")
@@ -86,8 +90,8 @@ for shift in (0, 5):
 # %% [markdown]
 # ## 2 · The number that nobody can compute
 #
-# To get probabilities, the weights were divided by their sum, $Z$. On 400 points that is nothing. For images it is a sum
-# over *every possible image*:
+# To get probabilities, we divided the weights by their sum, $Z$. For 400 points that is easy. For
+# images it is a sum over *every possible image*:
 
 # %%
 for size, grey_levels in {8: 17, 28: 256}.items():  # the tiny digits of scikit-learn, and MNIST
@@ -96,15 +100,17 @@ for size, grey_levels in {8: 17, 28: 256}.items():  # the tiny digits of scikit-
 print("atoms in the universe: about 10^80")
 
 # %% [markdown]
-# $Z$ is *intractable*. The whole history of generative models can be told by how they get around it. Energy-based
-# models do it by looking at the **slope** only:
+# $Z$ is *intractable*. You can tell the whole history of generative models by how they get around
+# it. Energy-based models look only at the **slope**:
 #
 # $$\nabla_x \log p(x) = -\nabla_x E(x) - \underbrace{\nabla_x \log Z}_{0} .$$
 #
-# $Z$ is a constant, so its slope is zero, and the direction towards likelier images needs no $Z$ at all.
+# $Z$ is a constant, so its slope is zero, and the direction towards likelier images needs no $Z$ at
+# all.
 #
-# This is also why the networks of this lab use **swish**, $x\cdot\text{sigmoid}(x)$, instead of ReLU: we live by the slope
-# of the network, and that of a ReLU network jumps from one constant to the next.
+# This is also why the networks in this lab use **swish**, $x\cdot\text{sigmoid}(x)$, instead of
+# ReLU. We depend on the slope of the network, and the slope of a ReLU network jumps from one
+# constant to the next.
 
 # %%
 slopes_of_activations()
@@ -112,12 +118,14 @@ slopes_of_activations()
 # %% [markdown]
 # ## 3 · Langevin dynamics
 #
-# Rolling downhill alone would end in the nearest valley, always at its lowest point. The marble must be knocked about:
+# If the marble only rolled downhill, it would always end at the lowest point of the nearest valley.
+# It has to be knocked about:
 #
 # $$x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\;\varepsilon, \qquad \varepsilon \sim \mathcal N(0, 1) .$$
 #
-# Paul Langevin wrote this down for grains of pollen in 1908. For small steps $\eta$ its grains end up distributed
-# exactly by Boltzmann's law. Here are 600 grains on a map with two valleys. The right one is deeper:
+# Paul Langevin wrote this down for grains of pollen in 1908. For small steps $\eta$, the grains end
+# up distributed exactly as Boltzmann's law says. Here are 600 grains on a map with two valleys. The
+# right one is deeper:
 
 
 # %%
@@ -144,26 +152,29 @@ chains_on(
 )
 
 # %% [markdown]
-# > **What practice does to the formula.** For images, courses and papers use a step of 10 and noise of 0.005. The theory
-# > would ask for noise of $\sqrt{2\cdot 10} \approx 4.5$, a thousand times as much: images would drown. So what is called
-# > Langevin sampling there is *almost plain descent*, at a temperature near zero. It works, because the network is
-# > trained with the same chains that will use it. It is good to know that it is not what the theorem speaks of.
+# > **What practice does to the formula.** For images, courses and papers use a step of 10 and noise
+# > of 0.005. The theory requires noise of $\sqrt{2\cdot 10} \approx 4.5$, a thousand times as much,
+# > and images would drown in it. So what they call Langevin sampling is *almost plain gradient
+# > descent*, at a temperature near zero. It works because the network is trained with the same
+# > chains that will use it later. Just remember that the theorem does not cover this version.
 #
 # ### Exercise 1.1 · `langevin_step`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Write the practical step for images in $[-1, 1]$: take the gradient of the energy at the images, **clip** it to
-# $\pm 0.03$ (a cliff in the landscape must not throw the marble off the table), go `step_size` times that **downhill**,
-# add the noise, and clip the result to $[-1, 1]$.
+# Write the practical step for images in $[-1, 1]$: take the gradient of the energy at the images,
+# **clip** it to $\pm 0.03$ (a cliff in the landscape must not throw the marble off the table), move
+# `step_size` times the clipped gradient **downhill**, add the noise, and clip the result to
+# $[-1, 1]$.
 #
 # <details><summary>Hint 1: the gradient</summary>
 #
-# `input_gradient(network, images)` gives the gradient of the energies by the images, in the shape of the images, on
-# every backend. With TensorFlow's own tape: watch `images`, then `tape.gradient(network(images), images)`.
+# `input_gradient(network, images)` returns the gradient of the energies with respect to the images,
+# with the shape of the images, on every backend. With TensorFlow's own tape: watch `images`, then
+# call `tape.gradient(network(images), images)`.
 # </details>
 # <details><summary>Hint 2: the order</summary>
 #
-# gradient → clip → step → noise → clip. `ops.clip(x, low, high)`.
+# gradient → clip → step → noise → clip. To clip, use `ops.clip(x, low, high)`.
 # </details>
 
 
@@ -186,14 +197,14 @@ checks.langevin_step(langevin_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Downhill is minus the gradient. The clip limits each pixel's move to 0.03 · 10 = 0.3 per step, less than a sixth of
-# the way from black to white.
+# Downhill is minus the gradient. The clip limits each pixel's move to 0.03 · 10 = 0.3 per step,
+# less than a sixth of the way from black to white.
 # </details>
 
 # %% [markdown]
 # ## 4 · From snow to digits
 #
-# Here is a network that has been trained, and a model whose steps are yours. The chains begin in pure noise:
+# Here is a trained network, in a model that uses your steps. The chains start from pure noise:
 
 
 # %%
@@ -218,7 +229,7 @@ snapshots["the end"] = shipped.generate(10, wanted[-1] + 1, seed=2, on_step=keep
 show_rows({name: snapshots[name] for name in [*(f"step {n}" for n in wanted), "the end"]})
 
 # %% [markdown]
-# The same with a slider; look at the energy while the digits appear:
+# Here is the same with a slider. Watch the energy while the digits appear:
 
 # %% tags=["nbval-ignore-output"]
 widgets.langevin(shipped)
@@ -226,16 +237,18 @@ widgets.langevin(shipped)
 # %% [markdown]
 # ## 5 · How the landscape is made
 #
-# We want low energy at real digits and high energy everywhere else. "Everywhere else" is too large to visit. But only
-# one kind of place matters: where the model *believes* that digits are, and is wrong. So:
+# We want low energy at real digits and high energy everywhere else. "Everywhere else" is too large
+# to visit. But only one kind of place matters: places where the model *believes* there are digits,
+# and is wrong. So:
 #
-# 1. let the model walk to where it finds images likely (Langevin),
+# 1. let the model walk to images that it considers likely (Langevin),
 # 2. push the energy of real images **down** and that of its own images **up**,
 # 3. repeat, until its own images are as good as the real ones and the two pushes cancel.
 #
-# This is **contrastive divergence** (Hinton 2002). It is the exact gradient of the likelihood, but for the shortcut that
-# the walks are short. They can be short because of the **sample buffer**: each walk goes on where an earlier one
-# ended, and only one in twenty begins in fresh noise.
+# This is **contrastive divergence** (Hinton 2002). With infinitely long walks it would be the exact
+# gradient of the log-likelihood; ours are short, so it is an approximation. They can be short
+# because of the **sample buffer**: each walk continues where an earlier one ended, and only one in
+# twenty starts from fresh noise.
 #
 # ### Exercise 1.2 · `contrastive_divergence_loss`
 # *Difficulty ●●○ · 10 minutes*
@@ -244,11 +257,13 @@ widgets.langevin(shipped)
 #
 # $$E(\text{real}) - E(\text{fake}) + \lambda\left(E(\text{real})^2 + E(\text{fake})^2\right).$$
 #
-# The squares keep the energies near zero: only their difference matters for the rest, so they would drift away.
+# The squares keep the energies near zero. Without them the energies would drift away, because the
+# first two terms depend only on their difference.
 #
 # <details><summary>Hint</summary>
 #
-# Check the sign with a thought: if real images have *lower* energy than fake ones, the loss should be small.
+# Check the sign with a thought experiment: if real images have *lower* energy than fake ones, the
+# loss should be small.
 # </details>
 
 
@@ -265,13 +280,13 @@ def contrastive_divergence_loss(real_energies, fake_energies, regularization):
 checks.contrastive_divergence_loss(contrastive_divergence_loss)
 
 # %% [markdown]
-# > **Score or energy?** Some books call the output of this network a *score* and use it with both signs in one
-# > chapter. In these labs it is an energy: low is likely, and downhill is where we go. (In later labs *score* means
-# > something else: $\nabla \log p$, the direction of the marble.)
+# > **Score or energy?** Some books call the output of this network a *score* and use it with both
+# > signs in one chapter. In these labs it is an energy: low is likely, and downhill is where we go.
+# > (In later labs *score* means something else: $\nabla \log p$, the direction of the marble.)
 #
 # ## 6 · Train one yourself
 #
-# A few minutes are too short for good digits, but long enough to watch snow become strokes.
+# A few minutes are too short for good digits, but long enough to see snow turn into strokes.
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size=trained.image_shape[0], batch_size=lab.size(16, 64, 128))
@@ -292,8 +307,8 @@ panel = TrainingPanel()
 model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=[train.epoch_callback(), panel]);
 
 # %% [markdown]
-# What has it learned? The energies of digits that it has never seen, of images of its own (the ends of its walks, out of
-# the sample buffer), and of noise:
+# What has it learned? Here are its energies for digits that it has never seen, for its own images
+# (the ends of its walks, from the sample buffer), and for noise:
 
 # %% tags=["nbval-ignore-output"]
 unseen = load_dataset(data, "validation", image_size=trained.image_shape[0], batch_size=200)[0]
@@ -304,19 +319,22 @@ energy_histogram({name: ops.convert_to_numpy(model.network(images)) for name, im
 # %% [markdown]
 # ## 7 · Relatives
 #
-# **Restricted Boltzmann machines** are the oldest of the family (Smolensky 1986). Their energy is so simple, a table
-# of weights between visible pixels and hidden switches, $E(v, h) = -v^\top W h - a^\top v - b^\top h$, that no marble
-# has to roll: given the pixels, all switches can be drawn at once, and given the switches, all pixels. Going to and fro
-# is called Gibbs sampling. Stacks of them started deep learning in 2006, and contrastive divergence was invented for them.
+# **Restricted Boltzmann machines** are the oldest members of the family (Smolensky 1986). Their
+# energy is a table of weights between visible pixels and hidden switches,
+# $E(v, h) = -v^\top W h - a^\top v - b^\top h$. It is so simple that no marble has to roll: given
+# the pixels, you can sample all switches at once, and given the switches, all pixels. Alternating
+# between the two is called Gibbs sampling. Stacks of these machines started deep learning in 2006,
+# and contrastive divergence was invented for them.
 #
-# **Score-based models** keep only what Langevin dynamics needs, the slope $-\nabla E$, and let a network output it
-# directly. To know the slope far from the data they look at data with noise, at many noise levels. That is one step
-# from diffusion models: there, the network predicts the *noise*, and the slope is the noise with a minus sign, divided by
-# its rate.
+# **Score-based models** keep only what Langevin dynamics needs, the slope $-\nabla E$, and let a
+# network output it directly. To learn the slope far from the data, they look at data with noise
+# added, at many noise levels. From there it is one step to diffusion models, where the network
+# predicts the *noise*, and the slope is minus the noise, divided by its rate.
 #
 # ## What you have now
 #
-# * Low energy is likely; the normaliser is out of reach, the slope is not.
-# * Langevin dynamics walks from noise to images, and contrastive divergence teaches the landscape where to be low.
-# * Its weakness: training needs walks *inside* every step, and walks get lost. Diffusion models walk only once, when
-#   they sample. **Lab 02** begins with how they ruin an image.
+# * Low energy means likely. We cannot compute the normaliser, but we can compute the slope.
+# * Langevin dynamics walks from noise to images, and contrastive divergence teaches the landscape
+#   where to be low.
+# * Its weakness: training needs walks *inside* every step, and walks get lost. Diffusion models
+#   walk only once, when they sample. **Lab 02** begins with how they ruin an image.

@@ -2,13 +2,13 @@
 # # Lab 02 · The forward process: how an image becomes noise
 #
 # **After this lab you can**
-# * add noise to an image step by step without its variance running away,
+# * add noise to an image step by step, without letting its variance grow,
 # * say what the *reparameterization trick* is and why training needs it,
 # * jump from the clean image to any step at once, and show that the jump and the walk agree.
 #
-# **Time**: about 40 minutes of yours; the computer needs 10 seconds, with or without a GPU.
+# **Time**: about 40 minutes of your time; the computer needs 10 seconds, with or without a GPU.
 #
-# **Before**: nothing but Python and a little NumPy. Lab 01 is a good neighbour, not a requirement.
+# **Before**: Python and a little NumPy. Lab 01 helps, but you do not need it.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -35,7 +35,7 @@ from diffusion_lab.labs.lab02.pictures import histograms
 from diffusion_lab.labs.questions import ask
 
 # %% [markdown]
-# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+# The next cell holds all the settings you may want to change. The checks do not depend on them.
 
 # %%
 num_points = 4000
@@ -45,26 +45,28 @@ beta_start, beta_end = 1e-3, 0.06  # how much of the variance is replaced, in th
 # %% [markdown]
 # ## 1 · A copy of a copy of a copy
 #
-# A village school owns one photograph and one tired photocopier. Each copy comes out a touch paler than its original,
-# with a few specks of dust added. The teacher copies the copy, then the copy of that copy, and so on. After ten copies
-# you still know the face. After a hundred you guess. After a thousand all photographs of the world look alike: grey
-# specks, and nobody could say whose face it was.
+# A village school owns one photograph and one tired photocopier. Each copy comes out a touch paler
+# than its original, with a few specks of dust added. The teacher copies the copy, then the copy of
+# that copy, and so on. After ten copies you still recognise the face. After a hundred you are
+# guessing. After a thousand, all photographs in the world look alike: grey specks, and nobody could
+# say whose face it was.
 #
-# Two things are worth noticing. **Going forward is easy**: paler, plus dust, a thousand times. No learning is needed.
-# **Going back looks hopeless**, and yet each *single* copy is nearly its original, so to undo one copy is a small job.
-# A diffusion model learns that small job, and does it a thousand times. This lab builds the copier.
+# Two things are worth noticing. **Going forward is easy**: paler, plus dust, a thousand times. No
+# learning is needed. **Going back looks hopeless**. And yet each *single* copy is almost the same
+# as its original, so undoing one copy is a small job. A diffusion model learns that small job and
+# does it a thousand times. This lab builds the copier.
 #
-# In symbols: $x_0$ is the clean image, $x_t$ the copy number $t$, and $q(x_t \mid x_{t-1})$ says how likely each copy is,
-# given its original (the letter $q$ is the custom for everything that goes forward). One copy is a Gaussian around a
-# paler original,
+# In symbols: $x_0$ is the clean image, $x_t$ is copy number $t$, and $q(x_t \mid x_{t-1})$ says how
+# likely each copy is, given its original (by convention, $q$ denotes everything in the forward
+# direction). One copy is a Gaussian around a paler original,
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\!\left(\sqrt{1-\beta_t}\;x_{t-1},\;\beta_t\right),$$
 #
 # where $\beta_t$, a small number, is the variance of the dust.
 #
-# Before images we take something that fits on a page: points in the plane. To the package a point is an image of
-# $1 \times 1$ pixel with two channels, so a cloud of points has the shape `(N, 1, 1, 2)`, and every function that you
-# write for points will work on pictures unchanged.
+# Before we turn to images, we use something that is easier to plot: points in the plane. To the
+# package, a point is an image of $1 \times 1$ pixel with two channels. So a cloud of points has the
+# shape `(N, 1, 1, 2)`, and every function that you write for points will also work on pictures.
 
 # %%
 points = flower_points(num_points)
@@ -77,13 +79,13 @@ clouds({"the data": points}, columns=4)
 # ### Exercise 2.1 · `forward_step`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Write one copy: from $x_{t-1}$ and fresh standard normal noise, make $x_t$. The noise is handed to you, so that the
-# function has nothing random in it.
+# Write one copy: from $x_{t-1}$ and fresh standard normal noise, make $x_t$. The noise is an
+# argument, so the function itself contains nothing random.
 #
 # <details><summary>Hint</summary>
 #
-# A normal random number with mean $m$ and variance $v$ is $m + \sqrt v\,\varepsilon$, where $\varepsilon$ is standard
-# normal. Read mean and variance off the formula above.
+# A normal random number with mean $m$ and variance $v$ is $m + \sqrt v\,\varepsilon$, where
+# $\varepsilon$ is standard normal. Read mean and variance off the formula above.
 # </details>
 
 
@@ -105,15 +107,16 @@ checks.forward_step(forward_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The mean is $\sqrt{1-\beta}\,x_{t-1}$, the standard deviation $\sqrt\beta$. Image and noise are independent, so their
-# variances add: $(1-\beta)\cdot 1 + \beta \cdot 1 = 1$, if the image had variance 1 before.
+# The mean is $\sqrt{1-\beta}\,x_{t-1}$ and the standard deviation is $\sqrt\beta$. Image and noise
+# are independent, so their variances add: $(1-\beta)\cdot 1 + \beta \cdot 1 = 1$, if the image had
+# variance 1 before.
 # </details>
 
 # %% [markdown]
 # ## 2 · Why so pale? The variance stays 1
 #
-# The factor $\sqrt{1-\beta}$ looks like decoration: dust alone would do to ruin a photograph. What would happen
-# without it? Decide before you look.
+# The factor $\sqrt{1-\beta}$ looks like decoration: dust alone would be enough to ruin a
+# photograph. What would happen without it? Decide before you look.
 
 # %% tags=["nbval-ignore-output"]
 ask("02.variance")
@@ -151,28 +154,32 @@ curves(
 print(f"variance after {timesteps} steps: {path[-1].var():.2f}, without shrinking {careless_path[-1].var():.2f}")
 
 # %% [markdown]
-# (4,000 points are a sample: their variance scatters around 1 by a few hundredths.) The network that comes later sees
-# images from all steps. With the shrinking they all have the same size, and it can spend its effort on what is in them.
+# (The 4,000 points are only a sample, so their variance deviates from 1 by a few hundredths.) The
+# network that comes later sees images from all steps. Because of the shrinking they all have the
+# same variance, and the network can spend its effort on their content.
 
 # %%
 shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
 clouds({f"t = {t}": path[t] for t in shown})
 
 # %% [markdown]
-# The petals melt into a round cloud: the standard normal distribution, whatever the data were. That is the whole point.
-# We know how to draw from a normal distribution, so we know where to *start* when we want to come back.
+# The petals melt into a round cloud: the standard normal distribution, whatever the data were. That
+# is the whole point. We know how to sample from a normal distribution, so we know where to *start*
+# when we want to come back.
 #
 # ## 3 · The reparameterization trick
 #
-# There are two ways to draw $x_t$ from $\mathcal N(\text{mean}, \text{variance})$. You can ask a random number
-# generator for "a number from this distribution". Or you can draw a *standard* normal $\varepsilon$ first, and compute
+# There are two ways to sample $x_t$ from $\mathcal N(\text{mean}, \text{variance})$. You can ask a
+# random number generator for "a number from this distribution". Or you can sample a *standard*
+# normal $\varepsilon$ first, and compute
 #
 # $$x_t = \text{mean} + \sqrt{\text{variance}}\;\varepsilon .$$
 #
-# The numbers follow the same law, but in the second form the randomness comes in from outside, and what is left is
-# plain arithmetic: it can be differentiated, repeated with the same $\varepsilon$, and tested. You have used it already
-# in `forward_step`. It is called the reparameterization trick. Training needs it, because the network will be asked to
-# guess this very $\varepsilon$, and to tell it how far off it was one must know the answer.
+# Both numbers have the same distribution. But in the second form the randomness comes from outside,
+# and the rest is plain arithmetic: you can differentiate it, repeat it with the same $\varepsilon$,
+# and test it. You have already used it in `forward_step`. It is called the reparameterization
+# trick. Training needs it, because the network will have to guess this very $\varepsilon$, and we
+# can only tell it how far off it was if we know the answer.
 
 # %%
 beta = 0.2
@@ -185,13 +192,14 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
 # %% [markdown]
 # ## 4 · All steps at once
 #
-# Training needs noisy images of random steps, thousands per second. Walking 137 steps to get $x_{137}$ would be a
-# waste, and it is not necessary. Put two steps into each other:
+# Training needs noisy images from random steps, thousands per second. Walking 137 steps to get
+# $x_{137}$ would be a waste, and it is not necessary. Insert one step into the next:
 #
 # $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) + \sqrt{\beta_2}\,\varepsilon_2 .$$
 #
-# The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two pieces of noise are independent normals, so
-# their sum is one normal; and since the total variance stays 1, its variance is $1-(1-\beta_1)(1-\beta_2)$. With
+# The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two noise terms are
+# independent and normal, so their sum is normal as well. Since the total variance stays 1, its
+# variance is $1-(1-\beta_1)(1-\beta_2)$. With
 #
 # $$\alpha_t = 1-\beta_t, \qquad \bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t$$
 #
@@ -212,16 +220,18 @@ curves(
 print("the curves cross, at half of the variance, near step", np.argmax(alphas_cumprod < 0.5) + 1)
 
 # %% [markdown]
-# > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and $\bar\alpha_t$ for the
-# > product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for the *product*. Many courses mix the two, and
-# > many sampling formulas on the web are wrong by exactly this bar. In these labs a bar always means the product, and
-# > $\sqrt{\bar\alpha_t}$ is called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
+# > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and
+# > $\bar\alpha_t$ for the product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for
+# > the *product*. Many courses mix the two, and many sampling formulas on the web are wrong because
+# > of exactly this bar. In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is
+# > called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
 #
 # ### Exercise 2.2 · `q_sample`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Write the jump for a batch in which every image has a step of its own. Steps are counted from 0, as arrays are:
-# `t = 0` is the image after the *first* step, so $\bar\alpha$ at `t` includes `betas[t]`.
+# Write the jump for a batch in which each image has its own step. Steps are counted from 0, like
+# array indices: `t = 0` is the image after the *first* step, so $\bar\alpha$ at `t` includes
+# `betas[t]`.
 #
 # <details><summary>Hint 1: the product</summary>
 #
@@ -229,8 +239,8 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
-# `t` has the shape `(B,)`, the images `(B, H, W, C)`. To multiply each image by its own number, give the numbers the
-# shape `(B, 1, 1, 1)`: `.reshape(-1, 1, 1, 1)`.
+# `t` has the shape `(B,)`, the images `(B, H, W, C)`. To multiply each image by its own number,
+# give the numbers the shape `(B, 1, 1, 1)`: `.reshape(-1, 1, 1, 1)`.
 # </details>
 
 
@@ -253,16 +263,17 @@ checks.q_sample(q_sample)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ is the reparameterization trick once more, with
-# the mean and the variance of $q(x_t \mid x_0)$. The index `[t]` picks one number per image, `reshape` lets it
-# multiply all pixels of that image.
+# $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ is the reparameterization
+# trick again, with the mean and the variance of $q(x_t \mid x_0)$. The index `[t]` picks one number
+# per image, and `reshape` lets this number multiply all pixels of that image.
 # </details>
 
 # %% [markdown]
 # ## 5 · The jump against the walk
 #
-# A formula is believed when it agrees with the slow way. The single points differ, since the noise is another; the
-# *distributions* must not. First while the petals can still be seen:
+# You can believe a formula once it agrees with the slow way. Individual points differ because the
+# noise differs, but the *distributions* must agree. First, a step at which you can still see the
+# petals:
 
 # %%
 t = timesteps // 8
@@ -273,7 +284,7 @@ clouds({f"walked {t} steps": walked, "jumped": jumped}, columns=4)
 histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
 
 # %% [markdown]
-# And for every step, how far the coordinates have moved from where they began (root mean square):
+# And for every step, how far the coordinates have moved from where they started (root mean square):
 
 # %%
 every = np.arange(1, timesteps + 1)
@@ -286,8 +297,8 @@ print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_d
 # %% [markdown]
 # ## 6 · The same function on flowers
 #
-# Nothing in `q_sample` knows what a point is. Here it copies flowers. They are shifted and scaled to mean 0 and
-# variance 1 first, because the noise is, and back for the screen.
+# Nothing in `q_sample` knows what a point is. Here it copies flowers. We first normalise them to
+# mean 0 and variance 1, as the noise has, and undo that to show them.
 
 # %% tags=["cover"]
 dataset = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=8, count=8)
@@ -302,12 +313,13 @@ for t in shown[1:]:
 show_rows({"clean": flowers} | rows)
 
 # %% [markdown]
-# With the slider you choose the time yourself: 0 is the clean image, 1 pure noise. Watch *when* a flower stops being a
-# flower: first the edges of the petals go, then the petals, and the colour of the whole stays longest. Fine detail
-# drowns first, because it is small; a model that goes back draws in the opposite order, colours first.
+# With the slider you choose the time yourself: 0 is the clean image, 1 is pure noise. Watch *when*
+# a flower stops being a flower. First the edges of the petals disappear, then the petals, and the
+# overall colour stays longest. Fine detail drowns first because it is small. A model that goes back
+# draws in the opposite order, colours first.
 #
-# (The menu chooses *how fast* the image goes, among three schedules that lab 03 is about, and so is the log-SNR, the
-# logarithm of the image's variance over the noise's.)
+# (The menu chooses *how fast* the image vanishes, among three schedules. Lab 03 is about them, and
+# about the log-SNR, the logarithm of the image's variance over the noise's.)
 
 # %% tags=["nbval-ignore-output"]
 widgets.corruption(flowers)
@@ -319,5 +331,5 @@ widgets.corruption(flowers)
 # * All steps, $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$, in one jump.
 # * The end of the walk is the standard normal distribution, whatever the data were.
 #
-# How fast the image should vanish is a choice, and a bad one wastes a third of the network's work. That is
-# **lab 03, schedules**.
+# How fast the image should vanish is a choice, and a bad one wastes a third of the network's work.
+# That is **lab 03, schedules**.

@@ -3,12 +3,12 @@
 #
 # **After this lab you can**
 # * write the linear, the cosine and the offset cosine schedule as functions of time,
-# * read a schedule off its log-SNR curve and say where it wastes the network's effort,
-# * spot the two mistakes with which a linear schedule goes around in books and blogs.
+# * read a schedule's log-SNR curve and say where the schedule wastes the network's effort,
+# * spot two mistakes in the linear schedule that are common in books and blogs.
 #
-# **Time**: about 45 minutes of yours; the computer needs 20 seconds, with or without a GPU.
+# **Time**: about 45 minutes of your time; the computer needs 20 seconds, with or without a GPU.
 #
-# **Before**: lab 02, for $\bar\alpha_t$ and the sum of paler image and noise.
+# **Before**: lab 02, for $\bar\alpha_t$ and the sum of a paler image and noise.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -37,7 +37,7 @@ from diffusion_lab.labs.lab03.experiments import finished, rates_at
 from diffusion_lab.labs.questions import ask
 
 # %% [markdown]
-# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+# The next cell holds all the settings you may want to change. The checks do not depend on them.
 
 # %%
 num_points = 2000
@@ -48,24 +48,25 @@ faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivi
 # %% [markdown]
 # ## 1 · Driving out of town
 #
-# You drive out of town at night and listen to the local radio station. At first the music is clear. With every mile it
-# grows fainter and the hiss moves in. Your radio keeps its loudness constant, so whatever the music loses the hiss
-# gains. For a while you still know the song. Then you only know that there is one. Then there is hiss.
+# You drive out of town at night and listen to the local radio station. At first the music is clear.
+# With every mile it grows fainter and the hiss grows louder. Your radio keeps the volume constant,
+# so whatever the music loses, the hiss gains. For a while you still recognise the song. Then you
+# only know that there is one. Then there is only hiss.
 #
-# Now suppose that you make this drive to *learn* to hear music through hiss, and have one hour. There is only one road,
-# but you choose your speed. Race, and after twenty minutes you are out of reach; the rest of the hour is hiss. Drive
-# evenly, and you get a fair share of all that lies between. A **schedule** is the timetable of the drive: it says how
-# far you are at each time.
+# Now suppose that you make this drive to *learn* to hear music through hiss, and that you have one
+# hour. There is only one road, but you choose your speed. Race, and after twenty minutes you are
+# out of range; the rest of the hour is hiss. Drive steadily, and you get a fair share of everything
+# in between. A **schedule** is the timetable of the drive: it says how far you are at each time.
 #
-# From now on the clock shows a **diffusion time** $t$ between 0, the clean image, and 1, pure noise. It is a real
-# number, not a step. A schedule tells two numbers for each time,
+# From now on the clock shows a **diffusion time** $t$ between 0, the clean image, and 1, pure
+# noise. It is a real number, not a step. A schedule gives two numbers for each time,
 #
 # $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise}, \qquad
 # \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
 #
-# The second equation is the radio's constant loudness; in lab 02 it was called "the variance stays 1". The rates are
-# standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower of lab 02 at six noise rates.
-# Each point keeps the colour of the place where it came from.
+# The second equation is the radio's constant volume; in lab 02 we said "the variance stays 1". The
+# rates are standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower
+# from lab 02 at six noise rates. Each point keeps the colour of the place that it came from.
 
 # %%
 points = flower_points(num_points)
@@ -78,22 +79,24 @@ for noise_rate in (0, 0.2, 0.4, 0.6, 0.8, 1):
 cloud_rows({"": list(snapshots.values())}, points, titles=snapshots)
 
 # %% [markdown]
-# Look at the fourth cloud: the signal rate is still 0.8, and the petals are gone. Yet not all is lost: the colours show
-# that left is still left, and a good guess is possible. In the last cloud the colours are mixed through and through.
-# It matters how much time a schedule spends where.
+# Look at the fourth cloud: the signal rate is still 0.8, and the petals are gone. Yet not all is
+# lost: the colours show that left is still left, so a good guess is possible. In the last cloud the
+# colours are completely mixed. So it matters where a schedule spends its time.
 #
-# > **Noise first.** All our schedules return `noise_rates, signal_rates`, in this order, as the DDIM example of Keras
-# > does. Both have the shape of the times that were asked for, usually `(B, 1, 1, 1)`: one time for each image of a
-# > batch.
+# > **Noise first.** All our schedules return `noise_rates, signal_rates`, in this order, like the
+# > DDIM example of Keras. Both have the shape of the diffusion times, usually `(B, 1, 1, 1)`: one
+# > time for each image in a batch.
 #
 # ## 2 · The linear schedule
 #
-# DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows evenly from 0.0001 to 0.02:
-# *that* is what is linear. After $k$ steps the image has kept the share $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of
-# its variance. This is a table with 1,000 entries. We want a function instead, one that answers for any time,
-# such as $t = 0.3141$, and whose answer for one image does not depend on the others in the batch.
+# DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows evenly from
+# 0.0001 to 0.02. *That* is the linear part. After $k$ steps the image has kept the fraction
+# $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of its variance. This gives a table with 1,000
+# entries. We want a function instead. It should accept any time, such as $t = 0.3141$, and its
+# result for one image should not depend on the other images in the batch.
 #
-# Two old tricks get us there. **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly $e^{-\beta}$, so
+# Two old tricks get us there. **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly
+# $e^{-\beta}$, so
 #
 # $$\bar\alpha \approx e^{-\beta_1}\cdot e^{-\beta_2}\cdots e^{-\beta_k}
 # = e^{-(\beta_1 + \beta_2 + \dots + \beta_k)} .$$
@@ -105,9 +108,9 @@ print(f"product of {step} factors 1 - β: {np.prod(1 - betas[:step]):.3f}")
 print(f"exp(-sum of {step} β):           {np.exp(-np.sum(betas[:step])):.3f}")
 
 # %% [markdown]
-# **A sum of many small things becomes an area.** The 1,000 doses stand on a straight line
-# $\beta(t) = \beta_\text{start} + (\beta_\text{end} - \beta_\text{start})\,t$. Their sum until time $t$ is 1,000 times
-# the area under this line:
+# **A sum of many small things becomes an area.** The 1,000 doses lie on a straight line,
+# $\beta(t) = \beta_\text{start} + (\beta_\text{end} - \beta_\text{start})\,t$. Their sum up to time
+# $t$ is 1,000 times the area under this line:
 #
 # $$\bar\alpha(t) = \exp\left(-1000\int_0^t \beta(u)\,du\right).$$
 
@@ -118,24 +121,25 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 # ### Exercise 3.1 · `linear_diffusion_schedule`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Write the linear schedule as a function of time. The usual numbers are the defaults of its arguments; use the
-# arguments, since at the end of this lab you will put sliders on them.
+# Write the linear schedule as a function of time. The usual numbers are the default values of its
+# arguments. Use the arguments, because at the end of this lab you will put sliders on them.
 #
 # <details><summary>Hint 1: the area</summary>
 #
-# The shaded area is a rectangle, $\beta_\text{start}$ high and $t$ wide, with a triangle on top. The triangle is $t$
-# wide too. How high is it? And do not forget the half.
+# The shaded area is a rectangle, $\beta_\text{start}$ high and $t$ wide, with a triangle on top.
+# The triangle is also $t$ wide. How high is it? And do not forget the factor of one half.
 # </details>
 # <details><summary>Hint 2: from ᾱ to the rates</summary>
 #
-# $\bar\alpha$ is a variance; the rates are standard deviations, $\sqrt{\bar\alpha}$ for the signal and
-# $\sqrt{1-\bar\alpha}$ for the noise. Which of them is returned first?
+# $\bar\alpha$ is a variance; the rates are standard deviations, $\sqrt{\bar\alpha}$ for the signal
+# and $\sqrt{1-\bar\alpha}$ for the noise. Which of them is returned first?
 # </details>
 # <details><summary>Hint 3: without the integral</summary>
 #
-# You may also use the table. Make it inside the function, from the *fixed* grid of all `timesteps` doses, with
-# `np.linspace` and `np.cumprod`. Then look up the entries that belong to `diffusion_times`: time $t$ is step number
-# $1000\,t$. Mind time 0: the index -1 is the last entry. The check accepts this as well.
+# You may also use the table. Make it inside the function, from the *fixed* grid of all `timesteps`
+# doses, with `np.linspace` and `np.cumprod`. Then look up the entries for `diffusion_times`: time
+# $t$ is step number $1000\,t$. Be careful with time 0, because the index -1 is the last entry. The
+# check accepts this solution as well.
 # </details>
 
 
@@ -159,19 +163,21 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The rectangle has the area $\beta_\text{start}\,t$, the triangle $(\beta_\text{end}-\beta_\text{start})\,t \cdot t/2$.
-# The signal rate is $\sqrt{\bar\alpha} = \sqrt{e^{-I}} = e^{-I/2}$, the noise rate $\sqrt{1-e^{-I}}$. With a table it
-# would be `alphas_cumprod = np.append(1, np.cumprod(1 - np.linspace(...)))`, and its entries at
-# `np.rint(timesteps * diffusion_times).astype(int)`. At the thousand steps the two
-# differ by less than 0.002.
+# The rectangle has the area $\beta_\text{start}\,t$, and the triangle
+# $(\beta_\text{end}-\beta_\text{start})\,t \cdot t/2$. The signal rate is
+# $\sqrt{\bar\alpha} = \sqrt{e^{-I}} = e^{-I/2}$, and the noise rate is $\sqrt{1-e^{-I}}$. With a
+# table you would write `alphas_cumprod = np.append(1, np.cumprod(1 - np.linspace(...)))`, and take
+# its entries at `np.rint(timesteps * diffusion_times).astype(int)`. At the thousand steps the two
+# solutions differ by less than 0.002.
 # </details>
 
 # %% [markdown]
 # ## 3 · What goes wrong in the book
 #
-# > **A missing root, and a product over the wrong thing.** A much-read book on generative models prints the linear
-# > schedule like the function below. It has two mistakes. It returns $1-\bar\alpha$ and $\bar\alpha$, the *variances*.
-# > And it takes the running product over **whatever times it is given**, as if they were the thousand steps in order.
+# > **A missing square root, and a product over the wrong thing.** A popular book on generative
+# > models prints the linear schedule like the function below. It has two mistakes. It returns
+# > $1-\bar\alpha$ and $\bar\alpha$, the *variances*. And it takes the running product over
+# > **whatever times it is given**, as if they were the thousand steps in order.
 
 
 # %%
@@ -199,32 +205,34 @@ signal_dots(dots, linear_diffusion_schedule)
 print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f}")
 
 # %% [markdown]
-# On the left, with exactly the thousand times in order, the product is the right one, and only the root is missing.
-# This is how one *draws* a schedule, so the figure in a book looks fine. On the right is what training would see. The
-# dots line up by colour: the rate depends on the *place in the batch*, hardly on the time. The first images stay nearly
-# clean, the last are half gone, and pure noise never occurs. Nothing crashes, and the
-# loss goes down. Only the samples are poor: sampling begins with pure noise, which this network has never seen.
+# On the left, with exactly the thousand times in order, the product is correct, and only the square
+# root is missing. This is how you would *plot* a schedule, so the figure in a book looks fine. On
+# the right is what training would see. The dots line up by colour: the rate depends on the
+# *position in the batch* and hardly on the time. The first images stay nearly clean, the last are
+# half gone, and pure noise never occurs. Nothing crashes, and the loss goes down. Only the samples
+# are poor, because sampling starts from pure noise, which this network has never seen.
 #
-# Two lessons. Give a schedule times in random order before you believe it: our checks do. And a schedule should be a
-# *pure function of time*, as yours is.
+# There are two lessons. Before you trust a schedule, test it with times in random order, as our
+# checks do. And a schedule should be a *pure function of time*, like yours.
 #
 # ## 4 · The cosine schedule: a quarter turn
 #
-# Two numbers whose squares add to 1 are a point on a circle. So every schedule, however it is made, travels along the
-# same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is always the same, and
-# what a schedule chooses is the speed. The simplest choice is a constant speed: turn by the same angle in
-# the same time. This is the cosine schedule, after Nichol and Dhariwal (2021).
+# Two numbers whose squares add up to 1 are a point on a circle. So every schedule travels along the
+# same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is
+# always the same; a schedule only chooses the speed. The simplest choice is a constant speed: turn
+# by the same angle in the same time. This is the cosine schedule, after Nichol and Dhariwal (2021).
 #
 # ### Exercise 3.2 · `cosine_diffusion_schedule`
 # *Difficulty ●○○ · 5 minutes*
 #
-# The angle grows evenly from 0 at time 0 to a right angle at time 1. What are the two coordinates of a point on the
-# circle at this angle?
+# The angle grows evenly from 0 at time 0 to a right angle at time 1. What are the two coordinates
+# of a point on the circle at this angle?
 #
 # <details><summary>Hint</summary>
 #
-# NumPy counts angles in radians; a right angle is `np.pi / 2`. Signal goes to the right, noise up: one of them is the
-# cosine of the angle, the other its sine. Check it at time 0, where the signal rate should be 1.
+# NumPy measures angles in radians; a right angle is `np.pi / 2`. The signal axis points right and
+# the noise axis points up, so one of the two rates is the cosine of the angle and the other is its
+# sine. Check it at time 0, where the signal rate should be 1.
 # </details>
 
 
@@ -247,15 +255,16 @@ checks.cosine_diffusion_schedule(cosine_diffusion_schedule)
 # <details><summary>Why this is the answer</summary>
 #
 # A point on the unit circle at the angle $\varphi$ is $(\cos\varphi, \sin\varphi)$, and
-# $\cos^2\varphi + \sin^2\varphi = 1$ is Pythagoras. There is no root to forget: sine and cosine *are* the standard
-# deviations.
+# $\cos^2\varphi + \sin^2\varphi = 1$ is Pythagoras. There is no square root to forget: sine and
+# cosine *are* the standard deviations.
 # </details>
 
 # %% [markdown]
 # ## 5 · The offset cosine schedule: without the two ends
 #
-# A network that guesses the noise gives away the image, too: take the guessed noise off, and divide by the signal rate.
-# A small error in the guess becomes an error in the image, noise rate / signal rate times as large.
+# A network that guesses the noise also gives you the image: subtract the guessed noise, and divide
+# by the signal rate. A small error in the guess becomes an error in the image that is noise rate /
+# signal rate times as large.
 
 # %%
 late_times = [0.5, 0.9, 0.99, 0.999]
@@ -263,24 +272,27 @@ late_rates = {"linear": linear_diffusion_schedule, "cosine": cosine_diffusion_sc
 error_table(late_rates, late_times)
 
 # %% [markdown]
-# The linear schedule is in trouble early, and at time 1 the cosine schedule divides by zero. At time 0 the opposite
-# happens: there is no noise, and the network is asked to find it all the same. Both ends are wasted on it. So we cut
-# them off: start a little after *clean*, stop a little before *noise*, and keep the constant speed in between.
+# The linear schedule is in trouble early, and the cosine schedule divides by zero at time 1. At
+# time 0 the opposite happens: there is no noise, but the network still has to find it. Both ends
+# are wasted. So we cut them off: start a little after *clean*, stop a little before *noise*, and
+# keep the constant speed in between.
 #
 # ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Turn at constant speed again, but such that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at
-# time 1. You will meet this schedule again as the first exercise of the assignment, lab 07.
+# Turn at constant speed again, but make the signal rate `max_signal_rate` at time 0 and
+# `min_signal_rate` at time 1. You will meet this schedule again in the first exercise of the
+# assignment, lab 07.
 #
 # <details><summary>Hint 1: two angles</summary>
 #
-# The signal rate is the cosine of the angle. The angle whose cosine is 0.95 is `np.arccos(0.95)`. Do the same for the
-# other end.
+# The signal rate is the cosine of the angle. The angle whose cosine is 0.95 is `np.arccos(0.95)`.
+# Do the same for the other end.
 # </details>
 # <details><summary>Hint 2: in between</summary>
 #
-# To go evenly from $a$ at time 0 to $b$ at time 1 is $a + t\,(b - a)$. Do this with the angles, not with the rates.
+# The formula $a + t\,(b - a)$ goes evenly from $a$ at time 0 to $b$ at time 1. Use it for the
+# angles, not for the rates.
 # </details>
 
 
@@ -304,12 +316,14 @@ checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Arccos turns a rate into its angle, cosine turns it back. Angles may be interpolated, since any angle gives two rates
-# whose squares add to 1. Rates may not: half-way between two points of a circle is a point *inside* it.
+# The arccosine turns a rate into its angle, and the cosine turns it back. You may interpolate
+# angles, because any angle gives two rates whose squares add up to 1. You may not interpolate
+# rates: halfway between two points on a circle is a point *inside* it.
 # </details>
 
 # %% [markdown]
-# The table once more, to time 1, with the new schedule: its errors grow to 50 times, and no further.
+# Here is the table again, up to time 1, with the new schedule. Its errors grow to 50 times, and no
+# further.
 
 # %%
 late_rates["offset cosine"] = offset_cosine_diffusion_schedule
@@ -332,14 +346,14 @@ schedules = finished({
 rate_curves(schedules)
 
 # %% [markdown]
-# The linear schedule dives and then crawls along the floor. Seen on the circle, with one dot for each twentieth of the
-# time, it hurries through the middle and crowds at the noisy end.
+# The linear schedule dives and then crawls along the floor. On the circle, with one dot for each
+# twentieth of the time, you can see that it hurries through the middle and crowds at the noisy end.
 
 # %%
 quarter_circles(schedules)
 
 # %% [markdown]
-# And on the flower of points, which all three corrupt with the same noise.
+# And here is the flower of points, which all three corrupt with the same noise.
 
 # %%
 rows, titles = {}, [f"t = {time}" for time in shown_times]
@@ -351,25 +365,28 @@ cloud_rows(rows, points, titles)
 # %% [markdown]
 # ## 7 · One ruler for all: log-SNR
 #
-# Radio engineers measure reception as the *signal-to-noise ratio*, the power of the music over that of the hiss. So do
-# we, and since it spans many powers of ten, we take its logarithm:
+# Radio engineers measure reception as the *signal-to-noise ratio*, the power of the music over that
+# of the hiss. So do we, and because it spans many powers of ten, we take its logarithm:
 #
 # $$\text{log-SNR} = \ln\frac{\text{signal rate}^2}{\text{noise rate}^2}.$$
 #
-# It is 0 where both are equally strong, positive in town, negative far out. (The logarithm in papers is the natural
-# one; a decibel is $10\log_{10}$, so one unit here is 4.3 dB.)
+# It is 0 where both are equally strong, positive in town, negative far out. (Papers use the natural
+# logarithm; a decibel is $10\log_{10}$, so one unit here is 4.3 dB.)
 #
-# Why is this a good ruler? Because all that can be known about the image depends on it alone. For a cloud of points the
-# *best possible* guess of the clean point can be computed, without any network, and we can measure what share of the
-# flower it recovers. Left: over time, three curves. Right: the same numbers over log-SNR. Three curves become one.
+# Why is this a good ruler? Because how much we can know about the image depends on the log-SNR
+# alone. For a cloud of points we can compute the *best possible* guess of the clean point without
+# any network, and measure what share of the flower it recovers. On the left, plotted over time,
+# there are three curves. On the right are the same numbers, plotted over log-SNR. Three curves
+# become one.
 
 # %%
 knowledge_curves(schedules, points, faint)
 
 # %% [markdown]
-# In the grey zone, where the signal rate is below `faint` = 0.1, even the best guess knows next to nothing:
-# **hopeless**. In the yellow zone, where the *noise* rate is below 0.1, it knows almost everything: **trivial**. What
-# can be learned lies between. A schedule cannot move this curve. It can only choose how long it stays where.
+# In the grey zone, where the signal rate is below `faint` = 0.1, even the best guess knows next to
+# nothing: **hopeless**. In the yellow zone, where the *noise* rate is below 0.1, it knows almost
+# everything: **trivial**. The learnable part lies in between. A schedule cannot move this curve. It
+# can only choose how much time it spends in each zone.
 
 # %% tags=["nbval-ignore-output"]
 ask("03.hopeless")
@@ -387,19 +404,21 @@ for name, schedule in schedules.items():
 share_bars(shares)
 
 # %% [markdown]
-# Training draws the times at random, so these shares are shares of the training: with the linear schedule every third
-# image teaches next to nothing. Sampling takes its steps along the same road: of 20 steps, 7 would go through hiss.
-# This is what Nichol and Dhariwal saw when they left out a fifth of the steps and hardly lost quality.
+# Training samples the times at random, so these shares are also shares of the training: with the
+# linear schedule, every third image teaches next to nothing. Sampling takes its steps along the
+# same road, and 7 of 20 steps would go through hiss. This is what Nichol and Dhariwal saw when they
+# left out a fifth of the steps and hardly lost quality.
 #
-# > **The line between hopeless and useful depends on the picture.** Points have two numbers, an image has thousands,
-# > and neighbouring pixels tell nearly the same. Averaged over a large petal, even a faint colour stands out. The
-# > larger the image, the more noise it takes to hide it, so papers on large images shift the whole log-SNR curve
-# > downwards (Hoogeboom et al. 2023). A schedule is right *for a resolution*.
+# > **The line between hopeless and useful depends on the picture.** A point has two numbers, but an
+# > image has thousands, and neighbouring pixels say nearly the same thing. Averaged over a large
+# > petal, even a faint colour stands out. The larger the image, the more noise it takes to hide it,
+# > so papers on large images shift the whole log-SNR curve downwards (Hoogeboom et al. 2023). A
+# > schedule is right *for a resolution*.
 #
 # ## 8 · The same flower under three schedules
 #
-# Your functions know nothing of points or pixels, so here is a flower with petals, once more with the same noise in
-# every row.
+# Your functions know nothing about points or pixels, so here is a flower with petals, again with
+# the same noise in every row.
 
 # %% tags=["cover"]
 flower = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)[0][3]
@@ -413,34 +432,39 @@ for name, schedule in schedules.items():
 show_rows(rows, titles)
 
 # %% [markdown]
-# Two things to notice. At $t = 0.6$ the linear schedule has almost lost the flower, the others still show it. And at
-# $t = 0$ the offset cosine schedule is already a bit grainy: that is its `max_signal_rate` of 0.95, with a noise rate
-# of 0.31. It is no loss, since a sampler's last step removes this grain as well.
+# Notice two things. At $t = 0.6$ the linear schedule has almost lost the flower, while the others
+# still show it. And at $t = 0$ the offset cosine schedule is already a bit grainy: this is its
+# `max_signal_rate` of 0.95, with a noise rate of 0.31. It is no loss, because a sampler's last step
+# also removes this grain.
 #
 # ## 9 · Your functions with sliders
 #
 # These are the functions that you wrote. Try this:
-# * Choose *offset cosine*, and move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which schedule is this?
-# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price? (The line of
-#   figures says it: look at time 1.)
+# * Choose *offset cosine*, and move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which
+#   schedule is this?
+# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price?
+#   (The line of numbers tells you: look at time 1.)
 # * Choose *offset cosine* again and move `min_signal_rate` to 0.3. Is the last picture noise?
 
 # %% tags=["nbval-ignore-output"]
 widgets.schedule_curves(flower, schedules)
 
 # %% [markdown]
-# > **The end must be noise, or nearly.** Sampling starts from *pure* noise. If the schedule stops while a trace of the
-# > image is left, the network learns to rely on that trace, and when sampling it is not there. Stable Diffusion's
-# > schedule ended at a signal rate of 0.068. That looks like nothing, but it was enough to betray the mean brightness
-# > of an image, and so the model could draw neither very dark nor very bright pictures (Lin et al. 2023).
+# > **The end must be noise, or nearly.** Sampling starts from *pure* noise. If the schedule stops
+# > while a trace of the image is left, the network learns to rely on that trace, which is missing
+# > when you sample. Stable Diffusion's schedule ended at a signal rate of 0.068. That looks like
+# > nothing, but it was enough to reveal the mean brightness of an image, so the model could draw
+# > neither very dark nor very bright pictures (Lin et al. 2023).
 #
 # ## What you have now
 #
-# * A schedule is a pure function of time that returns noise rates and signal rates, and their squares add to 1.
+# * A schedule is a pure function of time that returns noise rates and signal rates, and their
+#   squares add up to 1.
 # * All schedules take the same road. They differ in speed, and log-SNR is the ruler that shows it.
-# * The linear schedule spends a third of its time in hopeless noise. The cosine schedules spread their time more
-#   evenly; the offset takes the trivial end away, and at the noisy end keeps the network from dividing by zero.
-# * A schedule is tested with times in random order.
+# * The linear schedule spends a third of its time in hopeless noise. The cosine schedules spread
+#   their time more evenly. The offset removes the trivial end, and at the noisy end it prevents a
+#   division by zero.
+# * Test a schedule with times in random order.
 #
-# Image, noise, and how to mix them: what is missing is somebody who takes them apart again. **Lab 04** gives this job
-# to a first network, and watches it fail.
+# You have an image, noise, and a way to mix them. Only somebody who takes them apart again is
+# missing. **Lab 04** gives this job to a first network, and watches it fail.

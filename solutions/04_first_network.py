@@ -2,12 +2,12 @@
 # # Lab 04 · A first network that fails
 #
 # **After this lab you can**
-# * find out why a training script that runs without an error learns nothing,
-# * build the smallest diffusion model that trains, saves, loads and draws,
-# * say what a plain stack of convolutions does not see, and measure it.
+# * find out why a training script learns nothing although it runs without an error,
+# * build the smallest diffusion model that trains, saves, loads and generates images,
+# * say what a plain stack of convolutions cannot see, and measure it.
 #
-# **Time**: about 50 minutes of yours; the computer needs 3 minutes without a GPU. With one it trains on 50,000
-# photographs, which takes a quarter of an hour, more or less.
+# **Time**: about 50 minutes of your time; the computer needs 3 minutes without a GPU. With a GPU it
+# trains on 50,000 photographs, which takes about a quarter of an hour.
 #
 # **Before**: lab 02 (mixing image and noise) and lab 03 (schedules).
 
@@ -44,7 +44,7 @@ from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 # %% [markdown]
-# Everything that you may want to change stands in the next cell. The answers of the checks do not depend on it.
+# The next cell holds all the settings you may want to change. The checks do not depend on them.
 
 # %%
 data = lab.data("procedural_flowers", "cifar10")
@@ -58,16 +58,16 @@ sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 # %% [markdown]
 # ## 1 · The morning after
 #
-# Robin has read about diffusion models, sat down on a Friday evening and written one from scratch, in some forty
-# lines. It ran all night and complained about nothing, until it was to save what it had learned. The pictures that it
-# drew on Saturday morning were static.
+# Robin read about diffusion models, sat down on a Friday evening and wrote one from scratch, in
+# about forty lines. It ran all night without complaint, until it tried to save what it had learned.
+# The pictures that it drew on Saturday morning were static.
 #
-# You get the script, and the job of finding out what is wrong with it. There are **six** mistakes. None of them is a
-# typing error, each of them is made by somebody every day, and most of them run without a word. Scripts much like it
-# have been published as tutorials.
+# Your job is to find out what is wrong with the script. There are **six** mistakes. None of them is
+# a typo, somebody makes each of them every day, and most of them cause no error message. Very
+# similar scripts have been published as tutorials.
 #
-# First the witnesses that are above suspicion: the images, brought to mean 0 and variance 1, and the network, a plain
-# stack of convolutions.
+# First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
+# the network, a plain stack of convolutions.
 
 # %% tags=["nbval-ignore-output"]
 dataset = load_dataset(data, "train", image_size, batch_size, count=training_images)
@@ -98,8 +98,9 @@ def make_network(channels=3):
 
 
 # %% [markdown]
-# And here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you would read a
-# statement to the police. `corrupt` is the copier of lab 02: a little paler, a little dust, a thousand times.
+# And here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you
+# would read a statement to the police. `corrupt` is the copier from lab 02: a little paler, a
+# little dust, a thousand times.
 
 # %%
 rng = np.random.default_rng(0)
@@ -129,7 +130,8 @@ def script_samples(count):
 ask("04.loss")
 
 # %% [markdown]
-# Robin's night, in short: four batches an epoch, and not a hundred epochs but three.
+# Here is a short version of Robin's night: four batches per epoch, and three epochs instead of a
+# hundred.
 
 # %% tags=["nbval-ignore-output"]
 optimizer = keras.optimizers.SGD(0.001)
@@ -147,13 +149,15 @@ except NameError as error:
 show_images(script_samples(8) / 2)
 
 # %% [markdown]
-# Three symptoms. The losses: each batch has one of its own and keeps it, whatever the epoch, and some may be below
-# zero, where no cross-entropy has any business. A `model` that nobody has ever seen. And static in three greys, where
-# colour pictures should be. **Write down your suspects**, then open the case file.
+# There are three symptoms. First, the losses: each batch has its own and keeps it in every epoch,
+# and some may be below zero, where no cross-entropy has any business. Second, a `model` that nobody
+# has ever seen. And third, static in three greys, where colour pictures should be. **Write down
+# your suspects**, then open the case file.
 #
 # ## 2 · What goes in?
 #
-# Start at the door. A network can learn only what it is shown. Is what Robin's network sees related to the images?
+# Start at the door. A network can only learn from its inputs. Are the inputs of Robin's network
+# related to the images?
 
 # %% tags=["nbval-ignore-output"]
 images = normalized(dataset[0])
@@ -162,11 +166,11 @@ print(f"correlation with the images: {np.corrcoef(images.ravel(), noisy.ravel())
 print(f"variance: {noisy.var():.2f}")
 
 # %% [markdown]
-# Not at all. `corrupt` is given noise, and noise is what comes out. The images appear in the script only once, in the
-# loss. **Mistake 1: no image ever enters the training.**
+# Not at all. `corrupt` receives noise, and noise comes out. The images appear in the script only
+# once, in the loss. **Mistake 1: no image ever enters the training.**
 #
-# The walk itself is innocent. It is lab 02's, with $\beta = 0.02/1.02$, and it keeps the variance at 1. It is merely
-# wasteful:
+# The walk itself is innocent. It is the one from lab 02, with $\beta = 0.02/1.02$, and it keeps the
+# variance at 1. It is only wasteful:
 
 # %% tags=["nbval-ignore-output"]
 ask("04.wasted")
@@ -180,18 +184,18 @@ curves(named, xlabel="step", ylabel="signal rate")
 print("the walk's signal rate falls below 0.02 at step", np.argmax(walk < 0.02))
 
 # %% [markdown]
-# So we jump, as in lab 02, and let the offset cosine schedule of lab 03 say where to.
+# So we jump, as in lab 02, and the offset cosine schedule from lab 03 tells us where to.
 #
 # ### Exercise 4.1 · `training_pair`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Make what a network can learn from: a noisy image, and next to it what is to be found in it. This network is to find
-# the **noise** (the image is what remains when it is taken away).
+# Make a pair that a network can learn from: a noisy image, and what the network should find in it.
+# Our network should find the **noise** (if you subtract it, the image remains).
 #
 # <details><summary>Hint</summary>
 #
-# The rates are standard deviations: the image times its signal rate, plus the noise times its noise rate. The second
-# thing to return is there already.
+# The rates are standard deviations: multiply the image by its signal rate, and add the noise
+# multiplied by its noise rate. You already have the second thing to return.
 # </details>
 
 
@@ -214,12 +218,14 @@ checks.training_pair(training_pair)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The noisy image has the variance $\text{signal}^2 + \text{noise}^2 = 1$ at every level. The target has it, too,
-# since the noise is returned at full size: easy for a network, whose answers need not change in size with the level.
+# The noisy image has the variance $\text{signal}^2 + \text{noise}^2 = 1$ at every level. So does
+# the target, because you return the noise at full size. That is easy for a network: the scale of
+# its output need not change with the level.
 # </details>
 
 # %% [markdown]
-# One image at eight noise levels, and the noise that is to be found in it, always the same:
+# Here is one image at eight noise levels, and the noise that the network should find in it, which
+# is always the same:
 
 # %%
 times = np.linspace(0, 1, 8, dtype="float32").reshape(-1, 1, 1, 1)
@@ -233,9 +239,10 @@ show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_scree
 # %% [markdown]
 # ## 3 · A referee that can be bribed
 #
-# Robin's loss is the softmax cross-entropy, and its name is on half of all tutorials. It compares *shares*: how much of
-# the probability goes to cat, dog and bird, against what should. It takes the three colours of a pixel for three
-# classes. But colours are no shares; they do not add up to 1, and here they are even negative half of the time.
+# Robin's loss is the softmax cross-entropy, which half of all tutorials use. It compares *shares*:
+# how much of the probability goes to cat, dog and bird, and how much should. It treats the three
+# colours of a pixel as three classes. But colours are not shares. They do not add up to 1, and here
+# they are even negative half of the time.
 #
 # Does it matter? A loss is a referee: all that the network will ever learn is to please it.
 
@@ -254,23 +261,24 @@ print("lowest squared error at k =", k[np.argmin(squared_error)].round())
 print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round(), "(the edge)")
 
 # %% [markdown]
-# The referee pays for exaggeration, without limit. It is blind, besides: add 100 to all three colours of every pixel,
-# and the shares stay as they are. **Mistake 2: a loss for classes, where numbers are to be guessed.**
+# The referee rewards exaggeration, without limit. It is also blind: add 100 to all three colours of
+# every pixel, and the shares do not change. **Mistake 2: a loss for classes, where the network
+# should predict numbers.**
 #
-# That solves the first riddle of the morning. An untrained network gives each of its three "classes" about a third, so
-# what Robin's loss measured was $\ln 3$ times the sum of the batch's own colours: positive for bright images, negative
-# for dark ones, the same in every epoch.
+# That solves the first riddle of the morning. An untrained network gives each of its three
+# "classes" about a third. So Robin's loss only measured $\ln 3$ times the sum of the batch's own
+# colours: positive for bright images, negative for dark ones, and the same in every epoch.
 #
 # ### Exercise 4.2 · `noise_loss`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Write the loss of Ho et al. (2020): the mean squared difference of the true and the predicted noise, over all the
-# numbers in the batch. A gradient must flow through it, so use `keras.ops` and not NumPy: NumPy forgets how a number
-# was made.
+# Write the loss of Ho et al. (2020): the mean squared difference between the true and the predicted
+# noise, over all numbers in the batch. A gradient must flow through it, so use `keras.ops` instead
+# of NumPy: NumPy forgets how a number was computed.
 #
 # <details><summary>Hint</summary>
 #
-# `ops.square` and `ops.mean`. In this order.
+# Use `ops.square` and `ops.mean`, in this order.
 # </details>
 
 
@@ -291,14 +299,16 @@ checks.noise_loss(noise_loss)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Squared, no error can make up for another, and the lowest value is 0, at the truth. A network that always answers 0
-# earns the variance of the noise, which is 1: keep that number in mind when you read a loss.
+# When errors are squared, they cannot cancel each other, and the lowest value is 0, at the truth.
+# The loss of a network that always answers 0 is the variance of the noise, which is 1. Keep that
+# number in mind when you read a loss.
 # </details>
 
 # %% [markdown]
 # ## 4 · Five answers to one question
 #
-# A good detective asks the same question more than once. How much noise is in the first pixel of these images?
+# A good detective asks the same question more than once. How much noise is there in the first pixel
+# of these images?
 
 # %% tags=["nbval-ignore-output"]
 noisy_images, target = training_pair(image, noise, noise_rates, signal_rates)
@@ -307,21 +317,21 @@ for _ in range(5):
     print("red {:+.4f}  green {:+.4f}  blue {:+.4f}".format(*answer[0, 0, 0]))
 
 # %% [markdown]
-# Five times the same question, five answers. `make_network` is a **factory**: each call makes a network with new random
-# weights, which is asked once and thrown away. Robin has met tens of thousands of networks that night, and none of them
-# twice. That solves the second riddle, too: at the end there is no `model` to save. **Mistake 3: a new network at every
-# call.**
+# We asked the same question five times and got five answers. `make_network` is a **factory**: each
+# call makes a network with new random weights, which is used once and thrown away. Robin met tens
+# of thousands of networks that night, and none of them twice. That also solves the second riddle:
+# at the end there is no `model` to save. **Mistake 3: a new network at every call.**
 #
 # ### Exercise 4.3 · `training_loop`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Write the loop again. `step(network, images)` will let the network learn from one batch and return the loss; its turn
-# comes in the next exercise. Yours is to see to it that *one* network meets all the batches and that the caller gets
-# it in the end.
+# Write the loop again. `step(network, images)` lets the network learn from one batch and returns
+# the loss; you will write it in the next exercise. Your loop must make sure that *one* network sees
+# all the batches, and that the caller gets it in the end.
 #
 # <details><summary>Hint</summary>
 #
-# What is made before a loop is there in every round, and after it.
+# If you create something before a loop, you can use it in every round, and after the loop.
 # </details>
 
 
@@ -348,8 +358,8 @@ checks.training_loop(training_loop)
 # %% [markdown]
 # ## 5 · The optimizer's alibi
 #
-# Robin's script has an optimizer. Where was it that night? Twenty looks at the loss, and we weigh the network before
-# and after:
+# Robin's script has an optimizer. Where was it that night? We compute the loss twenty times, and
+# compare the weights before and after:
 
 # %%
 optimizer = keras.optimizers.SGD(0.001)
@@ -362,26 +372,29 @@ print(f"after 20 losses the weights have moved by {moved}")
 print("steps that the optimizer has made:", int(optimizer.iterations))
 
 # %% [markdown]
-# It never left home. Computing a loss teaches a network as much as reading a thermometer heats a room. **Mistake 4: no
-# gradient is taken, and none is applied.** Learning from a batch is three things:
+# It never left home. Computing a loss teaches a network as much as reading a thermometer heats a
+# room. **Mistake 4: no gradient is computed, and none is applied.** Learning from a batch takes
+# three things:
 #
 # 1. predict, and compute the loss;
-# 2. find the slope of the loss in each weight: the gradient;
+# 2. find the slope of the loss with respect to each weight: the gradient;
 # 3. let the optimizer move each weight a little way downhill.
 #
-# For the second, `value_and_gradients(loss_of, network)` is at hand. You give it a *function* that computes the loss
-# when it is called, without arguments; it calls it while it keeps the books, and returns the loss and the gradients.
-# (If you know `tf.GradientTape`, you may use that instead. Lab 06 will.)
+# For the second, use `value_and_gradients(loss_of, network)`. Its first argument is a *function*
+# without arguments that computes the loss. `value_and_gradients` calls this function, records the
+# computation, and returns the loss and the gradients. (If you know `tf.GradientTape`, you may use
+# that instead, as lab 06 does.)
 #
 # ### Exercise 4.4 · `gradient_step`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Write the three things down. Tell the network that it is being trained, `network(inputs, training=True)`: its
-# BatchNormalization then uses the statistics of this very batch.
+# Write these three things in code. Tell the network that it is being trained, with
+# `network(inputs, training=True)`: its BatchNormalization then uses the statistics of this batch.
 #
 # <details><summary>Hint 1: the function</summary>
 #
-# A function in a function sees the outer one's variables: `def loss_of(): return loss_function(noises, ...)`.
+# A function inside a function can use the outer function's variables:
+# `def loss_of(): return loss_function(noises, ...)`.
 # </details>
 # <details><summary>Hint 2: the step</summary>
 #
@@ -412,14 +425,16 @@ checks.gradient_step(gradient_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The prediction must be computed *inside* the function: outside it, nobody kept the books, and there is no way from the
-# loss back to the weights. The variables come in the order of the gradients, and only the trainable ones: the moving
-# averages of BatchNormalization have no slope.
+# You must compute the prediction *inside* the function: outside it nothing is recorded, and there
+# is no way back from the loss to the weights. The variables have the order of the gradients, and
+# only trainable ones are included, because the moving averages of BatchNormalization have no
+# gradient.
 # </details>
 
 # %% [markdown]
-# Four mistakes are mended. Is there a sign of life? The same network, a few batches, your loop and your step, with Adam
-# for an optimizer, because plain descent at 0.001 would need its hundred epochs:
+# Four mistakes are fixed. Is there a sign of life? Here are the same network, a few batches, your
+# loop and your step. The optimizer is Adam, because plain gradient descent at 0.001 would need its
+# hundred epochs:
 
 # %% tags=["nbval-ignore-output"]
 optimizer = keras.optimizers.Adam(2e-3)
@@ -442,32 +457,35 @@ print(f"first batch {losses[0]:.2f}, last batch {losses[-1]:.2f}")
 # %% [markdown]
 # It learns.
 #
-# ## 6 · Out of noise, and not by lot
+# ## 6 · Out of noise, step by step
 #
-# Now the samples. The script hands the network's answer to `categorical` (`tf.random.categorical` is the same). That
-# function draws *classes*: here, for each pixel, one of the numbers 0, 1 and 2. Language models choose the next word
-# like that. But an image is not a drawing of lots, and an answer about **noise** is not even an image. **Mistake 5:
-# the samples are drawn by lot, and in one go.**
+# Now the samples. The script passes the network's answer to `categorical` (the same as
+# `tf.random.categorical`). That function samples *classes*: here, for each pixel, one of the
+# numbers 0, 1 and 2. Language models choose the next word like that. But you cannot make an image
+# by rolling dice for each pixel, and an answer about **noise** is not even an image. **Mistake 5:
+# the pixels are sampled at random, and all in one go.**
 #
-# What should be done instead is the walk of lab 02 backwards. It begins where the walk ends, with *standard normal*
-# noise, for nothing else ever stood at that end in training. Each step back has three parts:
+# The right way is to go through the walk of lab 02 backwards. Start where the walk ended, with
+# *standard normal* noise, because training never had anything else at that end. Each step back has
+# three parts:
 #
-# * **separate**: take the predicted noise away, multiplied by its rate, divide by the signal rate, and a predicted
-#   image remains;
-# * **keep it possible**: hardly a pixel of a real image is more than 3 standard deviations from the mean, so clip to
-#   ±3. Early on the signal rate is 0.02, and dividing by it makes every error fifty times as large;
-# * **remix**: image and noise together again, at the *next* rates, which have a little less noise.
+# * **separate**: subtract the predicted noise, multiplied by its rate, and divide by the signal
+#   rate. This gives a predicted image;
+# * **keep it possible**: hardly any pixel of a real image is more than 3 standard deviations from
+#   the mean, so clip to ±3. Early on, the signal rate is 0.02, and dividing by it makes every error
+#   fifty times as large;
+# * **remix**: combine image and noise again, at the *next* rates, which have a little less noise.
 #
 # ### Exercise 4.5 · `step_back`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Write one step back. Nothing is random in it. In each pair of rates the noise rate comes first, as everywhere in this
-# course.
+# Write one step back. It contains nothing random. In each pair of rates the noise rate comes first,
+# as everywhere in this course.
 #
 # <details><summary>Hint</summary>
 #
-# `noise_rates, signal_rates = rates` unpacks a pair. `ops.clip(x, -3, 3)` clips. The remix is `training_pair`'s
-# formula, with predictions in place of the truth.
+# `noise_rates, signal_rates = rates` unpacks a pair. `ops.clip(x, -3, 3)` clips. The remix is the
+# formula from `training_pair`, with predictions in place of the truth.
 # </details>
 
 
@@ -493,16 +511,16 @@ checks.step_back(step_back)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Separating is the mixing formula solved for the image. Remixing uses the *predicted* noise: it is the same dust, put
-# back in a smaller dose, so that the next look can correct this one. This is DDIM (Song et al. 2021), the subject of
-# lab 07.
+# To separate, solve the mixing formula for the image. The remix uses the *predicted* noise: it is
+# the same dust, put back in a smaller dose, so that the next step can correct this one. This is
+# DDIM (Song et al. 2021), the subject of lab 07.
 # </details>
 
 # %% [markdown]
 # ## 7 · What nobody says
 #
-# The sixth mistake is in no line of the script. It is a line that is missing, and a small experiment shows which. Take
-# images of a single grey pixel.
+# You cannot find the sixth mistake in any line of the script, because it is a missing line. A small
+# experiment shows which one. Take images of a single grey pixel.
 
 # %% tags=["nbval-ignore-output"]
 ask("04.pixel")
@@ -522,29 +540,31 @@ guesses = {"told the noise level": (rate, rate), "blind": (rate, np.full(50, bli
 curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 
 # %% [markdown]
-# The same number needs different answers at different noise levels, and a network that is not told the level can only
-# give their average. **Mistake 6: nobody tells the network how noisy its input is.**
+# The same number needs different answers at different noise levels, and a network that does not
+# know the level can only give their average. **Mistake 6: nobody tells the network how noisy its
+# input is.**
 #
-# > **How bad is it?** With one pixel it is bad. A picture has a thousand, and they give the level away: a network
-# > that sees grain everywhere can guess how much of it there is. Sun et al. (2025, *Is noise conditioning necessary for
-# > denoising generative models?*) trained large models without telling them: most get only somewhat worse. Tell it all
-# > the same. It costs one channel, the sampler knows the level exactly, and a network that need not guess cannot guess
-# > wrong.
+# > **How bad is it?** With one pixel it is bad. But a picture has a thousand pixels, and they give
+# > the level away: a network that sees grain everywhere can guess how much of it there is. Sun et
+# > al. (2025, *Is noise conditioning necessary for denoising generative models?*) trained large
+# > models without this input, and most became only slightly worse. Tell the network anyway: it
+# > costs one channel, the sampler knows the level exactly, and a network that need not guess cannot
+# > guess wrong.
 #
 # ### Exercise 4.6 · `with_noise_level`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Give each image a fourth channel: a plane that holds the image's noise *variance* at every pixel. It goes behind the
-# colours.
+# Give each image a fourth channel: a plane that holds the image's noise *variance* at every pixel.
+# Put it after the colours.
 #
 # <details><summary>Hint 1: the plane</summary>
 #
-# One number for each image is `(B, 1, 1, 1)`; the plane is `(B, H, W, 1)`. `noisy_images[..., :1]` has that shape, and
-# `ops.ones_like` makes ones of it.
+# One number for each image is `(B, 1, 1, 1)`; the plane is `(B, H, W, 1)`. `noisy_images[..., :1]`
+# has that shape, and `ops.ones_like` turns it into ones.
 # </details>
 # <details><summary>Hint 2: the two together</summary>
 #
-# `ops.concatenate([...], axis=-1)`
+# Use `ops.concatenate([...], axis=-1)`.
 # </details>
 
 
@@ -566,14 +586,15 @@ checks.with_noise_level(with_noise_level)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Multiplying by ones spreads a number over the pixels. A convolution looks at all channels of its 3 × 3 pixels, so
-# every one of its filters is told. It is a plain way to tell; lab 05 has a better one, waves of the variance.
+# Multiplying by ones spreads a number over all pixels. A convolution looks at all channels of its 3
+# × 3 pixels, so every filter gets to know the level. It is a simple way; lab 05 has a better one,
+# waves of the variance.
 # </details>
 
 # %% [markdown]
 # ## 8 · The case is closed: train, save, load, draw
 #
-# All six together. What the network sees, and what it must find:
+# Here are all six functions together: what the network sees, and what it must find.
 
 
 # %%
@@ -587,7 +608,8 @@ def examples(images, rng):
 
 
 # %% [markdown]
-# And how it draws: your step back, again and again. The clock runs from time 1 to 0, and ends at the clean image.
+# And this is how it generates images: your step back, again and again. The clock runs from time 1
+# to 0, and ends at the clean image.
 
 
 # %%
@@ -606,9 +628,9 @@ def draw(network, noise, steps):
 
 
 # %% [markdown]
-# Your loop and your step would do for the training. Keras's `fit` does the same two things, compiled, which is faster,
-# so from here on we let `fit` do them. The learning rate sinks to 0 on the way, and the network comes to rest. Two
-# minutes on a laptop; watch the samples.
+# Your loop and your step would be enough for the training. Keras's `fit` does the same two things
+# in compiled code, which is faster, so from here on we use `fit`. The learning rate falls to 0
+# during the training, so the network settles. It takes two minutes on a laptop; watch the samples.
 
 # %% tags=["nbval-ignore-output"]
 examples_of_all = Examples(dataset, examples)
@@ -620,7 +642,8 @@ panel = TrainingPanel(lambda: draw(network, noise[:12], steps=8))
 network.fit(examples_of_all, epochs=epochs, verbose=0, callbacks=[panel]);
 
 # %% [markdown]
-# Saved, and loaded into a network that has never been trained; both must give the same answer.
+# We save the weights and load them into a network that has never been trained. Both must give the
+# same answer.
 
 # %%
 path = Path("out/lab04/first_network.weights.h5")
@@ -633,20 +656,22 @@ difference = ops.max(ops.abs(network(inputs) - loaded(inputs)))
 print(f"largest difference of their answers: {float(difference):.5f}")
 
 # %% [markdown]
-# And the loaded network draws:
+# And the loaded network generates images:
 
 # %%
 show_images(draw(loaded, noise, sampling_steps))
 
 # %% [markdown]
-# The script trains, saves, loads and draws. It draws no flowers. Look closely, though: this is static no more.
-# Patches of one colour, with soft edges; on procedural flowers, petal colours on leaf green. Each little piece could
-# be a piece of a picture, and no two pieces know of each other.
+# The script trains, saves, loads and generates images, but they show no flowers. Look closely,
+# though: this is no longer static. You see patches of one colour with soft edges; with procedural
+# flowers, petal colours on leaf green. Each little piece could be a piece of a picture, but no two
+# pieces know about each other.
 #
 # ## 9 · Why it still cannot draw
 #
-# More training? These weights have been trained on 60,000 flowers, ten minutes on two cores, and come with the course.
-# Next to them, from the same noise, a U-Net (lab 05).
+# Does it need more training? The weights below come with the course. They were trained on 60,000
+# flowers, in ten minutes on two cores. Next to them is a U-Net (lab 05) that starts from the same
+# noise.
 
 # %% tags=["cover"]
 plain, _ = load_model("flowers32_plain_cnn")
@@ -659,19 +684,21 @@ samples = {
 show_rows({name: images[:8] for name, images in samples.items()})
 
 # %% [markdown]
-# (To be fair: this U-Net has seen three times as many flowers. Yet it draws recognisable ones after 50,000, too. And
-# some static is left in the upper row: every grain must get through ten layers before it can be taken away, which a
-# plain stack is slow to learn. Lab 05 has a remedy. Here we look at the shapes.)
+# (To be fair: this U-Net has seen three times as many flowers. But it also draws recognisable ones
+# after 50,000. And some static is left in the upper row: every grain must pass through ten layers
+# before it can be subtracted, and a plain stack is slow to learn that. Lab 05 has a remedy. Here we
+# look at the shapes.)
 #
-# Each blossom of the plain stack has several colours, and petals without a centre to grow from. How far can a pixel
-# see?
+# Each blossom from the plain stack has several colours, and petals without a centre to grow from.
+# How far can a pixel see?
 
 # %% tags=["nbval-ignore-output"]
 ask("04.reach")
 
 # %% [markdown]
-# It can be measured. Take the predicted image's pixel in the middle, and compute its gradient by each pixel of the
-# noisy image: where that is zero, the network does not look.
+# We can measure it. Take the pixel in the middle of the predicted image, and compute its gradient
+# with respect to each pixel of the noisy image. Where the gradient is zero, the network does not
+# look.
 
 # %%
 validation = load_dataset("procedural_flowers", "validation", 32, batch_size=64, count=64)
@@ -682,12 +709,13 @@ for name, seen in maps.items():
     print(f"{name}: the pixel in the middle sees {np.count_nonzero(seen)} of {seen.size} pixels")
 
 # %% [markdown]
-# 441 is 21 × 21. A petal fits into that, a flower with its surroundings does not. When one pixel decides to be red, a
-# pixel eleven steps away cannot know in the same look. Over many steps word gets around, from neighbour to neighbour,
-# but nothing in the training rewards agreement across more than those 21 pixels.
+# 441 is 21 × 21. A petal fits into that, but a flower with its surroundings does not. When one
+# pixel decides to be red, a pixel eleven places away cannot know it in the same step. Over many
+# steps word gets around, from neighbour to neighbour, but nothing in the training rewards agreement
+# across more than those 21 pixels.
 #
-# If this is the reason, pixels that are near each other should agree in its samples, and far ones should not. The
-# correlation of two pixels, by their distance:
+# If this is the reason, nearby pixels should agree in the samples, and distant ones should not.
+# Here is the correlation of two pixels, as a function of their distance:
 
 # %% tags=["nbval-ignore-output"]
 distances = range(1, 22)
@@ -696,20 +724,22 @@ named = {name: (distances, likeness(images, distances)) for name, images in pict
 curves(named, xlabel="distance in pixels", ylabel="correlation")
 
 # %% [markdown]
-# Real flowers: a long slope, for a pixel at one edge of a blossom says much about the other edge. The U-Net follows
-# it all the way. The plain stack starts lower (that is the static) and has nothing left where the sight of its pixels
-# ends.
+# For real flowers the curve falls slowly, because a pixel at one edge of a blossom says much about
+# the other edge. The U-Net follows this curve all the way. The plain stack starts lower (that is
+# the static), and its correlation drops to nothing beyond what its pixels can see.
 #
-# > **A theory of it.** Kamb and Ganguli (2024, *An analytic theory of creativity in convolutional diffusion models*)
-# > computed what a network that sees only a window *must* draw: a mosaic of pieces of training images, each of them
-# > right, put together by nobody. Hands with too many fingers, they argue, are made like this.
+# > **The theory behind it.** Kamb and Ganguli (2024, *An analytic theory of creativity in
+# > convolutional diffusion models*) computed what a network that sees only a window *must* draw: a
+# > mosaic of pieces of training images. Each piece is right, but nobody has put them together. They
+# > argue that this is where hands with too many fingers come from.
 #
 # ## What you have now
 #
-# * Six questions for every training script that "does not work": What goes in? What does the loss reward? Is it the
-#   same network? Do the weights move? Is the answer read as what it is? Does the network know what it must?
-# * A diffusion model that trains, saves, loads and draws, in six small functions.
+# * Six questions for every training script that "does not work": What goes in? What does the loss
+#   reward? Is it the same network? Do the weights move? Is the output interpreted correctly? Does
+#   the network know everything it needs?
+# * A diffusion model that trains, saves, loads and generates images, in six small functions.
 # * A measured reason why it is not enough: a pixel sees 21 × 21 pixels.
 #
-# To see further one could stack more and more layers. Or look at a smaller copy of the image, where everything is near: that
-# is **lab 05, the U-Net**.
+# To see further, you could stack more and more layers. Or you could look at a smaller copy of the
+# image, where everything is close together. That is **lab 05, the U-Net**.

@@ -2,14 +2,15 @@
 # # Lab 05 · The U-Net, piece by piece
 #
 # **After this lab you can**
-# * tell a network how noisy an image is, so that it can use what you tell it,
-# * write a residual block, and say why a deep network trains with it and hardly without,
+# * tell a network how noisy an image is, in a form that it can use,
+# * write a residual block, and say why a deep network trains well with it and badly without it,
 # * build a U-Net from your own pieces,
 # * say what each piece is for, because you have switched it off and looked.
 #
-# **Time**: about 60 minutes of yours; the computer needs 2 minutes on a laptop, also 2 on a GPU (where it does more).
+# **Time**: about 60 minutes of your time; the computer needs 2 minutes on a laptop, and also 2 on a
+# GPU (where it does more).
 #
-# **Before**: labs 02 and 03. Lab 04, where a plain network fails, tells you what this one is good for.
+# **Before**: labs 02 and 03. Lab 04, where a plain network fails, shows why you need this one.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -47,7 +48,8 @@ from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim
 
 # %% [markdown]
-# The settings: how long the short trainings take, how large their networks and images are, and how carefully we draw.
+# These are the settings: how long the short trainings take, how large their networks and images
+# are, and how many steps the samplers take.
 
 # %%
 num_images = lab.amount(smoke=64, cpu=512, gpu=4096)
@@ -61,15 +63,15 @@ data = lab.data("procedural_flowers", "oxford_flowers102")
 # %% [markdown]
 # ## 1 · The painter and the wall
 #
-# A painter is to restore a mural that has been sprayed all over. With her nose at the wall she sees specks, and cannot
-# say whether a red one is paint or dirt. So she steps back, and back again, until the whole wall fits into her eye:
-# *a flower, there, red*. Now she knows what it must be, but from back there she cannot paint. She walks up again, and
-# at each stop she lays the tracing paper over the wall that she made on the way back, so that every line falls where it
-# was.
+# A painter has to restore a mural that has been sprayed all over. With her nose at the wall she
+# sees specks, and cannot say whether a red one is paint or dirt. So she steps back, and back again,
+# until she can see the whole wall: *a flower, there, red*. Now she knows what it must be, but from
+# back there she cannot paint. She walks up to the wall again, and at each stop she holds up the
+# tracing paper that she made there on the way back, so that every line falls where it was.
 #
-# That walk is the **U-Net** (Ronneberger et al. 2015). Here is the one that comes with this course, trained on flowers.
-# Left, the walk back: fewer pixels, more channels. Right, the way up to the wall. Across, the tracing paper: the
-# *skips*.
+# That walk is the **U-Net** (Ronneberger et al. 2015). Here is the one that comes with this course,
+# trained on flowers. On the left is the walk back: fewer pixels, more channels. On the right is the
+# way up to the wall. The tracing paper goes across: the *skips* (skip connections).
 
 # %%
 model, origin = load_model("flowers32")
@@ -96,16 +98,17 @@ draw_unet(network, for_the_screen(noisy_images)[0], for_the_screen(pred_images)[
 print(f"{network.count_params():,} parameters in all")
 
 # %% [markdown]
-# The plain network of lab 04 always stands with its nose at the wall: ten convolutions of 3 × 3, each of which lets a
-# pixel see one pixel further. Its output sees $2 \cdot 10 + 1 = 21$ pixels across, and what lies outside does not exist
-# for it. How far does this U-Net look?
+# The plain network of lab 04 always has its nose at the wall. Each of its ten 3 × 3 convolutions
+# lets a pixel see one pixel further. Its output sees $2 \cdot 10 + 1 = 21$ pixels across, and
+# everything outside does not exist for it. How far does this U-Net look?
 
 # %% tags=["nbval-ignore-output"]
 ask("05.far")
 
 # %% [markdown]
-# We can measure it. The gradient of the middle output pixel, of its green, says how much each pixel of the input moves
-# it. Bright is much; the dashed square is all that the plain network of lab 04 could ever see.
+# We can measure it. Take the green value of the middle output pixel. Its gradient says how much
+# each pixel of the input changes it. Bright means a lot; the dashed square is all that the plain
+# network of lab 04 could ever see.
 
 # %%
 reach = 10  # pixels to each side: the plain network's
@@ -118,42 +121,45 @@ for name, shares in looks.items():
     print(f"{name}: {far_share(shares, reach):3.0%} of the influence comes from outside the square")
 
 # %% [markdown]
-# With little noise the network looks at the pixel and its neighbours; with much noise, it looks further. So it must know
-# how much noise there is. That is where we begin.
+# With little noise, the network looks at the pixel and its neighbours; with a lot of noise, it
+# looks further. So it must know how much noise there is. That is where we start.
 #
 # ## 2 · A number is not enough: clocks for the noise level
 #
-# The network gets the noise variance, one number between 0 and 1. Why not simply lay that number beside the image, as
-# one more channel? Because a layer can only multiply it by a weight, and what must be known often changes *fast*. Take
-# a fine line in a petal, with a contrast of 0.1. The best denoiser keeps the share
+# The network receives the noise variance, one number between 0 and 1. Why not simply append that
+# number to the image as one more channel? Because a layer can only multiply it by a weight, but the
+# right answer often changes *fast* with it. Take a fine line in a petal, with a contrast of 0.1.
+# The best denoiser keeps the fraction
 #
 # $$\text{gain} = \frac{0.1^2\,(1-v)}{0.1^2\,(1-v) + v}$$
 #
-# of it, where $v$ is the noise variance: 91 % at $v = 0.001$, half at 0.01, 8 % at 0.1. All of that happens in the
-# first tenth of the scale.
+# of it, where $v$ is the noise variance: 91 % at $v = 0.001$, half at 0.01, 8 % at 0.1. All of this
+# happens in the first tenth of the scale.
 #
-# Think of a clock. A single hand that goes around once a day tells morning from evening, but nobody could read a
-# second off it. So a clock has several hands: the slow one says roughly when, the fast one says exactly. For the noise
-# variance $v$ we take 16 hands with frequencies $f_k$, and write down the place of each tip, sine and cosine:
+# Think of a clock. A single hand that goes around once a day can tell morning from evening, but
+# nobody could read seconds from it. So a clock has several hands: the slow one tells you roughly
+# what time it is, and the fast one tells you exactly. For the noise variance $v$ we take 16 hands
+# with frequencies $f_k$, and write down the position of each tip, as sine and cosine:
 #
 # $$\big(\sin 2\pi f_1 v, \ldots, \sin 2\pi f_{16} v,\; \cos 2\pi f_1 v, \ldots, \cos 2\pi f_{16} v\big),
 # \qquad f_1 = 1,\ f_{16} = 1000 .$$
 #
-# The $f_k$ are **evenly spaced in the logarithm**: each hand is faster than the one before by the same *factor*, just
-# as 60 seconds make a minute and 60 minutes an hour.
+# The $f_k$ are **evenly spaced on a logarithmic scale**: each hand is faster than the one before by
+# the same *factor*, just as 60 seconds make a minute and 60 minutes an hour.
 #
 # ### Exercise 5.1 · `sinusoidal_embedding`
 # *Difficulty ●○○ · 10 minutes*
 #
 # <details><summary>Hint 1: the frequencies</summary>
 #
-# `np.geomspace(1, 1000, 16)` gives them; so does `np.exp(np.linspace(np.log(1), np.log(1000), 16))`. TensorFlow is
-# strict about types: `.astype("float32")`.
+# `np.geomspace(1, 1000, 16)` gives them; so does
+# `np.exp(np.linspace(np.log(1), np.log(1000), 16))`. TensorFlow is strict about types:
+# `.astype("float32")`.
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
-# Variances `(B, 1, 1, 1)` times frequencies `(16,)` is `(B, 1, 1, 16)`, without any reshape. `ops.concatenate` with
-# `axis=-1` joins the two halves.
+# Variances `(B, 1, 1, 1)` times frequencies `(16,)` is `(B, 1, 1, 16)`, without any reshape.
+# `ops.concatenate` with `axis=-1` joins the two halves.
 # </details>
 
 
@@ -178,21 +184,23 @@ checks.sinusoidal_embedding(sinusoidal_embedding)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# A frequency counts turns, sine and cosine count radians, and $2\pi$ of these make one turn. Sine *and* cosine, because
-# the height of a clock's hand alone does not say whether it is going up or down.
+# A frequency counts turns, but sine and cosine take radians, and $2\pi$ of these make one turn. You
+# need sine *and* cosine, because the height of a clock hand alone does not say whether the hand is
+# going up or down.
 # </details>
 
 # %% [markdown]
-# Each row of the picture is one of your 32 numbers, red negative and blue positive. On an even scale (left) the fast
-# hands are a flicker. On the logarithmic one (right) you see what they are for: near $v = 0.001$ all slow hands stand
-# still, and only the fast ones can tell 0.001 from 0.002.
+# Each row of the picture is one of your 32 numbers; red is negative and blue is positive. On a
+# linear scale (left) the fast hands only flicker. On a logarithmic scale (right) you see what they
+# are for: near $v = 0.001$ all slow hands stand still, and only the fast ones can tell 0.001 from
+# 0.002.
 
 # %%
 embedding_map(sinusoidal_embedding)
 
 # %% [markdown]
-# Does it help? Take two noise levels that lie close together, one a tenth above the other. How far apart are they for a
-# layer that sees the bare number, and for one that sees your waves?
+# Does it help? Take two noise levels that are close together, one 10 % above the other. How far
+# apart are they for a layer that sees the bare number, and for one that sees your waves?
 
 # %%
 v = np.geomspace(1e-4, 0.9, 300).astype("float32").reshape(-1, 1, 1, 1)
@@ -206,19 +214,21 @@ times = apart[np.searchsorted(v.ravel(), 0.001)] / 0.0001
 print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 
 # %% [markdown]
-# To the bare number all clean levels are the same; a layer would need weights in the thousands to tell them apart. The
-# waves keep them apart at every level, and layers behind them can react as sharply as they need to.
+# With the bare number, all clean levels look the same; a layer would need weights in the thousands
+# to tell them apart. The waves keep them apart at every level, and the layers after them can react
+# as sharply as they need to.
 
 # %% [markdown]
 # ## 3 · The residual block: only say what to change
 #
-# Stepping back and coming near takes many layers, and deep stacks of layers train badly. The cure (He et al. 2016) is
-# an addition. Instead of computing its output anew, a block computes a *change*, and adds it to what came in:
+# Walking back and forth takes many layers, and deep stacks of layers train badly. The cure (He et
+# al. 2016) is an addition. Instead of computing its output from scratch, a block computes a
+# *change* and adds it to its input:
 #
 # $$\text{out} = x + F(x).$$
 #
-# If the block has nothing to say, $F = 0$ and $x$ goes through untouched. The gradient comes back through the plus sign
-# untouched, too. Ours is the block of the DDIM assignment:
+# If the block has nothing to say, $F = 0$ and $x$ passes through unchanged. On the way back, the
+# gradient also passes through the plus sign unchanged. Ours is the block of the DDIM assignment:
 #
 #     x ──┬── BatchNorm ── conv 3 × 3, swish ── conv 3 × 3 ── + ── out
 #         └───────── (conv 1 × 1, if widths differ) ───────────┘
@@ -226,19 +236,21 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # ### Exercise 5.2 · `residual_block`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Write it in Keras's functional style: `layers.Conv2D(width, 3, ...)(x)` puts a layer behind `x`. The normalisation has
-# neither centre nor scale of its own, since the convolution behind it can learn both. The second convolution has no
-# activation. Only where `x` does not have `width` channels yet, the shortcut needs a 1 × 1 convolution, without
-# activation.
+# Write it in Keras's functional style: `layers.Conv2D(width, 3, ...)(x)` applies a layer to `x`.
+# The normalisation has no centre and no scale, because the convolution after it can learn both. The
+# second convolution has no activation. If `x` does not have `width` channels yet, the shortcut
+# needs a 1 × 1 convolution, also without activation; otherwise it needs none.
 #
 # <details><summary>Hint 1: what to keep</summary>
 #
-# Put the shortcut into a variable *before* the first layer: `shortcut = x`. Everything after that may overwrite `x`.
+# Put the shortcut into a variable *before* the first layer: `shortcut = x`. Everything after that
+# may overwrite `x`.
 # </details>
 # <details><summary>Hint 2: the layers</summary>
 #
-# `layers.BatchNormalization(center=False, scale=False)`, `layers.Conv2D(width, 3, padding="same", activation="swish")`,
-# the same without activation, `layers.Add()([a, b])`. The number of channels is `x.shape[-1]`.
+# `layers.BatchNormalization(center=False, scale=False)`,
+# `layers.Conv2D(width, 3, padding="same", activation="swish")`, the same without activation,
+# `layers.Add()([a, b])`. The number of channels is `x.shape[-1]`.
 # </details>
 
 
@@ -264,15 +276,17 @@ checks.residual_block(residual_block)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The shortcut is taken from the raw `x`: normalised, it would have lost its size, and no block could pass anything on
-# unchanged. An activation behind the second convolution would let the block add almost only positive numbers. A 1 × 1
-# convolution mixes the channels of one pixel and looks nowhere else.
+# The shortcut starts at the raw `x`. After the normalisation, `x` would have lost its scale, and no
+# block could pass anything on unchanged. With an activation after the second convolution, the block
+# could add almost only positive numbers. A 1 × 1 convolution mixes the channels of one pixel and
+# looks nowhere else.
 # </details>
 
 # %% [markdown]
-# **The identity for free.** Set the last convolution to zero, and the block returns exactly what it got. Many U-Nets
-# (DDPM's, and the one drawn above) *start* like that: however deep, an untrained network hands the image through, and
-# each block begins to speak when it has learned something worth saying.
+# **The identity for free.** Set the last convolution to zero, and the block returns exactly its
+# input. Many U-Nets (DDPM's, and the one drawn above) *start* like that. However deep it is, such
+# an untrained network passes the image through, and each block starts to speak when it has learned
+# something worth saying.
 
 # %%
 features = keras.Input((8, 8, 16))
@@ -283,9 +297,9 @@ x = keras.random.normal((4, 8, 8, 16), seed=0)
 print("largest change:", np.abs(ops.convert_to_numpy(block(x) - x)).max())
 
 # %% [markdown]
-# What is the plus sign worth? We build a tower of such blocks, and another one in which nothing but the addition is
-# missing: subtracting $x$ from the block's result takes it away again. Both learn to find the noise in noisy flowers
-# for a few seconds.
+# How much is the plus sign worth? We build a tower of such blocks, and a second one in which only
+# the addition is missing: we subtract $x$ from the block's result, which cancels it. Both learn for
+# a few seconds to find the noise in noisy flowers.
 
 # %% tags=["nbval-ignore-output"]
 ask("05.depth")
@@ -308,23 +322,25 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # %% [markdown]
 # ## 4 · Down, up, and the tracing paper
 #
-# *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles how far a
-# 3 × 3 convolution sees, and costs only a quarter of the arithmetic.
+# *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles
+# how far a 3 × 3 convolution sees, and costs only a quarter of the arithmetic.
 #
-# *Up* is the interesting half. Enlarging a small picture gives a coarse one; where exactly the edges were, nobody knows
-# any more. So every block on the way down puts its result away, and every block on the way up gets one back, laid
-# **beside** its input as more channels. They come back like plates from a pile: the one put away last is on top, and
-# has the size that is needed now.
+# *Up* is the interesting half. If you enlarge a small picture, you get a coarse one, and nobody
+# knows any more where exactly the edges were. So every block on the way down stores its result, and
+# every block on the way up gets one back, **concatenated** to its input as additional channels.
+# They come back like plates from a stack: the plate stored last is on top, and it has exactly the
+# size that is needed now.
 #
 # ### Exercise 5.3 · `up_block`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Write one level of the way up: enlarge once, then `block_depth` times take a skip, lay it beside, and apply the block.
+# Write one level of the way up. Enlarge once. Then, `block_depth` times: take a skip, concatenate
+# it, and apply the block.
 #
 # <details><summary>Hint</summary>
 #
-# `layers.UpSampling2D(2)` repeats pixels. `skips.pop()` returns the last entry of a list *and takes it out*.
-# `layers.Concatenate()([x, skip])` joins along the channels.
+# `layers.UpSampling2D(2)` repeats pixels. `skips.pop()` returns the last entry of a list *and
+# removes it*. `layers.Concatenate()([x, skip])` joins along the channels.
 # </details>
 
 
@@ -351,14 +367,16 @@ checks.up_block(up_block)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# A pile is last in, first out: the walk up meets the sizes of the walk down in reverse. Concatenating leaves it to the
-# next convolution how to combine the two; adding them would have decided that already.
+# A stack is last in, first out: the walk up meets the sizes of the walk down in reverse. If you
+# concatenate, the next convolution can learn how to combine the two; if you added them, that would
+# already be decided.
 # </details>
 
 # %% [markdown]
-# Now the whole thing, from your pieces. This is the network of the DDIM assignment. `continuous_inputs` makes the two
-# inputs and spreads your waves over the image; `keep_skips=False` cuts what the skips *say* but leaves them in place,
-# so that both versions have the same layers and weights.
+# Now we build the whole network from your pieces. This is the network of the DDIM assignment.
+# `continuous_inputs` creates the two inputs and spreads your waves over the image.
+# `keep_skips=False` erases what the skips *say* but leaves them in place, so that both versions
+# have the same layers and the same number of weights.
 
 
 # %%
@@ -387,15 +405,16 @@ for name, built in {"yours": my_unet(*sizes), "the package's": residual_unet(*si
 print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole of 21 pixels")
 
 # %% [markdown]
-# > **GroupNorm or BatchNorm?** The text of the DDIM assignment speaks of GroupNorm; its code, and so our block, has
-# > BatchNorm. It matters: BatchNorm looks at the *other images of the batch* and keeps running averages, GroupNorm
-# > looks at each image alone. The network drawn above has GroupNorm.
+# > **GroupNorm or BatchNorm?** The text of the DDIM assignment mentions GroupNorm, but its code,
+# > and so our block, uses BatchNorm. It matters: BatchNorm looks at the *other images in the batch*
+# > and keeps running averages, while GroupNorm looks at each image alone. The network drawn above
+# > uses GroupNorm.
 # >
-# > **A condition that skips a step.** One source shrinks the image `if widths[i] != widths[-1]`, and means "unless this
-# > is the last level". For widths 32, 64, 64 the second level compares 64 with 64, and is not shrunk. Compare
-# > positions, not widths: `if i < len(widths) - 1`.
+# > **A condition that skips a step.** One source shrinks the image `if widths[i] != widths[-1]`,
+# > and means "unless this is the last level". For widths 32, 64, 64 the second level compares 64
+# > with 64, so the image is not shrunk. Compare positions, not widths: `if i < len(widths) - 1`.
 #
-# Both versions now learn for a few seconds, as the towers did.
+# Both versions now train for a few seconds, like the towers.
 
 # %% tags=["nbval-ignore-output"]
 losses = {}
@@ -406,13 +425,14 @@ for name, keep_skips in {"with skips": True, "skips silenced": False}.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# Without skips it learns next to nothing, and it *cannot*: noise is a different number in every pixel, and those
-# numbers do not fit through the narrow place at the bottom. Keep that in mind for the next question.
+# Without skips it learns next to nothing, and it *cannot* learn more: noise is a different number
+# in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep that in
+# mind for the next question.
 #
 # ## 5 · Switch it off and see: the skips
 #
-# Back to the big network, which is trained already. `rewired` makes a copy with the same weights in which we may tamper
-# with all layers of one kind. Whatever breaks was the work of that piece.
+# Back to the big network, which is already trained. `rewired` makes a copy with the same weights,
+# in which we can tamper with all layers of one kind. Whatever breaks was the work of that piece.
 
 # %% tags=["nbval-ignore-output"]
 ask("05.skips")
@@ -452,21 +472,23 @@ def compare_networks(networks, diffusion_time):
 compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
 
 # %% [markdown]
-# The finest skips carry the grain. Without them the network still knows the colour and the place of everything, but
-# cannot say which pixel got which noise, so the noise stays in. The skips at 16 carry the edges of the petals: without
-# them the flowers are soft. The coarse ones at 8 are hardly missed, for there the way through the bottom has
-# the same resolution.
+# The finest skips carry the grain. Without them the network still knows the colour and the place of
+# everything. But it cannot say which pixel got which noise, so the noise stays in. The skips at 16
+# carry the edges of the petals: without them the flowers are blurred. The network hardly needs the
+# coarse skips at 8, because the way through the bottom has the same resolution there.
 #
 # ## 6 · Attention: every pixel looks at every other
 #
-# At the bottom, where 8 × 8 pixels are left, stands one layer of another kind. Each pixel makes a *query* $q$ (what am
-# I looking for?), a *key* $k$ (what have I got?) and a *value* $v$ (what do I tell?). A pixel collects the values of
-# all pixels, weighted by how well their keys answer its query (Vaswani et al. 2017):
+# At the bottom, where only 8 × 8 pixels are left, there is one layer of a different kind. Each
+# pixel makes a *query* $q$ (what am I looking for?), a *key* $k$ (what do I have?) and a *value*
+# $v$ (what do I tell others?). A pixel collects the values of all pixels, weighted by how well
+# their keys match its query (Vaswani et al. 2017):
 #
 # $$\mathrm{softmax}\!\left(\frac{q\,k^\top}{\sqrt C}\right) v .$$
 #
-# A convolution looks at fixed neighbours. Attention looks wherever it finds what it is looking for. Where do our pixels
-# look? The cross marks who asks, bright is who gets heard.
+# A convolution looks at fixed neighbours. Attention looks wherever it finds what it is looking for.
+# Where do our pixels look? The cross marks the pixel that asks; the bright pixels are those that it
+# listens to.
 
 # %%
 noisy, noise_rate, _ = corrupt(0.6)
@@ -475,21 +497,24 @@ show_attention(flowers[:6], weights[:6], places=[(3, 4), (0, 0)])
 print("weights of each pixel add up to", weights.sum(-1).mean().round(3))
 
 # %% [markdown]
-# Nobody taught it that, and yet: who asks from within the flower listens to the flower, and who asks from the corner
-# listens along the border, often all around the picture. And what is lost if nobody listens to anybody?
+# Nobody taught it that, and yet a pixel inside the flower listens to the flower, and a pixel in the
+# corner listens along the border, often all around the picture. And what do we lose if nobody
+# listens to anybody?
 
 # %%
 deaf = rewired(network, PixelAttention, lambda layer, query, key, value: 0 * value)
 compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 
 # %% [markdown]
-# An honest result: a small loss. On pictures of 32 × 32 the convolutions at the bottom reach nearly everywhere by
-# themselves. Attention earns its place on larger pictures, where the two eyes of a face must match across 200 pixels.
-# Its price grows with the *square* of the number of pixels, which is why it stands at the bottom.
+# The honest answer is: very little. In pictures of 32 × 32, the convolutions at the bottom already
+# reach nearly everywhere. Attention earns its place in larger pictures, where the two eyes of a
+# face must match across 200 pixels. Its cost grows with the *square* of the number of pixels, which
+# is why we use it only at the bottom.
 #
-# > **The residual that is not x.** The attention block of the DDPM lab normalises its input and then adds the
-# > *normalised* input back, not the input. The block can never be the identity then, and forgets how large its input
-# > was. Both kinds get the same pixels here, once as they are and once three times as large:
+# > **The residual that is not x.** The attention block of the DDPM lab normalises its input and
+# > then adds back the *normalised* input instead of the input. So the block can never be the
+# > identity, and it forgets how large its input was. Here, both kinds receive the same pixels,
+# > first unchanged and then multiplied by three:
 
 # %%
 x, normalise = keras.random.normal((8, 8, 8, 16), seed=2), layers.GroupNormalization(8)
@@ -504,8 +529,8 @@ for name, block in blocks.items():
 # %% [markdown]
 # ## 7 · Lie to it about the noise
 #
-# The waves of section 2 reach every block of the network, and tell it one thing: how noisy the image is. Does it
-# listen?
+# The waves of section 2 reach every block of the network and tell it one thing: how noisy the image
+# is. Does the network listen?
 
 # %% tags=["nbval-ignore-output"]
 ask("05.told_wrong")
@@ -522,18 +547,18 @@ for told in (0.15, 0.35, truth, 0.8, 0.95):
 show_rows(rows, height=0.65)
 
 # %% [markdown]
-# It believes every word. Told of too little noise, it takes a trace away and leaves the rest. Told of too much, it
-# gives the noisy image up for lost and predicts a whole flower, which then comes on top of the flower that is still
-# there: glaring colours, and the grain stays as well.
+# It believes every word. If we claim too little noise, it removes a trace and leaves the rest. If
+# we claim too much, it gives up on the noisy image and predicts a whole flower. This flower is then
+# added to the one that is still there: the colours are glaring, and the grain stays as well.
 #
-# When your own samples look like one of these rows some day, compare the noise level that the network is told with that
-# of the image. Courses differ in whether they tell the variance, the rate or the time, and a network that was trained
-# with one and samples with another gets lied to at every step.
+# If your own samples look like one of these rows some day, compare the noise level that the network
+# receives with that of the image. Some courses use the variance, others the rate or the time. A
+# network that is trained with one and samples with another is lied to at every step.
 #
-# ## 8 · Drawing with a wounded network
+# ## 8 · Sampling with a wounded network
 #
-# One predicted image forgives a lot. Drawing is harder: in twenty steps, every small error is fed back in. The same
-# noise, drawn by each of our networks:
+# A single predicted image forgives a lot. Sampling is harder: in twenty steps, every small error is
+# fed back in. Here is what each of our networks makes of the same noise:
 
 # %%
 initial_noise = keras.random.normal((8, 32, 32, 3), seed=5)
@@ -547,17 +572,20 @@ for name, other in drawn_by.items():
 show_rows(rows, height=0.65)
 
 # %% [markdown]
-# Without attention the colours fade: the pixels of a flower no longer agree on one. In a single predicted image that
-# was hardly to be seen. Without the skips at 16 all is soft. Without the finest skips the
-# noise that is not found in one step is still there in the next, until the end.
+# Without attention the colours fade: the pixels of a flower no longer agree on one colour. In a
+# single predicted image you could hardly see that. Without the skips at 16 everything is blurred.
+# Without the finest skips, the noise that is not found in one step is still there in the next,
+# right until the end.
 #
 # ## What you have now
 #
-# * The **embedding** turns one number into the hands of a clock, so that a layer can react to small differences
-#   in noise.
-# * The **residual block** only says what to change, so that deep networks train; zero at its end makes it the identity.
-# * **Down** makes the network see far, **up** brings it back, and the **skips** tell it where exactly everything was:
-#   most of all the noise.
-# * **Attention** lets distant pixels talk; the larger the picture, the more it is worth.
+# * The **embedding** turns one number into the hands of a clock, so that a layer can react to small
+#   differences in noise.
+# * The **residual block** only says what to change, so that deep networks train; if its last layer
+#   is zero, it is the identity.
+# * **Down** makes the network see far, **up** brings it back, and the **skips** tell it where
+#   exactly everything was: most of all the noise.
+# * **Attention** lets distant pixels talk; the larger the picture, the more it helps.
 #
-# You have a network that can draw. In **lab 06** you train one, with every line of the training step written by hand.
+# You have a network that can draw. In **lab 06** you train one, and write every line of the
+# training step yourself.

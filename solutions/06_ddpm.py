@@ -3,11 +3,12 @@
 #
 # **After this lab you can**
 # * write one step of ancestral sampling, and say what each of its terms is for,
-# * write a whole training step by hand, with the gradient and the average, and trust it because it equals `fit`,
+# * write a whole training step by hand, with the gradient and the average, and trust it because it
+#   equals `fit`,
 # * tell a misprinted sampling formula from the right one.
 #
-# **Time**: 75 minutes of yours; the computer needs 4 minutes on a laptop. On a GPU the full model trains as long as
-# you let it.
+# **Time**: 75 minutes of your time; the computer needs 4 minutes on a laptop. On a GPU the full
+# model trains as long as you let it.
 #
 # **Before**: labs 02 and 05. Lab 03 helps.
 
@@ -59,13 +60,15 @@ folder = Path("out/lab06")
 # %% [markdown]
 # ## 1 · A thousand apprentices
 #
-# A statue is filed down to sand by a thousand strokes of a file. You want it back. No master on earth can make a
-# statue out of sand in one go. But a thousand apprentices stand in a row, and each of them has learned only one thing:
-# how a piece looks *one stroke earlier*. The first gets sand and returns sand with a hint of a shape. The last gets a
-# statue with one scratch. Each of them has an easy task. Together they do the impossible.
+# A thousand strokes of a file have ground a statue down to sand. You want it back. No master on
+# earth can make a statue out of sand in one go. But a thousand apprentices stand in a row, and each
+# of them has learned only one thing: how a piece looked *one stroke earlier*. The first gets sand
+# and returns sand with a hint of a shape. The last gets a statue with one scratch. Each of them has
+# an easy task. Together they do the impossible.
 #
-# In DDPM (Ho, Jain and Abbeel 2020) all apprentices are one network, which is told the number $t$ of its place in the
-# row. The strokes are the forward process of lab 02 with $T = 1000$ steps and a linear $\beta$.
+# In DDPM (Ho, Jain and Abbeel 2020) all apprentices are one network, which receives the number $t$
+# of its place in the row. The strokes are the forward process of lab 02 with $T = 1000$ steps and a
+# linear $\beta$.
 
 # %%
 diffusion = GaussianDiffusion(beta_start=1e-4, beta_end=0.02, timesteps=timesteps)
@@ -81,43 +84,50 @@ curves(
 # %% [markdown]
 # ## 2 · One step back
 #
-# Where was the piece one stroke earlier? If we knew the finished statue $x_0$, the answer would be a Gaussian, and not
-# a matter of opinion: multiply the probability of getting from $x_{t-1}$ to $x_t$ with that of $x_{t-1}$ given $x_0$,
-# and complete the square. What comes out (equations 6 and 7 of the paper) has the mean and the variance
+# What did the piece look like one stroke earlier? If we knew the finished statue $x_0$, the answer
+# would be a Gaussian, and not a matter of opinion: multiply the probability of getting from
+# $x_{t-1}$ to $x_t$ by the probability of $x_{t-1}$ given $x_0$, and complete the square. The
+# result (equations 6 and 7 of the paper) has the mean and the variance
 #
 # $$\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}\,x_0
 # + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t .$$
 #
-# Read it: a weighted mean of the statue and of what we have. Early on the second weight is nearly 1: one stroke does
-# not change much.
+# This is a weighted mean of the statue and of what we have. Early on, the second weight is nearly
+# 1, because one stroke does not change much.
 #
-# We do not know $x_0$. But the network guesses the noise, and a guess of the noise is a guess of the image:
+# We do not know $x_0$. But the network guesses the noise, and a guess of the noise is also a guess
+# of the image:
 #
 # $$\hat x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\;\hat\varepsilon}{\sqrt{\bar\alpha_t}} .$$
 #
-# Images have values between -1 and 1 here, so a guess beyond that is certainly wrong, and is clipped.
+# Images have values between -1 and 1 here, so a guess beyond that range is certainly wrong, and we
+# clip it.
 #
-# > **Mind the bars.** The paper also has a short form in which $\hat x_0$ has been put into the mean (Algorithm 2):
-# > $\frac{1}{\sqrt{\alpha_t}}\left(x_t - \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$. It is equal as
-# > long as nothing is clipped. The course that this lab follows prints it with $\frac{1}{\sqrt{\bar\alpha_t}}$ and
-# > $1-\bar\alpha_t$. That is not a step but a leap: it is the formula for $\hat x_0$ itself. One bar too many, and a
-# > thousand careful steps become a thousand wild guesses.
+# > **Mind the bars.** The paper also has a short form in which $\hat x_0$ is inserted into the mean
+# > (Algorithm 2):
+# > $\frac{1}{\sqrt{\alpha_t}}\left(x_t - \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$.
+# > The two are equal as long as nothing is clipped. The course that this lab follows prints it with
+# > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
+# > formula for $\hat x_0$ itself. With one bar too many, a thousand careful steps become a thousand
+# > wild guesses.
 #
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*
 #
-# Write one step of ancestral sampling: guess the image, clip it, take the mean, add noise with the standard deviation
-# $\sqrt{\tilde\beta_t}$. At $t = 0$ there is no step before, and no noise is added.
+# Write one step of ancestral sampling: guess the image, clip it, take the mean, add noise with the
+# standard deviation $\sqrt{\tilde\beta_t}$. At $t = 0$ there is no earlier step, so no noise is
+# added.
 #
 # <details><summary>Hint 1: numbers for a batch</summary>
 #
-# `at(self.betas, t, x)` picks each image's own $\beta_t$, in the shape `(B, 1, 1, 1)`. `self` has the tables `betas`,
-# `alphas_cumprod` ($\bar\alpha_t$) and `alphas_cumprod_prev` ($\bar\alpha_{t-1}$, which is 1 for $t = 0$).
+# `at(self.betas, t, x)` picks each image's own $\beta_t$, in the shape `(B, 1, 1, 1)`. `self` has
+# the tables `betas`, `alphas_cumprod` ($\bar\alpha_t$) and `alphas_cumprod_prev`
+# ($\bar\alpha_{t-1}$, which is 1 for $t = 0$).
 # </details>
 # <details><summary>Hint 2: no noise at t = 0</summary>
 #
-# Look at $\tilde\beta_0$: with $\bar\alpha_{-1} = 1$ it is zero by itself.
+# Look at $\tilde\beta_0$: because $\bar\alpha_{-1} = 1$, it is already zero.
 # </details>
 
 
@@ -148,14 +158,15 @@ checks.p_sample(p_sample)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# It is the two formulas, with the guess in the place of $x_0$. The noise at the end is not an ornament: without it each
-# step returns a mean, and a thousand means make a blurred statue.
+# It is the two formulas, with the guess in place of $x_0$. The noise at the end is not an ornament:
+# without it, each step returns a mean, and a thousand means make a blurred statue.
 # </details>
 
 # %% [markdown]
 # ## 3 · Let the row of apprentices work
 #
-# A small network that has learned all thousand places is shipped with the course. Its steps become yours:
+# The course comes with a small network that has learned all thousand places. From now on it uses
+# your steps:
 
 
 # %%
@@ -168,7 +179,8 @@ trained, origin = load_model("flowers32_ddpm")
 trained.diffusion = MyDiffusion(timesteps=lab.amount(smoke=20, cpu=timesteps, gpu=timesteps))
 
 # %% [markdown]
-# We look in on the way: at the noisy image, and at the image that the network believes to be under it.
+# We look at some of the steps: at the noisy image, and at the image that the network believes is
+# underneath.
 
 # %% tags=["nbval-ignore-output"]
 ask("06.first_shape")
@@ -194,33 +206,37 @@ show_rows(noisy | {"result": samples[:8]})
 show_rows(believed | {"result": samples[:8]})
 
 # %% [markdown]
-# Colours and place come first, petals later, the fine edges in the last steps: the order of lab 02, backwards.
+# Colours and positions come first, petals later, and fine edges in the last steps: the order of lab
+# 02, backwards.
 #
 # ## 4 · How the apprentices learn
 #
-# The objective is almost too simple (Algorithm 1). Take an image, a random $t$, and noise. Mix. Let the network guess
-# the noise. The loss is the mean of the squared errors:
+# The objective is almost too simple (Algorithm 1). Take an image, a random $t$, and noise. Mix
+# them. Let the network guess the noise. The loss is the mean of the squared errors:
 #
 # $$L = \left\lVert \varepsilon - \varepsilon_\theta\!\left(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\;
 # t\right)\right\rVert^2 .$$
 #
-# In all other labs `fit` does the rest. Once in a life one should do it by hand. There are five things to do, in this
-# order: **mix**, **predict**, **compare** (these two under the eyes of a `tf.GradientTape`), **step** with the
-# optimizer, and let the **average** of the weights follow:
-# average ← decay · average + (1 − decay) · weight, for each weight.
+# In all other labs `fit` does the rest. But everyone should write it by hand once. There are five
+# things to do, in this order: **mix**, **predict**, **compare** (these two while a
+# `tf.GradientTape` records them), **step** with the optimizer, and let the **average** of the
+# weights, an exponential moving average (EMA), follow: average ← decay · average + (1 − decay) ·
+# weight, for each weight.
 #
 # ### Exercise 6.2 · `train_step`
 # *Difficulty ●●○ · 20 minutes*
 #
 # <details><summary>Hint 1: the tape</summary>
 #
-# Import TensorFlow inside the function: `import tensorflow as tf`. Then `with tf.GradientTape() as tape:` around what
-# leads to the loss, `gradients = tape.gradient(loss, network.trainable_variables)` after it, and
+# Import TensorFlow inside the function: `import tensorflow as tf`. Write
+# `with tf.GradientTape() as tape:` around everything that leads to the loss,
+# `gradients = tape.gradient(loss, network.trainable_variables)` after it, and
 # `optimizer.apply_gradients(zip(gradients, network.trainable_variables))`.
 # </details>
 # <details><summary>Hint 2: the average</summary>
 #
-# `for average, weight in zip(ema_network.weights, network.weights):` and then `average.assign(...)`.
+# Write `for average, weight in zip(ema_network.weights, network.weights):`, and then
+# `average.assign(...)`.
 # </details>
 
 
@@ -253,12 +269,13 @@ checks.train_step(train_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The mixing may stand outside the tape, since no weight takes part in it. The order matters at the end: the average
-# follows the weights *after* the step.
+# The mixing may be outside the tape, because it involves no weight. The order matters at the end:
+# the average follows the weights *after* the step.
 # </details>
 
 # %% [markdown]
-# Does `fit` really do nothing else? Both start from the same weights, see the same images, and draw the same noise.
+# Does `fit` really do nothing else? Both start from the same weights, see the same images, and use
+# the same noise.
 
 
 # %%
@@ -293,8 +310,9 @@ else:
 # %% [markdown]
 # ## 5 · Train one yourself
 #
-# Small pictures and a small network, so that it takes a minute. (On a GPU: the full model of Keras's DDPM example,
-# 63 million weights, on Oxford Flowers. Interrupt it when you have seen enough.)
+# We use small pictures and a small network, so that it takes only a minute. (On a GPU you train the
+# full model of Keras's DDPM example, with 63 million weights, on Oxford Flowers. Interrupt it when
+# you have seen enough.)
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
@@ -314,7 +332,7 @@ panel = TrainingPanel(sample=quick_samples)
 model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=[train.epoch_callback(), panel]);
 
 # %% [markdown]
-# A checkpoint: write the model down, read it again, and see that it draws the same.
+# A checkpoint: save the model, load it again, and see that it generates the same images.
 
 # %% tags=["nbval-ignore-output"]
 folder.mkdir(parents=True, exist_ok=True)
@@ -328,8 +346,8 @@ show_images(after)
 # %% [markdown]
 # ## 6 · Does it have to be a thousand?
 #
-# A thousand evaluations of the network for one picture is a lot. The same network, with fewer and longer steps, once
-# with DDPM's fresh noise in each step and once without any (DDIM, the next lab):
+# A thousand network evaluations for one picture is a lot. Here is the same network with fewer and
+# longer steps, first with DDPM's fresh noise in each step, then without any (DDIM, the next lab):
 
 # %% tags=["nbval-ignore-output"]
 ask("06.fewer")
@@ -345,5 +363,6 @@ show_rows(rows | {f"DDPM, {trained.diffusion.timesteps} steps": samples[:8]})
 # ## What you have now
 #
 # * One step of ancestral sampling: a weighted mean, and noise of the right size.
-# * A training step that you have written yourself, and the same thing in one word, `fit`.
-# * The price: a thousand evaluations, since the row of apprentices is long. **Lab 07** shortens it.
+# * A training step that you wrote yourself, and the same thing in one word, `fit`.
+# * The price: a thousand evaluations, because the row of apprentices is long. **Lab 07** shortens
+#   it.

@@ -2,17 +2,18 @@
 # # Lab 07 · The assignment: a DDIM of your own
 #
 # **After this lab you can**
-# * write the three functions that every diffusion model stands on,
-# * train a model until flowers are clearly recognisable, and say in figures how good it is,
+# * write the three functions that every diffusion model is built on,
+# * train a model until flowers are clearly recognisable, and measure how good it is,
 # * explain why the same network gives better images when it is asked more often.
 #
-# **Time**: two hours of yours. The computer trains for 8 to 15 minutes on a laptop, and for about 10 on a GPU, where
-# the pictures are larger; you can read on meanwhile.
+# **Time**: two hours of your time. The computer trains for 8 to 15 minutes on a laptop, and for
+# about 10 on a GPU, where the pictures are larger; you can keep reading meanwhile.
 #
-# **Before**: labs 02 and 03. Lab 05 tells what is inside the network.
+# **Before**: labs 02 and 03. Lab 05 explains what is inside the network.
 #
-# **This lab is graded**: three exercises and a short summary at the end. Each exercise counts by itself: if one of them
-# resists, go on with the next. (Only the training in section 4 needs all three.)
+# **This lab is graded**: three exercises and a short summary at the end. Each exercise is graded
+# separately, so if you get stuck on one, continue with the next. (Only the training in section 4
+# needs all three.)
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -52,8 +53,8 @@ from diffusion_lab.training import KeepBest
 from diffusion_lab.metrics.validation import ValidationKID
 
 # %% [markdown]
-# Everything that you may want to change stands in the next cell. Each number has one value for tests, one for a laptop
-# and one for a GPU.
+# The next cell holds all the settings you may want to change. Each number has one value for tests,
+# one for a laptop and one for a GPU.
 
 # %%
 data = lab.data("procedural_flowers", "oxford_flowers102")
@@ -75,8 +76,8 @@ folder = Path("out/lab07")
 # %% [markdown]
 # ## 1 · The flowers
 #
-# On a laptop they are drawn by a program (all of them different, and no download); on a GPU they are the photographs
-# of Oxford Flowers 102.
+# On a laptop, a program draws the flowers (each one is different, and there is no download). On a
+# GPU, they are the photographs of Oxford Flowers 102.
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
@@ -86,40 +87,44 @@ show_images(validation[0][:24], columns=8)
 # %% [markdown]
 # ## 2 · A guessing game
 #
-# Ana has a picture in mind. Ben has a sheet full of noise. Ben asks: *what do you think is under this noise?* Ana's
-# guess is poor, an average of all flowers that she knows. So Ben does not jump to her guess. He moves the sheet a
-# little towards it, keeps most of the noise, and asks again. Now the sheet is a little more like a flower, Ana's guess
-# is a little sharper, and so on, until nothing but the picture is left.
+# Ana has a picture in mind. Ben has a sheet full of noise. Ben asks: *what do you think is under
+# this noise?* Ana's guess is poor, an average of all flowers that she knows. So Ben does not jump
+# to her guess. He moves the sheet a little towards it, keeps most of the noise, and asks again. Now
+# the sheet looks a little more like a flower, Ana's guess is a little sharper, and so on, until
+# only the picture is left.
 #
-# Ana is the network. Ben is a loop of a few lines. Between them they need three things, and you will write all three:
+# Ana is the network. Ben is a loop of a few lines. Between them they need three things, and you
+# will write all three:
 #
 # 1. how much noise should be on the sheet at each moment: `diffusion_schedule`,
-# 2. Ana's guess, that is, a noisy image taken apart into its noise and its image: `denoise`,
+# 2. Ana's guess, which separates a noisy image into its noise and its image: `denoise`,
 # 3. Ben's loop: `reverse_diffusion`.
 #
-# They will be methods of one class, so each takes `self`, the model. You write them one by one, and each is checked by
-# itself with a model that was made for the purpose.
+# They will be methods of one class, so each takes `self`, the model. You write them one by one, and
+# each is checked separately, with a model made for that purpose.
 #
-# One thing is different from lab 03. There you wrote NumPy; here the functions take part in the training, and must be
-# made of operations that a gradient can follow. Keras has them all under the names that you know: write `ops.` wherever
-# lab 03 wrote `np.` (or `tf.`, if you know TensorFlow).
+# One thing is different from lab 03. There you wrote NumPy; here the functions take part in the
+# training, so they may only use operations that a gradient can follow. Keras has all of them under
+# the names that you know: write `ops.` wherever lab 03 wrote `np.` (or `tf.`, if you know
+# TensorFlow).
 #
 # ### Exercise 7.1 · `diffusion_schedule`
 # *Difficulty ●○○ · 10 minutes*
 #
-# At time 0 the image is clean (nearly), at time 1 it is noise (nearly). In between,
+# At time 0 the image is (nearly) clean, and at time 1 it is (nearly) noise. In between,
 #
 # $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},\qquad
 # \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
 #
-# Two numbers whose squares add to 1 are the cosine and the sine of an angle. Let the angle grow evenly with time, so
-# that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at time 1. This is the *offset cosine
-# schedule*.
+# Two numbers whose squares add up to 1 are the cosine and the sine of an angle. Let the angle grow
+# evenly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at
+# time 1. This is the *offset cosine schedule*.
 #
 # <details><summary>Hint</summary>
 #
-# The angle whose cosine is 0.95 is `math.acos(0.95)`. Find the first angle and the last one, go evenly from one to the
-# other, and take sine and cosine. `ops.sin` and `ops.cos` (or `tf.sin`, `tf.cos`) work on whole arrays.
+# The angle whose cosine is 0.95 is `math.acos(0.95)`. Find the first angle and the last one,
+# interpolate evenly between them, and take sine and cosine. `ops.sin` and `ops.cos` (or `tf.sin`,
+# `tf.cos`) work on whole arrays.
 # </details>
 
 
@@ -144,21 +149,23 @@ checks.diffusion_schedule(diffusion_schedule)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The signal rate is the cosine of the angle, so the angle runs from arccos(0.95) to arccos(0.02), and the noise rate is
-# its sine. The offset keeps both ends away from 0 and 1, where there is nothing to learn, and where one would divide by
-# zero.
+# The signal rate is the cosine of the angle, so the angle runs from arccos(0.95) to arccos(0.02),
+# and the noise rate is its sine. The offset keeps both ends away from 0 and 1, where there is
+# nothing to learn, and where you would divide by zero.
 # </details>
 
 # %% [markdown]
 # ### Exercise 7.2 · `denoise`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Take a noisy image apart. The network predicts the **noise** in it; solve the equation above for the image.
+# Separate a noisy image into its noise and its image. The network predicts the **noise** in it;
+# solve the equation above for the image.
 #
-# The network is called with a list of two things, the noisy images and the *variance* of their noise:
-# `self.network([noisy_images, variances], training=training)`. There are two networks: `self.network` is the one that
-# learns, and `self.ema_network` is a running average of its weights, which is steadier and samples better. In training
-# the first one must answer, at any other time the second.
+# Call the network with a list of two things, the noisy images and the *variance* of their noise:
+# `self.network([noisy_images, variances], training=training)`. There are two networks:
+# `self.network` is the one that learns. `self.ema_network` holds an exponential moving average
+# (EMA) of its weights, which is steadier and samples better. Use the first one in training, and the
+# second one at any other time.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -191,30 +198,33 @@ checks.denoise(denoise)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# With the true noise the image comes out exactly. With a *predicted* noise an error is multiplied by
-# noise_rate / signal_rate, which is 50 at time 1. The first guesses are coarse, and that is why Ben does not trust them.
+# With the true noise, you get exactly the image. With *predicted* noise, the error is multiplied by
+# noise_rate / signal_rate, which is 50 at time 1. The first guesses are coarse, and that is why Ben
+# does not trust them.
 # </details>
 
 # %% [markdown]
 # ### Exercise 7.3 · `reverse_diffusion`
 # *Difficulty ●●● · 25 minutes*
 #
-# Ben's loop. It begins at time 1 with pure noise. In each of the `diffusion_steps` steps, at the times
-# $1,\ 1-\tfrac1{\text{steps}},\ \dots,\ \tfrac1{\text{steps}}$:
+# Write Ben's loop. It starts at time 1 with pure noise. In each of the `diffusion_steps` steps, at
+# the times $1,\ 1-\tfrac1{\text{steps}},\ \dots,\ \tfrac1{\text{steps}}$:
 #
-# 1. **separate** the noisy image into noise and image (with the averaged network),
+# 1. **separate** the noisy image into noise and image (with the EMA network),
 # 2. **remix** the two with the rates of the *next*, smaller time.
 #
 # The result is the last *predicted* image.
 #
 # <details><summary>Hint 1: the shape of the times</summary>
 #
-# Every image needs its own time, although they are all the same here: `ops.ones((num_images, 1, 1, 1)) * time`.
+# Every image needs its own time, even though all times are equal here:
+# `ops.ones((num_images, 1, 1, 1)) * time`.
 # </details>
 # <details><summary>Hint 2: the methods of the others</summary>
 #
-# `self.diffusion_schedule(times)` gives the rates, `self.denoise(noisy_images, noise_rates, signal_rates,
-# training=False)` the two parts. Here, too, noise comes first.
+# `self.diffusion_schedule(times)` returns the rates, and
+# `self.denoise(noisy_images, noise_rates, signal_rates, training=False)` returns the two parts.
+# Noise comes first here as well.
 # </details>
 
 
@@ -246,22 +256,25 @@ checks.reverse_diffusion(reverse_diffusion)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Nothing random happens after the first noise: the *predicted* noise is what is mixed in again. That makes DDIM a map
-# from noise to images, and lab 08 will walk around in it. The `max(..., 0)` only guards against a rounding error.
+# Nothing random happens after the first noise, because the loop mixes the *predicted* noise back
+# in. That makes DDIM a map from noise to images, and lab 08 will walk around in it. The
+# `max(..., 0)` only guards against rounding errors.
 # </details>
 
 # %% [markdown]
-# > **α or ᾱ?** If you compare with the DDIM paper: its $\alpha_t$ is what DDPM calls $\bar\alpha_t$, the square of our
-# > signal rate.
+# > **α or ᾱ?** If you compare with the DDIM paper: its $\alpha_t$ is what DDPM calls
+# > $\bar\alpha_t$, the square of our signal rate.
 #
 # ## 3 · Your functions become a model
 #
-# All that is left is given: `DiffusionModel` draws noise and times for the training, compares, and keeps the averaged
-# network. It calls *your* three functions, as they are at that moment: if you correct one of them, you need not run this
-# cell again. (`parts` makes a tuple of the two things that a function returns.)
+# The rest is given: `DiffusionModel` samples noise and times for the training, computes the loss,
+# and keeps the EMA network. It calls the current version of *your* three functions: if you correct
+# one of them, you need not run this cell again. (`parts` makes a tuple of the two things that a
+# function returns.)
 #
-# One thing goes on behind the curtain: the course's network predicts another mixture of noise and image, the *velocity*,
-# and `predicting_noise` works out the noise from it, so that nothing is multiplied by 50. Lab 09 draws the curtain.
+# One thing happens behind the curtain. The course's network predicts a different mixture of noise
+# and image, the *velocity*, and `predicting_noise` computes the noise from it, so that nothing is
+# multiplied by 50. Lab 09 pulls the curtain aside.
 
 
 # %%
@@ -287,8 +300,8 @@ def new_model(config):
 
 
 # %% [markdown]
-# Before your own model has learned anything, let your functions work with weights that have seen 200,000 flowers. If
-# everything is right, you see some more.
+# Your own model has not learned anything yet. So first run your functions with weights that have
+# seen 200,000 flowers. If everything is right, you will see more flowers.
 
 # %% tags=["nbval-ignore-output"]
 trained, origin = load_model("flowers32")
@@ -297,7 +310,7 @@ copy_weights(trained, shipped)
 show_images(shipped.generate(lab.amount(smoke=4, cpu=24, gpu=24), plot_steps, seed=1), columns=8)
 
 # %% [markdown]
-# How often must Ben ask? With one question the answer is Ana's first guess. Predict:
+# How often must Ben ask? If he asks only once, the answer is Ana's first guess. Predict:
 
 # %% tags=["nbval-ignore-output"]
 ask("07.one_step")
@@ -311,8 +324,9 @@ rows = {
 show_rows(rows)
 
 # %% [markdown]
-# Every row begins with the same noise. Now by yourself. "NFE" is the number of network evaluations, how often Ben asks
-# for each image; `eta` puts fresh noise in at every step (0 is your sampler, 1 is DDPM):
+# Every row starts from the same noise. Now try it yourself. "NFE" is the number of network
+# evaluations, that is, how often Ben asks for each image; `eta` adds fresh noise at every step (0
+# is your sampler, 1 is DDPM):
 
 # %% tags=["nbval-ignore-output"]
 widgets.sampling(shipped)
@@ -320,10 +334,12 @@ widgets.sampling(shipped)
 # %% [markdown]
 # ## 4 · Train your own
 #
-# Do all three checks above say ✓? Minutes go into this section, and a wrong answer spoils them.
+# Do all three checks above say ✓? This section takes several minutes, and a wrong answer would
+# waste them.
 #
-# `adapt` measures mean and standard deviation of the flowers, so that the network sees data with mean 0 and variance 1.
-# The learning rate rises for the first twentieth of the training, and then stays.
+# `adapt` measures the mean and standard deviation of the flowers, so that the network sees data
+# with mean 0 and variance 1. The learning rate rises during the first twentieth of the training,
+# and then stays constant.
 
 # %%
 config = ModelConfig(network_name, {"image_size": image_size, **network_arguments})
@@ -336,14 +352,15 @@ optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
 model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 
 # %% [markdown]
-# How good is the model? **KID**, the kernel inception distance, compares generated images with real ones that the model
-# has never seen. It looks not at pixels but at what another network sees in them (petals, colours, edges); 0 is
-# perfect, and it may fall a little below 0 by chance. It is measured after each epoch (with 5 steps only, to save time,
-# so these figures are worse than those of section 5), and each model takes the place of the one before, unless its KID
-# is half again as much: so few images cannot tell two good models apart, but would show that a training went astray.
+# How good is the model? **KID**, the kernel inception distance, compares generated images with real
+# ones that the model has never seen. It does not look at pixels but at what another network sees in
+# them (petals, colours, edges). 0 is perfect, and by chance KID may fall a little below 0. We
+# measure it after each epoch, with only 5 steps to save time, so these values are worse than those
+# in section 5. The new model is then kept, unless its KID is more than 1.5 times the lowest so far:
+# that few images cannot rank two good models, but they do reveal a training that has diverged.
 #
-# What to expect on a laptop: colours after one epoch, blobs with a middle after three, petals after six. Interrupt the
-# kernel whenever you have seen enough; the model so far is on disk.
+# On a laptop, expect colours after one epoch, blobs with a centre after three, and petals after
+# six. Interrupt the kernel whenever you have seen enough; the latest model is on disk.
 
 # %% tags=["nbval-ignore-output"]
 kid = ValidationKID(validation.images[:kid_images], kid_steps)
@@ -363,12 +380,15 @@ save_model(model, folder / "my_flowers.weights.h5", {"data": data, "val_kid": ke
 show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed=0), columns=6)
 
 # %% [markdown]
-# Are the flowers clearly recognisable? If not, what would help: more epochs, a wider network, more steps? Go back to
-# the settings and try. (`diffusion-lab sample --weights notebooks/out/lab07/my_flowers.weights.h5` draws more of them.)
+# Are the flowers clearly recognisable? If not, what would help: more epochs, a wider network, more
+# steps? Go back to the settings and try.
+# (`diffusion-lab sample --weights notebooks/out/lab07/my_flowers.weights.h5` generates more of
+# them.)
 #
-# ## 5 · What the figures say
+# ## 5 · What the numbers say
 #
-# KID against the number of diffusion steps. Both axes have a price tag: down is better, right is slower.
+# Here is the KID for different numbers of diffusion steps. Lower is better, and further right is
+# slower.
 
 # %% tags=["nbval-ignore-output"]
 step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
@@ -380,16 +400,16 @@ kid_curves({"your model": values}, step_counts)
 
 # %% [markdown] summary="summary" points=6
 # ### Your summary
-# *20 minutes · 6 points, which a person gives*
+# *20 minutes · 6 points, graded by a person*
 #
-# *Write ten sentences or so, here, in place of these: what you did, which settings you changed and why, what KID says
-# about your model and about the number of steps, and what your flowers still lack.*
+# *Replace this text with about ten sentences: what you did, which settings you changed and why,
+# what KID says about your model and about the number of steps, and what your flowers still lack.*
 
 # %% [markdown]
 # ## 6 · Your flower
 #
-# Your model turns every noise into a flower, and a seed becomes a noise: so every number has flowers. Put in your
-# birthday, and watch yours open.
+# Your model turns all noise into flowers, and a seed gives the noise, so every number has its
+# flowers. Enter your birthday, and watch yours open.
 
 # %% tags=["nbval-ignore-output"]
 my_seed = 20260921
@@ -399,7 +419,8 @@ animation = bloom(model, my_seed, steps=lab.amount(smoke=3, cpu=30, gpu=30), cou
 # %% [markdown]
 # ## What you have now
 #
-# * A complete diffusion model: a schedule, a way to separate, a loop.
-# * A measure for it, and the knowledge that the number of questions is a price: each step costs one network evaluation.
+# * A complete diffusion model: a schedule, a way to separate noise and image, and a loop.
+# * A measure of its quality, and the knowledge that questions have a price: each step costs one
+#   network evaluation.
 #
-# **Lab 08** takes the model apart with the eyes of an explorer: in-between flowers, flowers turned back into noise.
+# **Lab 08** explores the model: flowers between flowers, and flowers turned back into noise.

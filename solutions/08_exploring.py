@@ -2,14 +2,15 @@
 # # Lab 08 · Exploring a trained model
 #
 # **After this lab you can**
-# * say what the number of steps, `eta` and the choice of a sampler do to an image, and what they cost,
-# * walk from one flower to another without losing the way, by spherical interpolation,
-# * run the sampler backwards: from a real image to the noise that it comes from,
-# * explain what the averaged weights are good for, and ask of a model whether it has learned by heart.
+# * say what the number of steps, `eta` and the choice of a sampler do to an image, and what they
+#   cost,
+# * walk from one flower to another without losing the way, using spherical interpolation,
+# * run the sampler backwards, from a real image to the noise that it comes from,
+# * explain why EMA weights are useful, and test whether a model has memorised its training images.
 #
-# **Time**: 90 minutes of yours; the computer needs about 5 minutes on a laptop, less on a GPU.
+# **Time**: 90 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
-# **Before**: lab 07. You need no training for this one: a model that can draw comes with the package.
+# **Before**: lab 07. You need not train anything here: a trained model comes with the package.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -51,8 +52,8 @@ from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_soluti
 from diffusion_lab.models.generating import generate_in_batches
 
 # %% [markdown]
-# Everything that you may want to change stands in the next cell. Once you have been through the lab with our weights,
-# come back and put in your own.
+# The next cell holds all the settings you may want to change. Once you have been through the lab
+# with our weights, come back and use your own.
 
 # %%
 weights = "flowers32"  # or the file that you saved in lab 07: "out/lab07/my_flowers.weights.h5"
@@ -67,14 +68,15 @@ steps_per_look, looks = lab.amount(smoke=1, cpu=10, gpu=10), lab.amount(smoke=3,
 # %% [markdown]
 # ## 1 · A town in which every address has a flower
 #
-# Imagine a town with more addresses than there are grains of sand. At each stands one house, and in each house grows
-# one flower. You have never been there, but you have a taxi: say an address, and the driver takes you to the flower.
-# The same address always leads to the same flower.
+# Imagine a town with more addresses than there are grains of sand. At each address there is one
+# house, and in each house grows one flower. You have never been there, but you have a taxi: say an
+# address, and the driver takes you to the flower. The same address always leads to the same flower.
 #
-# The address is the noise, 3,072 numbers for an image of 32 × 32 pixels. The taxi is DDIM, and the driver's knowledge
-# of the town is the network. In lab 07 you built the taxi. Now you use it as an explorer does: how careful must the
-# driver be? Do other drivers find the same house? Who lives half way between two addresses? And the best question at
-# the end: if somebody shows you a flower, can you tell *where it lives*?
+# The address is the noise, 3,072 numbers for an image of 32 × 32 pixels. The taxi is DDIM, and the
+# driver's knowledge of the town is the network. In lab 07 you built the taxi. Now you use it to
+# explore. How careful must the driver be? Do other drivers find the same house? Who lives halfway
+# between two addresses? And, at the end, the best question: if somebody shows you a flower, can you
+# tell *where it lives*?
 
 # %% tags=["nbval-ignore-output"]
 model, origin = load_model(weights)
@@ -88,12 +90,13 @@ show_rows({"one ride": model.denormalize(first), "another ride": model.denormali
 print("largest difference between the two rides:", float(ops.max(ops.abs(first - second))))
 
 # %% [markdown]
-# (`denoise` and `schedule` are all that a sampler knows of a model. `compiled` only makes the first one fast.)
+# (A sampler knows only `denoise` and `schedule` of a model. `compiled` just makes the first one
+# fast.)
 #
 # ## 2 · How many steps?
 #
-# A careful driver asks the network at every corner, a hasty one only now and then. From the *same* noise, with 1 step
-# to 50: what do you expect?
+# A careful driver asks the network at every corner, a hasty one only now and then. What do you
+# expect from the *same* noise, with 1 to 50 steps?
 
 # %% tags=["nbval-ignore-output"]
 ask("08.steps")
@@ -102,8 +105,8 @@ ask("08.steps")
 show_rows({f"{n} step{'s' * (n > 1)}": draw(model, noise, n) for n in step_counts})
 
 # %% [markdown]
-# In figures: KID compares many generated flowers with real ones that the model has never seen, and 0 is perfect. We
-# measure the unseen flowers once and keep their features.
+# We can also measure it. KID compares many generated flowers with real ones that the model has
+# never seen, and 0 is perfect. We compute the features of the unseen flowers once and keep them.
 
 # %% tags=["nbval-ignore-output"]
 validation = load_dataset(origin["data"], "validation", image_size=size, batch_size=64)
@@ -120,9 +123,10 @@ by_evaluations({"DDIM": values}, ylabel="KID, low is good", logarithmic=True)
 print(" · ".join(f"{n}: {value:.2f}" for n, value in values))
 
 # %% [markdown]
-# Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of more than fifty; after that you pay much for
-# little, and the eye sees no difference any more. Where to stop is a question of price: every step is one network
-# evaluation (NFE) per image. Drag the number of steps, and watch the read-out and your patience:
+# Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of more than fifty.
+# After that you pay a lot for little, and the eye no longer sees a difference. Where to stop is a
+# question of price: every step is one network evaluation (NFE) per image. Drag the number of steps,
+# and watch the read-out and your patience:
 
 # %% tags=["nbval-ignore-output"]
 widgets.sampling(model)
@@ -130,8 +134,9 @@ widgets.sampling(model)
 # %% [markdown]
 # ## 3 · `eta`: a driver who takes detours
 #
-# DDIM mixes the *predicted* noise in again. DDPM, of lab 06, replaces some of it by fresh noise at every step. `eta`
-# goes from one to the other: 0 is DDIM, 1 is DDPM. We send each driver off three times from the same address.
+# DDIM mixes the *predicted* noise back in. DDPM, from lab 06, replaces some of it with fresh noise
+# at every step. `eta` interpolates between the two: 0 is DDIM, 1 is DDPM. We send each driver to
+# the same address three times.
 
 # %% tags=["nbval-ignore-output"]
 ask("08.eta")
@@ -145,15 +150,16 @@ for eta in lab.amount(smoke=(1.0,), cpu=(0.0, 0.3, 1.0), gpu=(0.0, 0.3, 1.0)):
 show_rows(rows, height=0.8)
 
 # %% [markdown]
-# With `eta` the noise at the start stops being an address: what the flower becomes is decided on the way. That is no
-# fault. Fresh noise washes out errors of earlier steps, and with *many* steps DDPM's images are as good as DDIM's or
-# better. With few steps it is the worse driver, because it leaves noise behind that nobody has the time to remove. But
-# for everything that follows we need addresses, so `eta` stays 0.
+# With a positive `eta`, the noise at the start is no longer an address: what the flower becomes is
+# decided on the way. That is not a defect. Fresh noise washes out the errors of earlier steps, and
+# with *many* steps DDPM's images are as good as DDIM's or better. With few steps it is the worse
+# driver, because it leaves noise behind that nobody has time to remove. But for everything that
+# follows we need addresses, so `eta` stays 0.
 #
 # ## 4 · Other drivers, the same address
 #
-# The package has five samplers. To be fair, each may ask the network nine times. (Heun's method asks twice in every
-# step but the last, so it gets five steps.)
+# The package has five samplers. To be fair, each may ask the network nine times. (Heun's method
+# asks twice in every step except the last, so it gets five steps.)
 
 # %% tags=["nbval-ignore-output"]
 ask("08.samplers")
@@ -169,14 +175,15 @@ for name, sampler in SAMPLERS.items():
 show_rows(rows)
 
 # %% [markdown]
-# Four of the five arrive at the same houses: they solve the same equation, whose exact answer the 100 small steps of the
-# first row come near to. `ddpm` throws dice on the way and ends elsewhere. And at the same price the two that *remember*
-# their last question (`dpmpp_2m`, `adams_bashforth`) are clearly better than DDIM. Lab 09 shows why.
+# Four of the five arrive at the same houses: they solve the same equation, and the 100 small steps
+# of the first row come close to its exact solution. `ddpm` rolls dice on the way and ends
+# elsewhere. And at the same price, the two that *remember* their last question (`dpmpp_2m`,
+# `adams_bashforth`) are clearly better than DDIM. Lab 09 shows why.
 #
-# ## 5 · Half way between two flowers
+# ## 5 · Halfway between two flowers
 #
-# If every noise is an address, then a walk from one noise to another leads past many flowers. Which way should we take?
-# The first idea is the straight line, half of this and half of that.
+# If all noise is an address, then a walk from one address to another leads past many flowers. Which
+# way should we take? The first idea is the straight line, half of this and half of that.
 
 # %%
 noise_a, noise_b = (keras.random.normal((8, *model.image_shape), seed=seed) for seed in (1, 2))
@@ -188,7 +195,8 @@ def straight(noise_a, noise_b, share):
 
 
 # %% [markdown]
-# The network has only ever seen noise with a standard deviation of 1. What is it half way along the line?
+# The network has only ever seen noise with a standard deviation of 1. What is the standard
+# deviation halfway along the line?
 
 # %% tags=["nbval-ignore-output"]
 ask("08.half_way")
@@ -198,10 +206,11 @@ for share in (0.0, 0.25, 0.5):
     print(f"share {share:.2f}: {spread(straight(noise_a, noise_b, share)).mean():.2f}")
 
 # %% [markdown]
-# The line is a short cut *through* the ball. In 3,072 dimensions nearly all noise lies in a thin shell, at a distance
-# of $\sqrt{3072}\approx 55$ from the middle, like the people of a planet on its surface; and two random noises are
-# nearly at a right angle. The line between them digs a tunnel, and in the tunnel nobody lives. So walk on the surface:
-# along the arc of the great circle, as aeroplanes do. With $\Omega$ for the angle between $a$ and $b$ (Shoemake 1985),
+# The line is a shortcut *through* the ball. In 3,072 dimensions nearly all noise lies in a thin
+# shell, at a distance of $\sqrt{3072}\approx 55$ from the centre, like people who live on the
+# surface of a planet. Two random noise vectors are nearly at a right angle. The line between them
+# digs a tunnel, and nobody lives in the tunnel. So walk on the surface, along the arc of the great
+# circle, as aeroplanes do. With $\Omega$ for the angle between $a$ and $b$ (Shoemake 1985),
 #
 # $$\operatorname{slerp}(a,b,s)=\frac{\sin((1-s)\,\Omega)}{\sin\Omega}\,a+\frac{\sin(s\,\Omega)}{\sin\Omega}\,b,
 # \qquad \cos\Omega=\frac{a\cdot b}{|a|\,|b|}.$$
@@ -209,19 +218,22 @@ for share in (0.0, 0.25, 0.5):
 # ### Exercise 8.1 · `slerp`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Write it for batches of noises, shaped like images. To measure an angle, a whole image counts as *one* vector, so
-# each pair has one angle. Two noises that are (nearly) equal must not give NaN: there the arc is a straight line.
+# Write it for batches of noise, shaped like images. To measure an angle, treat a whole image as
+# *one* vector, so that each pair has one angle. Two (nearly) equal noise arrays must not give NaN:
+# the arc between them is a straight line.
 #
 # <details><summary>Hint 1: the dot product of two images</summary>
 #
-# Multiply, and sum over height, width and channels: `ops.sum(noise_a * noise_b, axis=(1, 2, 3), keepdims=True)` has
-# the shape (B, 1, 1, 1), which fits everywhere. The length of an image is the root of its dot product with itself.
+# Multiply, and sum over height, width and channels:
+# `ops.sum(noise_a * noise_b, axis=(1, 2, 3), keepdims=True)` has the shape (B, 1, 1, 1), which
+# broadcasts everywhere. The length of an image is the square root of its dot product with itself.
 # </details>
 # <details><summary>Hint 2: nearly parallel</summary>
 #
-# Rounding may give a cosine of 1.0000001: `ops.clip(cosines, -1, 1)`. Where the angle is below 0.001, say, take the
-# weights 1 − s and s. `ops.where` computes *both* of its branches; so that no 0/0 appears in one that is thrown away,
-# put a harmless angle there first, such as `ops.where(parallel, 1.0, angles)`.
+# Rounding may give a cosine of 1.0000001, so use `ops.clip(cosines, -1, 1)`. Where the angle is
+# below 0.001, say, use the weights 1 − s and s. `ops.where` computes *both* of its branches. To
+# avoid 0/0 in the branch that is thrown away, put a harmless angle there first, such as
+# `ops.where(parallel, 1.0, angles)`.
 # </details>
 
 
@@ -252,13 +264,14 @@ checks.slerp(slerp)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Look at the ends: with share 0 the weights are 1 and 0, with share 1 they are 0 and 1. In between their squares add to
-# more than those of a straight line do, by just so much that the length stays. For a right angle, $\sin\Omega = 1$,
-# they are cosine and sine of $s\cdot 90°$, which is what many courses write for all cases.
+# Look at the ends: with share 0 the weights are 1 and 0, and with share 1 they are 0 and 1. In
+# between, their squares add up to more than those of a straight line, by exactly the amount that
+# keeps the length constant. For a right angle, $\sin\Omega = 1$, and they are the cosine and the
+# sine of $s\cdot 90°$, which many courses use in all cases.
 # </details>
 
 # %% [markdown]
-# The two ways in comparison, first how much noise there is on them:
+# Here are the two ways compared. First, how much noise there is along them:
 
 # %%
 shares = np.linspace(0, 1, 21)
@@ -275,7 +288,8 @@ curves(
 print({name: f"{min(values):.2f}" for name, values in spreads.items()})
 
 # %% [markdown]
-# And the flowers on the way. Look at the middle columns: at the ends the two rows are the same.
+# And the flowers on the way. Look at the middle columns, because at the ends the two rows are the
+# same.
 
 # %% tags=["nbval-ignore-output", "cover"]
 stops = np.linspace(0, 1, 8)
@@ -288,8 +302,9 @@ for pair in range(lab.amount(smoke=1, cpu=3, gpu=3)):
 show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 
 # %% [markdown]
-# In the tunnel flowers grow, too, but flat ones: where there is too little noise, the network finds too little to
-# make detail of. One picture is an anecdote, so here are many flowers from half way:
+# Flowers also grow in the tunnel, but flat ones: where there is too little noise, the network does
+# not find enough to make detail from. One picture is an anecdote, so here are many flowers from
+# halfway:
 
 # %% tags=["nbval-ignore-output"]
 many_a, many_b = (keras.random.normal((kid_images, *model.image_shape), seed=seed) for seed in (5, 6))
@@ -299,8 +314,7 @@ for name, way in {"from one noise": lambda a, b, share: a, **ways}.items():
     print(f"{name:15} KID {kid(np.concatenate(images)):.2f}")
 
 # %% [markdown]
-# On the arc the flowers are as good as anywhere; there is nothing special about the places between two places. Choose
-# your own pair, and walk:
+# On the arc the flowers are as good as anywhere else. Choose your own pair, and walk:
 
 # %% tags=["nbval-ignore-output"]
 widgets.interpolation(model, slerp)
@@ -308,47 +322,50 @@ widgets.interpolation(model, slerp)
 # %% [markdown]
 # ## 6 · Where does this flower live?
 #
-# So far we could only visit houses. Now somebody shows us a *real* flower, one that the model has never drawn, and we
-# want its address. DDIM throws no dice, so its film can be run backwards.
+# So far we could only visit houses. Now somebody shows us a *real* flower, one that the model has
+# never drawn, and we want its address. DDIM rolls no dice, so we can run its film backwards.
 #
-# Forwards, a step from time $t$ down to the cleaner time $s$ takes the image apart with the network's help, and remixes
-# it with the rates of $s$:
+# Forwards, a step from time $t$ down to the cleaner time $s$ uses the network to separate the image
+# from the noise, and remixes them with the rates of $s$:
 #
 # $$x_t \;\to\; \text{noise}(x_t),\ \text{image}(x_t) \;\to\;
 # x_s = \text{signal}_s\cdot\text{image}+\text{noise rate}_s\cdot\text{noise}.$$
 #
-# Backwards we stand at $x_s$ and want $x_t$. All would be well if we knew the noise that the network sees in $x_t$. But
-# $x_t$ is what we do not have yet. So we make a small, honest mistake: **we ask about $x_s$, which we have, but tell the
-# network the rates of $t$, where we are going.** In a short step the two are nearly the same image.
+# Backwards, we are at $x_s$ and want $x_t$. It would be easy if we knew the noise that the network
+# sees in $x_t$. But we do not have $x_t$ yet. So we make a small, honest mistake: **we ask about
+# $x_s$, which we have, but give the network the rates of $t$, where we are going.** If the step is
+# short, the two are nearly the same image.
 #
-# This also settles the beginning. A clean image has noise rate 0, and there is no noise in it that anyone could ask
-# about; but we never ask at the time where we stand, always at the next.
+# This also works at the start. A clean image has noise rate 0, so it contains no noise that anyone
+# could ask about. But we never ask at the time where we are, always at the next one.
 #
 # ### Exercise 8.2 · `invert`
 # *Difficulty ●●● · 25 minutes*
 #
-# Begin with the clean images, whose rates are 0 (noise) and 1 (signal). For each of the times
-# $\tfrac1{\text{steps}},\ \tfrac2{\text{steps}},\ \dots,\ 1$, the sampler's grid from its end to its beginning:
+# Start with the clean images, whose rates are 0 (noise) and 1 (signal). For each of the times
+# $\tfrac1{\text{steps}},\ \tfrac2{\text{steps}},\ \dots,\ 1$, the sampler's grid in reverse order:
 #
 # 1. **ask** for the predicted noise, with the rates of this *next* time;
-# 2. **take it out** of the images, with the rates that they have *now*: what remains, divided by the signal rate, is the
-#    predicted image;
+# 2. **subtract it** from the images, with the rates that they have *now*; the rest, divided by the
+#    signal rate, is the predicted image;
 # 3. **remix** the two with the rates of the next time.
 #
-# What you have at time 1 is the noise.
+# At time 1 you have the noise.
 #
 # <details><summary>Hint 1: the shape of the times</summary>
 #
-# `ops.ones((images.shape[0], 1, 1, 1)) * time`, as in lab 07. The schedule returns rates of the same shape.
+# `ops.ones((images.shape[0], 1, 1, 1)) * time`, as in lab 07. The schedule returns rates of the
+# same shape.
 # </details>
 # <details><summary>Hint 2: what to keep from step to step</summary>
 #
-# Three things: the noisy images, and the two rates that they have. At the end of a step "next" becomes "now".
+# Three things: the noisy images, and their two rates. At the end of a step, "next" becomes "now".
 # </details>
 # <details><summary>Hint 3: my images do not change</summary>
 #
-# `denoise` returns two things, and its second, the predicted image, is no use here: it was computed with the rates of
-# the next time, and remixed with the same rates it gives back what you had. Compute the image yourself (step 2).
+# `denoise` returns two things, but you cannot use the second one, the predicted image, here. It was
+# computed with the rates of the next time, and if you remix it with the same rates, you get back
+# what you had. Compute the image yourself (step 2).
 # </details>
 
 
@@ -379,16 +396,18 @@ checks.invert(invert)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Written out, one step is $x_t = \text{signal}_t\,\frac{x_s-\text{noise rate}_s\,\varepsilon}{\text{signal}_s} +
-# \text{noise rate}_t\,\varepsilon$, and that is the sampler's own step, solved for $x_t$. With the true
-# $\varepsilon = \text{noise}(x_t)$ it would be exact. Ours is $\text{noise}(x_s)$, told the rates of $t$; the error
-# shrinks with the step. The division is safe: at time 1, where the signal is nearly gone, we arrive but do not divide.
+# Written out, one step is
+# $x_t = \text{signal}_t\,\frac{x_s-\text{noise rate}_s\,\varepsilon}{\text{signal}_s} + \text{noise rate}_t\,\varepsilon$,
+# which is the sampler's own step, solved for $x_t$. With the true $\varepsilon = \text{noise}(x_t)$
+# it would be exact. We use $\text{noise}(x_s)$ with the rates of $t$, and the error shrinks with
+# the step size. The division is safe: we arrive at time 1, where the signal is nearly gone, but we
+# do not divide there.
 # </details>
 
 # %% [markdown]
-# Before we trust it with flowers: a world in which the right answer is a formula. If every pixel is normally
-# distributed, with mean 0.4 and standard deviation 0.6, the perfect `denoise` is known, and so is the noise of every
-# image: $(\text{image} - 0.4)/0.6$.
+# Before we trust it with flowers, let us try a world in which the right answer is a formula. If
+# every pixel is normally distributed, with mean 0.4 and standard deviation 0.6, we know the perfect
+# `denoise`, and also the noise of every image: $(\text{image} - 0.4)/0.6$.
 
 # %%
 toy = {"mean": 0.4, "standard_deviation": 0.6}
@@ -401,8 +420,9 @@ for n in (10, 20, 40, 80):
     print(f"{n:3} steps: distance from the exact noise {rms(found - exact):.3f}")
 
 # %% [markdown]
-# With every doubling of the steps the error goes down to nearly a half: a method of first order, as DDIM itself. Now to
-# flowers that the model has never seen. There and back again:
+# When you double the number of steps, the error falls by almost half, so this is a first-order
+# method, like DDIM itself. Now let us turn to flowers that the model has never seen. There and back
+# again:
 
 # %% tags=["nbval-ignore-output"]
 flowers = validation.images[:8] / np.float32(255)
@@ -415,11 +435,11 @@ show_rows(rows)
 curves({"there and back": (round_trips, errors)}, xlabel="steps", ylabel="error per pixel", logarithmic=True)
 
 # %% [markdown]
-# With 50 steps you have to look closely to find a difference. The town is complete: even flowers that the model has
-# never seen live somewhere in it.
+# With 50 steps you have to look closely to find a difference. The town is complete: even flowers
+# that the model has never seen live somewhere in it.
 #
-# Now the other way round. We draw flowers from a noise that *we know*, and let `invert` find their noise. The flowers
-# come back; but is it the same noise?
+# Now the other way round. We generate flowers from noise that *we know*, and let `invert` find
+# their noise. The flowers come back, but is it the same noise?
 
 # %% tags=["nbval-ignore-output"]
 ask("08.same_noise")
@@ -433,16 +453,17 @@ print(f"the two noises: correlation {correlations(found, noise).mean():.2f}")
 print(f"standard deviation: ours {spread(noise).mean():.2f}, the found one's {spread(found).mean():.2f}")
 
 # %% [markdown]
-# Nearly the same flowers, and another noise: a smaller one, only loosely related to ours. The taxi's last metres
-# explain it. The schedule ends at a noise rate of 0.3, and the last step jumps from there to the predicted image: the
-# fine grain that is left is thrown away. So a whole neighbourhood of addresses shares a flower, and from the flower
-# nobody can tell which of them was yours. `invert` returns the one with the least grain. (For the sampler that is an
-# unusual noise. It works all the same, because what the network draws from is the coarse part.)
+# The flowers are nearly the same, but the noise differs: it is smaller, and only loosely related to
+# ours. The taxi's last metres explain it. The schedule ends at a noise rate of 0.3, and the last
+# step jumps from there to the predicted image and throws away the remaining fine grain. So a whole
+# neighbourhood of addresses shares one flower, and from the flower nobody can tell which of them
+# was yours. `invert` returns the address with the least grain. (For the sampler this is unusual
+# noise. It works anyway, because the network draws from the coarse part of it.)
 #
 # ### What an address is good for
 #
-# Between real flowers you can walk now, too. Below each walk stands the cheap way, cross-fading of the pixels: there you
-# see two flowers at once, here one flower that changes.
+# Now you can also walk between real flowers. Below each walk is the cheap alternative, cross-fading
+# the pixels: it shows two flowers at once, while the walk shows one flower that changes.
 
 # %% tags=["nbval-ignore-output"]
 addresses = invert(denoise, schedule, clean, careful)
@@ -454,19 +475,20 @@ for i, j in lab.amount(smoke=((0, 1),), cpu=((0, 1), (5, 7)), gpu=((0, 1), (5, 7
 show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 
 # %% [markdown]
-# And a caricature. Take the address of a real flower and go on, away from the middle of the town: multiply the noise by
-# a number above 1. Below 1 you come home to the average.
+# And here is a caricature. Take the address of a real flower and move away from the centre of the
+# town: multiply the noise by a number above 1. Below 1, you come home to the average.
 
 # %% tags=["nbval-ignore-output"]
 factors = lab.amount(smoke=(1.5,), cpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0), gpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0))
 show_rows({f"× {factor:g}": draw(model, factor * addresses, steps) for factor in factors})
 
 # %% [markdown]
-# ## 7 · The driver's memory: averaged weights
+# ## 7 · The driver's memory: EMA weights
 #
-# Every sample so far came from `ema_network`, a running average of the weights that training visits. The shipped file
-# holds nothing else. What would the raw weights, those of the last training step, have drawn? To find out, a copy of
-# the model learns on, at a high learning rate. Every few steps we look at the same eight noises.
+# Every sample so far came from `ema_network`, an exponential moving average (EMA) of the weights
+# during training. The shipped file contains nothing else. What would the raw weights, those after
+# the last training step, have drawn? To find out, we continue to train a copy of the model at a
+# high learning rate. Every few steps we generate eight images, always from the same noise.
 
 # %% tags=["nbval-ignore-output"]
 ask("08.average")
@@ -496,15 +518,17 @@ curves(
 )
 
 # %% [markdown]
-# The raw weights are never at rest. Each batch pulls them to and fro, and because a sampler asks the same network many
-# times, a small common error (a bit too much red) adds up to another colour. The average hardly notices, and its error
-# on unseen flowers is lower. (Where the learning rate falls to zero at the end of a training, the raw weights come to
-# rest, too, and the average has less to offer. The average gives you that rest at every step, so the rate need not fall.)
+# The raw weights never settle. Each batch pulls them back and forth, and because a sampler calls
+# the same network many times, a small common error (a bit too much red) adds up to a different
+# colour. The average hardly notices, and its error on unseen flowers is lower. (If the learning
+# rate falls to zero at the end of a training, the raw weights also settle, and the average helps
+# less. But the average gives you settled weights at every step, so the rate need not fall.)
 #
-# ## 8 · Has it learned by heart?
+# ## 8 · Has it memorised the training flowers?
 #
-# A model that only repeats its training flowers would have an excellent KID. So we look for the nearest training flower
-# of each generated one, by root-mean-square difference of the pixels, mirror images included.
+# A model that only repeats its training flowers would have an excellent KID. So for each generated
+# flower we look for the nearest training flower, by the root-mean-square difference of the pixels,
+# with mirror images included.
 
 # %% tags=["nbval-ignore-output"]
 training = load_dataset(origin["data"], "train", size, batch_size=8, count=training_images).images
@@ -516,8 +540,9 @@ show_rows(
 )
 
 # %% [markdown]
-# Related, but not copied. And yet, what does a distance of 0.1 mean? A number needs something to be compared with: real
-# flowers that the model has *not* seen. Their median distance is a little larger than that of the generated ones.
+# They are related, not copied. But what does a distance of 0.1 mean? We need something to compare
+# it with: real flowers that the model has *not* seen. Their median distance is a little larger than
+# that of the generated ones.
 
 # %% tags=["nbval-ignore-output"]
 ask("08.by_heart")
@@ -536,15 +561,18 @@ dots(nearest, xlabel="distance to the nearest training flower")
 print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest.items()))
 
 # %% [markdown]
-# Generated flowers are a little softer than real ones, and soft images are nearer to everything. Real flowers, softened
-# by hand, move in the same direction; a model that had learned by heart would be on the far left. It has not.
+# Generated flowers are a little blurrier than real ones, and blurry images are closer to
+# everything. If you blur real flowers, they move in the same direction. A model that had memorised
+# its training flowers would be on the far left. Ours has not.
 #
 # ## What you have now
 #
-# * With `eta` = 0 a sampler is a map from noise to images; more steps read the same map more exactly.
-# * `slerp`, which stays where the network has learned to look, and `invert`, which finds the noise of a real image: the
-#   two together are the beginning of all image editing with diffusion models.
-# * Averaged weights are calm weights. And before you trust a good KID, look at the neighbours.
+# * With `eta` = 0 a sampler is a map from noise to images; more steps read the same map more
+#   exactly.
+# * `slerp`, which stays where the network has learned to look, and `invert`, which finds the noise
+#   of a real image. Together they are the starting point of all image editing with diffusion
+#   models.
+# * EMA weights are calm weights. And before you trust a good KID, look at the nearest neighbours.
 #
-# Nine questions in section 4 were answered better by some drivers than by others. How they do it, and how to tell the
-# driver what *colour* you want, is **lab 09**.
+# In section 4, some drivers did better than others with the same nine questions. **Lab 09** shows
+# how they do it, and how to tell the driver what *colour* you want.

@@ -2,12 +2,12 @@
 # # Lab 09 · Past DDIM: better steps, velocities, guidance, and straight lines
 #
 # **After this lab you can**
-# * write a step of a second-order solver, and say honestly what it buys at equal cost,
+# * write a step of a second-order solver, and say honestly what you gain from it at equal cost,
 # * explain why networks that predict velocity draw better than networks that predict noise,
-# * tell a model what to draw, and how much to insist,
+# * tell a model what to draw, and how strongly to enforce it,
 # * train a flow-matching model in thirty lines.
 #
-# **Time**: 90 minutes of yours; the computer needs about 5 minutes on a laptop, less on a GPU.
+# **Time**: 90 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
 # **Before**: labs 03 and 07. Lab 08 helps.
 
@@ -56,18 +56,20 @@ guidances = (0, 1, 2, 4, 8)
 # %% [markdown]
 # ## 1 · DDIM is Euler's method
 #
-# DDIM asks the network where the image is, takes a step as if the answer would not change on the way, and asks again.
-# On a winding road that is a driver who looks up at each milestone and drives straight to the next with closed eyes.
-# The road is a differential equation, and the driver is Leonhard Euler's method of 1768. Two hundred and fifty years
-# have brought better drivers. They come in two kinds:
+# DDIM asks the network where the image is, takes a step as if the answer would not change on the
+# way, and asks again. On a winding road, that is a driver who looks up at each milestone and drives
+# straight to the next one with closed eyes. The road is a differential equation, and the driver is
+# Leonhard Euler's method from 1768. Two hundred and fifty years have brought better drivers. They
+# come in two kinds:
 #
-# * **look twice** per step (Heun's method): drive, look, correct. It costs two network evaluations per step.
-# * **remember** (multistep methods): compare what you see now with what you saw at the last milestone, and guess how the
-#   road goes on. It costs nothing extra.
+# * **look twice** per step (Heun's method): drive, look, correct. This costs two network
+#   evaluations per step.
+# * **remember** (multistep methods): compare what you see now with what you saw at the last
+#   milestone, and guess how the road continues. This costs nothing extra.
 #
-# Since the network is all the cost, samplers are compared at equal **NFE**, the number of network evaluations per
-# image. We begin on a toy where the perfect `denoise` is a formula: eight blobs in a
-# ring, so wide that they overlap.
+# The network accounts for nearly all of the cost, so we compare samplers at equal **NFE**, the
+# number of network evaluations per image. We start with a toy for which the perfect `denoise` is a
+# formula: eight blobs in a ring, so wide that they overlap.
 
 # %%
 schedule = partial(offset_cosine_diffusion_schedule, max_signal_rate=0.9999)  # nearly to the clean image
@@ -81,14 +83,15 @@ clouds({f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for st
 # ### Exercise 9.1 · `dpmpp_2m_step`
 # *Difficulty ●●● · 25 minutes*
 #
-# DPM-Solver++(2M) (Lu et al. 2022) remembers one prediction. Its clock is not the time but
-# $\lambda = \log(\text{signal rate}/\text{noise rate})$, which grows from noise to image. With
-# $h = \lambda_\text{then} - \lambda_\text{now}$ and $h_\text{last} = \lambda_\text{now} - \lambda_\text{last}$ it
-# extrapolates the predicted image to the middle of the step,
+# DPM-Solver++(2M) (Lu et al. 2022) remembers one prediction. It does not measure progress by time
+# but by $\lambda = \log(\text{signal rate}/\text{noise rate})$, which grows from noise to image.
+# With $h = \lambda_\text{then} - \lambda_\text{now}$ and
+# $h_\text{last} = \lambda_\text{now} - \lambda_\text{last}$ it extrapolates the predicted image to
+# the middle of the step,
 #
 # $$\hat D = D_\text{now} + \frac{h}{2\,h_\text{last}}\,(D_\text{now} - D_\text{last}),$$
 #
-# and then goes there exactly,
+# and then takes the step exactly,
 #
 # $$x_\text{then} = \frac{\text{noise rate}_\text{then}}{\text{noise rate}_\text{now}}\,x_\text{now}
 # - \text{signal rate}_\text{then}\,\left(e^{-h}-1\right)\hat D .$$
@@ -97,8 +100,8 @@ clouds({f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for st
 #
 # <details><summary>Hint</summary>
 #
-# `math.expm1(-h)` is $e^{-h}-1$, and exact for small $h$. With `last_pred_images is None` skip the first formula. Without
-# the first formula at all, this is DDIM in other clothes.
+# `math.expm1(-h)` is $e^{-h}-1$, and it is accurate for small $h$. If `last_pred_images is None`,
+# skip the first formula. If you always skipped it, you would get DDIM in other clothes.
 # </details>
 
 
@@ -129,13 +132,14 @@ checks.dpmpp_2m_step(dpmpp_2m_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Measured by λ, the equation is linear in x and driven by the predicted image D alone. If D were constant, the second
-# formula would be its exact solution. A straight line for D is wrong by the square of the step only, and a line is
-# determined by two points: this prediction and the last.
+# As a function of λ, the equation is linear in x and driven only by the predicted image D. If D
+# were constant, the second formula would be the exact solution. Approximating D by a straight line
+# gives an error that is only of the order of the step squared, and two points determine a line:
+# this prediction and the last one.
 # </details>
 
 # %% [markdown]
-# The loop around it is `reverse_diffusion` of lab 07, with a memory:
+# The loop around it is `reverse_diffusion` from lab 07, with a memory:
 
 
 # %%
@@ -152,9 +156,9 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 
 
 # %% [markdown]
-# How far from the exact answer do the samplers end? Before you run it: Heun's method looks twice per step, so at equal
-# NFE it takes half as many steps. *Adams–Bashforth* has the same idea as yours, but draws the line through the last two
-# predicted *noises*.
+# How far from the exact answer do the samplers end? Before you run the cell: Heun's method looks
+# twice per step, so at equal NFE it takes half as many steps. *Adams–Bashforth* has the same idea
+# as your solver, but draws the line through the last two predictions of the *noise*.
 
 # %% tags=["nbval-ignore-output"]
 ask("09.equal_nfe")
@@ -179,14 +183,14 @@ by_evaluations(
 )
 
 # %% [markdown]
-# The slopes are the *order*: halve the step, and a first-order method halves its error, a second-order method quarters
-# it. But look at the left end, where people sample in practice. Heun's second look helps, and costs half of the steps;
-# memory helps more, and is free.
+# The slopes show the *order*: if you halve the step, a first-order method halves its error, and a
+# second-order method quarters it. But look at the left end, where people sample in practice. Heun's
+# second look helps, but costs half of the steps; memory helps more, and is free.
 #
 # ## 2 · The same on flowers
 #
-# A toy knows its exact answer; with a trained network the network itself is wrong, and a more exact solver only follows
-# its errors more exactly. So we measure what counts, KID.
+# For a toy we know the exact answer. A trained network makes errors, and a more exact solver only
+# follows these errors more exactly. So we measure what counts, the KID.
 
 # %% tags=["nbval-ignore-output"]
 model, _ = load_model("flowers32")
@@ -198,19 +202,20 @@ values["Heun"] = [(2 * n - 1, kid(model, n, sampler=heun)) for n in step_counts[
 by_evaluations(values, ylabel="KID, low is good")
 
 # %% [markdown]
-# The honest reading: with few evaluations a second-order multistep method is worth up to twice as many steps of DDIM. With
-# many, all of them end at the same place, the quality of the network. No solver makes a weak network good.
+# An honest summary: with few evaluations, a second-order multistep method is as good as DDIM with
+# up to twice as many steps. With many evaluations, all of them end at the same place, the quality
+# of the network. No solver makes a weak network good.
 #
 # ## 3 · What should the network predict?
 #
-# In lab 07 the image followed from the noise by division: (noisy − noise rate · noise) / signal rate. At time 1 the
-# signal rate is 0.02, so every error of a network that learns to predict the noise is multiplied by 50. A network that
-# predicts the **velocity**,
+# In lab 07 you computed the image from the noise with a division: (noisy − noise rate · noise) /
+# signal rate. At time 1 the signal rate is 0.02, so every error of a network that predicts the
+# noise is multiplied by 50. A network that predicts the **velocity**,
 #
 # $$v = \text{signal rate}\cdot\text{noise} - \text{noise rate}\cdot\text{image},$$
 #
-# never divides: image = signal rate · noisy − noise rate · v. (The networks of the labs before
-# did so; that was what `predicting_noise` hid in lab 07.) Two networks of the same size:
+# never needs a division: image = signal rate · noisy − noise rate · v. (The networks of earlier
+# labs did this; `predicting_noise` hid it in lab 07.) Here are two networks of the same size:
 
 # %% tags=["nbval-ignore-output"]
 ask("09.first_guess")
@@ -239,24 +244,27 @@ few = step_counts[-1]
 print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(model, few):.1f}")
 
 # %% [markdown]
-# The first guess decides about the colours of the whole picture. Where it is coarse, the later steps have to mend what
-# it spoiled. (The two networks differ in more than this: the velocity network has seen 200,000 images, the noise network
-# 100,000, and its errors are weighted by min-SNR, of Hang et al. 2023, so that no time drowns the others. So the curve at
-# the left end is training, the curve at the right end is the division. What each choice is worth alone, at equal images,
-# stands in [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md).)
+# The first guess determines the colours of the whole picture. If it is coarse, the later steps have
+# to repair the damage. (The two networks differ in more than this. The velocity network has seen
+# 200,000 images, the noise network only 100,000. And the errors of the velocity network are
+# weighted with min-SNR, from Hang et al. 2023, so that no time drowns the others. So the gap on the
+# left comes from the different training, and the gap on the right from the division. The page
+# [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md) shows how much each choice alone
+# matters, for the same number of images.)
 #
-# ## 4 · Tell it what to draw
+# ## 4 · Tell it what to draw: classifier-free guidance
 #
-# A network can be told the class, here the colour of the petals. In training the label is sometimes withheld, so one
-# network answers two questions: *what is under this noise, if it is a red flower?* and *..., if it is any flower?*
-# The difference of the answers points to what is red about red flowers. **Classifier-free guidance**
-# (Ho & Salimans 2022) follows that pointer, and further than the network itself would go.
+# You can give a network the class as an input, here the colour of the petals. Training sometimes
+# withholds the label, so the same network can answer two questions: *what is under this noise, if
+# it is a red flower?* and *..., if it is any flower?* The difference between the answers points to
+# what is red about red flowers. **Classifier-free guidance** (Ho & Salimans 2022) follows that
+# pointer, further than the network itself would go.
 #
 # ### Exercise 9.2 · `guide`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Combine the two answers so that guidance 0 gives the unlabelled one, 1 the labelled one, and larger numbers go on in
-# the same direction.
+# Combine the two answers so that guidance 0 gives the unlabelled one, guidance 1 the labelled one,
+# and larger numbers continue in the same direction.
 #
 # <details><summary>Hint</summary>
 #
@@ -292,7 +300,8 @@ def guided(labels, guidance):
 
 
 # %% [markdown]
-# One row for each guidance, one column for each colour, the same noise in each column:
+# There is one row for each guidance and one column for each colour. Each column uses the same
+# noise:
 
 # %% tags=["nbval-ignore-output", "cover"]
 labels = ops.arange(len(COLOURS), dtype="int32")
@@ -304,8 +313,8 @@ for guidance in guidances:
 show_rows(rows, titles=COLOURS)
 
 # %% [markdown]
-# Nothing is free here, either. How does the variety among flowers of one colour change? We measure it where KID does,
-# in the features: how much do they differ from flower to flower?
+# But this is not free. How does the variety among flowers of one colour change? We measure it where
+# KID does, in the features: how much do they differ from flower to flower?
 
 # %% tags=["nbval-ignore-output"]
 ask("09.guidance")
@@ -318,24 +327,28 @@ for guidance in guidances[1:]:
     print(f"guidance {guidance}: variety of {count} red flowers {kid.variety(conditional.denormalize(samples)):.3f}")
 
 # %% [markdown]
-# What makes one red flower different from another fades, and what they share is exaggerated. People who generate
-# pictures turn the guidance up until they like the single picture, and pay with the variety of many.
+# Guidance exaggerates what red flowers have in common, and their differences fade. People who
+# generate pictures turn the guidance up until they like the single picture, and pay for it with
+# less variety.
 
 # %% [markdown]
 # ## 5 · Straight lines: flow matching in thirty lines
 #
-# Diffusion mixes image and noise along a quarter circle. **Flow matching** (Lipman et al. 2023; Liu et al. 2023) mixes
-# along a straight line, $x_t = (1-t)\,\text{image} + t\,\text{noise}$. The line points everywhere in the same
-# direction, *noise − image*, and that is what the network learns. No schedule, no rates.
+# Diffusion mixes image and noise along a quarter circle. **Flow matching** (Lipman et al. 2023; Liu
+# et al. 2023) mixes them along a straight line, $x_t = (1-t)\,\text{image} + t\,\text{noise}$. The
+# line has the same direction everywhere, *noise − image*, and that is what the network learns.
+# There is no schedule, and there are no rates.
 #
 # ### Exercise 9.3 · `flow_matching_loss`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Mix, ask the network for the velocity, compare with the true one: the mean squared error.
+# Mix, ask the network for the velocity, and compare it with the true one. The loss is the mean
+# squared error.
 #
 # <details><summary>Hint</summary>
 #
-# `network([noisy_images, times])` gives the predicted velocities. The answer is one number: `ops.mean(ops.square(...))`.
+# `network([noisy_images, times])` returns the predicted velocities. The result is one number:
+# `ops.mean(ops.square(...))`.
 # </details>
 
 
@@ -357,8 +370,8 @@ def flow_matching_loss(network, images, noises, times):
 checks.flow_matching_loss(flow_matching_loss)
 
 # %% [markdown]
-# The rest of the thirty lines: a model that draws noise and times and calls your loss, and a sampler that walks down
-# the line with Euler's steps.
+# Here is the rest of the thirty lines: a model that samples noise and times and calls your loss,
+# and a sampler that walks along the line with Euler steps.
 
 
 # %%
@@ -401,19 +414,21 @@ clouds({f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for st
 paths({"flow matching": ops.stack(flow.sample(noise[:60], 60))}, points)
 
 # %% [markdown]
-# The *lines between pairs* are straight, but many lines cross, and where they cross the network can only learn their
-# mean: so the paths bend after all. (Straightening them by training again on one's own pairs is called *reflow*.)
+# The *lines between pairs* are straight, but many lines cross. Where they cross, the network can
+# only learn their mean, so the paths bend after all. (You can straighten them by training again on
+# the model's own pairs; this is called *reflow*.)
 #
-# > **Is it something else than diffusion?** Divide $x_t$ by $\sqrt{(1-t)^2+t^2}$, and image and noise are mixed with
-# > rates whose squares add to 1: the straight line becomes the quarter circle, walked at another speed. Flow
-# > matching is diffusion with a schedule of its own and the velocity as its target. That is why you have met all its
-# > parts before.
+# > **Is this different from diffusion?** Divide $x_t$ by $\sqrt{(1-t)^2+t^2}$, and image and noise
+# > are mixed with rates whose squares add up to 1: the straight line becomes the quarter circle,
+# > only at a different speed. Flow matching is diffusion with another schedule and with the
+# > velocity as its target. That is why you have already met all its parts.
 #
 # ## What you have now
 #
-# * A sampler of second order that costs no more than DDIM, and a feeling for when it helps.
-# * What a network may predict, and why velocity is the good habit.
+# * A second-order sampler that costs no more than DDIM, and a feeling for when it helps.
+# * What a network may predict, and why velocity is a good habit.
 # * Guidance: a straight line through two predictions.
-# * Flow matching, and the knowledge that it is an old friend in a straight coat.
+# * Flow matching, which is diffusion along a straight line.
 #
-# This is the end of the sequence, and about where the research papers of today begin. Good luck with your own.
+# This is the end of the course, and close to where today's research papers begin. Good luck with
+# your own.

@@ -180,18 +180,10 @@ def turned(wave, times, low=0.02, high=0.95, between=lambda low, high: (math.aco
 
 NUMBERS = [
     *wrong(checks.forward_step, {
-        "you square beta, but it is a variance already: the factor of": lambda x, e, b: (1 - b**2) ** 0.5 * x + b**0.5 * e,
-        "the factors are √(1 - beta) and √beta": lambda x, e, b: (1 - b**2) ** 0.5 * x + b * e,
-        "factor is 1 - √(1 - beta)": lambda x, e, b: (1 - b) ** 0.5 * x + (1 - (1 - b) ** 0.5) * e,
         "it returns 2 arrays; return one alone": lambda x, e, b: (x, e),
     }),
     *wrong(checks.q_sample, {
         "It reads `alphas_cumprod`, a variable of the notebook": of_the_notebook,
-        "factor is 1 - √ᾱ": lambda x, t, e, b: mixed(k := np.cumprod(1 - b)[t], x, 0 * e) + (1 - k**0.5).reshape(-1, 1, 1, 1) * e,
-        "the noise's factor is √(1 - ᾱ)": lambda x, t, e, b: (
-            mixed(k := np.cumprod(1 - b)[t], x, 0 * e) + ((1 - k**2) ** 0.5).reshape(-1, 1, 1, 1) * e),
-        "running product of 1 - β": lambda x, t, e, b: mixed(np.cumprod(1 - b**2)[t], x, e),
-        "comes in with a plus sign": lambda x, t, e, b: mixed(np.cumprod(1 - b)[t], x, -e),
         "return one alone, the noisy image": lambda x, t, e, b: (e, x),
     }),
     *wrong(checks.offset_cosine_diffusion_schedule, {
@@ -203,7 +195,7 @@ NUMBERS = [
         "round the times": lambda self, t: turned(ops, ops.floor(t), self.min_signal_rate, self.max_signal_rate),
     }),
     *wrong(checks.sinusoidal_embedding, {
-        "you round the variances": lambda v: ops.concatenate([ops.zeros((7, 1, 1, 16)), ops.ones((7, 1, 1, 16))], -1)}),
+        "You rounded the variances": lambda v: ops.concatenate([ops.zeros((7, 1, 1, 16)), ops.ones((7, 1, 1, 16))], -1)}),
     *wrong(checks.reverse_diffusion, {"return one alone": lambda self, noise, steps: (noise, noise)}),
 ]
 

@@ -6,11 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 
+from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import build, execute, sources, stale
-from diffusion_lab.instructor.source import read_source
+from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.labs.exercise import CheckFailed
+from diffusion_lab.labs.lab02 import checks as lab02
 
 ROOT = Path(__file__).parents[1]
 SOURCE = '''# %% [markdown]
@@ -234,3 +238,22 @@ def test_a_run_that_stops_says_where_and_leaves_the_notebook_alone(lab):
     with pytest.raises(UserError, match="03_toy.ipynb stops"):
         execute(root, progress=lambda line: None)
     assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before
+
+
+def test_the_exercise_in_the_instructions_works(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
+    cells, check = re.findall(r"```python\n(.*?)```", page, re.S)
+    space = dict(vars(lab02))
+    exec(check, space)
+    exercise = space["signal_to_noise"]
+    known = {name: space[name] for name in ("forward_step", "q_sample", "signal_to_noise")}
+    monkeypatch.setattr(checks, "exercises", lambda: known)
+    path = tmp_path / "02_forward_process.py"
+    path.write_text((ROOT / "solutions" / path.name).read_text(encoding="utf-8") + "\n" + cells, encoding="utf-8")
+    assert [number for number, *_ in exercises(read_source(path))] == ["2.1", "2.2", "2.3"]
+    exec(cells, {"checks": SimpleNamespace(signal_to_noise=exercise)})
+    assert capsys.readouterr().out.startswith("✓ Exercise 2.3, signal_to_noise: ")
+    inputs = exercise.draw(np.random.default_rng(0))
+    for mistake in exercise.mistakes:
+        with pytest.raises(CheckFailed, match=re.escape(mistake.hint)):
+            exercise.examine(inputs, exercise.measured(mistake.function(exercise.right), inputs))

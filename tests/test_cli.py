@@ -146,6 +146,7 @@ def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
     assert status == 0 and "This run is finished: it has had its 1 epoch." in err
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
     out = tmp_path / "run"
     status, text, err = run("train", "--conditional", "--image-size", 8, "--widths", 8, "--count", 32, "--epochs", 1,

@@ -288,7 +288,7 @@ def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
 @pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)
 def test_every_import_happens_in_the_start_up_cell(lab):
     cells = Master(lab).notebook({}).cells
-    assert len(cells) == 1 and "_start('checks." in cells[0].source
+    assert len(cells) == 1 and f"_start('diffusion_lab.labs.lab{lab.name[:2]}.checks')" in cells[0].source
 
 
 def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):

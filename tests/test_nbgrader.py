@@ -25,7 +25,7 @@ with Gradebook("sqlite:///gradebook.db") as book:
 """
 
 
-COMMANDS = re.findall(r"```\n(.*?)```", (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8").split("## Beside nbgrader")[1], re.S)
+COMMANDS = re.findall(r"```\n(.*?)```", (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8").split("## With nbgrader")[1], re.S)
 
 
 def bash(folder, commands):

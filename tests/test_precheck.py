@@ -162,6 +162,7 @@ def precheck(*arguments, **environment):
     return subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", *map(str, arguments)], capture_output=True, env=os.environ | environment)
 
 
+@pytest.mark.slow
 def test_precheck_runs_the_answers_and_the_notebook_and_leaves_it_as_it_is(tmp_path):
     path = tmp_path / "02.ipynb"
     notebook = hand_in(LABS["02"], RIGHT["02"] | {"q_sample": "def q_sample(*arguments):\n    return 0 * arguments[0]"})

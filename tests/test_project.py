@@ -1,4 +1,4 @@
-"""The lists of dependencies agree, and importing the package stays quiet and light."""
+"""The lists of dependencies agree, pages lead somewhere, and importing the package stays quiet and light."""
 
 import os
 import re
@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+
+import diffusion_lab
 
 try:
     import tomllib
@@ -14,6 +17,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def project():
@@ -67,3 +71,37 @@ def test_the_licence_is_named_where_people_look():
     assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
     assert project()["license"] == "Apache-2.0" and project()["license-files"] == ["LICENSE"]
     assert "[Apache License 2.0](LICENSE)" in (ROOT / "README.md").read_text()
+
+
+def test_a_version_is_the_same_wherever_it_is_written():
+    version = project()["version"]
+    assert diffusion_lab.__version__ == version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d\S*)", changes, re.M)[0] == version
+
+
+def test_the_first_level_of_the_package_fits_on_a_screen():
+    names = {path.name for path in (ROOT / "diffusion_lab").iterdir()}
+    entries = {name for name in names if not name.startswith((".", "__pycache__"))}
+    assert len(entries - {"__init__.py", "__main__.py", "py.typed"}) <= 20, sorted(entries)
+
+
+def links(page):
+    """(the file that a link names, the heading in it or "") of every link to a file."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    return [target.partition("#")[::2] for target in targets if "://" not in target]
+
+
+def anchors(page):
+    """What a link can name behind #: the headings of a page, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_leads_nowhere(page):
+    for file, heading in links(page):
+        target = page.parent / file if file else page
+        assert target.exists(), f"{page.name} links to {file}"
+        assert not heading or heading in anchors(target), f"{page.name} links to #{heading} of {file}"

@@ -1,6 +1,7 @@
 """Questions answer each choice with its own sentence, and show without a kernel, too."""
 
 import re
+from importlib import import_module
 
 import pytest
 
@@ -17,7 +18,7 @@ QUESTION = Question("Which is <b>more</b>?", right=1, choices={
 
 
 def table(lab):
-    return __import__(f"diffusion_lab.labs.questions.lab{lab}", fromlist=["QUESTIONS"]).QUESTIONS
+    return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS
 
 
 @pytest.mark.parametrize("lab", LABS)

@@ -236,6 +236,29 @@ def begin_an_answer(folder, limits=Limits()):
     return limits
 
 
+def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
+    """It would wait for each that forks just then, and meanwhile nobody would count them."""
+    asked = []
+    monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
+    dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
+    assert [dog._shares(boxed) for _ in range(3)] == [80, 160, 200] and len(asked) == 24 and set(asked) == set(boxed)
+
+
+@boxed
+def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
+    """However fast they have children: no signal reaches any other process here."""
+    code = IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready', flush=True)\ntime.sleep(1000)"
+    command = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", sys.executable, "-c", code]
+    process = subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    members, kill = watchdog.family(process.pid), os.kill
+    first = watchdog.first_of(members, process.pid)
+    assert len(first) == 1 and len(members) == 8
+    monkeypatch.setattr(watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first])
+    watchdog.end(process)
+    assert not [pid for pid in members if psutil.pid_exists(pid)]
+
+
 @pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])
 def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, said, limits):
     limits = begin_an_answer(tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits))

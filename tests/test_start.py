@@ -34,7 +34,7 @@ def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch):
 
 def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch):
     monkeypatch.setattr(lab, "dataset_status", lambda name: "needs a download")
-    chosen = {profile: lab.Lab(profile).data("flowers", "photographs") for profile in lab.PROFILES}
+    chosen = {profile: lab.Profile(profile).data("flowers", "photographs") for profile in lab.PROFILES}
     assert chosen == {"smoke": "flowers", "cpu": "flowers", "gpu": "photographs", "gpu-test": "flowers"}
 
 

@@ -17,7 +17,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import load_model
 from diffusion_lab.storage import read_arrays
-from diffusion_lab.training.callbacks import EndOfEpoch, Schedule
+from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
 from diffusion_lab.training import KeepBest, Trainer, TrainingConfig
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.generating import generate_in_batches
@@ -176,7 +176,7 @@ def test_a_file_in_the_place_of_the_folder_is_noticed_before_the_training(tiny_c
 
 def test_learning_rate_rises_then_stays_until_the_run_ends(trainer):
     done = 0.0
-    schedule = Schedule(TrainingConfig(learning_rate=1.0, warmup=0.1), lambda: done)
+    schedule = WarmUp(TrainingConfig(learning_rate=1.0, warmup=0.1), lambda: done)
     schedule.set_model(trainer.model)
     rates = []
     for done in np.linspace(0, 1, 101):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from diffusion_lab.errors import MOST_PIXELS, seed_number, whole_number
-from diffusion_lab.backend import leave_untuned
+from diffusion_lab.backend import without_tf_autotuning
 from diffusion_lab.data.cache import cache_folder, cached
 from diffusion_lab.data.classes import class_numbers
 from diffusion_lab.data.sources import FIRST_VALIDATION_FLOWER, SOURCES, find_source
@@ -19,7 +19,7 @@ SPLITS = ("train", "validation")
 CACHE_VERSION = 2  # raise it when crop, resize or splits change, so that old caches are no longer found
 
 
-@leave_untuned
+@without_tf_autotuning
 class ImageDataset(keras.utils.PyDataset):
     """Batches of float32 images (B, H, W, C) in [0, 1], out of a uint8 array (N, H, W, C) that may lie on disk.
 

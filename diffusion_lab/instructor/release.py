@@ -8,8 +8,8 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
-FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("*.md", "*.png"),
-           "diffusion_lab": ("*.py", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
+FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("labs.md", "benchmarks/*.md", "*.png"),
+           "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
 
 
 def write_release(root, out):

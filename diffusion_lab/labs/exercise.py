@@ -4,6 +4,7 @@ The three are kept apart so that a grader can run a student's code in one place 
 `judge` see no student code, `run` sees no right answer, and only arrays pass between them.
 """
 
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -267,6 +268,7 @@ class Mistake(NamedTuple):
     hint: str
     wrong: Callable | tuple[str, str]
 
+    @functools.cache
     def function(self, right):
         """The wrong function; `right` is the right one."""
         if callable(self.wrong):

@@ -15,7 +15,7 @@ except (ImportError, ValueError) as error:
 
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab import checks
-from diffusion_lab.labs import exercise as core
+from diffusion_lab.labs import exercise
 from diffusion_lab.labs.blame import first_line, stub_of
 from diffusion_lab.data import dataset_status
 
@@ -23,7 +23,7 @@ PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 
 
 @dataclass(frozen=True)
-class Lab:
+class Profile:
     """How large the numbers of a lab are.
 
     `profile` is "smoke" (seconds, for tests), "cpu" (minutes, on a laptop), "gpu" (the full models on real photographs),
@@ -48,7 +48,7 @@ class Lab:
 
 
 def start():
-    """Prepares the notebook, prints one line about the machine, and returns a `Lab`.
+    """Prepares the notebook, prints one line about the machine, and returns a `Profile`.
 
     The environment variable DIFFUSION_LAB_PROFILE chooses the profile; without it, "gpu" where there is a GPU and "cpu"
     where there is none. Raises UserError for a profile that does not exist.
@@ -64,7 +64,7 @@ def start():
     keras.utils.set_random_seed(0)
     _speak_plainly_of_exercises()
     print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
-    return Lab(profile)
+    return Profile(profile)
 
 
 def _speak_plainly_of_exercises():
@@ -77,18 +77,18 @@ def _speak_plainly_of_exercises():
     missing = []  # what cells have waited for so far
 
     def show(shell, kind, error, traceback, tb_offset=None):
-        sentence = _about_exercises(error, traceback, missing)
+        sentence = _explained_by_exercises(error, traceback, missing)
         if sentence:
             sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
             return shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        if perhaps := _perhaps(error):
-            print(perhaps)
+        if suspicion := _suspicion(error):
+            print(suspicion)
 
     shell.set_custom_exc((Exception,), show)
 
 
-def _about_exercises(error, traceback, missing):
+def _explained_by_exercises(error, traceback, missing):
     """One sentence if an exercise is to blame for an exception in a cell, else None."""
     cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
     in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
@@ -104,9 +104,9 @@ def _about_exercises(error, traceback, missing):
         return f"{error}: run the cell with your answer. If it stops with an error, mend that first."
     if type(error) is NameError and in_the_cell and missing:
         return f"{error}: a cell above has not come to its end. {missing[0]}"
-    perhaps = _perhaps(error)
-    if perhaps and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
-        return f"This cell stops with {first_line(error)}. {perhaps} (%tb shows where.)"
+    suspicion = _suspicion(error)
+    if suspicion and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
+        return f"This cell stops with {first_line(error)}. {suspicion} (%tb shows where.)"
     return None
 
 
@@ -120,8 +120,8 @@ def _is_part_of_its_cell(code):
     return code.co_name.startswith("<") or not code.co_flags & inspect.CO_OPTIMIZED
 
 
-def _perhaps(error):
+def _suspicion(error):
     """A sentence on the answers that are wrong, which may be the reason for an error; "" where it cannot be they."""
-    if not core.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
+    if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""
-    return f"Perhaps because an answer is not right yet: {', '.join(sorted(core.unsolved))}. Its check says what is wrong."
+    return f"Perhaps because an answer is not right yet: {', '.join(sorted(exercise.unsolved))}. Its check says what is wrong."

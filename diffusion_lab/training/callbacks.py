@@ -51,7 +51,7 @@ class KeepBest(keras.callbacks.Callback):
         self.model.load_weights(self.path)
 
 
-class Schedule(keras.callbacks.Callback):
+class WarmUp(keras.callbacks.Callback):
     """The learning rate: it rises linearly, then stays; at the end of the run, this stops it.
 
     It need not fall, since the averaged weights come to rest all the same (measured: docs/benchmarks/recipes.md).

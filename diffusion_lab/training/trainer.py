@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from diffusion_lab.metrics.validation import ValidationKID
-from diffusion_lab.training.callbacks import EndOfEpoch, Schedule
+from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
 from diffusion_lab.errors import seed_number
 from diffusion_lab.backend import BACKEND, has_accelerator
 from diffusion_lab.data import class_names, load_dataset
@@ -109,7 +109,7 @@ class Trainer:
                 callbacks=[
                     self.dataset.epoch_callback(),
                     keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
-                    Schedule(self.config, share_done or self.share_done),
+                    WarmUp(self.config, share_done or self.share_done),
                     *([EndOfEpoch(self)] if callbacks is None else callbacks),
                 ],
             )

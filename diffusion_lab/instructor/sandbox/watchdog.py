@@ -18,6 +18,7 @@ GONE = 3.0  # seconds without any process in the box: at its proper end, pytest 
 PATIENCE = 10  # times the seconds of an answer, for a machine that does other things besides
 ENDED = "it ended the kernel in which it ran"
 LONG_LOOK = 0.5  # seconds for which one look speaks at most, however long the next one has to wait
+FEW = 8  # processes whose shares of memory one look finds out: where one of them is just forking it has to wait, and others would go on
 UNSEEN = 5  # looks in a row that fail: one may, at a process that is just ending
 INODE, SOCKET = 2000, 2**19  # bytes of the system's memory for a file with nothing in it, and for a socket that nobody reads
 MEMORY = ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages")
@@ -40,7 +41,12 @@ def watch(process, folder, limits, poll=0.1):
 
 
 def end(process):
-    """Kills a process and all that it has started; stopped first, they cannot start any more while they are killed."""
+    """Kills a process and all that it has started.
+
+    With the first process of a box the system ends all others in it at once, however many they have become. Outside of boxes processes
+    are stopped before they are killed, so that they cannot start any more meanwhile.
+    """
+    _send(signal.SIGKILL, first_of(family(process.pid), process.pid))
     for _ in range(20):
         moving = [pid for pid, member in family(process.pid).items() if member.state not in (b"T", b"Z")]
         _send(signal.SIGSTOP, moving)
@@ -63,7 +69,7 @@ class Watchdog:
         self.pid, self.started, self.limits = pid, started, limits
         self.cells, self.seconds, self.at_begin, self.idle, self.seen = 0, 0.0, 0.0, 0.0, {}
         self.last_look = self.begun = time.monotonic()
-        self.last_seen, self.failures = None, 0
+        self.last_seen, self.failures, self.shares = None, 0, {}
 
     def look(self):
         """Returns why the box has to be ended, or None."""
@@ -111,17 +117,22 @@ class Watchdog:
         files, stored = self._stored(boxed)
         if files > limits.files:
             return "it wrote too many files"
-        if stored + sum(map(_memory, boxed)) > limits.memory and stored + sum(map(_share_of_memory, boxed)) > limits.memory:
+        if stored + sum(map(_memory, boxed)) > limits.memory and stored + self._shares(boxed) > limits.memory:
             return f"it took more than {limits.memory / 1e9:g} GB of memory"
         if _memory(self.pid) > limits.listener_memory:
             return "it printed without end"
         return None
 
+    def _shares(self, boxed):
+        """As the sum of `_share_of_memory`, of which each look finds out a few anew, in turn."""
+        for pid in sorted(boxed, key=lambda pid: self.shares.get(pid, (0, 0)))[:FEW]:
+            self.shares[pid] = time.monotonic(), _share_of_memory(pid)
+        return sum(self.shares[pid][1] for pid in boxed if pid in self.shares)
+
     def _stored(self, boxed):
         """(number of files, bytes) outside of processes: in file systems that the box may write, and in its sockets, also those that
         nobody holds. Its first process, which is no student's, shows them."""
-        children = [pid for pid, process in boxed.items() if process.parent == self.pid]
-        first = [pid for pid, process in boxed.items() if process.parent in children]
+        first = first_of(boxed, self.pid)
         if not any(process.parent in first for process in boxed.values()):  # it is still being built, or there is none
             return 0, 0
         files, size = 0, SOCKET * Path(f"/proc/{first[0]}/net/unix").read_bytes().count(b"\n")
@@ -130,6 +141,12 @@ class Watchdog:
             files += about.f_files - about.f_ffree
             size += (about.f_blocks - about.f_bfree) * about.f_frsize
         return files, size + files * INODE
+
+
+def first_of(family, pid):
+    """The grandchildren of a process: if it has opened a box, the first process in there."""
+    children = [child for child, process in family.items() if process.parent == pid]
+    return [child for child, process in family.items() if process.parent in children]
 
 
 def family(pid):

@@ -4,26 +4,33 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, array, arrays, compare, numbered
+from diffusion_lab.backend import input_gradient
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array, arrays, numbered
 from diffusion_lab.labs.rehearsal import train
 from diffusion_lab.models.energy_based import ChainsModel
-
-LIMIT = 0.03
 
 
 class LangevinStep(Exercise):
     name, takes = "langevin_step", "network, images, noises, step_size"
-    praise = "a step downhill, not too long, and shaken a little: what is likely is found without knowing Z."
+    praise = (
+        "you step downhill, not too far, and shake a little: that finds likely images without Z."
+    )
 
     def draw(self, rng):
         shape = (4, 5, 5, 1)
-        return {"images": rng.uniform(-1, 1, shape).astype("float32"), "noises": (0.05 * rng.normal(size=shape)).astype("float32"),
-                "valley": rng.uniform(-1.8, 1.8, shape[1:]).astype("float32"), "step_size": np.float32(rng.uniform(6, 12))}
+        return {
+            "images": rng.uniform(-1, 1, shape).astype("float32"),
+            "noises": (0.05 * rng.normal(size=shape)).astype("float32"),
+            "valley": rng.uniform(-1.8, 1.8, shape[1:]).astype("float32"),
+            "step_size": np.float32(rng.uniform(6, 12)),
+        }
 
     def measure(self, answer, inputs):
         network = Bowl(inputs["valley"])
         images, noises = (ops.convert_to_tensor(inputs[name]) for name in ("images", "noises"))
-        return arrays(self.call(answer, network, images, noises, float(inputs["step_size"])), "images")
+        return arrays(
+            self.call(answer, network, images, noises, float(inputs["step_size"])), "images"
+        )
 
     def rehearse(self, answer, inputs):
         class MyEnergyModel(SmallEnergyModel):
@@ -32,44 +39,78 @@ class LangevinStep(Exercise):
 
         live_in(MyEnergyModel(), lambda signs, energies: ops.mean(signs * energies))
 
-    def examine(self, inputs, outputs):
-        x, noises, valley, step = (inputs[name].astype("float64") for name in ("images", "noises", "valley", "step_size"))
+    results = {"images": "the new image"}
 
-        def gradient(x):
-            return 0.05 * (x - valley)
+    @staticmethod
+    def right(network, images, noises, step_size):
+        gradients = input_gradient(network, images)
+        step = step_size * ops.clip(gradients, -0.03, 0.03)
+        return ops.clip(images - step + noises, -1, 1)
 
-        def walk(slope, noises=noises, step=step, low=-1):
-            return np.clip(x - step * slope + noises, low, 1)
-
-        def limited(slope, limit=LIMIT):
-            return np.clip(slope, -limit, limit)
-
-        slope = limited(gradient(x))
-        shaken = np.clip(x + noises, -1, 1)
-        compare("the new image", outputs["images"], walk(slope), {
-            "you climb: energy is *low* where images are likely, so go against the gradient.": walk(-slope),
-            "the gradient is not clipped: limit it to ±0.03 before you multiply by the step size, or one steep place throws "
-            "the image out.": walk(gradient(x)),
-            "you clip the whole step; it is the gradient that is limited to ±0.03, before it is multiplied.":
-                walk(limited(step * gradient(x)) / step),
-            "the images leave [-1, 1]: clip them at the end.": x - step * slope + noises,
-            "the images are clipped to [0, 1]; inside the model they live in [-1, 1].": walk(slope, low=0),
-            "the noise is missing: without it every chain runs down into the nearest valley and stays there.":
-                walk(slope, noises=0),
-            "the noise is multiplied by the step size, too: only the gradient is.": walk(slope, noises=step * noises),
-            "the noise is subtracted: the formula adds it.": walk(slope, noises=-noises),
-            "the step size is missing.": walk(slope, step=1),
-            "the gradient is divided by the size of the batch: take it of the *sum* of the energies, not of their mean, so "
-            "that each image walks by itself.": walk(limited(gradient(x) / len(x))),
-            "you take the gradient after the noise has come in: take it at the image itself.":
-                np.clip(shaken - step * limited(gradient(shaken)), -1, 1),
-            "this is the gradient, not the new image.": gradient(x),
-            "this is the clipped gradient, not the new image.": slope,
-        })
+    mistakes = [
+        Mistake(
+            "You climbed. Energy is *low* where images are likely, so go against the gradient.",
+            ("images - step", "images + step"),
+        ),
+        Mistake(
+            "The gradient is not clipped, so one steep place throws the image out. Limit it to "
+            "±0.03 before you multiply it by the step size.",
+            ("ops.clip(gradients, -0.03, 0.03)", "gradients"),
+        ),
+        Mistake(
+            "You clipped the whole step. Clip the gradient to ±0.03 first, and then multiply it "
+            "by the step size.",
+            (
+                "step_size * ops.clip(gradients, -0.03, 0.03)",
+                "ops.clip(step_size * gradients, -0.03, 0.03)",
+            ),
+        ),
+        Mistake(
+            "The images leave [-1, 1]. Clip them at the end.",
+            ("ops.clip(images - step + noises, -1, 1)", "images - step + noises"),
+        ),
+        Mistake(
+            "You clipped the images to [0, 1]. Clip them to [-1, 1], where images live inside "
+            "the model.",
+            ("noises, -1, 1", "noises, 0, 1"),
+        ),
+        Mistake(
+            "The noise is missing, so every chain runs down into the nearest valley and stays "
+            "there. Add the noise.",
+            (" + noises", ""),
+        ),
+        Mistake(
+            "You multiplied the noise by the step size. Multiply the gradient alone.",
+            ("+ noises", "+ step_size * noises"),
+        ),
+        Mistake("You subtracted the noise. Add it.", ("+ noises", "- noises")),
+        Mistake(
+            "The step size is missing. Multiply the clipped gradient by it.", ("step_size * ", "")
+        ),
+        Mistake(
+            "You took the gradient of the *mean* energy, which divides it by the batch size. "
+            "Take that of the sum: each image walks by itself.",
+            ("(network, images)\n", "(lambda x: ops.mean(network(x)), images)\n"),
+        ),
+        Mistake(
+            "You took the gradient after adding the noise. Take it at the image itself.",
+            lambda network, x, noises, step_size: LangevinStep.right(
+                network, ops.clip(x + noises, -1, 1), 0 * noises, step_size
+            ),
+        ),
+        Mistake(
+            "You returned the gradient. Return the new image.",
+            ("ops.clip(images - step + noises, -1, 1)", "gradients"),
+        ),
+        Mistake(
+            "You returned the clipped gradient. Return the new image.",
+            ("ops.clip(images - step + noises, -1, 1)", "ops.clip(gradients, -0.03, 0.03)"),
+        ),
+    ]
 
 
 class Bowl(keras.Model):
-    """A bowl in pixel space: the gradient is 0.05 · (image - valley), beyond the limit for some pixels only."""
+    """A bowl in pixel space: 0.05 · (image - valley), its gradient, is too large for some pixels."""
 
     def __init__(self, valley):
         super().__init__()
@@ -84,7 +125,9 @@ class SmallEnergyModel(ChainsModel):
 
     def __init__(self):
         images = keras.Input((4, 4, 1))
-        energies = keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="swish")(images)))
+        energies = keras.layers.Dense(1)(
+            keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="swish")(images))
+        )
         super().__init__(keras.Model(images, energies), buffer_size=8, langevin_steps=2, seed=0)
 
     def langevin_step(self, images, noises, step_size):
@@ -100,49 +143,107 @@ def live_in(model, loss):
 class ContrastiveDivergenceLoss(Exercise):
     name = "contrastive_divergence_loss"
     takes = "real_energies, fake_energies, regularization"
-    praise = "real images are pushed down, the model's own are pulled up, and the squares keep both near zero."
+    praise = "real images are pushed down, generated ones up, and the squares keep both near zero."
 
     def draw(self, rng):
         low, high = np.sort(rng.normal(size=(2, 6, 1)), axis=0).astype("float32")
-        crossed = np.arange(6).reshape(-1, 1) < 2  # a few real images have more energy than the generated ones
-        return {"real_energies": np.where(crossed, high, low), "fake_energies": np.where(crossed, low, high),
-                "regularization": np.float32(rng.uniform(0.2, 0.5))}
+        # the absolute value is only wrong where a real image has more energy than a generated one
+        crossed = np.arange(6).reshape(-1, 1) < 2
+        return {
+            "real_energies": np.where(crossed, high, low),
+            "fake_energies": np.where(crossed, low, high),
+            "regularization": np.float32(rng.uniform(0.2, 0.5)),
+        }
 
     def measure(self, answer, inputs):
-        energies = [ops.convert_to_tensor(inputs[name]) for name in ("real_energies", "fake_energies")]
+        energies = [
+            ops.convert_to_tensor(inputs[name]) for name in ("real_energies", "fake_energies")
+        ]
         result = self.call(answer, *energies, float(inputs["regularization"]))
         if len(np.shape(result)) == 2 and np.shape(result)[-1] == 2:
-            raise CheckFailed("return one number, the mean over the batch.")
+            raise CheckFailed(
+                "You returned two numbers for each image. Return one, the mean over the batch."
+            )
         return {"loss": array(result, "the loss")}
 
     def rehearse(self, answer, inputs):
-        live_in(SmallEnergyModel(), lambda signs, energies: answer(energies[:, :1], energies[:, 1:], 0.1))
+        live_in(
+            SmallEnergyModel(),
+            lambda signs, energies: answer(energies[:, :1], energies[:, 1:], 0.1),
+        )
 
-    def examine(self, inputs, outputs):
-        real, fake, weight = (inputs[name].astype("float64") for name in ("real_energies", "fake_energies", "regularization"))
-        squares = real**2 + fake**2
-        each = real - fake + weight * squares
-        compare("the loss", outputs["loss"], each.mean(), {
-            "the sign is that of a *score*, which is high for likely images; an energy is low for them: E(real) - E(fake).":
-                (fake - real + weight * squares).mean(),
-            "the squares are missing: without them the energies drift away, since only their difference counts.":
-                (real - fake).mean(),
-            "the squares are taken in full: multiply them by `regularization`.": (real - fake + squares).mean(),
-            "the squares must be *added*: they hold the energies back.": (real - fake - weight * squares).mean(),
-            "only the real energies are held back: add the squares of the generated ones, too.":
-                (real - fake + weight * real**2).mean(),
-            "only the generated energies are held back: add the squares of the real ones, too.":
-                (real - fake + weight * fake**2).mean(),
-            "you square the difference; each of the two energies is squared by itself.":
-                (real - fake + weight * (real - fake) ** 2).mean(),
-            "you square the mean energies; square each energy first, then take the mean.":
-                (real - fake).mean() + weight * (real.mean() ** 2 + fake.mean() ** 2),
-            "this is the sum over the batch: take the mean, so that its size does not matter.": each.sum(),
-            "one number, please: the mean over the batch.": each,
-            "one number, please: the mean over the batch, too.": each[:, 0],
-            "the two must not be added: real images go down, generated ones up.": (real + fake + weight * squares).mean(),
-            "the absolute value throws away which of the two is lower.": (abs(real - fake) + weight * squares).mean(),
-        })
+    results = {"loss": "the loss"}
+
+    @staticmethod
+    def right(real_energies, fake_energies, regularization):
+        squares = ops.square(real_energies) + ops.square(fake_energies)
+        return ops.mean(real_energies - fake_energies + regularization * squares)
+
+    mistakes = [
+        Mistake(
+            "The sign is that of a *score*, which is high for likely images. An energy is low "
+            "for them: take E(real) - E(fake).",
+            ("real_energies - fake_energies", "fake_energies - real_energies"),
+        ),
+        Mistake(
+            "The squares are missing, so the energies can drift away together: only their "
+            "difference counts. Add `regularization` times the squares.",
+            (" + regularization * squares", ""),
+        ),
+        Mistake(
+            "You added the squares in full. Multiply them by `regularization`.",
+            ("regularization * squares", "squares"),
+        ),
+        Mistake(
+            "You subtracted the squares. Add them: they hold the energies back.",
+            ("+ regularization", "- regularization"),
+        ),
+        Mistake(
+            "You hold back only the real energies. Add the squares of the generated ones, too.",
+            (" + ops.square(fake_energies)", ""),
+        ),
+        Mistake(
+            "You hold back only the generated energies. Add the squares of the real ones, too.",
+            ("ops.square(real_energies) + ", ""),
+        ),
+        Mistake(
+            "You squared the difference. Square each of the two energies by itself.",
+            (
+                "ops.square(real_energies) + ops.square(fake_energies)",
+                "ops.square(real_energies - fake_energies)",
+            ),
+        ),
+        Mistake(
+            "You squared the mean energies. Square each energy first, and then take the mean.",
+            (
+                "ops.square(real_energies) + ops.square(fake_energies)",
+                "ops.square(ops.mean(real_energies)) + ops.square(ops.mean(fake_energies))",
+            ),
+        ),
+        Mistake(
+            "You summed over the batch. Take the mean, so that the loss does not depend on the "
+            "batch size.",
+            ("ops.mean", "ops.sum"),
+        ),
+        Mistake(
+            "You returned one number for each image. Return one, the mean over the batch.",
+            ("ops.mean", ""),
+        ),
+        Mistake(
+            "You returned one number for each image. Return one, the mean over the batch.",
+            ("squares)", "squares, axis=-1)"),
+        ),
+        Mistake(
+            "You added the two energies. Subtract the generated ones: real images go down, "
+            "generated ones up.",
+            ("real_energies - fake_energies", "real_energies + fake_energies"),
+        ),
+        Mistake(
+            "You took the absolute value, which hides the lower of the two energies. Keep the "
+            "sign of the difference.",
+            ("real_energies - fake_energies", "ops.abs(real_energies - fake_energies)"),
+        ),
+    ]
 
 
 langevin_step, contrastive_divergence_loss = numbered(1, LangevinStep, ContrastiveDivergenceLoss)

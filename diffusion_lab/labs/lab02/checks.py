@@ -6,7 +6,7 @@ from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, 
 from diffusion_lab.labs.rehearsal import noise_like
 
 
-def refuse_dice(outputs):
+def demand_repeatable(outputs):
     """Raises CheckFailed for an answer that returns something else each time."""
     once, again = outputs["noisy_images"], outputs["again"]
     if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
@@ -38,7 +38,7 @@ class ForwardStep(Exercise):
             points = demand_shape(answer(points, noise_like(3, 1, 1, 2), beta), points)
 
     def examine(self, inputs, outputs):
-        refuse_dice(outputs)
+        demand_repeatable(outputs)
         super().examine(inputs, outputs)
 
     results = {"noisy_images": "the noisy image"}
@@ -88,7 +88,7 @@ class QSample(Exercise):
         demand_shape(answer(points, np.full(3, 4), points, betas) - points, points)
 
     def examine(self, inputs, outputs):
-        refuse_dice(outputs)
+        demand_repeatable(outputs)
         super().examine(inputs, outputs)
 
     results = {"noisy_images": "the noisy image"}

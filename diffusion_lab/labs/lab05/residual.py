@@ -1,11 +1,46 @@
-"""Lab 05: `residual_block`, whose weights are given known values and whose result is computed again in NumPy."""
+"""Lab 05: `residual_block`, whose weights are given known values so that its result can be compared."""
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, array, compare
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
 from diffusion_lab.labs.rehearsal import noise_like, train
+
+STEPS = {  # of a block: (x, what it kept of x for the shortcut, width) -> the next x
+    "norm": lambda x, kept, width: layers.BatchNormalization(center=False, scale=False)(x),
+    "conv": lambda x, kept, width: layers.Conv2D(width, 3, padding="same")(x),
+    "widen": lambda x, kept, width: widened(x, width),
+    "swish": lambda x, kept, width: ops.silu(x),
+    "relu": lambda x, kept, width: ops.relu(x),
+    "sigmoid": lambda x, kept, width: ops.sigmoid(x),
+    "add": lambda x, kept, width: kept + x,
+    "multiply": lambda x, kept, width: kept * x,
+    "subtract_x": lambda x, kept, width: x - kept,
+    "subtract_from_x": lambda x, kept, width: kept - x,
+    "concatenate": lambda x, kept, width: ops.concatenate([kept, x], axis=-1),
+    "concatenate_first": lambda x, kept, width: ops.concatenate([x, kept], axis=-1),
+}
+
+
+def widened(x, width, **options):
+    """x with `width` channels; `options` are those of the 1 × 1 convolution that it may need."""
+    return x if x.shape[-1] == width else layers.Conv2D(width, 1, **options)(x)
+
+
+def block_of(steps, **options):
+    """Returns a `residual_block` of these steps. At "keep" it keeps x for the shortcut."""
+
+    def residual_block(x, width):
+        kept = None
+        for step in steps.split():
+            if step == "keep":
+                kept = widened(x, width, **options)
+            else:
+                x = STEPS[step](x, kept, width)
+        return x
+
+    return residual_block
 
 
 class ResidualBlock(Exercise):
@@ -14,6 +49,7 @@ class ResidualBlock(Exercise):
     shape_hint = ('3 × 3 convolutions keep the size with padding="same", and x needs a 1 × 1 convolution where it has '
                   "another number of channels than `width`")
     cases = {"equal": (4, 4), "different": (3, 5)}  # channels of x, width
+    tolerance = 2e-3
 
     def draw(self, rng):
         return {"equal": rng.normal(size=(2, 6, 6, 4)).astype("float32"),
@@ -26,11 +62,12 @@ class ResidualBlock(Exercise):
             x = keras.Input((6, 6, channels))
             result = self.call(answer, x, width)
             if not isinstance(result, keras.KerasTensor):
-                raise CheckFailed("return the tensor that comes out of the last layer, not a layer, a model or a list.")
+                raise CheckFailed(f"You returned a value of the type {type(result).__name__}. Return the tensor that "
+                                  "comes out of the last layer.")
             try:
                 block = keras.Model(x, result)
             except ValueError:
-                raise CheckFailed("what it returns has no connection with x: begin with the x you are given.") from None
+                raise CheckFailed("Your result has no connection with x. Begin with the x that you receive.") from None
             outputs |= {f"{key}, {case}": array(value, key) for key, value in _structure(block).items()}
             _fill(block, inputs["numbers"])
             outputs[case] = array(block(ops.convert_to_tensor(inputs[case]), training=False), "the result")
@@ -43,45 +80,99 @@ class ResidualBlock(Exercise):
         train(keras.Model(images, x), noise_like(3, 4, 4, 3), noise_like(3, 4, 4, 6))
 
     def examine(self, inputs, outputs):
-        found = {case: {key: outputs[f"{key}, {case}"] for key in STRUCTURE} for case in self.cases}
-        self.judge_structure(found["equal"], found["different"])
-        for case, (channels, width) in self.cases.items():
-            reference = Reference(inputs[case].astype("float64"), inputs["numbers"].astype("float64"), width)
-            result, turned = outputs[case], reference(order=(1, 0))
-            if result.shape == turned.shape and np.allclose(result, turned, 2e-3, 2e-3):
-                continue  # a layer of the student's own may have made its second convolution first
-            compare(f"the result for {channels} channels and width {width}", result, reference(), reference.mistakes(),
-                    tolerance=2e-3)
+        equal, different = ({key: outputs[f"{key}, {case}"] for key in STRUCTURE} for case in self.cases)
+        self.judge_structure(equal, different)
+        super().examine(inputs, outputs)
+
+    results = {"equal": "the result for 4 channels and width 4", "different": "the result for 3 channels and width 5"}
 
     @staticmethod
     def judge_structure(equal, different):
-        """What the block consists of where x has `width` channels already, and where it has another number."""
+        """Raises CheckFailed for wrong layers.
+
+        Args:
+            equal: how many there are of each kind in STRUCTURE, where x has `width` channels already.
+            different: the same where x has another number of channels.
+        """
         large, small = "3 × 3 convolutions", "1 × 1 convolutions"
         norms = max(equal["normalisations"], different["normalisations"])
         if norms == 0:
-            raise CheckFailed("the BatchNormalization is missing: it comes first, before the convolutions.")
+            raise CheckFailed("The BatchNormalization is missing. Put it first, before the convolutions.")
         if norms > 1:
-            raise CheckFailed(f"there are {norms:g} normalisations: one, in front, is all that this block has.")
+            raise CheckFailed(f"There are {norms:g} normalisations. Use one, before the convolutions.")
         if equal["centres and scales"]:
-            raise CheckFailed("the BatchNormalization has weights of its own: center=False, scale=False, since the "
-                              "convolution behind it can learn both.")
+            raise CheckFailed("Your BatchNormalization has its own weights. Set center=False and scale=False: the "
+                              "convolution after it can learn both.")
         if different[large] == 3 and different[small] == 0:
-            raise CheckFailed("the shortcut's convolution is 3 × 3: 1 × 1 is enough to change the number of channels.")
+            raise CheckFailed("The shortcut's convolution is 3 × 3. Make it 1 × 1: that is enough to change the number "
+                              "of channels.")
         if equal[small]:
-            raise CheckFailed("where x has `width` channels already, the shortcut is x itself: a convolution there "
-                              "costs parameters and keeps x from passing untouched.")
+            raise CheckFailed("Your shortcut has a convolution even where x has `width` channels already. Use x itself "
+                              "there, so that it passes untouched.")
         if equal[large] != 2:
-            raise CheckFailed(f"convolutions of 3 × 3: there should be two, but there are {equal[large]:g}.")
+            raise CheckFailed(f"The number of 3 × 3 convolutions is {equal[large]:g}. Make it two.")
         if equal["biases"] < 2 or different["biases"] < 2 + different[small]:
-            raise CheckFailed("a convolution has no bias: leave Conv2D's `use_bias` at its default.")
+            raise CheckFailed("A convolution has no bias. Leave Conv2D's `use_bias` at its default.")
+
+    @staticmethod
+    def right(x, width):
+        shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
+        x = layers.BatchNormalization(center=False, scale=False)(x)
+        x = layers.Conv2D(width, 3, padding="same", activation="swish")(x)
+        x = layers.Conv2D(width, 3, padding="same")(x)
+        return layers.Add()([shortcut, x])
+
+    mistakes = [
+        Mistake("You never added x, so these are just two convolutions in a row. Add the shortcut to their result.",
+                block_of("norm conv swish conv")),
+        Mistake("You added the *normalised* x, so the block can no longer be the identity. Keep x as it was before "
+                "the normalisation.", block_of("norm keep conv swish conv add")),
+        Mistake("There is an activation after the second convolution, so it adds almost only positive numbers to x. "
+                "Leave that one linear.", block_of("keep norm conv swish conv swish add")),
+        Mistake("The activation is after the wrong convolution. Put swish after the first, and nothing after the "
+                "second.", block_of("keep norm conv conv swish add")),
+        Mistake("There is no activation, so your two convolutions can do no more than one. Put swish after the "
+                "first.", block_of("keep norm conv conv add")),
+        Mistake("Your activation is ReLU. Use swish, which has no kink.", block_of("keep norm conv relu conv add")),
+        Mistake("Your activation is a sigmoid. Use swish, which is x times the sigmoid of x.",
+                block_of("keep norm conv sigmoid conv add")),
+        Mistake("Your activation comes before the first convolution. Put it between the two convolutions.",
+                block_of("keep norm swish conv conv add")),
+        Mistake("There is a second activation, before the first convolution. Keep only the one between the two "
+                "convolutions.", block_of("keep norm swish conv swish conv add")),
+        Mistake("There is an activation after the addition. Remove it, so that x comes out untouched.",
+                block_of("keep norm conv swish conv add swish")),
+        Mistake("Your only activation comes after the addition. Put it between the two convolutions.",
+                block_of("keep norm conv conv add swish")),
+        Mistake("You normalised after the first convolution. Normalise first of all, before both convolutions.",
+                block_of("keep conv norm swish conv add")),
+        Mistake("You normalised between the activation and the second convolution. Normalise first of all, before "
+                "both convolutions.", block_of("keep conv swish norm conv add")),
+        Mistake("You normalised last. Normalise first of all, before both convolutions.",
+                block_of("keep conv swish conv norm add")),
+        Mistake("You normalised the sum. Normalise before the convolutions instead, so that x comes out untouched.",
+                block_of("keep conv swish conv add norm")),
+        Mistake("You concatenated the shortcut and the result. Add them.",
+                block_of("keep norm conv swish conv concatenate")),
+        Mistake("You concatenated the shortcut and the result. Add them.",
+                block_of("keep norm conv swish conv concatenate_first")),
+        Mistake("You multiplied the result by the shortcut. Add them.",
+                block_of("keep norm conv swish conv multiply")),
+        Mistake("You subtracted x from the result. Add it.", block_of("keep norm conv swish conv subtract_x")),
+        Mistake("You subtracted the result from x. Add it.", block_of("keep norm conv swish conv subtract_from_x")),
+        Mistake("There is an activation in the shortcut. Use a plain 1 × 1 convolution there.",
+                block_of("keep norm conv swish conv add", activation="swish")),
+        Mistake("You widened x before the block began. Normalise x as it came in: the 1 × 1 convolution is for the "
+                "shortcut alone.", block_of("widen keep norm conv swish conv add")),
+    ]
 
 
 STRUCTURE = ("3 × 3 convolutions", "1 × 1 convolutions", "biases", "normalisations", "centres and scales")
-NORMALISATION, SHORTCUT, CONVOLUTIONS = 0, 2, 4  # where in the drawn numbers the weights of each layer begin
 
 
 def _parts(layer):
-    inner = layer._flatten_layers(include_self=False, recursive=False)  # a layer of one's own has no public list of its parts
+    # a layer that a student has written has no public list of its parts
+    inner = layer._flatten_layers(include_self=False, recursive=False)
     return [part for child in inner for part in _parts(child)] or [layer]
 
 
@@ -100,107 +191,12 @@ def _structure(block):
 
 
 def _fill(block, numbers):
-    """Gives every weight known values: the result then depends on what is computed, not on how it is written."""
-    convolutions = 0
+    """Gives every weight known values, so that the result depends on what is computed, and not on how it is written.
+
+    Both 3 × 3 convolutions get the same values, because a student's own layer may create the second one first.
+    """
     for part in _parts(block):
-        if not hasattr(part, "kernel"):
-            place = NORMALISATION
-        elif _kernel_size(part) == (1, 1):
-            place = SHORTCUT
-        else:
-            place, convolutions = CONVOLUTIONS + 2 * convolutions, convolutions + 1
+        place = 37 * sum(_kernel_size(part)) if hasattr(part, "kernel") else 0
         for weight in part.weights:
-            second = weight.name in ("bias", "moving_variance")
-            weight.assign(_values(numbers, place + second, tuple(weight.shape)))
-
-
-def _values(numbers, place, shape):
-    values = np.resize(np.roll(numbers, -37 * place), shape)
-    return 0.5 + np.abs(values) if place == NORMALISATION + 1 else values
-
-
-def _swish(x):
-    return x / (1 + np.exp(-x))
-
-
-class Reference:
-    """The block in NumPy, done right, and with one thing wrong in it."""
-
-    def __init__(self, x, numbers, width):
-        self.x, self.numbers, self.width, self.order = x, numbers, width, iter(())
-
-    def normalised(self, x):
-        mean, variance = (_values(self.numbers, NORMALISATION + i, x.shape[-1:]) for i in range(2))
-        return (x - mean) / np.sqrt(variance + 1e-3)
-
-    def convolved(self, x):
-        place = CONVOLUTIONS + 2 * next(self.order)
-        kernel = _values(self.numbers, place, (3, 3, x.shape[-1], self.width))
-        bias = _values(self.numbers, place + 1, (self.width,))
-        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-        return np.einsum("bhwcij,ijco->bhwo", windows, kernel) + bias
-
-    def shortcut(self, x):
-        if x.shape[-1] == self.width:
-            return x
-        kernel = _values(self.numbers, SHORTCUT, (x.shape[-1], self.width))
-        return x @ kernel + _values(self.numbers, SHORTCUT + 1, (self.width,))
-
-    def chain(self, *steps, x=None, order=(0, 1)):
-        """The given steps one after another, on x; `order` is that in which the convolutions were filled with numbers."""
-        self.order, x = iter(order), self.x if x is None else x
-        for step in steps:
-            x = step(x)
-        return x
-
-    def __call__(self, order=(0, 1)):
-        return self.shortcut(self.x) + self.chain(self.normalised, self.convolved, _swish, self.convolved, order=order)
-
-    def mistakes(self):
-        norm, conv, chain, shortcut = self.normalised, self.convolved, self.chain, self.shortcut(self.x)
-        right, narrow = chain(norm, conv, _swish, conv), self.x.shape[-1] == self.width
-        known = {
-            "x is never added: this is two convolutions in a row; add the shortcut to what they return.": right,
-            "you add the *normalised* x, so the block can no longer be the identity: keep x as it came in, before the "
-            "normalisation.": self.shortcut(norm(self.x)) + right,
-            "there is an activation behind the second convolution, too: it could only add positive numbers to x; leave "
-            "that one linear.": shortcut + chain(norm, conv, _swish, conv, _swish),
-            "the activation is behind the wrong convolution: swish behind the first, none behind the second.":
-                shortcut + chain(norm, conv, conv, _swish),
-            "there is no activation: two convolutions without one in between are no more than one; swish behind the "
-            "first.": shortcut + chain(norm, conv, conv),
-            "the activation is ReLU: take swish, which has no kink.":
-                shortcut + chain(norm, conv, lambda x: np.maximum(x, 0), conv),
-            "the activation is a sigmoid: swish is x times it.":
-                shortcut + chain(norm, conv, lambda x: 1 / (1 + np.exp(-x)), conv),
-            "the activation comes before the first convolution; it belongs between the two.":
-                shortcut + chain(norm, _swish, conv, conv),
-            "there is an activation before the first convolution, too: one is enough, between the two.":
-                shortcut + chain(norm, _swish, conv, _swish, conv),
-            "there is an activation behind the addition: x must come out untouched.": _swish(shortcut + right),
-            "the activation is behind the addition only: it belongs between the two convolutions.":
-                _swish(shortcut + chain(norm, conv, conv)),
-            "the normalisation comes after the first convolution: it comes first of all.":
-                shortcut + chain(conv, norm, _swish, conv),
-            "the normalisation comes between the activation and the second convolution: it comes first of all.":
-                shortcut + chain(conv, _swish, norm, conv),
-            "the normalisation comes last: it comes first, before the convolutions.":
-                shortcut + chain(conv, _swish, conv, norm),
-            "you normalise the sum: x must come out untouched, and the normalisation stand before the convolutions.":
-                norm(shortcut + chain(conv, _swish, conv)),
-            "the shortcut is laid beside the result, not added to it: Add, not Concatenate.":
-                np.concatenate([shortcut, right], -1),
-            "the result is laid beside the shortcut, not added to it: Add, not Concatenate.":
-                np.concatenate([right, shortcut], -1),
-            "you multiply with the shortcut: add it.": shortcut * right,
-            "you subtract x from the result: add it.": right - shortcut,
-            "you subtract the result from x: add it.": shortcut - right,
-        }
-        return known if narrow else known | {
-            "there is an activation in the shortcut: a plain 1 × 1 convolution, so that x comes out as it is.":
-                _swish(shortcut) + right,
-            "the shortcut's convolution changed x before the block began: the normalisation wants x as it came in, the "
-            "1 × 1 convolution is for the shortcut alone.":
-                shortcut + chain(norm, conv, _swish, conv, x=shortcut),
-        }
+            values = np.resize(np.roll(numbers, -place), weight.shape)
+            weight.assign(0.5 + np.abs(values) if weight.name == "moving_variance" else values)

@@ -1,0 +1,70 @@
+"""Sentences are only sentences: a package that says something else gives the same grades."""
+
+import ast
+import csv
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL
+
+ROOT = Path(__file__).parents[1]
+WORD = re.compile(r"[A-Za-z]{2,}")
+FOLDERS = ("labs", "submission", "instructor", "errors.py", "storage.py")
+
+
+class OtherWords(ast.NodeTransformer):
+    """Puts other words into every sentence of a module: texts of four words and more that end as sentences do, or hold values."""
+
+    def __init__(self):
+        self.random, self.replaced, self.holds_values = random.Random(0), 0, False
+
+    def visit_Call(self, node):
+        return node if ast.unparse(node.func).startswith("re.") else self.generic_visit(node)  # a pattern is no sentence
+
+    def visit_JoinedStr(self, node):
+        self.holds_values = True
+        node = self.generic_visit(node)
+        self.holds_values = False
+        return node
+
+    def visit_Constant(self, node):
+        text = node.value
+        sentence = isinstance(text, str) and len(WORD.findall(text)) > 3 and (self.holds_values or text.endswith((".", "?", "!")))
+        if not sentence or "import " in text:  # which is code
+            return node
+        self.replaced += 1
+        return ast.Constant(WORD.sub(lambda word: "".join(self.random.choices("abcdefghijklmnop", k=len(word[0]))), text))
+
+
+def with_other_words(folder):
+    """Copies the repository's package into `folder`, with other words; returns how many sentences those are."""
+    shutil.copytree(ROOT / "diffusion_lab", folder / "diffusion_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    words = OtherWords()
+    for place in FOLDERS:
+        path = folder / "diffusion_lab" / place
+        for file in [path] if path.is_file() else path.rglob("*.py"):
+            file.write_text(ast.unparse(words.visit(ast.parse(file.read_text(encoding="utf-8")))), encoding="utf-8")
+    return words.replaced
+
+
+def grades(out, root, **environment):
+    """{student: the columns of grades.csv that are no sentences} of the made-up class."""
+    command = [sys.executable, "-m", "diffusion_lab", "grade", "--sample", "--out", str(out), "--seed", "3", "--root", str(root)]
+    subprocess.run(command, check=True, env=os.environ | environment, cwd=out.parent, capture_output=True)
+    with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        return {row["Student"]: [row[name] for name in row if name != "look at it"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+def test_no_grade_changes_when_every_sentence_is_replaced(tmp_path):
+    assert with_other_words(tmp_path) > 1000
+    expected = grades(tmp_path / "plain", ROOT, PYTHONPATH=str(ROOT))
+    assert grades(tmp_path / "other", ROOT, PYTHONPATH=str(tmp_path)) == expected and len(expected) == 10

@@ -1,6 +1,7 @@
 """The benchmarks: both sides of a comparison do the same work, operations are counted right, every row is there."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,12 +15,17 @@ from keras import layers
 
 from benchmarks import textbook
 from benchmarks.flops import forward_flops
+from benchmarks.grading import SLIPS, wrong_answers
 from benchmarks.plain_tensorflow import plain_tensorflow
 from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
 from benchmarks.report import Row, in_turn, publish, times_faster
 from benchmarks.runs import Measure
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.labs import checks
+from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
@@ -33,6 +39,18 @@ def randomise(network):
     """Weights that are nowhere zero, so that a network's output depends on its input."""
     rng = np.random.default_rng(0)
     network.set_weights([np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()])
+
+
+def test_the_wrong_answers_of_the_grading_benchmark_are_wrong():
+    """Outside a sandbox; those of the exercises' tables are tried for their hints elsewhere."""
+    right = {name: cell.source for _, name, cell in exercises(read_source(sources(ROOT, ["07"])[0]))}
+    for name, answers in wrong_answers(right).items():
+        assert len(answers) == len(set(answers)) >= 10 and right[name] not in answers
+        for answer in answers[-len(SLIPS[name]) - 1:]:
+            namespace = {"math": math, "np": np, "ops": keras.ops}
+            exec(answer, namespace)
+            with pytest.raises(CheckFailed):
+                checks.exercises()[name].diagnose(namespace[name])
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 Needs Chromium. Where DIFFUSION_LAB_BROWSER is "required" its absence is a failure. Screenshots go to out/browser.
 """
 
+import io
 import os
 import shutil
 import socket
@@ -13,7 +14,9 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from diffusion_lab.instructor.build import sources
@@ -26,6 +29,8 @@ from diffusion_lab.instructor.source import read_source
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "out" / "browser"
 TOKEN = "only-for-this-test"
+ODD_SAMPLER = """def reverse_diffusion(self, initial_noise, diffusion_steps):
+    return 0 * initial_noise + ops.convert_to_tensor([99.0, -99.0, -99.0])"""
 SETTINGS = {  # JupyterLab would draw only the cells that can be seen
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -48,10 +53,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A JupyterLab over the solutions of the three labs, without their outputs; yields its address."""
+    """A JupyterLab over the solutions of the three labs, without outputs, and "odd"; yields its address."""
     root, settings = tmp_path_factory.mktemp("labs"), tmp_path_factory.mktemp("settings")
     for path in sources(ROOT, ["03", "07", "08"]):
         nbformat.write(read_source(path), root / path.with_suffix(".ipynb").name)
+    nbformat.write(with_an_odd_sampler(read_source(sources(ROOT, ["07"])[0])), root / "odd.ipynb")
     for name, text in SETTINGS.items():
         (settings / name).parent.mkdir(parents=True, exist_ok=True)
         (settings / name).write_text(text)
@@ -74,6 +80,14 @@ def server(tmp_path_factory):
         log.close()
 
 
+def with_an_odd_sampler(notebook):
+    """Lab 07 up to its slider, by a student whose `reverse_diffusion` paints everything red after its check."""
+    last = next(number for number, cell in enumerate(notebook.cells) if cell.source.startswith("widgets.sampling("))
+    notebook.cells = notebook.cells[:last + 1]
+    notebook.cells[last].source = f"{ODD_SAMPLER}\n\n{notebook.cells[last].source}"
+    return notebook
+
+
 def answers(address):
     try:
         return urllib.request.urlopen(address, timeout=2).status == 200
@@ -91,10 +105,7 @@ def wait_for(condition, seconds, what):
 @pytest.mark.parametrize("lab", [
     pytest.param("03_schedules", marks=pytest.mark.slow), "07_ddim", pytest.param("08_exploring", marks=pytest.mark.slow)])
 def test_sliders_move_their_pictures(browser, server, lab):
-    page = browser.new_page(viewport={"width": 1200, "height": 1000})
-    page.goto(f"{server}/lab/tree/{lab}.ipynb?token={TOKEN}&reset")
-    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-    run_all_cells(page)
+    page = run_all_cells(browser, f"{server}/lab/tree/{lab}.ipynb?token={TOKEN}&reset")
     explorers = page.locator(".diffusion-lab-explorer")
     page.screenshot(path=PICTURES / f"{lab}.png")
     assert explorers.count() >= 1
@@ -104,14 +115,38 @@ def test_sliders_move_their_pictures(browser, server, lab):
         sliders = explorer.locator(".noUi-handle")
         assert sliders.count() >= 1
         for index in range(sliders.count()):
-            assert any(moves(page, explorer, index) for _ in menu_entries(explorer)), f"slider {index} moves nothing"
+            assert any(moves(page, explorer, sliders.nth(index)) for _ in menu_entries(explorer)), f"slider {index} moves nothing"
         explorer.screenshot(path=PICTURES / f"{lab}-{number}.png")
         assert explorer.locator(".diffusion-lab-error").inner_text().strip() == ""
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea-output[data-mime-type*="stderr"]').count() == 0
     page.close()
 
 
-def run_all_cells(page):
+@pytest.mark.slow
+def test_the_slider_of_lab_07_runs_the_students_own_sampler(browser, server):
+    page = run_all_cells(browser, f"{server}/lab/tree/odd.ipynb?token={TOKEN}&reset")
+    explorer = page.locator(".diffusion-lab-explorer")
+    explorer.scroll_into_view_if_needed()
+    assert share_of_red(explorer) > 0.8, "eta = 0 is the student's sampler"
+    eta = explorer.locator(".diffusion-lab-slider-eta .noUi-handle")
+    assert moves(page, explorer, eta), "the slider moves nothing"
+    explorer.screenshot(path=PICTURES / "odd.png")
+    assert share_of_red(explorer) < 0.2, "fresh noise is a matter of the package's ddim"
+    page.close()
+
+
+def share_of_red(explorer):
+    """The share of the picture's pixels that are as red as those of `ODD_SAMPLER`."""
+    with Image.open(io.BytesIO(explorer.locator(".diffusion-lab-picture").screenshot())) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    return np.mean(np.all(pixels == (255, 0, 0), axis=-1))
+
+
+def run_all_cells(browser, address):
+    """Opens a notebook and runs its cells; returns the page."""
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.goto(address)
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=120_000)
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.get_by_text("Run All Cells", exact=True).click()
@@ -125,6 +160,7 @@ def run_all_cells(page):
     except AssertionError:
         page.screenshot(path=PICTURES / "stuck.png")
         raise
+    return page
 
 
 def menu_entries(explorer):
@@ -138,10 +174,10 @@ def menu_entries(explorer):
         yield
 
 
-def moves(page, explorer, index):
-    """Whether dragging the slider number `index` changes the picture and the line of figures."""
+def moves(page, explorer, handle):
+    """True if dragging the slider's handle changes the picture and the line of numbers."""
     before = seen(explorer)
-    drag(page, explorer.locator(".noUi-handle").nth(index))
+    drag(page, handle)
     end = time.monotonic() + 10
     while time.monotonic() < end or not settled(explorer):
         if settled(explorer) and all(old != new for old, new in zip(before, seen(explorer))):
@@ -151,7 +187,7 @@ def moves(page, explorer, index):
 
 
 def seen(explorer):
-    """What a person sees: the picture's pixels and the line of figures."""
+    """What a person sees: the picture's pixels and the line of numbers."""
     return explorer.locator(".diffusion-lab-picture").screenshot(), explorer.locator(".diffusion-lab-readout").inner_text()
 
 

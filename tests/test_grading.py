@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
+import nbformat
 import numpy as np
 import pytest
 
@@ -27,6 +30,8 @@ from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
+from diffusion_lab.labs import checks
+from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.storage import only_one
 
 ROOT = Path(__file__).parents[1]
@@ -345,6 +350,19 @@ def grades(out):
 
 def command(*arguments):
     return [sys.executable, "-m", "diffusion_lab", "grade", "--root", str(ROOT), "--seconds", "10", *map(str, arguments)]
+
+
+def test_the_sample_class_makes_mistakes_of_the_tables(tmp_path):
+    write_sample_class(SOURCE, tmp_path)
+    for student, mistakes in MISTAKES.items():
+        notebook = nbformat.read(tmp_path / f"{student}.ipynb", 4)
+        for _, name, cell in exercises(notebook):
+            if isinstance(mistakes.get(name), int):
+                exercise, namespace = checks.exercises()[name], {"math": math, "ops": keras.ops}
+                exec(cell.source, namespace)
+                with pytest.raises(CheckFailed) as failure:
+                    exercise.diagnose(namespace[name])
+                assert failure.value.hint == exercise.mistakes[mistakes[name]].hint
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""Lab 07: right answers in every style pass, and each known misconception gets its own hint."""
+"""Lab 07: right answers in every style pass, and what is wrong in a way that no table knows is named."""
 
 import math
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -45,36 +44,14 @@ def schedule_by_pythagoras(self, times):
     return [ops.sqrt(1 - ops.square(signal_rates)), signal_rates]
 
 
-def straight_signal(self, times):
-    signal = self.max_signal_rate + times * (self.min_signal_rate - self.max_signal_rate)
-    return ops.sqrt(1 - signal**2), signal
-
-
-def degrees(self, times):
-    return np.sin(np.degrees(angles_of(self, np.array(times)))), np.cos(np.degrees(angles_of(self, np.array(times))))
-
-
 SCHEDULES_WRONG = {
-    "wrong order": lambda self, t: schedule_in_keras(self, t)[::-1],
-    "these are variances": lambda self, t: [rate**2 for rate in schedule_in_keras(self, t)],
-    "the wrong way": lambda self, t: schedule_in_keras(self, 1 - t),
-    "without the offset": lambda self, t: (ops.sin(t * math.pi / 2), ops.cos(t * math.pi / 2)),
-    "the angle starts at 0": lambda self, t: (ops.sin(t * math.acos(self.min_signal_rate)),
-                                              ops.cos(t * math.acos(self.min_signal_rate))),
-    "ends too far": lambda self, t: (
-        ops.sin(math.acos(self.max_signal_rate) + t * math.acos(self.min_signal_rate)),
-        ops.cos(math.acos(self.max_signal_rate) + t * math.acos(self.min_signal_rate))),
-    "arcsin in place of arccos": lambda self, t: [
+    "wrong order (or you wrote arcsin": lambda self, t: [
         wave(angles_of(self, t, math.asin(self.max_signal_rate), math.asin(self.min_signal_rate)))
         for wave in (ops.sin, ops.cos)],
-    "in a straight line; it is the angle": straight_signal,
-    "degrees": degrees,
-    "times themselves are no angles": lambda self, t: (ops.sin(t), ops.cos(t)),
+    "Your angles are in degrees": lambda self, t: (
+        np.sin(np.degrees(angles_of(self, np.array(t)))), np.cos(np.degrees(angles_of(self, np.array(t))))),
     "the signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
         schedule_in_keras(self, t)[0], ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1])),
-    "noise rate is not 1 - signal rate": lambda self, t: (1 - schedule_in_keras(self, t)[1], schedule_in_keras(self, t)[1]),
-    "0.02 and 0.95": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
-                                      for wave in (ops.sin, ops.cos)],
     "that of the times": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": not_done,
@@ -83,8 +60,6 @@ SCHEDULES_WRONG = {
     "and `float(...)` cannot calculate": schedule_one_time_at_a_time,
     "`self` is missing": lambda t: t,
     "the functions of `math` take one number": lambda self, t: (math.sin(angles_of(self, t)), math.cos(angles_of(self, t))),
-    "or the notebook's variables": lambda self, t: [wave(angles_of(self, t, math.acos(0.95), math.acos(0.02)))
-                                                    for wave in (ops.sin, ops.cos)],
 }
 
 
@@ -109,94 +84,62 @@ def denoise_image_by_image(self, noisy, noise_rates, signal_rates, training):
     return noises, np.stack(images)
 
 
-def denoise_but(part=None, told=None, network=None, flag=None, ordered=lambda noises, images: (noises, images)):
-    """The right answer with one thing in it replaced."""
-    told = told or (lambda noise_rates, signal_rates: noise_rates**2)
-    network = network or (lambda self, training: self.network if training else self.ema_network)
-    part = part or (lambda noisy, noises, n, s: (noisy - n * noises) / s)
-
-    def denoise(self, noisy, noise_rates, signal_rates, training):
-        keywords = {"training": training} if flag is None else flag
-        noises = network(self, training)([noisy, told(noise_rates, signal_rates)], **keywords)
-        return ordered(noises, part(noisy, noises, noise_rates, signal_rates))
-
-    return denoise
-
-
 def asks_both(self, noisy, noise_rates, signal_rates, training):
     self.network([noisy, noise_rates**2], training=training)
     return denoise_in_keras(self, noisy, noise_rates, signal_rates, False)
 
 
+def changed(change):
+    """The right answer, whose (noises, images) go through `change`."""
+    return lambda self, noisy, n, s, training: change(*denoise_in_keras(self, noisy, n, s, training))
+
+
+def asking(ask):
+    """A wrong answer that asks the right network by `ask(network, noisy, variances, training)`."""
+    return lambda self, noisy, n, s, training: (
+        ask(self.network if training else self.ema_network, noisy, n**2, training), noisy)
+
+
 DENOISE_WRONG = {
-    "the wrong way round": denoise_but(network=lambda self, training: self.ema_network if training else self.network),
-    "its averaged weights sample much better": denoise_but(network=lambda self, training: self.network),
-    "cannot learn by itself": denoise_but(network=lambda self, training: self.ema_network),
-    "exactly one network": asks_both,
-    "is told the noise rate": denoise_but(told=lambda n, s: n),
-    "is told the signal rate": denoise_but(told=lambda n, s: s),
-    "variance of the signal": denoise_but(told=lambda n, s: s**2),
-    "hand `training` on": denoise_but(flag={}),
-    "wrong order": denoise_but(ordered=lambda noises, images: (images, noises)),
-    "the noisy image as the predicted one": denoise_but(lambda noisy, e, n, s: noisy),
-    "divide by the signal rate": denoise_but(lambda noisy, e, n, s: noisy - n * e),
-    "multiply by the signal rate at the end": denoise_but(lambda noisy, e, n, s: (noisy - n * e) * s),
-    "scaled by its rate": denoise_but(lambda noisy, e, n, s: (noisy - e) / s),
-    "the two rates are swapped": denoise_but(lambda noisy, e, n, s: (noisy - s * e) / n),
-    "added once more": denoise_but(lambda noisy, e, n, s: (noisy + n * e) / s),
-    "subtract with the variance": denoise_but(lambda noisy, e, n, s: (noisy - n**2 * e) / s),
-    "brackets around": denoise_but(lambda noisy, e, n, s: noisy - n * e / s),
-    "1 - noise rate is not": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / (1 - n)),
-    "must return 2 values": denoise_but(ordered=lambda noises, images: images),
-    "`predict` is slow": lambda self, x, n, s, training: (
-        (self.network if training else self.ema_network).predict([x, n**2]), x),
-    "one list of two things": lambda self, x, n, s, training: (
-        (self.network if training else self.ema_network)(x, training=training), x),
-    "one list of two things": lambda self, x, n, s, training: (
-        (self.network if training else self.ema_network)(x, n**2, training=training), x),
+    "called a network 2 times": asks_both,
+    "called a network 0 times": lambda self, noisy, n, s, training: (noisy, noisy),
+    "must return 2 values": changed(lambda noises, images: images),
+    "`predict`, which is slow": asking(lambda network, noisy, variances, training: network.predict([noisy, variances])),
+    "takes one list of two things": asking(
+        lambda network, noisy, variances, training: network(noisy, training=training)),
+    "one list of two things, and": asking(
+        lambda network, noisy, variances, training: network(noisy, variances, training=training)),
+    "the network's first input is not right": asking(
+        lambda network, noisy, variances, training: network([noisy + 1, variances], training=training)),
+    "the network's second input is not right": asking(
+        lambda network, noisy, variances, training: network([noisy, variances + 1], training=training)),
     "in a graph": denoise_image_by_image,
     "`.numpy()`": lambda self, x, n, s, training: [
         ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)],
-    "for the image: it predicts the *noise*": lambda self, x, n, s, training: (
-        lambda answer: ((x - s * answer) / n, answer))(denoise_in_keras(self, x, n, s, training)[0]),
-    "you divide by the noise rate": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / n),
-    "you clip": denoise_but(lambda noisy, e, n, s: ops.clip((noisy - n * e) / s, -1, 1)),
-    "pred_images is not right yet": denoise_but(lambda noisy, e, n, s: (noisy - n * e) / s + 1),
-    "multiply the images as they are": denoise_but(lambda noisy, e, n, s: (noisy - ops.reshape(n, (-1,)) * e) / s),
+    "pred_images is not right yet": changed(lambda noises, images: (noises, images + 1)),
+    "pred_noises is not right yet": changed(lambda noises, images: (noises + 1, images)),
+    "pred_images has the shape": changed(lambda noises, images: (noises, images[:, 0])),
+    "multiply the images by them unchanged": lambda self, noisy, n, s, training: (
+        noisy, noisy - ops.reshape(n, (-1,)) * denoise_in_keras(self, noisy, n, s, training)[0]),
     "Not done yet: exercise 7.2": not_done,
 }
 
 
-def sampler_but(times=None, remix=None, returned="images", training=False, start=lambda noise: noise, keep=False,
-                next_time=None):
-    """The right answer with one thing in it replaced."""
-    times = times or (lambda steps: [1 - step / steps for step in range(steps)])
-    remix = remix or (lambda noises, images, now, then, initial: then[1] * images + then[0] * noises)
+def down(steps):
+    return [1 - step / steps for step in range(steps)]
+
+
+def sampler(times=down, following=None, noise=lambda noise: noise):
+    """DDIM over other `times(steps)`. From each it steps to the next of them, or to `following(time, steps)`."""
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
-        ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
-        noisy = start(initial_noise)
-        grid = times(diffusion_steps)
+        ones, noisy, grid = ops.ones((initial_noise.shape[0], 1, 1, 1)), noise(initial_noise), times(diffusion_steps)
         for time, later in zip(grid, [*grid[1:], grid[-1] - 1 / diffusion_steps]):
-            later = next_time(time, diffusion_steps) if next_time else later
-            now, then = self.diffusion_schedule(ones * time), self.diffusion_schedule(ones * later)
-            noises, images = self.denoise(initial_noise if keep else noisy, *now, training)
-            noisy = remix(noises, images, now, then, initial_noise)
-        return {"images": images, "noisy": noisy, "noises": noises}[returned]
-
-    return reverse_diffusion
-
-
-def swapping(schedule=False, denoise=False):
-    """The right answer around a model whose return values, or arguments, the student takes in the wrong order."""
-    def reverse_diffusion(self, initial_noise, diffusion_steps):
-        def rates(times):
-            return self.diffusion_schedule(times)[::-1] if schedule else self.diffusion_schedule(times)
-
-        def parts(noisy, noise_rates, signal_rates, training):
-            return self.denoise(noisy, *((signal_rates, noise_rates) if denoise else (noise_rates, signal_rates)), training)
-
-        return sampler_but()(SimpleNamespace(diffusion_schedule=rates, denoise=parts), initial_noise, diffusion_steps)
+            later = following(time, diffusion_steps) if following else later
+            then = self.diffusion_schedule(ones * later)
+            noises, images = self.denoise(noisy, *self.diffusion_schedule(ones * time), training=False)
+            noisy = then[1] * images + then[0] * noises
+        return images
 
     return reverse_diffusion
 
@@ -231,46 +174,45 @@ def only_numpy(self, initial_noise, diffusion_steps):
 
 
 def asks_twice(self, initial_noise, diffusion_steps):
-    sampler_but()(self, initial_noise, diffusion_steps)
-    return sampler_but()(self, initial_noise, diffusion_steps)
+    sampler()(self, initial_noise, diffusion_steps)
+    return sampler()(self, initial_noise, diffusion_steps)
+
+
+def but_for_one(change):
+    """Right for several steps, and `change(images)` for one."""
+    return lambda self, noise, steps: (change if steps == 1 else ops.copy)(sampler()(self, noise, steps))
+
+
+def never_right(times):
+    """A sampler of these times whose images are wrong in a way of its own, so that only its times tell."""
+    return lambda self, noise, steps: 1.5 + sampler(times)(self, noise, steps)
 
 
 SAMPLERS_WRONG = {
     "is handed a NumPy array together with tensors": only_numpy,
-    "last *noisy* image": sampler_but(returned="noisy"),
-    "you return the predicted noise": sampler_but(returned="noises"),
-    "the first step is left out": sampler_but(times=lambda steps: [1 - (step + 1) / steps for step in range(steps)]),
-    "one step too many": sampler_but(times=lambda steps: [1 - step / steps for step in range(steps + 1)]),
-    "one step too few": sampler_but(times=lambda steps: [1 - step / steps for step in range(max(1, steps - 1))]),
-    "time runs upwards: begin": sampler_but(times=lambda steps: [(step + 1) / steps for step in range(steps)]),
-    "those of this time give back": sampler_but(remix=lambda e, x, now, then, z: now[1] * x + now[0] * e),
-    "rates are swapped where you remix": sampler_but(remix=lambda e, x, now, then, z: then[0] * x + then[1] * e),
-    "every step sees the initial noise again": sampler_but(keep=True),
-    "remix with the *initial* noise": sampler_but(remix=lambda e, x, now, then, z: then[1] * x + then[0] * z),
-    "the noise is missing where you remix": sampler_but(remix=lambda e, x, now, then, z: then[1] * x),
-    "the predicted image on as it is": sampler_but(remix=lambda e, x, now, then, z: x),
-    "the steps are too long": sampler_but(times=lambda steps: [1 - step / max(1, steps - 1) for step in range(steps)]),
-    "nothing has been done to it": lambda self, noise, steps: noise,
-    "draws no new noise": sampler_but(start=lambda noise: keras.random.normal(noise.shape)),
-    "training=False": sampler_but(training=True),
-    "once per step is enough": asks_twice,
-    "has the shape": lambda self, noise, steps: sampler_but()(self, noise, steps)[0],
-    "denoise returns (pred_noises, pred_images)": sampler_but(remix=lambda e, x, now, then, z: then[1] * e + then[0] * x,
-                                                              returned="noises"),
-    "diffusion_schedule returns (noise_rates, signal_rates)": swapping(schedule=True),
-    "denoise takes noise_rates first": swapping(denoise=True),
-    "`return` stand inside the loop": lambda self, noise, steps: sampler_but()(self, noise, 1),
-    "`1 // diffusion_steps`, which is 0": sampler_but(times=lambda steps: [1 - step * (1 // steps) for step in range(steps)],
-                                         next_time=lambda time, steps: time - 1 // steps),
-    "the noise is subtracted where you remix": sampler_but(remix=lambda e, x, now, then, z: then[1] * x - then[0] * e),
-    "only steps - 1 intervals": sampler_but(times=lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
-    "begin at 1, where the noise is": sampler_but(times=lambda steps: [(step + 1) / steps for step in range(steps)],
-                                                      next_time=lambda time, steps: time - 1 / steps),
-    "runs upwards": sampler_but(times=lambda steps: [step / steps for step in range(steps)],
-                                              next_time=lambda time, steps: max(0, time - 1 / steps)),
-    "step number k begins at 1 - k/steps": sampler_but(times=lambda steps: [1 - step / max(1, steps - 1) for step in range(steps)],
-                                                       next_time=lambda time, steps: max(0, time - 1 / steps)),
-    "you ask for the rates at time 1.33": sampler_but(next_time=lambda time, steps: time + 1 / steps),
+    "left out the first step. Begin": sampler(lambda steps: [1 - (step + 1) / steps for step in range(steps)]),
+    "left out the first step, so there": never_right(lambda steps: down(steps)[1:] or [1]),
+    "the first step and the last": never_right(lambda steps: down(steps)[1:-1] or [1]),
+    "one step too many": never_right(lambda steps: [*down(steps), 0]),
+    "one step too few": sampler(lambda steps: down(steps)[:-1] or [1]),
+    "Your time runs upwards": sampler(lambda steps: [(step + 1) / steps for step in range(steps)]),
+    "runs upwards. Begin at 1": sampler(lambda steps: [step / steps for step in range(steps)],
+                                        lambda time, steps: max(0, time - 1 / steps)),
+    "You begin at time 0.667": sampler(lambda steps: [1 - 1 / steps, 0]),
+    "Move the `return` out of the loop": sampler(lambda steps: [1 - step * (1 // steps) for step in range(steps)],
+                                                 lambda time, steps: time - 1 // steps),
+    "step k begins at 1 - k/steps": sampler(lambda steps: [1 - step / max(1, steps - 1) for step in range(steps)],
+                                            lambda time, steps: max(0, time - 1 / steps)),
+    "only steps - 1 intervals": sampler(lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
+    "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
+    "Draw no new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
+    "you called denoise 6 times": asks_twice,
+    "the result for diffusion_steps=3 is not right yet": lambda self, noise, steps: 1.5 + sampler()(self, noise, steps),
+    "the result for diffusion_steps=1 is not right yet": but_for_one(lambda images: images + 1.5),
+    "For diffusion_steps=1: ": but_for_one(lambda images: images.nothing),
+    "has the shape": lambda self, noise, steps: sampler()(self, noise, steps)[0],
+    "`self.denoise` without `training`": lambda self, noise, steps: self.denoise(noise, 1, 1),
+    "other arguments than its own": lambda self, noise, steps: self.denoise(noise),
     "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
     "a loop that did not run even once": never_runs,
     "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(1.0),
@@ -281,7 +223,7 @@ SAMPLERS_WRONG = {
 RIGHT = [
     *right(checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras),
     *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow),
-    *right(checks.reverse_diffusion, sampler_but(), as_in_the_book),
+    *right(checks.reverse_diffusion, sampler(), as_in_the_book),
 ]
 WRONG = [
     *wrong(checks.diffusion_schedule, SCHEDULES_WRONG),
@@ -296,5 +238,5 @@ def test_right_answers(check, answer, capsys):
 
 
 @pytest.mark.parametrize("check, answer, hint", WRONG)
-def test_misconceptions(check, answer, hint):
+def test_wrong_answers(check, answer, hint):
     assert_hint(check, answer, hint)

@@ -14,7 +14,9 @@ from diffusion_lab import widgets
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import energy_network
+from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule
+from diffusion_lab.labs.compose import grid
 from diffusion_lab.labs.widgets.explorer import BUSY
 from diffusion_lab.labs.widgets.models import Chains, circular
 
@@ -246,6 +248,26 @@ def test_sampling_begins_with_the_same_noise_and_counts_evaluations(tiny_config)
     explorer.controls["seed"].value = 2
     assert explorer.wait() and not np.array_equal(pixels(explorer.picture.value), first)
     assert explorer.error.value == "" and not np.array_equal(with_noise, first)
+
+
+def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_config, monkeypatch):
+    model = tiny_config.build(seed=0)
+    monkeypatch.setattr(model, "reverse_diffusion", lambda noise, steps: keras.ops.full_like(noise, steps / 100))
+    explorer = widgets.sampling(model, num_images=4)
+
+    def shown(steps, eta):
+        explorer.controls["steps"].value, explorer.controls["eta"].value = steps, eta
+        assert explorer.wait() and explorer.error.value == ""
+        return pixels(explorer.picture.value)
+
+    def as_picture(images):
+        picture = grid(keras.ops.convert_to_numpy(images), columns=6, width=480)
+        return np.asarray(Image.fromarray(picture).convert("RGB"))
+
+    for steps in (50, 20):
+        np.testing.assert_array_equal(shown(steps, eta=0), as_picture(np.full((4, 8, 8, 3), steps / 100, "float32")))
+    fresh = as_picture(model.generate(4, 5, seed=1, sampler=ddim, eta=0.5))
+    np.testing.assert_allclose(shown(5, eta=0.5).astype(float), fresh, atol=1)
 
 
 def test_interpolation_draws_each_pair_once_and_uses_the_given_slerp(tiny_config):

@@ -1,6 +1,7 @@
 """A made-up class of ten for lab 07, so that an instructor sees a grade book before there is a class."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -8,14 +9,15 @@ import nbformat
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.labs import checks
 
 LEFT_OUT = object()
-MISTAKES = {  # student: {exercise: (what stands in the right answer, what stands there instead)}, or LEFT_OUT
+MISTAKES = {  # student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or LEFT_OUT}
     "Ada Alvarez": {},
-    "Bela Bartos": {"diffusion_schedule": ("return ops.sin(angles), ops.cos(angles)", "return ops.cos(angles), ops.sin(angles)")},
-    "Chen Cheng": {"denoise": ("noise_rates**2", "noise_rates"), "reverse_diffusion": ("return pred_images", "return noisy_images")},
-    "Dana Dahl": {"denoise": ("self.network if training else self.ema_network", "self.network")},
-    "Emil Eriksen": {"reverse_diffusion": ("range(diffusion_steps)", "range(1, diffusion_steps)")},
+    "Bela Bartos": {"diffusion_schedule": 0},
+    "Chen Cheng": {"denoise": 3, "reverse_diffusion": 1},
+    "Dana Dahl": {"denoise": 2},
+    "Emil Eriksen": {"reverse_diffusion": 19},
     "Fatou Fall": {"reverse_diffusion": LEFT_OUT},
     "Goro Goto": {"diffusion_schedule": ("end_angle = math.acos", "end_angle = mat.acos")},
     "Hana Horak": {"reverse_diffusion": ("for step in range(diffusion_steps):", "while True:\n        step = 0")},
@@ -37,8 +39,8 @@ def write_sample_class(source, folder):
         raise UserError("The made-up class did lab 07: leave --lab out.")
     Path(folder).mkdir(parents=True, exist_ok=True)
     for place, (student, mistakes) in enumerate(MISTAKES.items()):
-        notebook = hand_in(solution, {name: _with_mistake(answer, mistakes.get(name)) for name, answer in answers.items()},
-                           SUMMARY.format(14 + place))
+        given = {name: _given(name, answer, mistakes.get(name)) for name, answer in answers.items()}
+        notebook = hand_in(solution, given, SUMMARY.format(14 + place))
         if student == "Jo Jones":  # whose notebook went through a web page that drops metadata
             for cell in notebook.cells:
                 cell.metadata = {}
@@ -58,10 +60,25 @@ def hand_in(solution, answers, summary=""):
     return notebook
 
 
-def _with_mistake(answer, mistake):
+def with_mistake(exercise, mistake):
+    """Returns the source of the answer of a student who makes this mistake, which must be a pair of texts."""
+    source = mistake.source(exercise.right).replace("def right(", f"def {exercise.name}(")
+    return re.sub(r"\bmodel\b", "self", source)
+
+
+def with_slip(answer, old, new):
+    """Returns the answer with one text replaced. Raises ValueError if the text is not in it."""
+    if old not in answer:
+        raise ValueError(f"{old!r} is not in the answer: the made-up class no longer fits the lab.")
+    return answer.replace(old, new, 1)
+
+
+def _given(name, answer, mistake):
+    if mistake is None:
+        return answer
     if mistake is LEFT_OUT:
         return None
-    right, wrong = mistake or ("", "")
-    if right not in answer:
-        raise ValueError(f"{right!r} does not stand in the answer: the sample class no longer fits the lab.")
-    return answer.replace(right, wrong) if right else answer
+    if isinstance(mistake, tuple):
+        return with_slip(answer, *mistake)
+    exercise = checks.exercises()[name]
+    return with_mistake(exercise, exercise.mistakes[mistake])

@@ -268,7 +268,7 @@ class Mistake(NamedTuple):
     hint: str
     wrong: Callable | tuple[str, str]
 
-    @functools.cache
+    @functools.cache  # `inspect` is slow
     def function(self, right):
         """The wrong function; `right` is the right one."""
         if callable(self.wrong):

@@ -19,7 +19,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     known = np.isfinite(answer)  # a mistake may give NaN in places, the root of a negative number
     equals = lambda other: np.allclose(answer[known], other[known], tolerance, tolerance)
     if known.mean() >= 0.5 and not equals(right):
-        for hint, wrong in mistakes.items():
+        for hint, wrong in mistakes.items() if isinstance(mistakes, dict) else mistakes:
             if equals(wrong):
                 raise CheckFailed(hint)
     if odd:

@@ -1,16 +1,16 @@
-"""Lab 07, the assignment: `diffusion_schedule`, `denoise`, `reverse_diffusion`, each with a model of its own to live in."""
+"""Lab 07, the assignment: `diffusion_schedule`, `denoise`, `reverse_diffusion`, each in a model made for it alone."""
 
 import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import parts
-from diffusion_lab.labs.exercise import CheckFailed, Method, array, arrays, compare, numbered
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, live_in, refuse_float64
+from diffusion_lab.labs.exercise import CheckFailed, Method, Mistake, array, arrays, numbered
 from diffusion_lab.labs.lab07.sampling import ReverseDiffusion
 from diffusion_lab.labs.rates import diagnose
-from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
 class DiffusionSchedule(Method):
@@ -37,43 +37,67 @@ class DiffusionSchedule(Method):
         return live_in(Model())
 
     def examine(self, inputs, outputs):
-        times, low, high = inputs["times"], inputs["min_signal_rate"], inputs["max_signal_rate"]
-        start, end = math.acos(high), math.acos(low)
+        right = self.measured(self.right, inputs)
+        pairs = zip(*(self.known_results(output, inputs) for output in self.results))
+        mistakes = ((hint, np.stack([noise, signal])) for (hint, noise), (_, signal) in pairs)
+        found, expected = ([numbers[output] for output in self.results] for numbers in (outputs, right))
+        diagnose(inputs["times"], found, np.stack(expected), mistakes)
 
-        def both(angles):
-            return np.stack([np.sin(angles), np.cos(angles)])
+    results = {"noise_rates": "the noise rate", "signal_rates": "the signal rate"}
 
-        angles = start + times * (end - start)
-        right, signal = both(angles), np.cos(angles)
-        straight = high + times * (low - high)
-        diagnose(times, (outputs["noise_rates"], outputs["signal_rates"]), right, {
-            "the two come in the wrong order: noise_rates first, then signal_rates (arcsin in place of arccos swaps them, "
-            "too).": right[::-1],
-            "these are variances: the rates are the sine and the cosine themselves, not their squares.": right**2,
-            "time runs the wrong way: at time 0 the signal rate is max_signal_rate, at time 1 min_signal_rate.":
-                both(end + times * (start - end)),
-            "arccos is the inverse function of the cosine, `math.acos`, and not 1 / cos.":
-                both(1 / math.cos(high) + times * (1 / math.cos(low) - 1 / math.cos(high))),
-            "you round the times to whole numbers: leave them as they come.": both(start + np.floor(times) * (end - start)),
-            "this is the cosine schedule without the offset: the angle must start at arccos(max_signal_rate), not at 0, "
-            "and end at arccos(min_signal_rate).": both(times * math.pi / 2),
-            "the angle starts at 0: begin at arccos(max_signal_rate).": both(times * end),
-            "the angle ends too far: the times multiply the *difference* of the two angles.": both(start + times * end),
-            "you let the signal rate fall in a straight line; it is the angle that must grow in a straight line.":
-                np.stack([np.sqrt(1 - straight**2), straight]),
-            "the times themselves are no angles: the angle grows from arccos(max_signal_rate) at time 0 to "
-            "arccos(min_signal_rate) at time 1.": both(times),
-            "the angles are in degrees somewhere: sine and cosine want radians.": both(np.degrees(angles)),
-            "the noise rate is not 1 - signal rate: the *squares* add to 1, so take the sine of the same angle.":
-                np.stack([1 - signal, signal]),
-            "you use 0.02 and 0.95 as they are (or the notebook's variables): read self.min_signal_rate and self.max_signal_rate, so that the "
-            "schedule can be changed.": np.stack([ops.convert_to_numpy(rate) for rate in
-                                                 offset_cosine_diffusion_schedule(times)]),
-        })
+    @staticmethod
+    def right(model, diffusion_times):
+        start_angle = math.acos(model.max_signal_rate)
+        end_angle = math.acos(model.min_signal_rate)
+        angles = start_angle + diffusion_times * (end_angle - start_angle)
+        return ops.sin(angles), ops.cos(angles)
+
+    mistakes = [
+        Mistake("The two results are in the wrong order (or you wrote arcsin for arccos, which swaps them). Return "
+                "noise_rates first, then signal_rates.",
+                ("ops.sin(angles), ops.cos(angles)", "ops.cos(angles), ops.sin(angles)")),
+        Mistake("You returned the variances. The rates are the sine and the cosine themselves: drop the squares.",
+                ("ops.sin(angles), ops.cos(angles)", "ops.sin(angles) ** 2, ops.cos(angles) ** 2")),
+        Mistake("Your time runs the wrong way. Make the signal rate max_signal_rate at time 0 and min_signal_rate at "
+                "time 1.", ("+ diffusion_times", "+ (1 - diffusion_times)")),
+        Mistake("You computed 1 / cos. The arccos is the inverse *function* of the cosine: use `math.acos`.",
+                ("angles = start", "start_angle, end_angle = 1 / math.cos(model.max_signal_rate), "
+                                   "1 / math.cos(model.min_signal_rate)\n    angles = start")),
+        Mistake("You rounded the times to whole numbers. Use them unchanged.",
+                ("+ diffusion_times", "+ ops.floor(diffusion_times)")),
+        Mistake("This is the cosine schedule without the offset. Let the angle run from arccos(max_signal_rate) to "
+                "arccos(min_signal_rate), instead of 0 to π/2.",
+                ("start_angle + diffusion_times * (end_angle - start_angle)", "diffusion_times * math.pi / 2")),
+        Mistake("Your angle starts at 0. Start at arccos(max_signal_rate).",
+                ("start_angle + diffusion_times * (end_angle - start_angle)", "diffusion_times * end_angle")),
+        Mistake("Your angle ends too far. Multiply the times by the *difference* of the two angles.",
+                ("(end_angle - start_angle)", "end_angle")),
+        Mistake("Your signal rate falls in a straight line. Let the *angle* grow in a straight line, and take its "
+                "cosine.",
+                ("return ops.sin(angles), ops.cos(angles)",
+                 "rates = model.max_signal_rate + diffusion_times * (model.min_signal_rate - model.max_signal_rate)\n"
+                 "    return ops.sqrt(1 - rates**2), rates")),
+        Mistake("You used the times as angles. Let the angle grow from arccos(max_signal_rate) at time 0 to "
+                "arccos(min_signal_rate) at time 1.",
+                ("start_angle + diffusion_times * (end_angle - start_angle)", "diffusion_times")),
+        Mistake("Your angles are in degrees. Sine and cosine take radians, which `math.acos` returns: drop the "
+                "conversion.",
+                ("start_angle + diffusion_times * (end_angle - start_angle)",
+                 "(start_angle + diffusion_times * (end_angle - start_angle)) * 180 / math.pi")),
+        Mistake("Your noise rate is 1 - signal rate. The *squares* add to 1: take the sine of the same angle.",
+                ("ops.sin(angles),", "1 - ops.cos(angles),")),
+        Mistake("You used 0.02 and 0.95, or the notebook's variables. Read self.min_signal_rate and "
+                "self.max_signal_rate, so that the schedule can be changed.",
+                ("angles = start", "start_angle, end_angle = math.acos(0.95), math.acos(0.02)\n    angles = start")),
+        Mistake("You used 0.02, or the notebook's variable. Read self.min_signal_rate, so that the schedule can be "
+                "changed.", ("model.min_signal_rate", "0.02")),
+        Mistake("You used 0.95, or the notebook's variable. Read self.max_signal_rate, so that the schedule can be "
+                "changed.", ("model.max_signal_rate", "0.95")),
+    ]
 
 
 class OracleNetwork(keras.Model):
-    """Answers with noises that it was given, and writes down what it was asked."""
+    """Returns the noise that it was given, and records its arguments."""
 
     def __init__(self, noises):
         super().__init__()
@@ -81,9 +105,9 @@ class OracleNetwork(keras.Model):
 
     def __call__(self, inputs=None, *more, training=None, mask=None, **others):
         if more or others or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise CheckFailed("the network takes one list of two things, and `training` by its name: "
+            raise CheckFailed("The network takes one list of two things, and `training` by its name: "
                               "`network([noisy_images, variances], training=training)`.")
-        asked = [array(part, "what the network is given") for part in inputs]
+        asked = [array(part, "what the network receives") for part in inputs]
         self.asked = (*self.asked, (*asked, training))
         return self.noises
 
@@ -91,14 +115,14 @@ class OracleNetwork(keras.Model):
         return self(inputs, *more, training=training, mask=mask, **others)
 
     def predict(self, *arguments, **options):
-        raise CheckFailed("call the network itself, `network(...)`: `predict` is slow here, and nothing can be learned "
-                          "through it.")
+        raise CheckFailed("You called `predict`, which is slow here and stops the gradient. Call the network itself, "
+                          "`network(...)`.")
 
 
 class Denoise(Method):
     name, takes = "denoise", "self, noisy_images, noise_rates, signal_rates, training"
-    praise = "a noisy image is separated into its noise and its image, by the right network, told the right variance."
-    shape_hint = "the rates have the shape (B, 1, 1, 1) and multiply the images as they are"
+    praise = "it separates a noisy image into its noise and its image, with the right network and the right variance."
+    shape_hint = "the rates have the shape (B, 1, 1, 1): multiply the images by them unchanged"
 
     def draw(self, rng):
         shape = (4, 6, 6, 3)
@@ -107,22 +131,22 @@ class Denoise(Method):
             "noise_rates": np.sin(angles).astype("float32"), "signal_rates": np.cos(angles).astype("float32")}
 
     def measure(self, answer, inputs):
-        outputs, model = {}, MyDiffusionModel()
+        outputs, model, emas, flags = {}, MyDiffusionModel(), [], []
         for training in (True, False):
             model.network, model.ema.network = OracleNetwork(inputs["noises"]), OracleNetwork(inputs["ema_noises"])
             tensors = [ops.convert_to_tensor(inputs[name]) for name in ("noisy_images", "noise_rates", "signal_rates")]
             result = arrays(self.call(answer, model, *tensors, training=training), "pred_noises", "pred_images")
             asked = [network for network in (model.network, model.ema.network) if network.asked]
             if len(asked) != 1 or len(asked[0].asked) != 1:
-                raise CheckFailed("ask exactly one network, once: self.network in training, self.ema_network at any other "
-                                  "time.")
+                calls = len(model.network.asked) + len(model.ema.network.asked)
+                raise CheckFailed(f"You called a network {calls} times. Call exactly one, once: self.network in "
+                                  "training, self.ema_network otherwise.")
             ((images, variances, flag),) = asked[0].asked
-            outputs |= {f"{name}, training={training}": part for name, part in result.items()} | {
-                f"used ema, training={training}": array(asked[0] is model.ema.network, "network"),
-                f"flag, training={training}": array(flag is not None and bool(flag) is training, "training"),
-                f"images, training={training}": images, f"variances, training={training}": variances,
-            }
-        return outputs
+            emas.append(asked[0] is model.ema.network)
+            flags.append(flag is not None and bool(flag) is training)
+            result |= {"images": images, "variances": variances}
+            outputs |= {f"{name}, training={training}": part for name, part in result.items()}
+        return outputs | {"emas": array(emas, "network"), "flags": array(flags, "training")}
 
     def rehearse(exercise, answer, inputs):  # noqa: N805  `self` is the model's
         class Model(MyDiffusionModel):
@@ -131,64 +155,64 @@ class Denoise(Method):
 
         return live_in(Model())
 
-    def examine(self, inputs, outputs):
-        images, noise_rates, signal_rates = (inputs[name] for name in ("noisy_images", "noise_rates", "signal_rates"))
-        if outputs["used ema, training=True"] and not outputs["used ema, training=False"]:
-            raise CheckFailed("the networks are the wrong way round: self.network in training, self.ema_network otherwise.")
-        if outputs["used ema, training=True"]:
-            raise CheckFailed("when training is True, ask self.network: the averaged network cannot learn by itself.")
-        if not outputs["used ema, training=False"]:
-            raise CheckFailed("when training is False, ask self.ema_network: its averaged weights sample much better.")
-        for training, noises in ((True, inputs["noises"]), (False, inputs["ema_noises"])):
-            compare("the network's first input", outputs[f"images, training={training}"], images)
-            compare("the network's second input", outputs[f"variances, training={training}"], noise_rates**2, {
-                "the network is told the noise rate; it was trained to be told the *variance*, noise_rates**2.": noise_rates,
-                "the network is told the signal rate; it wants the variance of the noise, noise_rates**2.": signal_rates,
-                "the network is told the variance of the signal; it wants that of the noise, noise_rates**2.": signal_rates**2,
-            })
-            if not outputs[f"flag, training={training}"]:
-                raise CheckFailed("hand `training` on to the network, `network([...], training=training)`: batch "
-                                  "normalisation behaves differently while it learns.")
-            self.judge_parts(images, noises, noise_rates, signal_rates,
-                             *(outputs[f"pred_{name}, training={training}"] for name in ("noises", "images")))
+    results = {"emas": "the choice of the network", "flags": "the network's `training`"} | {
+        f"{output}, training={training}": name for training in (True, False) for output, name in {
+            "images": "the network's first input", "variances": "the network's second input",
+            "pred_noises": "pred_noises", "pred_images": "pred_images"}.items()}
 
-    def judge_parts(self, noisy, noises, noise_rates, signal_rates, pred_noises, pred_images):
-        def pair(images):
-            return np.stack([noises, images])
+    @staticmethod
+    def right(model, noisy_images, noise_rates, signal_rates, training):
+        network = model.network if training else model.ema_network
+        pred_noises = network([noisy_images, noise_rates**2], training=training)
+        pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
+        return pred_noises, pred_images
 
-        for name, part in (("pred_noises", pred_noises), ("pred_images", pred_images)):
-            if part.shape != noisy.shape:
-                raise CheckFailed(f"{name} has the shape {part.shape}, but should have {noisy.shape}.")
-
-        right = (noisy - noise_rates * noises) / signal_rates
-        mistakes = {
-            "the two come in the wrong order: pred_noises first, then pred_images.": pair(right)[::-1],
-            "you take the network's answer for the image: it predicts the *noise*.":
-                np.stack([(noisy - signal_rates * noises) / noise_rates, noises]),
-            "you divide by the noise rate: what is left without the noise is signal rate times image.":
-                pair((noisy - noise_rates * noises) / noise_rates),
-            "you clip: here the images have no limits, leave them as they come.": pair(np.clip(right, -1, 1)),
-            "you return the noisy image as the predicted one: take the noise out of it first.": pair(noisy),
-            "the noise is gone, but the image is still as dark as in the mixture: divide by the signal rate.":
-                pair(noisy - noise_rates * noises),
-            "you multiply by the signal rate at the end: dividing by it undoes the mixing.":
-                pair((noisy - noise_rates * noises) * signal_rates),
-            "the noise must be scaled by its rate before you subtract it.": pair((noisy - noises) / signal_rates),
-            "the two rates are swapped: noisy = signal_rate * image + noise_rate * noise.":
-                pair((noisy - signal_rates * noises) / noise_rates),
-            "the noise is added once more: it must be subtracted.": pair((noisy + noise_rates * noises) / signal_rates),
-            "you subtract with the variance: the noise comes in with its rate, the square root.":
-                pair((noisy - noise_rates**2 * noises) / signal_rates),
-            "only the noise is divided by the signal rate: brackets around the difference.":
-                pair(noisy - noise_rates * noises / signal_rates),
-            "1 - noise rate is not the signal rate: their *squares* add to 1.":
-                pair((noisy - noise_rates * noises) / (1 - noise_rates)),
-        }
-        for hint, wrong in mistakes.items():
-            if np.allclose([pred_noises, pred_images], wrong, rtol=1e-4, atol=1e-4):
-                raise CheckFailed(hint)
-        compare("pred_noises", pred_noises, noises)
-        compare("pred_images", pred_images, right)
+    mistakes = [
+        Mistake("You swapped the two networks. Use self.network in training, and self.ema_network otherwise.",
+                ("model.network if training else model.ema_network",
+                 "model.ema_network if training else model.network")),
+        Mistake("You used self.ema_network in training. Use self.network there: the EMA weights are not trained, they "
+                "follow.", ("model.network if training else model.ema_network", "model.ema_network")),
+        Mistake("You used self.network although training is False. Use self.ema_network there: its EMA weights sample "
+                "much better.", ("model.network if training else model.ema_network", "model.network")),
+        Mistake("You gave the network the noise rate. It was trained with the *variance*: give it noise_rates**2.",
+                ("noise_rates**2", "noise_rates")),
+        Mistake("You gave the network the signal rate. It takes the variance of the noise: give it noise_rates**2.",
+                ("noise_rates**2", "signal_rates")),
+        Mistake("You gave the network the variance of the signal. It takes that of the noise: give it noise_rates**2.",
+                ("noise_rates**2", "signal_rates**2")),
+        *(Mistake("The network did not receive your `training`. Pass it on, `network([...], training=training)`, "
+                  "because batch normalisation behaves differently in training.", wrong)
+          for wrong in ((", training=training)", ")"), ("training=training", "training=False"),
+                        ("training=training", "training=True"))),
+        Mistake("The two results are in the wrong order. Return pred_noises first, then pred_images.",
+                ("return pred_noises, pred_images", "return pred_images, pred_noises")),
+        Mistake("You took the network's output for the image. It predicts the *noise*: compute the image from it.",
+                ("return pred_noises, pred_images",
+                 "return (noisy_images - signal_rates * pred_noises) / noise_rates, pred_noises")),
+        Mistake("You divided by the noise rate. Without the noise, signal rate times image is left: divide by the "
+                "signal rate.", ("/ signal_rates", "/ noise_rates")),
+        Mistake("You clipped the images. They have no limits here: return them unclipped.",
+                ("return pred_noises, pred_images", "return pred_noises, ops.clip(pred_images, -1, 1)")),
+        Mistake("You returned the noisy image as the predicted one. Subtract the noise from it, and divide by the "
+                "signal rate.", ("return pred_noises, pred_images", "return pred_noises, noisy_images")),
+        Mistake("The noise is gone, but the image is still as dark as in the mixture. Divide by the signal rate.",
+                (" / signal_rates", "")),
+        Mistake("You multiplied by the signal rate at the end. Divide by it, because the mixing multiplied.",
+                ("/ signal_rates", "* signal_rates")),
+        Mistake("You subtracted the noise at full strength. Multiply it by its rate first.",
+                ("noise_rates * pred_noises", "pred_noises")),
+        Mistake("You swapped the two rates. The mixture is signal_rate * image + noise_rate * noise: solve that for "
+                "the image.", ("(noisy_images - noise_rates * pred_noises) / signal_rates",
+                 "(noisy_images - signal_rates * pred_noises) / noise_rates")),
+        Mistake("You added the noise a second time. Subtract it.", ("noisy_images - noise", "noisy_images + noise")),
+        Mistake("You multiplied the noise by its variance. Use its rate, noise_rates, the square root.",
+                ("- noise_rates *", "- noise_rates**2 *")),
+        Mistake("You divided only the noise by the signal rate. Put parentheses around the difference.",
+                ("(noisy_images - noise_rates * pred_noises)", "noisy_images - noise_rates * pred_noises")),
+        Mistake("You divided by 1 - noise rate. That is not the signal rate, because their *squares* add to 1: divide "
+                "by signal_rates.", ("/ signal_rates", "/ (1 - noise_rates)")),
+    ]
 
 
 diffusion_schedule, denoise, reverse_diffusion = numbered(7, DiffusionSchedule, Denoise, ReverseDiffusion)

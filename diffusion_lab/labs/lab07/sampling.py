@@ -1,18 +1,29 @@
 """Lab 07: `reverse_diffusion`, run in a model whose perfect `denoise` is a formula."""
 
-import math
+from types import SimpleNamespace
 
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Method, NotDone, array, compare, said, words
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, live_in
+from diffusion_lab.labs.exercise import CheckFailed, Method, Mistake, NotDone, Undiagnosed, array, compare, said, words
+
+UPWARDS = "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."
+INITIAL = ("Every step starts from the initial noise again. Pass the remixed images on to the next step, and remix "
+           "with the rates of the *next* time: this time's rates undo the separation.")
+
+
+def swapping_the_rates(model, initial_noise, diffusion_steps):
+    """`reverse_diffusion` by somebody who takes the results of `diffusion_schedule` in the wrong order."""
+    swapped = SimpleNamespace(denoise=model.denoise,
+                              diffusion_schedule=lambda times: model.diffusion_schedule(times)[::-1])
+    return ReverseDiffusion.right(swapped, initial_noise, diffusion_steps)
 
 
 class ReverseDiffusion(Method):
     name, takes = "reverse_diffusion", "self, initial_noise, diffusion_steps"
-    praise = "separate, remix with less noise, again; this is the whole sampler."
-    shape_hint = "the times are of the shape (num_images, 1, 1, 1): one for each image"
+    praise = "separate, remix with less noise, repeat; this is the whole sampler."
+    shape_hint = "the times have the shape (num_images, 1, 1, 1): one for each image"
     step_counts = (3, 6, 1)  # three first: one alone could not tell most mistakes apart
 
     def draw(self, rng):
@@ -20,22 +31,22 @@ class ReverseDiffusion(Method):
                 "mean": rng.uniform(0.5, 1.0), "deviation": rng.uniform(0.3, 0.6)}
 
     def measure(self, answer, inputs):
-        outputs = {}
+        model = OracleModel(inputs["mean"], inputs["deviation"])
+        noise = ops.convert_to_tensor(inputs["initial_noise"])
+        outputs = {"again": array(self.call(answer, model, noise, self.step_counts[0]), "the result")}
         for steps in self.step_counts:
-            model, results, failure = OracleModel(inputs["mean"], inputs["deviation"]), [], ""
+            images, failure = np.zeros(()), ""
+            model.forget()
             try:
-                for _ in range(2):
-                    result = self.call(answer, model, ops.convert_to_tensor(inputs["initial_noise"]), steps)
-                    results.append(array(result, "the result"))
+                images = array(self.call(answer, model, noise, steps), "the result")
             except NotDone:
                 raise
             except CheckFailed as stopped:  # what it does for other numbers of steps may say more
                 if steps == self.step_counts[0]:
                     raise
-                failure = f"asked for {steps} step{'s' * (steps > 1)}, {stopped}"
-            results += [np.zeros(())] * (2 - len(results))
-            outputs |= {f"images, {steps}": results[0], f"again, {steps}": results[1], f"failure, {steps}": words(failure),
-                        f"evaluations, {steps}": array(len(model.flags) / 2, "count"),
+                failure = f"For diffusion_steps={steps}: {stopped}"
+            outputs |= {f"images, {steps}": images, f"failure, {steps}": words(failure),
+                        f"evaluations, {steps}": array(len(model.flags), "count"),
                         f"times, {steps}": array(model.times, "times"), f"asked, {steps}": array(model.asked, "asked"),
                         f"training, {steps}": array(any(model.flags), "training")}
         return outputs
@@ -48,53 +59,116 @@ class ReverseDiffusion(Method):
         return live_in(Model(), training=False)
 
     def examine(self, inputs, outputs):
-        noise = inputs["initial_noise"].astype("float64")
+        right = self.measured(self.right, inputs)
+        images, again = outputs[f"images, {self.step_counts[0]}"], outputs["again"]
+        if images.shape == again.shape and not np.allclose(images, again, atol=1e-5, equal_nan=True):
+            raise CheckFailed("The same noise gives a different image each time. Draw no new noise on the way: mix the "
+                              "*predicted* noise in again.")
         for steps in self.step_counts:
-            if outputs[f"training, {steps}"]:
-                raise CheckFailed("you sample with training=True, and so with the raw weights: pass training=False, which "
-                                  "takes the averaged ones.")
             if failure := said(outputs[f"failure, {steps}"]):
                 raise CheckFailed(failure)
-            paths = Paths(noise, steps, inputs["mean"], inputs["deviation"])
-            result = outputs[f"images, {steps}"]
-            if result.shape == noise.shape and not np.allclose(result, outputs[f"again, {steps}"], atol=1e-5):
-                raise CheckFailed("the same noise gives another image each time: this sampler draws no new noise on its "
-                                  "way, it mixes the *predicted* noise in again.")
-            if result.shape == noise.shape and not np.allclose(result, paths.run(), 1e-3, 1e-3):
-                self.examine_times(outputs[f"asked, {steps}"], steps)
-            mistakes = paths.mistakes()
-            for time in outputs[f"times, {steps}"]:
-                if not -1e-4 < time < 1 + 1e-4:
-                    mistakes |= {f"you ask for the rates at time {time:.3g}: times lie between 0 and 1, and the next one is "
-                                 "smaller, time - 1 / diffusion_steps.": result}
-            compare(f"the result of {steps} step{'s' * (steps > 1)}", result, paths.run(), mistakes, tolerance=1e-3)
-            if outputs[f"evaluations, {steps}"] != steps:
-                raise CheckFailed(f"the images are right, but for {steps} steps the network was asked "
-                                  f"{outputs[f'evaluations, {steps}']:g} times: once per step is enough.")
+            for output, name in self.results.items():
+                output, name = f"{output}, {steps}", f"{name} for diffusion_steps={steps}"
+                try:
+                    compare(name, outputs[output], right[output], self.known_results(output, inputs), self.tolerance)
+                except Undiagnosed:
+                    self.examine_times(inputs, outputs, right, steps)
+                    raise
+            if (calls := outputs[f"evaluations, {steps}"]) != steps:
+                raise CheckFailed(f"The images are right, but for diffusion_steps={steps} you called denoise {calls:g} "
+                                  "times. Call it once per step.")
 
+    def examine_times(self, inputs, outputs, right, steps):
+        """Raises CheckFailed if `denoise` was called at wrong times, which say more about a loop than its result."""
+        asked = f"asked, {steps}"
+        for hint, wrong in self.known_results(asked, inputs):
+            if _same(outputs[asked], wrong) and not _same(outputs[asked], right[asked]):
+                raise CheckFailed(hint)
+        finely = np.linspace(0, 1, 100_001)
+        times = np.interp(outputs[asked], np.sqrt(noise_variance(finely)), finely)
+        evenly = len(times) > 0 and np.allclose(times * steps, np.rint(times * steps), atol=0.01)
+        if evenly and len(times) > 1 and np.all(np.diff(times) > 1e-3):
+            raise CheckFailed(UPWARDS)
+        if evenly and times[0] < 0.999:
+            raise CheckFailed(f"You begin at time {times[0]:.3g}. Begin at 1, where the noise is, and go down to "
+                              "1 / diffusion_steps.")
+        for time in outputs[f"times, {steps}"]:
+            if not -1e-4 < time < 1 + 1e-4:
+                raise CheckFailed(f"You asked for the rates at time {time:.3g}. Times lie between 0 and 1, and the "
+                                  "next one is smaller: time - 1 / diffusion_steps.")
+
+    results, tolerance = {"training": "the `training` of denoise", "images": "the result"}, 1e-3
 
     @staticmethod
-    def examine_times(asked, steps):
-        """Raises CheckFailed if denoise was asked at wrong times, which say more about a loop than its result does."""
-        finely = np.linspace(0, 1, 100_001)
-        times = np.interp(asked[: len(asked) // 2], np.sqrt(noise_variance(finely)), finely)  # of the first of two runs
-        right = 1 - np.arange(steps) / steps
-        if steps == 1 or len(times) == 0 or len(times) == steps and np.allclose(times, right, atol=1e-3):
-            return
-        if len(times) > 1 and np.all(np.diff(times) > 1e-3) and np.all(np.isclose(times * steps, np.rint(times * steps), atol=0.01)):
-            raise CheckFailed("time runs upwards: begin at 1, where the noise is, and go down to 1/steps.")
-        for hint, wrong in {
-            "the first step is left out: the grid starts at time 1, where there is nothing but noise.":
-                [*right[1:], 0],
-            "the first step is left out, and so there is one too few: the grid starts at time 1.": right[1:],
-            "the first step and the last are left out: the times are 1, 1 - 1/steps, ..., 1/steps.": right[1:-1],
-            "one step too few: there are `diffusion_steps` of them, the last at time 1/steps.": right[:-1],
-            "one step too many: after the predicted image of time 1/steps you are done.": [*right, 0],
-        }.items():
-            if len(times) == len(wrong) and np.allclose(times, wrong, atol=1e-3):
-                raise CheckFailed(hint)
-        if times[0] < 0.999 and np.all(np.isclose(times * steps, np.rint(times * steps), atol=0.01)):
-            raise CheckFailed(f"you begin at time {times[0]:.3g}: begin at 1, where the noise is, and go down to 1/steps.")
+    def right(model, initial_noise, diffusion_steps):
+        ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
+        noisy_images = initial_noise
+        for step in range(diffusion_steps):
+            time = 1 - step / diffusion_steps
+            noise_rates, signal_rates = model.diffusion_schedule(ones * time)
+            pred_noises, pred_images = model.denoise(noisy_images, noise_rates, signal_rates, training=False)
+
+            next_time = time - 1 / diffusion_steps
+            next_noise_rates, next_signal_rates = model.diffusion_schedule(ones * max(next_time, 0))
+            noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
+        return pred_images
+
+    mistakes = [
+        Mistake("You sampled with training=True, which uses the raw weights. Pass training=False, which uses the EMA "
+                "weights.", ("training=False", "training=True")),
+        Mistake("You returned the last *noisy* image. Return the last predicted image, which is the clean one.",
+                ("return pred_images", "return noisy_images")),
+        Mistake("You returned the predicted noise. denoise returns (pred_noises, pred_images), in this order: return "
+                "the images.", ("return pred_images", "return pred_noises")),
+        Mistake("You returned the initial noise unchanged. Return the last predicted image.",
+                ("return pred_images", "return initial_noise")),
+        Mistake("You passed the rates to denoise in the wrong order. Pass noise_rates first, then signal_rates.",
+                ("noise_rates, signal_rates, training", "signal_rates, noise_rates, training")),
+        Mistake("Your steps are too long. The times are 1, 1 - 1/steps, ..., 1/steps, so step k begins at 1 - "
+                "k/steps.", ("1 - step / diffusion_steps", "1 - step / max(1, diffusion_steps - 1)")),
+        Mistake("You swapped the rates where you remix. Multiply the image by the signal rate and the noise by the "
+                "noise rate.",
+                ("next_signal_rates * pred_images + next_noise_rates * pred_noises",
+                 "next_noise_rates * pred_images + next_signal_rates * pred_noises")),
+        Mistake(INITIAL, ("denoise(noisy_images", "denoise(initial_noise")),
+        Mistake(INITIAL, ("max(next_time, 0)", "time")),
+        Mistake("You remixed with the *initial* noise. Use the noise predicted in this step.",
+                ("next_noise_rates * pred_noises", "next_noise_rates * initial_noise")),
+        Mistake("The noise is missing where you remix. Add it, because the next step expects an image that is still "
+                "noisy.", (" + next_noise_rates * pred_noises", "")),
+        Mistake("You passed the predicted image on without noise. Mix the predicted noise in again, with the rates of "
+                "the next time.", ("next_signal_rates * pred_images + next_noise_rates * pred_noises", "pred_images")),
+        Mistake("You swapped the two results of denoise. It returns (pred_noises, pred_images), in this order.",
+                ("pred_noises, pred_images =", "pred_images, pred_noises =")),
+        Mistake("You swapped the two results of diffusion_schedule. It returns (noise_rates, signal_rates), in this "
+                "order.", swapping_the_rates),
+        Mistake("You returned the image of the first step. Move the `return` out of the loop, and check that the "
+                "length of a step is `1 / diffusion_steps`, because `//` gives 0.",
+                ("    return pred_images", "        return pred_images")),
+        Mistake("You subtracted the noise where you remix. Add it.", ("pred_images + next", "pred_images - next")),
+        Mistake("Your steps are too long, and there is one too few. Between `steps` points there are only steps - 1 "
+                "intervals: use the length 1 / diffusion_steps.",
+                ("noisy_images = initial_noise",
+                 "noisy_images, diffusion_steps = initial_noise, max(1, diffusion_steps - 1)")),
+        Mistake("Your steps are too long, so the last one begins at time 0. Make each 1 / diffusion_steps long.",
+                ("noisy_images = initial_noise\n    for step in range(diffusion_steps):",
+                 "noisy_images, steps, diffusion_steps = initial_noise, diffusion_steps, max(1, diffusion_steps - 1)\n"
+                 "    for step in range(steps):")),
+        Mistake("You left out the first step. Begin at time 1, where there is nothing but noise.",
+                ("range(diffusion_steps)", "range(1, diffusion_steps + 1)")),
+        Mistake("You left out the first step, so there is one too few. Begin at time 1.",
+                ("range(diffusion_steps)", "range(1, diffusion_steps)")),
+        Mistake("You left out the first step and the last. The times are 1, 1 - 1/steps, ..., 1/steps.",
+                ("range(diffusion_steps)", "range(1, diffusion_steps - 1)")),
+        Mistake("There is one step too few. Take `diffusion_steps` of them, the last at time 1 / diffusion_steps.",
+                ("range(diffusion_steps)", "range(diffusion_steps - 1)")),
+        Mistake("There is one step too many. Stop after the predicted image of time 1 / diffusion_steps.",
+                ("range(diffusion_steps)", "range(diffusion_steps + 1)")),
+        Mistake(UPWARDS, ("1 - step / diffusion_steps", "(step + 1) / diffusion_steps")),
+        Mistake(UPWARDS, ("1 - step / diffusion_steps", "step / diffusion_steps")),
+        Mistake("Your next time is larger than this one. Time falls, so it is time - 1 / diffusion_steps.",
+                ("time - 1 /", "time + 1 /")),
+    ]
 
 
 class OracleModel(MyDiffusionModel):
@@ -102,12 +176,15 @@ class OracleModel(MyDiffusionModel):
 
     def __init__(self, mean, deviation):
         super().__init__()
-        self.mean, self.image_variance, self.flags, self.times = float(mean), float(deviation) ** 2, (), ()
-        self.asked = ()
+        self.mean, self.image_variance = float(mean), float(deviation) ** 2
+        self.forget()
+
+    def forget(self):
+        """Forgets what the methods were called with: times of the schedule, noise rates and `training` of `denoise`."""
+        self.times = self.asked = self.flags = ()
 
     def diffusion_schedule(self, diffusion_times):
-        """Another schedule than that of exercise 7.1, which must not be right by accident, and no mirror image of itself
-        when time runs backwards."""
+        """A schedule unlike that of exercise 7.1, so that nobody is right by accident, and unlike its mirror image."""
         diffusion_times = _of_images(diffusion_times, "diffusion_schedule takes times")
         self.times = (*self.times, float(diffusion_times[0, 0, 0, 0]))
         variances = noise_variance(ops.clip(diffusion_times, 0, 1))
@@ -115,9 +192,10 @@ class OracleModel(MyDiffusionModel):
 
     def denoise(self, noisy_images=None, noise_rates=None, signal_rates=None, training=None, **others):
         if others or noisy_images is None or signal_rates is None:
-            raise CheckFailed("denoise is called as `self.denoise(noisy_images, noise_rates, signal_rates, training=False)`.")
+            raise CheckFailed("You called `self.denoise` with other arguments than its own. Write "
+                              "`self.denoise(noisy_images, noise_rates, signal_rates, training=False)`.")
         if training is None:
-            raise CheckFailed("you call `self.denoise` without `training`: sampling takes training=False.")
+            raise CheckFailed("You called `self.denoise` without `training`. Pass training=False.")
         self.flags = (*self.flags, bool(training))
         noise_rates = _of_images(noise_rates, "denoise takes rates")
         signal_rates = _of_images(signal_rates, "denoise takes rates")
@@ -134,77 +212,10 @@ def noise_variance(times):
 
 def _of_images(values, what):
     if len(np.shape(values)) != 4 or tuple(np.shape(values))[1:] != (1, 1, 1):
-        raise CheckFailed(f"{what} of the shape (num_images, 1, 1, 1), but got {tuple(np.shape(values))}: try "
+        raise CheckFailed(f"{what} of the shape (num_images, 1, 1, 1), but received {tuple(np.shape(values))}. Write "
                           "`ops.ones((num_images, 1, 1, 1)) * time`.")
     return ops.convert_to_tensor(values, "float32")
 
 
-class Paths:
-    """What sampling gives in NumPy when it is done right, and when one thing in it is wrong."""
-
-    def __init__(self, noise, steps, mean, deviation):
-        self.noise, self.steps, self.mean, self.variance = noise, steps, mean, deviation**2
-
-    def denoise(self, noisy, noise_rate, signal_rate):
-        gain = signal_rate * self.variance / (signal_rate**2 * self.variance + noise_rate**2)
-        images = self.mean + gain * (noisy - signal_rate * self.mean)
-        return (noisy - signal_rate * images) / noise_rate, images
-
-    def run(self, times=None, remix=None, returned="images", last_time=None, keep_start=False, swap_parts=False,
-            swap_now=False, swap_then=False, own_next=False):
-        """DDIM over the times 1, 1 - 1/steps, ..., 1/steps; the arguments put one mistake in."""
-        noisy = self.noise
-        times = [1 - step / self.steps for step in range(self.steps)] if times is None else times
-        for time, next_time in zip(times, [*times[1:], last_time if last_time is not None else times[-1] - 1 / self.steps]):
-            next_time = time - 1 / self.steps if own_next else next_time
-            now, then = self.rates(time), self.rates(min(max(next_time, 0), 1))
-            now, then = now[::-1] if swap_now else now, then[::-1] if swap_then else then
-            pred_noises, pred_images = self.denoise(self.noise if keep_start else noisy, *now)
-            if swap_parts:
-                pred_noises, pred_images = pred_images, pred_noises
-            noisy = (remix or self.remix)(pred_noises, pred_images, now, then)
-        return {"images": pred_images, "noisy": noisy, "noises": pred_noises}[returned]
-
-    @staticmethod
-    def rates(time):
-        return math.sqrt(noise_variance(time)), math.sqrt(1 - noise_variance(time))
-
-    @staticmethod
-    def remix(noises, images, now, then):
-        return then[1] * images + then[0] * noises
-
-    def mistakes(self):
-        steps = self.steps
-        at_any_number = {
-            "you return the last *noisy* image; the last predicted image is the clean one.": self.run(returned="noisy"),
-            "you return the predicted noise: denoise returns (pred_noises, pred_images), in this order.":
-                self.run(returned="noises"),
-            "this is the initial noise: nothing has been done to it.": self.noise,
-            "denoise takes noise_rates first, then signal_rates.": self.run(swap_now=True),
-        }
-        return at_any_number if steps == 1 else at_any_number | {
-            "the steps are too long: the times are 1, 1 - 1/steps, ..., 1/steps, so step number k begins at 1 - k/steps.":
-                self.run(times=[1 - step / (steps - 1) for step in range(steps)], own_next=True),
-            "the rates are swapped where you remix: signal rate with the image, noise rate with the noise.":
-                self.run(remix=lambda noises, images, now, then: then[0] * images + then[1] * noises),
-            "every step sees the initial noise again: hand the remixed images on to the next step, and remix with the "
-            "rates of the *next* time, since those of this time give back what there was.": self.run(keep_start=True),
-            "you remix with the *initial* noise: take the noise that was predicted in this step.":
-                self.run(remix=lambda noises, images, now, then: then[1] * images + then[0] * self.noise),
-            "the noise is missing where you remix: the next step expects an image that is still noisy.":
-                self.run(remix=lambda noises, images, now, then: then[1] * images),
-            "you hand the predicted image on as it is: mix its noise in again, with the rates of the next time.":
-                self.run(remix=lambda noises, images, now, then: images),
-            "denoise returns (pred_noises, pred_images), in this order: you take them the wrong way round.":
-                self.run(swap_parts=True),
-            "diffusion_schedule returns (noise_rates, signal_rates), in this order: you take them the wrong way round.":
-                self.run(swap_now=True, swap_then=True),
-            "the image of the first step comes out: does the `return` stand inside the loop, or is the step "
-            "`1 // diffusion_steps`, which is 0?": self.run(times=[1]),
-            "the noise is subtracted where you remix: it is added.":
-                self.run(remix=lambda noises, images, now, then: then[1] * images - then[0] * noises),
-            "the steps are too long, and there is one too few: between `steps` points lie only steps - 1 intervals.":
-                self.run(times=[1 - step / (steps - 1) for step in range(steps - 1)]),
-            "the steps are too long, so that the last one begins at time 0: their length is 1 / diffusion_steps.":
-                self.run(times=[1 - step / (steps - 1) for step in range(steps)]),
-        }
+def _same(times, others):
+    return times.shape == others.shape and np.allclose(times, others, atol=1e-3)

@@ -49,7 +49,7 @@ HOSTILE = ("fork-bomb", "memory-bomb", "endless-loop", "os-exit", "reads-solutio
 
 
 def wrong_answers(right):
-    """Returns {exercise: [source of a wrong answer]}: the mistakes of its table that are pairs of texts, and the slips."""
+    """Returns {exercise: [source of a wrong answer]}: mistakes of its table that are pairs of texts, and slips."""
     wrong = {}
     for name in WORTH:
         exercise = checks.exercises()[name]

@@ -1,6 +1,7 @@
-"""The little that Keras has no word for, with a branch for each backend: gradients by the input, and compilation.
+"""What Keras has no function for, with a branch for each backend: gradients and compilation.
 
-Everything else in the package is written with `keras.ops` and `keras.random`, so it runs on all three.
+Everything else in the package is written with `keras.ops` and `keras.random`, so it runs on all
+three backends.
 """
 
 import functools
@@ -15,9 +16,16 @@ BACKEND = keras.backend.backend()
 
 
 def input_gradient(function, inputs):
-    """The gradient of sum(function(inputs)) by the inputs: same shape as `inputs`.
+    """Returns the gradient of sum(function(inputs)) with respect to the inputs.
 
-    Langevin dynamics walks along it. `function` maps a batch to one number per example.
+    Langevin dynamics follows it.
+
+    Args:
+        function: maps a batch to one number per example.
+        inputs: a tensor.
+
+    Returns:
+        A tensor of the shape of `inputs`.
     """
     if BACKEND == "tensorflow":
         import tensorflow as tf
@@ -42,11 +50,12 @@ _compiled_methods = weakref.WeakKeyDictionary()
 
 
 def compiled(function):
-    """The same function, compiled if it is a method of a Keras model or a `functools.partial` of one.
+    """Returns the function, compiled if it is a method of a Keras model.
 
-    A plain function is returned as it is: it may be written with NumPy, print, or read globals that change, and
-    compiling would break the first, silence the second and freeze the third. Weights are never frozen: a model that
-    has been trained on gives new answers.
+    A `functools.partial` of such a method is compiled as well. A plain function is returned
+    unchanged: it may use NumPy, print, or read globals that change, and compiling would break the
+    first, silence the second and freeze the third. Weights are never frozen: a model that has been
+    trained further gives new answers.
     """
     owner = owner_of(function)
     if owner is None:
@@ -60,15 +69,21 @@ def compiled(function):
 
 
 def owner_of(function):
-    """Returns the Keras model whose method this is, itself or with some of its keywords given; None for any other function."""
+    """Returns the Keras model whose method `function` is, or None for any other function.
+
+    A `functools.partial` that gives only keywords counts as the method.
+    """
     method = function.func if isinstance(function, functools.partial) else function
     owner = getattr(method, "__self__", None)
     return owner if isinstance(owner, keras.layers.Layer) and not getattr(function, "args", ()) else None
 
 
 def forget_compiled(owner=None):
-    """Drops a model's compiled methods, or those of all models. Call it after changing what they captured and is no
-    variable: a Python attribute, or a function of a notebook."""
+    """Drops a model's compiled methods, or those of all models.
+
+    Call it after changing something other than a variable that they captured: a Python attribute,
+    or a function of a notebook.
+    """
     if owner is None:
         _compiled_methods.clear()
     else:
@@ -76,15 +91,16 @@ def forget_compiled(owner=None):
 
 
 def parts(result):
-    """What a function returned, as a tuple: of a tuple, a list or an iterator its items, of an array its first axis.
+    """Returns the items of a tuple, list or iterator, or an array's first axis, as a tuple.
 
-    Unlike `first, second = array`, this also works inside a graph, where TensorFlow refuses to iterate.
+    Unlike `first, second = array`, this also works inside a graph, where TensorFlow refuses to
+    iterate.
     """
     return tuple(result[index] for index in range(result.shape[0])) if hasattr(result, "shape") else tuple(result)
 
 
 def _compile(method, owner, keywords):
-    """Compiles a method; holds its owner weakly, or the cache above would keep every model alive."""
+    """Compiles a method. Holds its owner weakly, or the cache would keep every model alive."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -112,10 +128,11 @@ def _compile(method, owner, keywords):
 
 
 def without_tf_autotuning(kind):
-    """For TensorFlow: the pipelines that Keras makes of a `PyDataset` of this kind are not tuned while they run.
+    """Makes Keras leave the TensorFlow pipelines of a `PyDataset` class untuned; returns the class.
 
-    There is nothing to tune, and the tuner sleeps ever longer, up to a minute, and is not always woken when `fit` has
-    ended and waits for it (TensorFlow 2.21; measured: 4 seconds after 6 of training). Keras has no argument for this.
+    There is nothing to tune, and the tuner's sleeps grow to a minute; it is not always woken when
+    `fit` has ended and waits for it (TensorFlow 2.21; measured: 4 seconds after 6 of training).
+    Keras has no argument for this.
     """
     if BACKEND != "tensorflow":
         return kind
@@ -138,7 +155,7 @@ def without_tf_autotuning(kind):
 
 
 def to_numpy_or_none(values):
-    """The values as a NumPy array, or None inside a compiled graph, where there are no values yet."""
+    """Returns the values as a NumPy array, or None in a graph, where there are no values yet."""
     if BACKEND == "tensorflow" and keras.ops.is_tensor(values) and not hasattr(values, "numpy"):
         return None
     if BACKEND == "jax":
@@ -152,7 +169,7 @@ def to_numpy_or_none(values):
 
 
 def devices():
-    """The names of the devices that the backend computes on, such as ["gpu:0"] or ["cpu:0"]."""
+    """Returns the names of the backend's devices, such as ["gpu:0"] or ["cpu:0"]."""
     if BACKEND == "torch":  # Keras has no list of devices for it
         import torch
 
@@ -161,14 +178,21 @@ def devices():
 
 
 def has_accelerator():
-    """Whether there is a GPU or TPU: XLA speeds a U-Net up on those, and slows it down on a CPU."""
+    """True if there is a GPU or TPU.
+
+    XLA speeds up a U-Net on those, and slows it down on a CPU.
+    """
     return not all(device.startswith("cpu") for device in devices())
 
 
 def seed_generator(seed=None):
-    """Returns a `keras.random.SeedGenerator` from an integer, None (random), or one that is there already.
+    """Returns a `keras.random.SeedGenerator`.
 
-    Raises UserError for what is no seed.
+    Args:
+        seed: an integer, None (random), or a `SeedGenerator`, which is returned unchanged.
+
+    Raises:
+        UserError: for anything else.
     """
     if isinstance(seed, keras.random.SeedGenerator):
         return seed

@@ -1,4 +1,4 @@
-"""The exceptions that speak to a person, one sentence each, also in a notebook; and checks of numbers, which raise them."""
+"""Exceptions whose message a person reads, also in a notebook, and the checks of numbers."""
 
 import math
 import operator
@@ -11,16 +11,17 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class OneSentence:
-    """Makes Jupyter show an exception's message alone; it asks an exception how its traceback should look."""
+    """Makes Jupyter show an exception's message without its traceback."""
 
     def _render_traceback_(self):
         return [f"\x1b[31m✗ {self}\x1b[0m"]
 
 
 class UserError(OneSentence, ValueError):
-    """A mistake in what a person asked for; its message is one sentence that says what is wrong and what to do.
+    """A mistake in a request; the message says what is wrong and what to do.
 
-    The command line prints the message alone, with exit status 2; a notebook shows it under the cell.
+    The command line prints the message alone, with exit status 2; a notebook shows it under the
+    cell.
     """
 
 
@@ -29,11 +30,14 @@ class NoGradient(UserError):
 
 
 def about_backend(error):
-    """The `UserError` for an import of Keras that failed because of its backend; None for any other exception."""
+    """Returns the `UserError` for an import of Keras that failed because of its backend.
+
+    Returns None for any other exception.
+    """
     name = (getattr(error, "name", None) or "").split(".")[0]
-    from_file = "" if os.environ.get("KERAS_BACKEND") else "; it is Keras's file keras.json that chooses this backend"
+    from_file = "" if os.environ.get("KERAS_BACKEND") else "; Keras's file keras.json chooses this backend"
     if name in BACKENDS:
-        return UserError(f"Keras is to compute with {name}, which is not installed: install it (pip install {name}), or "
+        return UserError(f"Keras is set to use {name}, which is not installed: install it (pip install {name}), or "
                          f"set the variable KERAS_BACKEND to tensorflow{from_file}.")
     if "Unable to import backend" in str(error):
         return UserError(f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}{from_file}.")
@@ -49,9 +53,15 @@ LARGEST_SEED = 2**32 - 1  # what NumPy, Keras and the three backends all take
 
 
 def whole_number(name, value, least=1, most=math.inf):
-    """Returns `value` as an int in [least, most]; 20.0 is one, and "20", True and NaN are not."""
+    """Returns `value` as an int in [least, most].
+
+    20.0 is accepted; "20", True and NaN are not.
+
+    Raises:
+        UserError: for anything else; the message contains `name`.
+    """
     number = _number(value)
-    if number != number // 1 or number < least:  # written so that NaN fails, too
+    if number != number // 1 or number < least:  # written so that NaN fails as well
         raise UserError(f"{name} must be a whole number of at least {least}, but it is {repr(value)}.")
     if number > most:
         raise UserError(f"{name} must be a whole number of at most {most}, but it is {repr(value)}.")
@@ -59,7 +69,7 @@ def whole_number(name, value, least=1, most=math.inf):
 
 
 def finite_number(name, value, least, most):
-    """Returns `value` as a float in [least, most]."""
+    """Returns `value` as a float in [least, most]; raises UserError for anything else."""
     number = _number(value)
     if not least <= number <= most:
         raise UserError(f"{name} must lie in [{least:g}, {most:g}], but it is {repr(value)}.")
@@ -72,7 +82,7 @@ def seed_number(value):
 
 
 def _number(value):
-    """Returns an int or a float; NaN for what is no single number."""
+    """Returns an int or a float; NaN for anything that is not a single number."""
     if isinstance(value, (bool, np.bool_, str, bytes)) or getattr(value, "ndim", 0):
         return math.nan
     try:

@@ -1,8 +1,9 @@
-"""The discrete formulation of diffusion: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM).
+"""The discrete formulation of diffusion: DDPM (Ho et al. 2020).
 
-Here a timestep t is an index 0 … T-1, and the tables are the schedule: β_t is the variance of the noise that step t
-adds, α_t = 1 - β_t, and ᾱ_t = α_0 · α_1 · … · α_t is the share of the image's variance that is left after step t.
-The continuous formulation calls √ᾱ_t the signal rate and √(1 - ᾱ_t) the noise rate.
+The paper is "Denoising Diffusion Probabilistic Models". A timestep t is an index 0 … T-1, and the
+schedule is a set of tables: β_t is the variance of the noise that step t adds, α_t = 1 - β_t, and
+ᾱ_t = α_0 · α_1 · … · α_t is the share of the image's variance that is left after step t. The
+continuous formulation calls √ᾱ_t the signal rate and √(1 - ᾱ_t) the noise rate.
 """
 
 import numpy as np
@@ -14,12 +15,14 @@ from diffusion_lab.schedules import checked_times
 
 
 class GaussianDiffusion:
-    """The closed forms of the forward process q and of one step of the reverse process p, for a linear β schedule.
+    """The forward process q and one step of the reverse process p, for a linear β schedule.
 
-    Images `x` have shape (B, H, W, C) and lie in [clip_min, clip_max]; timesteps `t` are int64 of shape (B,), each
-    0 … T-1. A method that returns a Gaussian returns `mean, variance, log_variance`: the mean in the shape of the
-    images, the others as (B, 1, 1, 1). Every method raises UserError for shapes that do not fit, and, where the values
-    can be read (not while a function is being compiled), for timesteps out of range.
+    Images `x` have shape (B, H, W, C) and lie in [clip_min, clip_max]; timesteps `t` are int64 of
+    shape (B,), each 0 … T-1. A method that returns a Gaussian returns `mean, variance,
+    log_variance`: the mean in the shape of the images, the others as (B, 1, 1, 1).
+
+    Every method raises UserError for shapes that do not fit. It also raises it for timesteps out of
+    range where the values can be read, which is not the case while a function is being compiled.
     """
 
     def __init__(self, beta_start=1e-4, beta_end=0.02, timesteps=1000, clip_min=-1.0, clip_max=1.0):
@@ -32,7 +35,8 @@ class GaussianDiffusion:
         self.timesteps = timesteps
         self.clip_min, self.clip_max = clip_min, clip_max
 
-        # In float64, because a product of a thousand factors near 1 is formed; kept in float32, as the networks are.
+        # Computed in float64, because it multiplies a thousand factors near 1;
+        # kept in float32, like the networks.
         betas = np.linspace(beta_start, beta_end, timesteps, dtype="float64")
         alphas_cumprod = np.cumprod(1 - betas)
         alphas_cumprod_prev = np.append(1.0, alphas_cumprod[:-1])
@@ -46,46 +50,53 @@ class GaussianDiffusion:
         self.sqrt_recip_alphas_cumprod = np.float32(np.sqrt(1 / alphas_cumprod))
         self.sqrt_recipm1_alphas_cumprod = np.float32(np.sqrt(1 / alphas_cumprod - 1))
         self.posterior_variance = np.float32(posterior_variance)
-        # The first posterior variance is 0, because the step before it is the image itself: log 0 is kept finite.
+        # The first posterior variance is 0, because the step before it is the image itself.
+        # Its logarithm must stay finite.
         self.posterior_log_variance_clipped = np.float32(np.log(np.maximum(posterior_variance, 1e-20)))
         self.posterior_mean_coef1 = np.float32(betas * np.sqrt(alphas_cumprod_prev) / (1 - alphas_cumprod))
         self.posterior_mean_coef2 = np.float32((1 - alphas_cumprod_prev) * np.sqrt(1 - betas) / (1 - alphas_cumprod))
 
     def q_mean_variance(self, x_start, t):
-        """q(x_t | x_0) = N(√ᾱ_t x_0, (1 - ᾱ_t) I), equation 4: the mean, the variance and its logarithm."""
+        """Returns q(x_t | x_0) = N(√ᾱ_t x_0, (1 - ᾱ_t) I), equation 4.
+
+        The result is the mean, the variance and its logarithm.
+        """
         self._check(t, x_start)
         mean = at(self.sqrt_alphas_cumprod, t, x_start) * x_start
-        # Squaring the table keeps seven digits, where 1 - ᾱ in float32 would lose four of them at t = 0.
+        # The squared table keeps seven digits; 1 - ᾱ in float32 would lose four of them at t = 0.
         variance = ops.square(at(self.sqrt_one_minus_alphas_cumprod, t, x_start))
         return mean, variance, at(self.log_one_minus_alphas_cumprod, t, x_start)
 
     def q_sample(self, x_start, t, noise):
-        """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε, a draw from equation 4 for a noise ε ~ N(0, I)."""
+        """Returns x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε, a sample of equation 4 for noise ε ~ N(0, I)."""
         self._check(t, x_start, noise)
         return (at(self.sqrt_alphas_cumprod, t, x_start) * x_start
                 + at(self.sqrt_one_minus_alphas_cumprod, t, x_start) * noise)
 
     def predict_start_from_noise(self, x_t, t, noise):
-        """x_0 = x_t / √ᾱ_t - √(1 / ᾱ_t - 1) ε, equation 15: the image, if `noise` is the noise in x_t."""
+        """Returns x_0 = x_t / √ᾱ_t - √(1 / ᾱ_t - 1) ε, equation 15, if `noise` is the ε in x_t."""
         self._check(t, x_t, noise)
         return (at(self.sqrt_recip_alphas_cumprod, t, x_t) * x_t
                 - at(self.sqrt_recipm1_alphas_cumprod, t, x_t) * noise)
 
     def q_posterior(self, x_start, x_t, t):
-        """q(x_{t-1} | x_t, x_0) = N(μ̃_t, β̃_t I), equations 6 and 7: the mean, the variance and its clipped logarithm.
+        """Returns q(x_{t-1} | x_t, x_0) = N(μ̃_t, β̃_t I), equations 6 and 7.
 
         μ̃_t = √ᾱ_{t-1} β_t / (1 - ᾱ_t) x_0 + √α_t (1 - ᾱ_{t-1}) / (1 - ᾱ_t) x_t
         β̃_t = (1 - ᾱ_{t-1}) / (1 - ᾱ_t) β_t
+
+        The result is the mean, the variance and its clipped logarithm.
         """
         self._check(t, x_start, x_t)
         mean = at(self.posterior_mean_coef1, t, x_t) * x_start + at(self.posterior_mean_coef2, t, x_t) * x_t
         return mean, at(self.posterior_variance, t, x_t), at(self.posterior_log_variance_clipped, t, x_t)
 
     def p_mean_variance(self, pred_noise, x, t, clip_denoised=True):
-        """p(x_{t-1} | x_t) = N(μ̃_t(x_t, x̂_0), β̃_t I), equations 1, 7 and 15, with x̂_0 from the predicted noise.
+        """Returns p(x_{t-1} | x_t) = N(μ̃_t(x_t, x̂_0), β̃_t I), equations 1, 7 and 15.
 
-        With `clip_denoised` the predicted image x̂_0 is clipped to [clip_min, clip_max] before it enters the mean:
-        early in sampling √(1 / ᾱ_t) is large, and with it the error of the prediction.
+        x̂_0 is the image that follows from the predicted noise. With `clip_denoised` it is clipped
+        to [clip_min, clip_max] before it enters the mean: early in sampling √(1 / ᾱ_t) is large,
+        and so is the error of the prediction.
         """
         pred_image = self.predict_start_from_noise(x, t, pred_noise)
         if clip_denoised:
@@ -93,9 +104,10 @@ class GaussianDiffusion:
         return self.q_posterior(pred_image, x, t)
 
     def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None, noise=None):
-        """x_{t-1} = μ̃_t(x_t, x̂_0) + √β̃_t z with z ~ N(0, I), and no z at t = 0: a step of Algorithm 2.
+        """Returns x_{t-1} = μ̃_t(x_t, x̂_0) + √β̃_t z with z ~ N(0, I): one step of Algorithm 2.
 
-        `noise` is z; without it, z is drawn by `seed`, an integer or a `keras.random.SeedGenerator`.
+        At t = 0 no noise is added. `noise` is z; without it, z is sampled with `seed`, an integer
+        or a `keras.random.SeedGenerator`.
         """
         mean, _, log_variance = self.p_mean_variance(pred_noise, x, t, clip_denoised)
         if noise is None:
@@ -104,10 +116,16 @@ class GaussianDiffusion:
         return mean + not_last * ops.exp(0.5 * log_variance) * noise
 
     def schedule(self, diffusion_times):
-        """The same ᾱ for continuous times (B, 1, 1, 1) in [0, 1]: returns noise_rates, signal_rates, as any schedule.
+        """Returns (noise_rates, signal_rates) of the same ᾱ at continuous times.
 
-        Timestep t lies at time (t + 1) / T, the clean image at 0; in between, log ᾱ is interpolated. Raises UserError
-        for times outside [0, 1].
+        Timestep t is at time (t + 1) / T and the clean image at time 0; in between, log ᾱ is
+        interpolated.
+
+        Args:
+            diffusion_times: (B, 1, 1, 1), in [0, 1].
+
+        Raises:
+            UserError: for times outside [0, 1].
         """
         position = self.timesteps * checked_times(diffusion_times)
         before = ops.minimum(ops.cast(position, "int32"), self.timesteps - 1)
@@ -118,16 +136,17 @@ class GaussianDiffusion:
         return ops.sqrt(-ops.expm1(log_alpha_bar)), ops.exp(0.5 * log_alpha_bar)
 
     def nearest_timesteps(self, noise_rates, signal_rates):
-        """The timesteps (B,) at which noise and image are mixed most nearly as these rates (B, 1, 1, 1) mix them.
+        """Returns the timesteps (B,) whose rates are nearest to the given ones, (B, 1, 1, 1).
 
-        Nearest in the angle whose sine is the noise rate: either rate alone hardly changes at one end of the schedule.
+        Nearest means in the angle whose sine is the noise rate, because each rate alone hardly
+        changes at one end of the schedule.
         """
         angles = np.arctan2(self.sqrt_one_minus_alphas_cumprod, self.sqrt_alphas_cumprod)
         boundaries = 0.5 * (angles[1:] + angles[:-1])
         return ops.searchsorted(boundaries, ops.reshape(ops.cast(ops.arctan2(noise_rates, signal_rates), "float32"), (-1,)))
 
     def _check(self, t, *images):
-        """Raise UserError unless all `images` have one shape and `t` holds one possible timestep for each."""
+        """Raises UserError unless the images share a shape and each has a valid timestep."""
         shapes = [tuple(np.shape(x)) for x in images]
         if len({len(shape) for shape in shapes}) > 1 or not all(agree(sizes) for sizes in zip(*shapes)):
             raise UserError(f"Images and noises must have one shape, but here are {' and '.join(map(str, shapes))}.")
@@ -145,10 +164,10 @@ class GaussianDiffusion:
 
 
 def agree(sizes):
-    """Whether `sizes` of one axis can be equal; None stands for a size that is not known yet."""
+    """True if the `sizes` of one axis can be equal; None is a size that is not known yet."""
     return len(set(sizes) - {None}) <= 1
 
 
 def at(table, t, images):
-    """table[t] in the shape (B, 1, …, 1), which multiplies `images` (B, …)."""
+    """Returns table[t] in the shape (B, 1, …, 1), ready to multiply `images` (B, …)."""
     return ops.reshape(ops.take(table, t), (-1,) + (1,) * (len(np.shape(images)) - 1))

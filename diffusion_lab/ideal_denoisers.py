@@ -1,7 +1,7 @@
 """Closed-form denoisers: what a perfect network would answer when the data are known.
 
-They are the oracles of the tests and the first toys of the labs. Each returns a `denoise` of the one interface
-(see `diffusion_lab.samplers`), with no network at all.
+They are the oracles of the tests and the first toys of the labs. Each returns a `denoise` function
+as described in `diffusion_lab.samplers`, without any network.
 """
 
 import math
@@ -10,7 +10,7 @@ from keras import ops
 
 
 def gaussian_denoiser(mean=0.0, standard_deviation=1.0):
-    """The ideal denoiser of images that are normally distributed, each pixel by itself.
+    """Returns the ideal denoiser for images whose pixels are independent and normal.
 
     x = signal * image + noise_rate * noise is normal as well, so the expected image is linear in x:
     mean + signal * variance / (signal**2 * variance + noise_rate**2) * (x - signal * mean).
@@ -26,17 +26,19 @@ def gaussian_denoiser(mean=0.0, standard_deviation=1.0):
 
 
 def gaussian_ode_solution(initial_noise, noise_rates, signal_rates, mean=0.0, standard_deviation=1.0):
-    """Where the deterministic samplers' equation takes an initial noise (drawn at signal rate 0), in closed form.
+    """Returns the exact solution of the deterministic samplers' equation for Gaussian images.
 
-    Each noisy pixel keeps its distance to the mean in units of the standard deviation at that time.
+    `initial_noise` is the state at signal rate 0. Each noisy pixel keeps its distance to the mean
+    in units of the standard deviation at that time.
     """
     return signal_rates * mean + (signal_rates**2 * standard_deviation**2 + noise_rates**2) ** 0.5 * initial_noise
 
 
 def dataset_denoiser(images):
-    """The ideal denoiser of a small set of images, (N, H, W, C): their average, weighted by how likely each is.
+    """Returns the ideal denoiser for a small set of images, (N, H, W, C).
 
-    It can only ever return what it was given: the perfect network for a finite set is a perfect memory.
+    It returns their average, weighted by how likely each image is. So it can only return what it
+    was given: the perfect network for a finite set is a perfect memory.
     """
     images = ops.convert_to_tensor(images)
 
@@ -52,9 +54,10 @@ def dataset_denoiser(images):
 
 
 def mixture_denoiser(means, standard_deviation, weights=None):
-    """The ideal denoiser of a mixture of Gaussians with the given means, (N, H, W, C), and one common spread.
+    """Returns the ideal denoiser for a mixture of Gaussians of one common standard deviation.
 
-    Each component answers for itself as in `gaussian_denoiser`; the answers are averaged by responsibility.
+    Each component answers as in `gaussian_denoiser`; the answers are averaged with their
+    responsibilities as weights. `means` has the shape (N, H, W, C).
     """
     all_means = ops.convert_to_tensor(means)
     log_weights = [math.log(weight) for weight in weights] if weights is not None else [0.0] * all_means.shape[0]

@@ -9,7 +9,10 @@ from diffusion_lab.storage import write_atomically
 
 
 def image_grid(images, columns=8, gap=1, scale=1):
-    """Lays images (N, H, W, C) in [0, 1] out in rows: uint8 (rows, columns, 3), on white, `scale` times as large."""
+    """Returns images (N, H, W, C) in [0, 1] laid out in rows, as uint8 (rows, columns, 3).
+
+    The background is white; `scale` enlarges every pixel.
+    """
     images = np.asarray(images)
     count, height, width, _ = images.shape
     rows = -(-count // columns)
@@ -22,19 +25,23 @@ def image_grid(images, columns=8, gap=1, scale=1):
 
 
 def png_bytes(picture):
-    """A uint8 array (H, W, 3) as the bytes of a PNG file."""
+    """Returns a uint8 array (H, W, 3) as the bytes of a PNG file."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "PNG")
     return content.getvalue()
 
 
 def save_png(picture, path):
-    """Writes a uint8 array (H, W, 3) as PNG, all or nothing. Raises UserError if the disk does not allow it."""
+    """Writes a uint8 array (H, W, 3) as PNG, all or nothing.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
     write_atomically(path, png_bytes(picture))
 
 
 def save_animation(frames, path, seconds_each=0.12, pause=1.5):
-    """Writes a list of uint8 arrays (H, W, 3) as an animation that rests on its last frame and starts anew."""
+    """Writes uint8 arrays (H, W, 3) as a looping animation that pauses on its last frame."""
     content = io.BytesIO()
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
@@ -43,7 +50,14 @@ def save_animation(frames, path, seconds_each=0.12, pause=1.5):
 
 
 def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
-    """The losses of a list of {"images", "loss", "val_loss"}, of which each entry has one or both, as a Figure."""
+    """Returns the loss curves as a Figure.
+
+    Args:
+        history: a list of {"images", "loss", "val_loss"}; each entry has one of the losses or both.
+        xlabel: what "images" counts.
+        size: width and height in inches.
+        dpi: dots per inch.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -69,14 +83,17 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
 
 
 def loss_curve(history, path):
-    """Draws the losses as `loss_figure` and writes them as PNG."""
+    """Writes the figure of `loss_figure` as PNG."""
     content = io.BytesIO()
     loss_figure(history).savefig(content, format="png")
     write_atomically(path, content.getvalue())
 
 
 def terminal_picture(picture):
-    """A picture (H, W, 3), uint8, as `rich.text.Text`: two pixels to a character, the upper in the foreground."""
+    """Returns a uint8 picture (H, W, 3) as `rich.text.Text`.
+
+    Each character holds two pixels, the upper one in the foreground colour.
+    """
     from rich.text import Text
 
     text = Text()

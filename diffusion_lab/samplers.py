@@ -1,22 +1,28 @@
 """Samplers: from noise to images, one function per paper.
 
-All of them know two callables and nothing else:
+A sampler only needs two functions:
 
     denoise(noisy_images, noise_rates, signal_rates) -> (pred_noises, pred_images)
     schedule(diffusion_times)                        -> (noise_rates, signal_rates)
 
-and share these arguments:
+All samplers share these arguments:
 
-    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype; the sums on the way are taken in
-        float32, or in float64 for float64 noise. A network that belongs to a Keras model always gets float32.
-    steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the clean image.
-    seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds on its way.
-    on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times, step from 0.
+    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype. Sums on
+        the way are computed in float32, or in float64 for float64 noise. A network that belongs
+        to a Keras model always gets float32.
+    steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the
+        clean image.
+    seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
+    on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the
+        times; step counts from 0.
 
-They return the last predicted images, (B, H, W, C). The number of network evaluations (NFE) is `steps`; Heun's method
-costs 2 * steps - 1. A `denoise` that belongs to a Keras model is compiled, any other runs as it is. All raise
-`UserError` for a number that cannot be, for noise that is no batch of images or of another shape than the model's, and
-for a `denoise` or a `schedule` that returns something else than the interface says.
+They return the last predicted images, (B, H, W, C). The number of network evaluations (NFE) is
+`steps`; Heun's method costs 2 * steps - 1. A `denoise` that belongs to a Keras model is compiled,
+any other runs unchanged.
+
+All raise `UserError` for a number out of range, for noise that is not a batch of images or does not
+have the model's shape, and for a `denoise` or `schedule` whose result does not fit the description
+above.
 """
 
 import inspect
@@ -35,9 +41,10 @@ MIN_SIGNAL_RATE = 1e-3  # where a signal rate divides; at time 1 a cosine schedu
 
 
 def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step=None):
-    """Denoising diffusion implicit models (Song et al. 2021, equation 12): separate, then remix at the next rates.
+    """Samples with DDIM (Song et al. 2021, equation 12): separate, then remix at the next rates.
 
-    With `eta` = 0 nothing is random but the initial noise; with `eta` = 1 it is DDPM with the small variance.
+    The name stands for denoising diffusion implicit models. With `eta` = 0 only the initial noise
+    is random; with `eta` = 1 it is DDPM with the small variance.
     """
     eta = finite_number("eta", eta, 0, 1)
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
@@ -53,10 +60,11 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
 
 
 def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, variance="small"):
-    """Ancestral sampling of denoising diffusion probabilistic models (Ho et al. 2020, equations 6 and 7).
+    """Samples with DDPM's ancestral sampling (Ho et al. 2020, equations 6 and 7).
 
-    For any two times s < t the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small" for its own variance
-    or "large" for that of q(x_t | x_s), which in DDPM is beta: the two extremes of section 3.2 there.
+    For any two times s < t the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small" for
+    that Gaussian's own variance or "large" for that of q(x_t | x_s), which in DDPM is beta: the two
+    extremes of section 3.2 there.
     """
     if variance not in ("small", "large"):
         raise UserError(f"variance must be 'small' or 'large', not {variance!r}.")
@@ -76,10 +84,11 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
 
 
 def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
-    """Heun's second-order method (after Karras et al. 2022, algorithm 1): step, look again from there, correct.
+    """Samples with Heun's second-order method (after Karras et al. 2022, algorithm 1).
 
-    Along the angle whose sine is the noise rate, the noisy image moves with the velocity signal * noise - noise * image.
-    DDIM turns as if both components stayed as they are; half of the velocity's change on the way is what it misses.
+    Each step looks ahead and then corrects itself. Along the angle whose sine is the noise rate,
+    the noisy image moves with the velocity signal * noise - noise * image. DDIM turns as if both
+    components did not change; it misses half of the velocity's change during the step.
     """
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
     images = run.initial_noise
@@ -94,7 +103,10 @@ def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
 
 
 def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): multistep, second order in the logarithm of signal to noise."""
+    """Samples with DPM-Solver++(2M) (Lu et al. 2022, algorithm 2).
+
+    It is a multistep method of second order in the logarithm of the signal-to-noise ratio.
+    """
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
     images, last_pred_images, last_width = run.initial_noise, None, None
     for now, then in run.path:
@@ -110,9 +122,10 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
 
 
 def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
-    """The two-step Adams-Bashforth method on DDIM's equation (after Liu et al. 2022, PNDM, section 3).
+    """Samples with the two-step Adams-Bashforth method (after Liu et al. 2022, PNDM, section 3).
 
-    The predicted noise is extrapolated half a step ahead, along the angle whose sine is the noise rate.
+    It solves DDIM's equation: the predicted noise is extrapolated half a step ahead, along the
+    angle whose sine is the noise rate.
     """
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
     images, last_pred_noises, last_width = run.initial_noise, None, None
@@ -133,7 +146,11 @@ SAMPLERS = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpmpp_2m": dpmpp_2m, "ada
 
 
 def find_sampler(sampler, arguments=()):
-    """Returns the sampler of that name, or the function itself. Raises UserError if it is none, or has not these arguments."""
+    """Returns the sampler of that name, or the function itself.
+
+    Raises:
+        UserError: if there is no such sampler, or it does not take the `arguments`.
+    """
     function = SAMPLERS.get(sampler, sampler) if isinstance(sampler, str) else sampler
     if not callable(function):
         raise UserError(f"There is no sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}.")
@@ -145,7 +162,7 @@ def find_sampler(sampler, arguments=()):
 
 
 class Point(NamedTuple):
-    """A point of the time grid. The rates are plain floats, so that they never change the images' dtype."""
+    """A point of the time grid. Its rates are plain floats, which leave the images' dtype alone."""
 
     step: int
     diffusion_time: float
@@ -162,7 +179,7 @@ class Point(NamedTuple):
 
 
 class Run:
-    """What all samplers share: the checked arguments, the pairs of points to step between, and the noise."""
+    """What all samplers share: the checked arguments, the pairs of points, and the noise."""
 
     def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step):
         points = grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
@@ -176,7 +193,7 @@ class Run:
         self._seed = seed_generator(seed)
 
     def denoise(self, images, point):
-        """Separates noisy images at a point of the grid: (pred_noises, pred_images)."""
+        """Returns (pred_noises, pred_images) of noisy images at a point of the grid."""
         shape, dtype = (images.shape[0], 1, 1, 1), self._network_dtype
         rates = (ops.full(shape, rate, dtype) for rate in (point.noise_rate, point.signal_rate))
         components = self._denoise(ops.cast(images, dtype), *rates)
@@ -185,7 +202,7 @@ class Run:
         return tuple(ops.cast(part, self._dtype) for part in components)
 
     def separate(self, images, point):
-        """`denoise`, and tells `on_step` about it."""
+        """Calls `denoise`, then `on_step` with its result."""
         pred_noises, pred_images = self.denoise(images, point)
         if self._on_step is not None:
             self._on_step(point.step, point.diffusion_time, images, pred_images)
@@ -195,12 +212,16 @@ class Run:
         return keras.random.normal(self.initial_noise.shape, dtype=self._dtype, seed=self._seed)
 
     def samples(self, images):
-        """The images in the dtype of the initial noise."""
+        """Returns the images in the dtype of the initial noise."""
         return ops.cast(images, self._samples_dtype)
 
 
 def checked_noise(initial_noise, image_shape=None):
-    """Returns (noise as a tensor, its dtype). Raises UserError unless it is a batch of images, of this shape if there is one."""
+    """Returns (noise as a tensor, its dtype).
+
+    Raises:
+        UserError: unless it is a batch of images, of the shape `image_shape` if that is given.
+    """
     try:
         noise = ops.convert_to_tensor(initial_noise)
         dtype = keras.backend.standardize_dtype(noise.dtype)
@@ -220,7 +241,7 @@ def checked_noise(initial_noise, image_shape=None):
 
 
 def grid(schedule, steps):
-    """The points at times 1, 1 - 1/steps, ..., 1/steps, and the clean image."""
+    """Returns the points at times 1, 1 - 1/steps, ..., 1/steps, and that of the clean image."""
     times = np.arange(steps, 0, -1, dtype="float32") / steps
     rates = [ops.convert_to_numpy(rate).astype("float64") for rate in schedule(times.reshape(-1, 1, 1, 1))]
     if len(rates) != 2 or any(rate.shape != (steps, 1, 1, 1) for rate in rates):

@@ -16,11 +16,12 @@ from diffusion_lab.errors import UserError
 
 
 def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
-    """The schedule of DDPM (Ho et al. 2020, section 4), in which beta grows linearly from step to step.
+    """Returns the rates of DDPM's schedule (Ho et al. 2020, section 4), where beta grows linearly.
 
-    DDPM multiplies up 1 - beta_k to get alpha_bar_k, the *variance* of the image after k steps. In the limit of many
-    small steps that product is exp(-integral of beta), a function of time alone (Song et al. 2021, equation 33).
-    The rates are the square roots of alpha_bar and 1 - alpha_bar.
+    DDPM multiplies the factors 1 - beta_k to get alpha_bar_k, the *variance* of the image after k
+    steps. In the limit of many small steps that product is exp(-integral of beta), a function of
+    time alone (Song et al. 2021, equation 33). The rates are the square roots of alpha_bar and 1 -
+    alpha_bar.
     """
     times = checked_times(diffusion_times)
     integral = timesteps * (beta_start * times + 0.5 * (beta_end - beta_start) * ops.square(times))
@@ -28,15 +29,18 @@ def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, t
 
 
 def cosine_diffusion_schedule(diffusion_times):
-    """A quarter turn: from pure image at angle 0 to pure noise at angle pi / 2 (after Nichol & Dhariwal 2021)."""
+    """Returns sine and cosine of a quarter turn (after Nichol & Dhariwal 2021).
+
+    Angle 0 is the pure image, angle pi / 2 is pure noise.
+    """
     angles = checked_times(diffusion_times) * (math.pi / 2)
     return ops.sin(angles), ops.cos(angles)
 
 
 def offset_cosine_diffusion_schedule(diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95):
-    """The cosine schedule without its two ends, where the network has next to nothing to learn.
+    """Returns the cosine schedule without its two ends, where there is little to learn.
 
-    The signal rate runs from `max_signal_rate` at time 0 to `min_signal_rate` at time 1.
+    The signal rate falls from `max_signal_rate` at time 0 to `min_signal_rate` at time 1.
     """
     start_angle, end_angle = math.acos(max_signal_rate), math.acos(min_signal_rate)
     angles = start_angle + checked_times(diffusion_times) * (end_angle - start_angle)
@@ -51,9 +55,12 @@ SCHEDULES = {
 
 
 def checked_times(diffusion_times):
-    """The times as a tensor. Only concrete values can be checked: inside a compiled graph there are none yet."""
+    """Returns the times as a tensor, and raises UserError if they are outside [0, 1].
+
+    Only concrete values are checked: inside a compiled graph there are none yet.
+    """
     values = to_numpy_or_none(diffusion_times)
-    if values is not None and not np.all((values >= 0) & (values <= 1)):  # written so that NaN fails, too
+    if values is not None and not np.all((values >= 0) & (values <= 1)):  # written so that NaN fails as well
         raise UserError(
             f"Diffusion times must lie in [0, 1], but these run from {values.min():g} to {values.max():g}: "
             "divide a timestep by the number of timesteps."

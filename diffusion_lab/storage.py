@@ -12,7 +12,9 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -26,14 +28,14 @@ ONE_DAY = 24 * 3600
 PATIENCE = 2.0  # seconds; Windows does not replace a file in the moments in which another program reads it
 
 
-def write_atomically(path, content):
+def write_atomically(path: str | Path, content: bytes) -> None:
     """Writes bytes to a file that is, at every moment, either the old one or the new one. Raises UserError as `replacing`."""
     with replacing(path, ending=".draft") as draft:  # whoever looks for files by their suffix must not find it
         draft.write_bytes(content)
 
 
 @contextlib.contextmanager
-def replacing(path, ending=""):
+def replacing(path: str | Path, ending: str = "") -> Iterator[Path]:
     """Yields a path to write to, next to `path` and with the same suffixes, and `ending`; afterwards that file takes the place of `path`.
 
     Each writer has its own draft, so several may write at once, and the last one remains.
@@ -61,7 +63,7 @@ def replacing(path, ending=""):
         ) from error
 
 
-def _replace(draft, path):
+def _replace(draft: Path, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -72,10 +74,10 @@ def _replace(draft, path):
             time.sleep(0.05)
 
 
-_looked_through = set()
+_looked_through: set[Path] = set()
 
 
-def _remove_old_drafts(folder):
+def _remove_old_drafts(folder: Path) -> None:
     """Removes what killed processes have left, once in each folder; younger drafts may be at work."""
     if folder not in _looked_through:
         _looked_through.add(folder)
@@ -86,7 +88,7 @@ def _remove_old_drafts(folder):
 
 
 @contextlib.contextmanager
-def only_one(folder, what):
+def only_one(folder: str | Path, what: str) -> Iterator[None]:
     """Keeps a folder for one `what` at a time, such as "training" or "grading". Ends with its process, however that ends.
 
     Raises:
@@ -104,7 +106,7 @@ def only_one(folder, what):
         yield
 
 
-def _lock(file):
+def _lock(file: IO[str]) -> bool:
     """Locks an open file until it is closed; returns False if somebody else has. File systems without locks let everybody in."""
     try:
         if os.name == "nt":
@@ -121,7 +123,7 @@ def _lock(file):
     return True
 
 
-def demand_writable(path, suffix):
+def demand_writable(path: str | Path, suffix: str) -> None:
     """Raises UserError, before hours are spent, if a file of this name, with this suffix, can never be written."""
     path = Path(path)
     if path.is_dir():
@@ -133,7 +135,7 @@ def demand_writable(path, suffix):
         raise UserError(f"{blocking} is a file and cannot hold {path.name}: name a folder.")
 
 
-def write_arrays(path, groups, about):
+def write_arrays(path: str | Path, groups: Mapping[str, Sequence[np.ndarray]], about: dict[str, Any]) -> None:
     """Writes {group: [arrays]} and a JSON-able description. Raises UserError as `write_atomically`."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
@@ -144,7 +146,7 @@ def write_arrays(path, groups, about):
     write_atomically(path, content.getvalue())
 
 
-def read_arrays(path, most=LARGEST):
+def read_arrays(path: str | Path, most: int = LARGEST) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """Returns (groups, about) of a file that `write_arrays` wrote. `most`: bytes of all arrays together.
 
     Raises UserError if there is no such file, or it is damaged, too large, or something else.
@@ -167,7 +169,7 @@ def read_arrays(path, most=LARGEST):
     return groups, about
 
 
-def _plain_arrays(file, most):
+def _plain_arrays(file: h5py.File, most: int) -> dict[str, list[np.ndarray]]:
     """{group: [arrays]} of an HDF5 file. Raises ValueError for what `write_arrays` never writes: links, data in other files, and more
     bytes than `most`, which a small file may hold, compressed. Nothing of it is read."""
     groups, total = {}, 0
@@ -179,7 +181,7 @@ def _plain_arrays(file, most):
     return {name: [array[()] for array in arrays] for name, arrays in groups.items()}
 
 
-def _plain(parent, name, kind):
+def _plain(parent: h5py.Group, name: str, kind: type) -> Any:
     """The group or the array of numbers of this name, which lies in the file itself."""
     if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{name} is a link")
@@ -191,7 +193,7 @@ def _plain(parent, name, kind):
     return item
 
 
-def assign_arrays(variables, arrays, path):
+def assign_arrays(variables: Sequence[Any], arrays: Sequence[np.ndarray], path: str | Path) -> None:
     """Gives variables their values, in order; UserError if the numbers or shapes differ, and then none is changed."""
     shapes, found = [tuple(variable.shape) for variable in variables], [np.shape(array) for array in arrays]
     if shapes != found:
@@ -201,13 +203,13 @@ def assign_arrays(variables, arrays, path):
         variable.assign(array)
 
 
-def checksums():
+def checksums() -> dict[str, str]:
     """{name such as "flowers32": SHA-256 of its file, in hexadecimal} of all weights that are shipped."""
     lines = (SHIPPED / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     return {name.removesuffix(SUFFIX): checksum for checksum, name in map(str.split, lines)}
 
 
-def shipped_file(name):
+def shipped_file(name: str) -> Path:
     """The path of shipped weights, after a look at its checksum. Raises UserError for a file that is not what was shipped."""
     path = SHIPPED / f"{name}{SUFFIX}"
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksums()[name]:

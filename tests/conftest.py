@@ -17,7 +17,7 @@ import pytest  # noqa: E402
 import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Keras starts it
 
 if sys.platform == "win32":  # there is no grading there, and the modules that limit a process do not exist
-    collect_ignore = ["test_grading.py", "test_hostile.py", "test_quality.py", "test_reaching.py", "test_sandbox.py"]
+    collect_ignore = ["test_defences.py", "test_grading.py", "test_hostile.py", "test_quality.py", "test_reaching.py", "test_sandbox.py"]
 
 
 @pytest.fixture

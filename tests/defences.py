@@ -40,7 +40,7 @@ def believed(name, folder):
     cells = [IMPORTS, source, f"from diffusion_lab import checks\nchecks.{exercise}({exercise})"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     package = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
-    return boxes.run_in_box(notebook, package, {}, [], Limits(), True)[1][2][0] == "passed"
+    return boxes.run_in_box(notebook, package, {}, [], Limits(), True).cells[2].passed
 
 
 class Weakened:

@@ -180,11 +180,11 @@ def turned(wave, times, low=0.02, high=0.95, between=lambda low, high: (math.aco
 
 NUMBERS = [
     *wrong(checks.forward_step, {
-        "it returns 2 arrays; return one alone": lambda x, e, b: (x, e),
+        "it returns 2 arrays: return only one": lambda x, e, b: (x, e),
     }),
     *wrong(checks.q_sample, {
         "It reads `alphas_cumprod`, a variable of the notebook": of_the_notebook,
-        "return one alone, the noisy image": lambda x, t, e, b: (e, x),
+        "return only one, the noisy image": lambda x, t, e, b: (e, x),
     }),
     *wrong(checks.offset_cosine_diffusion_schedule, {
         "and not 1 / cos": lambda t, low=0.02, high=0.95: turned(np, t, low, high, one_over_cosine),
@@ -196,7 +196,7 @@ NUMBERS = [
     }),
     *wrong(checks.sinusoidal_embedding, {
         "You rounded the variances": lambda v: ops.concatenate([ops.zeros((7, 1, 1, 16)), ops.ones((7, 1, 1, 16))], -1)}),
-    *wrong(checks.reverse_diffusion, {"return one alone": lambda self, noise, steps: (noise, noise)}),
+    *wrong(checks.reverse_diffusion, {"return only one": lambda self, noise, steps: (noise, noise)}),
 ]
 
 # loops that are off by one, or go the other way

@@ -21,6 +21,7 @@ from playwright.sync_api import sync_playwright
 
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.instructor.manual import read_manual
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
@@ -213,10 +214,10 @@ def drag(page, handle):
 def reports(tmp_path):
     """A folder with the reports of four students: one without a notebook, one with much to say, one who is not there this time."""
     out = tmp_path / "out"
-    long = {"sentence": "sentence " * 30, "details": "x" * 300, "outcome": "wrong", "points": 0.0, "possible": 4.0}
-    verdicts = [{"number": f"4.{place}", "name": f"an_exercise_with_a_long_name_{place}"} | long for place in range(1, 7)]
-    results = [{"student": name, "id": "1", "place": f"{name}.ipynb", "digest": "", "problem": "No notebook." * (name == "Bob"), "remarks": ["r" * 90],
-                "verdicts": verdicts, "answers": {}, "texts": {"summary": "word " * 99} if name != "Bob" else {}, "picture": None, "written": 6.0}
+    verdicts = [Verdict(f"4.{place}", f"an_exercise_with_a_long_name_{place}", "wrong", 0.0, 4.0, "sentence " * 30, "x" * 300)
+                for place in range(1, 7)]
+    results = [Result(name, "1", f"{name}.ipynb", problem="No notebook." * (name == "Bob"), remarks=["r" * 90], verdicts=verdicts,
+                      texts={"summary": "word " * 99} if name != "Bob" else {}, written=6.0)
                for name in ("Ada", "Bob", "=Cem", "D" * 80)]
     out.mkdir()
     (out / "manual.csv").write_text("key,points,comment\nAda|1,2,\"good, but \"\"short\"\"\"\nGone|7,3,ill\n")

@@ -1,8 +1,15 @@
 """Each attack of tests/hostile succeeds where the defence that it meets is taken away (tests/defences.py): so it is one."""
 
+import os
+import shutil
+
 import pytest
 
+from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL
 from tests import defences
+
+BOXED = shutil.which("bwrap") or os.environ.get("DIFFUSION_LAB_SANDBOX") == "required"
+pytestmark = pytest.mark.skipif(not BOXED, reason=INSTALL)
 
 
 @pytest.mark.slow

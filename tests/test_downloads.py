@@ -66,7 +66,7 @@ def test_a_damaged_original_is_named(keras_home, tmp_path):
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_without_a_network(name, keras_home, closed_port, tmp_path, monkeypatch):
     url = f"http://127.0.0.1:{closed_port}/"
-    monkeypatch.setitem(downloads.KERAS_ORIGINALS, name, (url, downloads.KERAS_ORIGINALS[name][1]))
+    monkeypatch.setitem(downloads.KERAS_ORIGINALS, name, downloads.KERAS_ORIGINALS[name]._replace(url=url))
     message = f"{name} cannot be fetched from 127.0.0.1:{closed_port} .*refused.*{keras_home}.*procedural_flowers"
     with pytest.raises(UserError, match=message):
         load_dataset(name, cache_dir=tmp_path / "cache")

@@ -216,7 +216,7 @@ def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
     with pytest.raises(UserError, match="load_energy_model"):
         load_model(tmp_path / "energy.weights.h5")
     save_model(tiny_config.build(), tmp_path / "diffusion.weights.h5")
-    with pytest.raises(UserError, match="try load_model"):
+    with pytest.raises(UserError, match="Try load_model"):
         load_energy_model(tmp_path / "diffusion.weights.h5")
     with pytest.raises(UserError, match="no weights nowhere"):
         load_energy_model("nowhere")

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
 from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.verdicts import Result, Verdict
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
 LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))
@@ -29,11 +31,16 @@ def png(size=(4, 4), colour="red"):
 
 
 def result(student, points=(4.0, 0.0), **more):
-    verdicts = [{"number": f"7.{place}", "name": name, "outcome": "right" if earned else "wrong", "points": earned, "possible": 4.0, "sentence": "So it is.", "details": ""}
+    verdicts = [Verdict(f"7.{place}", name, "right" if earned else "wrong", earned, 4.0, "So it is.")
                 for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)]
-    return {"student": student, "id": "12", "place": f"{student}.ipynb", "digest": "", "problem": "", "remarks": [],
-            "verdicts": verdicts, "answers": {"first": "return 1"}, "texts": {"summary": "I did."}, "picture": None,
-            "written": 0} | more
+    return Result(student, **{"id": "12", "place": f"{student}.ipynb", "verdicts": verdicts, "answers": {"first": "return 1"},
+                              "texts": {"summary": "I did."}} | more)
+
+
+def saying(result, number, **said):
+    """The result with another verdict in place of its verdict `number`."""
+    result.verdicts[number] = replace(result.verdicts[number], **said)
+    return result
 
 
 def table(out):
@@ -63,7 +70,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 12345 * 67
 
 def test_pages_show_markup_as_text(tmp_path):
     row = result(HOSTILE, remarks=[HOSTILE], problem=HOSTILE, texts={"summary": HOSTILE}, picture=png())
-    row["verdicts"][0] |= {"sentence": HOSTILE, "details": HOSTILE}
+    saying(row, 0, sentence=HOSTILE, details=HOSTILE)
     write_gradebook(tmp_path, "07", SETTINGS, [row, result("Ada", answers={"first": HOSTILE})])
     for page in [*(tmp_path / "feedback").glob("*.html"), tmp_path / "summary.html"]:
         text = page.read_text()
@@ -74,7 +81,7 @@ def test_pages_show_markup_as_text(tmp_path):
 
 def test_a_page_is_named_by_us(tmp_path):
     rows = write_gradebook(tmp_path, "07", SETTINGS, [result("../../etc/passwd"), result("花子"), result("a" * 300), result("花美")])
-    pages = [row["page"] for row in rows]
+    pages = [row.page for row in rows]
     assert pages[0].startswith("etc-passwd-") and len(set(pages)) == 4 and max(map(len, pages)) < 60
     assert sorted(path.name for path in (tmp_path / "feedback").iterdir()) == sorted(pages)
 
@@ -82,14 +89,14 @@ def test_a_page_is_named_by_us(tmp_path):
 @pytest.mark.parametrize("picture", ["", "no base64 %%", base64.b64encode(b"GIF89a").decode(), base64.b64encode(b"\x89PNG\r\n").decode()])
 def test_a_picture_that_is_none_is_left_out(picture, tmp_path):
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", picture=picture)])
-    assert row["picture"] is None
+    assert row.picture is None
 
 
 def test_a_picture_is_drawn_anew_and_a_huge_one_is_not_drawn(tmp_path):
     with_text = png() + base64.b64encode(b"<script>hidden behind the picture</script>").decode()
     small, huge = write_gradebook(tmp_path, "07", SETTINGS, [
         result("Ada", picture=with_text), result("Bob", picture=png((9000, 9000)))])
-    assert b"hidden" not in base64.b64decode(small["picture"] or "") and huge["picture"] is None
+    assert b"hidden" not in base64.b64decode(small.picture or "") and huge.picture is None
 
 
 def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
@@ -100,8 +107,8 @@ def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
     (tmp_path / MANUAL).write_text(text.replace("'=Bob|12,,", "'=Bob|12,2.5,\"Good, but short\""), encoding="utf-8")
     for _ in range(2):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
-        assert (ada["points"], bob["points"], bob["comment"]) == (4, 6.5, "Good, but short")
-    assert "Good, but short" in (tmp_path / "feedback" / bob["page"]).read_text()
+        assert (ada.points, bob.points, bob.comment) == (4, 6.5, "Good, but short")
+    assert "Good, but short" in (tmp_path / "feedback" / bob.page).read_text()
 
 
 def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_part_of_a_name(tmp_path):
@@ -109,7 +116,7 @@ def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_par
     (tmp_path / MANUAL).write_text("key,points,comment\n'Ada|12,-2,\nBob|12,+3,\n", encoding="utf-8")
     for _ in range(2):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
-        assert (ada["points"], bob["points"]) == (2, 7)
+        assert (ada.points, bob.points) == (2, 7)
     assert [row[6] for row in table(tmp_path)] == ["manual", "-2", "3"]
 
 
@@ -117,11 +124,11 @@ def test_what_a_person_gave_is_never_dropped(tmp_path):
     """Neither by a class in which somebody is missing, nor by a second version of a file, nor by a table program."""
     (tmp_path / MANUAL).write_text("key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8")
     ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
-    assert (ada["points"], ada["comment"]) == (6.5, "gut") and ada["remarks"] == ["handed in late"]
+    assert (ada.points, ada.comment) == (6.5, "gut") and ada.remarks == ["handed in late"]
     bob, cem = write_gradebook(tmp_path, "07", SETTINGS, [result("Bob"), result("Cem")])
-    assert (bob["points"], cem["points"]) == (7, 3)
+    assert (bob.points, cem.points) == (7, 3)
     ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
-    assert (ada["points"], bob["points"]) == (6.5, 7)
+    assert (ada.points, bob.points) == (6.5, 7)
 
 
 @pytest.mark.parametrize("content, sentence", [
@@ -145,8 +152,7 @@ def test_the_written_part_counts_into_what_is_possible(tmp_path):
 
 
 def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_path):
-    ada = result("Ada")
-    ada["verdicts"][0]["sentence"] = "Return `pred_images`, the *variance*, noise_rates**2 <b>."
+    ada = saying(result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>.")
     write_gradebook(tmp_path, "07", SETTINGS, [ada, result("Bob")])
     write_gradebook(tmp_path, "07", SETTINGS, [ada])
     page, = (tmp_path / "feedback").iterdir()
@@ -155,9 +161,9 @@ def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_p
 
 def test_a_class_is_summed_up(tmp_path):
     rows = [result(f"S{number}", (4.0, 4.0 * (number > 7))) for number in range(10)]
-    rows[3]["verdicts"][1]["sentence"] = "The rates are swapped."
+    saying(rows[3], 1, sentence="The rates are swapped.")
     for number in range(7):
-        rows[number]["verdicts"][0] |= {"points": 0.0, "sentence": f"Wrong in way {number}."}
+        saying(rows[number], 0, points=0.0, sentence=f"Wrong in way {number}.")
     write_gradebook(tmp_path, "07", SETTINGS, rows)
     text = " ".join((tmp_path / "summary.html").read_text().split())
     assert "<code>second</code> <b>(the hardest)</b></td> <td class=\"n\">2 of 10</td>" in text
@@ -167,13 +173,13 @@ def test_a_class_is_summed_up(tmp_path):
 
 def test_whoever_needs_a_look_is_named(tmp_path):
     stopped, reaching = result("Ada"), result("Bob", answers={"first": "import numpy as np, os\nfrom subprocess import run", "second": "os = 3"})
-    stopped["verdicts"][1] |= {"outcome": "stopped", "sentence": "The answer was stopped: it ended the kernel in which it ran."}
+    saying(stopped, 1, outcome="stopped", sentence="The answer was stopped: it ended the kernel in which it ran.")
     rows = write_gradebook(tmp_path, "07", SETTINGS, [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})])
-    assert [row["remarks"] for row in rows] == [["7.2: The answer was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
+    assert [row.remarks for row in rows] == [["7.2: The answer was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
 
 
 def test_marks_tell_what_is_wrong_from_what_is_missing():
-    assert [mark_of({"outcome": outcome}) for outcome in ("right", "missing", "wrong", "stopped")] == list("✓–✗✗")
+    assert [mark_of(Verdict("7.1", "first", outcome, 0, 4, "")) for outcome in ("right", "missing", "wrong", "stopped")] == list("✓–✗✗")
 
 
 def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_path):
@@ -204,24 +210,24 @@ def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
 def test_no_name_takes_the_points_of_another(name, number, tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nx|555,5,good\n", encoding="utf-8")
     for results in ([result(name, id=number), result("x", id="555")], [result("x", id="555"), result(name, id=number)]):
-        rows = {row["student"]: row for row in write_gradebook(tmp_path, "07", SETTINGS, results)}
-        assert rows.pop("x")["points"] == 9 and [row["points"] for row in rows.values()] == [4]
+        rows = {row.student: row for row in write_gradebook(tmp_path, "07", SETTINGS, results)}
+        assert rows.pop("x").points == 9 and [row.points for row in rows.values()] == [4]
 
 
 def test_a_name_alone_is_enough_for_one_student_and_not_for_two(tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nAda,5,\nBob,3,\n", encoding="utf-8")
     results = [result("Ada", id="1"), result("Bob", id="2"), result("Bob", id="3")]
-    assert [row["points"] for row in write_gradebook(tmp_path, "07", SETTINGS, results)] == [9, 4, 4]
+    assert [row.points for row in write_gradebook(tmp_path, "07", SETTINGS, results)] == [9, 4, 4]
     assert "Bob,3," in (tmp_path / MANUAL).read_text(encoding="utf-8-sig"), "it waits for a person"
 
 
 @pytest.mark.parametrize("code", ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\u202e", "\u2066", "\u200f", "\x00", "\x7f", "\udc80", "\ud83d", "\r", "\u2028"])
 def test_nothing_that_a_terminal_obeys_reaches_a_report(code, tmp_path):
     row = result(f"A{code}da", place=f"a{code}.ipynb", problem="", remarks=[f"it{code} is"], texts={"summary": f"one{code}two\nthree"}, answers={"first": f"x = '{code}'"})
-    row["verdicts"][0] |= {"sentence": f"So{code} it is.", "details": f"line{code}\n\tline"}
+    saying(row, 0, sentence=f"So{code} it is.", details=f"line{code}\n\tline")
     (written,) = write_gradebook(tmp_path, "07", SETTINGS, [row])
     pages = [path.read_text(encoding="utf-8") for path in (*(tmp_path / "feedback").iterdir(), tmp_path / "summary.html", tmp_path / "grades.csv")]
-    for text in [*pages, written["student"], written["place"], written["verdicts"][0]["sentence"], *written["remarks"]]:
+    for text in [*pages, written.student, written.place, written.verdicts[0].sentence, *written.remarks]:
         assert code not in (text if code != "\r" else text.replace("\r\n", "\n"))
     assert "\n\tline" in pages[0] and json.loads((tmp_path / "grades.json").read_text())
 
@@ -234,12 +240,12 @@ def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
     Image.frombytes("RGB", (90, 90), random.Random(0).randbytes(3 * 90 * 90)).save(picture, "PNG")
     many = [result(f"S{number}", picture=base64.b64encode(picture.getvalue()).decode(), texts={"summary": "word " * 500}, written=6.0)
             for number in range(500)]
-    many[7] |= {"texts": {"summary": HUGE}, "remarks": [HUGE], "problem": HUGE, "answers": {"first": HUGE}}
-    many[8]["verdicts"][1] |= {"sentence": HUGE, "details": HUGE}
+    many[7] = replace(many[7], texts={"summary": HUGE}, remarks=[HUGE], problem=HUGE, answers={"first": HUGE})
+    saying(many[8], 1, sentence=HUGE, details=HUGE)
     rows = write_gradebook(tmp_path, "07", SETTINGS, many)
     assert (tmp_path / "summary.html").stat().st_size < 3_000_000
     assert sum(path.stat().st_size for path in (tmp_path / "feedback").iterdir()) < 500 * 200_000
-    page = (tmp_path / "feedback" / rows[3]["page"]).read_text()
+    page = (tmp_path / "feedback" / rows[3].page).read_text()
     assert ("word " * 500).strip() in page and "data:image/png" in page, "there is room for everything on the student's own page"
     assert "The whole text" in (tmp_path / "summary.html").read_text()
 
@@ -251,13 +257,13 @@ def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
 def test_points_by_hand_are_named_as_what_they_are(points, written, sentence, tmp_path):
     (tmp_path / MANUAL).write_text(f"key,points,comment\nAda|12,{points},\n", encoding="utf-8")
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=written)])
-    page = (tmp_path / "feedback" / row["page"]).read_text()
+    page = (tmp_path / "feedback" / row.page).read_text()
     assert sentence in page and ("written part" in sentence) == ("written part" in page)
 
 
 def test_pictures_are_not_called_the_students(tmp_path):
     (row,) = write_gradebook(tmp_path, "02", SETTINGS, [result("Ada", picture=png())])
-    page = (tmp_path / "feedback" / row["page"]).read_text()
+    page = (tmp_path / "feedback" / row.page).read_text()
     assert "A picture from this lab" in page and "Your picture" not in page
 
 

@@ -24,7 +24,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
@@ -51,9 +51,9 @@ def pretended(monkeypatch):
         if submission.content == b"crash":
             raise UserError("the disk is full")
         graded.append(submission.student)
-        answers = "{}" if submission.content == b"nothing" else '{"a": "b"}'
-        return '{"student": "%s", "content": %d, "answers": %s, "problem": "of lab 07"}' % (
-            submission.student, len(submission.content), answers)
+        answers = {} if submission.content == b"nothing" else {"a": "b"}
+        return Result(submission.student, submission.id, submission.place, digest=f"{len(submission.content)} bytes",
+                      problem="of lab 07", answers=answers)
 
     monkeypatch.setattr(grading, "grade_submission", pretend)
     monkeypatch.setattr(grading, "require_bubblewrap", lambda: None)
@@ -69,12 +69,12 @@ def hand_in(folder, **contents):
 def test_only_what_changed_is_graded_again(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1", bob=b"22", cem=b"333")
     settings, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
-    assert [result["student"] for result in results] == ["ada", "bob", "cem"] and sorted(pretended) == ["ada", "bob", "cem"]
+    assert [result.student for result in results] == ["ada", "bob", "cem"] and sorted(pretended) == ["ada", "bob", "cem"]
     pretended.clear()
     hand_in(tmp_path / "in", bob=b"4444", dan=b"5")
     again, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     assert sorted(pretended) == ["bob", "dan"] and again.seed == settings.seed
-    assert [result["content"] for result in results] == [1, 4, 3, 1]
+    assert [result.digest for result in results] == ["1 bytes", "4 bytes", "3 bytes", "1 bytes"]
 
 
 def test_what_was_graded_before_the_grader_stopped_is_kept(tmp_path, pretended):
@@ -178,15 +178,15 @@ def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, mo
     def grade():
         settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, jobs=1, quality=grading.Quality(3))
         rows = write_gradebook(tmp_path / "out", "07", settings, found)
-        assert all((tmp_path / "out" / "feedback" / row["page"]).exists() for row in rows)
-        return {row["student"]: row for row in rows}
+        assert all((tmp_path / "out" / "feedback" / row.page).exists() for row in rows)
+        return {row.student: row for row in rows}
 
     rows = grade()
-    assert rows["ada"]["points"] == rows["cem"]["points"] == 22 and not rows["ada"]["problem"]
-    assert rows["bob"]["points"] == (18 if step == "quality" else 0) and len(rows["bob"]["verdicts"]) == 4
-    assert rows["bob"]["problem"].startswith("It could not be graded: ") and "a person must look" in rows["bob"]["problem"]
+    assert rows["ada"].points == rows["cem"].points == 22 and not rows["ada"].problem
+    assert rows["bob"].points == (18 if step == "quality" else 0) and len(rows["bob"].verdicts) == 4
+    assert rows["bob"].problem.startswith("It could not be graded: ") and "a person must look" in rows["bob"].problem
     broken = False
-    assert grade()["bob"]["points"] == 22, "the same command tries again"
+    assert grade()["bob"].points == 22, "the same command tries again"
 
 
 @pytest.mark.parametrize("step", ["presentable", "_conspicuous", "safe_picture"])
@@ -194,18 +194,18 @@ def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(tmp_path, 
     honest = getattr(gradebook, step)
 
     def fail(thing):
-        if isinstance(thing, dict) and thing["student"] == "bob" and thing["answers"] or thing == "a picture":
+        if isinstance(thing, Result) and thing.student == "bob" and thing.answers or thing == "a picture":
             raise UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed")
         return honest(thing)
 
     write_notebooks(tmp_path / "in", "ada", "bob", "cem")
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
-    found[1]["picture"] = "a picture"
+    found[1] = replace(found[1], picture="a picture")
     monkeypatch.setattr(gradebook, step, fail)
     ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
-    assert [row["points"] for row in (ada, bob, cem)] == [18, 18, 18] and not ada["problem"] and not cem["problem"]
-    assert bob["problem"] == "It could not be shown: UnicodeEncodeError; a person must look."
-    assert bob["problem"] in (tmp_path / "out" / "feedback" / bob["page"]).read_text(encoding="utf-8")
+    assert [row.points for row in (ada, bob, cem)] == [18, 18, 18] and not ada.problem and not cem.problem
+    assert bob.problem == "It could not be shown: UnicodeEncodeError; a person must look."
+    assert bob.problem in (tmp_path / "out" / "feedback" / bob.page).read_text(encoding="utf-8")
 
 
 def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():
@@ -231,13 +231,15 @@ def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
     (row,) = write_gradebook(tmp_path / "out", "07", settings, found)
-    assert row["verdicts"][0]["sentence"] == "\\udfff, it says." and "return '?'" in row["answers"]["denoise"]
+    assert row.verdicts[0].sentence == "\\udfff, it says." and "return '?'" in row.answers["denoise"]
 
 
-def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended):
+@pytest.mark.parametrize("content", [
+    '{"cut o', "{}", "[]", "null", '{"student": "ada", "verdicts": []}', '{"verdicts": [{"number": "7.1"}]}'])
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended, content):
     hand_in(tmp_path / "in", ada=b"1")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
-    next((tmp_path / "out" / "results").glob("*.json")).write_text('{"cut o')
+    next((tmp_path / "out" / "results").glob("*.json")).write_text(content)
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     assert pretended == ["ada", "ada"]
 

@@ -176,7 +176,7 @@ def graded(request, tmp_path_factory):
         settings, results = grade_class(folder, SOURCE, out, limits=LIMITS, jobs=2)
     rows = write_gradebook(out, "07", settings, results)
     shutil.rmtree(folder)
-    return {row["place"]: row for row in rows}, out
+    return {row.place: row for row in rows}, out
 
 
 NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-link.ipynb"]
@@ -188,13 +188,13 @@ LARGE = "00-two-hundred-megabytes.ipynb"
     for name in NAMES])
 def test_it_gets_what_its_answers_earn_and_a_sentence(graded, name):
     row = graded[0][name]
-    said = [verdict["sentence"] for verdict in row["verdicts"]]
-    assert row["points"] == float(name[:2]), said
-    assert row["problem"] or len(said) == 3
+    said = [verdict.sentence for verdict in row.verdicts]
+    assert row.points == float(name[:2]), said
+    assert row.problem or len(said) == 3
     assert all(10 < len(sentence) < 1200 and "\n" not in sentence for sentence in said)
     reasons = SAID.get(Path(name).stem, [""])
     assert [reason for reason in reasons if reason in " ".join(said)], said
-    assert defences.SECRET not in json.dumps(row)
+    assert defences.SECRET not in row.to_json()
 
 
 def test_of_every_hostile_answer_it_is_known_what_stops_it():

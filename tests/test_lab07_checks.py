@@ -50,9 +50,9 @@ SCHEDULES_WRONG = {
         for wave in (ops.sin, ops.cos)],
     "Your angles are in degrees": lambda self, t: (
         np.sin(np.degrees(angles_of(self, np.array(t)))), np.cos(np.degrees(angles_of(self, np.array(t))))),
-    "the signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
+    "signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
         schedule_in_keras(self, t)[0], ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1])),
-    "that of the times": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
+    "noise_rates has the shape (8,)": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": not_done,
     "AttributeError": lambda self, t: t * self.max_rate,

@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.manual import MANUAL, harmless, original, read_manual, unclaimed, write_manual
+from diffusion_lab.instructor.manual import MANUAL, ByHand, harmless, original, read_manual, unclaimed, write_manual
 
 TABLE = "key,points,comment\nMüller|12,2.5,schön – gut\nAda|7,-1,\n"
 GIVEN = {"Müller|12": ("2.5", "schön – gut"), "Ada|7": ("-1", "")}
@@ -72,14 +72,13 @@ def test_no_two_texts_are_written_alike():
 
 
 def test_what_is_written_is_read_again_whatever_the_names(tmp_path):
-    rows = [{"key": name + "|1", "manual": "-2", "comment": name} for name in NAMES]
-    write_manual(tmp_path / MANUAL, rows, {"gone": ("1", ""), "nothing given": ("", "")})
-    given = {row["key"]: ("-2", row["comment"]) for row in rows} | {"gone": ("1", "")}
-    assert read_manual(tmp_path / MANUAL) == given
+    given = {name + "|1": ByHand("-2", name) for name in NAMES}
+    write_manual(tmp_path / MANUAL, given, {"gone": ByHand("1"), "nothing given": ByHand()})
+    assert read_manual(tmp_path / MANUAL) == given | {"gone": ByHand("1")}
 
 
 def test_an_entry_that_counts_for_nobody_is_named():
-    manual = {"Mueller|12": ("3", ""), "Zoe|9": ("", "see me"), "Ada|7": ("1", ""), "empty": ("", "")}
+    manual = {"Mueller|12": ByHand("3"), "Zoe|9": ByHand("", "see me"), "Ada|7": ByHand("1"), "empty": ByHand()}
     misspelt, missing = unclaimed(manual, ["Müller|12", "Ada|7"])
     assert "'Mueller|12'" in misspelt and "did you mean 'Müller|12'?" in misspelt
     assert "'Zoe|9'" in missing and "only missing today" in missing

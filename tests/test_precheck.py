@@ -51,7 +51,8 @@ def test_precheck_finds_what_is_there_and_what_is_not():
 
 def test_precheck_doubts_what_a_grading_doubts():
     answer = RIGHT["07"]["denoise"].replace("network = ", "setattr(self, 'a', 1)\n    network = ")
-    findings = found(written({"denoise": answer}), trial=lambda prelude, answers: dict.fromkeys(answers, ("right", "Well done.")))
+    right = trying.Trial("right", "Well done.")
+    findings = found(written({"denoise": answer}), trial=lambda prelude, answers: dict.fromkeys(answers, right))
     assert findings["7.1 diffusion_schedule"] == (True, "7.1 diffusion_schedule: Well done.")
     assert not findings["7.2 denoise"][0] and "it uses `setattr`" in findings["7.2 denoise"][1]
 
@@ -122,10 +123,11 @@ def test_what_is_tried_is_tried_as_in_a_grading():
     }
     (handout,) = [lab for lab in handouts() if lab.lab == "04"]
     tried = trying.try_answers(handout.prelude, answers)
-    assert {name: outcome for name, (outcome, _) in tried.items()} == {
+    assert {name: trial.outcome for name, trial in tried.items()} == {
         "training_pair": "right", "noise_loss": "missing", "training_loop": "stopped", "gradient_step": "wrong", "step_back": "wrong", "with_noise_level": "right"}
-    assert tried["training_loop"][1] == "it ends Python itself."
-    assert "Python cannot read your cell" in tried["gradient_step"][1] and "not here when answers are graded" in tried["step_back"][1]
+    assert tried["training_loop"].sentence == "it ends Python itself."
+    assert "Python cannot read your cell" in tried["gradient_step"].sentence
+    assert "not here when answers are graded" in tried["step_back"].sentence
 
 
 @pytest.mark.parametrize("code, sentence", [

@@ -21,6 +21,7 @@ from diffusion_lab.instructor.quality import grade_quality
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import find_submissions
+from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import save_model
 from diffusion_lab.storage import read_arrays, shipped_file, write_arrays
@@ -139,11 +140,11 @@ def test_what_is_missing_or_too_long_is_not_drawn(pretended):
 def test_students_with_the_same_weights_are_remarked_upon():
     arrays = [np.arange(10_000.0), np.ones(3)]
     prints = {"ada": arrays, "bob": [1.0001 * array for array in arrays], "cem": [np.arange(10_000.0)[::-1], np.ones(3)]}
-    results = [{"student": name, "remarks": ["late"], "weights": base64.b64encode(quality.fingerprint(arrays)).decode()}
-               for name, arrays in prints.items()] + [{"student": name, "remarks": []} for name in ("dan", "eva")]
-    quality.remark_same_weights(results)
-    assert [result["remarks"] for result in results] == [["late", "the same weights as bob"], ["late", "the same weights as ada"], ["late"], [], []]
-    assert not any("weights" in result for result in results)
+    results = [Result(name, "", f"{name}.ipynb", remarks=["late"], weights=base64.b64encode(quality.fingerprint(arrays)).decode())
+               for name, arrays in prints.items()] + [Result(name, "", f"{name}.ipynb") for name in ("dan", "eva")]
+    results = quality.remark_same_weights(results)
+    assert [result.remarks for result in results] == [["late", "the same weights as bob"], ["late", "the same weights as ada"], ["late"], [], []]
+    assert not any(result.weights for result in results)
 
 
 ARGUMENTS = {"image_size": 32, "widths": [8, 16]}

@@ -75,9 +75,9 @@ def found():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
-        written, outcomes, reason = boxes.run_in_box(notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True)
-    assert reason is None and outcomes[1] == ("passed", ""), outcomes
-    return json.loads(written["found.json"])
+        run = boxes.run_in_box(notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True)
+    assert run.ended is None and run.cells[1] == boxes.CellOutcome(True, ""), run.cells
+    return json.loads(run.results["found.json"])
 
 
 @boxed
@@ -323,4 +323,4 @@ def test_a_machine_without_room_for_another_process_is_one_sentence(tmp_path, mo
 def test_a_log_that_breaks_off_is_read_as_far_as_it_goes(tmp_path):
     lines = [json.dumps({"cell": 0, "outcome": "passed", "text": ""}), '{"cell": 1, "outco']
     (tmp_path / "log").write_text("\n".join(lines))
-    assert boxes._outcomes(tmp_path / "log") == {0: ("passed", "")}
+    assert boxes._cells(tmp_path / "log") == {0: boxes.CellOutcome(True, "")}

@@ -55,10 +55,10 @@ def run(capsys, monkeypatch):
 def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     assert "Traceback" in run("path[0]"), "a mistake of one's own is shown in full"
     said = run("def forward_step():\n    raise NotImplementedError('...')\npath = forward_step()")
-    assert "an answer that is not there yet. Exercise 2.1: write forward_step" in said
+    assert "an answer that is still missing. Exercise 2.1: write forward_step" in said
     assert "Traceback" not in said and said.count("\n") == 1
     said = run("[path[i] for i in range(3)]")
-    assert "name 'path' is not defined: a cell above has not come to its end. Exercise 2.1" in said
+    assert "name 'path' is not defined: a cell above has not finished. Exercise 2.1" in said
     assert "Traceback" not in said and said.count("\n") == 1
     assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
     assert "Traceback" in run("raise NotImplementedError('Exercise 2.1: something else')"), "whatever it says"

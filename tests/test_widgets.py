@@ -142,7 +142,7 @@ def test_only_one_thread_draws():
 @pytest.mark.parametrize("error, expected", [
     (UserError("Take fewer steps."), "Take fewer steps."),
     (ZeroDivisionError("division by zero\nmore"), "could not be drawn. ZeroDivisionError: division by zero"),
-    (NotImplementedError("Exercise 8.1: write slerp"), "an answer that is not there yet. Exercise 8.1: write slerp"),
+    (NotImplementedError("Exercise 8.1: write slerp"), "an answer that is still missing. Exercise 8.1: write slerp"),
     (ValueError("a < b"), "a &lt; b"),
 ])
 def test_an_error_is_one_red_sentence_and_the_next_position_works(error, expected):

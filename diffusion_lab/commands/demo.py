@@ -2,8 +2,10 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from diffusion_lab.commands.terminal import TrainingDisplay, console
@@ -20,7 +22,7 @@ SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–B
 SHIPPED = "flowers32"
 
 
-def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
+def run_demo(folder: str | Path, minutes: float = 4.0, seed: int = 0, nfe: int = 10, kid_images: int = 192) -> Path:
     """Trains the network of the shipped weights for some minutes on procedural flowers; writes `folder`/index.html.
 
     Every sampler gets the same number of network evaluations (NFE) and, for the images that are shown, the same
@@ -30,7 +32,7 @@ def run_demo(folder, minutes=4.0, seed=0, nfe=10, kid_images=192):
         return _run_demo(Path(folder), minutes, seed, nfe, kid_images)
 
 
-def _run_demo(folder, minutes, seed, nfe, kid_images):
+def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int) -> Path:
     begin = time.monotonic()
     shipped, _ = load_model(SHIPPED)
     page = DemoPage(folder, minutes, nfe)
@@ -57,7 +59,7 @@ def _run_demo(folder, minutes, seed, nfe, kid_images):
     return page.path
 
 
-def train_for(trainer, minutes, page):
+def train_for(trainer: Trainer, minutes: float, page: DemoPage) -> tuple[keras.Model, list[dict[str, float]]]:
     """Trains until the time is over, of which the learning rate's warm-up is a part. Returns the model and its losses (`TrainingWatch`)."""
     clock = Clock(minutes)
     display = TrainingDisplay(clock.share_done, trainer.config.batch_size, on_samples=page.show_progress)
@@ -67,27 +69,28 @@ def train_for(trainer, minutes, page):
 class Clock(keras.callbacks.Callback):
     """A budget of time. It starts after the first step, which is mostly compilation."""
 
-    def __init__(self, minutes):
+    def __init__(self, minutes: float) -> None:
         super().__init__()
-        self.seconds, self.begin = 60 * minutes, None
+        self.seconds = 60 * minutes
+        self.begin: float | None = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self.begin is None:
             self.begin = time.monotonic()
 
-    def share_done(self):
+    def share_done(self) -> float:
         """The part of the time that is over, from 0."""
         return 0.0 if self.begin is None else (time.monotonic() - self.begin) / self.seconds
 
 
-def bloom(model, steps=24, seed=0):
+def bloom(model: Any, steps: int = 24, seed: int = 0) -> list[np.ndarray]:
     """Flowers coming out of noise: the frames (uint8 grids) of a DDIM sampling run, in order."""
     frames = []
 
-    def keep(step, diffusion_time, noisy_images, pred_images):
+    def keep(step: int, diffusion_time: float, noisy_images: Any, pred_images: Any) -> None:
         frames.append(frame(noisy_images))
 
-    def frame(images):
+    def frame(images: Any) -> np.ndarray:
         return image_grid(ops.convert_to_numpy(model.denormalize(images)), columns=8, scale=3)
 
     noise = keras.random.normal((24, *model.image_shape), seed=seed)

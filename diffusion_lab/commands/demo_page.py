@@ -5,9 +5,13 @@ import math
 import shutil
 import time
 from datetime import date
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader
 
+from diffusion_lab.metrics import KIDEstimate, Memorisation
 from diffusion_lab.plots import image_grid, loss_curve, save_png
 from diffusion_lab.storage import write_atomically
 
@@ -20,22 +24,23 @@ class DemoPage:
     All methods raise UserError if the folder cannot be written.
     """
 
-    def __init__(self, folder, minutes, nfe):
+    def __init__(self, folder: Path, minutes: float, nfe: int) -> None:
         self.folder, self.path = folder, folder / "index.html"
-        self.facts = {"minutes": minutes, "nfe": nfe, "samplers": [], "snapshots": [], "memorisation": {}, "seconds": None}
+        self.facts: dict[str, Any] = {
+            "minutes": minutes, "nfe": nfe, "samplers": [], "snapshots": [], "memorisation": {}, "seconds": None}
         self.facts["weights"] = folder / "model.weights.h5"
         self.facts["program"] = "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"  # of `make demo`
         self.template = Environment(loader=PackageLoader("diffusion_lab.commands"), autoescape=True).get_template("demo.html")
         self.write()
 
-    def write(self, **facts):
+    def write(self, **facts: Any) -> None:
         self.facts.update(facts, now=int(time.time()))
         write_atomically(self.path, self.template.render(self.facts, advice=self.advice()).encode())
 
-    def show_real_images(self, images):
+    def show_real_images(self, images: np.ndarray) -> None:
         save_png(image_grid(images, scale=3), self.folder / "real.png")
 
-    def show_progress(self, images, losses):
+    def show_progress(self, images: np.ndarray, losses: list[dict[str, float]]) -> None:
         """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}].
 
         The first of them stay on the page from the beginning, and whenever twice as many images have been seen.
@@ -49,7 +54,7 @@ class DemoPage:
             save_png(image_grid(images[:8], columns=8, scale=2), self.folder / f"snapshot{len(snapshots)}.png")
         self.write(images_seen=seen)
 
-    def advice(self):
+    def advice(self) -> str:
         """What to say of a training that is too short for flowers; "" if it is not."""
         seen = self.facts.get("images_seen", 0)
         if not 0 < seen < 0.75 * ENOUGH:
@@ -58,21 +63,21 @@ class DemoPage:
         return (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
                 f"{minutes} minute{'s' * (minutes > 1)} for them: {self.facts['program']} demo --minutes {minutes}")
 
-    def add_samples(self, owner, sampler, images, estimate):
-        """A grid of samples of "yours" or "shipped" and its KID (a `KIDEstimate`)."""
+    def add_samples(self, owner: str, sampler: str, images: np.ndarray, estimate: KIDEstimate) -> None:
+        """A grid of samples of "yours" or "shipped" and its KID."""
         file = f"{owner}-{''.join(c for c in sampler.lower() if c.isascii() and c.isalnum())}.png"
         save_png(image_grid(images, scale=3), self.folder / file)
-        row = next((row for row in self.facts["samplers"] if row["name"] == sampler), None)
+        row: dict[str, Any] | None = next((row for row in self.facts["samplers"] if row["name"] == sampler), None)
         if row is None:
             row = {"name": sampler}
             self.facts["samplers"].append(row)
         row[owner] = {"file": file, "kid": estimate.value, "standard_error": estimate.standard_error}
         self.write()
 
-    def add_memorisation(self, owner, memorisation):
+    def add_memorisation(self, owner: str, memorisation: Memorisation) -> None:
         self.write(memorisation=self.facts["memorisation"] | {owner: memorisation._asdict()})
 
-    def finish(self, losses, seconds):
+    def finish(self, losses: list[dict[str, float]], seconds: float) -> None:
         """The last version of the page, and the same figures as kid.json."""
         loss_curve(losses, self.folder / "loss.png")
         self.write(seconds=seconds, date=date.today().isoformat())

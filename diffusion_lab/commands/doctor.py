@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from diffusion_lab.errors import UserError, about_backend
@@ -21,7 +22,7 @@ class Finding(NamedTuple):
     advice: str | None = None
 
 
-def examine():
+def examine() -> list[Finding]:
     """Looks at versions, backend, devices, data sets, weights and sandbox. Returns a list of `Finding`."""
     findings = []
     for subject, section in SECTIONS.items():
@@ -34,7 +35,7 @@ def examine():
     return findings
 
 
-def print_report(findings):
+def print_report(findings: list[Finding]) -> None:
     """Prints the findings as a table, and below it the advice."""
     from rich.console import Console
     from rich.table import Table
@@ -49,7 +50,7 @@ def print_report(findings):
             console.print(f"[yellow]{finding.subject}:[/] {finding.advice}", soft_wrap=True)
 
 
-def _versions():
+def _versions() -> Iterator[Finding]:
     yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
         try:
@@ -60,7 +61,7 @@ def _versions():
             yield Finding(package, "not installed (optional)" if optional else "missing", advice)
 
 
-def _keras_settings():
+def _keras_settings() -> Iterator[Finding]:
     """What an old keras.json asks for, and the course does not do."""
     settings = keras_settings()
     others = [f"{name} {settings[name]}" for name, ours in (("floatx", "float32"), ("image_data_format", "channels_last"))
@@ -70,7 +71,7 @@ def _keras_settings():
                       f"programs, correct {keras_file()}, or delete it.")
 
 
-def _backend():
+def _backend() -> Iterator[Finding]:
     from diffusion_lab.backend import BACKEND, devices, has_accelerator
 
     yield Finding("backend", BACKEND)
@@ -78,7 +79,7 @@ def _backend():
     yield Finding("devices", ", ".join(devices()), None if has_accelerator() else advice)
 
 
-def _data_sets():
+def _data_sets() -> Iterator[Finding]:
     from diffusion_lab.data import SOURCES, dataset_status
 
     for name in SOURCES:
@@ -88,7 +89,7 @@ def _data_sets():
         yield Finding(name, status, advice)
 
 
-def _weights():
+def _weights() -> Iterator[Finding]:
     from diffusion_lab.metrics.features import flower_features
     from diffusion_lab.models.io import load_model, shipped_weights
 
@@ -102,7 +103,7 @@ def _weights():
             yield Finding(name, "missing or damaged", str(error))
 
 
-def _sandbox():
+def _sandbox() -> Iterator[Finding]:
     """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is opened."""
     if shutil.which("bwrap") is None:
         advice = "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."

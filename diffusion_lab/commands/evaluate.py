@@ -1,5 +1,7 @@
 """Quality of a saved model in figures."""
 
+from pathlib import Path
+
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import (
@@ -10,7 +12,8 @@ from diffusion_lab.samplers import SAMPLERS
 from diffusion_lab.models.generating import generate_in_batches
 
 
-def evaluate_model(weights, data=None, count=512, steps=10, sampler="ddim", features="flowers", seed=0):
+def evaluate_model(weights: str | Path, data: str | None = None, count: int = 512, steps: int = 10,
+                   sampler: str = "ddim", features: str = "flowers", seed: int = 0) -> str:
     """Returns a few lines of text: KID with its standard error, and the distance to the nearest training image.
 
     Raises UserError if the weights, the data or the features cannot be had, if nobody knows what the data were, or if

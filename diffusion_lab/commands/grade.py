@@ -2,8 +2,10 @@
 
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,7 +14,7 @@ from rich.text import Text
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
+from diffusion_lab.instructor.gradebook import Row, mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Quality, grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual, unclaimed
 from diffusion_lab.instructor.sample_class import write_sample_class
@@ -22,7 +24,9 @@ MOST_ROWS = 60  # of the table on the terminal
 QUIET_SECONDS = 30  # between two lines about the progress where no terminal shows a bar
 
 
-def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points=4, kid_data="procedural_flowers", **options):
+def run_grade(submissions: Path | None, lab: str, out: str | Path, root: Path, seconds: float, memory: int,
+              kid: float | None = None, kid_points: float = 4, kid_data: str = "procedural_flowers",
+              **options: Any) -> None:
     """Grades `submissions`, or without them a made-up class. Raises UserError for what a person can mend."""
     (source,) = sources(root, [lab])
     read_manual(Path(out) / MANUAL)  # complains before the time for grading is spent
@@ -38,23 +42,23 @@ def run_grade(submissions, lab, out, root, seconds, memory, kid=None, kid_points
     console.print(_table(rows))
     if len(rows) > MOST_ROWS:
         console.print(Text(f"These are the first {MOST_ROWS} of {len(rows)} submissions; all of them are in {out}/grades.csv."), soft_wrap=True)
-    for sentence in unclaimed(read_manual(Path(out) / MANUAL), [row["key"] for row in rows]):
+    for sentence in unclaimed(read_manual(Path(out) / MANUAL), [row.key for row in rows]):
         console.print(Text(sentence), soft_wrap=True)
     console.print(Text(f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book: {out}/grades.csv. "
                         f"For each student: {out}/feedback/"), soft_wrap=True)
 
 
 @contextmanager
-def _progress(console):
+def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
     """Gives progress(done, total): a bar on a terminal, and elsewhere a line now and then."""
     if console.is_terminal:
         with Progress(TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
             task = bar.add_task("grading", total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
-    said = None
+    said: float | None = None
 
-    def tell(done, total):
+    def tell(done: int, total: int) -> None:
         nonlocal said
         if said is None or done == total or time.monotonic() - said >= QUIET_SECONDS:
             console.print(f"graded {done} of {total}")
@@ -63,11 +67,11 @@ def _progress(console):
     yield tell
 
 
-def _table(rows):
-    table = Table("student", "points", *(verdict["number"] for verdict in rows[0]["verdicts"]), "look at it", box=None)
+def _table(rows: list[Row]) -> Table:
+    table = Table("student", "points", *(verdict.number for verdict in rows[0].verdicts), "look at it", box=None)
     for row in rows[:MOST_ROWS]:
-        marks = [f"[{'green' if verdict['points'] else 'red'}]{mark_of(verdict)}[/]" for verdict in row["verdicts"]]
-        remark = row["problem"] or "; ".join(row["remarks"])
-        table.add_row(Text(row["student"]), f"{row['points']:g} of {row['possible']:g}", *marks, Text(remark))
+        marks = [f"[{'green' if verdict.points else 'red'}]{mark_of(verdict)}[/]" for verdict in row.verdicts]
+        remark = row.problem or "; ".join(row.remarks)
+        table.add_row(Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(remark))
     return table
 

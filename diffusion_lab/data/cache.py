@@ -11,16 +11,19 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from diffusion_lab.data.images import ImagesAndLabels
 from diffusion_lab.errors import UserError
 
 ONE_DAY = 24 * 3600
 
 
-def cache_folder(cache_dir=None):
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
     """Return the folder of all cached sets: `cache_dir`, else $DIFFUSION_LAB_CACHE, else the platform's own place."""
     if cache_dir or os.environ.get("DIFFUSION_LAB_CACHE"):
         return Path(cache_dir or os.environ["DIFFUSION_LAB_CACHE"]).expanduser()
@@ -33,7 +36,7 @@ def cache_folder(cache_dir=None):
     return Path(base or "~/.cache").expanduser() / "diffusion_lab"
 
 
-def cached(folder, chunks):
+def cached(folder: Path, chunks: Callable[[], Iterable[ImagesAndLabels]]) -> ImagesAndLabels:
     """Return `(images, labels)` of the set cached in `folder`, both memory-mapped; build it first where needed.
 
     `chunks()` yields `(images, labels)` a few at a time: uint8 (n, H, W, C) and any array of n labels without objects.
@@ -48,7 +51,7 @@ def cached(folder, chunks):
     raise UserError(f"The images cached in {folder} cannot be read back: set DIFFUSION_LAB_CACHE to another folder.")
 
 
-def _build(folder, chunks):
+def _build(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
     draft = folder.parent / f"draft-{uuid.uuid4().hex}"
     try:
         draft.mkdir(parents=True)
@@ -64,7 +67,7 @@ def _build(folder, chunks):
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _open(folder):
+def _open(folder: Path) -> ImagesAndLabels | None:
     """Map the two files of a set; None when there is no such set or it is damaged."""
     try:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
@@ -75,13 +78,14 @@ def _open(folder):
     return (images, labels) if sound else None
 
 
-def _write(folder, chunks):
+def _write(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
     """Write a set into `folder`, chunk by chunk.
 
     The images go through an ordinary file, not through a map: on a full disk a map kills the process instead of
     raising OSError. How many there are is known at the end, so the header is written twice; NumPy pads it for that.
     """
-    labels, count, image_shape = [], 0, ()
+    labels: list[np.ndarray] = []
+    count, image_shape = 0, ()
     with open(folder / "images.npy", "wb") as file:
         for images, chunk_labels in chunks:
             if count == 0:
@@ -95,11 +99,11 @@ def _write(folder, chunks):
     np.save(folder / "labels.npy", np.concatenate(labels), allow_pickle=False)
 
 
-def _write_header(file, shape):
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _publish(draft, folder):
+def _publish(draft: Path, folder: Path) -> None:
     """Rename `draft` to `folder`, in place of a damaged set; do nothing where another process was quicker."""
     if folder.exists() and _open(folder) is None:
         damaged = draft.with_name(f"{draft.name}-damaged")
@@ -113,7 +117,7 @@ def _publish(draft, folder):
             raise
 
 
-def _remove_old_drafts(parent):
+def _remove_old_drafts(parent: Path) -> None:
     """Remove what killed processes have left; younger drafts may be at work."""
     for draft in parent.glob("draft-*"):
         with contextlib.suppress(FileNotFoundError):  # its process has just finished

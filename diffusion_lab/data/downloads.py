@@ -7,53 +7,64 @@ import os
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from diffusion_lab.data.images import read_image, resize_array
+from diffusion_lab.data.images import ImagesAndLabels, read_image, resize_array
 from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
 
-# name -> where it comes from, and the last file of it that Keras writes
+
+class Original(NamedTuple):
+    """Where a source of Keras comes from, and the last file of it that Keras writes."""
+
+    url: str
+    last_file: str
+
+
 KERAS_ORIGINALS = {
-    "mnist": ("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz", "mnist.npz"),
-    "fashion_mnist": (
+    "mnist": Original("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz", "mnist.npz"),
+    "fashion_mnist": Original(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/t10k-images-idx3-ubyte.gz",
         "fashion-mnist/t10k-images-idx3-ubyte.gz",
     ),
-    "cifar10": ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive"),
+    "cifar10": Original(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive"
+    ),
 }
 
 
-def keras_folder():
+def keras_folder() -> Path:
     """Return the folder in which Keras keeps the data sets that it has downloaded."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
 
 
-def keras_originals(name):
+def keras_originals(name: str) -> list[Path]:
     """Return the downloaded file of a keras.datasets source: a list of one path, or of none."""
-    return list(keras_folder().glob(KERAS_ORIGINALS[name][1]))
+    return list(keras_folder().glob(KERAS_ORIGINALS[name].last_file))
 
 
-def tfds_folder():
+def tfds_folder() -> Path:
     """Return the folder in which TensorFlow Datasets keeps what it has prepared."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
-def tfds_originals(name):
+def tfds_originals(name: str) -> list[Path]:
     """Return the folders that hold a version of a tfds data set, prepared to its end."""
     return [info.parent for info in tfds_folder().glob(f"{name}/*/dataset_info.json")]
 
 
-def read_keras(name, split, image_size, count, seed):
+def read_keras(name: str, split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
     """Yield `(images, labels)` of a keras.datasets source; its test images are "validation". `seed` has no effect."""
     import keras
 
     if not keras_originals(name):
-        require_connection(name, KERAS_ORIGINALS[name][0], f"copy its files to {keras_folder()}")
+        require_connection(name, KERAS_ORIGINALS[name].url, f"copy its files to {keras_folder()}")
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exception when a download fails
@@ -64,7 +75,7 @@ def read_keras(name, split, image_size, count, seed):
         yield resize_array(image, image_size)[None], np.reshape(label, 1)
 
 
-def read_oxford_flowers(split, image_size, count, seed):
+def read_oxford_flowers(split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
     """Yield `(images, labels)` of Oxford Flowers 102, its three splits pooled and a fixed fifth set aside.
 
     Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes", 2008. The official train
@@ -84,7 +95,7 @@ def read_oxford_flowers(split, image_size, count, seed):
             yield image[None], example["label"].numpy().reshape(1)
 
 
-def _prepared(name, tfds):
+def _prepared(name: str, tfds: Any) -> Any:
     """Return the tfds builder of a data set that has been downloaded and prepared, now or earlier."""
     with _quiet():
         builder = tfds.builder(name, data_dir=tfds_folder())
@@ -104,7 +115,7 @@ def _prepared(name, tfds):
     return builder
 
 
-def _leave_gpu_to_keras():
+def _leave_gpu_to_keras() -> None:
     """Keep TensorFlow, where it only reads files, from reserving the memory of the GPU for itself."""
     import keras
     import tensorflow as tf
@@ -114,7 +125,7 @@ def _leave_gpu_to_keras():
             tf.config.set_visible_devices([], "GPU")
 
 
-def require_connection(name, url, help_offline, seconds=8):
+def require_connection(name: str, url: str, help_offline: str, seconds: float = 8) -> None:
     """Raise UserError unless `url` begins to answer within `seconds`; the system's proxies are used.
 
     Those who download for us wait for minutes without a network. The attempt has a thread of its own because looking up
@@ -122,7 +133,7 @@ def require_connection(name, url, help_offline, seconds=8):
     """
     failure = [f"no answer in {seconds} seconds"]
 
-    def attempt():
+    def attempt() -> None:
         try:
             urllib.request.urlopen(url, timeout=seconds / 2).close()
             failure.clear()
@@ -138,12 +149,12 @@ def require_connection(name, url, help_offline, seconds=8):
                         "no download.")
 
 
-def _first_line(error):
+def _first_line(error: object) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep the notices of TensorFlow Datasets off the screen."""
     logger = logging.getLogger("absl")
     level = logger.level

@@ -42,7 +42,7 @@ LABELS = np.dtype([
 ])
 
 
-def draw_flowers(count, image_size, seed=0, first=0):
+def draw_flowers(count: int, image_size: int, seed: int = 0, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draws the flowers number first ... first + count - 1 of a seed.
 
     Returns:
@@ -66,9 +66,9 @@ def draw_flowers(count, image_size, seed=0, first=0):
     return images, labels
 
 
-def draw_parameters(rng):
+def draw_parameters(rng: np.random.Generator) -> tuple[float, ...]:
     """Draws the parameters of one flower: a tuple in the order of `LABELS`."""
-    colour = rng.integers(len(COLOURS))
+    colour = int(rng.integers(len(COLOURS)))
     hue, saturation, value = rng.uniform(*_PALETTE[colour].T)
     petals = int(rng.choice([5, 6, 7, 8, 10, 13, 16], p=[0.26, 0.14, 0.10, 0.20, 0.12, 0.10, 0.08]))
     layers = int(rng.choice([1, 2, 3], p=[0.5, 0.32, 0.18]))
@@ -82,7 +82,7 @@ def draw_parameters(rng):
     )
 
 
-def draw_flower(label, image_size, rng):
+def draw_flower(label: np.void, image_size: int, rng: np.random.Generator) -> np.ndarray:
     """Paints one flower. `rng` draws what no label tells: the background, the leaves and small variations.
 
     Returns: uint8, (image_size, image_size, 3).
@@ -106,7 +106,7 @@ def draw_flower(label, image_size, rng):
     return np.rint(np.clip(canvas * light, 0, 1) * 255).astype(np.uint8)
 
 
-def paint_background(x, y, rng):
+def paint_background(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A smooth gradient between two colours of a garden out of focus, with bokeh. Returns a new canvas."""
     green = rng.random() < 0.75
     hue = rng.uniform(0.2, 0.42) if green else rng.uniform(0.05, 0.7)
@@ -124,7 +124,7 @@ def paint_background(x, y, rng):
     return canvas
 
 
-def paint_stem(canvas, x, y, pixel, rng):
+def paint_stem(canvas: np.ndarray, x: np.ndarray, y: np.ndarray, pixel: float, rng: np.random.Generator) -> None:
     """A bent stem from the flower's centre to the lower edge, with up to three leaves."""
     green = hsv(rng.uniform(0.24, 0.36), rng.uniform(0.45, 0.75), rng.uniform(0.3, 0.55))
     bend = rng.uniform(-0.35, 0.35)
@@ -143,7 +143,8 @@ def paint_stem(canvas, x, y, pixel, rng):
         blend_in(canvas, green * shade[..., None], cover(distance, pixel))
 
 
-def paint_petals(canvas, radius, angle, layer, label, pixel, rng):
+def paint_petals(canvas: np.ndarray, radius: np.ndarray, angle: np.ndarray, layer: int, label: np.void, pixel: float,
+                 rng: np.random.Generator) -> None:
     """One layer of petals, each a copy of one outline turned by a sector; inner layers are smaller and lighter.
 
     A petal wider than its sector lies over one neighbour and under the other. So each pixel sees at most the petal
@@ -174,7 +175,8 @@ def paint_petals(canvas, radius, angle, layer, label, pixel, rng):
         blend_in(canvas, colour * shade[..., None], cover(distance, pixel))
 
 
-def paint_disc(canvas, radius, angle, label, pixel, rng):
+def paint_disc(canvas: np.ndarray, radius: np.ndarray, angle: np.ndarray, label: np.void, pixel: float,
+               rng: np.random.Generator) -> None:
     """The disc in the middle: a dome of florets, yellow, brown or green, with a darker heart."""
     size = label["disc_radius"] * label["radius"]
     hue = rng.choice([0.13, 0.09, 0.05, 0.22], p=[0.5, 0.2, 0.15, 0.15]) + rng.normal(0, 0.012)
@@ -186,12 +188,12 @@ def paint_disc(canvas, radius, angle, label, pixel, rng):
     blend_in(canvas, colour * shade[..., None], cover(size - radius, pixel))
 
 
-def polar_to_petal(radius, angle):
+def polar_to_petal(radius: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates along a petal's axis and across it."""
     return radius * np.cos(angle), radius * np.sin(angle)
 
 
-def petal_outline(along, tip):
+def petal_outline(along: np.ndarray, tip: float) -> np.ndarray:
     """Half width of a petal at a point of its axis, 0 = base, 1 = tip, normalised to 1 at the widest point."""
     power_base, power_tip = 0.75, 0.9 - 0.55 * tip
     inside = np.clip(along, 0, 1)
@@ -200,17 +202,17 @@ def petal_outline(along, tip):
     return np.where((along > 0) & (along < 1), outline, -2)  # -2: clearly outside, for the shadow too
 
 
-def cover(distance, softness):
+def cover(distance: np.ndarray, softness: float) -> np.ndarray:
     """How much of each pixel a shape covers, from the distance inside its outline; `softness` is the edge's width."""
     return np.clip(distance / softness + 0.5, 0, 1)
 
 
-def blend_in(canvas, colour, alpha):
+def blend_in(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
     """Paints a colour over the canvas, in place."""
     canvas += alpha[..., None] * (colour - canvas)
 
 
-def hsv(hue, saturation, value):
+def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     """Hue (periodic in 1), saturation and value to an RGB array in [0, 1]."""
     sextant = np.array([5, 3, 1]) + 6 * (hue % 1)
     chroma = np.clip(np.minimum(sextant % 6, 4 - sextant % 6), 0, 1)

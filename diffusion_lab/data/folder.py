@@ -2,11 +2,12 @@
 
 import os
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from diffusion_lab.data.images import picture_suffixes, read_image
+from diffusion_lab.data.images import ImagesAndLabels, picture_suffixes, read_image
 from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
@@ -16,13 +17,15 @@ RUN = "checkpoint.h5"  # lies in the folder of a training run
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}  # of a data set that others have split
 
 
-def list_images(folder):
+def list_images(folder: Path) -> list[Path]:
     """Return the paths of all pictures under `folder`, also behind links, sorted.
 
     What is hidden is left out, and so are the folders of training runs, which hold samples. A warning counts what else
     is there. Raises UserError when there is no picture.
     """
-    paths, others, suffixes = [], [], picture_suffixes()
+    paths: list[Path] = []
+    others: list[Path] = []
+    suffixes = picture_suffixes()
     for path in _walk(folder, others.append):
         suffix = path.suffix.lower()
         if suffix in suffixes:
@@ -40,12 +43,12 @@ def list_images(folder):
     return sorted(paths)
 
 
-def _walk(folder, report):
+def _walk(folder: Path, report: Callable[[Path], None]) -> Iterator[Path]:
     """Yield the paths of all files; a folder that can be reached in two ways is entered once, and one that cannot be read reported."""
     root = os.path.realpath(folder)
     entered = {root}
 
-    def is_new(path):
+    def is_new(path: str) -> bool:
         target = os.path.realpath(path)
         new = target not in entered and not Path(root).is_relative_to(target)
         entered.add(target)
@@ -59,7 +62,7 @@ def _walk(folder, report):
             yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def class_of_each(paths, folder):
+def class_of_each(paths: list[Path], folder: Path) -> list[str]:
     """Return the names of the classes: of the sub-folder that each picture lies in, or of `folder` itself.
 
     A single folder around all others (flowers/rose, flowers/tulip) is no class, and neither are the parts of a data set
@@ -74,14 +77,14 @@ def class_of_each(paths, folder):
         folders = [parts[1:] for parts in folders]
 
 
-def list_fingerprint(folder):
+def list_fingerprint(folder: Path) -> list[tuple[str, int, int]]:
     """Return names, sizes and times of change of all pictures: what must be equal for a cached set to be still good."""
     # a broken link has only the state of the link itself
     states = [(path, path.stat() if path.exists() else path.lstat()) for path in list_images(folder)]
     return [(str(path.relative_to(folder)), state.st_size, state.st_mtime_ns) for path, state in states]
 
 
-def read_folder(folder, split, image_size, count, seed):
+def read_folder(folder: Path, split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
     """Yield `(images, labels)`, one image at a time; the label is the name of the sub-folder (or folder) it lies in.
 
     What cannot be read is left out, and one warning at the end says so. `seed` has no effect: the split is fixed.
@@ -106,7 +109,7 @@ def read_folder(folder, split, image_size, count, seed):
         _report([path.relative_to(folder).as_posix() for path in unreadable], len(chosen), split, folder)
 
 
-def _report(unreadable, total, split, folder):
+def _report(unreadable: list[str], total: int, split: str, folder: Path) -> None:
     """Warn that some of the images are unreadable; raise UserError if all are."""
     if len(unreadable) == total:
         raise UserError(f"None of the {total} {split} image(s) in {folder} can be read ({_first(unreadable)}): "
@@ -115,5 +118,5 @@ def _report(unreadable, total, split, folder):
                   f"{_first(unreadable)}", stacklevel=2)
 
 
-def _first(names):
+def _first(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

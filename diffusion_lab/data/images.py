@@ -10,17 +10,19 @@ from PIL import Image
 
 from diffusion_lab.data.metadata import upright, without_metadata
 
+ImagesAndLabels = tuple[np.ndarray, np.ndarray]  # uint8 (N, H, W, C) and any array (N,)
+
 # what is a picture and nothing else; Pillow also opens formats for which it starts other programs
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
 WHITES = (255, 4095, 65535, 2**31 - 1)  # of 8, 12, 16 and 31 bits
 
 
-def picture_suffixes():
+def picture_suffixes() -> set[str]:
     """Return the endings, such as ".jpg", of the pictures that can be read on this machine."""
     return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS and kind in Image.OPEN}
 
 
-def read_image(file, image_size):
+def read_image(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
     """Read a picture and return its centre as uint8 of shape (image_size, image_size, 3).
 
     `file` is a path or an `io.BytesIO`. The camera's orientation is applied, what is transparent becomes white, numbers of
@@ -37,7 +39,7 @@ def read_image(file, image_size):
         return _read(io.BytesIO(pixels_alone), image_size)
 
 
-def _read(file, image_size):
+def _read(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
     Image.init()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a 10,000-pixel photograph is no attack, and nobody needs its metadata
@@ -49,13 +51,13 @@ def _read(file, image_size):
     return np.asarray(image.convert("RGB"))
 
 
-def resize_array(array, image_size):
+def resize_array(array: np.ndarray, image_size: int) -> np.ndarray:
     """Return a uint8 array (H, W) or (H, W, 3) as uint8 of shape (image_size, image_size, 1 or 3)."""
     resized = np.asarray(crop_and_resize(Image.fromarray(array), image_size))
     return resized.reshape(image_size, image_size, -1)
 
 
-def crop_and_resize(image, image_size):
+def crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:
     """Cut the largest centred square out of a Pillow image and resize it, antialiased, to `image_size` pixels."""
     width, height = image.size
     side = min(width, height)
@@ -64,7 +66,7 @@ def crop_and_resize(image, image_size):
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
-def _resizable(image):
+def _resizable(image: Image.Image) -> Image.Image:
     """Convert to a mode whose pixels can be averaged; what has one already is not copied, since it may be large."""
     if image.mode[0] in "IF":  # more than 8 bits a pixel, under one of several names
         return Image.fromarray(_bytes_of(np.asarray(image)))
@@ -73,7 +75,7 @@ def _resizable(image):
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _bytes_of(values):
+def _bytes_of(values: np.ndarray) -> np.ndarray:
     """Return integers or floats (H, W) as uint8.
 
     White is the lowest of 255, 4095, 65535 and 2^31 - 1 that nothing exceeds, because 8 and 12 bits are often kept in 16

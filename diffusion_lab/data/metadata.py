@@ -1,6 +1,7 @@
 """What a picture file says besides its pixels: only which way up it is matters, and nothing of it may hide the pixels."""
 
 import contextlib
+from collections.abc import Iterator
 
 from PIL import ExifTags, Image
 
@@ -9,7 +10,7 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
 
-def upright(image):
+def upright(image: Image.Image) -> Image.Image:
     """Return a Pillow image turned as the camera says, if that can be read."""
     orientation = None
     with contextlib.suppress(Exception):  # damaged metadata fail in many ways
@@ -17,13 +18,13 @@ def upright(image):
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
-def without_metadata(content):
+def without_metadata(content: bytes) -> bytes:
     """Return the bytes of a PNG or JPEG file without its profiles, times, comments and previews; of any other file all bytes."""
     parts = _png_chunks(content) if content.startswith(PNG) else _jpeg_segments(content) if content.startswith(JPEG) else [content]
     return b"".join(parts)
 
 
-def _png_chunks(content):
+def _png_chunks(content: bytes) -> Iterator[bytes]:
     """Yield the chunks that pixels need: capital letters mark those, and tRNS is the transparent colour."""
     yield PNG
     begin = len(PNG)
@@ -35,7 +36,7 @@ def _png_chunks(content):
         begin = end
 
 
-def _jpeg_segments(content):
+def _jpeg_segments(content: bytes) -> Iterator[bytes]:
     """Yield the segments that pixels need: no comment, and none for applications, of which Adobe's says how colours are kept."""
     yield JPEG
     begin = len(JPEG)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +32,8 @@ class ImageDataset(keras.utils.PyDataset):
     the batches once more, by a generator that no resumed run can restore.
     """
 
-    def __init__(self, images, labels, batch_size, *, classes=None, flip=False, shuffle=False, drop_remainder=False, seed=0):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, *, classes: np.ndarray | None = None,
+                 flip: bool = False, shuffle: bool = False, drop_remainder: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.images = images
         self.labels = labels
@@ -45,29 +47,29 @@ class ImageDataset(keras.utils.PyDataset):
         self.epoch = 0
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """The number of the epoch, from 0; order and flips follow from it."""
         return self._epoch
 
     @epoch.setter
-    def epoch(self, epoch):
+    def epoch(self, epoch: int) -> None:
         self._epoch = epoch
         count = len(self.images)
         self._order = np.random.default_rng([self.seed, epoch]).permutation(count) if self.shuffle else np.arange(count)
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def contents(self):
+    def contents(self) -> str:
         """Return a hash of all images and classes: equal for equal data, wherever they lie."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for first in range(0, len(self.images), 256):
-            digest.update(np.ascontiguousarray(self.images[first : first + 256]))
+            digest.update(np.ascontiguousarray(self.images[first : first + 256]).data)
         if self.classes is not None:
             digest.update(np.asarray(self.classes, "int32").tobytes())
         return digest.hexdigest()[:16]
 
-    def epoch_callback(self):
+    def epoch_callback(self) -> keras.callbacks.Callback:
         """Return a callback that keeps `epoch` equal to fit's, `initial_epoch` included.
 
         Without it every epoch has an order of its own too, but which one is left to Keras, which ends an epoch more
@@ -75,11 +77,11 @@ class ImageDataset(keras.utils.PyDataset):
         """
         return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch))
 
-    def __len__(self):
+    def __len__(self) -> int:
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 0 and not self.drop_remainder)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> np.ndarray | dict[str, np.ndarray]:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -90,8 +92,9 @@ class ImageDataset(keras.utils.PyDataset):
         return batch if self.classes is None else {"images": batch, "labels": self.classes[rows].astype("int32")}
 
 
-def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=None, flip=None, shuffle=None, seed=0,
-                 labels=False, cache_dir=None):
+def load_dataset(name: str | Path, split: str = "train", image_size: int = 64, batch_size: int = 64, *,
+                 count: int | None = None, flip: bool | None = None, shuffle: bool | None = None, seed: int = 0,
+                 labels: bool = False, cache_dir: str | Path | None = None) -> ImageDataset:
     """Return an ImageDataset: centre-cropped, resized, antialiased, cached on disk.
 
     `name` is a key of SOURCES or the path of a folder of images; `split` is "train" or "validation". `count` limits the
@@ -111,7 +114,7 @@ def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=Non
     source = find_source(name)
     count = source.counts.get(split) if count is None else whole_number("count", count, most=FIRST_VALIDATION_FLOWER)
 
-    title = name if name in SOURCES else Path(name).expanduser().resolve().name
+    title = str(name) if name in SOURCES else Path(name).expanduser().resolve().name
     folder = cache_folder(cache_dir) / _cache_name(title, split, image_size, count, source.fingerprint(seed))
     images, source_labels = cached(folder, lambda: source.read(split, image_size, count, seed))
 
@@ -129,7 +132,7 @@ def load_dataset(name, split="train", image_size=64, batch_size=64, *, count=Non
     )
 
 
-def _cache_name(title, split, image_size, *others):
+def _cache_name(title: str, split: str, image_size: int, *others: Any) -> str:
     """Return a folder's name: readable at its beginning, and different whenever an argument differs."""
     key = json.dumps([CACHE_VERSION, title, split, image_size, *others])
     readable = re.sub(r"[^A-Za-z0-9_]+", "_", title)[:40]

@@ -2,20 +2,25 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
+Item = TypeVar("Item")
 PATIENCE = 2.0  # seconds of silence before a bar appears
 
 
-def track(items, description, total=None):
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield `items` (an iterable of `total` things, default `len(items)`), with a bar on a terminal's stderr."""
     if not sys.stderr.isatty():
         yield from items
         return
     progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task(description, total=len(items) if total is None else total)
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    task = progress.add_task(description, total=total)
     begin = time.monotonic()
     try:
         for item in items:

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from diffusion_lab.data import flowers
 from diffusion_lab.data.cache import cache_folder
 from diffusion_lab.data.downloads import keras_originals, read_keras, read_oxford_flowers, tfds_originals
 from diffusion_lab.data.folder import list_fingerprint, read_folder
-from diffusion_lab.data.images import resize_array
+from diffusion_lab.data.images import ImagesAndLabels, resize_array
 from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
@@ -31,26 +31,27 @@ class Source:
     shape (n, image_size, image_size, C) and n labels.
     """
 
-    read: Callable
+    read: Callable[..., Iterator[ImagesAndLabels]]
     flips: bool = True  # whether a mirrored image is as good as the original
-    fingerprint: Callable = lambda seed: None  # what else than split, size and count the images depend on
-    counts: dict = field(default_factory=dict)  # how many images a split has where nothing else limits it
-    originals: Callable | None = None  # () -> the downloaded originals on this machine; None for what is embedded
+    # what the images depend on besides split, size and count
+    fingerprint: Callable[[int], list | None] = lambda seed: None
+    counts: dict[str, int] = field(default_factory=dict)  # how many images a split has where nothing else limits it
+    originals: Callable[[], list[Path]] | None = None  # the downloads on this machine; None for what is embedded
 
 
-def read_procedural_flowers(split, image_size, count, seed):
+def read_procedural_flowers(split: str, image_size: int, count: int, seed: int) -> Iterator[ImagesAndLabels]:
     """Yield procedural flowers and the parameters they were drawn from; the splits never share one."""
     begin = FIRST_VALIDATION_FLOWER if split == "validation" else 0
     for first in track(range(0, count, FLOWERS_AT_ONCE), "drawing flowers"):
         yield flowers.draw_flowers(min(FLOWERS_AT_ONCE, count - first), image_size, seed=seed, first=begin + first)
 
 
-def flowers_fingerprint(seed):
+def flowers_fingerprint(seed: int) -> list:
     """Return what the flowers depend on: the seed and the code that draws them."""
     return [seed, hashlib.sha256(Path(flowers.__file__).read_bytes()).hexdigest()]
 
 
-def read_digits(split, image_size, count, seed):
+def read_digits(split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
     """Yield the 1,797 handwritten digits of scikit-learn, 8 x 8 pixels in 17 shades. `seed` has no effect."""
     from sklearn.datasets import load_digits
 
@@ -60,7 +61,7 @@ def read_digits(split, image_size, count, seed):
         yield resize_array(image, image_size)[None], digits.target[position : position + 1]
 
 
-def _keras_source(name, flips):
+def _keras_source(name: str, flips: bool) -> Source:
     return Source(partial(read_keras, name), flips=flips, originals=partial(keras_originals, name))
 
 
@@ -76,13 +77,13 @@ SOURCES = {
 }
 
 
-def find_source(name):
+def find_source(name: str | Path) -> Source:
     """Return the Source of that name, or of the folder of images at that path.
 
     Raises UserError when there is neither.
     """
     if name in SOURCES:
-        return SOURCES[name]
+        return SOURCES[str(name)]
     folder = Path(name).expanduser()
     if folder.is_dir() and name != "":
         folder = folder.resolve()
@@ -98,7 +99,7 @@ def find_source(name):
                     "the path of a folder of images.")
 
 
-def dataset_status(name):
+def dataset_status(name: str) -> str:
     """Return "embedded", "cached at ..." or "needs a download" for a name in SOURCES, without fetching anything."""
     originals = SOURCES[name].originals
     if originals is None:

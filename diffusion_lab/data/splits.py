@@ -1,12 +1,13 @@
 """Which images train and which validate, where the source does not say."""
 
 import hashlib
+from collections.abc import Iterable
 
 FIFTH = bytes(32 * [255 // 5])  # a fifth of all hashes lie below
 LEAST = 2  # images that validate, as many as it takes to measure KID
 
 
-def split_by_name(names, split):
+def split_by_name(names: Iterable[object], split: str) -> list[int]:
     """Return the positions in `names` that belong to `split`, in an order that is as good as random.
 
     A name whose hash lies in the lowest fifth of all possible hashes is "validation"; all others are "train". Of five

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.submission.reading import LARGEST
@@ -29,7 +30,7 @@ class CannotRead(Exception):
 class TooLarge(CannotRead):
     """A file with more bytes than allowed."""
 
-    def __init__(self, size, limit):
+    def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"has more than {limit // 10**6} MB ({size / 1e6:.0f} MB)")
 
 
@@ -41,11 +42,11 @@ class Entry:
     time: float = 0.0
 
     @property
-    def name(self):
+    def name(self) -> str:
         return PurePosixPath(self.place).name
 
 
-def open_store(path):
+def open_store(path: Path) -> "Folder | Zip":
     """Returns a context manager with `entries()` and `read(place, limit)` for a folder, a zip or a single notebook.
 
     Raises UserError if `path` is none of these.
@@ -64,17 +65,17 @@ def open_store(path):
 class Folder:
     """The files in a folder and below, or a single file."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __enter__(self):
+    def __enter__(self) -> "Folder":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         pass
 
-    def entries(self):
-        """Returns [Entry], in order. Raises OSError if the folder cannot be listed."""
+    def entries(self) -> list[Entry]:
+        """Returns the files, in order. Raises OSError if the folder cannot be listed."""
         if self.path.is_file():
             return [Entry(self.path.name)]
         os.listdir(self.path)  # for walk would only pass over it
@@ -88,13 +89,13 @@ class Folder:
             found += [self._entry(os.path.normpath(os.path.join(place, name))) for name in files + links]
         return sorted((entry for entry in found if _by_a_person(entry.place)), key=lambda entry: entry.place)
 
-    def _entry(self, place):
+    def _entry(self, place: str) -> Entry:
         time = 0.0
         with suppress(OSError):
             time = os.lstat(self.path / place).st_mtime
         return Entry(Path(place).as_posix(), time)
 
-    def read(self, place, limit=LARGEST):
+    def read(self, place: str, limit: int = LARGEST) -> bytes:
         """Returns the content. Raises CannotRead for a link, a pipe or a file of more than `limit` bytes, and OSError if
         the whole folder has gone."""
         path = self.path if self.path.is_file() else self.path / place
@@ -115,27 +116,29 @@ class Zip(zipfile.ZipFile):
     Raises zipfile.BadZipFile if it is damaged or its list of names is too long.
     """
 
-    def __init__(self, source):
-        inside = isinstance(source, bytes)
-        self.source = _Source(io.BytesIO(source) if inside else open(source, "rb"), LONGEST_LIST if inside else None)
+    def __init__(self, source: Path | bytes) -> None:
+        if isinstance(source, bytes):
+            self.source = _Source(io.BytesIO(source), LONGEST_LIST)
+        else:
+            self.source = _Source(open(source, "rb"), None)
         try:
-            super().__init__(self.source)
+            super().__init__(cast(Any, self.source))  # which has all of a file by __getattr__
         except Exception as error:  # zipfile trusts what it reads
             self.source.close()
             raise zipfile.BadZipFile(str(error)) from None
         self.source.listing = False
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         self.source.close()
 
-    def entries(self):
-        """Returns [Entry], in order; of two with one name the later, as when it is unpacked."""
+    def entries(self) -> list[Entry]:
+        """Returns the files, in order; of two with one name the later, as when it is unpacked."""
         self.files = {_name(entry): entry for entry in self.infolist()}
         return [Entry(place, _time(self.files[place])) for place in sorted(self.files)
                 if _by_a_person(place) and not place.endswith("/")]
 
-    def read(self, place, limit=LARGEST):
+    def read(self, place: str, limit: int = LARGEST) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Returns the content. Raises CannotRead for what is damaged, encrypted, or of more than `limit` bytes."""
         entry = self.files[place]
         try:
@@ -155,13 +158,13 @@ class _Source:
     zipfile gives up a whole class where one marked name is not UTF-8. Without the mark it takes any, for code page 437.
     """
 
-    def __init__(self, file, longest):
+    def __init__(self, file: IO[bytes], longest: int | None) -> None:
         self.file, self.longest, self.listing = file, longest, True
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
 
-    def read(self, size=-1):
+    def read(self, size: int = -1) -> bytes:
         content = bytearray(self.file.read(size))
         if len(content) == 30 and content.startswith(b"PK\3\4"):
             content[7] &= ~8
@@ -175,11 +178,11 @@ class _Source:
         return bytes(content)
 
 
-def _without_following(path, flags):
+def _without_following(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def _name(entry):
+def _name(entry: zipfile.ZipInfo) -> str:
     """Returns an entry's path: most programs write UTF-8, whether they say so or not."""
     name = entry.filename
     with suppress(UnicodeError):
@@ -187,21 +190,21 @@ def _name(entry):
     return name.replace("\\", "/")
 
 
-def _time(entry):
+def _time(entry: zipfile.ZipInfo) -> float:
     try:
         return datetime(*entry.date_time).timestamp()
     except (ValueError, OverflowError, OSError):  # a month 0, or long before computers
         return 0.0
 
 
-def _limited(file, size, limit):
+def _limited(file: IO[bytes], size: int, limit: int) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
         raise TooLarge(max(size, len(content)), limit)
     return content
 
 
-def _by_a_person(place):
+def _by_a_person(place: str) -> bool:
     """True unless a system has left this file, or it is hidden, or in more folders than anybody makes."""
     parts = [part for part in place.split("/") if part not in ("", ".", "..")]
     return 0 < len(parts) <= DEEPEST and not any(part.startswith((".", "~$")) or part.lower() in DEFAULTS for part in parts)

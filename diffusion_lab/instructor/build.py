@@ -6,9 +6,11 @@ import copy
 import os
 import re
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.handing_out import handout_of
@@ -21,8 +23,8 @@ KEPT = "cpu"  # the profile whose outputs are committed
 TRIVIAL = 14  # characters: a shorter line of an answer, such as `return images`, may occur anywhere
 
 
-def sources(root, labs=()):
-    """The sources under `root`, all or those of the labs named by number or beginning, such as "02" or "2"."""
+def sources(root: str | Path, labs: Sequence[str] = ()) -> list[Path]:
+    """Returns the sources under `root`, all or those of the labs named by number or beginning, such as "02" or "2"."""
     found = sorted(Path(root, "solutions").glob("[0-9][0-9]_*.py"))
     if not found:
         raise UserError(f"There are no labs in {Path(root, 'solutions').resolve()}: run this in the repository.")
@@ -32,9 +34,11 @@ def sources(root, labs=()):
     return chosen
 
 
-def student_notebook(solution):
-    """The notebook that students open: answers replaced by stubs, nothing from the solution left. Raises UserError if
-    a line of an answer stands elsewhere in it."""
+def student_notebook(solution: NotebookNode) -> NotebookNode:
+    """Returns the notebook that students open: stubs instead of answers, nothing left of the solution.
+
+    Raises UserError if a line of an answer is elsewhere in it, too.
+    """
     notebook = copy.deepcopy(solution)
     notebook.cells = [cell for cell in notebook.cells if "answer" not in cell.metadata.get("tags", [])]
     answers = []
@@ -52,8 +56,8 @@ def student_notebook(solution):
     return notebook
 
 
-def marked_for_nbgrader(solution):
-    """The solution, in which each explanation of an answer is a mark scheme: nbgrader takes it out of what it releases."""
+def marked_for_nbgrader(solution: NotebookNode) -> NotebookNode:
+    """Returns the solution with each explanation of an answer as a mark scheme, which nbgrader never releases."""
     explanations = [cell for cell in solution.cells if "answer" in cell.metadata.get("tags", [])]
     for number, cell in enumerate(explanations, start=1):
         cell.source = f"<!-- BEGIN MARK SCHEME -->\n\n{cell.source}\n\n<!-- END MARK SCHEME -->"
@@ -62,8 +66,8 @@ def marked_for_nbgrader(solution):
     return solution
 
 
-def with_outputs(solution, path):
-    """The solution with the outputs that its committed notebook holds for cells that have not changed since."""
+def with_outputs(solution: NotebookNode, path: Path) -> NotebookNode:
+    """Returns the solution with the outputs that its committed notebook holds for cells that have not changed since."""
     if not path.exists():
         return solution
     outputs = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"}
@@ -74,7 +78,7 @@ def with_outputs(solution, path):
     return solution
 
 
-def build(root, labs=(), progress=print):
+def build(root: str | Path, labs: Sequence[str] = (), progress: Callable[[str], object] = print) -> None:
     """Writes what each lab's source gives."""
     for source in sources(root, labs):
         for path, text in _notebooks(Path(root), source).items():
@@ -84,9 +88,9 @@ def build(root, labs=(), progress=print):
                 progress(f"wrote {path}")
 
 
-def stale(root):
-    """The committed files that differ from what their sources give, and those that have no source."""
-    expected = {}
+def stale(root: str | Path) -> list[Path]:
+    """Returns the committed files that differ from what their sources give, and those that have no source."""
+    expected: dict[Path, str] = {}
     for source in sources(root):
         expected |= _notebooks(Path(root), source)
     committed = {path for folder in ("notebooks/*.ipynb", "solutions/*.ipynb", "diffusion_lab/submission/handed_out/*.json")
@@ -95,13 +99,15 @@ def stale(root):
     return sorted({*different, *(committed ^ set(expected))})
 
 
-def execute(root, labs=(), profile="cpu", progress=print):
+def execute(root: str | Path, labs: Sequence[str] = (), profile: str = "cpu",
+            progress: Callable[[str], object] = print) -> dict[str, float]:
     """Runs the solution notebooks from top to bottom. Returns {file name: seconds}.
 
     What they show in the cpu profile is kept, and the first picture of a cell tagged "cover" goes to `docs/labs`. Another profile only
     tries whether they run.
     """
-    import nbclient
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
     seconds = {}
     for source in sources(root, labs):
@@ -110,10 +116,10 @@ def execute(root, labs=(), profile="cpu", progress=print):
         progress(f"running {path} in the {profile} profile ...")
         begin = time.monotonic()
         resources = {"metadata": {"path": str(source.parent)}}
-        client = nbclient.NotebookClient(notebook, timeout=3600, coalesce_streams=True, resources=resources)
+        client = NotebookClient(notebook, timeout=3600, coalesce_streams=True, resources=resources)
         try:
             client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": profile})
-        except nbclient.exceptions.CellExecutionError as error:
+        except CellExecutionError as error:
             raise UserError(f"{path} stops: {error}") from None
         seconds[source.stem] = round(time.monotonic() - begin, 1)
         if profile == KEPT:
@@ -124,8 +130,8 @@ def execute(root, labs=(), profile="cpu", progress=print):
     return seconds
 
 
-def _notebooks(root, source):
-    """{path: text} of what a source gives: two notebooks, and what the package knows of the lab."""
+def _notebooks(root: Path, source: Path) -> dict[Path, str]:
+    """Returns {path: text} of what a source gives: two notebooks, and what the package knows of the lab."""
     solution, name = read_source(source), source.with_suffix(".ipynb").name
     try:
         student = student_notebook(solution)
@@ -136,7 +142,7 @@ def _notebooks(root, source):
             root / "diffusion_lab" / "submission" / "handed_out" / f"{source.stem}.json": handout.to_json()}
 
 
-def _without_traces(notebook):
+def _without_traces(notebook: NotebookNode) -> NotebookNode:
     """Drops what a run leaves behind that means nothing elsewhere: widgets that no kernel serves, and times."""
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:
@@ -148,7 +154,7 @@ def _without_traces(notebook):
     return notebook
 
 
-def _save_cover(notebook, path):
+def _save_cover(notebook: NotebookNode, path: Path) -> None:
     covers = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
     pictures = [output.data["image/png"] for cell in covers for output in cell.outputs if "image/png" in output.get("data", {})]
     if pictures:
@@ -156,6 +162,6 @@ def _save_cover(notebook, path):
         write_atomically(path, base64.b64decode(pictures[0]))
 
 
-def _text(notebook):
+def _text(notebook: NotebookNode) -> str:
     nbformat.validate(notebook)
-    return nbformat.writes(notebook, version=4) + "\n"
+    return nbformat.v4.writes(notebook) + "\n"

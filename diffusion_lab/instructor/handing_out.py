@@ -2,8 +2,10 @@
 
 import ast
 
+from nbformat import NotebookNode
+
 from diffusion_lab.submission.handout import Given, Handout, Wanted, digest
-from diffusion_lab.instructor.source import exercises
+from diffusion_lab.instructor.source import exercises, without_magics
 
 REFUSE = '''def _refuse(name):
     def refuse(*arguments, **keywords):
@@ -11,23 +13,25 @@ REFUSE = '''def _refuse(name):
     return refuse'''
 
 
-def handout_of(lab, solution, student):
-    """The `Handout` of a lab from its two notebooks."""
+def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Handout:
+    """Returns the `Handout` of a lab from its two notebooks."""
     points = {cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
               for cell in solution.cells if "check" in cell.metadata.get("diffusion_lab", {})}
     tasks = [Wanted(number, name, float(points[name])) for number, name, _ in exercises(solution)]
     return Handout(lab, prelude_of(solution)[0], tasks, [_given(cell) for cell in student.cells])
 
 
-def prelude_of(solution):
-    """The imports of a lab's own cells, and which names of the package they take: (source, {(module, name)}).
+def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:
+    """Returns the imports of a lab's own cells, and which names of the package they take: (source, {(module, name)}).
 
     Names of the package that the official answers do without become functions that refuse: they may be the answer.
     """
     given = [cell.source for cell in solution.cells if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")]
     answers = "\n".join(cell.source for _, _, cell in exercises(solution))
     used = {node.id for node in ast.walk(ast.parse(answers)) if isinstance(node, ast.Name)}
-    lines, refused, helpers = [], [], set()
+    lines: list[str] = []
+    refused: list[str] = []
+    helpers: set[tuple[str, str]] = set()
     for node in [node for source in given for node in ast.parse(without_magics(source)).body]:
         module = getattr(node, "module", None) or ""
         if isinstance(node, ast.ImportFrom) and module.split(".")[0] == "diffusion_lab":
@@ -42,11 +46,7 @@ def prelude_of(solution):
     return "\n".join(lines), helpers
 
 
-def without_magics(source):
-    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-
-
-def _given(cell):
+def _given(cell: NotebookNode) -> Given:
     mark = {kind: name for kind, name in cell.metadata.get("diffusion_lab", {}).items() if kind != "number"}
     if "cover" in cell.metadata.get("tags", []):
         mark["cover"] = True

@@ -7,6 +7,9 @@ import csv
 import difflib
 import io
 import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.storage import write_atomically
@@ -18,19 +21,26 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 FORMULA = re.compile(r"'*(\s*[=+\-@＝＋－＠]|[\t\r])")
 
 
-def harmless(value):
+class ByHand(NamedTuple):
+    """What a person gives to a student; points such as "", "2.5" or "-1"."""
+
+    points: str = ""
+    comment: str = ""
+
+
+def harmless(value: object) -> str:
     """Returns a cell's text with an apostrophe in front if a table program would compute with it; numbers stay numbers."""
     text = str(value)
     return "'" + text if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
-def original(text):
+def original(text: str) -> str:
     """Returns the text that `harmless` was given."""
     return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
 
 
-def read_manual(path):
-    """Returns {key: (points, comment)}, all of them text, with points such as "", "2.5" or "-1".
+def read_manual(path: Path) -> dict[str, ByHand]:
+    """Returns what a person gave, by the keys of the students.
 
     Excel saves semicolons or tabs, decimal commas, UTF-16 or a code page; all of these are read.
 
@@ -42,7 +52,7 @@ def read_manual(path):
         return {}
     text = _decoded(path)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    manual = {}
+    manual: dict[str, ByHand] = {}
     try:
         places = _places(path, next(lines, []))
         for cells in lines:
@@ -54,17 +64,17 @@ def read_manual(path):
     return manual
 
 
-def write_manual(path, rows, others):
-    """Writes what a person gave to these rows, and to students who are not among them this time."""
+def write_manual(path: Path, given: dict[str, ByHand], others: dict[str, ByHand]) -> None:
+    """Writes what a person gave to the students of this grading, and to those who are not among them this time."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    writer.writerows(map(harmless, (row["key"], row["manual"], row["comment"])) for row in rows)
-    writer.writerows(map(harmless, (key, *given)) for key, given in others.items() if any(given))
+    writer.writerows(map(harmless, (key, *entry)) for key, entry in given.items())
+    writer.writerows(map(harmless, (key, *entry)) for key, entry in others.items() if any(entry))
     write_atomically(path, text.getvalue().encode("utf-8-sig"))
 
 
-def unclaimed(manual, keys):
+def unclaimed(manual: dict[str, ByHand], keys: Collection[str]) -> list[str]:
     """Returns a sentence for each entry of `manual` whose key is none of `keys`: perhaps it was misspelt."""
     sentences = []
     for key in [key for key, given in manual.items() if any(given) and key not in keys]:
@@ -74,7 +84,7 @@ def unclaimed(manual, keys):
     return sentences
 
 
-def _decoded(path):
+def _decoded(path: Path) -> str:
     """Returns the file's text: UTF-8, UTF-16, or the code page of Western European Windows."""
     try:
         content = path.read_bytes()
@@ -91,12 +101,12 @@ def _decoded(path):
         raise UserError(f'{path}, line {line}: some letters cannot be read. Save it again as "CSV UTF-8", then grade again.') from None
 
 
-def _delimiter(text):
+def _delimiter(text: str) -> str:
     header = text.split("\n")[0]
     return max("\t;,", key=header.count)
 
 
-def _places(path, header):
+def _places(path: Path, header: list[str]) -> list[int]:
     """Returns the places of the three columns in the header."""
     names = [name.strip().lower() for name in header]
     if any(names.count(column) != 1 for column in COLUMNS):
@@ -104,19 +114,19 @@ def _places(path, header):
     return [names.index(column) for column in COLUMNS]
 
 
-def _cells(where, cells, places):
-    """Returns (key, points, comment) of a line, in which missing cells are empty."""
+def _cells(where: str, cells: list[str], places: list[int]) -> list[str]:
+    """Returns [key, points, comment] of a line, in which missing cells are empty."""
     if any(cell.strip() for place, cell in enumerate(cells) if place not in places):
         raise UserError(f"{where} has more than the three cells key, points and comment, and the others would be lost: "
                         "put quotation marks around a cell with a comma, or move the others into the comment.")
     return [cells[place] if place < len(cells) else "" for place in places]
 
 
-def _add(manual, where, key, points, comment):
+def _add(manual: dict[str, ByHand], where: str, key: str, points: str, comment: str) -> None:
     points = points.strip().removeprefix("'").replace(",", ".").replace("−", "-")
     if not POINTS.fullmatch(points):
         raise UserError(f"{where}: {points!r} is not a number of points. Nothing is lost: correct it, and grade again.")
-    key, given = original(key), (points.lstrip("+"), original(comment))
+    key, given = original(key), ByHand(points.lstrip("+"), original(comment))
     if any(given) and any(manual.get(key, given)) and manual.get(key, given) != given:
         raise UserError(f"{where}: there is another line for {key!r}. Keep one of them, and grade again.")
     if any(given) or key not in manual:

@@ -5,12 +5,14 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
 
 from diffusion_lab import checks
-from diffusion_lab.labs.exercise import CheckFailed, NotDone, first_line
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
@@ -18,6 +20,7 @@ from diffusion_lab.submission.measuring import by_draw
 from diffusion_lab.submission.reaching import recorded_attributes, taken_attributes
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.sandbox.staging import inside, staged_files
+from diffusion_lab.instructor.verdicts import Outcome
 
 DRAWS = 3  # of the inputs, on each of which an answer must be right
 FIRST, REHEARSAL = "0", {"stops", "rehearsed"}  # what is rehearsed comes out of the first of them alone
@@ -35,28 +38,35 @@ class Task:
     official: str = field(default="", repr=False)  # code that defines the right function
 
     @property
-    def check(self):
+    def check(self) -> Exercise:
         return getattr(checks, self.name)
 
     @cached_property
-    def expected(self):
-        """What `run` gives for the official answer, {name: array}, on other inputs than students'. Raises UserError if it does not run."""
-        space = {"__name__": "official"}
+    def expected(self) -> dict[str, np.ndarray]:
+        """Returns what `run` gives for the official answer, {name: array}, on other inputs than students'.
+
+        Raises UserError if it does not run.
+        """
+        space: dict[str, Any] = {"__name__": "official"}
         try:
             exec(self.official, space)
             return self.check.run(space[self.name], self.check.draw(np.random.default_rng(0)))
         except Exception as error:
             raise UserError(f"The official answer to {self.number}, {self.name}, does not run: {first_line(error)}") from error
 
-    def inputs(self, seed):
-        """The arrays that this grading gives to the answer, drawn afresh for each `seed`, several times: a right number can be had by
-        chance or from somebody else, but not three of them."""
+    def inputs(self, seed: int) -> dict[str, np.ndarray]:
+        """Returns the arrays that this grading gives to the answer; each `seed` draws others.
+
+        There are several draws: a right number can be had by chance or from somebody else, but not three of them.
+        """
         rng = np.random.default_rng([seed, *self.name.encode()])
         return {f"{draw}/{name}": values for draw in range(DRAWS) for name, values in self.check.draw(rng).items()}
 
-    def judge(self, seed, result):
-        """(outcome, sentence) for the content of a results file, bytes, of which nothing is believed. The sentence says what kind of
-        mistake it is, and no right number."""
+    def judge(self, seed: int, result: bytes) -> tuple[Outcome, str]:
+        """Returns (outcome, sentence) for the content of a results file, of which nothing is believed.
+
+        The sentence says what kind of mistake it is, and no right number.
+        """
         try:
             outputs, draws = by_draw(_unpacked(result, self)), by_draw(self.inputs(seed))
             with np.errstate(all="ignore"):
@@ -69,8 +79,7 @@ class Task:
             return "wrong", "Your answer did not return the arrays that this exercise asks for."
         return "right", _sentence(self.check.praise)
 
-
-    def _compare_rehearsal(self, numbers):
+    def _compare_rehearsal(self, numbers: np.ndarray) -> None:
         """Where the lab uses the answer, the same must come out as with ours, whose model, noise and batches are the same."""
         right = self.expected["rehearsed"]
         if numbers.shape != right.shape or not np.allclose(numbers, right, rtol=1e-3, atol=1e-3):
@@ -81,7 +90,7 @@ class Task:
 class Master:
     """A lab, prepared for grading. `source` is the path of its solutions/NN_topic.py."""
 
-    def __init__(self, source):
+    def __init__(self, source: Path) -> None:
         self.lab, notebook = source.name[:2], read_source(source)
         self.handout = handout_of(self.lab, notebook, student_notebook(notebook))
         self.summaries = {cell.metadata.diffusion_lab.summary: cell for cell in notebook.cells
@@ -96,8 +105,8 @@ class Master:
         self.files = staged_files(self.roots) | inside("submission.defining") | inside("submission.measuring")  # once and for all: Python 3.11 cannot parse in two threads at a time
         self.recorded, self.taken = recorded_attributes(self.files, official), taken_attributes(self.files)
 
-    def notebook(self, answers):
-        """The notebook that runs `answers`, {name: source}, each followed by its measurement."""
+    def notebook(self, answers: dict[str, str]) -> nbformat.NotebookNode:
+        """Returns the notebook that runs `answers`, {name: source}, each followed by its measurement."""
         cells = [_cell("prelude", f"{self.prelude}\nfrom diffusion_lab.submission.measuring import start as _start\n_start('diffusion_lab.{self.module}')")]
         for task in self.tasks:
             if task.name in answers:
@@ -110,19 +119,23 @@ class Master:
         return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(KERNEL))
 
 
-def answer_cell(name, source):
-    """The cell that runs an answer: its source is a value in it, so that it gives nobody orders, as comments give nbval."""
+def answer_cell(name: str, source: str) -> str:
+    """Returns the cell that runs an answer.
+
+    The answer's source is a string in it: as code, its comments could give orders to nbval.
+    """
     source = source.replace("NBVAL_", "NBVAL ")
     return f"from diffusion_lab.submission.defining import define as _define\n_define({name!r}, {source!r}, globals())"
 
 
-def _cell(name, source):
+def _cell(name: str, source: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell(source, id=name[:64])
 
 
-def _unpacked(result, task):
-    """The arrays, or the failure, in a results file of a task. Raises CheckFailed, or anything for what is neither.
+def _unpacked(result: bytes, task: Task) -> dict[str, np.ndarray]:
+    """Returns the arrays in a results file of a task.
 
+    Raises CheckFailed for a failure that is written there, and anything for what is neither.
     What is much larger than a right result is not even looked at: to judge it might take hours.
     """
     content = json.loads(result)
@@ -141,8 +154,8 @@ def _unpacked(result, task):
     return outputs
 
 
-def _sentence(text):
-    """A text of one line, not too long, with a capital at its beginning, unless it begins with the name of something in the code."""
+def _sentence(text: str) -> str:
+    """Returns a text as one line of bounded length that begins with a capital, unless a name from the code is there."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST]).split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     name = text.split(" ")[0].rstrip(",:")

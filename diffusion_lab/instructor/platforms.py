@@ -9,7 +9,9 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -34,6 +36,9 @@ COURSE = set("lab labs notebook notebooks assignment assignments exercise exerci
              "solution solutions answer answers untitled my flowers weights notes info instructions task tasks".split())
 TOPICS = re.compile("|".join(sorted((path.stem[3:] for path in FOLDER.glob("*.json")), key=len, reverse=True)))
 
+Read = Callable[[str], bytes]  # gives the content of a file by its place
+Parts = tuple[str, ...]  # of a path: folders, and the file's name
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -46,19 +51,19 @@ class Owner:
     attempt: int = 0  # of two files, the one with the higher number was handed in later
 
 
-def owners(places, read):
+def owners(places: Iterable[str], read: Read) -> dict[str, Owner]:
     """Returns {place: Owner}; what is nobody's is left out. `read(place)` is called for a list of names that a platform adds."""
     return _level({place: _parts(place) for place in places}, read)
 
 
-def key_of(name, number):
+def key_of(name: str, number: str) -> str:
     """Returns the key of a person in manual.csv: `name|ID`, with a digest behind it where the name cannot be shown as it is."""
     clear = shown(name)
     digest = "" if clear == name else "|" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in (clear, number)) + digest
 
 
-def shown(name, longest=80):
+def shown(name: str, longest: int = 80) -> str:
     """Returns a name without what a terminal or a page would obey: control codes, direction marks, halves of characters."""
     if re.search("[\ud800-\udfff]", name):  # a file name in the code page of another system
         name = name.encode("utf-8", "surrogateescape" if not re.search("[\ud800-\udc7f\udd00-\udfff]", name) else "replace").decode("cp1252", "replace")
@@ -66,37 +71,38 @@ def shown(name, longest=80):
     return name.strip()[:longest] or "without a name"
 
 
-def copy_number(name):
+def copy_number(name: str) -> int:
     """Returns the number that a platform, a browser or Jupyter gave to another copy of a file; 0 if there is none."""
     numbers = re.findall(rf"({COPY})(?=\.|$)", name, re.IGNORECASE)
     return max((int(re.sub(r"\D", "", number) or 1) for number in numbers), default=0)
 
 
-def original_of(name):
+def original_of(name: str) -> str:
     """Returns "ada" for a name such as "ada (1)" or "ada-Copy1", and "" for one that is no copy of somebody's file."""
     original = re.sub(rf"{COPY}+$", "", name, flags=re.IGNORECASE)
     return original if original != name and _says_who(original) else ""
 
 
-def _parts(place):
+def _parts(place: str) -> Parts:
     return tuple(part for part in place.split("/") if part not in ("", ".", ".."))
 
 
-def _stem(name):
+def _stem(name: str) -> str:
     """Returns a file's name without its type: of ada.ipynb.txt and ada.weights-1.h5 it is ada."""
     match = NOTEBOOK.fullmatch(name) or WEIGHTS.fullmatch(name)
     return (match["stem"] if match else os.path.splitext(name)[0]) or name
 
 
-def _says_who(name):
+def _says_who(name: str) -> bool:
     """True unless a name has nothing but words and numbers of the course, such as `Lab 07` or `07_ddim (1)`."""
     words = set(re.findall(r"[^\W\d_]+", TOPICS.sub(" ", name.lower())))
     return not words & COLLECTIONS and bool(words - COURSE or re.search(r"\d{5}", name))
 
 
-def _level(parts, read, above="", prefix=""):
+def _level(parts: dict[str, Parts], read: Read, above: str = "", prefix: str = "") -> dict[str, Owner]:
     """Returns {place: Owner} for {place: what is left of its path below the folder `above`}."""
-    groups, found = {}, {}
+    groups: dict[str, dict[str, Parts]] = {}
+    found: dict[str, Owner] = {}
     for place, left in parts.items():
         groups.setdefault(left[0], {})[place] = left[1:]
     if "submitted" in groups:  # in a course of nbgrader, whose other folders hold its own copies
@@ -124,25 +130,25 @@ def _level(parts, read, above="", prefix=""):
     return found
 
 
-def _is_work(parts):
+def _is_work(parts: Parts) -> bool:
     """True for a notebook or a zip, which may hold one."""
     return bool(NOTEBOOK.fullmatch(parts[-1])) or parts[-1].lower().endswith(".zip")
 
 
-def _stands_by(name, beside):
+def _stands_by(name: str, beside: Collection[str]) -> bool:
     """True for a file that is nobody's; `beside` are the folders next to it."""
     text = name.lower().endswith((".txt", ".md")) or beside and not _is_work((name,))
     return bool(BYSTANDERS.fullmatch(name) or text and not _says_who(_stem(name)))
 
 
-def _people(lefts):
+def _people(lefts: list[Parts]) -> set[str]:
     """Returns the names of people below a folder: of folders, or of the files of a class."""
     people = {name for left in lefts if (name := next(filter(_says_who, left[:-1]), None))}
     files = {_stem(left[0]) if len(left) == 1 else "" for left in lefts}
     return people | (files if len(files) > 2 and all(map(_says_who, files)) else set()) | _recognised({left[0] for left in lefts}).keys()
 
 
-def _opened(work):
+def _opened(work: dict[str, list[Parts]]) -> set[str]:
     """Returns the folders that are not one person's: who is meant stands further below."""
     people = {head: _people(lefts) for head, lefts in work.items() if all(lefts)}
     if len(work) == 1:
@@ -152,14 +158,14 @@ def _opened(work):
     return {head for head in unnamed if len(people[head]) > 1 or crowded and people[head] and not re.fullmatch(r"[\W\d_]+", head)}
 
 
-def _are_sections(work):
+def _are_sections(work: dict[str, list[Parts]]) -> bool:
     """True if every folder holds several persons' folders, such as `Group A/Ada/07.ipynb`, and no name occurs twice."""
     inner = [{left[0] if len(left) > 1 else "" for left in lefts} for lefts in work.values()]
     names = [name for below in inner for name in below]
     return len(inner) > 1 and all(len(below) > 1 for below in inner) and len(set(names)) == len(names) and all(map(_says_who, names))
 
 
-def _recognised(heads):
+def _recognised(heads: Collection[str]) -> dict[str, dict[str, Any]]:
     """Returns {name: facts} of the platform that most of the names come from; {} if most come from none."""
     matches = [{head: match.groupdict() for head in heads if (match := pattern.fullmatch(head))} for pattern in PLATFORMS.values()]
     most = max(matches, key=len)
@@ -170,7 +176,7 @@ def _recognised(heads):
     return _split_rightly(most) if most is matches[0] else most
 
 
-def _split_rightly(found):
+def _split_rightly(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Returns the facts of Canvas's names; where more numbers follow each other, the ID is as long as most people's."""
     pairs = {head: list(CANVAS_IDS.finditer(head)) for head in found}
     usual = Counter(_lengths(several[0]) for several in pairs.values() if len(several) == 1)
@@ -181,15 +187,16 @@ def _split_rightly(found):
     return found
 
 
-def _lengths(match):
+def _lengths(match: re.Match[str]) -> tuple[int, int]:
     return len(match["id"]), len(match["attempt"])
 
 
-def _owner(name, id, late=None, attempt=None, feedback=None):
+def _owner(name: str, id: str, late: str | None = None, attempt: str | None = None,
+           feedback: str | None = None) -> Owner:
     return Owner(key_of(name, id), shown(name), id, bool(late), int(re.sub(r"\D", "", attempt or "0")))
 
 
-def _gradescope(parts, read):
+def _gradescope(parts: dict[str, Parts], read: Read) -> dict[str, Owner]:
     """Returns {folder: Owner} from Gradescope's list of who handed in what, if there is one; groups share a row."""
     found = {}
     for place in [place for place, left in parts.items() if left == ("submission_metadata.yml",)]:
@@ -206,7 +213,7 @@ def _gradescope(parts, read):
     return {folder: owner for folder, owner in found.items() if twice[owner.key] == 1}
 
 
-def _titled(stems):
+def _titled(stems: list[str]) -> dict[str, str]:
     """Returns {stem: name} where most are called as Google Classroom does it, `Ada - 07_ddim`, or the other way round."""
     pairs = {stem: (stem.split(" - ")[0], stem.split(" - ")[-1]) for stem in stems if " - " in stem}
     if 2 * len(pairs) <= len(stems):
@@ -216,7 +223,7 @@ def _titled(stems):
     return {stem: pair[side] for stem, pair in pairs.items()}
 
 
-def _without_course(heads, above):
+def _without_course(heads: set[str], above: str) -> dict[str, str]:
     """Returns {folder: name} where every folder begins alike, as clones of GitHub do: `lab07-ada` is ada."""
     begins = {above.lower().removesuffix("-submissions") + "-"} if above.lower().endswith("-submissions") else {
         next((head[:end] for end in range(len(head), 0, -1) if head[end - 1] == "-" and not _says_who(head[:end])), "") for head in heads}

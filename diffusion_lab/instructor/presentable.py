@@ -3,8 +3,12 @@
 import base64
 import io
 import re
+from dataclasses import replace
+from typing import Any
 
 from PIL import Image
+
+from diffusion_lab.instructor.verdicts import Result
 
 MOST_PIXELS = 20_000_000
 LONGEST = {"problem": 1_000, "sentence": 1_000, "remarks": 500, "details": 8_000, "texts": 30_000, "student": 200, "place": 500, "id": 100}
@@ -14,27 +18,29 @@ HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e
 HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no file can hold
 
 
-def presentable(result):
+def presentable(result: Result) -> Result:
     """Returns a result whose texts can be shown: without codes, of bounded length, and in one line where a line is meant."""
-    verdicts = [verdict | {name: clean(verdict[name], name) for name in ("sentence", "details")} for verdict in result["verdicts"]]
-    return result | {name: clean(result[name], name) for name in ("student", "id", "place", "problem")} | {
-        "verdicts": verdicts, "remarks": [clean(remark, "remarks") for remark in result["remarks"]],
-        "texts": {name: clean(text, "texts") for name, text in result["texts"].items()}}
+    return replace(
+        result, student=clean(result.student, "student"), id=clean(result.id, "id"), place=clean(result.place, "place"),
+        problem=clean(result.problem, "problem"), remarks=[clean(remark, "remarks") for remark in result.remarks],
+        texts={name: clean(text, "texts") for name, text in result.texts.items()},
+        verdicts=[replace(verdict, sentence=clean(verdict.sentence, "sentence"), details=clean(verdict.details, "details"))
+                  for verdict in result.verdicts])
 
 
-def clean(text, name):
+def clean(text: str, name: str) -> str:
     """Returns a text as the field `name` of a report takes it."""
     text = str(text)[: 2 * LONGEST[name]] + " …" * (len(str(text)) > 2 * LONGEST[name])
     text = HALVES.sub("\ufffd", HIDDEN.sub("", CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text))))
     return shortened(" ".join(text.split()) if name in ONE_LINE and re.search("[\n\t]", text) else text, LONGEST[name])
 
 
-def shortened(text, longest):
+def shortened(text: str, longest: int) -> str:
     """Returns a text of at most `longest` characters, and a sign that there was more."""
     return text if len(text) <= longest else text[:longest].rstrip() + " …"
 
 
-def safe_picture(content):
+def safe_picture(content: str | None) -> str | None:
     """Returns a PNG, in base64, as one that we have written, of at most 900 × 900 pixels; None for anything else."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
@@ -47,7 +53,7 @@ def safe_picture(content):
         return None
 
 
-def small_picture(picture, most_bytes):
+def small_picture(picture: str | None, most_bytes: int) -> str | None:
     """Returns a picture of ours as a JPEG, in base64, as large as it may be in so many bytes; None if there is no room."""
     if not picture:
         return None
@@ -62,7 +68,7 @@ def small_picture(picture, most_bytes):
     return None
 
 
-def _encoded(picture, kind, **options):
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> str:
     content = io.BytesIO()
     picture.save(content, kind, **options)
     return base64.b64encode(content.getvalue()).decode()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -19,12 +20,12 @@ import numpy as np
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox.boxes import run_in_box
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.inside.drawing import fingerprint
 from diffusion_lab.instructor.inside.generating import METHODS, NETWORKS
-from diffusion_lab.instructor.master import answer_cell
-from diffusion_lab.instructor.verdicts import KID
+from diffusion_lab.instructor.master import Master, answer_cell
 from diffusion_lab.instructor.running import LAST_LINES, too_long_to_run
-from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.instructor.verdicts import KID, Outcome, Quality, Result, Verdict
 from diffusion_lab.instructor.source import KERNEL
 from diffusion_lab.instructor.sandbox.staging import inside, staged_files
 from diffusion_lab.models.io import shipped_weights
@@ -39,25 +40,28 @@ SAME = 0.02  # relative distance below which two networks are one
 MISSING = ("No weights were handed in beside the notebook: the lab writes them to out/lab07/my_flowers.weights.h5.")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Drawn:
     """What came of a student's weights: a verdict, a picture as PNG in base64 or None, remarks, and the weights' fingerprint, as text."""
 
     verdict: Verdict
     picture: str | None = None
-    remarks: list = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     weights: str = ""
 
 
-def require_data(data):
+def require_data(data: str) -> None:
     """Raises UserError unless the images can be had with which a class is compared."""
     load_dataset(data, "validation", 32, batch_size=1, seed=0)
 
 
-def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
-    """The `Drawn` of a student's functions, answers as {exercise: source}, with a student's weights: the bytes of the file, which only a
-    sandbox opens."""
-    def drawn(outcome, sentence, details="", **more):
+def grade_quality(master: Master, answers: dict[str, str], weights: bytes, quality: Quality, seed: int, limits: Limits,
+                  boxed: bool = True) -> Drawn:
+    """Returns the `Drawn` of a student's functions, `answers` as {exercise: source}, with the student's weights.
+
+    `weights` is the content of the file, which only a sandbox opens.
+    """
+    def drawn(outcome: Outcome, sentence: str, details: str = "", **more: Any) -> Drawn:
         points = quality.points if outcome == "right" else 0.0
         return Drawn(Verdict(*KID, outcome, points, quality.points, sentence, details), **more)
 
@@ -72,7 +76,7 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
     if not own:
         return drawn("wrong", "No images can be drawn from the weights that you handed in.", details)
     shipped = _shipped_like(own["weights"])
-    more = {"weights": base64.b64encode(own["weights"]).decode()}
+    more: dict[str, Any] = {"weights": base64.b64encode(own["weights"]).decode()}
     if shipped:
         return drawn("wrong", f"These are the weights that come with the course ({shipped}): hand in those that you have trained.",
                      remarks=[f"the weights are the shipped ones, {shipped}"], **more)
@@ -88,73 +92,85 @@ def grade_quality(master, answers, weights, quality, seed, limits, boxed=True):
                  picture=picture, **more)
 
 
-def _draw(notebook, files, names, weights, limits, boxed):
-    """({name: content} or None, what the box said): images of a possible size, drawn in a box with the weights."""
-    written, outcomes, reason = run_in_box(notebook, files, {"weights.h5": weights}, names, limits, boxed)
-    size = round((len(written.get("images", b"")) / (3 * COUNT)) ** 0.5)
-    if set(names) <= set(written) and SMALLEST <= size <= LARGEST and len(written["images"]) == 3 * COUNT * size**2:
-        return written, ""
-    said = next((text for outcome, text in outcomes.values() if outcome != "passed"), "")
-    lines = [*([reason] if reason else []), *said.splitlines()[-LAST_LINES:]]
+def _draw(notebook: nbformat.NotebookNode, files: dict[str, str], names: list[str], weights: bytes, limits: Limits,
+          boxed: bool) -> tuple[dict[str, bytes] | None, str]:
+    """Draws images in a box with the weights.
+
+    Returns ({name: content}, ""), or (None, what the box said) if no images of a possible size came out.
+    """
+    run = run_in_box(notebook, files, {"weights.h5": weights}, names, limits, boxed)
+    images = run.results.get("images", b"")
+    size = round((len(images) / (3 * COUNT)) ** 0.5)
+    if set(names) <= set(run.results) and SMALLEST <= size <= LARGEST and len(images) == 3 * COUNT * size**2:
+        return run.results, ""
+    said = next((cell.said for cell in run.cells.values() if not cell.passed), "")
+    lines = [*([run.ended] if run.ended else []), *said.splitlines()[-LAST_LINES:]]
     return None, "\n".join(line[:200] for line in lines)
 
 
 @lru_cache
-def files_for_drawing():
-    """What the student's box holds. Parses, so the first call must not run in two threads, see `Master.files`."""
+def files_for_drawing() -> dict[str, str]:
+    """Returns what the student's box holds, {path: source}.
+
+    It parses, so the first call must not run in two threads, see `Master.files`.
+    """
     return staged_files(ROOTS) | inside("submission.defining") | inside("instructor.inside.generating")
 
 
 @lru_cache
-def own_files_for_drawing():
-    """What the box holds that has no student's code in it."""
+def own_files_for_drawing() -> dict[str, str]:
+    """Returns what the box holds, {path: source}, that has no student's code in it."""
     return staged_files(OWN_ROOTS) | inside("instructor.inside.generating") | inside("instructor.inside.drawing")
 
 
-def _notebook(master, answers, seed):
+def _notebook(master: Master, answers: dict[str, str], seed: int) -> nbformat.NotebookNode:
     return _cells(master.prelude, *(answer_cell(name, answers[name]) for name in METHODS),
                   f"from diffusion_lab.instructor.inside.generating import generate as _generate\n_generate(globals(), {seed}, {COUNT}, {STEPS})")
 
 
-def _own_notebook(seed):
+def _own_notebook(seed: int) -> nbformat.NotebookNode:
     return _cells("import keras", f"from diffusion_lab.instructor.inside.drawing import draw\ndraw({seed}, {COUNT}, {STEPS})")
 
 
-def _cells(*sources):
+def _cells(*sources: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=f"cell-{place}") for place, source in enumerate(sources)],
                                     metadata=nbformat.from_dict(KERNEL))
 
 
-def same_weights(one, other):
+def same_weights(one: bytes, other: bytes) -> bool:
     """True if two fingerprints, bytes, are of one network, but for rounding: renamed, converted, or changed by next to nothing."""
     a, b = (np.frombuffer(content, "float32") for content in (one, other))
-    return len(a) == len(b) > 0 and a[0] == b[0] and np.linalg.norm(a[1:] - b[1:]) <= SAME * np.linalg.norm(b[1:])
+    if not len(a) == len(b) > 0 or a[0] != b[0]:
+        return False
+    return bool(np.linalg.norm(a[1:] - b[1:]) <= SAME * np.linalg.norm(b[1:]))
 
 
-def remark_same_weights(results):
-    """Takes the fingerprints out of results of a class, and adds a remark where two are of the same weights."""
-    known = [(result, base64.b64decode(result.pop("weights", ""))) for result in results]
+def remark_same_weights(results: list[Result]) -> list[Result]:
+    """Returns the results of a class without the fingerprints, and with a remark where two are of the same weights."""
+    known = [(result, base64.b64decode(result.weights)) for result in results]
+    remarked = []
     for result, weights in known:
-        others = [other["student"] for other, theirs in known if other is not result and same_weights(weights, theirs)]
-        if others:
-            result["remarks"] = [*result["remarks"], f"the same weights as {', '.join(others[:3])}{' and others' * (len(others) > 3)}"]
+        others = [other.student for other, theirs in known if other is not result and same_weights(weights, theirs)]
+        remark = f"the same weights as {', '.join(others[:3])}{' and others' * (len(others) > 3)}"
+        remarked.append(replace(result, weights="", remarks=[*result.remarks, *([remark] if others else [])]))
+    return remarked
 
 
-def _shipped_like(weights):
-    """The name of the shipped weights that these are, or None."""
+def _shipped_like(weights: bytes) -> str | None:
+    """Returns the name of the shipped weights that these are, or None."""
     return next((name for name, known in _shipped().items() if same_weights(weights, known)), None)
 
 
 @lru_cache
-def _shipped():
+def _shipped() -> dict[str, bytes]:
     found = {name: read_arrays(shipped_file(name)) for name in shipped_weights()}
     return {name: fingerprint(groups["network"]) for name, (groups, about) in found.items() if about["config"]["network"] in NETWORKS}
 
 
-def _measure(own, students, data):
-    """(KID of the student's images, of our own, picture of the student's) by a process of our own, which gives its memory back.
+def _measure(own: bytes, students: bytes, data: str) -> tuple[float, float, str]:
+    """Returns (KID of the student's images, KID of our own, picture of the student's).
 
-    Raises UserError if that fails.
+    A process of its own measures them and gives its memory back. Raises UserError if that fails.
     """
     size = round((len(own) / (3 * COUNT)) ** 0.5)
     result = subprocess.run([sys.executable, "-m", "diffusion_lab.instructor.quality", str(size), data], input=students + own,
@@ -165,7 +181,7 @@ def _measure(own, students, data):
     return answer["kid"], answer["own"], answer["picture"]
 
 
-def main(size, data):
+def main(size: int, data: str) -> None:
     from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
     from diffusion_lab.plots import image_grid, png_bytes
 

@@ -12,7 +12,7 @@ FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("labs.md", "benchmarks/*.md", "*.
            "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
 
 
-def write_release(root, out):
+def write_release(root: str | Path, out: str | Path) -> Path:
     """Writes `out`/diffusion-lab.zip and returns its path.
 
     Raises UserError if this is not the repository, or the notebooks are not what their sources give.
@@ -35,13 +35,13 @@ def write_release(root, out):
     return path
 
 
-def for_students(page):
-    """A page without what speaks of the whole repository, which stands between two marks."""
+def for_students(page: str) -> str:
+    """Returns a page without what speaks of the whole repository, which stands between two marks."""
     return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
-def contents(root):
-    """The files of a release, in order: nothing that grades, since there are answers in it."""
+def contents(root: str | Path) -> list[Path]:
+    """Returns the files of a release, in order: nothing that grades, since there are answers in it."""
     found = [Path(root, name) for name in FILES]
     for folder, patterns in FOLDERS.items():
         found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)

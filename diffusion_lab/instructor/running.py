@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from diffusion_lab.instructor.sandbox.boxes import run_in_box
-from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.instructor.master import Master, Task
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.sandbox.boxes import CellOutcome, run_in_box
+from diffusion_lab.instructor.verdicts import Outcome, Verdict
 from diffusion_lab.submission.reaching import reaches
 
 LAST_LINES = 12  # of what a cell said, for the student
@@ -14,17 +16,20 @@ MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
-def grade_answers(master, answers, seed, limits, boxed=True):
-    """Runs `answers`, {name: source}, and judges what comes out. Returns [Verdict], one for each task of the lab.
+def grade_answers(master: Master, answers: dict[str, str], seed: int, limits: Limits,
+                  boxed: bool = True) -> list[Verdict]:
+    """Runs `answers`, {name: source}, and judges what comes out. Returns a verdict for each task of the lab.
 
     An answer that leaves no result has ended its kernel, or was ended; but the cause may have been an answer before it, or
     a machine that is busy. So it runs again, alone and with more time, and if it fails there, too, that is its own. Those behind it
     run without it. In the same way, a wrong answer behind another wrong one runs again alone: the kernel that they shared may be broken.
     """
-    results, errors, stopped = {}, {}, too_long_to_run(answers)
+    results: dict[str, bytes] = {}
+    errors: dict[str, str] = {}
+    stopped = too_long_to_run(answers)
     waiting = [task.name for task in master.tasks if task.name in answers and task.name not in stopped]
 
-    def run(names, limits):
+    def run(names: list[str], limits: Limits) -> tuple[list[str], str | None]:
         """Runs some of the answers; returns which have left no result, and why, as far as anybody knows."""
         new_results, new_errors, reason = _run(master, {name: answers[name] for name in names}, seed, limits, boxed)
         results.update(new_results)
@@ -41,7 +46,7 @@ def grade_answers(master, answers, seed, limits, boxed=True):
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
 
-    def verdicts():
+    def verdicts() -> list[Verdict]:
         return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
 
     for verdict in [verdict for verdict in verdicts() if verdict.outcome == "wrong"][1:]:  # the first may have broken what they share
@@ -49,14 +54,19 @@ def grade_answers(master, answers, seed, limits, boxed=True):
     return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken) for verdict in verdicts()]
 
 
-def too_long_to_run(answers):
-    """{exercise: sentence} for the answers, {exercise: source}, that are so long that there must be data in them."""
+def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
+    """Returns {exercise: sentence} for those of `answers`, {exercise: source}, that are too long.
+
+    There must be data in them.
+    """
     return {name: f"The answer was not run: it has {len(source):,} characters, and {MOST_CHARACTERS:,} are more than any answer needs."
             for name, source in answers.items() if len(source) > MOST_CHARACTERS}
 
 
-def _verdict(task, handed_in, seed, results, errors, stopped):
-    outcome, sentence = "missing", "Not handed in: there is no answer cell for this exercise."
+def _verdict(task: Task, handed_in: bool, seed: int, results: dict[str, bytes], errors: dict[str, str],
+             stopped: dict[str, str]) -> Verdict:
+    outcome: Outcome = "missing"
+    sentence = "Not handed in: there is no answer cell for this exercise."
     if task.name in results:
         outcome, sentence = task.judge(seed, results[task.name])
     elif handed_in:
@@ -66,32 +76,33 @@ def _verdict(task, handed_in, seed, results, errors, stopped):
     return Verdict(task.number, task.name, outcome, task.points if right else 0.0, task.points, sentence, details)
 
 
-def _doubted(verdict, source, recorded, taken):
-    """The verdict, unless the answer is right and uses what it could have forged that with."""
+def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str]) -> Verdict:
+    """Returns the verdict, unless the answer is right and uses what it could have forged that with."""
     means = reaches(source, recorded, taken) if verdict.outcome == "right" else []
     return replace(verdict, outcome="stopped", points=0.0, sentence=(
         f"The numbers are right, but the answer uses `{means[0]}`, by which it could change what measures it: write it without, and hand it "
         "in again.")) if means else verdict
 
 
-def _run(master, answers, seed, limits, boxed):
-    """({name: content of its results file}, {name: its cell's error}, why the watchdog ended it or None)."""
+def _run(master: Master, answers: dict[str, str], seed: int, limits: Limits,
+         boxed: bool) -> tuple[dict[str, bytes], dict[str, str], str | None]:
+    """Returns ({name: content of its results file}, {name: its cell's error}, why the watchdog ended it or None)."""
     inputs = {f"{task.name}.npz": _npz(task.inputs(seed)) for task in master.tasks}
     files = {f"{name}.json": name for name in answers}
-    written, outcomes, reason = run_in_box(master.notebook(answers), master.files, inputs, files, limits, boxed)
-    return {files[file]: content for file, content in written.items()}, _errors(outcomes, list(answers)), reason
+    run = run_in_box(master.notebook(answers), master.files, inputs, files, limits, boxed)
+    return {files[file]: content for file, content in run.results.items()}, _errors(run.cells, list(answers)), run.ended
 
 
-def _npz(arrays):
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  no array is called allow_pickle
     return content.getvalue()
 
 
-def _errors(outcomes, names):
-    """{name: text} of the cells that failed; the cells are the prelude, then two for each name."""
-    errors = {}
-    for cell, (outcome, text) in sorted(outcomes.items()):
-        if cell and outcome != "passed":
-            errors.setdefault(names[(cell - 1) // 2], text)
+def _errors(cells: dict[int, CellOutcome], names: list[str]) -> dict[str, str]:
+    """Returns {name: text} of the cells that failed; the cells are the prelude, then two for each name."""
+    errors: dict[str, str] = {}
+    for number in sorted(cells):
+        if number and not cells[number].passed:
+            errors.setdefault(names[(number - 1) // 2], cells[number].said)
     return errors

@@ -2,17 +2,22 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.labs import checks
+from diffusion_lab.labs.exercise import Exercise, Mistake
 
 LEFT_OUT = object()
-MISTAKES = {  # student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or LEFT_OUT}
+# {student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or LEFT_OUT}}
+MISTAKES: dict[str, dict[str, Any]] = {
     "Ada Alvarez": {},
     "Bela Bartos": {"diffusion_schedule": 0},
     "Chen Cheng": {"denoise": 3, "reverse_diffusion": 1},
@@ -28,7 +33,7 @@ SUMMARY = ("I wrote the three functions and trained for twelve epochs. KID fell 
            "that the pictures hardly change. My flowers still lack fine petals.")
 
 
-def write_sample_class(source, folder):
+def write_sample_class(source: Path, folder: Path) -> Path:
     """Writes the ten notebooks into `folder`, as students would have handed them in; returns it.
 
     Raises UserError for a lab for which there is no such class.
@@ -37,7 +42,7 @@ def write_sample_class(source, folder):
     answers = {name: cell.source for _, name, cell in exercises(solution)}
     if not source.name.startswith("07"):
         raise UserError("The made-up class did lab 07: leave --lab out.")
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for place, (student, mistakes) in enumerate(MISTAKES.items()):
         given = {name: _given(name, answer, mistakes.get(name)) for name, answer in answers.items()}
         notebook = hand_in(solution, given, SUMMARY.format(14 + place))
@@ -48,8 +53,8 @@ def write_sample_class(source, folder):
     return folder
 
 
-def hand_in(solution, answers, summary=""):
-    """The student's notebook with these answers, {exercise: source or None}, in it."""
+def hand_in(solution: NotebookNode, answers: Mapping[str, str | None], summary: str = "") -> NotebookNode:
+    """Returns the student's notebook with these answers, {exercise: source or None}, in it."""
     notebook = student_notebook(solution)
     for _, name, cell in exercises(notebook):
         cell.source = answers.get(name) or cell.source
@@ -60,20 +65,20 @@ def hand_in(solution, answers, summary=""):
     return notebook
 
 
-def with_mistake(exercise, mistake):
+def with_mistake(exercise: Exercise, mistake: Mistake) -> str:
     """Returns the source of the answer of a student who makes this mistake, which must be a pair of texts."""
     source = mistake.source(exercise.right).replace("def right(", f"def {exercise.name}(")
     return re.sub(r"\bmodel\b", "self", source)
 
 
-def with_slip(answer, old, new):
+def with_slip(answer: str, old: str, new: str) -> str:
     """Returns the answer with one text replaced. Raises ValueError if the text is not in it."""
     if old not in answer:
         raise ValueError(f"{old!r} is not in the answer: the made-up class no longer fits the lab.")
     return answer.replace(old, new, 1)
 
 
-def _given(name, answer, mistake):
+def _given(name: str, answer: str, mistake: Any) -> str | None:
     if mistake is None:
         return answer
     if mistake is LEFT_OUT:
@@ -81,4 +86,5 @@ def _given(name, answer, mistake):
     if isinstance(mistake, tuple):
         return with_slip(answer, *mistake)
     exercise = checks.exercises()[name]
-    return with_mistake(exercise, exercise.mistakes[mistake])
+    table: list[Mistake] = [*exercise.mistakes]
+    return with_mistake(exercise, table[mistake])

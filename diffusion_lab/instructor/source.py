@@ -13,9 +13,11 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
+from nbformat import NotebookNode
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
@@ -30,8 +32,8 @@ MARK = re.compile(r'\s+(\w+)=("[^"]*"|\[[^]]*\]|[^\s,]+)')
 CELL = re.compile(rf"# %%( \[(markdown|raw)\])?(?P<marks>({MARK.pattern})*)")
 
 
-def read_source(path):
-    """The lab as a notebook with all that a solution needs: metadata, cell ids and nbgrader's marks.
+def read_source(path: str | Path) -> NotebookNode:
+    """Returns the lab as a notebook with all that a solution needs: metadata, cell ids and nbgrader's marks.
 
     Raises UserError, with file and line, for a region that is unclosed, nested, empty or outside an exercise; for marks of a cell that
     are unknown or cannot be read; for an exercise without its check, or out of order; for a heading without difficulty and minutes; and
@@ -56,7 +58,7 @@ def read_source(path):
         if (BEGIN in cell.source) != bool(exercise):
             raise UserError(f"{path}: a cell has a solution if and only if it is marked "
                             f"exercise=\"name\" points=4, words in quotes and numbers without; see:\n{cell.source[:200]}")
-        cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        cell.metadata = NotebookNode({"tags": tags} if tags else {})
         if exercise and exercise not in checks.exercises():
             raise UserError(f"{path}: there is no check for exercise {exercise!r}: write one in diffusion_lab/labs/lab{lab}/checks.py.")
         if exercise:
@@ -77,22 +79,23 @@ def read_source(path):
     return notebook
 
 
-def exercises(notebook):
-    """The answer cells of a notebook, as [(number, name, cell)]."""
+def exercises(notebook: NotebookNode) -> list[tuple[str, str, NotebookNode]]:
+    """Returns the answer cells of a notebook, as [(number, name, cell)]."""
     marks = [(cell.metadata.get("diffusion_lab", {}), cell) for cell in notebook.cells]
     return [(mark["number"], mark["exercise"], cell) for mark, cell in marks if "exercise" in mark]
 
 
-def _marks(lab, kind, name, number, points):
-    nbgrader = {"schema_version": 3, "grade_id": f"{lab}-{name}" + ("-check" if kind == "check" else ""),
-                "grade": kind != "exercise", "solution": kind != "check", "locked": kind == "check", "task": False}
+def _marks(lab: str, kind: str, name: str, number: str, points: float) -> dict[str, Any]:
+    nbgrader: dict[str, Any] = {
+        "schema_version": 3, "grade_id": f"{lab}-{name}" + ("-check" if kind == "check" else ""),
+        "grade": kind != "exercise", "solution": kind != "check", "locked": kind == "check", "task": False}
     if kind != "exercise":
         nbgrader["points"] = points
     return {"diffusion_lab": {kind: name, "number": number}, "nbgrader": nbgrader}
 
 
-def _cell_id(cell, seen):
-    """An id that stays the same as long as the cell does: jupytext draws new ones at every read."""
+def _cell_id(cell: NotebookNode, seen: dict[str, int]) -> str:
+    """Returns an id that stays the same as long as the cell does: jupytext draws new ones at every read."""
     if "nbgrader" in cell.metadata:
         return cell.metadata["nbgrader"]["grade_id"]
     digest = hashlib.sha256(cell.source.encode()).hexdigest()[:10]
@@ -100,15 +103,17 @@ def _cell_id(cell, seen):
     return f"{digest}-{seen[digest]}"
 
 
-def _check_marks(path, text):
+def _check_marks(path: Path, text: str) -> None:
     """The marks behind `# %%` must be those that are known, each with a value of its kind."""
     for line_number, line in enumerate(text.splitlines(), start=1):
         if not line.startswith("# %%"):
             continue
         where, found = f"{path}, line {line_number}", CELL.fullmatch(line.rstrip())
         try:
+            if not found:
+                raise ValueError
             marks = {name: json.loads(value) for name, value in MARK.findall(found["marks"])}
-        except (TypeError, ValueError):
+        except ValueError:
             raise UserError(f"{where}: `{line[:80]}` cannot be read: separate the marks by spaces, as in exercise=\"name\" points=4, words "
                             "in quotes and numbers without.") from None
         unknown = [name for name in marks if name not in MARKS]
@@ -125,11 +130,11 @@ def _check_marks(path, text):
             raise UserError(f"{where}: only an exercise or a summary has points.")
 
 
-def _check_leftovers(path, text, notebook):
+def _check_leftovers(path: Path, text: str, notebook: NotebookNode) -> None:
     """What speaks of an exercise must speak of one that is there: headings, numbers, checks, and code that uses its function."""
     here = {number: name for number, name, _ in exercises(notebook)}
 
-    def where(words):
+    def where(words: str) -> str:
         return f"{path}, line {next((number for number, line in enumerate(text.splitlines(), start=1) if words in line), 1)}"
 
     for number, name in here.items():
@@ -154,25 +159,25 @@ def _check_leftovers(path, text, notebook):
             defined |= _defined(tree)
 
 
-def _used(tree):
-    """The names that code reads, and those of the checks that it calls."""
+def _used(tree: ast.AST) -> set[str]:
+    """Returns the names that code reads, and those of the checks that it calls."""
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)} | {
         node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "checks"}
 
 
-def _defined(tree):
-    """The names that code gives a value: variables, arguments, functions, classes and imports."""
+def _defined(tree: ast.AST) -> set[str]:
+    """Returns the names that code gives a value: variables, arguments, functions, classes and imports."""
     return {name for node in ast.walk(tree) for name in (
         getattr(node, "asname", None) or getattr(node, "name", None), getattr(node, "arg", None),
         node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None) if isinstance(name, str)}
 
 
-def without_magics(source):
-    """Python code without the lines that only IPython understands."""
+def without_magics(source: str) -> str:
+    """Returns Python code without the lines that only IPython understands."""
     return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
-def _check_regions(path, text):
+def _check_regions(path: Path, text: str) -> None:
     begin = None
     for line_number, line in enumerate(text.splitlines(), start=1):
         where = f"{path}, line {line_number}"
@@ -196,7 +201,7 @@ def _check_regions(path, text):
         raise UserError(f"{path}, line {begin}: this solution never ends.")
 
 
-def _complete_headings(path, notebook, points):
+def _complete_headings(path: Path, notebook: NotebookNode, points: dict[str, float]) -> None:
     """Adds its points to the line with an exercise's difficulty. Raises UserError where there is none."""
     for number, name, cell in exercises(notebook):
         heading = re.compile(rf"^(#+ Exercise {re.escape(number)}\b.*`{name}`.*\n+.*Difficulty.*minutes)", re.M)

@@ -2,13 +2,14 @@
 
 import hashlib
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.submission.answers import read_answers
-from diffusion_lab.instructor.archives import Zip, open_store
+from diffusion_lab.instructor.archives import Entry, Folder, Zip, open_store
 from diffusion_lab.instructor.choosing import Choice, File
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.instructor.platforms import original_of, owners
@@ -29,20 +30,16 @@ class Submission:
     problem: str = ""
     weights: bytes = field(repr=False, default=b"")
     weights_problem: str = ""  # why there are none although a file was handed in, a sentence
-    remarks: tuple = ()  # for the instructor
+    remarks: tuple[str, ...] = ()  # for the instructor: they depend on the student's other files, too
     key: str = ""  # of the student, in manual.csv
 
     @property
-    def facts(self):
-        """What a report says besides the result: it depends on the student's other files, too."""
-        return {"student": self.student, "id": self.id, "key": self.key, "place": self.place, "remarks": list(self.remarks)}
-
-    @property
-    def digest(self):
+    def digest(self) -> str:
         return hashlib.sha256(self.content + self.weights + self.weights_problem.encode()).hexdigest()
 
 
-def find_submissions(path, holds=None, with_weights=False):
+def find_submissions(path: str | Path, holds: Callable[[bytes], int] | None = None,
+                     with_weights: bool = False) -> Iterator[Submission]:
     """Yields one `Submission` for each student in a folder (of notebooks, of folders, of hand-ins) or in a zip, in order.
 
     holds: of a `lab_reader`, decides between several notebooks of a student.   with_weights: also takes what a student's
@@ -58,7 +55,7 @@ def find_submissions(path, holds=None, with_weights=False):
             yield _submission(files, holds, with_weights, [f"perhaps another copy of what {name} handed in" for name in original])
 
 
-def count_submissions(path):
+def count_submissions(path: str | Path) -> int:
     """Returns how many students `find_submissions` will find. Raises UserError if `path` cannot be read."""
     try:
         with _students(Path(path)) as students:
@@ -67,14 +64,14 @@ def count_submissions(path):
         raise UserError(f"{path} cannot be read ({error.strerror or error}): correct that, and give the same command again.") from None
 
 
-def lab_reader(lab):
+def lab_reader(lab: str) -> Callable[[bytes], int]:
     """Returns holds(content) for a lab's number such as "07": 2 for a notebook with answers to this lab, 1 for one whose
     exercises are as they were handed out, 0 for another lab's or none."""
     labs = {handout.lab: handout for handout in handouts()}
     own = labs[f"{int(lab):02}"]
     exercises = {own.number_of("exercise", task.name) for task in own.tasks}
 
-    def holds(content):
+    def holds(content: bytes) -> int:
         try:
             cells = cells_of(content)
             known = {number: set(handout.places(cells)) - {None} for number, handout in labs.items()}  # quick, so first
@@ -92,8 +89,11 @@ def lab_reader(lab):
 
 
 @contextmanager
-def _students(path):
-    """Gives [[File]], a list for each student. A folder with nothing but the zip of a class in it counts as that zip."""
+def _students(path: Path) -> Iterator[list[list[File]]]:
+    """Yields the files of all students, a list for each.
+
+    A folder with nothing but the zip of a class in it counts as that zip.
+    """
     with open_store(path) as store:
         entries = store.entries()
         if path.is_dir() and len(entries) == 1 and zipfile.is_zipfile(path / entries[0].place):
@@ -105,15 +105,17 @@ def _students(path):
         yield _grouped(store, entries)
 
 
-def _grouped(store, entries):
-    students, whose = {}, owners([entry.place for entry in entries], store.read)
+def _grouped(store: Folder | Zip, entries: list[Entry]) -> list[list[File]]:
+    students: dict[str, list[File]] = {}
+    whose = owners([entry.place for entry in entries], store.read)
     for entry in entries:
         if owner := whose.get(entry.place):
             students.setdefault(owner.key, []).append(File(entry, store, owner))
     return list(students.values())
 
 
-def _submission(files, holds, with_weights, remarks):
+def _submission(files: list[File], holds: Callable[[bytes], int] | None, with_weights: bool,
+                remarks: list[str]) -> Submission:
     owner = files[0].owner
     try:
         choice = Choice(files, holds, with_weights)

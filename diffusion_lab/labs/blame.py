@@ -1,7 +1,8 @@
-"""What went wrong in a student's function, in one sentence: from the exception's frames and the function's code.
+"""What went wrong in a student's function, in one sentence.
 
-Nothing here reads the words of a message, but for two arrays whose shapes do not fit: each library has its own exception
-for that, and only its message says so.
+The evidence is the exception's frames and the function's code. Nothing here reads the words of a
+message, except for two arrays whose shapes do not fit: each library has a different exception for
+that, and only its message says so.
 """
 
 import ast
@@ -15,17 +16,20 @@ import types
 
 import numpy as np
 
-NUMBERS = ("__float__", "__int__", "__index__")  # what Python calls on an array that should become one number
-SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")  # and on a symbol, which has no value
+NUMBERS = ("__float__", "__int__", "__index__")  # called on an array that should become one number
+SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")  # and on a graph's symbol, which has no value
 JOINING = ("concatenate", "concat", "Concatenate", "stack", "append")
 UNFIT = re.compile("broadcast|incompatible shapes|must be equal|matching shapes|must match", re.IGNORECASE)
-STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")  # a function's code before its first line
+STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")  # precede a function's first line
 TENSOR_METHODS = {"astype": 'ops.cast(x, "float32")', "reshape": "ops.reshape(x, ...)", "mean": "ops.mean(x)",
                   "sum": "ops.sum(x)", "clip": "ops.clip(x, low, high)", "sqrt": "ops.sqrt(x)", "copy": "x itself"}
 
 
 def code_of(function):
-    """The code object of a function, whatever it is wrapped in (decorators, `partial`, `tf.function`); None without one."""
+    """Returns a function's code object, or None if it has none.
+
+    It looks through decorators, `partial` and `tf.function`.
+    """
     for _ in range(20):
         if isinstance(function, types.MethodType):
             function = function.__func__
@@ -37,14 +41,17 @@ def code_of(function):
 
 
 def origin(error):
-    """The exception that was raised first, where TensorFlow's autograph has wrapped it in another of the same kind."""
+    """Returns the exception raised first, before TensorFlow's autograph wrapped it in another."""
     while hasattr(error.__context__, "ag_error_metadata"):
         error = error.__context__
     return error
 
 
 def frames_of(error):
-    """The traceback's entries, outermost first: [(code object, line number, index of the instruction)]."""
+    """Returns the traceback's entries, outermost first, as tuples.
+
+    Each is (code object, line number, index of the instruction).
+    """
     entries, entry = [], origin(error).__traceback__
     while entry is not None:
         entries.append((entry.tb_frame.f_code, entry.tb_lineno, entry.tb_lasti))
@@ -53,9 +60,10 @@ def frames_of(error):
 
 
 def stub_of(error):
-    """(code object, whether there is more above) of a function whose own `raise NotImplementedError` ended it, else None.
+    """Returns (code object, True if there is code above) of a stub that raised `error`, else None.
 
-    The libraries raise that exception, too, but theirs comes from their own code.
+    A stub is a function that ends with its own `raise NotImplementedError`. The libraries raise
+    that exception as well, but theirs comes from their own code.
     """
     frames = frames_of(error)
     if not isinstance(error, NotImplementedError) or not frames:
@@ -70,20 +78,26 @@ def stub_of(error):
 
 
 def keeps_stub(answer):
-    """True if the function's source still has a `raise NotImplementedError`, which nothing reaches where the answer is right."""
+    """True if the function's source still has a `raise NotImplementedError`.
+
+    In a right answer, nothing reaches that line.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(code_of(answer))))
-    except (OSError, TypeError, SyntaxError):  # there is no source, or it is a lambda inside of something else
+    except (OSError, TypeError, SyntaxError):  # no source, or a lambda inside an expression
         return False
     raised = [getattr(node.exc, "func", node.exc) for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     return any(isinstance(node, ast.Name) and node.id == "NotImplementedError" for node in raised)
 
 
 def misfit(answer, takes, arguments, named):
-    """What is wrong with the function's first line, if it cannot be called with these arguments; else None."""
+    """Returns what is wrong with the function's first line, or None.
+
+    It is wrong if the function cannot be called with these arguments.
+    """
     try:
         signature = inspect.signature(answer)
-    except (TypeError, ValueError):  # a function of a library that does not say what it takes
+    except (TypeError, ValueError):  # a library's function without a signature
         return None
     try:
         signature.bind(*arguments, **named)
@@ -102,7 +116,10 @@ def misfit(answer, takes, arguments, named):
 
 
 def what_went_wrong(error, answer, doing="your code stops"):
-    """One sentence without its full stop: where and with what exception, and what helps, if the evidence says so."""
+    """Returns one sentence without its full stop: the place, the exception, and some advice.
+
+    The advice is there only if the evidence supports it.
+    """
     error = origin(error)
     line = _line_of(error, answer)
     where = f" in the line `{shortened(line, 80)}`" if line else ""
@@ -111,19 +128,19 @@ def what_went_wrong(error, answer, doing="your code stops"):
 
 
 def first_line(error):
-    """An exception in one line: its type, and the beginning of its message."""
+    """Returns an exception in one line: its type, and the beginning of its message."""
     paragraphs = str(error).split("\n\n")
-    if hasattr(error, "_keras_call_info_injected") and len(paragraphs) > 1:  # Keras puts its own words around it
+    if hasattr(error, "_keras_call_info_injected") and len(paragraphs) > 1:  # Keras adds its own words
         reason = re.sub(r"\x1b\[\d*m", "", paragraphs[1])
     else:
         reason = str(error)
-    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()  # which is TensorFlow's own business
-    reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)  # of a function's name only the last part
+    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()  # internals of TensorFlow
+    reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)  # the last part of a function's name
     return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
 
 
 def needs_values(error, answer):
-    """True if the exception comes from a symbol in a graph that was to become a number or a NumPy array."""
+    """True if a value in a graph had to become a number or a NumPy array, which it cannot."""
     error = origin(error)
     if isinstance(error, AttributeError):
         return getattr(error, "name", "") == "numpy" and not isinstance(getattr(error, "obj", None), np.ndarray)
@@ -134,7 +151,7 @@ def needs_values(error, answer):
 
 
 def remarks(answer):
-    """What is likely to be wrong with a function whose numbers are: facts about its code, as sentences."""
+    """Returns facts about the code of a function with wrong results, as sentences."""
     instructions = [instruction for code in _codes(answer) for instruction, _ in _lines(code)]
     names = [instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"]
     scope = getattr(getattr(answer, "python_function", answer), "__globals__", {})
@@ -153,7 +170,7 @@ def unfit(error, answer):
 
 
 def _advice(error, answer):
-    """Hints on what helps, the most certain first."""
+    """Yields advice, the most certain first."""
     frames, names = frames_of(error), _names_on_the_line(error, answer)
     if isinstance(error, UnboundLocalError):
         yield "it gets its value only in a loop that did not run even once, or in a branch that was not taken"
@@ -176,7 +193,7 @@ def _advice(error, answer):
 
 
 def _called_without_self(error, answer):
-    """The name of what the line that stops takes from the notebook, while it is meant to be that of `self`; else None."""
+    """Returns the notebook's name in the failing line that `self.` should precede, else None."""
     entry, ours = error.__traceback__, None
     while entry is not None:
         ours = entry if entry.tb_frame.f_code in _codes(answer) else ours
@@ -208,7 +225,7 @@ def _line_of(error, answer):
 
 
 def _names_on_the_line(error, answer):
-    """The names that the student's function uses in the line that stops."""
+    """Returns the names that the student's function uses in the failing line."""
     ours = [(code, line) for code, line, _ in frames_of(error) if code in _codes(answer)]
     if not ours:
         return set()
@@ -221,7 +238,7 @@ def _names_in(instruction):
 
 
 def _codes(answer):
-    """The code objects of a function and of those defined in it."""
+    """Returns the code objects of a function and of those defined in it."""
     code = code_of(answer)
     found, waiting = [], [code] if code else []
     while waiting:
@@ -232,7 +249,7 @@ def _codes(answer):
 
 
 def _lines(code):
-    """[(instruction, its line number)] of a code object."""
+    """Returns [(instruction, its line number)] of a code object."""
     found, line = [], code.co_firstlineno
     for instruction in dis.get_instructions(code):
         start = instruction.starts_line
@@ -252,5 +269,5 @@ def _is_xor(instruction):
 
 
 def shortened(text, length):
-    """The text, with its end left out where it is longer than `length`."""
+    """Returns the text, cut off where it is longer than `length`."""
     return text if len(text) <= length else text[: length - 3] + "..."

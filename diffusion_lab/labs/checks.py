@@ -1,4 +1,4 @@
-"""What the check cells of the labs call: `checks.<exercise>(answer)` says what is right, or what kind of mistake it is."""
+"""The check cells' functions: `checks.<exercise>(answer)` says if it is right, or what is wrong."""
 
 from functools import lru_cache
 from importlib import import_module
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 @lru_cache
 def exercises():
-    """Returns {name: exercise} of all labs, in order: what each `labNN/checks.py` numbers at its end."""
+    """Returns {name: exercise} of all labs, in order, from each `labNN/checks.py`."""
     from diffusion_lab.labs.exercise import Exercise
 
     modules = [import_module(f"diffusion_lab.labs.{path.name}.checks") for path in sorted(FOLDER.glob("lab[0-9][0-9]"))]
@@ -24,6 +24,6 @@ def __dir__():
 def __getattr__(name):
     if name == "CheckFailed":
         return import_module("diffusion_lab.labs.exercise").CheckFailed
-    if name.startswith("_") or name not in exercises():  # Python asks for names of its own
+    if name.startswith("_") or name not in exercises():  # Python itself looks up such names
         raise AttributeError(f"There is no check {name!r}: choose one of {', '.join(exercises())}.")
     return exercises()[name]

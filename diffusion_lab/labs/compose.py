@@ -1,4 +1,4 @@
-"""Pictures that stand in sliders and panels: Matplotlib figures as arrays, and pictures put together.
+"""Pictures for sliders and panels: Matplotlib figures as arrays, and pictures put together.
 
 A picture is a uint8 array (H, W, 3).
 """
@@ -14,24 +14,30 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diffusion_lab.plots import image_grid
 
-WIDTH = 640  # pixels; fits beside the prompt of a notebook
+WIDTH = 640  # pixels; fits next to a notebook's prompt
 
 
 def picture_of(figure):
-    """A Matplotlib `Figure` as a picture."""
+    """Returns a Matplotlib `Figure` as a picture."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def grid(images, columns=8, width=WIDTH):
-    """Images (N, H, W, C) in [0, 1] in rows, enlarged by a whole number to at most about `width` pixels."""
+    """Returns images (N, H, W, C) in [0, 1] in rows, enlarged to at most about `width` pixels.
+
+    The factor is a whole number.
+    """
     columns = min(columns, len(images))
     return image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
 
 
 def labelled_strip(images, labels, width=WIDTH, chosen=None):
-    """Images (N, H, W, C) in [0, 1] in one row, a label below each; number `chosen`, if any, in an orange frame."""
+    """Returns images (N, H, W, C) in [0, 1] in one row, with a label below each.
+
+    Image number `chosen`, if any, has an orange frame.
+    """
     scale = max(1, (width // len(images) - 6) // images.shape[2])
     cells = []
     for number, (image, label) in enumerate(zip(images, labels)):
@@ -43,12 +49,12 @@ def labelled_strip(images, labels, width=WIDTH, chosen=None):
 
 
 def beside(*pictures, gap=12):
-    """Pictures from left to right, on white."""
+    """Returns pictures from left to right, on white."""
     return above(*(picture.swapaxes(0, 1) for picture in pictures), gap=gap).swapaxes(0, 1)
 
 
 def above(*pictures, gap=0):
-    """Pictures from top to bottom, on white."""
+    """Returns pictures from top to bottom, on white."""
     width = max(picture.shape[1] for picture in pictures)
     rows = []
     for picture in pictures:
@@ -58,7 +64,7 @@ def above(*pictures, gap=0):
 
 
 def captioned(picture, paragraphs, size=13):
-    """The picture with text below, so that it explains itself where only a picture can stand."""
+    """Returns the picture with text below it, for pages that can only show a picture."""
     width = max(picture.shape[1], 480)
     characters = int(width / (0.56 * size))
     lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, characters)]
@@ -67,7 +73,7 @@ def captioned(picture, paragraphs, size=13):
 
 
 def text_line(text, width, size=12, centered=True):
-    """One line of dark grey text as a picture `width` pixels wide."""
+    """Returns one line of dark grey text as a picture `width` pixels wide."""
     line = Image.new("RGB", (width, round(1.5 * size)), "white")
     place, anchor = ((width / 2, 0), "ma") if centered else ((0, 0), "la")
     ImageDraw.Draw(line).text(place, text, (70, 70, 70), font(size), anchor=anchor)
@@ -76,5 +82,5 @@ def text_line(text, width, size=12, centered=True):
 
 @lru_cache
 def font(size):
-    """Matplotlib's font: it is on every machine and has the letters that formulas need."""
+    """Returns Matplotlib's font, which is on every machine and has the letters of formulas."""
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)

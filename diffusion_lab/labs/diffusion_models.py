@@ -1,4 +1,7 @@
-"""The models in which the functions of labs 07 and 08 are tried: the course's own class, with one part of it the student's."""
+"""The models that try the functions of labs 07 and 08.
+
+Each is the course's class with one part of it replaced by the student's.
+"""
 
 from functools import partial
 
@@ -17,13 +20,13 @@ METHODS = ("the model", "the methods diffusion_schedule, denoise and reverse_dif
 
 
 class MyDiffusionModel(DenoisingModel):
-    """A small model. The methods that are not the student's work, but give nothing away."""
+    """A small model with the methods that are not the exercise; they give nothing away."""
 
     has = METHODS
     min_signal_rate, max_signal_rate = 0.03, 0.9
 
     def __init__(self, size=4):
-        initial = keras.initializers.GlorotUniform(seed=0)  # so that a rehearsal gives the same numbers each time
+        initial = keras.initializers.GlorotUniform(seed=0)  # makes each rehearsal give the same numbers
         images, variances = keras.Input((size, size, 3)), keras.Input((1, 1, 1))
         mixed = keras.layers.Concatenate()([images, keras.layers.UpSampling2D(size)(variances)])
         super().__init__(keras.Model([images, variances], keras.layers.Conv2D(3, 1, kernel_initializer=initial)(mixed)), seed=0)
@@ -46,15 +49,21 @@ class MyDiffusionModel(DenoisingModel):
 
 
 def refuse_float64(*arrays):
-    """Raises CheckFailed if an array would not fit to what a network computes."""
+    """Raises CheckFailed if an array is float64, while the network computes in float32."""
     if any(hasattr(one, "dtype") and standardize_dtype(one.dtype) == "float64" for one in arrays):
         raise CheckFailed("the numbers are right, but they are float64 (NumPy makes such arrays), and the network computes in "
                           'float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x, "float32")`.')
 
 
 def live_in(model, training=True):
-    """Lets a model train, generate and work in a sampler, as the labs do. Returns the numbers that come out, and raises whatever
-    stops it."""
+    """Lets a model train, generate and run in a sampler, as the labs do.
+
+    Returns:
+        The numbers that come out.
+
+    Raises:
+        Exception: whatever stops it.
+    """
     if training:
         train(model, np.full((3, *model.image_shape), 0.5, "float32"), network=model.network)
     images = [model.generate(2, steps, seed=0) for steps in (1, 2)]

@@ -1,7 +1,8 @@
-"""How an answer is checked: draw inputs, run the student's code on them, judge the numbers that come back.
+"""How an answer is checked: draw inputs, run the student's code, judge the numbers.
 
-The three are kept apart so that a grader can run a student's code in one place and judge it in another: `draw` and
-`judge` see no student code, `run` sees no right answer, and only arrays pass between them.
+The three are kept apart so that a grader can run a student's code in one place and judge it in
+another: `draw` and `judge` see no student code, `run` sees no right answer, and only arrays pass
+between them.
 """
 
 import functools
@@ -19,7 +20,7 @@ from diffusion_lab.labs.surroundings import eagerly, whole_tracebacks
 from diffusion_lab.errors import OneSentence
 
 SEED = 2006  # any; the grader draws others
-LENGTH = 400  # of the longest sentence that `words` carries
+LENGTH = 400  # of the longest sentence in `words`
 unsolved = set()  # names of the exercises whose check has failed and not passed since
 GRAPH = ("the numbers are right, but the lab runs this function in a graph, in which NumPy (`np.`), `.numpy()` and "
          "`float(...)` cannot calculate: write `ops.` (or `tf.`) throughout.")
@@ -30,11 +31,13 @@ NO_GRADIENT = ("the numbers are right, but no gradient flows through them: NumPy
 class CheckFailed(OneSentence, AssertionError):
     """A wrong or missing answer; the message is the diagnosis that the student reads.
 
-    hint: what kind of mistake it is.   detail: what is right, in numbers. A grading keeps those to itself: whoever hands in twice
-    could return them.
+    Args:
+        hint: what kind of mistake it is.
+        detail: what is right, in numbers. A grading does not show it, because a student who hands
+            in twice could return those numbers.
     """
 
-    _keras_call_info_injected = True  # Keras passes it on as it is, and puts no words of its own around it
+    _keras_call_info_injected = True  # keeps Keras from adding its own words to the message
 
     def __init__(self, hint="", detail=""):
         super().__init__(f"{hint} {detail}".strip())
@@ -42,25 +45,29 @@ class CheckFailed(OneSentence, AssertionError):
 
 
 class Undiagnosed(CheckFailed):
-    """Numbers that are wrong for a reason that no table knows."""
+    """Wrong numbers that match no known mistake."""
 
 
 class NotDone(CheckFailed):
-    """There is no answer yet: what stands there is still the stub."""
+    """There is no answer yet, only the stub."""
 
 
 class Exercise:
-    """One exercise. Subclasses say what it is called, hold the right answer and the known wrong ones, and fill in `draw`,
+    """One exercise.
+
+    Subclasses set its name, hold the right answer and the known mistakes, and implement `draw`,
     `measure` and, where the lab does more with an answer than call it, `rehearse`.
 
     Attributes:
-        number: such as "2.1"; `numbered` gives it.
+        number: such as "2.1"; `numbered` sets it.
         name, takes: the name of the function that the student writes, and its arguments, as text.
-        praise: one sentence that a right answer earns; best, what has just been understood.
+        praise: one sentence for a right answer; best, what the student has just understood.
         shape_hint: the diagnosis if the student's code stops because shapes do not fit together.
-        right: the right answer. It stays out of the sandbox, as all that only `examine` uses.
+        right: the right answer. Like everything that only `examine` uses, it stays out of the
+            sandbox.
         mistakes: a list of `Mistake`, the likelier ones first.
-        results: {name of an array of `measure`: what a sentence calls it}, in the order in which they are compared.
+        results: {name of an array of `measure`: what a sentence calls it}, in the order of
+            comparison.
         tolerance: relative and absolute, of that comparison.
     """
 
@@ -68,28 +75,37 @@ class Exercise:
     right, mistakes, results, tolerance = None, (), {}, 1e-4
 
     def draw(self, rng):
-        """Random inputs: a dictionary of arrays."""
+        """Returns random inputs: a dictionary of arrays."""
         raise NotImplementedError
 
     def measure(self, answer, inputs):
-        """What the student's `answer` makes of the inputs: a dictionary of arrays. Calls it by `call`."""
+        """Returns what the student's `answer` makes of the inputs: a dictionary of arrays.
+
+        It calls the answer through `call`.
+        """
         raise NotImplementedError
 
     def rehearse(self, answer, inputs):
-        """Uses the answer as the lab does, in small: in a graph, under `fit`, with the lab's own kinds of arguments.
+        """Uses the answer as the lab does, in small.
 
-        Returns numbers that a right answer must give there, too (a grader compares them with those of the official answer), or None.
-        Raises whatever the lab would stop with.
+        This may be in a graph, under `fit`, or with the lab's own kinds of arguments.
+
+        Returns:
+            Numbers that a right answer must give there as well (a grader compares them with those
+            of the official answer), or None.
+
+        Raises:
+            Exception: whatever the lab would stop with.
         """
 
     def examine(self, inputs, outputs):
-        """Raises CheckFailed with a diagnosis unless the outputs of `measure` are those of the right answer."""
+        """Raises CheckFailed with a diagnosis unless `outputs` are those of the right answer."""
         right = self.measured(self.right, inputs)
         for output, name in self.results.items():
             compare(name, outputs[output], right[output], self.known_results(output, inputs), self.tolerance)
 
     def known_results(self, output, inputs):
-        """Yields (hint, what an answer with this mistake gives) for each known mistake that comes as far as `output`."""
+        """Yields (hint, result of this mistake) for each known mistake that produces `output`."""
         for mistake in self.mistakes:
             try:
                 outputs = self.measured(mistake.function(self.right), inputs)
@@ -98,7 +114,7 @@ class Exercise:
             yield mistake.hint, outputs[output]
 
     def run(self, answer, inputs):
-        """Numbers for `judge`: all of them arrays, so that a grader can have them computed elsewhere."""
+        """Returns the numbers for `judge`, all arrays, so that they can be computed elsewhere."""
         outputs = self.measured(answer, inputs)
         sentence, numbers = self.rehearsed(answer, inputs)
         return outputs | {"stops": words(sentence), "rehearsed": numbers}
@@ -110,7 +126,7 @@ class Exercise:
             raise CheckFailed(sentence)
 
     def __call__(self, answer=None):
-        """What a check cell calls."""
+        """Checks an answer and prints the result; check cells call this."""
         try:
             self.diagnose(answer)
         except NotDone:
@@ -128,7 +144,7 @@ class Exercise:
         inputs = self.draw(np.random.default_rng(SEED))
         outputs = self.measured(answer, inputs)
         try:
-            with np.errstate(all="ignore"):  # what NumPy would warn of, the judgement says more plainly
+            with np.errstate(all="ignore"):  # the diagnosis is plainer than NumPy's warnings
                 self.examine(inputs, outputs)
         except Undiagnosed as failure:
             raise CheckFailed(" ".join([str(failure), *remarks(answer)])) from None
@@ -137,17 +153,20 @@ class Exercise:
         unsolved.discard(self.name)
 
     def measured(self, answer, inputs):
-        """What `measure` returns. Raises CheckFailed for whatever stops it."""
+        """Returns the result of `measure`. Raises CheckFailed for whatever stops it."""
         try:
             with whole_tracebacks(), eagerly(), np.errstate(all="ignore"):
                 return self.measure(answer, inputs)
         except CheckFailed:
             raise
-        except Exception as error:  # in the check's own code, because of something that nobody has thought of
+        except Exception as error:  # in the check's own code, for an unforeseen result
             raise CheckFailed(f"the check cannot use what your function returns: {first_line(error)}.") from None
 
     def rehearsed(self, answer, inputs):
-        """(the sentence on what goes wrong where the lab uses the answer, "" if nothing does; the numbers that come out there)."""
+        """Returns (a sentence on what goes wrong in the lab's use of the answer, its numbers).
+
+        The sentence is "" if nothing goes wrong.
+        """
         try:
             with whole_tracebacks(), np.errstate(all="ignore"):
                 numbers = self.rehearse(answer, inputs)
@@ -162,9 +181,12 @@ class Exercise:
         return sentence, np.zeros(0)
 
     def call(self, answer, *arguments, **named):
-        """Calls the student's function. What goes wrong in it becomes a CheckFailed of one sentence.
+        """Calls the student's function and returns its result.
 
         Arguments that are NumPy arrays must come back unchanged.
+
+        Raises:
+            CheckFailed: for whatever goes wrong in it, in one sentence.
         """
         if not callable(answer):
             raise CheckFailed(f"give the check your function itself, {self.name}, not {_kind(answer)}.")
@@ -179,33 +201,37 @@ class Exercise:
             raise self._failure(error, answer) from None
         for old, new in zip(before, arguments):
             if old is not None and not np.array_equal(old, new, equal_nan=True):
-                raise CheckFailed("it changes its input in place: `x = x * 2` makes a new array, `x *= 2` writes into "
-                                  "the caller's.")
+                raise CheckFailed("it changes its input in place. `x *= 2` writes into the caller's array: write "
+                                  "`x = x * 2`, which makes a new one.")
         if result is None:
             case = "".join(f" with {name}={value}" for name, value in named.items())
             raise CheckFailed(f"it returns nothing{case}: is the `return` missing?")
         return result
 
     def use(self, answer, *arguments, **named):
-        """Calls the answer as the lab does, in a rehearsal. Raises CheckFailed if its arguments do not allow that."""
+        """Calls the answer as the lab does, in a rehearsal.
+
+        Raises:
+            CheckFailed: if it cannot be called with these arguments.
+        """
         if sentence := misfit(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
         return answer(*arguments, **named)
 
     def _failure(self, error, answer):
-        """The CheckFailed for an exception in the student's code."""
+        """Returns the CheckFailed for an exception in the student's code."""
         stub, finished = stub_of(error) or (None, False)
         if stub and stub is not code_of(answer):
             return CheckFailed(f"it calls `{stub.co_name}`, which is not written yet.")
         if stub and finished:
-            return CheckFailed("it ends at the line `raise NotImplementedError(...)`, which kept the place of your answer: "
+            return CheckFailed("it ends at the line `raise NotImplementedError(...)`, the placeholder for your answer: "
                                "remove that line.")
         if stub:
             return NotDone("it is not written yet.")
         return CheckFailed(self.explain(error, answer))
 
     def explain(self, error, answer):
-        """The sentence on an exception in the student's code."""
+        """Returns the sentence on an exception in the student's code."""
         hint = f" ({self.shape_hint})" if self.shape_hint and unfit(error, answer) else ""
         return f"{what_went_wrong(error, answer)}{hint}."
 
@@ -215,7 +241,7 @@ class Method(Exercise):
 
 
 def numbered(lab, *kinds):
-    """Returns the exercises of a lab, one of each kind, with their numbers in this order."""
+    """Returns the exercises of a lab, one of each kind, numbered in this order."""
     exercises = [kind() for kind in kinds]
     for place, exercise in enumerate(exercises, start=1):
         exercise.number = f"{lab}.{place}"
@@ -223,19 +249,19 @@ def numbered(lab, *kinds):
 
 
 def words(sentence):
-    """A sentence as an array of fixed size, since only arrays leave `run`."""
+    """Returns a sentence as an array of fixed size, since only arrays leave `run`."""
     codes = [float(ord(letter)) for letter in sentence[:LENGTH]]
     return np.array(codes + [0.0] * (LENGTH - len(codes)))
 
 
 def said(codes):
-    """The sentence in an array that `words` has made."""
+    """Returns the sentence in an array that `words` has made."""
     letters = [chr(int(code)) for code in np.ravel(codes) if 0 < code < 0x10FFFF]
     return "".join(letter for letter in letters if letter.isprintable())
 
 
 def arrays(result, *names):
-    """What a student's function returned, as a dictionary of float64 arrays by these names."""
+    """Returns the result of a student's function as {name: float64 array}."""
     if len(names) == 1:
         return {names[0]: array(result, names[0])}
     try:
@@ -244,12 +270,12 @@ def arrays(result, *names):
         values = ()
     if len(values) != len(names):
         what = f"{len(values)} values" if isinstance(result, (tuple, list)) else _kind(result)
-        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but returns {what}.")
+        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but it returns {what}.")
     return {name: array(part, name) for name, part in zip(names, values)}
 
 
 def array(value, name):
-    """A tensor of any library, or a number, as a float64 array."""
+    """Returns a tensor of any library, or a number, as a float64 array."""
     try:
         values = keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
         return values.astype("float64")
@@ -260,9 +286,10 @@ def array(value, name):
 class Mistake(NamedTuple):
     """A known misconception.
 
-    hint: what a student reads who has it: first what happened, then what to do.
-    wrong: a function that has it, called as the right answer is; or a pair of texts, of which the first stands in the right answer
-        and the second in its place.
+    Args:
+        hint: what a student with this mistake reads: first what happened, then what to do.
+        wrong: a function with the mistake, called as the right answer is; or a pair of texts, the
+            first of which is in the source of the right answer and is replaced by the second.
     """
 
     hint: str
@@ -270,7 +297,7 @@ class Mistake(NamedTuple):
 
     @functools.cache  # `inspect` is slow
     def function(self, right):
-        """The wrong function; `right` is the right one."""
+        """Returns the wrong function; `right` is the right one."""
         if callable(self.wrong):
             return self.wrong
         namespace = dict(right.__globals__)
@@ -278,24 +305,29 @@ class Mistake(NamedTuple):
         return namespace[right.__name__]
 
     def source(self, right):
-        """The source of the wrong function, where `wrong` is a pair of texts. Raises ValueError if the first is not in the right answer."""
+        """Returns the source of the wrong function, where `wrong` is a pair of texts.
+
+        Raises:
+            ValueError: unless the first text is in the right answer exactly once.
+        """
         source = source_of(right)
         if source.count(self.wrong[0]) != 1:
-            raise ValueError(f"{self.wrong[0]!r} must be in {right.__name__} once, and it is there {source.count(self.wrong[0])} times.")
+            raise ValueError(f"{self.wrong[0]!r} must be in {right.__name__} once, but occurs {source.count(self.wrong[0])} times.")
         return source.replace(*self.wrong)
 
 
 def source_of(function):
-    """The source of a function as it would be written at the top of a file, without decorators."""
+    """Returns a function's source without decorators, as at the top level of a file."""
     source = textwrap.dedent(inspect.getsource(function))
     return source[source.index("def ") :]
 
 
 def compare(name, answer, right, mistakes=(), tolerance=1e-4):
-    """Raises CheckFailed unless the arrays agree: the hint of the known mistake that the answer equals, or where it
-    differs first, in the order shape, range, value.
+    """Raises CheckFailed unless the arrays agree.
 
-    `mistakes` are pairs (hint, what an answer with that mistake would be); a mistake that is right here is none.
+    The message is the hint of the known mistake that gives the same numbers, or else the first
+    difference, in the order shape, range, value. `mistakes` are pairs (hint, result of that
+    mistake); a mistake that makes no difference here is skipped.
     """
     right = np.asarray(right, "float64")
     if _equal(answer, right, tolerance):
@@ -304,11 +336,11 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
         if _equal(answer, np.asarray(wrong, "float64"), tolerance):
             raise CheckFailed(hint)
     if answer.shape[1:] == right.shape and right.ndim:
-        raise CheckFailed(f"it returns {len(answer)} arrays; return one alone, {name}.")
+        raise CheckFailed(f"it returns {len(answer)} arrays: return only one, {name}.")
     if answer.shape != right.shape:
         raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
     if not np.all(np.isfinite(answer)):
-        raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the root of a negative number.")
+        raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the square root of a negative number.")
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = f" at index {list(map(int, worst))}" if worst else ""
     raise Undiagnosed(f"{name} is not right yet.", f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.")

@@ -1,4 +1,4 @@
-"""Grids and figures that a notebook shows as PNG: they look the same in Jupyter, on GitHub and in a test."""
+"""Grids and figures that a notebook shows as PNG, the same in Jupyter, on GitHub and in tests."""
 
 import io
 
@@ -11,7 +11,10 @@ from diffusion_lab.plots import image_grid
 
 
 def show_images(images, columns=8, width=640):
-    """Shows images (N, H, W, C) in [0, 1], one colour channel or three, in rows; about `width` pixels in all."""
+    """Shows images (N, H, W, C) in [0, 1] in rows, about `width` pixels in all.
+
+    They have one colour channel or three.
+    """
     images = np.asarray(images)
     columns = min(columns, len(images))
     picture = image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
@@ -23,8 +26,13 @@ def show_images(images, columns=8, width=640):
 
 
 def show_rows(rows, titles=(), height=1.1):
-    """Shows labelled rows of images: `rows` maps a label to images (N, H, W, C) in [0, 1]; `titles` stand above the
-    columns; a row is `height` inches high."""
+    """Shows labelled rows of images.
+
+    Args:
+        rows: {label: images (N, H, W, C) in [0, 1]}.
+        titles: one above each column.
+        height: of a row, in inches.
+    """
     columns = max((len(images) for images in rows.values()), default=0)
     demand_something(columns)
     figure = Figure(figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)), dpi=110,
@@ -43,7 +51,10 @@ def show_rows(rows, titles=(), height=1.1):
 
 
 def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
-    """(figure, axes) of `width` inches, `height` inches per row; `arguments` go to `Figure.subplots`."""
+    """Returns (figure, axes) of `width` inches, and `height` inches per row.
+
+    `arguments` are passed on to `Figure.subplots`.
+    """
     demand_something(columns * rows)
     figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
     return figure, figure.subplots(rows, columns, **arguments)
@@ -56,9 +67,9 @@ def demand_something(count):
 
 
 def show_figure(figure):
-    """Shows a Matplotlib figure as PNG, with its words as the text for those who cannot see it."""
+    """Shows a Matplotlib figure as PNG, with its words as alternative text."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", bbox_inches="tight")  # as large as its contents: a long title is not cut off
+    figure.savefig(content, format="png", bbox_inches="tight")  # does not cut off a long title
     display(Image(content.getvalue(), alt=_words(figure)))
 
 
@@ -73,7 +84,7 @@ DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
 
 
 def clouds(snapshots, columns=6):
-    """Scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
+    """Shows scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
     columns = min(columns, len(snapshots))
     figure, axes = new_figure(columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False)
     for axis, (title, points) in zip(axes.flat, snapshots.items()):
@@ -84,7 +95,7 @@ def clouds(snapshots, columns=6):
 
 
 def curves(named_values, xlabel, ylabel, logarithmic=False):
-    """One line for each name: `named_values` maps it to numbers, or to (x, y)."""
+    """Shows one line for each name; `named_values` maps it to numbers, or to (x, y)."""
     figure, axis = new_figure(width=7, height=2.8)
     for name, values in named_values.items():
         axis.plot(*(values if isinstance(values, tuple) else (values,)), label=name)
@@ -95,7 +106,10 @@ def curves(named_values, xlabel, ylabel, logarithmic=False):
 
 
 def by_evaluations(named_points, ylabel, logarithmic=False):
-    """`named_points` maps a sampler's name to [(network evaluations, value)]; one line for each."""
+    """Shows one line per sampler over the number of network evaluations.
+
+    `named_points` maps a sampler's name to [(network evaluations, value)].
+    """
     figure, axis = new_figure(width=6.5, height=3.2)
     for name, points in named_points.items():
         axis.plot(*zip(*points), marker="o", markersize=4, label=name)

@@ -1,7 +1,8 @@
-"""Prediction questions: a student commits to an answer before a plot shows it, and learns at once whether it holds.
+"""Prediction questions: a student predicts what a plot will show, and learns at once.
 
-The questions stand here and not in the notebooks, so that the source of a notebook does not give them away: a module
-`labNN/questions.py` for each lab, with a dictionary `QUESTIONS` from a name to a `Question`.
+The questions are here and not in the notebooks, so that the source of a notebook does not give them
+away: there is a module `labNN/questions.py` for each lab, with a dictionary `QUESTIONS` from a name
+to a `Question`.
 """
 
 from html import escape
@@ -16,15 +17,18 @@ RIGHT, WRONG = "#1a7f37", "#b35900"  # dark enough on white, light enough on bla
 
 
 def ask(name):
-    """Shows the question `name`, such as "02.variance": choices to click on, and an answer to each click.
+    """Shows the question `name`, such as "02.variance": choices to click on, with answers.
 
-    Where no kernel runs, the choices and a folded answer show. Raises UserError if there is no such question.
+    Where no kernel runs, it shows the choices and a folded answer.
+
+    Raises:
+        UserError: if there is no such question.
     """
     return Ask(find(name))
 
 
 def find(name):
-    """The `Question` called `name`, "NN.word". Raises UserError if there is none."""
+    """Returns the `Question` called `name`, "NN.word". Raises UserError if there is none."""
     lab, _, word = str(name).partition(".")
     try:
         return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS[word]
@@ -33,7 +37,7 @@ def find(name):
 
 
 class Ask(ipywidgets.VBox):
-    """A question with radio buttons, and a line below that says what there is to say about the choice."""
+    """A question with radio buttons, and a line below that comments on the choice."""
 
     def __init__(self, question: Question):
         self.question = question
@@ -54,7 +58,7 @@ class Ask(ipywidgets.VBox):
 
 
 def verdict(question, index):
-    """What a student reads who picks the choice number `index`: HTML."""
+    """Returns the HTML that a student reads after choosing number `index`."""
     sentence = list(question.choices.values())[index]
     if index == question.right:
         return f'<b style="color:{RIGHT}">✓ Right.</b> {sentence}'
@@ -62,12 +66,12 @@ def verdict(question, index):
 
 
 def plain(question):
-    """The question and its choices as text, without the answer."""
+    """Returns the question and its choices as text, without the answer."""
     return "\n".join(["Your prediction:", question.text, *(f"  ○ {choice}" for choice in question.choices)])
 
 
 def folded(question):
-    """The question as it shows without a kernel: HTML, the answer folded."""
+    """Returns the question for a page without a kernel: HTML, with the answer folded."""
     choices = "".join(f"<li>{escape(choice)}</li>" for choice in question.choices)
     choice, sentence = list(question.choices.items())[question.right]
     return (f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"

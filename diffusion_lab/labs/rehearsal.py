@@ -1,4 +1,4 @@
-"""What several checks do to try an answer as its lab does: train with it."""
+"""Helpers of checks that try an answer as its lab does: by training with it."""
 
 import keras
 import numpy as np
@@ -7,8 +7,12 @@ from diffusion_lab.labs.exercise import NO_GRADIENT, CheckFailed
 
 
 def train(model, *arrays, loss="mse", network=None):
-    """One pass of `fit` over the arrays, two examples at a time. Raises what stops it, and CheckFailed if the weights of
-    the `network` (by default the model itself) stay as they were."""
+    """Runs one pass of `fit` over the arrays, two examples at a time.
+
+    Raises:
+        CheckFailed: if the weights of `network` (by default the model itself) do not change.
+        Exception: whatever stops the training.
+    """
     network = network or model
     before = network.get_weights()
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=False)
@@ -21,7 +25,7 @@ def train(model, *arrays, loss="mse", network=None):
 
 
 def has_no_gradient(error):
-    """True if an optimizer raised the exception because it was given no gradient at all."""
+    """True if an optimizer raised the exception because it received no gradient."""
     entry = error.__traceback__
     while entry.tb_next is not None:
         entry = entry.tb_next
@@ -29,5 +33,5 @@ def has_no_gradient(error):
 
 
 def noise_like(*shape):
-    """Standard normal numbers in float32, always the same."""
+    """Returns standard normal numbers in float32, always the same."""
     return np.random.default_rng(0).normal(size=shape).astype("float32")

@@ -1,4 +1,4 @@
-"""What the first cell of every lab calls: it looks at the machine and chooses how large the lab will be."""
+"""The first cell of every lab: looks at the machine and chooses how large the lab will be."""
 
 import inspect
 import os
@@ -26,22 +26,25 @@ PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 class Profile:
     """How large the numbers of a lab are.
 
-    `profile` is "smoke" (seconds, for tests), "cpu" (minutes, on a laptop), "gpu" (the full models on real photographs),
-    or "gpu-test" (as large as "gpu", as short as "smoke").
+    `profile` is "smoke" (seconds, for tests), "cpu" (minutes, on a laptop), "gpu" (the full models
+    on real photographs), or "gpu-test" (as large as "gpu", as short as "smoke").
     """
 
     profile: str
 
     def size(self, smoke, cpu, gpu):
-        """How large something is: image sizes, widths, batches."""
+        """Returns how large something is: image sizes, widths, batches."""
         return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": gpu}[self.profile]
 
     def amount(self, smoke, cpu, gpu):
-        """How long something takes: epochs, numbers of images and of steps."""
+        """Returns how long something takes: epochs, numbers of images and of steps."""
         return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": smoke}[self.profile]
 
     def data(self, small, full):
-        """The name of the data set: `full` on a GPU, else `small`; a test takes `full` only if it is here already."""
+        """Returns the name of the data set: `full` on a GPU, else `small`.
+
+        A test takes `full` only if it has already been downloaded.
+        """
         if self.profile == "gpu-test" and dataset_status(full) == "needs a download":
             return small
         return self.size(small, small, full)
@@ -50,8 +53,11 @@ class Profile:
 def start():
     """Prepares the notebook, prints one line about the machine, and returns a `Profile`.
 
-    The environment variable DIFFUSION_LAB_PROFILE chooses the profile; without it, "gpu" where there is a GPU and "cpu"
-    where there is none. Raises UserError for a profile that does not exist.
+    The environment variable DIFFUSION_LAB_PROFILE chooses the profile; without it, the profile is
+    "gpu" on a machine with a GPU and "cpu" elsewhere.
+
+    Raises:
+        UserError: for a profile that does not exist.
     """
     profile = os.environ.get("DIFFUSION_LAB_PROFILE") or ("gpu" if has_accelerator() else "cpu")
     if profile not in PROFILES:
@@ -59,7 +65,7 @@ def start():
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        for gpu in tf.config.list_physical_devices("GPU"):  # else TensorFlow takes the whole memory at once
+        for gpu in tf.config.list_physical_devices("GPU"):  # else TensorFlow reserves all of its memory
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(0)
     _speak_plainly_of_exercises()
@@ -68,13 +74,13 @@ def start():
 
 
 def _speak_plainly_of_exercises():
-    """Cells that need an answer which is missing or wrong say so, most of them in one line instead of a traceback."""
+    """Makes cells say which missing or wrong answer they need, mostly in one line."""
     try:
         shell = get_ipython()  # noqa: F821  only Jupyter has it
     except NameError:
         return
 
-    missing = []  # what cells have waited for so far
+    missing = []  # the missing answers named so far
 
     def show(shell, kind, error, traceback, tb_offset=None):
         sentence = _explained_by_exercises(error, traceback, missing)
@@ -89,39 +95,39 @@ def _speak_plainly_of_exercises():
 
 
 def _explained_by_exercises(error, traceback, missing):
-    """One sentence if an exercise is to blame for an exception in a cell, else None."""
+    """Returns one sentence if an exercise is to blame for an exception in a cell, else None."""
     cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
     in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
     stub, finished = stub_of(error) or (None, False)
     unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None  # autograph puts tf__ in front
     if unfinished and finished:
-        return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, which "
-                "kept the place of your answer: remove that line.")
+        return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, the "
+                "placeholder for your answer: remove that line.")
     if unfinished:
         missing.append(f"Exercise {unfinished.number}: write {unfinished.name}")
-        return f"This cell needs an answer that is not there yet. {missing[-1]}"
+        return f"This cell needs an answer that is still missing. {missing[-1]}"
     if type(error) is NameError and _exercise(error.name):
-        return f"{error}: run the cell with your answer. If it stops with an error, mend that first."
+        return f"{error}: run the cell with your answer. If it stops with an error, fix that first."
     if type(error) is NameError and in_the_cell and missing:
-        return f"{error}: a cell above has not come to its end. {missing[0]}"
+        return f"{error}: a cell above has not finished. {missing[0]}"
     suspicion = _suspicion(error)
-    if suspicion and (deeper or type(error) is NameError):  # what else happens in the cell itself is short enough to be shown
+    if suspicion and (deeper or type(error) is NameError):  # other errors in the cell itself have short tracebacks
         return f"This cell stops with {first_line(error)}. {suspicion} (%tb shows where.)"
     return None
 
 
 def _exercise(name):
-    """The check of the exercise with this name; None if there is none."""
+    """Returns the check of the exercise with this name, or None."""
     return checks.exercises().get(name)
 
 
 def _is_part_of_its_cell(code):
-    """True for a comprehension and for the body of a class, which are as good as lines of the cell around them."""
+    """True for a comprehension or a class body, which count as lines of their cell."""
     return code.co_name.startswith("<") or not code.co_flags & inspect.CO_OPTIMIZED
 
 
 def _suspicion(error):
-    """A sentence on the answers that are wrong, which may be the reason for an error; "" where it cannot be they."""
+    """Returns a sentence on the wrong answers that may have caused an error, or ""."""
     if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""
     return f"Perhaps because an answer is not right yet: {', '.join(sorted(exercise.unsolved))}. Its check says what is wrong."

@@ -1,4 +1,4 @@
-"""The settings of the libraries while an answer is called: put right afterwards, whatever happens."""
+"""Settings of the libraries while an answer is called; they are restored in any case."""
 
 import logging
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ from diffusion_lab.backend import BACKEND
 
 @contextmanager
 def eagerly():
-    """Compiled functions (`tf.function`, `jax.jit`) run as plain Python, so that a double is called with values."""
+    """Runs compiled functions (`tf.function`, `jax.jit`) as plain Python, with concrete values."""
     if BACKEND == "jax":
         import jax
 
@@ -27,8 +27,10 @@ def eagerly():
 
 @contextmanager
 def whole_tracebacks():
-    """Exceptions keep all their frames, from which `blame` reads the cause; and TensorFlow gives no advice on functions
-    that are traced often, as a check must."""
+    """Keeps all frames of exceptions, from which `blame` reads the cause.
+
+    It also silences TensorFlow's advice on functions that are traced often, as a check must do.
+    """
     logger = logging.getLogger("tensorflow")
     with ExitStack() as stack:
         stack.enter_context(_switched(lambda: logger.level, logger.setLevel, logging.ERROR))

@@ -4,7 +4,10 @@ import numpy as np
 
 
 def flower_points(count, seed=0):
-    """`count` points on the outline of a five-petalled flower, as images (count, 1, 1, 2) of mean 0 and variance 1."""
+    """Returns `count` points on the outline of a flower with five petals.
+
+    They are images (count, 1, 1, 2) of mean 0 and variance 1.
+    """
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi, count)
     radius = 1 + 0.45 * np.cos(5 * angle) + 0.03 * rng.normal(size=count)

@@ -1,4 +1,4 @@
-"""What a training cell shows in a notebook: one bar, the loss curve and samples, all in place."""
+"""What a training cell shows in a notebook: a progress bar, the loss curve and samples."""
 
 import signal
 import threading
@@ -19,18 +19,19 @@ BAR_SECONDS, CURVE_SECONDS = 1.0, 5.0  # between two updates
 
 
 class TrainingStopped(OneSentence, KeyboardInterrupt):
-    """The person interrupted the kernel. The cell ends, as it does with any interrupt, but without a stack trace."""
+    """Raised when the kernel is interrupted: the cell ends without a stack trace."""
 
 
 class TrainingPanel(TrainingWatch):
-    """A callback for `fit(..., verbose=0)`: one progress bar, and below it the loss curve beside a grid of samples.
+    """A callback for `fit(..., verbose=0)`: a progress bar, the loss curve and samples.
 
-    The last state stays in the notebook. The first interrupt of the kernel stops the training after the current step,
-    the second at once. Outside a notebook it prints one line per epoch.
+    The last state stays in the notebook. The first interrupt of the kernel stops the training after
+    the current step, the second at once. Outside a notebook it prints one line per epoch.
 
     Args:
-        sample: () -> images in [0, 1], (N, H, W, C), drawn from the same noise each time, as `model.generate` does with
-            a seed. By default 12 images of the model, in 8 diffusion steps or 200 Langevin steps.
+        sample: () -> images in [0, 1], (N, H, W, C), generated from the same noise each time, as
+            `model.generate` does with a seed. By default 12 images of the model, in 8 diffusion
+            steps or 200 Langevin steps.
         interval: seconds between two drawings of samples.
     """
 
@@ -39,7 +40,7 @@ class TrainingPanel(TrainingWatch):
         self.sample, self.interval = sample or self.generate, interval
 
     def generate(self):
-        """The samples that show by default."""
+        """Returns the samples that are shown by default."""
         steps = 200 if isinstance(self.model, EnergyBasedModel) else 8
         return self.model.generate(12, steps, seed=0)
 
@@ -85,23 +86,23 @@ class TrainingPanel(TrainingWatch):
         self.figures = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
         if not self.live:
             print(f"epoch {epoch + 1} of {self.params['epochs']} · loss {float(logs['loss']):.4f}{self.figures}")
-        self.epoch = epoch + 1  # that many are done
+        self.epoch = epoch + 1  # number of finished epochs
 
     def on_train_end(self, logs=None):
         self._finish("done")
 
     def _share(self, steps):
-        """The part of the training that is done, or 0 where the length of an epoch is not known yet."""
+        """Returns the share of the training that is done, or 0 if an epoch's length is unknown."""
         return (self.epoch + steps / self.params["steps"]) / self.params["epochs"] if self.params["steps"] else 0.0
 
     def _interrupt(self, number, frame):
-        signal.signal(signal.SIGINT, self.old_handler)  # the second one does what interrupts do
+        signal.signal(signal.SIGINT, self.old_handler)  # a second interrupt works as usual
         self.stopping = True
 
     def _stop_if_asked(self):
-        """Stops between two steps: in the middle of one, weights, their averages and the optimizer may be at odds."""
+        """Stops between two steps; within one, weights, EMA and optimizer may not agree."""
         if self.stopping:
-            self._record_loss(*self.latest, at_least=1)  # of fewer steps than the curve takes together
+            self._record_loss(*self.latest, at_least=1)  # the last steps, fewer than a point of the curve has
             self._finish("stopped")
             raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
 
@@ -113,7 +114,7 @@ class TrainingPanel(TrainingWatch):
             epochs = self.params["epochs"]
             self._show_bar(f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs} epochs, "
                            f"{self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss {loss:.4f}{self.figures}", self.epoch / epochs)
-            self._draw(new_samples=not self.stopping)  # somebody who stops does not wait for a sampler to be compiled
+            self._draw(new_samples=not self.stopping)  # do not wait for a sampler to compile
 
     def _show_bar(self, text, share):
         filled = round(24 * share)
@@ -121,11 +122,11 @@ class TrainingPanel(TrainingWatch):
         self.bar_handle = show(bundle, self.bar_handle)
 
     def _draw(self, new_samples):
-        """Draws the loss curve, and beside it the samples, if they can be had."""
+        """Draws the loss curve, and next to it the samples, if there are any."""
         if new_samples and self.sample:
             try:
                 self.images = ops.convert_to_numpy(self.sample())
-            except Exception as error:  # a long training does not end because its picture fails
+            except Exception as error:  # a failing picture must not end a long training
                 self.images = self.sample = None
                 print(f"No samples are shown, because they could not be drawn. {type(error).__name__}: {error}")
         curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
@@ -138,7 +139,7 @@ class TrainingPanel(TrainingWatch):
 
 
 def show(bundle, handle=None):
-    """Shows a MIME bundle, in the place of what `handle` showed, and returns the handle to its place."""
+    """Shows a MIME bundle, in place of what `handle` showed; returns its handle."""
     if handle is None:
         return display(bundle, raw=True, display_id=True)
     handle.update(bundle, raw=True)
@@ -146,10 +147,10 @@ def show(bundle, handle=None):
 
 
 def in_notebook():
-    """Whether the output of this cell can change in place: in Jupyter, but not in a terminal."""
+    """True if the output of this cell can change in place: in Jupyter, but not in a terminal."""
     return hasattr(get_ipython(), "kernel")
 
 
 def clock(seconds):
-    """Seconds as minutes and seconds, such as 2:05."""
+    """Returns seconds as minutes and seconds, such as 2:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

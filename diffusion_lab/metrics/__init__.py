@@ -1,4 +1,4 @@
-"""How good are generated images: KID, the features that it compares, and the nearest training neighbours."""
+"""The quality of generated images: KID, its features, and the nearest training images."""
 
 from diffusion_lab.metrics.features import encode, flower_features, inception_features
 from diffusion_lab.metrics.kid import KID, KIDEstimate, kernel_inception_distance, kid_with_standard_error

@@ -1,7 +1,8 @@
 """Eight ways to spoil an image, each with a strength from 0 (nothing) to 1 (badly).
 
-The flower features are trained to notice them, and the tests hold that KID rises with the strength of each. Every
-function takes float32 images (B, H, W, C) in [0, 1], strengths (B, 1, 1, 1) and a NumPy random generator.
+The flower features are trained to notice them, and the tests check that KID rises with the strength
+of each. Every function takes float32 images (B, H, W, C) in [0, 1], strengths (B, 1, 1, 1) and a
+NumPy random generator.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ def noise(images, strength, rng):
 
 
 def blotches(images, strength, rng):
-    """Adds smooth noise from a grid of 8 x 8 random colours: what a badly trained model draws."""
+    """Adds smooth noise from a grid of 8 x 8 random colours, as a badly trained model would."""
     count, height, width, channels = images.shape
     coarse = rng.standard_normal((count, 2 * _GRID, 2 * _GRID, channels), np.float32)
     fine = coarse.repeat(-(-height // (2 * _GRID)), axis=1).repeat(-(-width // (2 * _GRID)), axis=2)
@@ -24,7 +25,7 @@ def blotches(images, strength, rng):
 
 
 def blur(images, strength, rng):
-    """Gaussian blur of up to a tenth of the image's side."""
+    """Applies a Gaussian blur of up to a tenth of the image's side."""
     return _smooth(images, 0.1 * strength)
 
 
@@ -34,19 +35,19 @@ def cast(images, strength, rng):
 
 
 def saturation(images, strength, rng):
-    """Moves the colours towards grey, or as far away from it."""
+    """Moves the colours towards grey, or away from it by as much."""
     grey = (images @ _LUMA)[..., None]
     return grey + (1 + _sign(strength, rng) * strength) * (images - grey)
 
 
 def contrast(images, strength, rng):
-    """Moves the pixels towards the image's mean brightness, or as far away from it."""
+    """Moves the pixels towards the image's mean brightness, or away from it by as much."""
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
     return mean + (1 + 0.9 * _sign(strength, rng) * strength) * (images - mean)
 
 
 def shuffle(images, strength, rng):
-    """Exchanges some of the 4 x 4 patches, up to all: everything is there, but in the wrong place."""
+    """Exchanges some or all of the 4 x 4 patches: nothing is lost, but much is in the wrong place."""
     height, width = images.shape[1] // _GRID, images.shape[2] // _GRID
     shuffled = images.copy()
     for image, original, part in zip(shuffled, images, strength.ravel()):
@@ -59,7 +60,7 @@ def shuffle(images, strength, rng):
 
 
 def blend(images, strength, rng):
-    """Mixes in another image of the batch, up to one half."""
+    """Mixes in up to one half of another image of the batch."""
     return images + 0.5 * strength * (np.roll(images, rng.integers(1, max(2, len(images))), axis=0) - images)
 
 
@@ -71,9 +72,12 @@ def corrupt(images, kind, strength, rng):
 
     Args:
         images: float32, (B, H, W, C), in [0, 1]; C = 3.
+        kind: a key of `KINDS`.
         strength: in [0, 1], one number, or one for each image.
+        rng: a NumPy random generator.
 
-    Returns: float32, of the same shape and range.
+    Returns:
+        float32, of the same shape and range.
     """
     strength = np.broadcast_to(np.asarray(strength, np.float32), len(images))[:, None, None, None]
     return KINDS[kind](images, strength, rng).clip(0, 1).astype(np.float32)
@@ -84,9 +88,10 @@ def _sign(strength, rng):
 
 
 def _smooth(images, sigma):
-    """Gaussian blur with a standard deviation (B, 1, 1, 1) in parts of the image's side, one for each image.
+    """Applies a Gaussian blur, with its own standard deviation for each image.
 
-    A blur along one axis is a matrix whose rows are the weights of the pixels around; rows at the border sum to 1, too.
+    `sigma` (B, 1, 1, 1) is a fraction of the image's side. A blur along one axis is a matrix whose
+    rows are the weights of the neighbouring pixels; rows at the border also sum to 1.
     """
     for axis in (1, 2):
         position = (np.arange(images.shape[axis], dtype=np.float32) + 0.5) / images.shape[axis]

@@ -1,7 +1,7 @@
 """Feature extractors: networks that turn images into the vectors that KID compares.
 
-Two of them, each a scale of its own: InceptionV3, which the literature uses and which must be downloaded, and a small
-network trained on the procedural flowers, which comes with the package.
+There are two, and each is a different scale: InceptionV3, which the literature uses and which must
+be downloaded, and a small network trained on the procedural flowers, which comes with the package.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its cop
 
 @contextlib.contextmanager
 def float32_policy():
-    """Layers made inside compute in float32, as KID needs it, whatever the global policy is."""
+    """Makes layers created inside compute in float32, as KID needs, whatever the global policy."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -35,9 +35,10 @@ def float32_policy():
 
 
 class FeatureExtractor(keras.Model):
-    """Images (B, H, W, C) in [0, 1], of any size, grey or RGB, to features (B, d), always in inference mode.
+    """Turns images (B, H, W, C) in [0, 1], grey or RGB, of any size, into features (B, d).
 
-    They are resized to the network's own size (bilinear, antialiased) and scaled to [-1, 1], which it is to expect.
+    It resizes them to its network's input size (bilinear, antialiased), scales them to [-1, 1], and
+    always runs in inference mode.
     """
 
     def __init__(self, network, name):
@@ -55,9 +56,10 @@ class FeatureExtractor(keras.Model):
 
 
 def resize(images, image_size):
-    """Bilinear, antialiased resizing of (B, H, W, C), by a matrix for each axis: (B, image_size, image_size, C).
+    """Resizes (B, H, W, C) to (B, image_size, image_size, C), bilinear and antialiased.
 
-    The same as `keras.ops.image.resize(..., antialias=True)`, which XLA cannot compile on TensorFlow (measured: 2.21).
+    Uses one matrix per axis. The result equals `keras.ops.image.resize(..., antialias=True)`, which
+    XLA cannot compile on TensorFlow (measured: 2.21).
     """
     for axis, equation in ((1, "oh,bhwc->bowc"), (2, "ow,bhwc->bhoc")):
         size = images.shape[axis]
@@ -71,15 +73,21 @@ def resize(images, image_size):
 
 
 def encode(feature_extractor, images, batch_size=128):
-    """The features of many images, computed batch by batch so that a memory map of any length is read in pieces.
+    """Returns the features of many images, computed batch by batch.
+
+    A memory map of any length is read in pieces.
 
     Args:
+        feature_extractor: a `FeatureExtractor`.
         images: (N, H, W, C); uint8, or float in [0, 1].
+        batch_size: images per batch.
 
-    Returns: float32 NumPy array, (N, d).
+    Returns:
+        float32 NumPy array, (N, d).
 
     Raises:
-        UserError: if there are no images, they are not 4-D with one or three channels, or not in [0, 1] (NaN is not).
+        UserError: if there are no images, they are not 4-D with one or three channels, or they are
+            not in [0, 1] (NaN is not).
     """
     shape = np.shape(images)
     if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
@@ -88,7 +96,7 @@ def encode(feature_extractor, images, batch_size=128):
     for start in range(0, len(images), batch_size):
         batch = ops.convert_to_numpy(images[start : start + batch_size])
         batch = batch / np.float32(255) if batch.dtype == np.uint8 else batch.astype(np.float32, copy=False)
-        if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails, too
+        if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails as well
             raise UserError(f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to {batch.max():g}: "
                             "denormalise what a model has generated; NaN means that it has diverged.")
         features.append(ops.convert_to_numpy(compiled(feature_extractor.call)(ops.convert_to_tensor(batch))))
@@ -96,10 +104,11 @@ def encode(feature_extractor, images, batch_size=128):
 
 
 def flower_features():
-    """The feature extractor "flowers": 128 features of 32 x 32 images, from the weights that come with the package.
+    """Returns the feature extractor "flowers": 128 features of 32 x 32 images.
 
-    It was trained by `train_features` to read the parameters of procedural flowers and to tell how an image was
-    spoiled, and is frozen: retrained, it would be another scale.
+    Its weights come with the package. `train_features` trained it to read the parameters of
+    procedural flowers and to tell how an image was spoiled. It is frozen, because a retrained one
+    would be another scale.
 
     Raises:
         UserError: if the weights are missing, damaged or changed.
@@ -111,10 +120,11 @@ def flower_features():
 
 @float32_policy()
 def flower_network():
-    """The network of `flower_features`: 32 x 32 RGB in [-1, 1] to 128 features; 271,137 parameters.
+    """Returns the network of `flower_features`: 32 x 32 RGB in [-1, 1] to 128 features.
 
-    Without batch normalisation, so that training and inference agree. The last layer gives every feature zero mean
-    and unit variance over clean and spoiled images, or the kernel's x . y / d would depend on the network's whims.
+    It has 271,137 parameters and no batch normalisation, so training and inference agree. The last
+    layer gives every feature zero mean and unit variance over clean and spoiled images; otherwise
+    the kernel's x . y / d would depend on arbitrary scales.
     """
     convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", activation="swish",
                                     kernel_initializer="he_normal")
@@ -131,11 +141,13 @@ def flower_network():
 
 @float32_policy()
 def inception_features(image_size=75, weights="imagenet"):
-    """The feature extractor that the literature's KID uses: InceptionV3 without its top, 2,048 features.
+    """Returns the literature's feature extractor: InceptionV3 without its top, 2,048 features.
 
     Args:
-        image_size: 75, 150 or 299; each is a scale of its own, and the extractor's name says which ("inception_75").
-        weights: "imagenet" (downloaded once, 88 MB), the path of a .h5 file, or None for random ones.
+        image_size: 75, 150 or 299; each is a different scale, and the extractor's name says which
+            ("inception_75").
+        weights: "imagenet" (downloaded once, 88 MB), the path of a .h5 file, or None for random
+            ones.
 
     Raises:
         UserError: for another image size, or if the weights cannot be fetched or read.
@@ -158,7 +170,10 @@ def inception_features(image_size=75, weights="imagenet"):
 
 
 def _require_inception_weights():
-    """Raises UserError within seconds where Keras would first try for minutes: no weights here, and no network."""
+    """Raises UserError if the weights are neither on this machine nor downloadable.
+
+    It takes seconds; Keras would retry for minutes.
+    """
     from diffusion_lab.data.downloads import require_connection
 
     file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / Path(INCEPTION_WEIGHTS).name

@@ -1,9 +1,10 @@
-"""KID, the kernel inception distance: how far generated images are from real ones, in the space of features.
+"""KID, the kernel inception distance between generated and real images, in feature space.
 
-It is the squared maximum mean discrepancy (MMD) between two sets of features under the kernel (x . y / d + 1)^3
-(Binkowski et al. 2018, "Demystifying MMD GANs"). Its estimate is unbiased for any number of images, so it scatters
-around 0, below it too, when both sets are of one kind. Values measured with different features, or with InceptionV3
-at different image sizes, are on different scales and must not be compared.
+It is the squared maximum mean discrepancy (MMD) between two sets of features under the kernel (x .
+y / d + 1)^3 (Binkowski et al. 2018, "Demystifying MMD GANs"). Its estimate is unbiased for any
+number of images, so it scatters around 0, and can be negative, when both sets have the same
+distribution. Values measured with different features, or with InceptionV3 at different image sizes,
+are on different scales and must not be compared.
 """
 
 from typing import NamedTuple
@@ -22,9 +23,10 @@ _BLAS, MANY = ThreadpoolController(), 4096
 
 
 def polynomial_kernel(a, b):
-    """(a . b / d + 1)^3 for all pairs of rows: (n, d) and (m, d) give (n, m) (Binkowski et al. 2018, section 4).
+    """Returns (a . b / d + 1)^3 for all pairs of rows: (n, d) and (m, d) give (n, m).
 
-    Two NumPy arrays are computed by NumPy in their own precision, tensors by `keras.ops`.
+    NumPy computes the kernel of two NumPy arrays in their own precision, `keras.ops` that of
+    tensors. Binkowski et al. 2018, section 4.
     """
     xp = np if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else ops
     base = xp.matmul(a, xp.transpose(b)) / a.shape[-1] + 1.0
@@ -32,20 +34,24 @@ def polynomial_kernel(a, b):
 
 
 def kernel_inception_distance(real_features, generated_features):
-    """The unbiased estimate of the squared MMD (Gretton et al. 2012, equation 3):
+    """Returns the unbiased estimate of the squared MMD (Gretton et al. 2012, equation 3).
 
         mean of k(x_i, x_j), i != j  +  mean of k(y_i, y_j), i != j  -  2 * mean of k(x_i, y_j)
 
-    The three means may be a thousand times larger than what is left of them, so features that have values are
-    computed in float64, alike on every backend and device; inside a compiled graph the precision is float32.
+    The three means can be a thousand times larger than their combination, so concrete features are
+    compared in float64, with the same result on every backend and device; inside a compiled graph
+    the precision is float32.
 
     Args:
-        real_features, generated_features: (n, d) and (m, d), n and m at least 2 and not necessarily equal.
+        real_features, generated_features: (n, d) and (m, d), n and m at least 2 and not necessarily
+            equal.
 
-    Returns: a float, or a float32 scalar tensor inside a compiled graph. Negative values are valid.
+    Returns:
+        A float, or a float32 scalar tensor inside a compiled graph. Negative values are valid.
 
     Raises:
-        UserError: if a set is not 2-D, has fewer than two rows or contains NaN or infinity, or if the widths differ.
+        UserError: if a set is not 2-D, has fewer than two rows or contains NaN or infinity, or if
+            the widths differ.
     """
     real, generated, xp = _checked_features(real_features, generated_features)
     with _BLAS.limit(limits=1 if xp is np and len(real) <= MANY else None, user_api="blas"):
@@ -53,14 +59,20 @@ def kernel_inception_distance(real_features, generated_features):
 
 
 def _mean_within(features, xp):
-    """Mean kernel over all pairs of two different rows. `xp` is the module to compute with: numpy or keras.ops."""
+    """Returns the mean kernel over all pairs of two different rows.
+
+    `xp` is the module to compute with: numpy or keras.ops.
+    """
     kernel = polynomial_kernel(features, features)
     count = xp.sum(xp.ones_like(kernel[0]))  # a float, also where a graph does not know its batch size beforehand
     return (xp.sum(kernel) - xp.trace(kernel)) / (count * (count - 1))
 
 
 def _checked_features(*feature_sets):
-    """The sets as float64 arrays and numpy, or inside a compiled graph as float32 tensors and keras.ops."""
+    """Returns the sets as float64 arrays and numpy, or as float32 tensors and keras.ops.
+
+    The latter is for a compiled graph.
+    """
     values = [to_numpy_or_none(features) for features in feature_sets]
     concrete = all(value is not None for value in values)
     sets = [np.asarray(v, np.float64) for v in values] if concrete else [ops.cast(f, "float32") for f in feature_sets]
@@ -79,27 +91,38 @@ def _checked_features(*feature_sets):
 
 
 class KIDEstimate(NamedTuple):
-    """A KID and the standard deviation that it would show if everything were drawn again."""
+    """A KID and its standard error: how much it would vary with new samples."""
 
     value: float
     standard_error: float
 
 
 def kid_with_standard_error(real_features, generated_features, method="subset", repeats=None, seed=0):
-    """KID with a standard error: how much of a difference between two models may be chance.
+    """Returns KID with a standard error: how much of a difference may be chance.
 
     Both methods average the KID of `repeats` smaller parts of the two sets.
 
-    * "subset" (default, 50 repeats): random halves of both sets. Halves overlap, so the spread of their KID divided
-      by sqrt(repeats) would only say how many halves were taken. The right figure is the delete-d jackknife: the
-      spread among halves, which stands for what the whole sets would show (Shao & Wu 1989, "A general theory for
-      jackknife variance estimation"). Where KID is near 0 it is on the safe side, up to twice too large.
-    * "block" (10 repeats): disjoint blocks. They are independent, so the standard error is their spread divided by
-      sqrt(repeats) (Zaremba et al. 2013, "B-tests"). It is right near 0 too and faster, but the value is less
-      precise, because rows of different blocks are never compared.
+    * "subset" (default, 50 repeats): random halves of both sets. Halves overlap, so the spread of
+      their KID divided by sqrt(repeats) would only measure how many halves were taken. The correct
+      standard error is the delete-d jackknife: the spread among halves, which estimates that of the
+      whole sets (Shao & Wu 1989, "A general theory for jackknife variance estimation"). Where KID is
+      near 0 it errs on the safe side, up to twice too large.
+    * "block" (10 repeats): disjoint blocks. They are independent, so the standard error is their
+      spread divided by sqrt(repeats) (Zaremba et al. 2013, "B-tests"). It is also correct near 0, and
+      faster, but the value is less precise, because rows of different blocks are never compared.
+
+    Args:
+        real_features, generated_features: as in `kernel_inception_distance`.
+        method: "subset" or "block".
+        repeats: number of parts; by default that of the method.
+        seed: of the random parts.
+
+    Returns:
+        A `KIDEstimate`.
 
     Raises:
-        UserError: as `kernel_inception_distance`, or if the method is unknown or the sets are too small for it.
+        UserError: as `kernel_inception_distance`, or if the method is unknown or the sets are too
+            small for it.
     """
     real, generated, _ = _checked_features(real_features, generated_features)
     if method not in ("subset", "block"):
@@ -123,15 +146,18 @@ def kid_with_standard_error(real_features, generated_features, method="subset", 
 
 
 class KID(keras.metrics.Mean):
-    """KID as a Keras metric: the average of the KID of each batch, as unbiased as that of the whole set.
+    """KID as a Keras metric: the average of the KID of each batch.
 
-    A batch in which one of the two sets has a single image is passed over.
+    That average is as unbiased as the KID of the whole set. A batch in which one of the two sets
+    has a single image is skipped.
 
     Args:
-        feature_extractor: from `inception_features` or `flower_features`; its name becomes part of the metric's
-            ("kid_75", "kid_299", "kid_flowers"), because different features are different scales.
-        real_features: (n, d); features of real images, computed once (by `encode`), with which every generated batch
-            is compared. Without them, `update_state` compares with the real images that it is given.
+        feature_extractor: from `inception_features` or `flower_features`; its name becomes part of
+            the metric's ("kid_75", "kid_299", "kid_flowers"), because different features are
+            different scales.
+        real_features: (n, d); features of real images, computed once (by `encode`), with which
+            every generated batch is compared. Without them, `update_state` compares with the real
+            images that it receives.
     """
 
     def __init__(self, feature_extractor, real_features=None, name=None):

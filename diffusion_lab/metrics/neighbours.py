@@ -1,8 +1,8 @@
-"""Nearest training neighbours: has the model drawn something new, or has it learned its training set by heart?
+"""Nearest training neighbours: are generated images new, or memorised training images?
 
-KID does not punish memorising: a model that returns training images has a perfect KID. So the distance of each
-generated image to the nearest training image is measured beside it, and read against the same distance of real
-images that the model has not seen.
+KID does not punish memorising: a model that returns training images has a perfect KID. So the
+distance of each generated image to the nearest training image is measured as well, and compared
+with the same distance of real images that the model has not seen.
 """
 
 from typing import NamedTuple
@@ -15,21 +15,25 @@ LARGEST_ARRAY = 2**22  # numbers in float64 (32 MB): the training set is read in
 
 
 def nearest_training_neighbours(generated_images, training_images, k=1):
-    """The k nearest training images of each generated image, by root-mean-square difference over all pixels.
+    """Returns the k nearest training images of each generated image.
 
-    A training image counts in its mirror image too, since training may flip images horizontally. The training set
-    is read in chunks, so a memory-mapped file of any length needs little memory.
+    The distance is the root-mean-square difference over all pixels. The mirror image of a training
+    image counts as well, since training may flip images horizontally. The training set is read in
+    chunks, so a memory-mapped file of any length needs little memory.
 
     Args:
         generated_images: (n, H, W, C); float in [0, 1], or uint8.
-        training_images: (N, H, W, C), N at least k; float in [0, 1], or uint8, which may be a memory map.
+        training_images: (N, H, W, C), N at least k; float in [0, 1], or uint8, which may be a
+            memory map.
+        k: number of neighbours.
 
     Returns:
         indices: int, (n, k), into the training images, nearest first.
         distances: float64, (n, k), in [0, 1]; an exact copy has distance 0.
 
     Raises:
-        UserError: if the shapes do not fit, k is not in 1 ... N, or generated images are not in [0, 1] (NaN is not).
+        UserError: if the shapes do not fit, k is not in 1 ... N, or generated images are not in [0,
+            1] (NaN is not).
     """
     _check(generated_images, training_images, k)
     count = len(generated_images)
@@ -53,7 +57,7 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
 
 
 class Memorisation(NamedTuple):
-    """How near generated images come to the training set, beside how near unseen real images come."""
+    """How near generated images and unseen real images come to the training set."""
 
     generated_distance: float  # median distance to the nearest training image; "memorised" when far below the next
     reference_distance: float  # the same for real images that are not in the training set
@@ -61,12 +65,13 @@ class Memorisation(NamedTuple):
 
 
 def measure_memorisation(generated_images, training_images, validation_images):
-    """Compares the nearest-neighbour distances of generated images with those of unseen real images.
+    """Compares the nearest-neighbour distances of generated and unseen real images.
 
     Args:
         generated_images, training_images, validation_images: as in `nearest_training_neighbours`.
 
-    Returns: a `Memorisation`.
+    Returns:
+        A `Memorisation`.
 
     Raises:
         UserError: as `nearest_training_neighbours`.
@@ -78,7 +83,10 @@ def measure_memorisation(generated_images, training_images, validation_images):
 
 
 def _flat(images):
-    """Images as rows of float64 in [0, 1]; float32 is widened after the division, alike for uint8 and its floats."""
+    """Returns images as rows of float64 in [0, 1].
+
+    float32 is widened after the division, so that uint8 images and their floats give equal rows.
+    """
     images = np.asarray(images)
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / np.float32(255)
@@ -95,6 +103,6 @@ def _check(generated_images, training_images, k):
     if not 1 <= k <= len(training_images):
         raise UserError(f"Choose k from 1 to the number of training images, {len(training_images)}; {k} is not.")
     low, high = np.min(generated_images), np.max(generated_images)
-    if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):  # NaN fails, too
+    if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):  # NaN fails as well
         raise UserError(f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to {high:g}: "
                         "denormalise what a model has generated; NaN means that it has diverged.")

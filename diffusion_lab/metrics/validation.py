@@ -1,4 +1,4 @@
-"""KID of a model while it trains."""
+"""KID of a model during training."""
 
 from functools import cached_property
 
@@ -9,9 +9,12 @@ from diffusion_lab.models.generating import generate_in_batches
 
 
 class ValidationKID:
-    """KID of generated against real images; the real features are computed once, when they are first needed.
+    """Measures KID of generated against real images.
 
-    Raises UserError for fewer than two real images.
+    The real features are computed once, when they are first needed.
+
+    Raises:
+        UserError: for fewer than two real images.
     """
 
     def __init__(self, real_images, steps):

@@ -1,4 +1,4 @@
-"""A continuous model that can be told what to draw, and how much to insist: classifier-free guidance.
+"""A continuous model that takes a class, and how much to insist on it: classifier-free guidance.
 
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
 """
@@ -19,20 +19,21 @@ from diffusion_lab.samplers import ddim, find_sampler
 
 
 class ConditionalDiffusionModel(DiffusionModel):
-    """A diffusion model whose network is told the class of the image, or sometimes that it has none.
+    """A diffusion model whose network takes the class of the image, or "none".
 
-    One network learns both, because in training a share of the labels is replaced by "none". Where nobody gives a
-    label, as in `denoise`, `reverse_diffusion` and a plain `generate`, it is "none": an unconditional model like any
-    other, with the same NFE. `guided` gives a label.
+    One network learns both, because training replaces a share of the labels by "none". Without a
+    label, as in `denoise`, `reverse_diffusion` and a plain `generate`, the model is unconditional
+    and costs the usual NFE. `guided` takes labels.
+
+    It trains on {"images": (B, H, W, C) in [0, 1], "labels": int (B,)}, see `load_dataset(...,
+    labels=True)`.
 
     Args:
-        network: called as network([noisy_images, noise_variances, labels]), labels int (B,) in 0 ... num_classes; the
-            last stands for "none".
+        network: called as network([noisy_images, noise_variances, labels]), labels int (B,) in 0
+            ... num_classes; the last means "none".
         class_names: the num_classes names, in the order of the labels.
         label_dropout: share of the labels that training replaces by "none".
-        others: as of `DiffusionModel`.
-
-    It trains on {"images": (B, H, W, C) in [0, 1], "labels": int (B,)}, see `load_dataset(..., labels=True)`.
+        arguments, keywords: those of `DiffusionModel`.
     """
 
     def __init__(self, network, class_names, *arguments, label_dropout=0.15, **keywords):
@@ -42,25 +43,26 @@ class ConditionalDiffusionModel(DiffusionModel):
 
     @property
     def no_label(self):
-        """The label that stands for "none"."""
+        """The label that means "none"."""
         return len(self.class_names)
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        """(pred_noises, pred_images) for images of which nobody says what they show."""
+        """Returns (pred_noises, pred_images) for images without a label."""
         labels = ops.full((ops.shape(noisy_images)[0],), self.no_label, dtype="int32")
         return self.denoise_labelled(noisy_images, noise_rates, signal_rates, labels, training)
 
     def denoise_labelled(self, noisy_images, noise_rates, signal_rates, labels, training=False):
-        """(pred_noises, pred_images) for images (B, H, W, C) of the classes `labels`, int (B,)."""
+        """Returns (pred_noises, pred_images) for images (B, H, W, C) with labels, int (B,)."""
         network = self.network if training else self.ema.network
         prediction = network([noisy_images, noise_rates**2, labels], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
 
     def denoise_guided(self, noisy_images, noise_rates, signal_rates, labels, guidance):
-        """without + guidance * (with - without) label, for both components (equation 6, guidance = 1 + w there).
+        """Returns without + guidance * (with - without) label, for both components.
 
-        Both answers come from one call of the network, on a batch twice as large. Whether noises, images or velocities
-        are combined is all one: the weights add to 1, so the components still mix to the noisy images.
+        This is equation 6, where guidance = 1 + w. Both answers come from one call of the network,
+        on a batch twice as large. It does not matter whether noise, images or velocities are
+        combined: the weights add to 1, so the components still mix to the noisy images.
         """
         inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
         labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
@@ -68,12 +70,18 @@ class ConditionalDiffusionModel(DiffusionModel):
         return tuple(without + ops.cast(guidance, without.dtype) * (labelled - without) for labelled, without in answers)
 
     def guided(self, labels, guidance=2.0):
-        """A `denoise(noisy_images, noise_rates, signal_rates)` for the samplers that draws what `labels` say.
+        """Returns a `denoise(noisy_images, noise_rates, signal_rates)` for the given labels.
 
-        `labels` is the name or number of a class, or a list or array of B of them. `guidance` says how far to go beyond
-        the unconditional answer: 0 ignores the label, 1 is the conditional model, more is more typical and less varied.
-        Each step costs two network evaluations, so NFE is twice what the sampler says, but with guidance 0 or 1 only
-        one. Raises UserError for a class that does not exist, or a guidance beyond 100.
+        Each step costs two network evaluations, so NFE is twice what the sampler says; with
+        guidance 0 or 1 it costs only one.
+
+        Args:
+            labels: the name or number of a class, or a list or array of B of them.
+            guidance: how far to go beyond the unconditional answer. 0 ignores the label, 1 is the
+                conditional model, and more is more typical and less varied.
+
+        Raises:
+            UserError: for a class that does not exist, or a guidance beyond 100.
         """
         labels, guidance = self.class_numbers(labels), finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE)
         if guidance in (0, 1):
@@ -93,7 +101,7 @@ class ConditionalDiffusionModel(DiffusionModel):
         return denoise
 
     def class_numbers(self, labels):
-        """The numbers of classes that are given by name or number, one or a list of them: a list of integers."""
+        """Returns the numbers of one class or a list of them, given by name or number."""
         numbers = {name: number for number, name in enumerate(self.class_names)}
         numbers |= {number: number for number in range(len(self.class_names))}
 
@@ -106,18 +114,29 @@ class ConditionalDiffusionModel(DiffusionModel):
         return [number_of(label) for label in ([labels] if np.ndim(labels) == 0 else labels)]
 
     def reverse_diffusion(self, initial_noise, diffusion_steps, labels=None, guidance=2.0):
-        """From noise to (normalised) images of the classes `labels`, if any, by DDIM: the last predicted images."""
+        """Returns normalised images made from noise by DDIM, of the classes `labels`, if any."""
         return self.sample(ddim, initial_noise, labels, guidance, steps=diffusion_steps)
 
     def sample(self, sampler, initial_noise, labels=None, guidance=2.0, **arguments):
-        """Runs one of `diffusion_lab.samplers`: normalised images, (B, H, W, C), of the classes `labels`, if any."""
+        """Runs a sampler; returns normalised images of the classes `labels`, if any.
+
+        Args:
+            sampler: one of `diffusion_lab.samplers`, or its name.
+            initial_noise: (B, H, W, C).
+            labels: as in `guided`; None draws without labels.
+            guidance: as in `guided`.
+            arguments: passed on to the sampler.
+        """
         if labels is None:
             return super().sample(sampler, initial_noise, **arguments)
         sampler = find_sampler(sampler, arguments)
         return sampler(self.guided(labels, guidance), self.diffusion_schedule, initial_noise, **arguments)
 
     def call(self, inputs, training=False):
-        """Corrupts images in [0, 1] at random times and separates them again, told their labels but for a share."""
+        """Corrupts images in [0, 1] at random times and separates them again.
+
+        In training, a share of the labels is dropped.
+        """
         labels = ops.cast(inputs["labels"], "int32")
         if training:
             dropped = keras.random.uniform(ops.shape(labels), seed=self.seed_generator) < self.label_dropout

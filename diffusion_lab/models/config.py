@@ -1,4 +1,4 @@
-"""What a diffusion model is made of, and the model that is built from it."""
+"""The description of a diffusion model, and how the model is built from it."""
 
 from dataclasses import dataclass, field
 
@@ -17,10 +17,11 @@ DDPM_RECIPE = {"schedule": "linear", "prediction": "noise", "loss_on": "noise"}
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a diffusion model is made of, in words and numbers that JSON can carry.
+    """The description of a diffusion model, in words and numbers that JSON can carry.
 
-    It describes a `DiffusionModel`; with `class_names` a `ConditionalDiffusionModel`, for which the network must be a
-    "unet"; with the network "attention_unet" a `DDPM`, whose other entries must be those of `DDPM_RECIPE`.
+    It describes a `DiffusionModel`; with `class_names` a `ConditionalDiffusionModel`, for which the
+    network must be a "unet"; with the network "attention_unet" a `DDPM`, whose other entries must
+    be those of `DDPM_RECIPE`.
     """
 
     network: str = "unet"  # a key of NETWORKS
@@ -32,7 +33,11 @@ class ModelConfig:
     class_names: tuple = ()
 
     def build(self, seed=None):
-        """Returns a fresh model. Raises UserError for a name that does not exist, or what does not fit together."""
+        """Returns a new model.
+
+        Raises:
+            UserError: for a name that does not exist, or entries that do not fit together.
+        """
         for name, known in ((self.network, NETWORKS), (self.schedule, SCHEDULES)):
             if name not in known:
                 raise UserError(f"There is no {name!r}: choose one of {', '.join(known)}.")
@@ -54,10 +59,14 @@ class ModelConfig:
 
 
 def describe_model(network, image_size, widths, **choices):
-    """The `ModelConfig` of a network with these channels in each level, and what fits it where `choices` say nothing.
+    """Returns the `ModelConfig` of a network with these channels in each level.
 
-    A "plain_cnn" has no levels. An "attention_unet" attends at its lowest level alone, and has one residual block
-    a level: as small as a CPU needs it. Raises UserError for widths that it cannot have.
+    `choices` are other entries; the rest is chosen to fit the network. A "plain_cnn" has no levels.
+    An "attention_unet" has attention at its lowest level only, and one residual block per level,
+    small enough for a CPU.
+
+    Raises:
+        UserError: for widths that the network cannot have.
     """
     check_widths(widths)
     arguments = {"image_size": image_size}

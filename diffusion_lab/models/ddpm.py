@@ -1,4 +1,4 @@
-"""The discrete diffusion model: a network that predicts the noise of one of T timesteps. Ho et al. 2020."""
+"""The discrete diffusion model: predicts the noise at one of T timesteps (Ho et al. 2020)."""
 
 from functools import partial
 
@@ -15,18 +15,20 @@ from diffusion_lab.predictions import from_image, from_noise
 
 
 class DDPM(DiffusionModel):
-    """Learns to predict the noise in an image at a random timestep, and removes it in T small steps.
+    """Learns to predict the noise in an image at a random timestep, and removes it in T steps.
 
-    To the samplers it is a diffusion model like any other, with a schedule that interpolates its table, so `generate`
-    takes any of them; `generate_images` is the paper's own way. Images are in [0, 1] outside, in [-1, 1] inside.
+    To the samplers it is a diffusion model like any other, with a schedule that interpolates its
+    table, so `generate` takes any of them; `generate_images` is the paper's own sampler. Images are
+    in [0, 1] outside, in [-1, 1] inside. Compile with the paper's loss, "mse". There is no need to
+    call `adapt`.
 
     Args:
-        network: called as network([images, t]), or as network([noisy_images, noise_variances]); returns the noise.
-        diffusion: the `GaussianDiffusion` whose timesteps it learns; by default the paper's, T = 1000.
-        ema_decay: of the averaged copy that samples, see `EMA`.
+        network: called as network([images, t]), or as network([noisy_images, noise_variances]);
+            returns the noise.
+        diffusion: the `GaussianDiffusion` whose timesteps it learns; by default the paper's, T =
+            1000.
+        ema_decay: the decay of the weights that sample, see `EMA`.
         seed: of the noise and the timesteps.
-
-    Compile with the paper's loss, "mse". There is no need to call `adapt`.
     """
 
     def __init__(self, network, diffusion=None, ema_decay=0.999, seed=None, **kwargs):
@@ -38,7 +40,7 @@ class DDPM(DiffusionModel):
 
     @property
     def diffusion(self):
-        """The `GaussianDiffusion`; another one may be put in its place."""
+        """The `GaussianDiffusion`, which may be replaced by another one."""
         return self._diffusion
 
     @diffusion.setter
@@ -47,23 +49,30 @@ class DDPM(DiffusionModel):
         forget_compiled(self)
 
     def adapt(self, images):
-        """Checks the images as every diffusion model does, but learns nothing: [0, 1] goes to [-1, 1] in any case."""
+        """Checks the images as every diffusion model does, but learns nothing.
+
+        [0, 1] always becomes [-1, 1].
+        """
         super().adapt(images)
-        # One black image and one white have the mean 1/2 and the standard deviation 1/2.
+        # One black and one white image have the mean 1/2 and the standard deviation 1/2.
         super().adapt(np.stack([np.zeros(self.image_shape), np.ones(self.image_shape)]))
 
     def predict_noises(self, noisy_images, t, training):
-        """The noises (B, H, W, C) that the network sees in images at timesteps t (B,); the EMA copy's, unless in
-        training. A continuous network is told the variance of the noise, 1 - ᾱ_t, in place of t."""
+        """Returns the noise (B, H, W, C) that the network predicts at timesteps t (B,).
+
+        Outside of training the EMA network answers. A continuous network receives the variance of
+        the noise, 1 - ᾱ_t, instead of t.
+        """
         network = self.network if training else self.ema.network
         if not self.takes_timesteps:
             t = ops.square(at(self.diffusion.sqrt_one_minus_alphas_cumprod, t, noisy_images))
         return network([ops.convert_to_tensor(noisy_images), ops.convert_to_tensor(t)], training=training)
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        """(pred_noises, pred_images) for the timestep nearest to these rates, (B, 1, 1, 1).
+        """Returns (pred_noises, pred_images) for the timestep nearest to these rates, (B, 1, 1, 1).
 
-        The predicted images are clipped to what an image can be, as in `p_sample`, and the noises are what is left.
+        The predicted images are clipped to the range of images, as in `p_sample`; the rest is the
+        noise.
         """
         if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
             raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
@@ -74,10 +83,19 @@ class DDPM(DiffusionModel):
         return from_image(pred_images, noisy_images, noise_rates, signal_rates)
 
     def generate_images(self, num_images, seed=None, on_step=None):
-        """Images in [0, 1], (num_images, H, W, C), by all T steps of the EMA network (algorithm 2).
+        """Returns images in [0, 1] made by all T steps of the EMA network (algorithm 2).
 
-        `on_step(step, diffusion_time, noisy_images, pred_images)` looks in, as in `diffusion_lab.samplers`. Raises
-        UserError for a number that cannot be.
+        Args:
+            num_images: how many.
+            seed: of all noise.
+            on_step: called as on_step(step, diffusion_time, noisy_images, pred_images), as in
+                `diffusion_lab.samplers`.
+
+        Returns:
+            (num_images, H, W, C).
+
+        Raises:
+            UserError: for a number out of range.
         """
         num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
         seed, diffusion = seed_generator(seed), self.diffusion
@@ -94,13 +112,16 @@ class DDPM(DiffusionModel):
         return self.denormalize(images)
 
     def _removal_of_noise(self, seed):
-        """A function (images, t) -> (pred_noises, the images a timestep earlier), in one graph where that can be."""
+        """Returns a function (images, t) -> (pred_noises, the images one timestep earlier).
+
+        It runs in one graph where possible.
+        """
         if type(self.diffusion) is GaussianDiffusion:
             step = compiled(self._remove_noise)
             return lambda images, t: step(images, t, keras.random.normal(ops.shape(images), seed=seed))
         predict_noises = compiled(partial(self.predict_noises, training=False))
 
-        def remove_noise(images, t):  # by a `p_sample` that was written in a lab, and may have no place in a graph
+        def remove_noise(images, t):  # a lab's `p_sample` may not work in a graph
             pred_noises = predict_noises(images, t)
             return pred_noises, self.diffusion.p_sample(pred_noises, images, t, seed=seed)
 

@@ -1,4 +1,4 @@
-"""The continuous diffusion model, DDIM-style: one network for every noise level, trained by denoising."""
+"""The continuous diffusion model, as in DDIM: one network for every noise level."""
 
 import inspect
 from functools import partial
@@ -17,15 +17,17 @@ from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
 class DenoisingModel(keras.Model):
-    """The part of a diffusion model that is the same whatever its schedule, its `denoise` and its sampler are.
+    """The part of a diffusion model that depends on neither schedule, `denoise` nor sampler.
 
-    `call` draws the noise and the times, `compute_loss` compares, and there is no training step of its own: `fit`
-    keeps all that Keras gives. Subclasses add `diffusion_schedule`, `denoise` and `reverse_diffusion`.
+    `call` samples the noise and the times, and `compute_loss` compares. There is no custom training
+    step, so `fit` keeps all features of Keras. Subclasses add `diffusion_schedule`, `denoise` and
+    `reverse_diffusion`.
 
     Args:
         network: a functional model called as network([noisy_images, noise_variances]).
-        loss_on: whose error is the loss: "velocity", "noise", "image", or "weighted_velocity" (`weighted_velocities`).
-        ema_decay: of the averaged copy that samples, see `EMA`.
+        loss_on: whose error is the loss: "velocity", "noise", "image", or "weighted_velocity"
+            (`weighted_velocities`).
+        ema_decay: the decay of the weights that sample, see `EMA`.
         seed: of the noise and the times.
         config: the `ModelConfig` that describes the model, for `save_model`.
     """
@@ -49,48 +51,59 @@ class DenoisingModel(keras.Model):
         return self.ema.network
 
     def compile(self, *arguments, **options):
-        """As Keras does; but the optimizer's variables are there at once, or TensorFlow would trace `fit`'s first step
-        twice: once to find them, and once without."""
+        """Compiles as Keras does, and builds the optimizer at once.
+
+        Otherwise TensorFlow would trace the first step of `fit` twice: with and without creating
+        the optimizer's variables.
+        """
         super().compile(*arguments, **options)
         self.optimizer.build(self.trainable_variables)
 
     def adapt(self, images):
-        """Learns the data's mean and standard deviation. images: float in [0, 1] or uint8, (N, H, W, C).
+        """Learns the data's mean and standard deviation.
 
-        Raises UserError for images of another shape than the network's, NaN, or numbers outside [0, 1].
+        Args:
+            images: float in [0, 1] or uint8, (N, H, W, C).
+
+        Raises:
+            UserError: for images whose shape differs from the network's, NaN, or numbers outside
+                [0, 1].
         """
         images = np.asarray(images)
         if images.dtype == np.uint8:
             images = images.astype("float32") / 255
         if images.shape[1:] != self.image_shape:
             raise UserError(f"The network takes images of the shape {self.image_shape}, not {images.shape[1:]}.")
-        if not np.all((images >= 0) & (images <= 1)):  # written so that NaN fails, too
+        if not np.all((images >= 0) & (images <= 1)):  # written so that NaN fails as well
             raise UserError("Images must be numbers in [0, 1] without NaN: divide by 255 and look for broken ones.")
         self.normalizer.adapt(images)
 
     def denormalize(self, images):
-        """From zero mean and unit variance back to [0, 1], clipped."""
+        """Converts from zero mean and unit variance back to [0, 1], clipped."""
         return ops.clip(self.normalizer.mean + images * ops.sqrt(self.normalizer.variance), 0.0, 1.0)
 
     def generate(self, num_images, diffusion_steps, seed=None):
-        """Images in [0, 1], (num_images, H, W, C), from noise that `seed` draws, by `reverse_diffusion`.
+        """Returns images in [0, 1], (num_images, H, W, C), made by `reverse_diffusion`.
 
-        Raises UserError for a number that cannot be.
+        `seed` determines the initial noise.
+
+        Raises:
+            UserError: for a number out of range.
         """
         initial_noise = self.initial_noise(num_images, seed_generator(seed))
         return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps))
 
     def initial_noise(self, num_images, seed):
-        """Standard normal noise, (num_images, H, W, C), from a `SeedGenerator`."""
+        """Returns standard normal noise, (num_images, H, W, C), from a `SeedGenerator`."""
         num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
         return keras.random.normal((num_images, *self.image_shape), seed=seed)
 
     def call(self, images, training=False):
-        """Corrupts images in [0, 1] at random times and separates them again. Returns all the components."""
+        """Corrupts images in [0, 1] at random times and separates them; returns all components."""
         return self.corrupt_and_separate(images, partial(self.denoise, training=training))
 
     def corrupt_and_separate(self, images, denoise):
-        """What `call` does, with any `denoise(noisy_images, noise_rates, signal_rates)`."""
+        """Does what `call` does, with any `denoise(noisy_images, noise_rates, signal_rates)`."""
         images = self.normalizer(images)
         noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
         diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seed_generator)
@@ -107,7 +120,7 @@ class DenoisingModel(keras.Model):
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Compares the component that `loss_on` names; in training, lets the averaged copy follow."""
+        """Returns the loss on the component `loss_on`; in training, also updates the EMA."""
         self.noise_loss_tracker.update_state(ops.mean(ops.abs(ops.subtract(*y_pred["noise"]))))
         self.image_loss_tracker.update_state(ops.mean(ops.abs(ops.subtract(*y_pred["image"]))))
         if training:
@@ -117,16 +130,15 @@ class DenoisingModel(keras.Model):
 
 
 class DiffusionModel(DenoisingModel):
-    """Learns to separate noisy images into noise and image, and generates images by doing so step by step.
+    """Learns to separate noisy images into noise and image, and generates images step by step.
 
-    After Song et al. 2021 and Béres 2022.
+    After Song et al. 2021 and Béres 2022. Call `adapt(images)` once before training; compile with a
+    loss such as "mse".
 
     Args:
         schedule: diffusion_times -> noise_rates, signal_rates.
         prediction: what the network returns: "velocity", "noise" or "image".
         network, loss_on, ema_decay, seed, config: as for `DenoisingModel`.
-
-    Call `adapt(images)` once before training; compile with a loss such as "mse".
     """
 
     def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity",
@@ -139,11 +151,11 @@ class DiffusionModel(DenoisingModel):
         self.schedule, self.prediction = schedule, prediction
 
     def diffusion_schedule(self, diffusion_times):
-        """(noise_rates, signal_rates) at the times, all of shape (B, 1, 1, 1)."""
+        """Returns (noise_rates, signal_rates) at the times, all of shape (B, 1, 1, 1)."""
         return self.schedule(diffusion_times)
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        """(pred_noises, pred_images): the network separates in training, its averaged copy at any other time."""
+        """Returns (pred_noises, pred_images), from the EMA network unless in training."""
         if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
             raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
         network = self.network if training else self.ema.network
@@ -151,11 +163,14 @@ class DiffusionModel(DenoisingModel):
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
-        """From noise to (normalised) images by DDIM: the last predicted images."""
+        """Returns normalised images made from noise by DDIM: the last predicted images."""
         return self.sample(ddim, initial_noise, steps=diffusion_steps)
 
     def sample(self, sampler, initial_noise, **arguments):
-        """Runs one of `diffusion_lab.samplers`, or the one of that name, on this model: normalised images, (B, H, W, C)."""
+        """Runs a sampler on this model; returns normalised images, (B, H, W, C).
+
+        `sampler` is one of `diffusion_lab.samplers`, or its name.
+        """
         sampler = find_sampler(sampler, arguments)
         return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
 
@@ -164,7 +179,8 @@ class DiffusionModel(DenoisingModel):
 
         Args:
             num_images, diffusion_steps: whole numbers, at least 1.
-            sampler: one of `diffusion_lab.samplers`, or its name; by default the model's own `reverse_diffusion`.
+            sampler: one of `diffusion_lab.samplers`, or its name; by default the model's own
+                `reverse_diffusion`.
             seed: of the noise.
             arguments: those of the sampler, such as `eta` of `ddim`.
 
@@ -172,7 +188,8 @@ class DiffusionModel(DenoisingModel):
             Images in [0, 1], (num_images, H, W, C).
 
         Raises:
-            UserError: for a number or a name that cannot be, and for an argument that `reverse_diffusion` does not take.
+            UserError: for a number out of range, an unknown name, or an argument that
+                `reverse_diffusion` does not take.
         """
         seed = seed_generator(seed)
         initial_noise = self.initial_noise(num_images, seed)

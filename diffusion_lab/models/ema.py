@@ -1,15 +1,15 @@
-"""The exponential moving average of a network's weights, which samples better than the weights themselves."""
+"""The exponential moving average (EMA) of a network's weights, which samples better."""
 
 import keras
 from keras import ops
 
 
 class EMA(keras.layers.Layer):
-    """Keeps a slowly following copy of a network: `ema.network`.
+    """Keeps a copy of a network whose weights are an exponential moving average: `ema.network`.
 
-    The copy starts from the network's own weights (`clone_model` alone would draw new ones) and warms up: the decay
-    is min(decay, (1 + n) / (10 + n)) after n updates. Without that, a decay of 0.999 leaves the copy near its start
-    for the first thousand steps.
+    The copy starts from the network's own weights (`clone_model` alone would initialise it at
+    random) and warms up: the decay is min(decay, (1 + n) / (10 + n)) after n updates. Without that,
+    a decay of 0.999 leaves the copy near its start for the first thousand steps.
     """
 
     def __init__(self, network, decay=0.999, **kwargs):
@@ -22,7 +22,7 @@ class EMA(keras.layers.Layer):
         self.built = True
 
     def update(self, network):
-        """Moves the copy a little towards the network; batch normalisation's statistics follow, too."""
+        """Moves the copy a little towards the network, including batch-normalisation statistics."""
         decay = ops.minimum(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
         for average, weight in zip(self.network.weights, network.weights):
             average.assign(decay * average + (1 - decay) * ops.cast(weight, average.dtype))

@@ -1,6 +1,7 @@
-"""The energy-based model: a network whose output is low for likely images, and Langevin dynamics to find them.
+"""The energy-based model: low energy for likely images, found by Langevin dynamics.
 
-Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 and Du & Mordatch 2019.
+Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 and Du & Mordatch
+2019.
 """
 
 import keras
@@ -14,21 +15,20 @@ GRADIENT_LIMIT = 0.03
 
 
 class ChainsModel(keras.Model):
-    """Lowers the energy of real images and raises that of the images that it generates itself. Subclasses add the
-    step of its chains, `langevin_step(images, noises, step_size)`.
+    """Lowers the energy of real images and raises that of the images it generates itself.
 
-    Images are in [0, 1] outside, in [-1, 1] inside. A `buffer` keeps the end of each chain of Langevin steps, so that
-    the next one goes on from there: 60 steps from noise would not reach an image, 60 steps from last time do.
+    Subclasses add one step of its chains, `langevin_step(images, noises, step_size)`. Images are in
+    [0, 1] outside, in [-1, 1] inside. A `buffer` keeps the end of each chain of Langevin steps,
+    where the next chain continues: 60 steps from noise would not reach an image, but 60 steps from
+    the last end do. Compile with the loss `contrastive_divergence`.
 
     Args:
         network: a functional model, images (B, H, W, C) to energies (B, 1).
-        buffer_size: number of chains that are kept.
-        fresh_share: share of chains that start anew from noise at each training step.
+        buffer_size: number of chains in the buffer.
+        fresh_share: share of chains that restart from noise at each training step.
         langevin_steps, step_size, noise_std: of the chains in training, see `langevin_sampling`.
         seed: of the chains.
         network_arguments: those of `energy_network` that made the network, for `save_energy_model`.
-
-    Compile with the loss `contrastive_divergence`.
     """
 
     def __init__(self, network, buffer_size=8192, fresh_share=0.05, langevin_steps=60, step_size=10.0, noise_std=0.005,
@@ -47,27 +47,43 @@ class ChainsModel(keras.Model):
         self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
 
     def compile(self, *arguments, **options):
-        """As Keras does; the optimizer is built at once, or TensorFlow would trace `fit`'s first step twice."""
+        """Compiles as Keras does, and builds the optimizer at once.
+
+        Otherwise TensorFlow would trace the first step of `fit` twice.
+        """
         super().compile(*arguments, **options)
         self.optimizer.build(self.trainable_variables)
 
     def denormalize(self, images):
-        """From [-1, 1] to [0, 1], clipped."""
+        """Converts from [-1, 1] to [0, 1], clipped."""
         return ops.clip(0.5 * (images + 1.0), 0.0, 1.0)
 
     def langevin_sampling(self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None):
-        """Walks from images (B, H, W, C) in [-1, 1] to likelier ones, in the same range.
+        """Walks from images to likelier ones.
 
-        Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 · step_size); the little
-        that is usual here makes it almost plain descent. `on_step(step, images)` looks in before each step. Raises
-        UserError for a number that cannot be, or images of another shape than the network's.
+        Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 ·
+        step_size); the small amount that is usual here makes it almost plain gradient descent.
+
+        Args:
+            initial_images: (B, H, W, C) in [-1, 1].
+            steps: number of steps.
+            step_size: factor of the gradient.
+            noise_std: standard deviation of the noise in each step.
+            seed: of the noise.
+            on_step: called as on_step(step, images) before each step.
+
+        Returns:
+            Images in [-1, 1], of the same shape.
+
+        Raises:
+            UserError: for a number out of range, or images whose shape differs from the network's.
         """
         steps, noise_std = whole_number("steps", steps, most=MOST_STEPS), finite_number("noise_std", noise_std, 0, 100)
         images = ops.cast(initial_images, "float32")
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(f"The network takes images of the shape {self.image_shape}, not {tuple(images.shape[1:])}.")
         langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)
-        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")  # as a Python number, each new one would be compiled
+        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")  # each new Python number would be compiled
         for step in range(steps):
             if on_step is not None:
                 on_step(step, images)
@@ -76,33 +92,39 @@ class ChainsModel(keras.Model):
         return images
 
     def generate(self, num_images, steps=1000, seed=None, **arguments):
-        """Images in [0, 1], (num_images, H, W, C), from uniform noise; `arguments` are `langevin_sampling`'s."""
+        """Returns images in [0, 1], (num_images, H, W, C), generated from uniform noise.
+
+        `arguments` are those of `langevin_sampling`.
+        """
         num_images, seed = whole_number("num_images", num_images, most=MOST_IMAGES), seed if seed is None else seed_number(seed)
         initial_images = keras.random.uniform((num_images, *self.image_shape), -1.0, 1.0, seed=seed)
         return self.denormalize(self.langevin_sampling(initial_images, steps, seed=seed, **arguments))
 
     def draw_chains(self, count):
-        """Advances `count` chains of the buffer, some of them begun anew, and returns their images in [-1, 1]."""
+        """Advances `count` chains of the buffer and returns their images in [-1, 1].
+
+        A share of them restarts from noise.
+        """
         indices = keras.random.randint((count,), 0, self.buffer_size, seed=self.seed_generator)
         images = ops.take(self.buffer, indices, axis=0)
         fresh_images = keras.random.uniform(ops.shape(images), -1.0, 1.0, seed=self.seed_generator)
         fresh = keras.random.uniform((count, 1, 1, 1), seed=self.seed_generator) < self.fresh_share
         images = ops.where(fresh, fresh_images, images)
 
-        # All noises at once, because a seed cannot advance inside the loop.
+        # All the noise at once, because a seed cannot advance inside the loop.
         noises = keras.random.normal((self.langevin_steps, *ops.shape(images)), stddev=self.noise_std,
                                      seed=self.seed_generator)
         images = ops.fori_loop(0, self.langevin_steps,
                                lambda step, x: self.langevin_step(x, noises[step], self.step_size), images)
-        images = ops.stop_gradient(images)  # the loss compares energies at these images; how they were found is past
+        images = ops.stop_gradient(images)  # the loss must not differentiate through the chain
         self.buffer.assign(ops.scatter_update(self.buffer, indices[:, None], images))
         return images
 
     def call(self, images, training=False):
-        """Energies (B, 2) of the images, given in [0, 1], and of as many generated ones.
+        """Returns energies (B, 2) of the images, given in [0, 1], and of as many generated ones.
 
-        Those are chains of the buffer, moved on in training and as they are otherwise. Real images get the noise of
-        the chains, too, or the network would tell them by its absence.
+        The generated images are chains of the buffer; only training advances them. Real images get
+        the same noise as the chains, or the network would recognise them by its absence.
         """
         count = ops.shape(images)[0]
         real_images = 2.0 * ops.cast(images, "float32") - 1.0
@@ -117,7 +139,7 @@ class ChainsModel(keras.Model):
         return ops.concatenate([energies[:count], energies[count:]], axis=-1)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Hands the compiled loss the energies and their signs: real images down, generated ones up."""
+        """Passes the energies and their signs to the loss: real images down, generated ones up."""
         self.real_energy_tracker.update_state(y_pred[:, 0])
         self.fake_energy_tracker.update_state(y_pred[:, 1])
         signs = ops.ones_like(y_pred) * ops.array([1.0, -1.0])
@@ -128,9 +150,10 @@ class EnergyBasedModel(ChainsModel):
     """The energy-based model whose chains are Langevin dynamics. See `ChainsModel` for the arguments."""
 
     def langevin_step(self, images, noises, step_size):
-        """x ← x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1]: a step downhill, shaken a little.
+        """Returns x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1].
 
-        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the images.
+        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the
+        images' range.
         """
         gradients = input_gradient(lambda x: self.network(x, training=False), images)
         gradients = ops.clip(gradients, -GRADIENT_LIMIT, GRADIENT_LIMIT)
@@ -138,8 +161,14 @@ class EnergyBasedModel(ChainsModel):
 
 
 def contrastive_divergence(signs, energies, regularization=0.1):
-    """E(real) - E(fake) + regularization · (E(real)² + E(fake)²), for energies (B, 2) and signs (1, -1): shape (B,).
+    """Returns E(real) - E(fake) + regularization · (E(real)² + E(fake)²), of shape (B,).
 
-    Only differences of energies matter, so the squares keep them from drifting away (Du & Mordatch 2019, section 3.3).
+    Only differences of energies matter, so the squares keep them from drifting away (Du & Mordatch
+    2019, section 3.3).
+
+    Args:
+        signs: (1, -1) for real and fake.
+        energies: (B, 2).
+        regularization: weight of the squares.
     """
     return ops.sum(signs * energies + regularization * ops.square(energies), axis=-1)

@@ -1,4 +1,4 @@
-"""Many images, batch by batch."""
+"""Generates many images, batch by batch."""
 
 import numpy as np
 from keras import ops
@@ -8,10 +8,12 @@ from diffusion_lab.errors import MOST_IMAGES, UserError, whole_number
 
 
 def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments):
-    """As many images in [0, 1] as asked for, (count, H, W, C) NumPy, with memory for one batch only.
+    """Returns generated images in [0, 1], (count, H, W, C) NumPy, made batch by batch.
 
-    All batches are of one size, so that the model is compiled once; what is too much is cut off. Raises UserError for a
-    number that cannot be, and for a model whose weights are not finite.
+    All batches have one size, so that the model is compiled once; the surplus is cut off.
+
+    Raises:
+        UserError: for a number out of range, or a model whose weights are not finite.
     """
     seed, count = seed_generator(seed), whole_number("count", count, most=MOST_IMAGES)
     batches = [

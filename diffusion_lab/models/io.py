@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +15,13 @@ from diffusion_lab.networks import energy_network
 from diffusion_lab.storage import assign_arrays, checksums, read_arrays, shipped_file, write_arrays
 
 def save_model(model, path, origin=None):
-    """Writes what sampling needs: the averaged network, the data's mean and variance, and `model.config`.
+    """Writes what sampling needs: the EMA weights, the data's statistics, and `model.config`.
 
-    The network goes to disk in float16, which halves the file and cannot be seen in the samples. `origin` is a
-    JSON-able dictionary that says where the weights come from. Raises UserError if the file cannot be written.
+    The weights are stored in float16, which halves the file and makes no visible difference to the
+    samples. `origin` is a JSON-able dictionary that says where the weights come from.
+
+    Raises:
+        UserError: if the file cannot be written.
     """
     groups = {
         "network": [keras.ops.convert_to_numpy(weight).astype("float16") for weight in model.ema_network.weights],
@@ -26,11 +30,14 @@ def save_model(model, path, origin=None):
     write_arrays(path, groups, {"config": asdict(model.config), "origin": origin or {}})
 
 
-def load_model(path):
-    """Returns (model, origin) from a file, or from the shipped weights of that name, such as "flowers32".
+def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
+    """Returns (model, origin) from a file, or from shipped weights such as "flowers32".
 
-    The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says. Raises UserError if the
-    file is missing, damaged, or of another architecture than it says, or is not what was shipped under its name.
+    The model is a `DiffusionModel`, a `ConditionalDiffusionModel` or a `DDPM`, as the file says.
+
+    Raises:
+        UserError: if the file is missing or damaged, its weights do not fit the architecture it
+            names, or it is not the file shipped under its name.
     """
     path, groups, about = _read_weights(path, shipped_weights())
     try:
@@ -46,7 +53,10 @@ def load_model(path):
 
 
 def save_energy_model(model, path, origin=None, chains=256):
-    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as bytes. See `save_model`."""
+    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as bytes.
+
+    See `save_model`.
+    """
     network, buffer = model.network, keras.ops.convert_to_numpy(model.denormalize(model.buffer[:chains]))
     groups = {
         "network": [keras.ops.convert_to_numpy(weight) for weight in network.weights],
@@ -56,13 +66,16 @@ def save_energy_model(model, path, origin=None, chains=256):
 
 
 def load_energy_model(path):
-    """Returns (model, origin) from a file of `save_energy_model`, or from shipped weights such as "digits_energy".
+    """Returns (model, origin) from a file of `save_energy_model`, or from shipped weights.
 
-    Raises UserError as `load_model` does.
+    Shipped weights have a name such as "digits_energy".
+
+    Raises:
+        UserError: as `load_model` does.
     """
     path, groups, about = _read_weights(path, ["digits_energy"])
     if "energy_network" not in about:
-        raise UserError(f"{path} does not describe an energy-based model: it holds something else, try load_model.")
+        raise UserError(f"{path} does not describe an energy-based model: it holds something else. Try load_model.")
     chains, arguments = groups["buffer"][0], about["energy_network"]
     model = EnergyBasedModel(energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments)
     assign_arrays(model.network.weights, groups["network"], path)
@@ -71,12 +84,15 @@ def load_energy_model(path):
 
 
 def shipped_weights():
-    """The names of the shipped models that `load_model` knows."""
+    """Returns the names of the shipped models that `load_model` knows."""
     return sorted(name for name in checksums() if name.startswith("flowers"))
 
 
 def _read_weights(path, known):
-    """(path, arrays, description) of a file, or of shipped weights; `known` are the names to propose for an unknown one."""
+    """Returns (path, arrays, description) of a file, or of shipped weights.
+
+    `known` are the names to suggest for an unknown one.
+    """
     name, path = str(path), Path(path)
     if name in checksums():
         path = shipped_file(name)

@@ -1,4 +1,4 @@
-"""What a network predicts, turned into noise inside the network itself."""
+"""Converts what a network predicts to noise, inside the network."""
 
 import keras
 from keras import ops
@@ -8,9 +8,10 @@ from diffusion_lab.networks.blocks import register
 
 @register
 class VelocityToNoise(keras.layers.Layer):
-    """noise_rate * noisy_image + signal_rate * velocity, which is the noise (Salimans & Ho 2022, appendix D).
+    """Computes the noise, noise_rate * noisy_image + signal_rate * velocity.
 
     Takes noisy images (B, H, W, C), noise variances (B, 1, 1, 1) and velocities (B, H, W, C).
+    Salimans & Ho 2022, appendix D.
     """
 
     def call(self, noisy_images, noise_variances, velocities):
@@ -19,9 +20,10 @@ class VelocityToNoise(keras.layers.Layer):
 
 
 def predicting_noise(network):
-    """The same network with the same weights, called in the same way, that returns noise instead of velocity.
+    """Returns the network with the same weights and inputs, but predicting noise, not velocity.
 
-    Courses and books write their models for networks that return noise; training for the velocity gives better ones.
+    Courses and books write their models for networks that return noise, but training for the
+    velocity gives better ones.
     """
     noises = VelocityToNoise(dtype="float32")(*network.inputs, network.output)
     return keras.Model(network.inputs, noises, name=network.name)

@@ -1,4 +1,4 @@
-"""The attention U-Net of Ho et al. 2020 (DDPM), appendix B, in the sizes of the Keras DDPM example."""
+"""The attention U-Net of DDPM (Ho et al. 2020, appendix B), in the Keras example's sizes."""
 
 import keras
 from keras import layers
@@ -10,12 +10,23 @@ from diffusion_lab.networks.blocks import (
 
 def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4, 8),
                    attention_levels=(False, False, True, True), num_res_blocks=2, groups=8, channels=3):
-    """Build a U-Net called as `network([images, t])`: (B, S, S, C) and int64 (B,) to (B, S, S, C).
+    """Builds a U-Net called as `network([images, t])`: (B, S, S, C) and int64 (B,) to (B, S, S, C).
 
-    Level i has `base_channels * channel_multipliers[i]` channels, `num_res_blocks` residual blocks on the way down and
-    one more on the way up, each followed by attention where `attention_levels[i]`. All kernels start from Keras's
-    default, VarianceScaling(1, "fan_avg", "uniform"), but for the last one of each block and of the network: zero.
-    Raises UserError if the image size cannot be halved once per level or the other sizes do not fit together.
+    All kernels are initialised with Keras's default, VarianceScaling(1, "fan_avg", "uniform"),
+    except the last one of each block and of the network, which is zero.
+
+    Args:
+        image_size: S, in pixels.
+        base_channels: the unit of `channel_multipliers`.
+        channel_multipliers: level i has `base_channels * channel_multipliers[i]` channels.
+        attention_levels: for each level, True if attention follows each of its residual blocks.
+        num_res_blocks: residual blocks per level on the way down; there is one more on the way up.
+        groups: of the group normalisation.
+        channels: C.
+
+    Raises:
+        UserError: if the image size cannot be halved once per level, or the other sizes do not fit
+            together.
     """
     widths = [base_channels * multiplier for multiplier in channel_multipliers]
     check_widths(widths, groups)
@@ -59,7 +70,10 @@ def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4
 
 
 def residual_block(x, time, width, groups):
-    """x (B, H, W, C) plus two convolutions, between which the embedded time (B, 1, 1, dims) is added to every pixel."""
+    """Returns x (B, H, W, C) plus two convolutions of it.
+
+    Between the two, the embedded time (B, 1, 1, dims) is added to every pixel.
+    """
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
     x = layers.Activation("swish")(GroupNormalization(groups)(x))
     x = layers.Conv2D(width, 3, padding="same")(x)

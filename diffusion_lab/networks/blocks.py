@@ -1,6 +1,7 @@
-"""The layers that several networks share, and the check of an image size.
+"""The layers that several networks share, and the checks of their sizes.
 
-Each layer is registered with Keras, so that `clone_model`, saving and loading know it; a Lambda layer would break them.
+Each layer is registered with Keras, so that cloning, saving and loading a model work; a Lambda
+layer would break them.
 """
 
 import math
@@ -17,10 +18,11 @@ register = keras.saving.register_keras_serializable(package="diffusion_lab")
 
 @register
 class NoiseEmbedding(keras.layers.Layer):
-    """Sines, then cosines, of noise variances (B, 1, 1, 1) at `dims` / 2 frequencies: (B, 1, 1, dims).
+    """Embeds noise variances (B, 1, 1, 1) as sines, then cosines: (B, 1, 1, dims).
 
-    The frequencies run from 1 to 1,000, evenly in the logarithm: slow waves tell image from noise, fast ones tell clean
-    from nearly clean. The embedding of the Keras DDIM example; the idea is Vaswani et al. 2017, section 3.5.
+    The `dims` / 2 frequencies run from 1 to 1,000, evenly in the logarithm: slow waves tell image
+    from noise, fast ones tell clean from nearly clean. The embedding of the Keras DDIM example; the
+    idea is from Vaswani et al. 2017, section 3.5.
     """
 
     def __init__(self, dims=32, dtype="float32", **kwargs):
@@ -36,10 +38,10 @@ class NoiseEmbedding(keras.layers.Layer):
 
 @register
 class TimestepEmbedding(keras.layers.Layer):
-    """Sines, then cosines, of integer timesteps (B,) at `dims` / 2 frequencies: (B, 1, 1, dims).
+    """Embeds integer timesteps (B,) as sines, then cosines: (B, 1, 1, dims).
 
-    The frequencies run from 1 down to 1 / 10,000, evenly in the logarithm. Vaswani et al. 2017, section 3.5, which
-    Ho et al. 2020 use for t.
+    The `dims` / 2 frequencies run from 1 down to 1 / 10,000, evenly in the logarithm. Vaswani et
+    al. 2017, section 3.5, which Ho et al. 2020 use for t.
     """
 
     def __init__(self, dims, **kwargs):
@@ -56,10 +58,11 @@ class TimestepEmbedding(keras.layers.Layer):
 
 @register
 class GroupNormalization(keras.layers.GroupNormalization):
-    """Keras's group normalisation of (B, H, W, C), in fewer passes over the pixels. Wu & He 2018, equations 1 and 2.
+    """Keras's group normalisation of (B, H, W, C), in fewer passes over the pixels.
 
-    Sums are taken over the pixels first and over the channels of a group last, and what is done to a pixel is one
-    product and one sum. On two CPU cores that takes half the time; under XLA it makes no difference.
+    Sums are taken over the pixels first and over the channels of a group last, so that each pixel
+    takes one product and one sum. On two CPU cores that halves the time; under XLA it makes no
+    difference. Wu & He 2018, equations 1 and 2.
     """
 
     def call(self, x):
@@ -69,7 +72,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         return ops.cast(pixels * scale + (self.beta - mean * scale), self.compute_dtype)
 
     def group_mean(self, pixels):
-        """The mean over all pixels and channels of a group, for each channel: (B, H, W, C) to (B, 1, 1, C)."""
+        """Returns each channel's mean over its group's pixels: (B, H, W, C) to (B, 1, 1, C)."""
         channels = pixels.shape[-1]
         means = ops.reshape(ops.mean(pixels, axis=(1, 2)), (-1, self.groups, channels // self.groups))
         return ops.reshape(ops.repeat(ops.mean(means, axis=-1), channels // self.groups, axis=-1), (-1, 1, 1, channels))
@@ -77,7 +80,10 @@ class GroupNormalization(keras.layers.GroupNormalization):
 
 @register
 class PixelAttention(keras.layers.Layer):
-    """softmax(q kᵀ / √C) v over all pixels, for q, k, v of shape (B, H, W, C). Vaswani et al. 2017, equation 1."""
+    """Computes softmax(q kᵀ / √C) v over all pixels, for q, k, v of shape (B, H, W, C).
+
+    Vaswani et al. 2017, equation 1.
+    """
 
     def call(self, query, key, value):
         batch, height, width, channels = ops.shape(query)
@@ -86,9 +92,10 @@ class PixelAttention(keras.layers.Layer):
 
 
 def attention_block(x, groups):
-    """Let every pixel of x (B, H, W, C) look at every other; returns x plus what it saw.
+    """Returns x (B, H, W, C) plus what each pixel finds by attending to all pixels.
 
-    The residual is x itself, not the normalised x, so that the block is the identity until its last layer has learned.
+    The residual is x itself, not the normalised x, so the block is the identity until its last
+    layer has learned something.
     """
     channels = x.shape[-1]
     normalised = GroupNormalization(groups)(x)
@@ -98,8 +105,11 @@ def attention_block(x, groups):
 
 
 def continuous_inputs(image_size, channels, embedding_dims):
-    """The two inputs of a continuous network, and the embedding of the second: noisy images (B, S, S, channels),
-    noise variances (B, 1, 1, 1), and waves of the variance repeated at every pixel (B, S, S, embedding_dims)."""
+    """Returns the two inputs of a continuous network, and the embedding of the second.
+
+    They are noisy images (B, S, S, channels), noise variances (B, 1, 1, 1), and waves of the
+    variance repeated at every pixel (B, S, S, embedding_dims).
+    """
     noisy_images = keras.Input((image_size, image_size, channels), name="noisy_images")
     noise_variances = keras.Input((1, 1, 1), name="noise_variances")
     embedding = keras.layers.UpSampling2D(image_size)(NoiseEmbedding(embedding_dims)(noise_variances))
@@ -107,12 +117,15 @@ def continuous_inputs(image_size, channels, embedding_dims):
 
 
 def output_convolution(channels, kernel_size=1):
-    """The last layer of a network that predicts an image: zero at first, the safest guess of noise, and in float32."""
+    """Returns the last layer of a network that predicts an image, in float32.
+
+    It is zero at first, the safest guess of noise.
+    """
     return keras.layers.Conv2D(channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32")
 
 
 def check_widths(widths, groups=1):
-    """Raise UserError unless there is a level, and each has a possible number of channels, which `groups` divides."""
+    """Raises UserError unless `widths` has valid channel numbers, all multiples of `groups`."""
     if not widths:
         raise UserError("There are no widths: give the channels of one level or more, such as 32,64,96.")
     for width in widths:
@@ -123,7 +136,7 @@ def check_widths(widths, groups=1):
 
 
 def check_image_size(image_size, halvings):
-    """Raise UserError unless images of this many pixels a side can be halved so often."""
+    """Raises UserError unless images of this side, in pixels, can be halved `halvings` times."""
     whole_number("image_size", image_size, most=MOST_PIXELS)
     factor = 2**halvings
     below = image_size // factor * factor

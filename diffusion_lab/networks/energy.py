@@ -1,4 +1,4 @@
-"""The energy network: one number for an image, low if the image is likely. LeCun et al. 2006, "A Tutorial on EBMs"."""
+"""The energy network: one number per image, low if the image is likely (LeCun et al. 2006)."""
 
 import keras
 from keras import layers
@@ -7,10 +7,12 @@ from diffusion_lab.networks.blocks import check_image_size, check_widths
 
 
 def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_width=64):
-    """Build a CNN called as `network(images)`: images (B, S, S, C) in [-1, 1] to energies (B, 1), low where likely.
+    """Builds a CNN called as `network(images)`: (B, S, S, C) in [-1, 1] to energies (B, 1).
 
-    Each convolution (5 × 5 the first, then 3 × 3) halves the image. Swish, not ReLU: Langevin sampling follows the
-    gradient for the image, and that of a ReLU network is constant from kink to kink.
+    The energy is low where images are likely. Each convolution (the first 5 × 5, then 3 × 3) halves
+    the image. The activation is swish, not ReLU, because Langevin sampling follows the gradient
+    with respect to the image, which is constant between the kinks of a ReLU network. LeCun et al.
+    2006, "A Tutorial on Energy-Based Learning".
     """
     check_widths(widths)
     check_image_size(image_size, halvings=0)

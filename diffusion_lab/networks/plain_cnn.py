@@ -1,4 +1,7 @@
-"""The plain stack of convolutions that a beginner would try first: no levels, no skips. The baseline to beat."""
+"""The plain stack of convolutions that a beginner would try first: the baseline to beat.
+
+It has neither levels nor skip connections.
+"""
 
 import keras
 from keras import layers
@@ -7,10 +10,11 @@ from diffusion_lab.networks.blocks import check_image_size, check_widths, contin
 
 
 def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
-    """Build a CNN called as `network([noisy_images, noise_variances])`: (B, S, S, C) and (B, 1, 1, 1) to (B, S, S, C).
+    """Builds a CNN called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
-    `depth` times convolution (3 × 3, `width` filters), BatchNorm and ReLU, then a 1 × 1 convolution. A pixel of the
-    output sees 2 · depth + 1 pixels of the input across, and nothing further away.
+    It consists of `depth` times a convolution (3 × 3, `width` filters), BatchNorm and ReLU, then a
+    1 × 1 convolution. A pixel of the output sees a square of 2 · depth + 1 input pixels a side, and
+    nothing further away.
     """
     check_widths(depth * [width])
     check_image_size(image_size, halvings=0)

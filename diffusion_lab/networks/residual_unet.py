@@ -8,11 +8,21 @@ from diffusion_lab.networks.blocks import check_image_size, check_widths, contin
 
 def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channels=3, embedding_dims=32,
                   upsampling="nearest"):
-    """Build a U-Net called as `network([noisy_images, noise_variances])`: (B, S, S, C), (B, 1, 1, 1) to (B, S, S, C).
+    """Builds a U-Net called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
-    `widths` are the channels of each level, the last one at the bottom; `block_depth` counts the residual blocks of a
-    level. `upsampling` is "nearest" or "bilinear"; the source has bilinear, but under XLA that has no gradient
-    everywhere. Raises UserError if the image size cannot be halved once per level. U-Net: Ronneberger et al. 2015.
+    U-Net: Ronneberger et al. 2015.
+
+    Args:
+        image_size: S, in pixels.
+        widths: channels of each level, the last one at the bottom.
+        block_depth: number of residual blocks per level.
+        channels: C.
+        embedding_dims: size of the embedding of the noise variances (B, 1, 1, 1).
+        upsampling: "nearest" or "bilinear"; the source has bilinear, but under XLA that does not
+            have a gradient everywhere.
+
+    Raises:
+        UserError: if the image size cannot be halved once per level.
     """
     check_widths(widths)
     check_image_size(image_size, halvings=len(widths) - 1)
@@ -36,9 +46,10 @@ def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channe
 
 
 def residual_block(x, width):
-    """x plus two convolutions of the normalised x; a 1 × 1 convolution brings x to `width` channels where it differs.
+    """Returns x plus two convolutions of the normalised x, with `width` channels.
 
-    The normalisation has neither centre nor scale, because the convolution behind it can learn both. He et al. 2016.
+    Where x has a different width, a 1 × 1 convolution adapts it. The normalisation has neither
+    centre nor scale, because the next convolution can learn both. He et al. 2016.
     """
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
     x = layers.BatchNormalization(center=False, scale=False)(x)

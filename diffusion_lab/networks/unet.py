@@ -1,7 +1,8 @@
 """Our own U-Net: what came after DDPM, in its smallest form.
 
-Against the residual U-Net it has group instead of batch normalisation (no statistics to go stale in the EMA copy),
-tells every block the noise level instead of the first layer alone, and lets the lowest level attend to all pixels.
+Compared with the residual U-Net, it uses group instead of batch normalisation (no statistics that
+go stale in the EMA copy), passes the noise level to every block instead of the first layer only,
+and lets the lowest level attend to all pixels.
 """
 
 import keras
@@ -13,14 +14,26 @@ from diffusion_lab.networks.blocks import (
 
 def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8,
          num_classes=None, attention=True, dropout=0.0):
-    """Build a U-Net called as `network([noisy_images, noise_variances])`: (B, S, S, C), (B, 1, 1, 1) to (B, S, S, C).
+    """Builds a U-Net called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
-    With `num_classes` there is a third input, `labels`: int (B,), where the number num_classes itself says "none".
+    With `num_classes` there is a third input, `labels`: int (B,), where the number num_classes
+    itself means "none".
 
-    `widths` are the channels of each level, the last one at the bottom, each a multiple of `groups`; `block_depth`
-    counts the residual blocks of a level on the way down; there is one more per level on the way up, as in DDPM
-    (Ho et al. 2020, appendix B). `attention` is at the bottom, `dropout` (a rate) in every block.
-    Raises UserError if the image size cannot be halved between levels, or `groups` does not divide a width.
+    Args:
+        image_size: S, in pixels.
+        widths: channels of each level, the last one at the bottom, each a multiple of `groups`.
+        block_depth: residual blocks per level on the way down; there is one more on the way up, as
+            in DDPM (Ho et al. 2020, appendix B).
+        channels: C.
+        embedding_dims: size of the embedding of the noise variances (B, 1, 1, 1).
+        groups: of the group normalisation.
+        num_classes: number of classes, or None for a network without labels.
+        attention: True for attention at the bottom.
+        dropout: the dropout rate of every block.
+
+    Raises:
+        UserError: if the image size cannot be halved between levels, or `groups` does not divide a
+            width.
     """
     check_widths(widths, groups)
     check_image_size(image_size, halvings=len(widths) - 1)
@@ -59,9 +72,10 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
 
 
 def residual_block(x, embedding, width, groups, dropout=0.0):
-    """x plus two convolutions of the normalised x; between the two, the embedding scales and shifts each channel.
+    """Returns x plus two convolutions of the normalised x.
 
-    The second convolution is zero at first, so that the block is. Scale and shift: Dhariwal & Nichol 2021, section 3.
+    Between the two, the embedding scales and shifts each channel (Dhariwal & Nichol 2021, section
+    3). The second convolution is zero at first, and so is what the block adds to x.
     """
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
     x = layers.Activation("swish")(GroupNormalization(groups)(x))

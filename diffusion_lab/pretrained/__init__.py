@@ -1,1 +1,4 @@
-"""Weights that come with the package, next to the scripts that made two of them; `diffusion_lab.storage` reads them."""
+"""Weights that come with the package, and the scripts that trained two of them.
+
+`diffusion_lab.storage` reads them.
+"""

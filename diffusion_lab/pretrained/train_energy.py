@@ -1,7 +1,8 @@
-"""How the shipped energy-based model was made: `python -m diffusion_lab.pretrained.train_energy --out FILE`.
+"""Trains the shipped energy model: `python -m diffusion_lab.pretrained.train_energy --out FILE`.
 
-The settings are those of Du & Mordatch 2019, section 3, as courses use them, but for a smaller buffer, because there
-are few digits, and a learning rate ten times as high, which falls: so it takes minutes instead of an hour.
+The settings are those of Du & Mordatch 2019, section 3, as courses use them, with two changes. The
+buffer is smaller, because there are few digits, and the learning rate is ten times as high and
+falls. So training takes minutes instead of an hour.
 """
 
 import argparse
@@ -20,7 +21,10 @@ IMAGE_SIZE, BATCH_SIZE, LEARNING_RATE = 16, 64, 1e-3
 
 
 def train(seed=0, epochs=100, on_epoch_end=None):
-    """Trains an `EnergyBasedModel` on scikit-learn's digits, enlarged to 16 × 16. `on_epoch_end(model, epoch, logs)`."""
+    """Trains an `EnergyBasedModel` on scikit-learn's digits, enlarged to 16 × 16.
+
+    `on_epoch_end(model, epoch, logs)` is called after each epoch.
+    """
     keras.utils.set_random_seed(seed)
     data = load_dataset("digits", "train", IMAGE_SIZE, BATCH_SIZE, seed=seed)
     arguments = {"image_size": IMAGE_SIZE, "channels": 1}
@@ -33,7 +37,7 @@ def train(seed=0, epochs=100, on_epoch_end=None):
 
 
 def picture(model, seed=1):
-    """Rows of 16 digits: after 60, 250 and 1000 Langevin steps from noise, and out of the buffer."""
+    """Returns rows of 16 digits: after 60, 250 and 1000 Langevin steps, and from the buffer."""
     rows = [np.asarray(keras.ops.convert_to_numpy(model.generate(16, steps, seed=seed))) for steps in (60, 250, 1000)]
     rows.append(keras.ops.convert_to_numpy(model.denormalize(model.buffer[:16])))
     return image_grid(np.concatenate(rows).repeat(3, axis=-1), columns=16, scale=3)

@@ -1,8 +1,11 @@
-"""Trains the network of `flower_features`, once: python -m diffusion_lab.pretrained.train_features --seed 0 --out PATH
+"""Trains the network of `flower_features`, once.
 
-The features must see what makes a flower and what spoils an image. So the network learns three things at once: to
-read the parameters that a clean flower was drawn from, to say which of the `KINDS` of corruption an image has been
-through, and how strong it was. Three small heads read them off the features and are thrown away afterwards.
+Command: python -m diffusion_lab.pretrained.train_features --seed 0 --out PATH
+
+The features must see what makes a flower and what spoils an image. So the network learns three
+things at once: to read the parameters of a clean flower, to name which of the `KINDS` of corruption
+an image has been through, and to tell how strong it was. Three small heads predict them from the
+features and are thrown away afterwards.
 """
 
 import argparse
@@ -23,9 +26,10 @@ STRENGTHS = (0.1, 0.2, 0.4, 0.8)
 
 
 def flower_targets(labels):
-    """The labels of `draw_flowers` as numbers that an image determines, (N, 18), each of mean 0 and variance 1.
+    """Returns the labels of `draw_flowers` as numbers (N, 18), each of mean 0 and variance 1.
 
-    Angles become points on a circle, as often around as they look the same, and only as far out as they can be seen.
+    Only what an image determines is kept: angles become points on a circle, which they go around
+    once per symmetry of the shape, at a radius that says how visible they are.
     """
     names = ("petals", "layers", "saturation", "value", "radius", "petal_width", "petal_tip", "notch", "disc_radius",
              "tilt", "centre_x", "centre_y")
@@ -41,7 +45,10 @@ def flower_targets(labels):
 
 
 class SpoiledFlowers(keras.utils.PyDataset):
-    """Batches of (images, targets, weights): each image clean, or spoiled in one way with a strength of its own."""
+    """Batches of (images, targets, weights).
+
+    Each image is clean, or spoiled in one way with its own random strength.
+    """
 
     def __init__(self, images, labels, batch_size, seed):
         super().__init__()
@@ -97,13 +104,13 @@ def train(seed, count, epochs, batch_size=128):
 
 
 def _pooled(network, data, batches=32):
-    """What the last layer is given for some batches, clean and spoiled as in training."""
+    """Returns the last layer's inputs for some batches, clean and spoiled as in training."""
     pooled = keras.Model(network.input, network.get_layer("pooled").output)
     return np.concatenate([keras.ops.convert_to_numpy(pooled(data[i][0])) for i in range(min(batches, len(data)))])
 
 
 def print_table(extractor, count=1000, seed=0):
-    """Prints KID between flowers and spoiled flowers that the network has not been trained on."""
+    """Prints KID between flowers and spoiled flowers that the network was not trained on."""
     images, _ = draw_flowers(2 * count, 32, seed=seed, first=2 * FIRST_FLOWER)
     real, clean = encode(extractor, images[:count]), images[count:].astype(np.float32) / 255
     rng = np.random.default_rng(seed)

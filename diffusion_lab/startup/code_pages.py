@@ -1,4 +1,4 @@
-"""What we print survives a terminal or a file whose code page lacks a symbol, such as cp1252 and cp932 on Windows."""
+"""Makes printed symbols survive terminals that lack them, such as cp1252 on Windows."""
 
 import codecs
 import sys
@@ -11,7 +11,10 @@ ERRORS = "diffusion_lab.plain"  # the name by which Python finds `in_plain_lette
 
 
 def in_plain_letters(error):
-    """For `codecs.register_error`: writes what cannot be encoded in ASCII letters that say the same, or as "?"."""
+    """Returns an ASCII spelling for characters that cannot be encoded, or "?".
+
+    This is an error handler for `codecs.register_error`.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_plain, error.object[error.start : error.end])), error.end
@@ -28,7 +31,7 @@ def _plain(letter):
 
 
 def tolerate_code_pages():
-    """Lets standard output and error write whatever we print; changes nothing where every symbol can be written."""
+    """Lets standard output and error print any symbol; changes nothing where they already can."""
     codecs.register_error(ERRORS, in_plain_letters)
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) in ("strict", "backslashreplace") and hasattr(stream, "reconfigure"):

@@ -1,4 +1,4 @@
-"""What happens when TensorFlow and Keras are imported: no log on standard error, and the settings that the course needs."""
+"""Imports of TensorFlow and Keras: no log on standard error, and the settings of the course."""
 
 import contextlib
 import importlib.abc
@@ -15,9 +15,10 @@ SETTINGS = {"floatx": ("float16", "float32", "float64"), "image_data_format": ("
 
 
 class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """A finder that silences standard error while one package is first imported; if that fails, nothing is hidden.
+    """A finder that silences standard error during the first import of one package.
 
-    `before()` is called before that import, and `after(module)` when it has come to its end.
+    If the import fails, nothing is hidden. `before()` is called before that import, and
+    `after(module)` when it is complete.
     """
 
     def __init__(self, package, before=lambda: None, after=lambda module: None):
@@ -45,10 +46,10 @@ class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Diverts file descriptor 2, which compiled code writes to, and shows what it wrote if an exception passes."""
+    """Diverts file descriptor 2, to which compiled code writes; an exception shows its text."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is no standard error at all, as under pythonw
+    except OSError:  # there is no standard error, as under pythonw
         yield
         return
     with tempfile.TemporaryFile() as heard:
@@ -65,12 +66,12 @@ def quiet_stderr():
 
 
 def keras_file():
-    """Returns the path of the file in which Keras keeps its settings from one program to the next."""
-    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")  # raises nothing without a home
+    """Returns the path of the file that holds Keras's settings."""
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")  # works without a home folder
 
 
 def keras_settings():
-    """Returns the settings in that file, {} without one.
+    """Returns the settings in that file, or {} if there is none.
 
     Raises:
         UserError: for a file with which Keras would not start.
@@ -92,7 +93,7 @@ def keras_settings():
 
 
 def settle(keras):
-    """Has Keras compute in float32, with the channels last, whatever an old keras.json asks for: networks here need both."""
+    """Sets Keras to float32 and channels-last, which the networks need, despite any keras.json."""
     if keras.config.floatx() != "float32":
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")

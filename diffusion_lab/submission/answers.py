@@ -1,11 +1,12 @@
 """Reads the answers out of one notebook. Nothing that is read here is run here."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from diffusion_lab.submission.definitions import Definitions
-from diffusion_lab.submission.handout import TEXT
-from diffusion_lab.submission.reading import LONGEST, Unreadable, cells_of, python_of
+from diffusion_lab.submission.definitions import Definitions, Statement
+from diffusion_lab.submission.handout import TEXT, Handout
+from diffusion_lab.submission.reading import LONGEST, Cell, Unreadable, cells_of, python_of
 
 __all__ = ["Answers", "Unreadable", "nothing_found", "read_answers"]
 ROOM = 300_000  # characters of code that are looked into; an honest notebook has some ten thousand
@@ -15,19 +16,20 @@ ROOM = 300_000  # characters of code that are looked into; an honest notebook ha
 class Answers:
     """What the grader takes out of a notebook: {exercise: source}, {summary: text}, and remarks for the instructor."""
 
-    sources: dict = field(default_factory=dict)
-    texts: dict = field(default_factory=dict)
-    remarks: list = field(default_factory=list)
-    pictures: dict = field(default_factory=dict)  # {id of the cell as it was handed out: PNG in base64}
+    sources: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)  # {id of the cell as it was handed out: PNG in base64}
 
 
-def read_answers(content, handout):
+def read_answers(content: bytes, handout: Handout) -> Answers:
     """Returns the `Answers` in a notebook, bytes, for a lab. Raises Unreadable.
 
     An answer is what its function's name stands for at the notebook's end: the last definition in a cell that Python can
     read, with the definitions that it needs from other cells. Where there is none, the cell that was handed out for it counts.
     """
-    notebook, answers, remarks = _Notebook(content, handout), Answers(), {}
+    notebook, answers = _Notebook(content, handout), Answers()
+    remarks: dict[str, list[str]] = {}  # {remark: numbers of exercises}
     for task in handout.tasks:
         source, notes = notebook.answer(task.name)
         if source is not None:
@@ -44,7 +46,7 @@ def read_answers(content, handout):
     return answers
 
 
-def nothing_found(content, lab):
+def nothing_found(content: bytes, lab: str) -> str:
     """What to say of a notebook without any answer to a lab: perhaps it is another one's."""
     labs = {number.decode() for number in re.findall(rb'"grade_id":\s*"(\d\d)-', content)} - {lab}
     looks = f"; it looks like lab {labs.pop()}" if len(labs) == 1 else ""
@@ -54,25 +56,31 @@ def nothing_found(content, lab):
 class _Notebook:
     """A student's notebook beside the one that was handed out."""
 
-    def __init__(self, content, handout):
+    def __init__(self, content: bytes, handout: Handout) -> None:
         self.cells, self.handout = cells_of(content), handout
         self.places = handout.places(self.cells)
         self.given = set(handout.prelude.splitlines())  # imports that every answer has anyway
-        self.python, room = {}, ROOM
+        self.python: dict[int, str] = {}  # of the cells that Python can read
+        self.broken: list[int] = []  # those that it cannot
+        room = ROOM
         for number, cell in enumerate(self.cells):
             size = len(cell["source"])
             if cell["cell_type"] == "code" and size <= min(room, LONGEST):
-                self.python[number] = python_of(cell["source"])
                 room -= size
+                python = python_of(cell["source"])
+                if python is None:
+                    self.broken.append(number)
+                else:
+                    self.python[number] = python
         self.definitions = self._definitions()
         self.not_code = {name for name in (task.name for task in handout.tasks) if self._reads_as_code(name)}
         if self.not_code:
             self.definitions = self._definitions()
 
-    def _definitions(self):
-        return Definitions({number: python for number, python in sorted(self.python.items()) if python is not None})
+    def _definitions(self) -> Definitions:
+        return Definitions(dict(sorted(self.python.items())))
 
-    def _reads_as_code(self, name):
+    def _reads_as_code(self, name: str) -> bool:
         """True if an answer stands only in a cell whose type was changed, by a key, to raw or Markdown; takes it for code."""
         if any(not statement.is_stub for statement in self.definitions.of(name)):
             return False
@@ -83,10 +91,10 @@ class _Notebook:
         self.python |= changed
         return bool(changed)
 
-    def answer(self, name):
+    def answer(self, name: str) -> tuple[str | None, list[str]]:
         """(the source of an answer or None, remarks)."""
         own, found = self.handout.number_of("exercise", name), self.definitions.of(name)
-        broken = [number for number, python in self.python.items() if python is None and _defines(self.cells[number]["source"], name)]
+        broken = [number for number in self.broken if _defines(self.cells[number]["source"], name)]
         if not found:
             return self._unfinished(own, broken)
         last, notes = found[-1], []
@@ -103,16 +111,16 @@ class _Notebook:
             notes.append(f"uses {', '.join(missing)}, which does not come along (functions, classes, imports and constants do)")
         return self._spliced(needed, last.place[0]), notes
 
-    def _spliced(self, needed, own):
+    def _spliced(self, needed: list[Statement], own: int) -> str:
         """The needed definitions of each cell, in order; of the answer's own cell everything."""
-        pieces = {}
+        pieces: dict[int, list[str]] = {}
         for statement in needed:
             if not all(part in self.given for part in statement.as_imports()):
                 pieces.setdefault(statement.place[0], []).append(statement.source)
         pieces[own] = [self.python[own]]
         return "\n\n".join("\n".join(pieces[number]) for number in sorted(pieces))
 
-    def _unfinished(self, own, broken):
+    def _unfinished(self, own: int, broken: list[int]) -> tuple[str | None, list[str]]:
         """What stands where the answer should be, for the sentence that says what is wrong with it."""
         marked = [number for number, place in enumerate(self.places) if place == own]
         there = marked or broken[-1:] or [number for number in self.handout.at(own, self.places) if self.cells[number]["cell_type"] == "code"]
@@ -121,7 +129,7 @@ class _Notebook:
         notes = [] if marked else ["found by its place, its mark is lost"]
         return "\n\n".join(self.cells[number]["source"] for number in there), notes
 
-    def _around(self, number, kinds):
+    def _around(self, number: int, kinds: Collection[str]) -> tuple[list[int], list[int]]:
         """(the cells that are the handed-out cell `number`, by their mark, id or first line; the student's own where it stood)."""
         line = self.handout.cells[number].source.strip().split("\n")[0]
         near = [place for place in self.handout.at(number, self.places) if self.cells[place]["cell_type"] in kinds]
@@ -129,7 +137,7 @@ class _Notebook:
         known = known or [place for place, given in enumerate(self.places) if given is None and line and line in self.cells[place]["source"].splitlines()]
         return known, near
 
-    def text(self, number):
+    def text(self, number: int) -> tuple[str, list[str]]:
         """(what a student wrote into a cell for text, or around it if that was left as it is; remarks)."""
         untouched = ("", self.handout.cells[number].source.strip())
         known, near = self._around(number, TEXT)
@@ -139,17 +147,17 @@ class _Notebook:
         by_mark = [place for place in known if self.places[place] == number]
         return "\n\n".join(texts), [] if by_mark or not texts else ["the written part: found by its heading or place, its mark is lost"]
 
-    def picture(self, number):
+    def picture(self, number: int) -> str | None:
         """The first picture that a cell shows, or what stands where it was; PNG in base64 or None."""
         known, near = self._around(number, ("code",))
         return next((picture for place in [*known, *near] if (picture := _picture(self.cells[place]))), None)
 
 
-def _defines(source, name):
+def _defines(source: str, name: str) -> bool:
     return re.search(rf"^[ \t]*((async +)?def +{name}\b|{name} *=)", source, re.MULTILINE) is not None
 
 
-def _picture(cell):
+def _picture(cell: Cell) -> str | None:
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else ():
         data = output.get("data") if isinstance(output, dict) else None

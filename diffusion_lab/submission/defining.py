@@ -5,7 +5,7 @@ import ast
 import linecache
 
 
-def define(name, source, namespace):
+def define(name: str, source: str, namespace: dict) -> None:
     """Runs an answer's source statement by statement: one that fails, such as a test on data of the notebook, does not keep the next
     from running. At the end raises what went wrong: in the statement that defines `name`, else the first error; a SyntaxError at once.
 
@@ -23,4 +23,5 @@ def define(name, source, namespace):
             if failed is None or getattr(statement, "name", None) == name:
                 failed = error
     if failed is not None:
-        raise failed.with_traceback(failed.__traceback__.tb_next)
+        here = failed.__traceback__
+        raise failed.with_traceback(here and here.tb_next)

@@ -8,6 +8,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from diffusion_lab.submission.reading import Cell
 
 FOLDER = Path(__file__).with_name("handed_out")  # one file a lab, which `diffusion-lab build` writes
 TEXT = ("markdown", "raw")
@@ -30,7 +33,7 @@ class Given:
     id: str
     kind: str
     digest: str
-    mark: dict
+    mark: dict[str, Any]
     source: str = ""
     points: float = 0
 
@@ -41,32 +44,32 @@ class Handout:
 
     lab: str
     prelude: str
-    tasks: list
-    cells: list
+    tasks: list[Wanted]
+    cells: list[Given]
 
-    def to_json(self):
+    def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "Handout":
         content = json.loads(text)
         return cls(content["lab"], content["prelude"], [Wanted(**task) for task in content["tasks"]],
                    [Given(**cell) for cell in content["cells"]])
 
-    def number_of(self, kind, name=True):
-        """The number of the cell with a mark, such as ("summary", "summary"), or None."""
-        return next((number for number, cell in enumerate(self.cells) if cell.mark.get(kind) == name), None)
+    def number_of(self, kind: str, name: str) -> int:
+        """The number of the cell with a mark, such as ("summary", "summary")."""
+        return next(number for number, cell in enumerate(self.cells) if cell.mark.get(kind) == name)
 
-    def places(self, cells):
+    def places(self, cells: list[Cell]) -> list[int | None]:
         """Returns for each cell of a notebook the number of the cell here that it is, or None for one of the student's own."""
-        by_id = {cell.id: number for number, cell in enumerate(self.cells)}
-        by_digest = {}
+        by_id: dict[str | None, int | None] = {cell.id: number for number, cell in enumerate(self.cells)}
+        by_digest: dict[str | None, int | None] = {}
         for number, cell in enumerate(self.cells):
             by_digest[cell.digest] = None if cell.digest in by_digest else number
         return [next((keys[key] for keys, key in ((by_id, _grade_id(cell, self.lab)), (by_id, cell["id"]), (by_digest, digest(cell["source"])))
                       if keys.get(key) is not None), None) for cell in cells]
 
-    def at(self, number, places):
+    def at(self, number: int, places: list[int | None]) -> list[int]:
         """The numbers of a student's cells that are cell `number` here, or are where it was: between the nearest cells before and
         behind it that are known."""
         known = [-1, *(place for place in places if place is not None and place != number), len(self.cells)]
@@ -78,17 +81,17 @@ class Handout:
                       | {index for index in range(first, last) if around and places[index] is None})
 
 
-def digest(source):
+def digest(source: str) -> str:
     """What two cells with the same source have in common; spaces around it count for nothing."""
     return hashlib.sha256(source.strip().encode()).hexdigest()[:12]
 
 
-def handouts():
+def handouts() -> list[Handout]:
     """The labs of this package, in order."""
     return [Handout.from_json(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
 
 
-def _grade_id(cell, lab):
+def _grade_id(cell: Cell, lab: str) -> str | None:
     """The id that a cell's metadata names, in one of two ways."""
     nbgrader, mark = (cell["metadata"].get(key) for key in ("nbgrader", "diffusion_lab"))
     if isinstance(nbgrader, dict) and isinstance(nbgrader.get("grade_id"), str):

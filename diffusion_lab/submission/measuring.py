@@ -10,25 +10,27 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, NotDone, first_line
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
 
 MOST = 100_000  # numbers in one array; honest ones have some thousands
 
 
-def start(module):
+def start(module: str) -> None:
     """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it: imports a lab's checks, and with
     them Keras and TensorFlow, and computes something."""
     import_module(module)
     ops.convert_to_numpy(ops.matmul(ops.ones((2, 2)), ops.ones((2, 2))))
 
 
-def measure(exercise, namespace):
+def measure(exercise: Exercise, namespace: dict[str, Any]) -> None:
     """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes `results/<name>.json`."""
-    box, stopped = Path(os.environ["DIFFUSION_LAB_BOX"]), vars(sys).pop("last_value", None)  # IPython's name for a cell's exception
+    box = Path(os.environ["DIFFUSION_LAB_BOX"])
+    stopped = sys.__dict__.pop("last_value", None)  # IPython's name for a cell's exception
     with np.load(box / "inputs" / f"{exercise.name}.npz", allow_pickle=False) as file:
         draws = by_draw(dict(file))
     try:
@@ -42,16 +44,16 @@ def measure(exercise, namespace):
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def by_draw(arrays):
+def by_draw(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """{draw: {name: array}} for {"draw/name": array}."""
-    draws = {}
+    draws: dict[str, dict[str, np.ndarray]] = {}
     for key, values in arrays.items():
         draw, name = key.split("/", 1)
         draws.setdefault(draw, {})[name] = values
     return draws
 
 
-def why_not_there(name, error):
+def why_not_there(name: str, error: BaseException | None) -> str:
     """A sentence about a function that the answer's cell, which `error` stopped, has not defined."""
     if isinstance(error, SyntaxError):
         line = f" in line {error.lineno}, `{error.text.strip()[:80]}`" if error.text else ""
@@ -61,7 +63,7 @@ def why_not_there(name, error):
     return f"there is no function `{name}` after your cell has run."
 
 
-def _packed(values):
+def _packed(values: Any) -> dict[str, Any]:
     values = np.asarray(values, "float64")
     if values.size > MOST:
         raise CheckFailed(f"it returns {values.size:,} numbers, far more than this exercise asks for.")

@@ -5,24 +5,33 @@ It reads and runs the answers with the code of the grader, so that it is neither
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.submission.answers import read_answers
+from diffusion_lab.submission.answers import Answers, read_answers
 from diffusion_lab.submission.definitions import Definitions
-from diffusion_lab.submission.handout import digest, handouts
+from diffusion_lab.submission.handout import Handout, digest, handouts
 from diffusion_lab.submission.reaching import reaches
-from diffusion_lab.submission.reading import LARGEST, Unreadable, cells_of, python_of
-from diffusion_lab.submission.trying import try_answers
+from diffusion_lab.submission.reading import LARGEST, Cell, Unreadable, cells_of, python_of
+from diffusion_lab.submission.trying import Trial, try_answers
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("! ", "yellow")}  # None: worth a look, and costs nothing
+MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("! ", "yellow")}
 
 
-def precheck_notebook(path, run=True):
+class Finding(NamedTuple):
+    """One line of the report. `good` is None for what is worth a look and costs nothing."""
+
+    good: bool | None
+    sentence: str
+
+
+def precheck_notebook(path: str | Path, run: bool = True) -> bool:
     """Prints what the grader will find, and returns whether all is well. Raises UserError if it is no notebook of ours."""
     console, path = Console(), Path(path)
     if not path.is_file():
@@ -33,21 +42,24 @@ def precheck_notebook(path, run=True):
     findings = _shown(console, examine_answers(content, path, try_answers if run else None))
     if run:
         findings += _shown(console, run_notebook(cells_of(content), path.parent))
-    bad = [sentence for good, sentence in findings if good is False]
+    bad = any(finding.good is False for finding in findings)
     if bad:
         console.print("You can hand it in all the same: each exercise has points of its own.")
     return not bad
 
 
-def _shown(console, findings):
+def _shown(console: Console, findings: list[Finding]) -> list[Finding]:
     for good, sentence in findings:
         mark, colour = MARKS[good]
         console.print(Text(mark, colour) + Text(sentence), soft_wrap=True)
     return findings
 
 
-def examine_answers(content, path, trial=None):
-    """[(good, sentence)] for each exercise of the lab and for its written part; `trial` is `try_answers`, or None to run nothing."""
+def examine_answers(content: bytes, path: Path, trial: Callable[..., dict[str, Trial]] | None = None) -> list[Finding]:
+    """Returns what there is to say of each exercise of the lab and of its written part.
+
+    `trial` is `try_answers`, or None to run nothing.
+    """
     try:
         cells = cells_of(content)
         handout, answers = _lab_of(content, cells)
@@ -57,32 +69,35 @@ def examine_answers(content, path, trial=None):
     findings = []
     for task in handout.tasks:
         good, sentence = _finding(task.name, answers.sources.get(task.name), tried.get(task.name))
-        findings.append((good, f"{task.number} {task.name}: {sentence}"))
+        findings.append(Finding(good, f"{task.number} {task.name}: {sentence}"))
     for cell in handout.cells:
         if "summary" in cell.mark:
             written = bool(answers.texts[cell.mark["summary"]])
-            findings.append((written, "The summary: written." if written else f"The summary: not written yet; it is worth {cell.points:g} points."))
-    return findings + [(None, remark) for remark in answers.remarks] + _check_cells(handout, cells)
+            said = "written." if written else f"not written yet; it is worth {cell.points:g} points."
+            findings.append(Finding(written, f"The summary: {said}"))
+    return findings + [Finding(None, remark) for remark in answers.remarks] + _check_cells(handout, cells)
 
 
-def _finding(name, source, tried):
+def _finding(name: str, source: str | None, tried: Trial | None) -> Finding:
     if source is None:
-        return False, "there is no cell for it. Copy the exercise's cells from a fresh notebook."
+        return Finding(False, "there is no cell for it. Copy the exercise's cells from a fresh notebook.")
     if tried:
-        means = reaches(source) if tried[0] == "right" else []
-        return (False, f"the numbers are right, but it uses `{means[0]}`, by which it could change what measures it: write it without.") if means else (
-            tried[0] == "right", tried[1])
+        means = reaches(source) if tried.outcome == "right" else []
+        if means:
+            return Finding(False, f"the numbers are right, but it uses `{means[0]}`, by which it could change what "
+                           "measures it: write it without.")
+        return Finding(tried.outcome == "right", tried.sentence)
     if python_of(source) is None:
-        return False, "this is not valid Python; run its cell and read the message."
+        return Finding(False, "this is not valid Python; run its cell and read the message.")
     found = Definitions({0: source}).of(name)
     if not found:
-        return False, f"its cell defines no function {name}."
+        return Finding(False, f"its cell defines no function {name}.")
     if all(statement.is_stub for statement in found):
-        return False, "not written yet."
-    return True, "written. Whether it is right, its check says."
+        return Finding(False, "not written yet.")
+    return Finding(True, "written. Whether it is right, its check says.")
 
 
-def _check_cells(handout, cells):
+def _check_cells(handout: Handout, cells: list[Cell]) -> list[Finding]:
     """Findings on checks that were deleted or changed: a grading does without them, but the student goes without what they say."""
     places, findings = handout.places(cells), []
     for task in handout.tasks:
@@ -90,11 +105,11 @@ def _check_cells(handout, cells):
         found = {digest(cell["source"]) for cell, place in zip(cells, places) if place == number}
         if handout.cells[number].digest not in found:
             what = "was changed, so it may say what is not true" if found else "is not there"
-            findings.append((None, f"{task.number}: its check cell {what}. A grading uses its own."))
+            findings.append(Finding(None, f"{task.number}: its check cell {what}. A grading uses its own."))
     return findings
 
 
-def _lab_of(content, cells):
+def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
     """(the lab of which this notebook holds most cells, the answers in it). Raises Unreadable."""
     labs = handouts()
     if not labs:
@@ -106,13 +121,14 @@ def _lab_of(content, cells):
     return handout, answers
 
 
-def run_notebook(cells, folder):
-    """[(good, sentence)] of a run from top to bottom in the smallest profile, on over cells that fail; the notebook stays.
+def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
+    """Findings of a run from top to bottom in the smallest profile, on over cells that fail; the notebook stays.
 
     What a check cell says has been said of its answer. Of other cells that fail only the first is named: most fail because of it.
     """
     import nbclient
     import nbformat
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     code = [nbformat.v4.new_code_cell(cell["source"]) for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
     running = [0]
@@ -122,21 +138,25 @@ def run_notebook(cells, folder):
         extra_arguments=["--log-level=ERROR"])  # it would warn of its transport, in red
     try:
         client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
-    except nbclient.exceptions.CellTimeoutError:
-        return [(False, f"A run from top to bottom takes more than ten minutes in {_named(code, running[-1])}, even in the smallest profile.")]
-    except nbclient.exceptions.DeadKernelError:
-        return [(False, f"A run from top to bottom ends before its end: {_named(code, running[-1])} stops Python itself.")]
+    except CellTimeoutError:
+        return [Finding(False, f"A run from top to bottom takes more than ten minutes in {_named(code, running[-1])}, "
+                        "even in the smallest profile.")]
+    except DeadKernelError:
+        return [Finding(False, f"A run from top to bottom ends before its end: {_named(code, running[-1])} "
+                        "stops Python itself.")]
     errors = [(number, output) for number, cell in enumerate(code) for output in cell.outputs if output.output_type == "error"]
     others = [f"A run from top to bottom stops in {_named(code, number)}: {_last_line(error)}"
               for number, error in errors if error.ename not in ("CheckFailed", "NotDone")]
-    return [(False, sentence) for sentence in others[:1]] or [(True, "It runs from top to bottom (in the smallest profile).")]
+    if others:
+        return [Finding(False, others[0])]
+    return [Finding(True, "It runs from top to bottom (in the smallest profile).")]
 
 
-def _named(code, number):
+def _named(code: list[Any], number: int) -> str:
     """What to call a cell: its number in a run from top to bottom, as Jupyter shows it, and its first line."""
     return f"cell [{number + 1}], `{code[number].source.strip().splitlines()[0][:60]}`"
 
 
-def _last_line(error):
+def _last_line(error: Any) -> str:
     """The last line that a cell's error shows, which says most."""
     return [line for line in ANSI.sub("", "\n".join(error.traceback)).splitlines() if line.strip()][-1].removeprefix("✗ ")

@@ -7,6 +7,7 @@ Mathematics needs none of the means to do that; so an answer with right results 
 
 import ast
 import re
+from collections.abc import Collection, Iterator
 
 import keras
 from IPython.core.inputtransformer2 import TransformerManager
@@ -31,7 +32,7 @@ OFFERED = re.compile(r"\.(experiments|pictures|questions|start|toy_points|traini
 MAGICS = re.compile(r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M)
 
 
-def reaches(source, recorded=(), taken=()):
+def reaches(source: str, recorded: Collection[str] = (), taken: Collection[str] = ()) -> list[str]:
     """The names, in order, by which an answer could change what measures it. `recorded` are the attributes of the check's own objects in
     which it notes what it sees, `taken` all that mean something to anybody: an answer may give its `self` others."""
     try:
@@ -48,7 +49,7 @@ def reaches(source, recorded=(), taken=()):
     return list(dict.fromkeys(found))
 
 
-def _on_itself(method):
+def _on_itself(method: ast.AST) -> list[ast.Attribute]:
     """The attributes that a method of the answer's own class, such as a layer, has of its own object."""
     if not isinstance(method, ast.FunctionDef) or method.decorator_list or not method.args.args:
         return []
@@ -57,20 +58,20 @@ def _on_itself(method):
             and not any(node is other for other in inner)]
 
 
-def _uncalled(tree):
+def _uncalled(tree: ast.Module) -> list[ast.FunctionDef]:
     """The functions that the answer never uses itself: whoever calls them with a `self` gives them a model."""
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name not in used]
 
 
-def _passed_around(tree, classes):
+def _passed_around(tree: ast.Module, classes: set[str]) -> list[str]:
     """The classes of the answer that are used for more than making objects: their methods could be called with any other object."""
     fine = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call)
             for part in [node.func, *(node.args if getattr(node.func, "id", "") in ("super", "isinstance") else ())]}
     return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in classes and id(node) not in fine]
 
 
-def _reaching(node, own, recorded):
+def _reaching(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[str]:
     """Yields what one piece of code could do."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         parent = f"{node.module}." if isinstance(node, ast.ImportFrom) and node.module else ""
@@ -95,18 +96,18 @@ def _reaching(node, own, recorded):
             yield "type(...)(...)"
 
 
-def _secret(name, recorded):
+def _secret(name: object, recorded: Collection[str]) -> bool:
     return str(name).startswith("_") or name in NAMES | {*recorded}
 
 
-def taken_attributes(files):
+def taken_attributes(files: dict[str, str]) -> set[str]:
     """The attributes and functions that the code in the box has names for, and those of every Keras model."""
     nodes = [node for source in files.values() for node in ast.walk(ast.parse(source))]
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     return attributes | {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | set(dir(keras.Model))
 
 
-def recorded_attributes(files, official):
+def recorded_attributes(files: dict[str, str], official: str) -> set[str]:
     """The attributes in which the objects that are in the box with an answer note what they see, but for those that right answers use:
     they change after `__init__`. `files` are {path: source}."""
     methods = [method for path, source in files.items() if path.startswith("labs/") for klass in ast.walk(ast.parse(source))

@@ -4,10 +4,14 @@ import ast
 import json
 import threading
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 from diffusion_lab.errors import UserError
+
+Cell = dict[str, Any]  # of a notebook, as JSON has it
 
 LARGEST = 12_000_000  # bytes of a notebook; with all its pictures, no lab has more than four
 LONGEST = 50_000  # characters of a cell that is looked into
@@ -20,7 +24,7 @@ class Unreadable(UserError):
     """A file that is no notebook; the message is a sentence for the student."""
 
 
-def cells_of(content):
+def cells_of(content: bytes) -> list[Cell]:
     """Returns the cells of a notebook of any version, bytes, each with cell_type, id, source (strings) and metadata (a
     dictionary). Raises Unreadable."""
     try:
@@ -32,7 +36,7 @@ def cells_of(content):
                          "hand in what was saved.") from None
 
 
-def _plain(cell):
+def _plain(cell: Cell) -> Cell:
     source = cell.get("source", cell.get("input", ""))  # "input" in the format of 2013
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)
     source = source.encode("utf-8", "replace").decode()  # half a character, such as "\ud800", stops whoever writes it
@@ -41,7 +45,7 @@ def _plain(cell):
             "source": source.replace("\r\n", "\n").replace("\r", "\n"), "metadata": metadata if isinstance(metadata, dict) else {}}
 
 
-def parse(source):
+def parse(source: str) -> ast.Module | None:
     """Returns the syntax tree of a cell, or None where Python would refuse to run it."""
     if len(source) > LONGEST:
         return None
@@ -55,7 +59,7 @@ def parse(source):
         return None
 
 
-def python_of(source):
+def python_of(source: str) -> str | None:
     """Returns a cell's source as plain Python, without magics and shell commands, or None if the notebook could not run it."""
     if parse(source) is not None:
         return source
@@ -72,12 +76,10 @@ def python_of(source):
     return None if tree is None else _without_calls(plain, tree)
 
 
-def _without_calls(source, tree):
+def _without_calls(source: str, tree: ast.Module) -> str | None:
     """`source` without the statements that IPython has made of magics; what a magic would have run stays."""
     lines = source.split("\n")
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and _is_magic(node.value)]
-    for node in sorted(calls, key=lambda node: -node.lineno):
-        kind, arguments = node.value.func.attr, [argument.value for argument in node.value.args if isinstance(argument, ast.Constant)]
+    for node, kind, arguments in sorted(_magics(tree), key=lambda magic: -magic[0].lineno):
         runs = kind.startswith("run_") and arguments and arguments[0] in RUNS_ITS_BODY
         body = python_of(arguments[-1]) if runs else "pass"
         if body is None and kind == "run_cell_magic":
@@ -87,7 +89,9 @@ def _without_calls(source, tree):
     return "\n".join(lines)
 
 
-def _is_magic(value):
-    """True for `get_ipython().something(...)`."""
-    return (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Call)
-            and isinstance(value.func.value.func, ast.Name) and value.func.value.func.id == "get_ipython")
+def _magics(tree: ast.Module) -> Iterator[tuple[ast.Expr, str, list[Any]]]:
+    """Yields (statement, kind, constants among its arguments) for each statement `get_ipython().kind(*arguments)`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython")), kind), arguments)):
+                yield node, kind, [argument.value for argument in arguments if isinstance(argument, ast.Constant)]

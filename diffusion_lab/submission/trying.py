@@ -10,27 +10,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from diffusion_lab.labs.exercise import Exercise
 
 NOT_STARTED = "it was not tried: Python did not come as far as that; `diffusion-lab doctor` may say why."
 STARTUP, SECONDS = 600, 120  # for importing TensorFlow, on a slow disk; for one answer
 
 
-def try_answers(prelude, answers, seconds=SECONDS):
-    """Returns {name: (outcome, sentence)} for {name: source}; the outcomes are those of a grading: right, wrong, missing, stopped."""
-    results, waiting = {}, list(answers)
+class Trial(NamedTuple):
+    """What came of trying an answer. `outcome` is one of a grading's: right, wrong, missing, stopped."""
+
+    outcome: str
+    sentence: str
+
+
+def try_answers(prelude: str, answers: dict[str, str], seconds: float = SECONDS) -> dict[str, Trial]:
+    """Returns {name: trial} for {name: source}."""
+    results: dict[str, Trial] = {}
+    waiting = list(answers)
     while waiting:
         found, reason = _run(prelude, {name: answers[name] for name in waiting}, seconds)
         results |= found
         waiting = [name for name in waiting if name not in results]
         stopped = waiting if reason == NOT_STARTED else waiting[:1]  # which has stopped the others, too
-        results |= dict.fromkeys(stopped, ("stopped", reason))
+        results |= dict.fromkeys(stopped, Trial("stopped", reason))
         waiting = waiting[len(stopped) :]
     return results
 
 
-def _run(prelude, answers, seconds):
-    """({name: (outcome, sentence)} of the answers that came to an end, why the next one did not)."""
+def _run(prelude: str, answers: dict[str, str], seconds: float) -> tuple[dict[str, Trial], str]:
+    """({name: trial} of the answers that came to an end, why the next one did not)."""
     with tempfile.TemporaryDirectory(prefix="precheck-", ignore_cleanup_errors=True) as folder:
         request, log = Path(folder, "request.json"), Path(folder, "results.jsonl")
         request.write_text(json.dumps({"prelude": prelude, "answers": answers}), encoding="utf-8")
@@ -43,10 +57,10 @@ def _run(prelude, answers, seconds):
             process.kill()
             process.wait()
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n")[:-1]]
-    return {name: (outcome, sentence) for name, outcome, sentence in lines[1:]}, reason if lines else NOT_STARTED
+    return {name: Trial(outcome, sentence) for name, outcome, sentence in lines[1:]}, reason if lines else NOT_STARTED
 
 
-def _wait(process, log, seconds):
+def _wait(process: subprocess.Popen, log: Path, seconds: float) -> str:
     """Waits until the process ends, or has written nothing for too long; returns why, for the answer that it was at."""
     size, last = 0, time.monotonic()
     while process.poll() is None:
@@ -58,24 +72,24 @@ def _wait(process, log, seconds):
     return "it ends Python itself."
 
 
-def main(request, log):
+def main(request_path: str, log_path: str) -> None:
     """Runs in the other process: writes a line when it is ready, and one for each answer that came to its end."""
-    request = json.loads(Path(request).read_text(encoding="utf-8"))
-    space = {"__name__": "__main__"}
+    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
+    space: dict[str, Any] = {"__name__": "__main__"}
     exec(request["prelude"], space)
     from diffusion_lab import checks
     from diffusion_lab.submission.measuring import start
 
     start(type(checks.exercises()[next(iter(request["answers"]))]).__module__)
-    with open(log, "a", encoding="utf-8", buffering=1) as file:
+    with open(log_path, "a", encoding="utf-8", buffering=1) as file:
         file.write(json.dumps("ready") + "\n")
         _without_the_package(space, request["prelude"])
         for name, source in request["answers"].items():
             file.write(json.dumps([name, *_tried(getattr(checks, name), source, space)]) + "\n")
 
 
-def _tried(check, source, space):
-    """What the lab's own check says of an answer: (outcome, sentence)."""
+def _tried(check: "Exercise", source: str, space: dict[str, Any]) -> Trial:
+    """What the lab's own check says of an answer."""
     from diffusion_lab.labs.exercise import CheckFailed, NotDone
     from diffusion_lab.submission.defining import define
     from diffusion_lab.submission.measuring import why_not_there
@@ -87,22 +101,23 @@ def _tried(check, source, space):
     except Exception as error:
         stopped = error
     if check.name not in space:
-        return "wrong", why_not_there(check.name, stopped)
+        return Trial("wrong", why_not_there(check.name, stopped))
     try:
         check.diagnose(space[check.name])
     except NotDone:
-        return "missing", "not written yet."
+        return Trial("missing", "not written yet.")
     except CheckFailed as failure:
-        return "wrong", str(failure)
-    return "right", check.praise
+        return Trial("wrong", str(failure))
+    return Trial("right", check.praise)
 
 
-def _without_the_package(space, prelude):
+def _without_the_package(space: dict[str, Any], prelude: str) -> None:
     """Keeps what runs in `space` from importing more of the package than a grading has: the rest of it holds answers."""
     allowed = {(node.module, alias.name) for node in ast.walk(ast.parse(prelude)) if isinstance(node, ast.ImportFrom) for alias in node.names}
     ordinary = builtins.__import__
 
-    def restricted(name, globals=None, locals=None, fromlist=(), level=0):
+    def restricted(name: str, globals: Mapping[str, object] | None = None, locals: Mapping[str, object] | None = None,
+                   fromlist: Sequence[str] | None = (), level: int = 0) -> ModuleType:
         if globals is space and name.split(".")[0] == "diffusion_lab" and not {(name, one) for one in fromlist or [""]} <= allowed:
             raise ModuleNotFoundError(f"{name} is not here when answers are graded: write it yourself")
         return ordinary(name, globals, locals, fromlist, level)

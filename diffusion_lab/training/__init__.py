@@ -1,4 +1,4 @@
-"""Training a model, in a folder that keeps it."""
+"""Training a model, with a folder for each run."""
 
 from diffusion_lab.training.callbacks import KeepBest
 from diffusion_lab.training.trainer import Trainer, TrainingConfig

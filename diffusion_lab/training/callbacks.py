@@ -1,4 +1,4 @@
-"""The callbacks of a training: the learning rate, what is measured and kept after an epoch, and who watches."""
+"""The callbacks of training: the learning rate, what is measured and kept, and progress."""
 
 import math
 import time
@@ -14,19 +14,23 @@ from diffusion_lab.storage import replacing
 
 
 def worth_keeping(kid, lowest):
-    """Whether a model replaces the one kept before: unless its KID is half again as much as the `lowest` so far.
+    """True unless `kid` exceeds 1.5 times the lowest KID so far.
 
-    KID of some hundred images does not tell two good models apart, and the one that has learned longer draws finer
-    details. But a training that has gone astray must not take the good model with it.
+    KID of a few hundred images does not tell two good models apart, and the one trained longer
+    draws finer details. But a training run that diverges must not overwrite the good model.
     """
     return kid <= lowest + abs(lowest) / 2
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Measures KID after each epoch, as `val_kid` in the logs, and keeps the weights that are `worth_keeping` in a file.
+    """Measures KID after each epoch, as `val_kid` in the logs, and keeps good weights in a file.
 
-    kid: a `ValidationKID`.   path: of the file, ending in .weights.h5; one from an earlier training is deleted.
-    Afterwards `kept_kid` is the KID of the kept weights, and `restore()` gives them back to the model.
+    The weights are kept if they are `worth_keeping`. After training, `kept_kid` is the KID of the
+    kept weights, and `restore()` loads them into the model.
+
+    Args:
+        kid: a `ValidationKID`.
+        path: of the file, ending in .weights.h5; one from earlier training is deleted.
     """
 
     def __init__(self, kid, path):
@@ -45,16 +49,17 @@ class KeepBest(keras.callbacks.Callback):
                 self.model.save_weights(draft)
 
     def restore(self):
-        """Raises UserError if no epoch has come to its end."""
+        """Loads the kept weights. Raises UserError if no epoch has finished."""
         if not self.path.exists():
             raise UserError("There is no trained model yet: let the training above run for one epoch at least.")
         self.model.load_weights(self.path)
 
 
 class WarmUp(keras.callbacks.Callback):
-    """The learning rate: it rises linearly, then stays; at the end of the run, this stops it.
+    """Sets the learning rate: it rises linearly, then stays. Stops the run when it is done.
 
-    It need not fall, since the averaged weights come to rest all the same (measured: docs/benchmarks/recipes.md).
+    The rate need not fall, because the EMA weights settle anyway (measured:
+    docs/benchmarks/recipes.md).
     """
 
     def __init__(self, config, share_done):
@@ -70,7 +75,7 @@ class WarmUp(keras.callbacks.Callback):
 
 
 class EndOfEpoch(keras.callbacks.Callback):
-    """Measures KID, keeps the model if it is `worth_keeping`, draws samples, and saves the run, in that order."""
+    """Measures KID, keeps the model if it is `worth_keeping`, draws samples, and saves the run."""
 
     def __init__(self, trainer):
         super().__init__()
@@ -92,9 +97,10 @@ class EndOfEpoch(keras.callbacks.Callback):
 
 
 class TrainingWatch(keras.callbacks.Callback):
-    """Counts the images of a training run and keeps its losses; how they show is up to the classes that inherit.
+    """Counts the images of a training run and records its losses; subclasses show them.
 
-    `losses` holds {"images": seen so far, "loss": mean of the last 20 steps} and {"images", "val_loss"}.
+    `losses` holds {"images": seen so far, "loss": mean of the last 20 steps} and {"images",
+    "val_loss"}.
 
     Args:
         batch_size: images in a training step; with 1, steps are counted.
@@ -129,7 +135,10 @@ class TrainingWatch(keras.callbacks.Callback):
         return (self.images_seen - self.first_images) / max(time.monotonic() - self.begin, 1e-9)
 
     def _record_loss(self, steps, mean, at_least):
-        """Keras logs the mean since the epoch began; the curve shows that of the steps since the last entry."""
+        """Records the mean loss of the steps since the last entry.
+
+        Keras logs the mean since the beginning of the epoch.
+        """
         if steps - self.steps_before >= at_least:
             loss = (float(mean) * steps - self.sum_before) / (steps - self.steps_before)
             self.losses.append({"images": self.images_seen, "loss": loss})

@@ -1,4 +1,4 @@
-"""Training with the recipe that docs/benchmarks/recipes.md led to: AdamW, a warm-up, EMA; watched by KID, resumable."""
+"""Training with the recipe of docs/benchmarks/recipes.md: AdamW, warm-up, EMA; resumable."""
 
 import json
 import math
@@ -21,11 +21,11 @@ from diffusion_lab.storage import assign_arrays, demand_writable, only_one, read
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All that a training run depends on; equal configurations see the same images in the same order."""
+    """All settings of a training run; equal settings see the same images in the same order."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: str = "procedural_flowers"
-    count: int | None = None  # of training images; None is all there are
+    count: int | None = None  # of training images; None means all
     batch_size: int = 32
     epochs: int = 20
     learning_rate: float = 2e-3
@@ -37,23 +37,23 @@ class TrainingConfig:
     kid_every: int = 1  # epochs
     mixed_bfloat16: bool = False
     seed: int = 0
-    conditional: bool = False  # whether the model is told the class of each image
+    conditional: bool = False  # True for a model that takes the class of each image
 
 
 def set_seed_and_precision(config):
-    """Sets what Keras has only one of: the seed of everything, and the precision of all layers that are made from now on."""
+    """Sets Keras's global seed, and the precision of all layers that are made from now on."""
     keras.utils.set_random_seed(seed_number(config.seed))
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
 
 
 def load_images(config, split, count=None):
-    """Returns the `ImageDataset` of a split, in batches; of all images, or of the first `count`."""
+    """Returns the `ImageDataset` of a split, in batches; all images, or the first `count`."""
     return load_dataset(config.data, split, config.model.network_arguments["image_size"], config.batch_size, count=count,
                         seed=config.seed, labels=config.conditional)
 
 
 def build_model(config, channels):
-    """Returns a fresh model for images with so many colour channels."""
+    """Returns a new model for images with this many colour channels."""
     names = class_names(config.data) if config.conditional else ()
     arguments = config.model.network_arguments | {"channels": channels}
     return replace(config.model, network_arguments=arguments, class_names=names).build(seed=config.seed)
@@ -69,11 +69,14 @@ def compile_model(model, config):
 
 
 class Trainer:
-    """One training run in a folder: `model.weights.h5` (as `worth_keeping` says), `checkpoint.h5`, `samples.png`.
+    """One training run in a folder: `model.weights.h5`, `checkpoint.h5` and `samples.png`.
 
-    A run that was killed goes on where its last finished epoch ended when it is started again with the same
-    configuration, or one that has more epochs, on the same data, wherever they lie now. Raises UserError if the folder
-    holds another run.
+    `worth_keeping` decides which weights stay. A run that was killed resumes after its last
+    finished epoch when it is started again on the same data, wherever they are now, with the same
+    configuration or with more epochs.
+
+    Raises:
+        UserError: if the folder holds another run.
     """
 
     def __init__(self, config, folder):
@@ -90,12 +93,16 @@ class Trainer:
         self._resume()
 
     def fit(self, share_done=None, callbacks=None):
-        """Trains to the end and returns the model.
+        """Trains until the run is complete and returns the model.
 
-        `share_done()` says how far the run is, in [0, 1]; the learning rate follows it, and at 1 the run ends. By
-        default it counts steps; a budget of time may stand in for it. `callbacks` are `[EndOfEpoch(self)]`,
-        which saves the run, unless others are given. Raises UserError if another training is at work in the folder, or
-        if the loss becomes NaN or infinite.
+        Args:
+            share_done: returns how far the run is, in [0, 1]; the learning rate follows it, and at
+                1 the run ends. By default it counts steps; a time budget can replace it.
+            callbacks: by default `[EndOfEpoch(self)]`, which saves the run.
+
+        Raises:
+            UserError: if another process is training in the folder, or if the loss becomes NaN or
+                infinite.
         """
         with only_one(self.folder, "training"):
             self._resume()  # another training may have ended here since this one was made
@@ -116,12 +123,12 @@ class Trainer:
         return self.model
 
     def share_done(self):
-        """How much of the training is done, in [0, 1], by steps."""
+        """Returns how much of the training is done, in [0, 1], counted in steps."""
         return self.steps_done / (self.config.epochs * len(self.dataset))
 
     @property
     def lowest_kid(self):
-        """The lowest KID that was measured so far; infinite before the first."""
+        """The lowest KID measured so far; infinite before the first."""
         kids = [entry["val_kid"] for entry in self.history if "val_kid" in entry]
         return min((kid for kid in kids if not math.isnan(kid)), default=math.inf)
 
@@ -133,7 +140,7 @@ class Trainer:
 
     @cached_property
     def data(self):
-        """What a checkpoint says about the images: a run goes on with the same ones only."""
+        """What a checkpoint says about the images: a run resumes only with the same ones."""
         return {"class_names": list(self.model.config.class_names), "training_images": len(self.dataset.images),
                 "validation_images": len(self.validation.images),
                 "contents_of_images": f"{self.dataset.contents()}-{self.validation.contents()}"}
@@ -155,7 +162,7 @@ class Trainer:
         self.epochs_done, self.history = about["epochs_done"], about["history"]
         self.steps_done = self.epochs_done * len(self.dataset)
 
-    def _count_step(self, batch, logs):  # the optimizer counts, too, but under JAX not where a callback could read it
+    def _count_step(self, batch, logs):  # under JAX a callback cannot read the optimizer's count
         self.steps_done += 1
         if not math.isfinite(logs["loss"]):
             raise UserError(f"The loss was no longer a finite number after {self.steps_done} steps, so the training ended: choose a "
@@ -166,7 +173,7 @@ class Trainer:
 
 
 def _flat(settings):
-    """The entries of a dictionary and of those in it, as one."""
+    """Returns the entries of a dictionary and of those nested in it, as one dictionary."""
     flat = {}
     for name, value in settings.items():
         flat |= _flat(value) if isinstance(value, dict) else {name: value}

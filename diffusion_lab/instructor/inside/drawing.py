@@ -1,7 +1,9 @@
 """Written for the inside of a sandbox of its own, where no student's code is: weights draw images without the student's functions."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,22 +16,22 @@ from .generating import trained_network, write_images  # a sibling, in the box a
 SAMPLES = 4096
 
 
-def draw(seed, count, steps):
+def draw(seed: int, count: int, steps: int) -> None:
     """Writes `results/images`, as `generate`, and `results/weights`: a sample of the weights, by which they can be recognised."""
     network, denormalize, arrays = trained_network()
 
-    def denoise(noisy_images, noise_rates, signal_rates):
+    def denoise(noisy_images: Any, noise_rates: Any, signal_rates: Any) -> tuple[Any, Any]:
         return from_noise(network([noisy_images, noise_rates**2], training=False), noisy_images, noise_rates, signal_rates)
 
-    def sample(noise, steps):
+    def sample(noise: Any, steps: int) -> Any:
         return ddim(denoise, offset_cosine_diffusion_schedule, noise, steps=steps)
 
     write_images(denormalize, network.inputs[0].shape[1:], sample, seed, count, steps)
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "weights").write_bytes(fingerprint(arrays))
 
 
-def fingerprint(arrays):
-    """A sample of the numbers in `arrays` at fixed places, and how many there are, as float32."""
+def fingerprint(arrays: Iterable[np.ndarray]) -> bytes:
+    """Returns a sample of the numbers in `arrays` at fixed places, and how many there are, as float32."""
     numbers = np.concatenate([np.ravel(array) for array in arrays]).astype("float32")
     places = np.linspace(0, len(numbers) - 1, SAMPLES).astype(int)
     return np.append(np.float32(len(numbers)), numbers[places]).tobytes()

@@ -1,8 +1,10 @@
 """Written for the inside of the sandbox, as `measuring`: a student's functions and a student's weights draw images."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import MethodType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -22,18 +24,18 @@ MOST = {"image_size": 128, "block_depth": 8, "channels": 3}
 class Counted:
     """A network that counts how often it is called: only a hint, since an answer can reach it."""
 
-    def __init__(self, network):
+    def __init__(self, network: Any) -> None:
         self.network, self.calls = network, 0
 
-    def __call__(self, *arguments, **keywords):
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         self.calls += 1
         return self.network(*arguments, **keywords)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.network, name)
 
 
-def generate(namespace, seed, count, steps):
+def generate(namespace: dict[str, Any], seed: int, count: int, steps: int) -> None:
     """Writes `results/images`: `count` images as bytes, one after the other; the file says no more about them. And `results/calls`: how
     often the network was called."""
     network, denormalize, _ = trained_network()
@@ -45,7 +47,8 @@ def generate(namespace, seed, count, steps):
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "calls").write_text(str(network.calls))
 
 
-def write_images(denormalize, shape, sample, seed, count, steps, batch_size=64):
+def write_images(denormalize: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...],
+                 sample: Callable[[Any, int], Any], seed: int, count: int, steps: int, batch_size: int = 64) -> None:
     """Writes what `sample(initial_noise, steps)` makes of noise."""
     noise = ops.convert_to_tensor(np.random.default_rng(seed).standard_normal((count, *shape)), "float32")
     images = denormalize(np.concatenate([sample(noise[start : start + batch_size], steps) for start in range(0, count, batch_size)]))
@@ -53,13 +56,15 @@ def write_images(denormalize, shape, sample, seed, count, steps, batch_size=64):
         np.rint(255 * np.nan_to_num(np.clip(images, 0, 1))).astype("uint8").tobytes())
 
 
-def trained_network():
-    """(network that predicts noise, function from its images to those in [0, 1], its arrays) of the file that was handed in.
+def trained_network() -> tuple[Any, Callable[[np.ndarray], np.ndarray], list[np.ndarray]]:
+    """Reads the file of weights that was handed in.
 
+    Returns (network that predicts noise, function from its images to those in [0, 1], the network's arrays).
     Raises UserError for a file that no training of the lab can have written.
     """
     groups, about = read_arrays(Path(os.environ["DIFFUSION_LAB_BOX"], "inputs", "weights.h5"), most=MOST_BYTES)
-    config = about.get("config") if isinstance(about.get("config"), dict) else {}
+    config = about.get("config")
+    config = config if isinstance(config, dict) else {}
     name, arguments = str(config.get("network")), config.get("network_arguments")
     if name not in NETWORKS:
         raise UserError(f"These weights belong to none of the networks {', '.join(NETWORKS)}.")
@@ -74,7 +79,7 @@ def trained_network():
     return predicting_noise(network), lambda images: mean + images * np.sqrt(variance), groups["network"]
 
 
-def _plausible(name, value):
+def _plausible(name: str, value: Any) -> bool:
     """True if an argument of a network, which is a number or a list of them, is one that a laptop can train."""
     numbers = value if isinstance(value, list) else [value]
     most = MOST.get(name, 512)

@@ -6,6 +6,7 @@ So a box needs no folder that it shares with anybody: it gets five descriptors o
 import os
 import resource
 import sys
+from typing import Any
 
 import zmq
 from ipykernel import kernelapp
@@ -14,16 +15,16 @@ LIMITS = {"RLIMIT_NOFILE": 512, "RLIMIT_NPROC": 1024, "RLIMIT_SIGPENDING": 1024,
 NICENESS = 10
 
 
-def main(descriptors, connection_file):
+def main(descriptors: list[int], connection_file: str) -> None:
     """Runs a kernel to its end. `descriptors` are those of the sockets, in the order of their numbers in the connection file."""
     bind = zmq.Socket.bind
 
-    def bind_what_is_open(self, address):
-        if address.startswith("tcp:"):  # for the output of processes that an answer starts; ipykernel does without it
+    def bind_what_is_open(self: zmq.Socket, addr: str) -> Any:
+        if addr.startswith("tcp:"):  # for the output of processes that an answer starts; ipykernel does without it
             raise zmq.ZMQError(zmq.EPROTONOSUPPORT)
-        if address.startswith("ipc:"):
-            self.setsockopt(zmq.USE_FD, descriptors[int(address.rsplit("-", 1)[1]) - 1])
-        return bind(self, address)
+        if addr.startswith("ipc:"):
+            self.setsockopt(zmq.USE_FD, descriptors[int(addr.rsplit("-", 1)[1]) - 1])
+        return bind(self, addr)
 
     zmq.Socket.bind = bind_what_is_open
     kernelapp.launch_new_instance(argv=["-f", connection_file])

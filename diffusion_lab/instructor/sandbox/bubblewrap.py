@@ -13,12 +13,15 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import seccomp
@@ -45,7 +48,7 @@ class Limits:
     listener_memory: int = 10**9  # of pytest, which reads all that the kernel prints
 
 
-def require_bubblewrap():
+def require_bubblewrap() -> None:
     """Raises UserError unless a box can be opened here."""
     if shutil.which("bwrap") is None:
         raise UserError(INSTALL)
@@ -56,10 +59,11 @@ def require_bubblewrap():
                         "or grade without a sandbox: --sandbox none.")
 
 
-def box_command(folder=None, results=()):
-    """bubblewrap's arguments for a box. `folder` holds package/ and inputs/; without one, the box is for a trial.
+def box_command(folder: Path | None = None, results: Iterable[Path] = ()) -> list[str]:
+    """Returns bubblewrap's arguments for a box.
 
-    The files `results` exist already; each is bound by itself, so that nothing else can be written there.
+    `folder` holds package/ and inputs/; without one, the box is for a trial. The files `results` exist already;
+    each is bound by itself, so that nothing else can be written there.
     """
     command = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL", "--hostname", "box",
                "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/dev/zero"]  # whose pages can be shared unseen
@@ -89,21 +93,24 @@ def box_command(folder=None, results=()):
 
 
 @lru_cache
-def layout():
-    """{path: whether the box sees it, or something empty in its place}, outer folders first."""
+def layout() -> dict[str, bool]:
+    """Returns {path: whether the box sees it, or something empty in its place}, outer folders first."""
     wanted = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *site.getsitepackages()}
     wanted |= {os.path.realpath(path) for path in wanted}
     shown = {path for path in (*SYSTEM, *wanted) if os.path.isdir(path)}
     return dict(sorted((dict.fromkeys(shown, True) | dict.fromkeys(_copies(shown), False)).items()))
 
 
-def hidden():
-    """What the box does not see although it lies in a folder that it sees: copies of the package, which holds the answers."""
+def hidden() -> list[str]:
+    """Returns the copies of the package in folders that the box sees.
+
+    The box itself does not see them, since they hold the answers.
+    """
     return [path for path, shown in layout().items() if not shown]
 
 
-def _copies(shown):
-    """Where the package, its repository or an archive of it lies in folders that the box sees."""
+def _copies(shown: set[str]) -> Iterator[str]:
+    """Yields where the package, its repository or an archive of it lies in folders that the box sees."""
     seen = set()
     for root in sorted(map(os.path.realpath, shown)):
         for place, folders, files in os.walk(root):
@@ -120,8 +127,8 @@ def _copies(shown):
             folders[:] = [name for name in folders if name not in found]
 
 
-def environment(box):
-    """The environment variables of a kernel whose package, inputs and results lie in the folder `box`."""
+def environment(box: str) -> dict[str, str]:
+    """Returns the environment variables of a kernel whose package, inputs and results lie in the folder `box`."""
     return {"PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8",
             "PYTHONPATH": f"{box}/package", "DIFFUSION_LAB_BOX": box, "PYTHONDONTWRITEBYTECODE": "1",
             "IPYTHONDIR": "/tmp/ipython", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1",
@@ -134,26 +141,26 @@ class Launch:
     `command` goes in front of what runs in the box; `descriptors` are open while the `with` statement lasts.
     """
 
-    def __init__(self, arguments, files=()):
+    def __init__(self, arguments: list[str], files: Mapping[str, bytes] | None = None) -> None:
         """files: {path in the box: content}."""
         self.descriptors = [_pipe(seccomp.program())]
         arguments = [*arguments, "--seccomp", str(self.descriptors[0])]
-        for path, content in dict(files).items():
+        for path, content in (files or {}).items():
             self.descriptors.append(_pipe(content))
             arguments += ["--file", str(self.descriptors[-1]), path]
         self.descriptors.append(_pipe("\0".join(arguments).encode() + b"\0"))
-        self.command = [shutil.which("bwrap"), "--args", str(self.descriptors[-1])]
+        self.command = [shutil.which("bwrap") or "bwrap", "--args", str(self.descriptors[-1])]
 
-    def __enter__(self):
+    def __enter__(self) -> "Launch":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for descriptor in self.descriptors:
             os.close(descriptor)
 
 
-def _pipe(content):
-    """A descriptor from which `content` can be read, once."""
+def _pipe(content: bytes) -> int:
+    """Returns a descriptor from which `content` can be read, once."""
     reading, writing = os.pipe()
     with open(writing, "wb") as file:
         file.write(content)  # less than a pipe holds
@@ -163,7 +170,10 @@ def _pipe(content):
 class BoxProvisioner(LocalProvisioner):
     """Starts a Jupyter kernel in the box that the file named by the environment variable describes."""
 
-    async def pre_launch(self, **kwargs):
+    parent: Any  # the kernel manager
+    connection_info: dict[str, Any]
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         self.box = json.loads(Path(os.environ[SPECIFICATION]).read_text(encoding="utf-8"))
         self.parent.transport, self.parent.ip = "ipc", str(Path(self.box["folder"], "kernel"))
         self.parent.connection_file = self.parent.ip + ".json"
@@ -174,7 +184,7 @@ class BoxProvisioner(LocalProvisioner):
         self.sockets = [_listening(f"{self.parent.ip}-{number}") for number, _ in enumerate(names, start=1)]
         return kwargs
 
-    async def launch_kernel(self, cmd, **kwargs):
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """The kernel inherits the listening sockets, and a box the descriptors that describe it; nothing else."""
         descriptors = [listener.fileno() for listener in self.sockets]
         kernel = [sys.executable, "-m", "diffusion_lab.instructor.inside.kernel", ",".join(map(str, descriptors))]
@@ -194,7 +204,7 @@ class BoxProvisioner(LocalProvisioner):
                 listener.close()
 
 
-def _listening(path):
+def _listening(path: str) -> socket.socket:
     with suppress(FileNotFoundError):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX)
@@ -204,7 +214,7 @@ def _listening(path):
     return listener
 
 
-def write_specification(folder, results, boxed, cores):
+def write_specification(folder: Path, results: Iterable[Path], boxed: bool, cores: list[int]) -> dict[str, str]:
     """Describes the box for the provisioner; returns the environment that tells it where to look."""
     kernel = {"argv": ["{connection_file}"], "language": "python",
               "display_name": "box", "metadata": {"kernel_provisioner": {"provisioner_name": KERNEL_NAME}}}

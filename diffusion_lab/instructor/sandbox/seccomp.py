@@ -35,7 +35,7 @@ NUMBER, MACHINE, ARGUMENTS = 0, 4, 16  # where they stand in what the filter rea
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
-def program():
+def program() -> bytes:
     """Returns the filter for this machine, as bytes. Raises UserError on a processor that it does not know."""
     if platform.machine() not in MACHINES:
         raise UserError(f"The sandbox runs on {' and '.join(MACHINES)}, and this is {platform.machine()}: grade on another machine.")

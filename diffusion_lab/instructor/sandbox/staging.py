@@ -7,6 +7,7 @@ read, called or returned.
 """
 
 import ast
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,20 +17,22 @@ from diffusion_lab.errors import UserError
 PACKAGE = Path(diffusion_lab.__file__).parent
 WHOLE = ("__init__.py", "startup/code_pages.py", "startup/quiet.py", "errors.py", "labs/exercise.py")  # no secrets in them, and all of them is used
 
+Name = tuple[str, str]  # a module, without "diffusion_lab.", and a name on its first level
 
-def staged_files(roots):
-    """{path: source} of the slice. `roots` are the names to begin with: {(module, name)}."""
+
+def staged_files(roots: Iterable[Name]) -> dict[str, str]:
+    """Returns {path: source} of the slice. `roots` are the names to begin with: {(module, name)}."""
     files = {path: (PACKAGE / path).read_text(encoding="utf-8") for path in WHOLE}
     return files | {f"{name.replace('.', '/')}.py": module.source() for name, module in slice_package(roots).items()}
 
 
-def inside(name):
-    """{path: source} of a module that was written for the inside of the box, such as "instructor.inside.kernel"."""
+def inside(name: str) -> dict[str, str]:
+    """Returns {path: source} of a module written for the inside of the box, such as "instructor.inside.kernel"."""
     path = f"{name.replace('.', '/')}.py"
     return {path: (PACKAGE / path).read_text(encoding="utf-8")}
 
 
-def stage(files, folder):
+def stage(files: dict[str, str], folder: Path) -> None:
     """Writes `staged_files` into `folder`/diffusion_lab."""
     for path, text in files.items():
         target = Path(folder, "diffusion_lab", path)
@@ -41,9 +44,10 @@ def stage(files, folder):
                 init.write_text("")
 
 
-def slice_package(roots):
-    """{module: `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab."."""
-    modules, awaiting = {}, [*roots, *_imports(PACKAGE / "labs" / "exercise.py")]
+def slice_package(roots: Iterable[Name]) -> "dict[str, Module]":
+    """Returns {module: `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab."."""
+    modules: dict[str, Module] = {}
+    awaiting = [*roots, *_imports(PACKAGE / "labs" / "exercise.py")]
     while awaiting:
         module_name, name = awaiting.pop()
         if module_name.replace(".", "/") + ".py" in WHOLE:
@@ -53,46 +57,53 @@ def slice_package(roots):
     return modules
 
 
-def _imports(path):
-    """What a module takes from others of the package: [(module, name)]."""
+def _imports(path: Path) -> list[Name]:
+    """Returns what a module takes from others of the package."""
     statements = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
-    return [(node.module.removeprefix("diffusion_lab."), alias.name)
-            for node in statements if (node.module or "").startswith("diffusion_lab.") for alias in node.names]
+    return [(module, alias.name) for node in statements if (module := _in_the_package(node)) for alias in node.names]
+
+
+def _in_the_package(statement: ast.ImportFrom) -> str:
+    """Returns the module of the package that an import takes names from, or "" for any other module."""
+    prefix, module = "diffusion_lab.", statement.module or ""
+    return module.removeprefix(prefix) if module.startswith(prefix) else ""
 
 
 class Module:
     """One module of the package, of which some top-level names are kept."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         path = PACKAGE / f"{name.replace('.', '/')}.py"
         if not path.exists():
             path = PACKAGE / name.replace(".", "/") / "__init__.py"
-        self.name, self.tree, self.kept = name, ast.parse(path.read_text(encoding="utf-8")), set()
+        self.name, self.tree = name, ast.parse(path.read_text(encoding="utf-8"))
+        self.kept: set[str] = set()
         if name.startswith("labs.lab"):
             _drop_judgement(self.tree)
 
     @cached_property
-    def definitions(self):
-        """{name: statement}: where each top-level name comes from."""
+    def definitions(self) -> dict[str, ast.stmt]:
+        """Returns {name: statement}: where each top-level name comes from."""
         return {name: statement for statement in self.tree.body for name in _names_of(statement, self.name)}
 
-    def keep(self, name):
-        """Keeps a name and what it needs from this module; returns what it needs from others: [(module, name)]."""
-        outside, awaiting = [], [name]
+    def keep(self, name: str) -> list[Name]:
+        """Keeps a name and what it needs from this module; returns what it needs from others."""
+        outside: list[Name] = []
+        awaiting = [name]
         while awaiting:
             name = awaiting.pop()
             statement = self.definitions.get(name)
             if statement is None or name in self.kept:
                 continue
             self.kept.add(name)
-            if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("diffusion_lab."):
+            if isinstance(statement, ast.ImportFrom) and (module := _in_the_package(statement)):
                 original = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
-                outside.append((statement.module.removeprefix("diffusion_lab."), original))
+                outside.append((module, original))
             awaiting += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
         return outside
 
-    def source(self):
-        """The kept statements, in their order; of an import only the names that are needed."""
+    def source(self) -> str:
+        """Returns the kept statements, in their order; of an import only the names that are needed."""
         lines = []
         for statement in self.tree.body:
             names = [name for name in _names_of(statement, self.name) if name in self.kept]
@@ -104,7 +115,7 @@ class Module:
         return "\n\n".join(lines) + "\n"
 
 
-def _drop_judgement(tree):
+def _drop_judgement(tree: ast.Module) -> None:
     """Of the exercises in a module, leaves what `run` needs: the right answer, the mistakes, `draw`, `examine` and their helpers go."""
     exercises, known = [], {"Exercise", "Method"}  # those of labs/exercise.py
     for node in tree.body:
@@ -121,15 +132,17 @@ def _drop_judgement(tree):
         exercise.body = [node for node in exercise.body if wanted & set(_members(node))] or [ast.Pass()]
 
 
-def _members(node):
-    """The names that a statement in the body of a class defines."""
+def _members(node: ast.stmt) -> list[str]:
+    """Returns the names that a statement in the body of a class defines."""
     targets = node.targets if isinstance(node, ast.Assign) else []
     return [getattr(node, "name", ""), *(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))]
 
 
-def _names_of(statement, module):
-    """The names that a top-level statement of a module defines. Raises UserError for a statement of another kind: left out, it would
-    be missed when a student's answer runs."""
+def _names_of(statement: ast.stmt, module: str) -> list[str]:
+    """Returns the names that a top-level statement of a module defines.
+
+    Raises UserError for a statement that defines none: left out, it would be missed when a student's answer runs.
+    """
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -143,5 +156,5 @@ def _names_of(statement, module):
                     f"`{ast.unparse(statement).splitlines()[0][:60]}`, is no function, class, import or assignment. Write it as one of these.")
 
 
-def _bound(alias):
+def _bound(alias: ast.alias) -> str:
     return alias.asname or alias.name.split(".")[0]

@@ -6,13 +6,15 @@ files, and the processor time of all that ever ran in it. Whatever it cannot loo
 
 import os
 import signal
+import subprocess
 import time
-from collections import namedtuple
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from diffusion_lab.instructor.sandbox.nbval_log import STARTED
-from diffusion_lab.instructor.sandbox.bubblewrap import ROOM
+from diffusion_lab.instructor.sandbox.bubblewrap import ROOM, Limits
 
 GONE = 3.0  # seconds without any process in the box: at its proper end, pytest follows sooner
 PATIENCE = 10  # times the seconds of an answer, for a machine that does other things besides
@@ -25,10 +27,19 @@ MEMORY = ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages")
 TICKS = os.sysconf("SC_CLK_TCK")
 VANISHED = (FileNotFoundError, ProcessLookupError)  # it ended while it was looked at
 
-Process = namedtuple("Process", "parent state own reaped threads born")
+
+class Process(NamedTuple):
+    """What /proc says of a process. Times are in ticks."""
+
+    parent: int
+    state: bytes
+    own: int  # processor time
+    reaped: int  # that of its children that have ended
+    threads: int
+    born: bytes  # with its number, this tells it from all others
 
 
-def watch(process, folder, limits, poll=0.1):
+def watch(process: subprocess.Popen, folder: Path, limits: Limits, poll: float = 0.1) -> str | None:
     """Waits for `process`, which starts a box, and ends it if the box takes too much. Returns the reason or None."""
     watchdog = Watchdog(process.pid, Path(folder, STARTED), limits)
     while process.poll() is None:
@@ -40,7 +51,7 @@ def watch(process, folder, limits, poll=0.1):
     return None
 
 
-def end(process):
+def end(process: subprocess.Popen) -> None:
     """Kills a process and all that it has started.
 
     With the first process of a box the system ends all others in it at once, however many they have become. Outside of boxes processes
@@ -56,7 +67,7 @@ def end(process):
     process.wait()
 
 
-def _send(number, pids):
+def _send(number: int, pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(OSError):
             os.kill(pid, number)
@@ -65,13 +76,16 @@ def _send(number, pids):
 class Watchdog:
     """What is known about one box: each look adds to it."""
 
-    def __init__(self, pid, started, limits):
+    def __init__(self, pid: int, started: Path, limits: Limits) -> None:
         self.pid, self.started, self.limits = pid, started, limits
-        self.cells, self.seconds, self.at_begin, self.idle, self.seen = 0, 0.0, 0.0, 0.0, {}
+        self.cells, self.seconds, self.at_begin, self.idle = 0, 0.0, 0.0, 0.0
+        self.seen: dict[tuple[int, bytes], int] = {}  # {(pid, born): processor time}
         self.last_look = self.begun = time.monotonic()
-        self.last_seen, self.failures, self.shares = None, 0, {}
+        self.last_seen: float | None = None
+        self.failures = 0
+        self.shares: dict[int, tuple[float, int]] = {}  # {pid: (when, bytes)}
 
-    def look(self):
+    def look(self) -> str | None:
         """Returns why the box has to be ended, or None."""
         try:
             boxed = family(self.pid)
@@ -82,7 +96,7 @@ class Watchdog:
             reason = f"it could not be watched ({type(error).__name__})" if self.failures == UNSEEN else None
         return reason
 
-    def _time(self, boxed):
+    def _time(self, boxed: dict[int, Process]) -> str | None:
         now = time.monotonic()
         passed, self.last_look = min(now - self.last_look, LONG_LOOK), now
         before, self.seconds = self.seconds, max(self.seconds, self._processor_time(boxed))
@@ -105,12 +119,15 @@ class Watchdog:
             return f"it did not come to its end within {PATIENCE * allowed:g} seconds"
         return None
 
-    def _processor_time(self, boxed):
-        """Seconds of all that ever ran here. Two sums of which each misses some: what was never seen, and what nobody has waited for."""
+    def _processor_time(self, boxed: dict[int, Process]) -> float:
+        """Returns the seconds of all that ever ran here.
+
+        It is the larger of two sums. One misses what was never seen, the other what nobody has waited for.
+        """
         self.seen |= {(pid, process.born): process.own for pid, process in boxed.items()}
         return max(sum(self.seen.values()), sum(process.own + process.reaped for process in boxed.values())) / TICKS
 
-    def _excess(self, boxed):
+    def _excess(self, boxed: dict[int, Process]) -> str | None:
         limits = self.limits
         if len(boxed) > limits.processes or sum(process.threads for process in boxed.values()) > limits.threads:
             return "it started too many processes"
@@ -123,15 +140,18 @@ class Watchdog:
             return "it printed without end"
         return None
 
-    def _shares(self, boxed):
-        """As the sum of `_share_of_memory`, of which each look finds out a few anew, in turn."""
+    def _shares(self, boxed: dict[int, Process]) -> int:
+        """Returns the sum of `_share_of_memory`, of which each look finds out a few anew, in turn."""
         for pid in sorted(boxed, key=lambda pid: self.shares.get(pid, (0, 0)))[:FEW]:
             self.shares[pid] = time.monotonic(), _share_of_memory(pid)
         return sum(self.shares[pid][1] for pid in boxed if pid in self.shares)
 
-    def _stored(self, boxed):
-        """(number of files, bytes) outside of processes: in file systems that the box may write, and in its sockets, also those that
-        nobody holds. Its first process, which is no student's, shows them."""
+    def _stored(self, boxed: dict[int, Process]) -> tuple[int, int]:
+        """Returns (number of files, bytes) outside of processes.
+
+        They are in file systems that the box may write, and in its sockets, also those that nobody holds. Its first
+        process, which is no student's, shows them.
+        """
         first = first_of(boxed, self.pid)
         if not any(process.parent in first for process in boxed.values()):  # it is still being built, or there is none
             return 0, 0
@@ -143,15 +163,16 @@ class Watchdog:
         return files, size + files * INODE
 
 
-def first_of(family, pid):
-    """The grandchildren of a process: if it has opened a box, the first process in there."""
+def first_of(family: dict[int, Process], pid: int) -> list[int]:
+    """Returns the grandchildren of a process: if it has opened a box, the first process in there."""
     children = [child for child, process in family.items() if process.parent == pid]
     return [child for child, process in family.items() if process.parent in children]
 
 
-def family(pid):
-    """{pid: Process} of all that a process has started, directly or not, the unreaped dead among them."""
-    processes, children = {}, {}
+def family(pid: int) -> dict[int, Process]:
+    """Returns {pid: Process} of all that a process has started, directly or not, the unreaped dead among them."""
+    processes: dict[int, Process] = {}
+    children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(*VANISHED):
             fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
@@ -159,7 +180,8 @@ def family(pid):
             process = Process(int(fields[1]), fields[0], own, reaped, int(fields[17]), fields[19])
             processes[int(name)] = process
             children.setdefault(process.parent, []).append(int(name))
-    found, awaiting = {}, list(children.get(pid, ()))
+    found: dict[int, Process] = {}
+    awaiting = list(children.get(pid, ()))
     while awaiting:
         child = awaiting.pop()
         found[child] = processes[child]
@@ -167,8 +189,8 @@ def family(pid):
     return found
 
 
-def busy(pids):
-    """Whether any thread of these processes computes, waits for a processor, or for a disk."""
+def busy(pids: Iterable[int]) -> bool:
+    """True if any thread of these processes computes, waits for a processor, or for a disk."""
     for pid in pids:
         with suppress(*VANISHED):
             for thread in os.listdir(f"/proc/{pid}/task"):
@@ -178,15 +200,15 @@ def busy(pids):
     return False
 
 
-def _memory(pid):
-    """Bytes that a process takes: in memory, swapped out, and in tables about it."""
+def _memory(pid: int) -> int:
+    """Returns the bytes that a process takes: in memory, swapped out, and in tables about it."""
     with suppress(*VANISHED):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return sum(1024 * int(line.split()[1]) for line in lines if line.split(":")[0] in MEMORY)
     return 0
 
 
-def _share_of_memory(pid):
+def _share_of_memory(pid: int) -> int:
     """As `_memory`, but pages that several processes share are divided among them, which takes longer to find out."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The pictures of lab 01: landscapes of energy, and what rolls about in them."""
+"""The pictures of lab 01: energy landscapes, and what moves in them."""
 
 import keras
 import numpy as np
@@ -9,7 +9,10 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def boltzmann(x, energies, temperatures):
-    """An energy over x (N,), and next to it its Boltzmann distribution at some temperatures."""
+    """Shows an energy over x (N,), and next to it its Boltzmann distribution.
+
+    `temperatures` are those of the distributions.
+    """
     figure, (left, right) = new_figure(2, width=9, height=2.7)
     left.plot(x, energies, color="tab:red")
     left.set(xlabel="x", ylabel="energy E(x)", title="the landscape")
@@ -22,7 +25,10 @@ def boltzmann(x, energies, temperatures):
 
 
 def chains_on(energy, snapshots):
-    """Where the points of chains are on an energy's map; `snapshots` maps each title to points (N, 1, 1, 2)."""
+    """Shows the points of chains on an energy's map.
+
+    `snapshots` maps each title to points (N, 1, 1, 2).
+    """
     x, y = np.meshgrid(np.linspace(-2, 2, 80, dtype="float32"), np.linspace(-2, 2, 80, dtype="float32"))
     heights = ops.convert_to_numpy(energy(np.stack([x, y], -1).reshape(-1, 1, 1, 2))).reshape(x.shape)
     figure, axes = new_figure(len(snapshots), width=2.3 * len(snapshots), height=2.5, squeeze=False)
@@ -35,7 +41,10 @@ def chains_on(energy, snapshots):
 
 
 def slopes_of_activations(names=("relu", "swish"), seed=4):
-    """Energy and slope along a line through the input of small random networks, one for each activation."""
+    """Shows energy and slope along a line through the inputs of small random networks.
+
+    There is one network for each activation.
+    """
     figure, axes = new_figure(2, width=9, height=2.6)
     x = np.linspace(-3, 3, 600, dtype="float32")[:, None]
     for name in names:
@@ -52,7 +61,7 @@ def slopes_of_activations(names=("relu", "swish"), seed=4):
 
 
 def energy_histogram(named_energies):
-    """How energies are distributed, for several kinds of images."""
+    """Shows how energies are distributed, for several kinds of images."""
     figure, axis = new_figure(width=7, height=2.4)
     everything = np.concatenate([np.ravel(energies) for energies in named_energies.values()])
     for name, energies in named_energies.items():

@@ -5,7 +5,7 @@ import numpy as np
 from diffusion_lab.labs.pictures import new_figure, show_figure
 
 def histograms(named_values, xlabel, range=(-4, 4)):
-    """The distributions of several arrays on top of each other, with the standard normal for comparison."""
+    """Shows the distributions of several arrays, compared with the standard normal."""
     figure, axis = new_figure(width=7, height=2.6)
     for name, values in named_values.items():
         axis.hist(np.ravel(values), bins=80, range=range, density=True, histtype="step", linewidth=1.6, label=name)

@@ -7,36 +7,39 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.blame import misfit
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, arrays, numbered
-from diffusion_lab.labs.rates import diagnose
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, numbered
+from diffusion_lab.labs.rates import RATES, diagnose
 
-DEGREES = "the angles are in degrees somewhere: sine and cosine want radians, and a right angle is π / 2."
-SQUARED = "these are variances: the rates are the sine and the cosine themselves, not their squares."
-NOT_ONE_MINUS = ("the noise rate is not 1 - signal rate: the *squares* of the two add to 1, so take the sine of the "
-                 "same angle.")
-ROUNDED = "you round the times to whole numbers: leave them as they come."
-OWN_TIMES = "you make times of your own: answer for the `diffusion_times` that you are given, in their order."
+SQUARED = "You returned the variances. The rates are the sine and the cosine themselves: do not square them."
+DEGREES = "Your angles are in degrees, but sine and cosine take radians. A right angle is π / 2."
+NOT_ONE_MINUS = "Your noise rate is 1 - signal rate. The *squares* of the two add to 1, so take the sine of the same angle."
+STRAIGHT_SIGNAL = "Your signal rate falls in a straight line. Let the *angle* grow in a straight line."
+ROUNDED = "You rounded the times to whole numbers. Use them as they come."
+OWN_TIMES = "You made times of your own. Use the `diffusion_times` that come in, in their order."
 
-class Schedule(Exercise):
-    """What the three have in common. Subclasses give `right(times, *parameters)` and `mistakes(times)`, both in pairs:
-    arrays (2, B, 1, 1, 1), the noise rates first."""
 
-    parameters = ()  # the names of what else the function takes; it is then called a second time, with other values
-    tolerance = 1e-4
+class ScheduleExercise(Exercise):
+    """What the three exercises have in common.
+
+    Attributes:
+        parameters: the names of the arguments after the times. With any, the answer is called a second time, with other values.
+    """
+
+    parameters = ()
 
     def draw(self, rng):
         times = rng.permutation([0, 1, *rng.uniform(0.05, 0.95, 8)])  # in no order, and both ends among them
         return {"times": _column(times)}
 
     def measure(self, answer, inputs):
-        outputs = arrays(self.call(answer, inputs["times"]), "noise_rates", "signal_rates")
+        outputs = arrays(self.call(answer, inputs["times"]), *RATES)
         if self.parameters:
             others = {name: inputs[name].item() for name in self.parameters}
             if misfit(answer, self.takes, (inputs["other_times"],), others):  # then it has names of its own for them
                 result = self.call(answer, inputs["other_times"], *others.values())
             else:
                 result = self.call(answer, inputs["other_times"], **others)
-            outputs |= {f"other_{name}": part for name, part in arrays(result, "noise_rates", "signal_rates").items()}
+            outputs |= {f"other_{name}": part for name, part in arrays(result, *RATES).items()}
         return outputs
 
     def rehearse(self, answer, inputs):
@@ -44,21 +47,46 @@ class Schedule(Exercise):
             times = _column(np.linspace(0, 1, count))
             for rates in parts(answer(times)):
                 if ops.convert_to_numpy(rates).shape != times.shape:
-                    raise CheckFailed(f"right for {inputs['times'].size} times, but for {count} the rates have the shape "
-                                      f"{np.shape(rates)} in place of {times.shape}.")
+                    raise CheckFailed(f"The rates are right for {inputs['times'].size} times, but for {count} they have the "
+                                      f"shape {np.shape(rates)}. Return the shape of the times, {times.shape}.")
 
     def examine(self, inputs, outputs):
-        times = inputs["times"].astype("float64")
-        pair = outputs["noise_rates"], outputs["signal_rates"]
-        diagnose(times, pair, self.right(times), self.mistakes(times), self.tolerance)
+        self.examine_rates("", inputs, outputs)
         if self.parameters:
-            times, others = inputs["other_times"].astype("float64"), [inputs[name].item() for name in self.parameters]
-            pair = outputs["other_noise_rates"], outputs["other_signal_rates"]
-            setting = " with " + ", ".join(f"{name}={value:.3g}" for name, value in zip(self.parameters, others))
-            diagnose(times, pair, self.right(times, *others), self.careless(times, *others), self.tolerance, setting)
+            values = ", ".join(f"{name}={inputs[name].item():.3g}" for name in self.parameters)
+            self.examine_rates("other_", inputs, outputs, f" with {values}")
+
+    def examine_rates(self, prefix, inputs, outputs, setting=""):
+        """Raises CheckFailed unless both rates of one call are right; `prefix` begins the names of its arrays."""
+        noise_rates, signal_rates = names = [prefix + name for name in RATES]
+        right = self.measured(self.right, inputs)
+        both = zip(self.known_results(noise_rates, inputs), self.known_results(signal_rates, inputs))
+        known = ((hint, (noise, signal)) for (hint, noise), (_, signal) in both)
+        diagnose(inputs[f"{prefix}times"], [outputs[name] for name in names], [right[name] for name in names], known,
+                 self.tolerance, setting)
 
 
-class LinearDiffusionSchedule(Schedule):
+def at_times(change, right):
+    """The right answer for `change(times)` instead of the times."""
+    return lambda times, *parameters: right(change(times), *parameters)
+
+
+def with_rates(change, right):
+    """The right answer with `change(noise_rates, signal_rates)` instead of its rates."""
+    return lambda times, *parameters: change(*right(times, *parameters))
+
+
+def evenly(times):
+    """Evenly spaced times in place of those that came in."""
+    return np.linspace(0, 1, times.size).reshape(times.shape)
+
+
+def over_the_batch(times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
+    """ᾱ as the running product over the times of the batch."""
+    return np.cumprod(1 - beta_start - (beta_end - beta_start) * times, axis=0)
+
+
+class LinearDiffusionSchedule(ScheduleExercise):
     name, takes = "linear_diffusion_schedule", "diffusion_times, beta_start, beta_end, timesteps"
     praise = "a function of time alone: it answers for any times, in any order, one by one or a thousand at once."
     parameters = "beta_start", "beta_end", "timesteps"
@@ -67,114 +95,134 @@ class LinearDiffusionSchedule(Schedule):
     def draw(self, rng):
         return super().draw(rng) | {
             "other_times": _column(rng.uniform(0.2, 1, 6)), "beta_start": np.array(rng.uniform(0.003, 0.005)),
-            "beta_end": np.array(rng.uniform(0.010, 0.014)), "timesteps": np.array(500)}
+            "beta_end": np.array(rng.uniform(0.010, 0.014)), "timesteps": np.array(600)}
 
-    def right(self, times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
-        area = timesteps * (beta_start * times + (beta_end - beta_start) * times**2 / 2)
-        return _roots(np.exp(-area))
+    @staticmethod
+    def right(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
+        growth = beta_end - beta_start
+        integral = timesteps * (beta_start * diffusion_times + growth * diffusion_times**2 / 2)
+        kept = np.exp(-integral)
+        return np.sqrt(1 - kept), np.sqrt(kept)
 
-    def mistakes(self, times):
-        start, growth, steps = 1e-4, 0.02 - 1e-4, 1000
-        noise_rates, signal_rates = right = self.right(times)
-        kept, beta = signal_rates**2, start + times * growth
-        multiplied = np.cumprod(1 - beta).reshape(times.shape)
-        over_given = ("you multiply up the times that happen to be in this batch, so an image's noise depends on its "
-                      "neighbours: multiply over a *fixed* grid of 1,000 steps, or use the integral")
-        return {
-            "the two come in the wrong order: noise_rates first, then signal_rates.": right[::-1],
-            "these are ᾱ and 1 - ᾱ, the variances: the rates are their square roots.": right**2,
-            "the exponent is twice too large: one of its two halves is missing, either that of the root, √ᾱ = "
-            "exp(-integral / 2), or that of the triangle inside the integral, whose area is *half* of width times height, "
-            "t² / 2.": _roots(kept**2),
-            "this takes β at time t for all the steps: take the *area* under β from time 0 to t.":
-                _roots(np.exp(-steps * beta)),
-            "this takes β at time t for all the steps (and forgets the root): take the *area* under β from time 0 to t.":
-                _roots(np.exp(-2 * steps * beta)),
-            "one root too many: √ᾱ is the signal rate already, exp(-integral / 2).": _roots(np.sqrt(kept)),
-            "the noise rate still lacks its square root: √(1 - ᾱ).": np.stack([1 - kept, signal_rates]),
-            "the signal rate still lacks its square root: √ᾱ.": np.stack([noise_rates, kept]),
-            "the noise rate is not 1 - signal rate: the *squares* add to 1, so it is √(1 - ᾱ).":
-                np.stack([1 - signal_rates, signal_rates]),
-            over_given + ".": _roots(multiplied),
-            over_given + "; besides, the rates are the square roots.": np.stack([1 - multiplied, multiplied]),
-            "these are the rates of a *single* step, √β and √(1 - β): ᾱ gathers up all the steps until then.":
-                _roots(1 - beta),
-            "the factor `timesteps` is missing: the integral over time is the average β, and there are 1,000 steps.":
-                _roots(np.exp(-(start * times + growth * times**2 / 2))),
-            "the exponent grows evenly, as if β were the same at all times: β grows, and the triangle's height with it, so "
-            "the area has a t².":
-                _roots(np.exp(-steps * (start + growth / 2) * times)),
-            "β must grow from beta_start to beta_end; yours falls.":
-                _roots(np.exp(-steps * ((start + growth) * times - growth * times**2 / 2))),
-            "time runs the wrong way: 0 is the clean image, 1 is noise.": self.right(1 - times),
-            "the exponent needs a minus sign: ᾱ falls as time goes on.":
-                np.stack([np.sqrt(np.expm1(steps * (start * times + growth * times**2 / 2))), 1 / signal_rates]),
-            "np.exp undoes the natural logarithm, np.log, and not np.log10.":
-                _roots(kept ** (1 / math.log(10))),
-            "at time 0 you get pure noise: the index -1 is the *last* entry of the table.":
-                self.right(np.where(times == 0, 1, times)),
-            "you round the time to a whole number before you multiply it: first `* timesteps`, then `astype(int)`.":
-                self.right(np.floor(times)),
-            "it is β that grows in a straight line; here the rates themselves do.": np.stack([times, 1 - times]),
-            "it is β that grows in a straight line; here the variances do.": _roots(1 - times),
-            OWN_TIMES: self.right(_evenly(times)),
-            "you put the times in order: each rate belongs to the time that stands in its place.":
-                self.right(np.sort(times, axis=0)),
-        }
-
-    def careless(self, times, beta_start, beta_end, timesteps):
-        return {
-            "right for the usual numbers, but it does not use its arguments: write beta_start, beta_end and timesteps "
-            "where you now have 1e-4, 0.02 and 1000.": self.right(times),
-            "it has 1000 steps built in: write timesteps instead.": self.right(times, beta_start, beta_end),
-            "it has 1e-4 and 0.02 built in: write beta_start and beta_end instead.":
-                self.right(times, timesteps=timesteps),
-            "β does not start at 0: the part beta_start · t of the integral is missing.":
-                self.right(times, 0, beta_end - beta_start, timesteps),
-            "β grows from beta_start by beta_end - beta_start; you let it grow by all of beta_end.":
-                self.right(times, beta_start, beta_start + beta_end, timesteps),
-        }
+    mistakes = [
+        Mistake("The two rates come in the wrong order. Return noise_rates first, then signal_rates.",
+                with_rates(lambda noise, signal: (signal, noise), right)),
+        Mistake("You returned the variances, 1 - ᾱ and ᾱ. The rates are standard deviations: take the square roots.",
+                with_rates(lambda noise, signal: (noise**2, signal**2), right)),
+        Mistake("Your exponent is twice too large. The triangle under β has *half* the area of width times height, t² / 2, and the "
+                "square root halves again: √ᾱ = exp(-integral / 2).", ("-integral", "-2 * integral")),
+        Mistake("You used β at time t for all steps. Take the *area* under β from time 0 to t.",
+                ("beta_start * diffusion_times + growth * diffusion_times**2 / 2", "beta_start + growth * diffusion_times")),
+        Mistake("You used β at time t for all steps, and √ᾱ lacks its square root. Take the *area* under β from time 0 to t, and "
+                "then √ᾱ = exp(-integral / 2).",
+                ("beta_start * diffusion_times + growth * diffusion_times**2 / 2", "2 * (beta_start + growth * diffusion_times)")),
+        Mistake("You took one square root too many. The signal rate is √ᾱ = exp(-integral / 2) already.",
+                ("-integral", "-integral / 2")),
+        Mistake("The noise rate lacks its square root: it is √(1 - ᾱ).", ("np.sqrt(1 - kept)", "1 - kept")),
+        Mistake("The signal rate lacks its square root: it is √ᾱ.", ("np.sqrt(kept)", "kept")),
+        Mistake("Your noise rate is 1 - signal rate. The *squares* of the two add to 1, so it is √(1 - ᾱ).",
+                ("np.sqrt(1 - kept)", "1 - np.sqrt(kept)")),
+        Mistake("You multiplied over the times of this batch, so an image's noise depends on its neighbours. Multiply over a *fixed* "
+                "grid of 1,000 steps, or use the integral.", lambda *given: rates_of(over_the_batch(*given))),
+        Mistake("You multiplied over the times of this batch, and returned variances. Multiply over a *fixed* grid of 1,000 steps, "
+                "or use the integral, and take the square roots.", lambda *given: (1 - over_the_batch(*given), over_the_batch(*given))),
+        Mistake("You returned the rates of a *single* step, √β and √(1 - β). ᾱ gathers all the steps up to time t.",
+                ("np.exp(-integral)", "1 - beta_start - growth * diffusion_times")),
+        Mistake("The factor `timesteps` is missing. The integral over time is the average β: multiply it by the number of steps.",
+                ("timesteps * (", "(")),
+        Mistake("Your exponent grows evenly, as if β were constant. β grows, and the height of the triangle with it: the area has "
+                "a t².", ("diffusion_times**2", "diffusion_times")),
+        Mistake("Your β falls. Let it grow from beta_start to beta_end.",
+                ("beta_start * diffusion_times + growth", "beta_end * diffusion_times - growth")),
+        Mistake("Your time runs backwards. 0 is the clean image, 1 is pure noise.", at_times(lambda times: 1 - times, right)),
+        Mistake("The exponent lacks its minus sign. ᾱ falls with time: take exp(-integral).",
+                with_rates(lambda noise, signal: (noise / signal, 1 / signal), right)),
+        Mistake("You undid np.log10 with np.exp. Use the natural logarithm, np.log.", ("-integral", "-integral / math.log(10)")),
+        Mistake("At time 0 you return pure noise, because the index -1 is the *last* entry of the table. Time 0 has no step behind "
+                "it: ᾱ is 1 there.", at_times(lambda times: np.where(times == 0, 1, times), right)),
+        Mistake("You rounded the time before you multiplied it. Multiply by timesteps first, and then use `astype(int)`.",
+                at_times(np.floor, right)),
+        Mistake("Your rates grow in straight lines. Let *β* grow in a straight line.", lambda times, *_: (times, 1 - times)),
+        Mistake("Your variances grow in straight lines. Let *β* grow in a straight line.", lambda times, *_: rates_of(1 - times)),
+        Mistake(OWN_TIMES, at_times(evenly, right)),
+        Mistake("You sorted the times. Keep their order: each rate belongs to the time in its place.",
+                at_times(lambda times: np.sort(times, axis=0), right)),
+        Mistake("Your rates are right for the usual values, but ignore the arguments. Write beta_start, beta_end and timesteps where "
+                "you now have 1e-4, 0.02 and 1000.", lambda times, *_: LinearDiffusionSchedule.right(times)),
+        Mistake("Your number of steps is always 1000. Write timesteps instead.", ("timesteps * (", "1000 * (")),
+        Mistake("Your β always grows from 1e-4 to 0.02. Write beta_start and beta_end instead.",
+                ("growth = beta_end - beta_start", "beta_start, growth = 1e-4, 0.02 - 1e-4")),
+        Mistake("Your β starts at 0. Add the missing part of the integral, beta_start · t.", ("beta_start * diffusion_times + ", "")),
+        Mistake("Your β grows by all of beta_end. It starts at beta_start, so it grows by beta_end - beta_start.",
+                ("growth = beta_end - beta_start", "growth = beta_end")),
+    ]
 
 
-class CosineDiffusionSchedule(Schedule):
+class CosineDiffusionSchedule(ScheduleExercise):
     name, takes = "cosine_diffusion_schedule", "diffusion_times"
-    praise = "sine and cosine of one angle: their squares add to 1 all by themselves."
+    praise = "sine and cosine of one angle: their squares always add to 1."
 
-    def right(self, times):
-        return _turned(times * math.pi / 2)
+    @staticmethod
+    def right(diffusion_times):
+        angles = diffusion_times * math.pi / 2
+        return np.sin(angles), np.cos(angles)
 
-    def mistakes(self, times):
-        noise_rates, signal_rates = right = self.right(times)
-        return {
-            "noise and signal have changed places: return noise_rates first, and at time 0 let them be 0 and the "
-            "signal rates 1.": right[::-1],
-            SQUARED: right**2,
-            DEGREES: _turned(times * 90),
-            "you turn by 1 radian in all, 57 degrees: the turn must end at a right angle, π / 2.": _turned(times),
-            "this is an eighth of a turn: from pure image to pure noise it is a *quarter*, π / 2.":
-                _turned(times * math.pi / 4),
-            "this is half a turn: from pure image to pure noise it is a *quarter*, π / 2.": _turned(times * math.pi),
-            "this is a full turn, which ends where it began: from image to noise it is a *quarter*, π / 2.":
-                _turned(times * 2 * math.pi),
-            NOT_ONE_MINUS: np.stack([1 - signal_rates, signal_rates]),
-            "the rates go in straight lines, and their squares do not add to 1: let the *angle* grow evenly.":
-                np.stack([times, 1 - times]),
-            "you let the signal rate fall in a straight line; it is the angle that grows in a straight line.":
-                np.stack([np.sqrt(1 - (1 - times) ** 2), 1 - times]),
-            "you let the noise rate grow in a straight line; it is the angle that grows in a straight line.":
-                np.stack([times, np.sqrt(1 - times**2)]),
-            "one root too many: sine and cosine are the rates already; their *squares* are the variances.":
-                np.sqrt(np.abs(right)),
-            "you return the angle or the time itself in one place: the noise rate is its sine.":
-                np.stack([times * math.pi / 2, signal_rates]),
-            OWN_TIMES: self.right(_evenly(times)),
-            ROUNDED: self.right(np.floor(times)),
-        }
+    mistakes = [
+        Mistake("The two rates are swapped. Return noise_rates first: at time 0 they are 0, and the signal rates are 1.",
+                ("np.sin(angles), np.cos(angles)", "np.cos(angles), np.sin(angles)")),
+        Mistake(SQUARED, ("np.sin(angles), np.cos(angles)", "np.sin(angles) ** 2, np.cos(angles) ** 2")),
+        Mistake(DEGREES, ("* math.pi / 2", "* 90")),
+        Mistake("Your angle grows to 1 radian, which is 57 degrees. Let it grow to a right angle, π / 2.", (" * math.pi / 2", "")),
+        Mistake("You made an eighth of a turn. From pure image to pure noise it is a *quarter*, π / 2.", ("pi / 2", "pi / 4")),
+        Mistake("You made half a turn. From pure image to pure noise it is a *quarter*, π / 2.", ("pi / 2", "pi")),
+        Mistake("You made a full turn, which ends where it began. From pure image to pure noise it is a *quarter*, π / 2.",
+                ("pi / 2", "pi * 2")),
+        Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
+        Mistake("Your rates grow in straight lines, so their squares do not add to 1. Let the *angle* grow in a straight line.",
+                lambda times: (times, 1 - times)),
+        Mistake(STRAIGHT_SIGNAL, lambda times: (np.sqrt(1 - (1 - times) ** 2), 1 - times)),
+        Mistake("Your noise rate grows in a straight line. Let the *angle* grow in a straight line.",
+                lambda times: (times, np.sqrt(1 - times**2))),
+        Mistake("You took square roots, but sine and cosine are the rates already. Leave the square roots out.",
+                with_rates(lambda noise, signal: (np.sqrt(noise), np.sqrt(np.abs(signal))), right)),
+        Mistake("Your noise rate is the angle itself. Take its sine.", ("np.sin(angles)", "angles")),
+        Mistake(OWN_TIMES, at_times(evenly, right)),
+        Mistake(ROUNDED, at_times(np.floor, right)),
+    ]
 
 
-class OffsetCosineDiffusionSchedule(Schedule):
+SQUEEZED = "You squeezed the cosine's values between the two rates. Shorten the range of the *angle* instead"
+CLIPPED = "You clipped the rates, so many times get the same noise. Let the angle run from one end to the other"
+
+
+def by_signal(signal, noise=lambda signal, times: np.sqrt(1 - signal**2)):
+    """A schedule with the signal rates `signal(times, low, high)` and the noise rates `noise(signal_rates, times)`."""
+    def schedule(times, low=0.02, high=0.95):
+        signal_rates = signal(times, low, high)
+        return noise(signal_rates, times), signal_rates
+
+    return schedule
+
+
+def squeezed(times, low, high):
+    return low + (high - low) * np.cos(times * math.pi / 2)
+
+
+def clipped(times, low, high):
+    return np.clip(np.cos(times * math.pi / 2), low, high)
+
+
+def straight(times, low, high):
+    return high + times * (low - high)
+
+
+def whole_sine(signal_rates, times):
+    return np.sin(times * math.pi / 2)
+
+
+class OffsetCosineDiffusionSchedule(ScheduleExercise):
     name, takes = "offset_cosine_diffusion_schedule", "diffusion_times, min_signal_rate, max_signal_rate"
-    praise = "a quarter turn without its two ends: never quite clean, never quite noise."
+    praise = "a quarter turn without its two ends: never quite clean, never pure noise."
     parameters = "min_signal_rate", "max_signal_rate"
 
     def draw(self, rng):
@@ -182,72 +230,57 @@ class OffsetCosineDiffusionSchedule(Schedule):
             "other_times": _column(rng.permutation([0, 1, *rng.uniform(0.1, 0.9, 4)])),
             "min_signal_rate": np.array(rng.uniform(0.1, 0.2)), "max_signal_rate": np.array(rng.uniform(0.8, 0.9))}
 
-    def right(self, times, min_signal_rate=0.02, max_signal_rate=0.95):
-        start, end = math.acos(max_signal_rate), math.acos(min_signal_rate)
-        return _turned(start + times * (end - start))
+    @staticmethod
+    def right(diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95):
+        start, end = np.arccos(max_signal_rate), np.arccos(min_signal_rate)
+        angles = start + diffusion_times * (end - start)
+        return np.sin(angles), np.cos(angles)
 
-    def mistakes(self, times):
-        low, high, quarter = 0.02, 0.95, math.pi / 2
-        noise_rates, signal_rates = right = self.right(times)
-        start, end = math.acos(high), math.acos(low)
-        angles, straight = start + times * (end - start), high + times * (low - high)
-        squeezed, clipped = low + (high - low) * np.cos(times * quarter), np.clip(np.cos(times * quarter), low, high)
-        squeeze = "you squeeze the cosine's values between the two rates; what is to be cut short is the *angle*."
-        clip = "you clip the rates, so many times get the same noise: let the angle run from one end to the other."
-        result = {
-            "noise and signal have changed places: noise_rates come first and are the sine, and the angle of a signal "
-            "rate is its arccos, not its arcsin.": right[::-1],
-            SQUARED: right**2,
-            DEGREES: _turned(np.degrees(angles)),
-            "time runs the wrong way: at time 0 the signal rate is max_signal_rate, at time 1 min_signal_rate.":
-                self.right(1 - times),
-            "this is the cosine schedule without the offset: begin at the angle arccos(max_signal_rate), and end at "
-            "arccos(min_signal_rate).": _turned(times * quarter),
-            "the difference is the wrong way round: the last angle minus the first.": _turned(start + times * (start - end)),
-            "the angle starts at 0: begin at arccos(max_signal_rate).": _turned(times * end),
-            "the angle ends at π / 2: it should end at arccos(min_signal_rate).":
-                _turned(start + times * (quarter - start)),
-            "the angle goes too far: the times multiply the *difference* of the last angle and the first.":
-                _turned(start + times * end),
-            "you took the cosine of the rates: the angle that *has* this cosine is the arccos.":
-                _turned(math.cos(high) + times * (math.cos(low) - math.cos(high))),
-            "arccos is the inverse function of the cosine, `np.arccos`, and not 1 / cos.":
-                _turned(1 / math.cos(high) + times * (1 / math.cos(low) - 1 / math.cos(high))),
-            ROUNDED: self.right(np.floor(times)),
-            "you use the rates as if they were angles: the angle of a rate is its arccos.": _turned(straight),
-            NOT_ONE_MINUS: np.stack([1 - signal_rates, signal_rates]),
-            "you let the signal rate fall in a straight line; it is the *angle* that grows in a straight line.":
-                np.stack([np.sqrt(1 - straight**2), straight]),
-            "you let both rates go in straight lines; it is the *angle* that grows in a straight line.":
-                np.stack([math.sin(start) + times * (math.sin(end) - math.sin(start)), straight]),
-            "the angles are in radians already: no further π / 2.": _turned(angles * quarter),
-            OWN_TIMES: self.right(_evenly(times)),
-        }
-        for hint, signal in ((squeeze, squeezed), (clip, clipped)):  # and the noise rate by the circle, or not
-            result |= {hint: np.stack([np.sqrt(1 - signal**2), signal]),
-                       hint + " Besides, the squares must add to 1.": np.stack([np.sin(times * quarter), signal])}
-        return result
+    mistakes = [
+        Mistake("The two rates are swapped. Return noise_rates first, the sines. The angle of a signal rate is its arccos (the "
+                "arcsin swaps the rates, too).", ("np.sin(angles), np.cos(angles)", "np.cos(angles), np.sin(angles)")),
+        Mistake(SQUARED, ("np.sin(angles), np.cos(angles)", "np.sin(angles) ** 2, np.cos(angles) ** 2")),
+        Mistake(DEGREES, ("angles = start + diffusion_times * (end - start)",
+                          "angles = np.degrees(start + diffusion_times * (end - start))")),
+        Mistake("Your time runs backwards. At time 0 the signal rate is max_signal_rate, at time 1 min_signal_rate.",
+                at_times(lambda times: 1 - times, right)),
+        Mistake("You returned the cosine schedule without the offset. Begin at the angle arccos(max_signal_rate), and end at "
+                "arccos(min_signal_rate).", ("start + diffusion_times * (end - start)", "diffusion_times * math.pi / 2")),
+        Mistake("You took the difference the wrong way round. Take the last angle minus the first.", ("end - start", "start - end")),
+        Mistake("Your angle starts at 0. Begin at arccos(max_signal_rate).", ("start + diffusion_times * (end - start)", "diffusion_times * end")),
+        Mistake("Your angle ends at π / 2. End at arccos(min_signal_rate).", ("(end - start)", "(math.pi / 2 - start)")),
+        Mistake("Your angle goes too far. Multiply the times by the *difference* of the last angle and the first.",
+                ("(end - start)", "end")),
+        Mistake("You took the cosine of the rates. The angle that *has* this cosine is the arccos.",
+                ("np.arccos(max_signal_rate), np.arccos(min_signal_rate)", "np.cos(max_signal_rate), np.cos(min_signal_rate)")),
+        Mistake("You took 1 / cos. Take the inverse function of the cosine, `np.arccos`.",
+                ("np.arccos(max_signal_rate), np.arccos(min_signal_rate)", "1 / np.cos(max_signal_rate), 1 / np.cos(min_signal_rate)")),
+        Mistake(ROUNDED, at_times(np.floor, right)),
+        Mistake("You used the rates as if they were angles. The angle of a rate is its arccos.",
+                ("np.arccos(max_signal_rate), np.arccos(min_signal_rate)", "max_signal_rate, min_signal_rate")),
+        Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
+        Mistake(STRAIGHT_SIGNAL, by_signal(straight)),
+        Mistake("Both your rates change in straight lines. Let the *angle* grow in a straight line.",
+                ("np.sin(angles), np.cos(angles)", "[at(start) + diffusion_times * (at(end) - at(start)) for at in (np.sin, np.cos)]")),
+        Mistake("You multiplied the angles by π / 2, but arccos returns radians already. Leave the factor out.",
+                ("np.sin(angles), np.cos(angles)", "np.sin(angles * math.pi / 2), np.cos(angles * math.pi / 2)")),
+        Mistake(OWN_TIMES, at_times(evenly, right)),
+        Mistake(f"{SQUEEZED}.", by_signal(squeezed)),
+        Mistake(f"{SQUEEZED}, and take both rates from it: their squares must add to 1.", by_signal(squeezed, whole_sine)),
+        Mistake(f"{CLIPPED}.", by_signal(clipped)),
+        Mistake(f"{CLIPPED}, and take both rates from it: their squares must add to 1.", by_signal(clipped, whole_sine)),
+        Mistake("Your rates are right for the usual values, but ignore the arguments. Write min_signal_rate and max_signal_rate "
+                "where you now have 0.02 and 0.95.", lambda times, *_: OffsetCosineDiffusionSchedule.right(times)),
+    ]
 
-    def careless(self, times, min_signal_rate, max_signal_rate):
-        return {"right for the usual numbers, but it does not use its arguments: write min_signal_rate and "
-                "max_signal_rate where you now have 0.02 and 0.95.": self.right(times)}
+
+def rates_of(kept):
+    """The pair of rates that belongs to the share `kept` of the image's variance."""
+    return np.sqrt(1 - kept), np.sqrt(kept)
 
 
 def _column(times):
     return np.asarray(times, "float32").reshape(-1, 1, 1, 1)
-
-
-def _evenly(times):
-    return np.linspace(0, 1, times.size).reshape(times.shape)
-
-
-def _roots(kept):
-    """The pair that belongs to the share `kept` of the variance: noise rates and signal rates."""
-    return np.stack([np.sqrt(1 - kept), np.sqrt(kept)])
-
-
-def _turned(angles):
-    return np.stack([np.sin(angles), np.cos(angles)])
 
 
 linear_diffusion_schedule, cosine_diffusion_schedule, offset_cosine_diffusion_schedule = numbered(

@@ -1,4 +1,4 @@
-"""What lab 03 measures about schedules."""
+"""The measurements of lab 03 on schedules."""
 
 import numpy as np
 from keras import ops
@@ -7,20 +7,21 @@ from diffusion_lab.ideal_denoisers import dataset_denoiser
 
 
 def rates_at(schedule, diffusion_times):
-    """(noise_rates, signal_rates) of a schedule at any times, each (T,), NumPy."""
+    """Returns (noise_rates, signal_rates) of a schedule at any times, each (T,), NumPy."""
     rates = schedule(np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1)))
     return tuple(np.ravel(ops.convert_to_numpy(part)) for part in rates)
 
 
 def log_snrs(noise_rates, signal_rates):
-    """The natural logarithm of the signal's variance over the noise's."""
+    """Returns the natural logarithm of the signal's variance over the noise's."""
     return 2 * (np.log(signal_rates) - np.log(noise_rates))
 
 
 def share_known(schedule, diffusion_times, points, seed=0):
-    """How much of the clean points' variance the best possible guess explains, from noisy ones at each time: (T,).
+    """Returns the share of the clean points' variance that the best guess explains: (T,).
 
-    The guess is the closed form for one half of the points (N, 1, 1, 2); the other half is made noisy.
+    It guesses from noisy points at each time, in closed form for one half of the points (N, 1, 1,
+    2); the other half is made noisy.
     """
     known, hidden = points[::2], points[1::2]
     denoise = dataset_denoiser(known)
@@ -34,9 +35,10 @@ def share_known(schedule, diffusion_times, points, seed=0):
 
 
 def finished(schedules):
-    """Returns those of the schedules, {name: function}, that have been written, and prints which are missing.
+    """Returns those of the schedules, {name: function}, that are written; prints the others.
 
-    Raises what the first one raises if none is written: there is nothing to show in what follows.
+    Raises:
+        Exception: that of the first schedule, if none is written, because there is nothing to show.
     """
     there, missing = {}, []
     for name, schedule in schedules.items():

@@ -1,4 +1,4 @@
-"""The pictures of lab 03: how fast schedules let the image vanish, and what can still be known at each time."""
+"""The pictures of lab 03: how fast the image vanishes, and what can still be known."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,7 +10,7 @@ HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", "tab:green"  # colours
 
 
 def beta_area(beta_start, beta_end, timesteps, diffusion_time):
-    """β as a line over time, and the area under it that has been gathered until `diffusion_time`."""
+    """Shows β over time, and the area under it up to `diffusion_time`."""
     figure, axis = new_figure(width=6, height=2.4)
     line = lambda times: timesteps * (beta_start + (beta_end - beta_start) * times)
     gathered = np.array([0, diffusion_time])
@@ -22,13 +22,18 @@ def beta_area(beta_start, beta_end, timesteps, diffusion_time):
 
 
 def cloud_rows(rows, points, titles=()):
-    """Rows of noisy points, each in the colour of the place from which it came: `rows` maps a label to a list of arrays
-    (N, 1, 1, 2), `points` are the clean ones, `titles` stand above the columns."""
+    """Shows rows of noisy points, each in the colour of the clean point that it came from.
+
+    Args:
+        rows: {label: a list of arrays (N, 1, 1, 2)}.
+        points: the clean ones, (N, 1, 1, 2).
+        titles: one above each column.
+    """
     x, y = points.reshape(-1, 2).T
     colors = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
     columns = max((len(clouds) for clouds in rows.values()), default=0)
     demand_something(columns)
-    height = 8.6 / columns + 0.5 / len(rows)  # a row of square boxes, and its part of the titles
+    height = 8.6 / columns + 0.5 / len(rows)  # a row of square boxes, and its share of the titles
     figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
@@ -41,8 +46,11 @@ def cloud_rows(rows, points, titles=()):
 
 
 def signal_dots(dots, schedule):
-    """Signal rates that belong to times, as dots, and a schedule's as a line: `dots` maps a title to (times, rates),
-    both (T,); a dot is the darker the later it comes in its batch. Of a large batch about 60 are drawn."""
+    """Shows signal rates and their times as dots, and a schedule's as a line.
+
+    Later dots of a batch are darker; of a large batch about 60 are drawn. `dots` maps a title to
+    (times, rates), both (T,).
+    """
     figure, axes = new_figure(len(dots), height=2.9, sharey=True, squeeze=False)
     times = np.linspace(0, 1, 200)
     for axis, (title, (x, rates)) in zip(axes.flat, dots.items()):
@@ -59,7 +67,7 @@ def signal_dots(dots, schedule):
 
 
 def rate_curves(schedules):
-    """Signal and noise rates over time: `schedules` maps a name to a schedule."""
+    """Shows signal and noise rates over time; `schedules` maps a name to a schedule."""
     figure, axes = new_figure(2, height=2.9, sharey=True)
     times = np.linspace(0, 1, 301)
     for name, schedule in schedules.items():
@@ -73,7 +81,7 @@ def rate_curves(schedules):
 
 
 def quarter_circles(schedules, count=21):
-    """The road that all schedules take, and where they are at `count` evenly spaced times."""
+    """Shows the path that all schedules take, and their positions at `count` even times."""
     figure, axes = new_figure(len(schedules), height=3.1, sharey=True, squeeze=False)
     angles = np.linspace(0, np.pi / 2, 100)
     for number, (axis, (name, schedule)) in enumerate(zip(axes.flat, schedules.items())):
@@ -88,9 +96,9 @@ def quarter_circles(schedules, count=21):
 
 
 def log_snr_curves(schedules, faint):
-    """log-SNR over time, with the zones where signal or noise rate is below `faint`."""
+    """Shows log-SNR over time, and the zones where a rate is below `faint`."""
     figure, axis = new_figure(width=7.5, height=3.2)
-    times = np.linspace(0.002, 0.998, 500)  # at the very ends the cosine schedule's is infinite
+    times = np.linspace(0.002, 0.998, 500)  # at both ends the cosine schedule's is infinite
     for name, schedule in schedules.items():
         axis.plot(times, log_snrs(*rates_at(schedule, times)), label=name)
     edge = log_snrs(np.sqrt(1 - faint**2), faint)
@@ -103,7 +111,7 @@ def log_snr_curves(schedules, faint):
 
 
 def knowledge_curves(schedules, points, faint):
-    """`share_known` over time, and the same numbers over log-SNR."""
+    """Shows `share_known` over time, and over log-SNR."""
     figure, axes = new_figure(2, height=3.0, sharey=True)
     times = np.linspace(0.01, 0.99, 41)
     for name, schedule in schedules.items():
@@ -122,7 +130,10 @@ def knowledge_curves(schedules, points, faint):
 
 
 def share_bars(shares):
-    """One bar for each schedule: `shares` maps its name to (trivial, useful, hopeless), which add to 1."""
+    """Shows one bar for each schedule.
+
+    `shares` maps its name to (trivial, useful, hopeless), which add to 1.
+    """
     figure, axis = new_figure(width=7.5, height=0.5 * len(shares) + 0.9)
     for row, parts in enumerate(shares.values()):
         left = 0
@@ -140,7 +151,10 @@ def share_bars(shares):
 
 
 def error_table(schedules, diffusion_times):
-    """Prints by how much an error in the guessed noise is multiplied in the image: noise rate / signal rate."""
+    """Prints how much an error in the predicted noise grows in the predicted image.
+
+    The factor is noise rate / signal rate.
+    """
     rows = {name: rates_at(schedule, diffusion_times) for name, schedule in schedules.items()}
     print(f"{'time':14}", *[f"{time:7}" for time in diffusion_times])
     for name, (noise_rates, signal_rates) in rows.items():

@@ -1,4 +1,4 @@
-"""What lab 04 trains and measures: gradients by hand, its examples, and what a network sees."""
+"""The training and measurements of lab 04: manual gradients, and what a network sees."""
 
 import keras
 import numpy as np
@@ -9,15 +9,22 @@ from diffusion_lab.errors import NoGradient
 
 
 def value_and_gradients(loss_of, network):
-    """(loss, gradients): the number that `loss_of()` returns, and its gradient by each of the network's trainable
-    variables, in their order. `loss_of` takes no arguments and calls the network.
+    """Returns the loss and its gradients with respect to the network's variables.
 
-    Raises UserError if the loss does not depend on the network in a way that can be differentiated.
+    Args:
+        loss_of: takes no arguments, calls the network, and returns the loss.
+        network: the gradients are those of its trainable variables, in their order.
+
+    Returns:
+        (loss, list of gradients).
+
+    Raises:
+        UserError: if the loss does not depend on the network in a differentiable way.
     """
     loss, gradients = _DIFFERENTIATE[BACKEND](loss_of, network)
     if all(gradient is None for gradient in gradients):
         raise NoGradient("The loss carries no gradient back to the network: call the network and compute the loss with "
-                        "keras.ops, both inside the function that you hand over.")
+                        "keras.ops, both inside the function that you pass.")
     return loss, gradients
 
 
@@ -33,7 +40,7 @@ def _with_tensorflow(loss_of, network):
 def _with_jax(loss_of, network):
     import jax
 
-    def pure(values):  # JAX differentiates functions of their arguments only, so the weights become one
+    def pure(values):  # JAX differentiates with respect to arguments only
         with keras.StatelessScope(state_mapping=list(zip(network.trainable_variables, values))) as scope:
             loss = loss_of()
         return loss, [scope.get_current_value(variable) for variable in network.non_trainable_variables]
@@ -57,7 +64,10 @@ _DIFFERENTIATE = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _wi
 
 
 class Examples(keras.utils.PyDataset):
-    """What `fit` learns from: `make_examples(images, rng)` turns each batch of a dataset into (inputs, targets)."""
+    """The examples for `fit`.
+
+    `make_examples(images, rng)` turns each batch of a dataset into (inputs, targets).
+    """
 
     def __init__(self, dataset, make_examples, seed=0):
         super().__init__()
@@ -74,10 +84,10 @@ class Examples(keras.utils.PyDataset):
 
 
 def influence(model, images, noise_rate=0.7):
-    """How much each pixel of the noisy images matters to the predicted image's pixel in the middle: (H, W).
+    """Returns how much each noisy pixel matters to the predicted middle pixel: (H, W).
 
-    The mean absolute gradient over the normalised images (N, H, W, C), noised with one fixed noise; exactly 0 where a
-    pixel is not seen. `model` is a DiffusionModel.
+    It is the mean absolute gradient over the normalised images (N, H, W, C), all with the same
+    noise; exactly 0 where the network does not see a pixel. `model` is a DiffusionModel.
     """
     count, height, width, _ = images.shape
     noises = np.random.default_rng(0).normal(size=images.shape)
@@ -93,9 +103,10 @@ def influence(model, images, noise_rate=0.7):
 
 
 def likeness(images, distances):
-    """The correlation of two pixels at each distance, across and down: a list of numbers in [-1, 1].
+    """Returns the correlation of two pixels at each distance, across and down, in [-1, 1].
 
-    images: (N, H, W, C); what all of them have in common, the mean of each pixel, is taken away first.
+    The mean of each pixel over the images (N, H, W, C), which all of them share, is subtracted
+    first.
     """
     images = np.asarray(images, "float64")
     images = images - images.mean(axis=0)

@@ -1,4 +1,4 @@
-"""The pictures and measurements of lab 04: a script that learns nothing, and a network that sees too little."""
+"""The pictures of lab 04: a network that sees too little."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def influence_maps(maps, darkest=1e-5):
-    """Shows maps of `influence` (H, W), `{title: map}`: bright where a pixel matters; what is seen at all is framed."""
+    """Shows maps of `influence` (H, W), `{title: map}`, bright where a pixel matters.
+
+    A frame marks all that the network sees.
+    """
     figure, axes = new_figure(len(maps), width=3.2 * len(maps), height=3.1, squeeze=False)
     for axis, (title, values) in zip(axes.flat, maps.items()):
         shown = np.log10(np.maximum(values / values.max(), darkest))

@@ -1,4 +1,4 @@
-"""What lab 05 builds, trains and measures: towers of blocks, rewired networks, and what a pixel sees."""
+"""The networks and measurements of lab 05: towers of blocks, and what a pixel sees."""
 
 import keras
 import numpy as np
@@ -9,7 +9,10 @@ from diffusion_lab.networks.blocks import PixelAttention, continuous_inputs, out
 
 
 def influence(network, noisy_images, noise_variances, channel=1):
-    """How much each pixel of the input moves one channel of the output's middle pixel, (S, S), all together 1."""
+    """Returns how much each input pixel matters to one channel of the output's middle pixel.
+
+    The map (S, S) sums to 1.
+    """
     middle = network.inputs[0].shape[1] // 2
     pixel = lambda images: network([images, noise_variances])[:, middle, middle, channel]
     gradient = input_gradient(pixel, noisy_images)
@@ -18,13 +21,16 @@ def influence(network, noisy_images, noise_variances, channel=1):
 
 
 def far_share(shares, reach):
-    """The part of the influence (S, S) that comes from further than `reach` pixels from the middle."""
+    """Returns the share of the influence (S, S) further than `reach` pixels from the middle."""
     middle = len(shares) // 2
     return 1 - shares[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1].sum()
 
 
 def rewired(network, kind, change):
-    """The same network with the same weights; `change(layer, *inputs)` stands for each layer of class `kind`."""
+    """Returns the network with the same weights, but with layers of class `kind` replaced.
+
+    `change(layer, *inputs)` computes what the layer did.
+    """
     def call(layer, *inputs, **keywords):
         return change(layer, *inputs) if isinstance(layer, kind) else layer(*inputs, **keywords)
 
@@ -32,7 +38,10 @@ def rewired(network, kind, change):
 
 
 def attention_weights(network, noisy_images, noise_variances):
-    """softmax(q kᵀ / √C) of a network's attention: how much pixel i looks at pixel j, (B, H · W, H · W)."""
+    """Returns softmax(q kᵀ / √C) of a network's attention, (B, H · W, H · W).
+
+    It says how much pixel i attends to pixel j.
+    """
     attention = next(layer for layer in network.layers if isinstance(layer, PixelAttention))
     query, key, _ = keras.Model(network.inputs, attention.input)([noisy_images, noise_variances])
     channels = query.shape[-1]
@@ -41,7 +50,7 @@ def attention_weights(network, noisy_images, noise_variances):
 
 
 def tower(block, blocks, width=16, image_size=16):
-    """A network for noise of `blocks` times `block(x, width)` one above the other, and nothing else."""
+    """Returns a network for noise that consists of `blocks` times `block(x, width)`."""
     noisy_images, noise_variances, embedding = continuous_inputs(image_size, 3, 32)
     x = layers.Conv2D(width, 1)(layers.Concatenate()([noisy_images, embedding]))
     for _ in range(blocks):
@@ -50,11 +59,14 @@ def tower(block, blocks, width=16, image_size=16):
 
 
 def noise_losses(network, images, epochs, seed=0):
-    """Trains a network to find the noise in `images` (normalised) at random times; the loss of each epoch."""
+    """Trains a network to predict the noise in `images`; returns the loss of each epoch.
+
+    The images are normalised, the times random.
+    """
     rng = np.random.default_rng(seed)
     angles = rng.uniform(0.1, 1.5, (len(images), 1, 1, 1)).astype("float32")
     noises = rng.normal(size=images.shape).astype("float32")
     noisy_images = np.cos(angles) * images + np.sin(angles) * noises
-    few = epochs * len(images) <= 64  # then building a graph would take longer than the training
+    few = epochs * len(images) <= 64  # building a graph would take longer than training
     network.compile(keras.optimizers.Adam(2e-3), "mse", jit_compile=has_accelerator() and not few, run_eagerly=few)
     return network.fit([noisy_images, np.sin(angles) ** 2], noises, epochs=epochs, verbose=0).history["loss"]

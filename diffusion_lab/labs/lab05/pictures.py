@@ -1,4 +1,4 @@
-"""The pictures and instruments of lab 05: the U-Net drawn, looked into, cut open, and trained for a moment."""
+"""The pictures of lab 05: the U-Net and its parts, its influence maps and its attention."""
 
 import numpy as np
 from keras import layers, ops
@@ -9,7 +9,12 @@ WAY_DOWN, WAY_UP, NOISE = "#cfe3f5", "#d9efd2", "#f7e2c4"
 
 
 def count_by_part(network):
-    """{("down" | "up", pixels a side) or "noise": [parameters, channels]} of a U-Net; the parts add up to the whole."""
+    """Returns the parameters and channels of each part of a U-Net.
+
+    Returns:
+        {("down" | "up", pixels a side) or "noise": [parameters, channels]}. The parts add up to the
+        whole network.
+    """
     parts, side = {}, "down"
     for layer in network.layers:
         side = "up" if isinstance(layer, layers.UpSampling2D) else side
@@ -21,7 +26,10 @@ def count_by_part(network):
 
 
 def draw_unet(network, before, after):
-    """Draws a U-Net with the shape and the parameters of each part; `before` and `after` are images in [0, 1]."""
+    """Draws a U-Net with the shape and the parameters of each part.
+
+    `before` and `after` are images in [0, 1].
+    """
     parts = count_by_part(network)
     sizes = sorted({key[1] for key in parts if key != "noise"}, reverse=True)
     lowest = -1.35 * (len(sizes) - 1)
@@ -64,7 +72,10 @@ def _box(axis, middle, shape, parameters, colour, width=1.6):
 
 
 def show_influence(named_shares, reach):
-    """Maps of influence, on a logarithmic scale; a frame around all that a network with this `reach` would see."""
+    """Shows maps of influence, on a logarithmic scale.
+
+    A frame marks all that a network with this `reach` would see.
+    """
     from matplotlib.patches import Rectangle
 
     figure, axes = new_figure(len(named_shares), width=2.2 * len(named_shares), height=2.5, squeeze=False)
@@ -78,7 +89,7 @@ def show_influence(named_shares, reach):
 
 
 def embedding_map(embed, dims=32):
-    """Heat maps of embed(noise_variances), over variances on an even scale and on a logarithmic one."""
+    """Shows heat maps of embed(noise_variances), on a linear and a logarithmic scale."""
     figure, axes = new_figure(2, width=9.5, height=3.0, sharey=True)
     scales = {"linear": np.linspace(0, 1, 900), "log": np.geomspace(1e-4, 1, 900)}
     for axis, (scale, variances) in zip(axes, scales.items()):
@@ -91,8 +102,13 @@ def embedding_map(embed, dims=32):
 
 
 def show_attention(images, weights, places):
-    """Below each image (B, S, S, 3), where the pixels at `places` (row, column) of the feature map look; a cross marks
-    them. weights: (B, H · W, H · W)."""
+    """Shows images (B, S, S, 3), and below each where some pixels of the feature map attend.
+
+    Args:
+        images: in [0, 1].
+        weights: (B, H · W, H · W).
+        places: the (row, column) of each of these pixels; a cross marks it.
+    """
     size = int(weights.shape[1] ** 0.5)
     scale = images.shape[1] / size
     figure, axes = new_figure(len(images), 1 + len(places), width=1.45 * len(images), height=1.5, squeeze=False)

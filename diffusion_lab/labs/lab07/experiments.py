@@ -1,8 +1,8 @@
-"""What lab 07 does with trained models."""
+"""The trained models of lab 07."""
 
 
 def copy_weights(trained, model):
-    """Gives `model` the weights of another one of the same architecture, its averaged ones and its normaliser."""
+    """Copies the weights, EMA weights and normaliser of `trained` to a model of the same kind."""
     for network in (model.network, model.ema_network):
         network.set_weights(trained.ema_network.get_weights())
     model.normalizer.set_weights(trained.normalizer.get_weights())

@@ -1,4 +1,4 @@
-"""The pictures of lab 07: how a model is doing, and flowers that come out of noise."""
+"""The pictures of lab 07: how good a model is, and flowers that emerge from noise."""
 
 import io
 from base64 import b64encode
@@ -15,7 +15,7 @@ from diffusion_lab.samplers import ddim
 
 
 def kid_curves(named_values, diffusion_steps):
-    """KID (low is good) over the number of diffusion steps, one line for each name."""
+    """Shows KID (low is good) over the number of diffusion steps, one line for each name."""
     figure, axis = new_figure(width=6.5, height=2.8)
     for name, values in named_values.items():
         axis.plot(diffusion_steps, values, marker="o", label=name)
@@ -27,9 +27,9 @@ def kid_curves(named_values, diffusion_steps):
 
 
 def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
-    """An animation of `count` images on their way out of the noise that `seed` draws; it shows itself in a notebook.
+    """Returns an animation of `count` images that emerge from noise; a notebook shows it.
 
-    Returns the animation as WebP bytes, for a file.
+    It is returned as WebP bytes, for a file; `seed` determines the noise.
     """
     noise = keras.random.normal((count, *model.image_shape), seed=seed)
     frames = []
@@ -50,7 +50,7 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
 
 
 def show_animation(webp, stills):
-    """Shows an animation; where a page may not hold one (GitHub), some of its frames below each other."""
+    """Shows an animation, or some of its frames where a page cannot hold one (GitHub)."""
     strip = io.BytesIO()
     Image.fromarray(np.concatenate([np.asarray(still) for still in stills])).save(strip, "PNG", optimize=True)
     source = f"data:image/webp;base64,{b64encode(webp).decode()}"

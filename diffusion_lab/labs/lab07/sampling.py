@@ -9,8 +9,8 @@ from diffusion_lab.labs.diffusion_models import MyDiffusionModel, live_in
 from diffusion_lab.labs.exercise import CheckFailed, Method, Mistake, NotDone, Undiagnosed, array, compare, said, words
 
 UPWARDS = "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."
-INITIAL = ("Every step starts from the initial noise again. Pass the remixed images on to the next step, and remix "
-           "with the rates of the *next* time: this time's rates undo the separation.")
+INITIAL = ("Every step starts from the initial noise again. Pass the remixed images on, and remix with the rates of "
+           "the *next* time: those of this time change nothing.")
 
 
 def swapping_the_rates(model, initial_noise, diffusion_steps):
@@ -142,8 +142,8 @@ class ReverseDiffusion(Method):
                 ("pred_noises, pred_images =", "pred_images, pred_noises =")),
         Mistake("You swapped the two results of diffusion_schedule. It returns (noise_rates, signal_rates), in this "
                 "order.", swapping_the_rates),
-        Mistake("You returned the image of the first step. Move the `return` out of the loop, and check that the "
-                "length of a step is `1 / diffusion_steps`, because `//` gives 0.",
+        Mistake("You returned the image of the first step. Move the `return` out of the loop, or replace "
+                "`1 // diffusion_steps`, which is 0, by `1 / diffusion_steps`.",
                 ("    return pred_images", "        return pred_images")),
         Mistake("You subtracted the noise where you remix. Add it.", ("pred_images + next", "pred_images - next")),
         Mistake("Your steps are too long, and there is one too few. Between `steps` points there are only steps - 1 "

@@ -1,4 +1,4 @@
-"""What lab 08 measures: noises and their flowers, weights and their average, and near neighbours."""
+"""The measurements of lab 08: noise and its flowers, EMA weights, and near neighbours."""
 
 from functools import partial
 
@@ -9,36 +9,36 @@ from keras import ops
 from diffusion_lab.predictions import velocity
 from diffusion_lab.samplers import ddim
 
-NETWORKS = {"raw weights": True, "their average (EMA)": False}  # which network answers: `training` of `model.denoise`
+NETWORKS = {"raw weights": True, "their average (EMA)": False}  # `training` of `model.denoise`, which chooses the network
 
 
 def spread(noises):
-    """The standard deviation of each noise: (N, H, W, C) gives (N,), NumPy."""
+    """Returns the standard deviation of each noise: (N, H, W, C) gives (N,), NumPy."""
     return np.std(ops.convert_to_numpy(noises), axis=(1, 2, 3))
 
 
 def rms(differences):
-    """The root of the mean square of an array or a tensor, as a float."""
+    """Returns the root mean square of an array or a tensor, as a float."""
     return float(np.sqrt(np.mean(np.square(ops.convert_to_numpy(differences)))))
 
 
 def correlations(noises, others):
-    """How alike two sets of noises are, pair by pair, in [-1, 1]: (N,)."""
+    """Returns the correlation of two sets of noise, pair by pair, in [-1, 1]: (N,)."""
     pairs = zip(ops.convert_to_numpy(noises), ops.convert_to_numpy(others))
     return np.array([np.corrcoef(noise.ravel(), other.ravel())[0, 1] for noise, other in pairs])
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Looks at a model after each epoch, at its raw weights and at their average, from the same noise.
+    """Measures a model after each epoch, with its raw and its EMA weights, from the same noise.
+
+    Afterwards `epochs` holds the numbers of the epochs, `errors[name]` a float and `images[name]`
+    an array in [0, 1] for each of them, where `name` is a key of `NETWORKS`.
 
     Args:
-        noise: (N, H, W, C), from which images are drawn.
+        noise: (N, H, W, C), from which images are generated.
         unseen: (M, H, W, C) in [0, 1], on which the error is measured.
         diffusion_steps: for the images.
-        first: the epoch after which it begins to look, from 0.
-
-    Afterwards `epochs` holds the numbers of the epochs, `errors[name]` a float and `images[name]` an array in [0, 1]
-    for each of them, where `name` is a key of `NETWORKS`.
+        first: the first epoch to be measured, from 0.
     """
 
     def __init__(self, noise, unseen, diffusion_steps, first=0):
@@ -55,18 +55,21 @@ class Snapshots(keras.callbacks.Callback):
             self.images[name].append(draw(self.model, self.noise, self.diffusion_steps, training))
 
     def changes(self, name):
-        """How much the images change from one look to the next (root mean square): a list of floats."""
+        """Returns the root mean square change of the images from epoch to epoch, as a list."""
         return [rms(after - before) for before, after in zip(self.images[name], self.images[name][1:])]
 
 
 def draw(model, noise, diffusion_steps, training=False):
-    """Images in [0, 1], NumPy, by DDIM with the averaged network, or with the raw one (`training`)."""
+    """Returns images in [0, 1], NumPy, by DDIM with the EMA network, or the raw one (`training`)."""
     denoise = partial(model.denoise, training=training)
     return ops.convert_to_numpy(model.denormalize(ddim(denoise, model.diffusion_schedule, noise, diffusion_steps)))
 
 
 def velocity_error(model, images, training=False, seed=0):
-    """The loss on images (N, H, W, C) in [0, 1], with fixed noise and evenly spread times: it scatters little."""
+    """Returns the loss on images (N, H, W, C) in [0, 1].
+
+    Fixed noise and evenly spaced times keep it from scattering.
+    """
     images = model.normalizer(ops.convert_to_tensor(images))
     noises = keras.random.normal(images.shape, seed=seed)
     rates = model.diffusion_schedule(ops.reshape(ops.linspace(0.0, 1.0, images.shape[0]), (-1, 1, 1, 1)))
@@ -75,7 +78,10 @@ def velocity_error(model, images, training=False, seed=0):
 
 
 def softened(images):
-    """Images (N, H, W, C) in [0, 1], each pixel averaged with its neighbours by the weights 1, 6, 1 along both axes."""
+    """Returns images (N, H, W, C) in [0, 1], slightly blurred.
+
+    Each pixel is averaged with its neighbours by the weights 1, 6, 1 along both axes.
+    """
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     rows = (padded[:, :-2] + 6 * padded[:, 1:-1] + padded[:, 2:]) / 8
     return (rows[:, :, :-2] + 6 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 8

@@ -1,4 +1,4 @@
-"""The pictures and measurements of lab 08: noises and their flowers, weights and their average, and near neighbours."""
+"""The pictures of lab 08."""
 
 
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 from diffusion_lab.labs.pictures import new_figure, show_figure
 
 def dots(named_values, xlabel):
-    """A row of dots for each name, one for each of its values, and the median as a line."""
+    """Shows a row of dots for each name, one for each of its values, and their median as a line."""
     figure, axis = new_figure(width=7.5, height=0.6 + 0.45 * len(named_values))
     places, rng = np.arange(len(named_values), 0, -1), np.random.default_rng(0)
     for place, values in zip(places, named_values.values()):

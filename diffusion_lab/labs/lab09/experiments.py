@@ -1,4 +1,4 @@
-"""What lab 09 trains and measures: the errors of samplers, and a network for points in the plane."""
+"""The training and measurements of lab 09: sampler errors, and a network for points."""
 
 import keras
 import numpy as np
@@ -9,31 +9,43 @@ from diffusion_lab.models.generating import generate_in_batches
 
 
 def petals(count=8, radius=1.3):
-    """The middles of a ring of `count` blobs, as images (count, 1, 1, 2): the means of a mixture of Gaussians."""
+    """Returns the centres of a ring of `count` blobs, as images (count, 1, 1, 2).
+
+    They are the means of a mixture of Gaussians.
+    """
     angles = 2 * np.pi * np.arange(count) / count
     points = radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     return points.reshape(count, 1, 1, 2).astype("float32")
 
 
 class FlowerKID:
-    """KID of what samplers make of a model, against `images` (N, 32, 32, 3), uint8; their features are kept."""
+    """KID of a model's samples against `images` (N, 32, 32, 3), uint8.
+
+    The features of `images` are computed once.
+    """
 
     def __init__(self, images):
         self.extractor, self.count = flower_features(), len(images)
         self.real_features = encode(self.extractor, images)
 
     def __call__(self, model, steps, **arguments):
-        """`arguments` go to `model.generate`: a sampler, a guidance."""
+        """Returns the KID; `arguments`, such as sampler or guidance, go to `model.generate`."""
         images = generate_in_batches(model, self.count, steps, seed=1, **arguments)
         return float(kernel_inception_distance(self.real_features, encode(self.extractor, images)))
 
     def variety(self, images):
-        """How much images (N, 32, 32, 3) in [0, 1] differ among themselves: the mean standard deviation of a feature."""
+        """Returns how varied images (N, 32, 32, 3) in [0, 1] are.
+
+        It is the mean standard deviation of a feature.
+        """
         return float(np.mean(np.std(encode(self.extractor, ops.convert_to_numpy(images)), axis=0)))
 
 
 def image_errors(model, images, diffusion_times, seed=0):
-    """How far the predicted images are from the true ones (root mean square) at each time, for images in [0, 1]."""
+    """Returns the root-mean-square error of the predicted images at each time.
+
+    `images` are in [0, 1].
+    """
     images = model.normalizer(ops.convert_to_tensor(images))
     noises = keras.random.normal(images.shape, seed=seed)
     errors = []
@@ -46,7 +58,10 @@ def image_errors(model, images, diffusion_times, seed=0):
 
 
 def velocity_network(width=128, depth=3):
-    """A small network for points: called as network([points (B, 1, 1, 2), times (B, 1, 1, 1)])."""
+    """Builds a small network for points.
+
+    It is called as network([points (B, 1, 1, 2), times (B, 1, 1, 1)]).
+    """
     points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
     both = layers.Concatenate()([points, times])
     waves = [wave(frequency * both) for frequency in (1, 2, 4) for wave in (ops.sin, ops.cos)]  # for the fine detail

@@ -1,4 +1,4 @@
-"""The pictures and measurements of lab 09: solvers at equal cost, what networks predict, and straight paths."""
+"""The pictures of lab 09."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def paths(named_paths, data):
-    """Trajectories of points: `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data."""
+    """Shows trajectories of points.
+
+    `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data.
+    """
     figure, axes = new_figure(len(named_paths), width=4.2 * len(named_paths), height=3.8, squeeze=False)
     for axis, (title, positions) in zip(axes[0], named_paths.items()):
         positions = np.asarray(positions).reshape(len(positions), -1, 2)

@@ -1,4 +1,4 @@
-"""Sliders on pictures. Where no kernel runs, as on GitHub, a still picture with a caption stands in their place."""
+"""Sliders on pictures. Pages without a kernel, as on GitHub, show a picture with a caption."""
 
 from diffusion_lab.labs.widgets.explorer import Explorer, choices, menu, slider
 from diffusion_lab.labs.widgets.models import interpolation, langevin, sampling

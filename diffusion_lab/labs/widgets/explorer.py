@@ -16,7 +16,7 @@ from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import captioned
 from diffusion_lab.plots import png_bytes
 
-# The animation keeps the sign hidden for a moment, so that it does not flicker where a picture takes no time.
+# The animation hides the sign for a moment, so that fast pictures do not make it flicker.
 BUSY = ("<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility: visible}}</style>"
         '<b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">● computing …</b>')
 IDLE = "&nbsp;"  # keeps the line's height
@@ -33,24 +33,27 @@ class Frame(NamedTuple):
 class Explorer(ipywidgets.VBox):
     """A picture, and sliders that change it.
 
-    The first picture is there when the explorer is made. Later ones are drawn in one background thread, which always
-    goes on with the *newest* position: positions that a moving slider has left by then are never drawn. Positions seen
-    before are shown at once. If `draw` fails, a red sentence says why, and the next position has a new chance.
+    The first picture is drawn when the explorer is made. Later ones are drawn in one background
+    thread, which always continues with the *newest* position: positions that a moving slider has
+    left by then are never drawn. Positions seen before are shown at once. If `draw` fails, a red
+    sentence says why, and the next position is tried as usual.
 
     Args:
-        draw: called as draw(**values) with the values of all controls; returns a picture, uint8 (H, W, 3) or the bytes
-            of a PNG file, or (picture, readout), the readout a line of HTML. It must not use what other threads change.
-        controls: {argument of draw: `slider`, `choices`, `menu` or any widget with a hashable `value`}.
-        caption: a sentence or two of plain text, which stand below the picture, also where no kernel runs.
-        cache_size: number of pictures that are kept.
+        draw: called as draw(**values) with the values of all controls; returns a picture, uint8 (H,
+            W, 3) or the bytes of a PNG file, or (picture, readout), the readout being a line of
+            HTML. It must not use anything that other threads change.
+        controls: {argument of draw: `slider`, `choices`, `menu` or any widget with a hashable
+            `value`}.
+        caption: a sentence or two of plain text below the picture, also where no kernel runs.
+        cache_size: number of pictures to keep.
     """
 
     def __init__(self, draw, controls, caption, cache_size=128):
         self.draw, self.controls, self.caption, self.cache_size = draw, dict(controls), caption, cache_size
-        self._cache = OrderedDict()  # position -> Frame, the last used at the end
+        self._cache = OrderedDict()  # position -> Frame, the most recently used last
         self._state = threading.Condition(threading.RLock())  # guards all that follows, and the cache
         self._wanted = None  # (request, position) that the worker takes next
-        self._request = self._shown = 0  # number of the newest request, and of the one whose answer shows
+        self._request = self._shown = 0  # numbers of the newest and of the shown request
         self._worker = None
 
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
@@ -67,12 +70,15 @@ class Explorer(ipywidgets.VBox):
         self.add_class("diffusion-lab-explorer")
 
     def wait(self, timeout=60.0):
-        """Returns when nothing is being computed any more: whether that came to pass within `timeout` seconds."""
+        """Waits until nothing is being computed; True if that was within `timeout` seconds."""
         with self._state:
             return self._state.wait_for(lambda: self._worker is None, timeout)
 
     def _position(self):
-        """The values of all controls. Sliders count in binary fractions, and 0.30000000000000004 is 0.3."""
+        """Returns the values of all controls.
+
+        Sliders count in binary fractions, so 0.30000000000000004 becomes 0.3.
+        """
         values = [control.value for control in self.controls.values()]
         return tuple(round(value, 6) if isinstance(value, float) else value for value in values)
 
@@ -92,7 +98,7 @@ class Explorer(ipywidgets.VBox):
                 self._worker.start()
 
     def _work(self):
-        """Draws what is wanted until nothing is."""
+        """Draws wanted positions until there are none."""
         while True:
             with self._state:
                 if self._wanted is None:
@@ -105,7 +111,7 @@ class Explorer(ipywidgets.VBox):
                 self._show(request, frame)
 
     def _frame(self, position):
-        """Draws one position. Nothing that goes wrong in `draw` leaves this method but as a sentence."""
+        """Draws one position. Whatever goes wrong in `draw` becomes a sentence."""
         try:
             result = self.draw(**dict(zip(self.controls, position)))
             picture, readout = result if isinstance(result, tuple) else (result, "")
@@ -119,7 +125,7 @@ class Explorer(ipywidgets.VBox):
         return frame
 
     def _show(self, request, frame):
-        """Shows the answer to a request, unless the answer to a later one shows already."""
+        """Shows the answer to a request, unless a later one has already been answered."""
         if request < self._shown:
             return
         self._shown = request
@@ -131,7 +137,10 @@ class Explorer(ipywidgets.VBox):
             self.busy.value = IDLE
 
     def _repr_mimebundle_(self, **keywords):
-        """The widget for a live notebook, and for all others a picture that carries its caption, as ipympl does."""
+        """Returns the widget for a live notebook, and a picture with its caption for all others.
+
+        ipympl does the same.
+        """
         data, metadata = super()._repr_mimebundle_(**keywords), {}
         data["text/plain"] = "\n".join(filter(None, [self.caption, plain(self.error.value)]))
         if self.picture.value:
@@ -148,22 +157,22 @@ class Explorer(ipywidgets.VBox):
 
 
 def plain(html):
-    """HTML without its tags."""
+    """Returns HTML without its tags."""
     return unescape(re.sub("<.*?>", "", html)).strip()
 
 
 def sentence(error):
-    """What a student reads about an exception: no stack trace."""
+    """Returns what a student reads about an exception: no stack trace."""
     if isinstance(error, OneSentence):
         return str(error)
     if isinstance(error, NotImplementedError):
-        return f"This picture needs an answer that is not there yet. {error}"
+        return f"This picture needs an answer that is still missing. {error}"
     reason = (str(error).strip().splitlines() or ["no message"])[0]
     return f"This picture could not be drawn. {type(error).__name__}: {reason[:200]}"
 
 
 def slider(label, low, high, value, step):
-    """A slider for whole numbers or fractions, whichever `step` is."""
+    """Returns a slider for whole numbers or fractions, depending on `step`."""
     if isinstance(step, int):
         return ipywidgets.IntSlider(value, min=low, max=high, step=step, description=label, **looks())
     decimals = len(f"{step:.6f}".rstrip("0").partition(".")[2])
@@ -172,15 +181,15 @@ def slider(label, low, high, value, step):
 
 
 def choices(label, options, value):
-    """A slider over a few values."""
+    """Returns a slider over a few values."""
     return ipywidgets.SelectionSlider(options=options, value=value, description=label, **looks())
 
 
 def menu(label, options):
-    """A drop-down menu of values or of {label: value}, the first of which is chosen."""
+    """Returns a drop-down menu of values or of {label: value}; the first is chosen."""
     return ipywidgets.Dropdown(options=options, description=label, **looks())
 
 
 def looks():
-    """Labels that can be read whole, all ending at one line."""
+    """Returns the style that aligns labels and shows them whole."""
     return {"style": {"description_width": "210px"}, "layout": {"width": "min(600px, 100%)"}}

@@ -1,4 +1,4 @@
-"""Sliders on trained models: how many steps, how much fresh noise, and what lies between two images."""
+"""Sliders on trained models: number of steps, fresh noise, and images between two others."""
 
 import time
 from functools import lru_cache
@@ -16,16 +16,16 @@ STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 
 
 def sampling(model, num_images=12):
-    """An explorer of DDIM on a `DiffusionModel`: number of steps, eta, and the seed of the initial noise.
+    """Returns an explorer of DDIM on a `DiffusionModel`: steps, eta, and the noise's seed.
 
-    With eta = 0 the model's own `reverse_diffusion` draws, else the package's `ddim`. A seed gives the same initial
-    noise for any number of steps and any eta.
+    With eta = 0 the model's own `reverse_diffusion` draws, else the package's `ddim`. A seed gives
+    the same initial noise for any number of steps and any eta.
     """
     def generate(steps, eta, seed):
-        fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}  # without any, the model's own `reverse_diffusion`
+        fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}  # else the model's own `reverse_diffusion`
         return ops.convert_to_numpy(model.generate(num_images, steps, seed=seed, **fresh_noise))
 
-    generate(1, 0, seed=0)  # compiles, so that the first read-out tells the time of sampling
+    generate(1, 0, seed=0)  # compiles, so that the first read-out is the time of sampling
 
     def draw(steps, eta, seed):
         begin = time.perf_counter()
@@ -37,22 +37,28 @@ def sampling(model, num_images=12):
 
     controls = {"steps": choices("number of steps", STEPS, 10), "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
                 "seed": slider("seed of the noise", 0, 20, 1, 1)}
-    return Explorer(draw, controls, "Samples that all begin with the same noise. With eta = 0 the way from there is "
+    return Explorer(draw, controls, "Samples that all begin with the same noise. With eta = 0 the path from there is "
                                     "fixed; with eta = 1 every step adds as much noise as DDPM.")
 
 
 def circular(first, second, position):
-    """The noises between two: sine and cosine of a quarter turn as weights, which keep the variance at 1."""
+    """Returns noise between two, mixed with sine and cosine of a quarter turn.
+
+    These weights keep the variance at 1.
+    """
     angle = position * np.pi / 2
     return np.cos(angle) * first + np.sin(angle) * second
 
 
 def interpolation(model, slerp=circular, steps=10, num_positions=17):
-    """An explorer of what lies between two images: between the noises that they come from.
+    """Returns an explorer of images between two, made from noise between their two.
 
-    slerp: called as slerp(first, second, position), noises (1, H, W, C) as tensors and a number in [0, 1]; returns the
-    noise between them, of the same shape.
-    num_positions: of the slider. All are drawn at once, for `steps` network evaluations each.
+    Args:
+        model: a `DiffusionModel`.
+        slerp: called as slerp(first, second, position), noise (1, H, W, C) as tensors and a number
+            in [0, 1]; returns the noise between them, of the same shape.
+        steps: network evaluations for each image.
+        num_positions: positions of the slider; all are drawn at once.
     """
     positions = np.linspace(0, 1, num_positions)
 
@@ -78,14 +84,21 @@ def interpolation(model, slerp=circular, steps=10, num_positions=17):
     controls = {"position": slider("position between the two", 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
                 "first_seed": slider("seed of the first noise", 0, 20, 3, 1),
                 "second_seed": slider("seed of the second noise", 0, 20, 16, 1)}
-    return Explorer(draw, controls, "From one flower to another. Not the images are mixed, but the noises that they "
-                                    "come from, so each stop on the way is a flower of its own.")
+    return Explorer(draw, controls, "From one flower to another. We mix the noise, not the images, so every stop "
+                                    "on the way is a new flower.")
 
 
 def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
-    """An explorer of Langevin dynamics on an `EnergyBasedModel`: chains from uniform noise, after any number of steps.
+    """Returns an explorer of Langevin dynamics on an `EnergyBasedModel`.
 
-    stride: the slider's step. `arguments` (step_size, noise_std) go to `model.langevin_sampling`.
+    It shows chains from uniform noise after any number of steps.
+
+    Args:
+        model: an `EnergyBasedModel`.
+        num_images: number of chains.
+        max_steps: the slider's largest number of steps.
+        stride: the slider's step.
+        arguments: step_size and noise_std, passed on to `model.langevin_sampling`.
     """
     @lru_cache(maxsize=8)
     def chains(seed):
@@ -102,16 +115,16 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
 
 
 class Chains:
-    """Langevin chains that are walked only once: the images after every `stride` steps are kept."""
+    """Langevin chains that are walked only once: every `stride` steps, the images are kept."""
 
     def __init__(self, model, count, stride, seed, arguments):
         self.model, self.stride, self.seed, self.arguments = model, stride, seed, arguments
         self.snapshots = [keras.random.uniform((count, *model.image_shape), -1.0, 1.0, seed=seed)]
 
     def after(self, steps):
-        """(images in [0, 1], mean energy) after `steps`, a multiple of the stride."""
+        """Returns (images in [0, 1], mean energy) after `steps`, a multiple of the stride."""
         while len(self.snapshots) <= steps // self.stride:
-            seed = 1000 * self.seed + len(self.snapshots)  # each stretch has noise of its own, whoever asks for it when
+            seed = 1000 * self.seed + len(self.snapshots)  # each stretch always has the same noise
             self.snapshots.append(
                 self.model.langevin_sampling(self.snapshots[-1], self.stride, seed=seed, **self.arguments))
         images = self.snapshots[steps // self.stride]

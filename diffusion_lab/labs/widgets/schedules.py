@@ -1,4 +1,4 @@
-"""Sliders on the forward process: images that drown in noise, and the schedules that say how fast."""
+"""Sliders on the forward process: images that drown in noise, and how fast."""
 
 import inspect
 
@@ -14,7 +14,7 @@ from diffusion_lab.labs.pictures import demand_something
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.labs.widgets.explorer import Explorer, menu, slider
 
-PARAMETERS = {  # of the schedules, as sliders: what they are called there, (label, low, high, value, step)
+PARAMETERS = {  # of the schedules: argument, then the slider's (label, low, high, value, step)
     "min_signal_rate": ("min_signal_rate (offset cosine)", 0.0, 0.3, 0.02, 0.01),
     "max_signal_rate": ("max_signal_rate (offset cosine)", 0.5, 1.0, 0.95, 0.01),
     "beta_start": ("beta_start (linear)", 0.0, 0.01, 0.0001, 0.0001),
@@ -23,10 +23,17 @@ PARAMETERS = {  # of the schedules, as sliders: what they are called there, (lab
 
 
 def corruption(images, schedules=SCHEDULES, seed=0):
-    """An explorer of the forward process: images in the noise of any diffusion time, under any schedule.
+    """Returns an explorer of the forward process: images with noise at any diffusion time.
 
-    images: (B, H, W, C) in [0, 1].   schedules: {name: diffusion_times -> noise_rates, signal_rates}.
-    The noise is the same at all times, so that only the rates change. Raises UserError for other images.
+    The noise is the same at all times, so that only the rates change.
+
+    Args:
+        images: (B, H, W, C) in [0, 1].
+        schedules: {name: diffusion_times -> noise_rates, signal_rates}.
+        seed: of the noise.
+
+    Raises:
+        UserError: for other images.
     """
     mix = Mixer(images, seed)
 
@@ -44,11 +51,18 @@ def corruption(images, schedules=SCHEDULES, seed=0):
 
 
 def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
-    """An explorer of schedules: their curves, and below them an image that the chosen one corrupts at nine times.
+    """Returns an explorer of schedules: their curves, and an image at nine times.
 
-    image: (H, W, C) in [0, 1]; by default a flower.   schedules: {name: diffusion_times -> noise_rates, signal_rates},
-    for instance functions that a student wrote. There is a slider for each of `PARAMETERS` that one of them takes.
-    Raises UserError for another image, or without schedules.
+    There is a slider for each of `PARAMETERS` that one of the schedules takes.
+
+    Args:
+        image: (H, W, C) in [0, 1]; by default a flower.
+        schedules: {name: diffusion_times -> noise_rates, signal_rates}, for instance functions that
+            a student wrote.
+        seed: of the noise.
+
+    Raises:
+        UserError: for another image, or without schedules.
     """
     demand_something(len(schedules))
     mix = Mixer(draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed)
@@ -70,7 +84,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
 
 
 class Mixer:
-    """Images and one noise for them: called with two rates, it returns what shows of the mixture, in [0, 1]."""
+    """Images and their noise: called with two rates, it returns the visible mixture in [0, 1]."""
 
     def __init__(self, images, seed):
         images = np.asarray(images, "float32")
@@ -86,10 +100,13 @@ class Mixer:
 
 
 def rates_at(schedule, diffusion_times, **parameters):
-    """(noise_rates, signal_rates) of a schedule at a list of times, each (T,), NumPy. Raises UserError for a schedule
-    that returns something else than two arrays of the times' shape."""
+    """Returns (noise_rates, signal_rates) of a schedule at a list of times, each (T,), NumPy.
+
+    Raises:
+        UserError: for a schedule that does not return two arrays of the times' shape.
+    """
     times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
-    result = schedule(times, **parameters)  # NumPy, since that is what a student's function may be written in
+    result = schedule(times, **parameters)  # NumPy, which a student's function may require
     rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
     if [part.shape for part in rates] != [times.shape] * 2:
         raise UserError("A schedule must return two arrays of the shape of the times: noise_rates, signal_rates.")
@@ -97,12 +114,18 @@ def rates_at(schedule, diffusion_times, **parameters):
 
 
 def log_snrs(noise_rates, signal_rates):
-    """The logarithm of the signal's variance over the noise's; ±20 or more where one of them is 0."""
+    """Returns the logarithm of the signal's variance over the noise's.
+
+    It is ±20 or more where one of them is 0.
+    """
     return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
 
 
 def curves(times, rates, chosen):
-    """The picture of all schedules' curves: `rates` maps a name to (noise_rates, signal_rates)."""
+    """Returns the picture of all schedules' curves.
+
+    `rates` maps a name to (noise_rates, signal_rates).
+    """
     figure = Figure(figsize=(8.2, 2.7), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in sorted(rates, key=lambda name: name == chosen):  # the chosen one on top
@@ -123,7 +146,7 @@ def curves(times, rates, chosen):
 
 
 def ends(rates, chosen):
-    """The read-out: where each schedule begins and ends, and whether the chosen one's squares add to 1."""
+    """Returns the read-out: both ends of each schedule, and if the chosen one's squares add to 1."""
     parts = []
     for name, (_, signal_rates) in rates.items():
         first, last = signal_rates[[0, -1]].round(3) + 0.0  # which turns -0 into 0
@@ -135,5 +158,5 @@ def ends(rates, chosen):
 
 
 def readable(schedules):
-    """{what a menu says: name}."""
+    """Returns {what a menu says: name}."""
     return {name.replace("_", " "): name for name in schedules}

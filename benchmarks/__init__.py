@@ -1,3 +1,7 @@
-"""Measurements of speed and quality, each a command: `python -m benchmarks.speed`, `.quality`, `.recipes`, `.grading`, `.gpu`."""
+"""Measurements of speed and quality, each a command.
+
+The commands are `python -m benchmarks.speed`, `.quality`, `.recipes`, `.grading`, `.profile` and
+`.gpu`.
+"""
 
 import diffusion_lab  # noqa: F401  silences TensorFlow's start before Keras starts it

@@ -1,4 +1,4 @@
-"""A Dask scheduler and workers on this machine, as processes of their own that can be killed one by one."""
+"""A Dask scheduler and workers on this machine, in processes that can be killed one by one."""
 
 import json
 import subprocess
@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def local_cluster(folder, workers=2):
-    """Yields (the scheduler's address, the workers' processes); each worker takes one submission at a time."""
+    """Yields (the scheduler's address, the workers' processes).
+
+    Each worker takes one submission at a time.
+    """
     file = folder / "scheduler.json"
     processes = [_start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)]
     try:
@@ -26,11 +29,11 @@ def local_cluster(folder, workers=2):
 
 
 def wait_for(condition, seconds=1200):
-    """Raises TimeoutError if it does not come true."""
+    """Waits until the condition is true. Raises TimeoutError after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError("what was waited for did not happen")
+            raise TimeoutError("the condition did not become true in time")
         time.sleep(0.05)
 
 

@@ -1,4 +1,7 @@
-"""How many floating-point operations a network needs, and how many the machine can do. Any backend."""
+"""How many floating-point operations a network needs, and how many the machine can do.
+
+Works with any backend.
+"""
 
 import time
 
@@ -10,8 +13,11 @@ from diffusion_lab.backend import compiled
 
 
 def forward_flops(network):
-    """Additions and multiplications on one image's way through a functional network: those of its convolutions, dense
-    layers and attention, which are nearly all. Training costs three times as many: forward, and two gradients."""
+    """Returns the FLOP of one image's forward pass through a functional network.
+
+    It counts the additions and multiplications of convolutions, dense layers and attention, which
+    are nearly all. Training costs three times as many: forward, and two gradients.
+    """
     return float(sum(_layer_flops(layer) for layer in network.layers))
 
 
@@ -25,8 +31,11 @@ def _layer_flops(layer):
 
 
 def convolution_peak(shapes=((64, 64), (32, 128), (16, 256)), batch_size=32, seconds=1.0, dtype="float32"):
-    """FLOP/s of the best of some 3 × 3 convolutions (pixels a side, channels), each repeated for some seconds: the
-    most that this machine and this backend reach with nothing else around."""
+    """Returns the FLOP/s of the fastest of some 3 × 3 convolutions.
+
+    This is the most that this machine and this backend reach in isolation. `shapes` are (pixels a
+    side, channels); each is repeated for `seconds`.
+    """
     return max(_convolution_speed(size, channels, batch_size, seconds, dtype) for size, channels in shapes)
 
 

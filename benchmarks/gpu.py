@@ -1,8 +1,9 @@
 """What a GPU does with the full-size models: `KERAS_BACKEND=jax python -m benchmarks.gpu`.
 
-Needs Keras, NumPy and a backend, and nothing else: no TensorFlow, no data set, no network; the images are drawn here.
-Measures training at several batch sizes, sampling, and memory, beside the most that the device's matrix units do, and
-says what bounds each model: its arithmetic, or the traffic to memory.
+Needs only Keras, NumPy and a backend: no TensorFlow, no data set, no network; the images are
+generated here. Measures training at several batch sizes, sampling, and memory, and compares them
+with the maximum of the device's matrix units. It says what bounds each model: its arithmetic, or
+the traffic to memory.
 """
 
 import argparse
@@ -25,7 +26,7 @@ EPOCH = 1020  # images in the official training split of Oxford Flowers 102
 
 
 def models(quick):
-    """{name: function that builds it}: the DDPM lab's U-Net, the DDIM lab's, and the course's own."""
+    """Returns {name: function that builds it}: the U-Nets of DDPM, DDIM and the course."""
     if quick:
         return {"attention U-Net": lambda: DDPM(attention_unet(16, 8, (1, 2), (False, True), 1)),
                 "U-Net": lambda: DiffusionModel(unet(16, (8, 16)))}
@@ -34,7 +35,7 @@ def models(quick):
 
 
 def matrix_peak(size, dtype, seconds=2.0):
-    """FLOP/s of a product of two square matrices."""
+    """Returns the FLOP/s of a product of two square matrices."""
     layer = keras.layers.Dense(size, use_bias=False, dtype=dtype)
     network = keras.Sequential([keras.Input((size,), dtype=dtype), *[layer] * 4])
     run, x = compiled(network.call), ops.ones((size, size), dtype)
@@ -43,14 +44,20 @@ def matrix_peak(size, dtype, seconds=2.0):
 
 
 def copy_speed(megabytes, seconds=1.0):
-    """Bytes a second that a device reads and writes when it adds one to a large array."""
+    """Returns the bytes per second that a device reads and writes.
+
+    They are measured by adding one to a large array.
+    """
     layer = keras.layers.Rescaling(1.0, offset=1.0, dtype="float32")
     run, x = compiled(layer.call), ops.ones((megabytes, 250_000))
     return 2 * 1e6 * megabytes / time_of(lambda: run(x), seconds)
 
 
 def time_of(function, seconds):
-    """Seconds of one call, after one that compiles; a result's corner is fetched, so that it is there."""
+    """Returns the seconds of one call, after one that compiles.
+
+    A corner of each result is fetched, to be sure that it has been computed.
+    """
     def wait(result):
         ops.convert_to_numpy(result[(slice(0, 1),) * len(result.shape)])
 
@@ -65,7 +72,7 @@ def time_of(function, seconds):
 
 
 def training(build, batch_size, steps):
-    """{"images/s", "FLOP/s", ...} of `fit` in bfloat16, or why it does not run."""
+    """Returns {"images/s", "FLOP/s", ...} of `fit` in bfloat16, or why it does not run."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = build()
     images = np.random.default_rng(0).random((batch_size * steps, *model.image_shape), "float32")
@@ -76,15 +83,16 @@ def training(build, batch_size, steps):
     try:
         model.fit(images, batch_size=batch_size, epochs=3, verbose=0,
                   callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))])
-    except Exception as error:  # too large a batch: each backend has an exception of its own for that
+    except Exception as error:  # the batch is too large: each backend raises a different exception
         return {"batch": batch_size, "failed": str(error).splitlines()[0][:100]}
-    speed = len(images) / (ends[2] - ends[1])  # something small is compiled once more between the first two
+    # something small is still compiled in the second epoch
+    speed = len(images) / (ends[2] - ends[1])
     return {"batch": batch_size, "images/s": speed, "FLOP/s": 3 * speed * forward_flops(model.network),
             "seconds for 1,020 images": EPOCH / speed, "peak memory GB": peak_memory()}
 
 
 def sampling(build, quick):
-    """Seconds of ancestral sampling by a DDPM, of few steps by any, after a first time that compiles."""
+    """Returns the seconds of all DDPM steps, and of a few DDIM steps, after compilation."""
     model, result = build(), {}
     if isinstance(model, DDPM):
         if quick:
@@ -103,7 +111,7 @@ def timed(function):
 
 
 def peak_memory():
-    """Gigabytes that the device has given out at most, as far as the backend tells."""
+    """Returns the device's peak memory use in gigabytes, if the backend reports it."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -129,7 +137,10 @@ def device_name():
 
 
 def intensity(build, batch_size):
-    """FLOP for each byte of memory traffic on the way through the network, as XLA counts it; None without JAX."""
+    """Returns the forward pass's FLOP per byte of memory traffic, as XLA counts them.
+
+    Returns None without JAX.
+    """
     if keras.backend.backend() != "jax":
         return None
     import jax
@@ -150,9 +161,12 @@ def intensity(build, batch_size):
 
 
 def roofline(flops, peak, bandwidth, per_byte):
-    """What bounds a model that reaches `flops`. Left of the ridge, where peak and bandwidth meet, it is memory; what
-    lies far below the roof is bounded by neither, but by many small kernels."""
-    words = f"{100 * flops / peak:.0f} % of the matrix peak; this device turns from memory to arithmetic at {peak / bandwidth:.0f} FLOP a byte"
+    """Returns a sentence on what bounds a model that reaches `flops`.
+
+    Left of the ridge, where peak and bandwidth meet, it is memory. A model far below the roof is
+    bounded by neither, but by many small kernels.
+    """
+    words = f"{100 * flops / peak:.0f} % of the matrix peak; this device's limit changes from memory to arithmetic at {peak / bandwidth:.0f} FLOP a byte"
     if per_byte is None:
         return words
     roof = min(peak, per_byte * bandwidth)

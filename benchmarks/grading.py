@@ -1,8 +1,8 @@
-"""How fast and how exact a class is graded: `python -m benchmarks.grading [--kill grader]`.
+"""The speed and accuracy of grading a class: `python -m benchmarks.grading [--kill grader]`.
 
-Sixty submissions of lab 07: 48 honest ones, which together make every mistake that the exercises' tables hold as a pair
-of texts, and 12 hostile ones. Prints how many were graded in a minute, the grader's peak memory, and every score that
-is not what it must be.
+There are sixty submissions of lab 07: 48 honest ones, which together make every mistake that the
+exercises' tables hold as a pair of texts, and 12 hostile ones. Prints how many were graded per
+minute, the grader's peak memory, and every wrong score.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 WORTH = {"diffusion_schedule": 4, "denoise": 6, "reverse_diffusion": 8}
 BOTH = "return ops.sin(angles), ops.cos(angles)"
 CALL = "network([noisy_images, noise_rates**2], training=training)"
-SLIPS = {  # exercise: [(what is in the right answer, what a student writes instead)], besides the known misconceptions
+SLIPS = {  # exercise: [(text in the right answer, what a student writes instead)]
     "diffusion_schedule": [
         (BOTH, "return np.sin(angles), np.cos(angles)"), (BOTH, "return ops.sin(angles)"), (BOTH, "pass"),
         ("(self, diffusion_times)", "(diffusion_times)"), ("ops.sin(angles)", "math.sin(angles)"),
@@ -49,7 +49,10 @@ HOSTILE = ("fork-bomb", "memory-bomb", "endless-loop", "os-exit", "reads-solutio
 
 
 def wrong_answers(right):
-    """Returns {exercise: [source of a wrong answer]}: mistakes of its table that are pairs of texts, and slips."""
+    """Returns {exercise: [source of a wrong answer]}.
+
+    These are the mistakes of its table that are pairs of texts, and the slips.
+    """
     wrong = {}
     for name in WORTH:
         exercise = checks.exercises()[name]
@@ -63,7 +66,7 @@ def write_class(folder):
     solution, points = read_source(sources(ROOT, ["07"])[0]), {}
     right = {name: cell.source for _, name, cell in exercises(solution)}
     wrong = wrong_answers(right)
-    longest = list(zip_longest(*wrong.values()))  # one student for each: up to three mistakes
+    longest = list(zip_longest(*wrong.values()))  # one student for each, with up to three mistakes
     for number in range(48):
         mistaken = dict(zip(WORTH, longest[number])) if number < len(longest) else {}
         if len(longest) <= number < 2 * len(longest):  # again, with one mistake only
@@ -86,7 +89,8 @@ def _write(folder, student, notebook, points, expected):
 def grade(command, kept, kill=None, victim=None):
     """Runs the command; once `kill` submissions are graded, kills `victim`, or the grader itself.
 
-    Returns its exit status and the most memory that the grader itself took, in GB.
+    Returns:
+        Its exit status and the peak memory of the grader itself, in GB.
     """
     process, memory = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
     while process.poll() is None:
@@ -109,7 +113,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/grading-benchmark"))
     parser.add_argument("--kill", choices=("nobody", "grader", "worker"), default="nobody",
-                        help="half-way: the grader, which is started again; or one of two workers of a Dask cluster")
+                        help="what to kill halfway: the grader, which is then restarted, or one of two Dask workers")
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -132,9 +136,9 @@ def main():
         minutes = (time.monotonic() - begin) / 60
     students = json.loads((arguments.out / "grades.json").read_text())["students"]
     wrong = {row["student"]: (row["points"], points[row["student"]]) for row in students if row["points"] != points[row["student"]]}
-    print(f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} a minute")
-    print(f"most memory of the grader itself: {memory:.2f} GB")
-    print(f"scores that are wrong (got, expected): {wrong or 'none'}")
+    print(f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} per minute")
+    print(f"peak memory of the grader itself: {memory:.2f} GB")
+    print(f"wrong scores (got, expected): {wrong or 'none'}")
     sys.exit(status or len(students) != len(points) or bool(wrong))
 
 

@@ -1,4 +1,4 @@
-"""A process whose TensorFlow is as it comes: without the settings that `import diffusion_lab` gives it."""
+"""A process with TensorFlow's defaults, without the settings of `import diffusion_lab`."""
 
 import multiprocessing
 import os
@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def plain_tensorflow():
-    """An executor with one such process, which keeps from one call to the next what it has built."""
+    """Returns an executor with one such process, which keeps its models between calls."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_import_tensorflow)
 
 
@@ -14,4 +14,4 @@ def _import_tensorflow():
     import diffusion_lab  # noqa: F401  keeps the import below quiet
 
     os.environ.pop("TF_ENABLE_ONEDNN_OPTS")
-    import tensorflow  # noqa: F401  looks at the environment now, and never again
+    import tensorflow  # noqa: F401  reads the environment now, and only now

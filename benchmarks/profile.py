@@ -1,7 +1,8 @@
-"""Where a training step's time goes: `python -m benchmarks.profile`. Says what the share of the convolution peak is made of.
+"""Where the time of a training step goes: `python -m benchmarks.profile`.
 
-oneDNN, which TensorFlow computes its convolutions with on a processor from Intel or AMD, says of each of them how long it
-took. They are made to run one after the other, so that their times add up.
+It explains the share of the convolution peak. TensorFlow uses oneDNN for its convolutions on
+processors from Intel or AMD, and oneDNN reports how long each of them took. They run in sequence
+here, so that their times add up.
 """
 
 import argparse
@@ -14,8 +15,8 @@ from pathlib import Path
 from benchmarks.report import Row, publish
 
 STEPS = 4
-KINDS = {"forward_training": "convolutions, forward", "backward_data": "convolutions, gradients by their inputs",
-         "backward_weights": "convolutions, gradients by their weights"}
+KINDS = {"forward_training": "convolutions, forward", "backward_data": "convolutions, gradients with respect to inputs",
+         "backward_weights": "convolutions, gradients with respect to weights"}
 TRAINING = f"""
 import time
 from benchmarks.training import network_of_the_rows, ours, some_images, train
@@ -29,7 +30,10 @@ print("end", time.perf_counter() - begin, flush=True)
 
 
 def profile(quick=False):
-    """Rows of milliseconds a step of float32 training, for the residual U-Net that the speed benchmark trains."""
+    """Returns rows of milliseconds per step of float32 training.
+
+    The network is the residual U-Net that the speed benchmark trains.
+    """
     code = TRAINING.format(quick=quick, batch=8 if quick else 32, size=16 if quick else 64)
     environment = os.environ | {"ONEDNN_VERBOSE": "1", "TF_NUM_INTEROP_THREADS": "1", "KERAS_BACKEND": "tensorflow"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -43,11 +47,12 @@ def profile(quick=False):
 
 
 def read_times(lines):
-    """{kind of work: seconds} from what oneDNN writes with ONEDNN_VERBOSE=1, a line for each thing it did."""
+    """Returns {kind of work: seconds} from oneDNN's lines under ONEDNN_VERBOSE=1."""
     seconds = defaultdict(float)
     for line in lines:
         fields = line.split(",")
-        if "exec" in fields:  # ... exec,cpu,<primitive>,<implementation>,<direction>,...,<milliseconds>
+        # fields: ... exec,cpu,<primitive>,<implementation>,<direction>,...,<milliseconds>
+        if "exec" in fields:
             primitive, _, direction = fields[fields.index("exec") + 2:][:3]
             name = KINDS[direction] if primitive == "convolution" else "oneDNN's activations, pooling, reordering"
             seconds[name] += float(fields[-1]) / 1000

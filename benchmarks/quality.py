@@ -1,10 +1,11 @@
-"""How good the recipe is beside the textbook's: `make bench-quality`, or `python -m benchmarks.quality`.
+"""The recipe's quality compared with the textbook's: `python -m benchmarks.quality`.
 
-Both train on the same 50,000 procedural flowers, 32 × 32, with networks of one size (three quarters as wide as those of
-the recipes, which is quicker), at the same time, each on half of the cores, with several seeds. After so few steps a fifth
-of the textbook's averaged weights is still what was random at first (0.999^1562 = 0.21), so there is a second opponent: the
-same textbook, but its average warms up. A run that has been made is not made again, so the same command goes on where it
-was stopped.
+`make bench-quality` runs it. Both train on the same 50,000 procedural flowers, 32 × 32, with
+networks of one size (three quarters as wide as those of the recipes, which is quicker), at the same
+time, each on half of the cores, with several seeds. After this few steps, a fifth of the textbook's
+EMA weights is still the random initial value (0.999^1562 = 0.21). So there is a second opponent:
+the same textbook with an EMA that warms up. Finished runs are not repeated, so the same command
+resumes where it was stopped.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from benchmarks.recipes import draw_samples, folder_of, result_of
 from benchmarks.report import Row, publish
 
 OPPONENTS = ("textbook", "textbook with EMA warm-up")
-RUNS = {"textbook": 0, "ours": 4}  # 4 halvings: ours is measured after 1/16, 1/8, 1/4 and 1/2 of the images, too
+RUNS = {"textbook": 0, "ours": 4}  # 4: also measured after 1/16, 1/8, 1/4 and 1/2 of the images
 WIDTH = 0.75
-NOTE = """KID of 512 images, 10 steps of DDIM. Ours and the textbook train at the same time, each on half of the cores. After so few
-steps, a fifth of the textbook's averaged weights is still what was random at first, so a second textbook has averaged
-weights with a warm-up; both are of the same training. Values are medians over the seeds."""
+NOTE = """KID of 512 images, 10 steps of DDIM. Ours and the textbook train at the same time, each on half of the cores. After this
+few steps, a fifth of the textbook's EMA weights is still the random initial value, so a second textbook has an EMA
+with a warm-up; both come from the same training run. Values are medians over the seeds."""
 
 
 def main():
@@ -37,7 +38,7 @@ def main():
         result_for = partial(result_of, out=arguments.out, jobs=len(RUNS), seed=seed, images=arguments.images, width=WIDTH)
         with ThreadPoolExecutor(len(RUNS)) as pool:  # at the same time, because machines drift
             list(pool.map(lambda name: result_for(name, halvings=RUNS[name]), RUNS))
-        for name in results:  # all have been made now
+        for name in results:  # all runs are finished now
             result = result_for(name)
             results[name].append(result)
             print(f"seed {seed}, {name}: KID {result['kid']:.2f} in {result['seconds']:.0f} s", flush=True)
@@ -49,7 +50,7 @@ def main():
 
 
 def rows(name, theirs, ours):
-    """The two rows beside one opponent, of the results of each seed."""
+    """Returns the two rows for one opponent, from the results of each seed."""
     reached = [_seconds_to(mine["points"], their["kid"]) for their, mine in zip(theirs, ours)]
     kids = {f"seed {seed}": f"{mine['kid']:.2f} over {their['kid']:.2f}" for seed, (their, mine) in enumerate(zip(theirs, ours))}
     times = {f"seed {seed}": f"{seconds:.0f} s over {their['seconds']:.0f} s"
@@ -63,7 +64,7 @@ def rows(name, theirs, ours):
 
 
 def _seconds_to(points, kid):
-    """The training seconds after which the KID was first as low; infinitely many if it never was."""
+    """Returns the training seconds until the KID was this low; infinity if it never was."""
     return next((point["seconds"] for point in points if point["kid"] <= kid), float("inf"))
 
 

@@ -1,8 +1,8 @@
 """What each choice of the training recipe is worth: `python -m benchmarks.recipes [NAME ...]`.
 
-A base, the same with one thing changed, and `ours`, which came out of it, each trained on the same images and measured
-at the end: KID of 512 images, 10 steps of DDIM, with the package's features of flowers. A run that has been made is not
-made again.
+There is a base, variants of it with one change each, and `ours`, which came out of the comparison.
+Each trains on the same images and is measured at the end: KID of 512 images, 10 steps of DDIM, with
+the package's flower features. Finished runs are not repeated.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from benchmarks.report import Row, publish
 from diffusion_lab.plots import image_grid
 
-NOTE = """KID of 512 images, 10 steps of DDIM. The base predicts velocity, weighs its errors by min-SNR, and lets the learning
-rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base, but its rate stays where it has risen to; every
-other line but the textbooks is the base with what its name says. One run with one seed each: small differences are chance."""
+NOTE = """KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and lets the learning
+rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a rate that stays at its peak. Every
+other line, except the textbooks, is the base with the change in its name. One run with one seed each: small differences are chance."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Recipe:
     loss: str = "mse"
     schedule: str = "offset_cosine"
     learning_rate: float = 2e-3
-    rate: str = "warm-up"  # or "constant" from the first step, or "cosine": after the warm-up down to zero
+    # or "constant" from the first step, or "cosine": after the warm-up down to zero
+    rate: str = "warm-up"
     ema_warmup: bool = True
     flip: bool = True
     kind: str = "plain"  # a key of benchmarks.runs.KINDS
@@ -74,15 +75,15 @@ RECIPES = {
     "no attention": replace(BASE, network_arguments=(*WIDTHS, ("attention", False))),
     "batch normalisation": replace(BASE, network="batch-normalised unet"),
     "residual U-Net": replace(BASE, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)),
-    "textbook with EMA warm-up": TEXTBOOK,  # last, because whichever of the textbooks comes first makes both
+    "textbook with EMA warm-up": TEXTBOOK,  # last: the first textbook's run makes both
 }
 
 
 def run(name, out, seed, images, halvings=0, width=1.0):
-    """Trains by a recipe, and writes result.json and what was drawn at the end; both textbooks' at once.
+    """Trains by a recipe, and writes result.json and the images generated at the end.
 
-    They differ in the average of the weights alone, so that one training has both. `width` is how many times as wide the
-    network is; for `halvings` see `Measure`.
+    The two textbooks differ only in their EMA, so one training run gives both. `width` is a factor
+    on the network's width; for `halvings` see `Measure`.
     """
     from benchmarks.runs import Measure, dataset_for, model_for, train
 
@@ -102,7 +103,10 @@ def folder_of(name, seed, images, out):
 
 
 def result_of(name, out, jobs=1, **options):
-    """The result of a `run` with such options, in a process of its own with its part of the cores, or what was kept of it."""
+    """Returns the result of a `run` with these options, or the one kept from earlier.
+
+    The run has a separate process with its share of the cores.
+    """
     result = folder_of(name, options["seed"], options["images"], out) / "result.json"
     if not result.exists():
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
@@ -115,9 +119,9 @@ def result_of(name, out, jobs=1, **options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
-    parser.add_argument("--images", type=int, default=50_000, help="how many each is trained on")
+    parser.add_argument("--images", type=int, default=50_000, help="number of training images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="so many runs at a time, each with its part of the cores")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time, each with its share of the cores")
     parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--width", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
@@ -138,7 +142,7 @@ def main():
     try:
         table = sorted(pool.map(measure, arguments.names), key=lambda row: row.value)
     finally:
-        pool.shutdown(cancel_futures=True)  # where one fails, the others need not begin
+        pool.shutdown(cancel_futures=True)  # if one fails, do not start the others
     base = {row.name: row.value for row in table}.get("base")
     for row in table if base else []:
         row.figures["KID over the base's"] = row.value / base
@@ -149,7 +153,7 @@ def main():
 
 
 def draw_samples(samples, title, path):
-    """A line of images for each name of {name: (N, H, W, C)}."""
+    """Draws a row of images for each name of {name: (N, H, W, C)}."""
     figure = Figure(figsize=(11, 0.45 * len(samples) + 0.6), layout="constrained", dpi=130)
     figure.suptitle(title, fontsize=10)
     for (left, right), (name, images) in zip(figure.subplots(len(samples), 2, width_ratios=(1, 2), squeeze=False), samples.items()):

@@ -1,4 +1,4 @@
-"""Rows of a benchmark: measured in turn, printed as a table, written as JSON and as a picture."""
+"""Rows of a benchmark: measured alternately, printed as a table, written as JSON and a figure."""
 
 import json
 import platform
@@ -12,7 +12,11 @@ from pathlib import Path
 
 @dataclass
 class Row:
-    """One line of the table. `value` is what must be `at_least` or `at_most`; `figures` is what it was made from."""
+    """One line of the table.
+
+    `value` must be `at_least` or `at_most` the goal; `figures` are the numbers that it was computed
+    from.
+    """
 
     name: str
     value: float
@@ -38,10 +42,13 @@ class Row:
 
 
 def in_turn(contestants, rounds=3):
-    """Runs {name: function} one after the other, `rounds` times over, after one round that does not count.
+    """Runs {name: function} alternately, for `rounds` rounds after one that does not count.
 
-    Returns {name: [seconds of each round]}. What is measured alternately drifts together, so the ratios of one round
-    can be compared where the seconds cannot.
+    A machine's drift affects all of a round, so the ratios within a round can be compared, but the
+    seconds cannot.
+
+    Returns:
+        {name: [seconds of each round]}.
     """
     seconds = {name: [] for name in contestants}
     for round_ in range(rounds + 1):
@@ -54,7 +61,7 @@ def in_turn(contestants, rounds=3):
 
 
 def times_faster(seconds, slow, fast):
-    """The median over rounds of how many times faster `fast` was than `slow`."""
+    """Returns the median over rounds of how many times faster `fast` was than `slow`."""
     return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast]))
 
 
@@ -63,7 +70,7 @@ def medians(seconds):
 
 
 def machine():
-    """Where and when: what every figure needs beside it."""
+    """Returns the machine and the date, which every measurement needs."""
     import os
 
     about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))}
@@ -82,8 +89,10 @@ def _lines(path):
 
 
 def publish(title, command, rows, path, draw=None, note=""):
-    """Prints the rows, and writes them to `path`.json, as a page with the note to `path`.md, and as bars, or what
-    `draw(title, path)` draws, to `path`.png."""
+    """Prints the rows, and writes them to `path`.json, .md (with the note) and .png.
+
+    The .png shows bars, or what `draw(title, path)` draws.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -118,8 +127,10 @@ def _short(value):
 
 
 def draw_bars(rows, title, path):
-    """A bar for each row: how many times as good as its goal, which is the line, and at most four times; or, where no row
-    has a goal, its value."""
+    """Draws a bar for each row: how many times as good as its goal, at most four times.
+
+    A line marks the goal. Without goals, the bars show the rows' values.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
@@ -130,7 +141,7 @@ def draw_bars(rows, title, path):
         axes.text(length, place, f"  {row.measured}" + f" (goal {row.target})" * targets, va="center", fontsize=8)
     if targets:
         axes.axvline(1, color="black", linewidth=1)
-        axes.set(xlabel="times as good as the goal, which is the line")
+        axes.set(xlabel="times as good as the goal (the line)")
     axes.set_xlim(right=(1.7 if targets else 1.2) * max(lengths))
     figure.suptitle(title, fontsize=10)
     axes.invert_yaxis()

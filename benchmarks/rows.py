@@ -1,4 +1,7 @@
-"""The rows of the speed benchmark, a function each; `benchmarks.speed` runs every one in a process of its own."""
+"""The rows of the speed benchmark, one function each.
+
+`benchmarks.speed` runs each in a separate process.
+"""
 
 import subprocess
 import sys
@@ -34,7 +37,7 @@ print(json.dumps({"import": imported - begin, "load": loaded - imported, "draw (
 
 
 def ddpm_sampling(quick=False):
-    """A step of ancestral sampling of 16 images, 32 × 32, with small networks and with the demo's."""
+    """One step of ancestral sampling of 16 images, 32 × 32, with small and larger networks."""
     size, steps = (8, 2) if quick else (32, 50)
     networks = {
         "0.1 M": (lambda: residual_unet(size, (16, 32, 48), block_depth=1), 5),
@@ -44,7 +47,7 @@ def ddpm_sampling(quick=False):
     rows = []
     for name, (network, target) in networks.items():
         model = DDPM(network(), GaussianDiffusion(timesteps=steps), seed=0)
-        if not model.takes_timesteps:  # then `predict` is given what this network takes
+        if not model.takes_timesteps:  # `predict` must receive this network's inputs
             model.ema_network.predict = _with_noise_variances(model, model.ema_network.predict)
         images, t = np.zeros((16, size, size, 3), "float32"), np.zeros(16, "int32")
         alone = compiled(partial(model.predict_noises, training=False))
@@ -63,11 +66,14 @@ def _with_noise_variances(model, predict):
 
 
 def kid(quick=False):
-    """KID over ten validation passes: real images encoded once, or each time. If all the time went into encoding, that
-    would be 20 sets over 11, so that is where this ends."""
+    """KID over ten validation passes: real images encoded once, or each time.
+
+    If all the time went into encoding, that would be 20 sets over 11, so this ratio is the limit.
+    """
     passes = 3 if quick else 10
     return [_kid(flower_features(), "", passes, 8 if quick else 256),
-            _kid(inception_features(weights=None), " by InceptionV3", passes, 2 if quick else 48)]  # as slow untrained
+            # untrained weights are as slow as trained ones
+            _kid(inception_features(weights=None), " by InceptionV3", passes, 2 if quick else 48)]
 
 
 def _kid(extractor, name, passes, count):
@@ -90,7 +96,7 @@ def _kid(extractor, name, passes, count):
 
 
 def energy_based(quick=False):
-    """A training step of the energy-based model, with Langevin steps for its negative examples."""
+    """One training step of the energy-based model, with Langevin steps for negative examples."""
     batch_size, steps, size = (4, 1, 16) if quick else (64, 4, 16)
     images = some_images(batch_size * steps, size, channels=1)
     langevin_steps = 3 if quick else 60
@@ -119,7 +125,10 @@ def first_sample(quick=False):
 
 
 def growth(quick=False):
-    """How time grows with images, batch size and steps: the factor in time over the factor in size, 1 is linear."""
+    """How time grows with images, batch size and steps.
+
+    It is the factor in time over the factor in size; 1 is linear.
+    """
     from diffusion_lab.models.io import load_model
 
     small, large = (16, 32) if quick else (1024, 8192)
@@ -137,7 +146,7 @@ def growth(quick=False):
 
 
 def _memory_growth(small, large, runs):
-    """Memory of a process that trains on data of the cache, for a large data set over a small one."""
+    """The peak memory of training on cached data, for a large data set over a small one."""
     code = ("import sys, resource; from benchmarks import rows; from diffusion_lab.data import load_dataset;"
             "data = load_dataset('procedural_flowers', 'train', 32, 16, count=int(sys.argv[1]));"
             "rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2)).fit(data, shuffle=False, verbose=0);"

@@ -1,4 +1,4 @@
-"""One training run of the quality benchmark: model, data, and what is measured on the way."""
+"""One training run of the quality benchmark: model, data, and measurements on the way."""
 
 import json
 import math
@@ -24,7 +24,7 @@ TRAINING_IMAGES, VALIDATION_IMAGES, STEPS, GENERATE = 10_000, 512, 10, 64
 
 
 class WithoutWarmUp(EMA):
-    """An average whose decay is the same from the first step on."""
+    """An EMA whose decay is constant from the first step on."""
 
     def update(self, network):
         for average, weight in zip(self.network.weights, network.weights):
@@ -41,11 +41,14 @@ class Cosine(WarmUp):
 
 
 class LogitNormalTimes(DiffusionModel):
-    """Looks at the middle times more often than at the ends (Esser et al. 2024, section 3.1), which then weigh more."""
+    """Samples middle times more often than the ends, so that they weigh more.
+
+    Esser et al. 2024, section 3.1.
+    """
 
     def corrupt_and_separate(self, images, denoise):
         schedule = self.schedule
-        try:  # the times that are drawn are uniform: their quantiles are normal, and their logits shall be
+        try:  # sampled times are uniform; the logits of the new ones are normal
             self.schedule = lambda times: schedule(ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999))))
             return super().corrupt_and_separate(images, denoise)
         finally:
@@ -69,14 +72,20 @@ NETWORKS = CONTINUOUS_NETWORKS | {"batch-normalised unet": batch_normalised_unet
 
 
 def dataset_for(recipe, split, seed, images):
-    """The training set, or the real images for KID; smaller ones for a trial run on fewer `images` than a training set."""
+    """Returns the training set, or the real images for KID; smaller ones for a trial run.
+
+    A trial run has fewer `images` than a training set.
+    """
     count = min(images, TRAINING_IMAGES) if split == "train" else min(images, VALIDATION_IMAGES)
     flip = recipe.flip and not recipe.textbook and split == "train"
     return load_dataset(DATA, split, IMAGE_SIZE, BATCH_SIZE, count=count, flip=flip, seed=seed)
 
 
 def model_for(recipe, seed, width=1.0):
-    """The recipe's model, so many times as wide, compiled without XLA: on a CPU that would only slow both sides down."""
+    """Returns the recipe's model with `width` as a factor on its width, compiled without XLA.
+
+    XLA would only slow down both sides on a CPU.
+    """
     keras.utils.set_random_seed(seed)
     arguments = dict(recipe.network_arguments)
     arguments["widths"] = tuple(round(width * channels) for channels in arguments["widths"])
@@ -93,7 +102,7 @@ def model_for(recipe, seed, width=1.0):
 
 
 def train(model, recipe, dataset, images, measure):
-    """Trains on as many images, in as many epochs as that takes."""
+    """Trains on this many images, in as many epochs as that takes."""
     model.normalizer.adapt(dataset.images[:4096] / np.float32(255))
     callbacks = [dataset.epoch_callback(), measure]
     if recipe.rate != "constant" and not recipe.textbook:
@@ -103,9 +112,10 @@ def train(model, recipe, dataset, images, measure):
 
 
 class Measure(keras.callbacks.Callback):
-    """KID of what each of {folder: generate} draws, and the seconds of training alone until then; stops at so many images.
+    """Measures KID and training time for each of {folder: generate}, and stops the training.
 
-    It is measured at the end and, for each of the `halvings`, after half as many images as the next time.
+    It measures when `images` have been seen, and for each of the `halvings` after half as many as
+    the next time. The seconds are those of training alone.
     """
 
     def __init__(self, contestants, real_images, images, halvings):
@@ -120,7 +130,7 @@ class Measure(keras.callbacks.Callback):
         self.begin = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.seen:  # the first batch, mostly compilation, is left out
+        if self.seen:  # leaves out the first batch, which is mostly compilation
             self.seconds += time.perf_counter() - self.begin
         self.seen += BATCH_SIZE
         if self.seen >= self.due[0]:

@@ -1,6 +1,7 @@
-"""How fast this is beside the textbook way: `make bench`, or `python -m benchmarks.speed [--only kid] [--quick]`.
+"""Our speed compared with the textbook way: `python -m benchmarks.speed [--only kid] [--quick]`.
 
-Ours and the textbook's run alternately in one process, one process for each group of rows; what is printed are medians.
+`make bench` runs it. Ours and the textbook's run alternately, in one process for each group of
+rows; the printed values are medians.
 """
 
 import argparse
@@ -19,7 +20,10 @@ ROWS = ("training", "ddpm_sampling", "kid", "energy_based", "first_sample", "gro
 
 
 def measure(name, quick):
-    """The rows of one group, measured in a fresh process: no memory, no threads and no precision left from another."""
+    """Returns the rows of one group, measured in a fresh process.
+
+    So no memory, threads or precision settings are left over from another group.
+    """
     command = [sys.executable, "-m", "benchmarks.speed", "--row", name, *["--quick"] * quick]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [Row(**row) for row in json.loads(result.stdout.splitlines()[-1])]
@@ -42,7 +46,7 @@ def main():
         print(f"{name} ...", end=" ", flush=True)
         table += measure(name, arguments.quick)
         print(f"{time.monotonic() - begin:.0f} s", flush=True)
-    publish("Speed beside the textbook way", "make bench", table, arguments.out, note=NOTE)
+    publish("Speed compared with the textbook way", "make bench", table, arguments.out, note=NOTE)
 
 
 if __name__ == "__main__":

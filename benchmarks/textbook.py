@@ -1,9 +1,9 @@
-"""The textbook way, to be measured against: a diffusion and an energy-based model as books and examples write them.
+"""The textbook way, to compare with: a diffusion and an energy-based model as in books.
 
-Written from their description (Keras's examples "Denoising Diffusion Implicit Models" and "Denoising Diffusion
-Probabilistic Models"; Foster 2023, "Generative Deep Learning", chapters 7 and 8), with all that makes them readable and
-slow: training steps of their own, a `predict` for every sampling step, real images encoded at every validation.
-TensorFlow only, as they are.
+Written from their description (Keras's examples "Denoising Diffusion Implicit Models" and
+"Denoising Diffusion Probabilistic Models"; Foster 2023, "Generative Deep Learning", chapters 7 and
+8), with all that makes them readable and slow: custom training steps, a `predict` for every
+sampling step, real images encoded at every validation. TensorFlow only, like the originals.
 """
 
 import math
@@ -19,9 +19,10 @@ from diffusion_lab.models.ema import EMA
 
 
 class TextbookDiffusion(keras.Model):
-    """Predicts noise, learns by its absolute error, and averages its weights. Images in [0, 1].
+    """Predicts noise, learns by its absolute error, and keeps EMA weights. Images in [0, 1].
 
-    `second_average` is not the textbook's: beside its own it keeps the package's, `ema`, which follows faster at first.
+    `second_average` is not in the textbook: it adds the package's EMA, `ema`, which follows faster
+    at first.
     """
 
     def __init__(self, network, ema_decay=0.999, second_average=False):
@@ -73,7 +74,10 @@ class TextbookDiffusion(keras.Model):
             average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
 
     def generate(self, num_images, diffusion_steps, seed=None, network=None):
-        """DDIM, with a `predict` of the averaged network, or of the `network` named, at every step."""
+        """Generates with DDIM, with a `predict` at every step.
+
+        It uses the EMA network, or `network` if given.
+        """
         network = network or self.ema_network
         noisy_images = keras.random.normal((num_images, *self.image_shape), seed=seed)
         ones = np.ones((num_images, 1, 1, 1), "float32")
@@ -88,13 +92,16 @@ class TextbookDiffusion(keras.Model):
 
 
 def compile_textbook(model):
-    """The textbook's optimizer and loss; whether XLA compiles the step is left to Keras, as there."""
+    """Compiles with the textbook's optimizer and loss; as there, Keras decides about XLA."""
     model.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4), loss=keras.losses.MeanAbsoluteError())
     return model
 
 
 def generate_by_predict(model, num_images, seed=None):
-    """Images in [0, 1] of a `DDPM` by all its steps (Ho et al. 2020, algorithm 2), with a `predict` at each."""
+    """Returns images in [0, 1] of a `DDPM` by all its steps, with a `predict` at each.
+
+    Ho et al. 2020, algorithm 2.
+    """
     seed = keras.random.SeedGenerator(seed)
     images = keras.random.normal((num_images, *model.image_shape), seed=seed)
     for timestep in reversed(range(model.diffusion.timesteps)):
@@ -105,7 +112,7 @@ def generate_by_predict(model, num_images, seed=None):
 
 
 def kid_of_validation(extractor, real_images, generated_images, batch_size=128):
-    """KID that encodes the real images, too, each time that it is asked."""
+    """Returns KID; encodes the real images again in each call."""
     batches = [range(start, min(start + batch_size, len(real_images))) for start in range(0, len(real_images), batch_size)]
     real, generated = (np.concatenate([extractor.predict_on_batch(images[batch.start:batch.stop]) for batch in batches])
                        for images in (real_images, generated_images))
@@ -113,7 +120,10 @@ def kid_of_validation(extractor, real_images, generated_images, batch_size=128):
 
 
 class TextbookEnergyModel(keras.Model):
-    """An energy-based model that keeps its chains in a Python list and walks them eagerly. Images in [0, 1]."""
+    """An energy-based model that keeps its chains in a Python list and runs eagerly.
+
+    Images are in [0, 1].
+    """
 
     def __init__(self, network, buffer_size=8192, langevin_steps=60, step_size=10.0, noise_std=0.005):
         super().__init__()

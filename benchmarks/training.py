@@ -1,4 +1,4 @@
-"""The rows on training: how many images a second, and how much of what the machine can do."""
+"""The rows on training: images per second, and the share of the machine's peak."""
 
 import statistics
 from functools import cache, partial
@@ -20,12 +20,12 @@ def some_images(count, size, channels=3):
 
 
 def train(model, images, batch_size):
-    """One epoch over all the images, as a course would run it."""
+    """Runs one epoch over all the images, as a course would."""
     model.fit(ImageDataset(images, None, batch_size, drop_remainder=True), shuffle=False, verbose=0)
 
 
 def ours(network, bfloat16=False):
-    """Our model with a network that `network()` builds, compiled for the best speed on a CPU."""
+    """Returns our model with the network of `network()`, compiled for speed on a CPU."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if bfloat16 else "float32")
     model = DiffusionModel(network(), seed=0)
     model.compile(keras.optimizers.AdamW(1e-3, weight_decay=1e-4), "mse", jit_compile=False)
@@ -39,7 +39,7 @@ def network_of_the_rows(quick, **options):
 
 @cache
 def textbooks(quick, xla=True):
-    """The textbook's model: the same one for each call in a process."""
+    """Returns the textbook's model: the same one for each call in a process."""
     model = textbook.compile_textbook(textbook.TextbookDiffusion(network_of_the_rows(quick, upsampling="bilinear")))
     model.normalizer.adapt(some_images(16, model.image_shape[0]) / np.float32(255))
     model.jit_compile = model.jit_compile and xla
@@ -51,9 +51,10 @@ def train_textbook(quick, images, batch_size):
 
 
 def training(quick=False):
-    """Training throughput of one residual U-Net, and its share of the best convolutions, measured in the same round.
+    """Training throughput of one residual U-Net, and its share of the best convolutions.
 
-    The textbook has a process of its own, with TensorFlow's own settings; a second one has ours, and no XLA.
+    Both are measured in the same round. The textbook runs in a separate process with TensorFlow's
+    default settings; a second textbook has ours, and no XLA.
     """
     size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 4)
     images = some_images(batch_size * steps, size)
@@ -63,7 +64,7 @@ def training(quick=False):
     one_batch = in_turn({name: partial(train, model, images[:batch_size], batch_size) for name, model in models.items()}, rounds=1)
     speeds = {f"{name} images/s": batch_size / seconds for name, seconds in medians(one_batch).items()}
     if times_faster(one_batch, "ours bfloat16", "ours float32") > 2:
-        del models["ours bfloat16"]  # the processor has no instructions for it: the rounds would take for ever
+        del models["ours bfloat16"]  # without the processor's instructions it takes for ever
     contestants = {name: partial(train, model, images, batch_size) for name, model in models.items()}
     short, peaks = {"shapes": ((8, 8),), "seconds": 0.1} if quick else {}, []
     with plain_tensorflow() as process:
@@ -72,7 +73,8 @@ def training(quick=False):
     speeds |= {f"{name} images/s": len(images) / medians(seconds)[name] for name in contestants}
     best = max((name for name in models if name.startswith("ours")), key=lambda name: speeds[f"{name} images/s"])
     flops = 3 * len(images) * forward_flops(models["ours float32"].network)
-    shares = [flops / s / peak for s, peak in zip(seconds["ours float32"], peaks[1:])]  # the first round does not count
+    # the first round does not count
+    shares = [flops / s / peak for s, peak in zip(seconds["ours float32"], peaks[1:])]
     return [
         Row("training, float32", times_faster(seconds, "textbook", "ours float32"), at_least=1.0, figures=speeds),
         Row("training, best setting", times_faster(seconds, "textbook", best), at_least=1.4, figures={"best": best}),

@@ -7,11 +7,12 @@ from importlib import import_module
 from diffusion_lab.startup.code_pages import tolerate_code_pages
 from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
 
-# TensorFlow logs a page while it starts, which Jupyter shows in red under a student's first cell and nbgrader takes
-# for a failure. It reads this variable once, for what it logs later; what it logs during the import, it always prints.
+# TensorFlow logs a page while it starts. Jupyter shows it in red under a student's first cell, and
+# nbgrader takes it for a failure. This variable silences the messages after the import, and
+# QuietImport below hides those during the import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow brings the convolutions of oneDNN along, and leaves them off where a processor has no AVX-512: on most
-# laptops. They train twice as fast there (docs/benchmarks).
+# TensorFlow includes oneDNN's convolutions, but switches them off on processors without AVX-512,
+# such as those of most laptops. They train twice as fast there (docs/benchmarks).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.meta_path[:0] = [QuietImport("tensorflow"), QuietImport("keras", before=keras_settings, after=settle)]
 if "keras" in sys.modules:

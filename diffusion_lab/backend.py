@@ -113,7 +113,8 @@ def _compile(method, owner, keywords):
         import jax
 
         @jax.jit
-        def pure(values, *arguments):  # JAX would take variables for constants, so their values are arguments
+        # JAX would take variables for constants, so their values are arguments
+        def pure(values, *arguments):
             with keras.StatelessScope(state_mapping=list(zip(owner().variables, values))):
                 return method(owner(), *arguments, **keywords)
 

@@ -149,7 +149,7 @@ class GaussianDiffusion:
         """Raises UserError unless the images share a shape and each has a valid timestep."""
         shapes = [tuple(np.shape(x)) for x in images]
         if len({len(shape) for shape in shapes}) > 1 or not all(agree(sizes) for sizes in zip(*shapes)):
-            raise UserError(f"Images and noises must have one shape, but here are {' and '.join(map(str, shapes))}.")
+            raise UserError(f"Images and noise must have the same shape, but their shapes are {' and '.join(map(str, shapes))}.")
         if len(np.shape(t)) != 1 or not agree((np.shape(t)[0], shapes[0][0])):
             raise UserError(f"t must hold one timestep for each of the images, but its shape is {tuple(np.shape(t))} "
                             f"and theirs is {shapes[0]}.")

@@ -49,7 +49,8 @@ def weighted_velocities(velocities, noise_rates, signal_rates, max_snr=5.0):
     noise_rates)^2 is the signal-to-noise ratio. Nearly pure noise, in which the image cannot be
     known, counts less, and so do nearly clean images. Hang et al. 2023, section 3.4.
     """
-    weights = ops.minimum(signal_rates**2, max_snr * noise_rates**2)  # signal_rates^2 + noise_rates^2 = 1
+    # signal_rates^2 + noise_rates^2 = 1
+    weights = ops.minimum(signal_rates**2, max_snr * noise_rates**2)
     return tuple(ops.sqrt(weights) * velocity for velocity in velocities)
 
 

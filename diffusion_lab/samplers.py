@@ -72,7 +72,8 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
     images = run.initial_noise
     for now, then in run.path:
         _, pred_images = run.separate(images, now)
-        forward_rate = now.signal_rate / then.signal_rate  # q(x_t | x_s) = N(forward_rate * x_s, forward_variance)
+        # of q(x_t | x_s) = N(forward_rate * x_s, forward_variance)
+        forward_rate = now.signal_rate / then.signal_rate
         forward_variance = now.noise_rate**2 - (forward_rate * then.noise_rate) ** 2
         shrinkage = (then.noise_rate / now.noise_rate) ** 2
         image_weight = then.signal_rate * forward_variance / now.noise_rate**2

@@ -1,8 +1,9 @@
 """Diffusion schedules: how much noise and how much image there is at each time.
 
-A schedule is a pure function of time. It takes `diffusion_times` in [0, 1], any shape, usually (B, 1, 1, 1), and
-returns `noise_rates, signal_rates` of the same shape: the standard deviations of noise and image in the noisy image,
-with noise_rates**2 + signal_rates**2 == 1. All three raise `UserError` for times outside [0, 1].
+A schedule is a pure function of time. It takes `diffusion_times` in [0, 1], any shape, usually (B,
+1, 1, 1), and returns `noise_rates, signal_rates` of the same shape. They are the standard
+deviations of noise and image in the noisy image, with noise_rates**2 + signal_rates**2 == 1. All
+three schedules raise `UserError` for times outside [0, 1].
 """
 
 import math
@@ -60,7 +61,8 @@ def checked_times(diffusion_times):
     Only concrete values are checked: inside a compiled graph there are none yet.
     """
     values = to_numpy_or_none(diffusion_times)
-    if values is not None and not np.all((values >= 0) & (values <= 1)):  # written so that NaN fails as well
+    # written so that NaN fails as well
+    if values is not None and not np.all((values >= 0) & (values <= 1)):
         raise UserError(
             f"Diffusion times must lie in [0, 1], but these run from {values.min():g} to {values.max():g}: "
             "divide a timestep by the number of timesteps."

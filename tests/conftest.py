@@ -1,4 +1,4 @@
-"""What several tests share: a tiny network, and a cache of their own for data sets."""
+"""Shared by several tests: a tiny network, and a separate cache for data sets."""
 
 import atexit
 import os
@@ -6,8 +6,9 @@ import shutil
 import sys
 import tempfile
 
-# before anything reads them: tests neither fill nor trust the cache of the person who runs them, and labs are small
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the process that started them
+# set before anything reads them: tests neither fill nor trust the user's cache, and labs are small
+# workers share the cache of the process that started them
+if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["DIFFUSION_LAB_CACHE"] = tempfile.mkdtemp(prefix="diffusion-lab-tests-")
     atexit.register(shutil.rmtree, os.environ["DIFFUSION_LAB_CACHE"], ignore_errors=True)
 os.environ.setdefault("DIFFUSION_LAB_PROFILE", "smoke")
@@ -16,13 +17,14 @@ import pytest  # noqa: E402
 
 import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Keras starts it
 
-if sys.platform == "win32":  # there is no grading there, and the modules that limit a process do not exist
+# without grading, because the modules that limit a process do not exist
+if sys.platform == "win32":
     collect_ignore = ["test_defences.py", "test_grading.py", "test_hostile.py", "test_quality.py", "test_reaching.py", "test_sandbox.py"]
 
 
 @pytest.fixture
 def tiny_config():
-    """The default model with the smallest network that can learn something, to train in a second."""
+    """The default model with the smallest network that can learn in a second."""
     from diffusion_lab.models.config import ModelConfig
 
     return ModelConfig(network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2})

@@ -1,6 +1,7 @@
-"""Boxes with one defence removed, in which each hostile answer is seen to succeed: else its test could not fail.
+"""Boxes with one defence removed, in which each hostile answer succeeds.
 
-Nothing here can hurt the machine: what an attack may destroy is a scratch folder, and what it may take is a few GB of memory.
+Without that, the test of the answer could not fail. Nothing here can hurt the machine: an attack
+can only destroy a scratch folder, and only take a few GB of memory.
 """
 
 import importlib.metadata
@@ -35,7 +36,10 @@ def hostile(name):
 
 
 def believed(name, folder):
-    """Whether the check cell of a student's own notebook passes: with the whole package at hand, and judged where the answer runs."""
+    """True if the check cell of a student's own notebook passes.
+
+    There the whole package is available, and the answer is judged where it runs.
+    """
     exercise, source = hostile(name)
     cells = [IMPORTS, source, f"from diffusion_lab import checks\nchecks.{exercise}({exercise})"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -44,10 +48,14 @@ def believed(name, folder):
 
 
 class Weakened:
-    """One answer in a box without the filter of system calls and without a watchdog, and weaker still by `change`.
+    """One answer in a box without the filter of system calls and without a watchdog.
 
-    change: called with bubblewrap's arguments, returns others.   variables: bubblewrap's own environment.
-    Afterwards `right` says whether the numbers are right, `said` why not, and `content` is the file of results.
+    Afterwards `right` says whether the numbers are right, `said` why not, and `content` is the file
+    of results.
+
+    Args:
+        change: weakens the box further: called with bubblewrap's arguments, returns others.
+        variables: bubblewrap's own environment.
     """
 
     def __init__(self, name, folder, change=lambda arguments: arguments, variables=None, around=(), wait=0, **options):
@@ -65,12 +73,12 @@ class Weakened:
 
 
 def showing(*paths):
-    """A change: the box sees these places of the disk, too."""
+    """Returns a change: the box also sees these places of the disk."""
     return lambda arguments: [*arguments, *(part for path in paths for part in ("--ro-bind", str(path), str(path)))]
 
 
 def writable(folder, *places):
-    """A change: the box may write where it otherwise only reads."""
+    """Returns a change: the box may write where it otherwise only reads."""
     return lambda arguments: [*arguments, *(part for place in places for part in ("--bind", f"{folder}/{place}", f"/box/{place}"))]
 
 
@@ -80,7 +88,7 @@ def with_room(arguments):
 
 
 def installed_from():
-    """The folder from which the package is installed, or where it is."""
+    """Returns the folder from which the package is installed, or where it is."""
     about = json.loads(importlib.metadata.distribution("diffusion-lab").read_text("direct_url.json") or "{}")
     return about.get("url", "").removeprefix("file://") or str(PACKAGE.parent)
 
@@ -112,7 +120,8 @@ def locks_a_folder(name, folder):
     Weakened(name, folder, writable(folder, "results"))
     locked = (folder / "results").stat().st_mode & 0o777 == 0
     os.chmod(folder / "results", 0o700)
-    subprocess.run(["rm", "-rf", str(folder / "results")], check=True)  # Python's own way gives up on so many folders
+    # Python's rmtree gives up on that many folders
+    subprocess.run(["rm", "-rf", str(folder / "results")], check=True)
     return locked
 
 
@@ -140,7 +149,7 @@ def right_with(change):
 
 
 def leaves(sign, *places):
-    """Whether a trace of the attack lies in places of the disk that it can write."""
+    """True if a trace of the attack is in places of the disk that it can write."""
     return lambda name, folder: (Weakened(name, folder, writable(folder, *places)), sign(folder))[1]
 
 
@@ -149,7 +158,7 @@ def claims(name, folder):
 
 
 SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a scratch folder}
-    # judged outside, beside nothing that judges
+    # judged outside, in another process
     **dict.fromkeys(["10-calls-the-packages-sampler", "14-calls-the-packages-schedule", "14-patches-numpy", "14-patches-the-check", "14-replaces-showtraceback",
                      "14-replays-the-public-check", "14-searches-the-memory", "14-sets-custom-exc", "14-transforms-all-input"], believed),
     "14-always-equal": equals_anything,

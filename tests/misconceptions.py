@@ -1,4 +1,4 @@
-"""How the tables of known misconceptions are tested: each wrong answer must get its own hint, each right one none."""
+"""Parameters for tests: each wrong answer must get its own hint, each right one none."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def right(check, *answers):
 
 
 def wrong(check, table):
-    """Parameters for `test_misconceptions`: `table` maps a part of the hint to the answer that must produce it."""
+    """Returns parameters for `test_misconceptions`: {part of the hint: wrong answer}."""
     return [pytest.param(check, answer, hint, id=f"{check.name}: {hint}") for hint, answer in table.items()]
 
 

@@ -1,4 +1,4 @@
-"""Right answers in unusual spellings, for every exercise: a table that the checks must go on accepting."""
+"""Right answers in unusual styles, for every exercise; the checks must accept all of them."""
 
 import math
 from functools import partial, reduce
@@ -278,7 +278,7 @@ variants(
 
 
 class OwnBlock(layers.Layer):
-    """A residual block as a layer of one's own, whose second convolution is made first."""
+    """A residual block as a custom layer whose second convolution is made first."""
 
     def __init__(self, width, narrow):
         super().__init__()

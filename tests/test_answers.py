@@ -1,4 +1,4 @@
-"""Which code of a notebook is an answer: what the notebook would have had in memory at its end."""
+"""Which code of a notebook is an answer: what the notebook's memory would hold at its end."""
 
 import inspect
 import json
@@ -36,7 +36,10 @@ SOURCES = {"a": "# A lab", "b": IMPORTS, "c": "rate = 2\nlab = start()\nsize = l
 
 
 def handed_in(*extra, marked=True, **changed):
-    """The lab's notebook with other sources for some cells, {place in the alphabet or name: source, list of cells or None}."""
+    """Returns the lab's notebook with other sources for some cells.
+
+    `changed` is {place in the alphabet or name: source, list of cells or None}.
+    """
     cells = []
     for cell in LAB.cells:
         name = cell.id.removeprefix("03-").replace("-", "_")

@@ -1,4 +1,4 @@
-"""Input gradients against calculus, and compilation that neither freezes weights nor keeps models alive."""
+"""Input gradients against calculus, and compilation that freezes no weights and leaks no models."""
 
 import gc
 import weakref

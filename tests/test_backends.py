@@ -1,4 +1,7 @@
-"""The same code trains, samples, saves and loads under TensorFlow and under JAX, the latter without TensorFlow."""
+"""The same code trains, samples, saves and loads under TensorFlow and JAX.
+
+Under JAX, TensorFlow is not imported.
+"""
 
 import json
 import os

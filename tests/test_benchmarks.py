@@ -1,4 +1,4 @@
-"""The benchmarks: both sides of a comparison do the same work, operations are counted right, every row is there."""
+"""The benchmarks: both sides do the same work, operations are counted right, no row is missing."""
 
 import json
 import math
@@ -36,13 +36,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def randomise(network):
-    """Weights that are nowhere zero, so that a network's output depends on its input."""
+    """Sets weights that are nowhere zero, so that a network's output depends on its input."""
     rng = np.random.default_rng(0)
     network.set_weights([np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()])
 
 
 def test_the_wrong_answers_of_the_grading_benchmark_are_wrong():
-    """Outside a sandbox; those of the exercises' tables are tried for their hints elsewhere."""
+    """Runs outside a sandbox; test_mistakes.py checks the hints of the exercises' tables."""
     right = {name: cell.source for _, name, cell in exercises(read_source(sources(ROOT, ["07"])[0]))}
     for name, answers in wrong_answers(right).items():
         assert len(answers) == len(set(answers)) >= 10 and right[name] not in answers
@@ -108,7 +108,7 @@ def test_a_profile_adds_up_what_onednn_says():
     lines = [f"{head}convolution,jit:avx2,{direction}{tail},{time}" for direction, time in
              [("forward_training", 2.5), ("backward_weights", 8), ("forward_training", 1.5)]]
     lines += ["onednn_verbose,v1,info,cpu,isa:Intel AVX2", f"{head}reorder,jit:uni,undef{tail},0.25"]
-    assert list(read_times(lines).items()) == [("convolutions, gradients by their weights", 0.008),
+    assert list(read_times(lines).items()) == [("convolutions, gradients with respect to weights", 0.008),
                                                ("convolutions, forward", 0.004),
                                                ("oneDNN's activations, pooling, reordering", 0.00025)]
 

@@ -1,4 +1,7 @@
-"""What a check says when an answer stops, or has a mistake that no table knows: from evidence, never from a message's words."""
+"""What a check says when an answer stops, or has an unknown mistake.
+
+It uses evidence, never the words of a message.
+"""
 
 import math
 

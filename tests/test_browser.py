@@ -1,6 +1,7 @@
-"""Labs 03, 07 and 08 in a real JupyterLab, in a real browser: they run, and every slider moves its picture; and the reports of a grading.
+"""Labs 03, 07 and 08, and grading reports, in a real JupyterLab and a real browser.
 
-Needs Chromium. Where DIFFUSION_LAB_BROWSER is "required" its absence is a failure. Screenshots go to out/browser.
+The labs run, and every slider moves its picture. Needs Chromium. Where DIFFUSION_LAB_BROWSER is
+"required" its absence is a failure. Screenshots go to out/browser.
 """
 
 import io
@@ -54,7 +55,10 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A JupyterLab over the solutions of the three labs, without outputs, and "odd"; yields its address."""
+    """A JupyterLab over the solutions of the three labs, without outputs; yields its address.
+
+    It also has the notebook "odd".
+    """
     root, settings = tmp_path_factory.mktemp("labs"), tmp_path_factory.mktemp("settings")
     for path in sources(ROOT, ["03", "07", "08"]):
         nbformat.write(read_source(path), root / path.with_suffix(".ipynb").name)
@@ -82,7 +86,10 @@ def server(tmp_path_factory):
 
 
 def with_an_odd_sampler(notebook):
-    """Lab 07 up to its slider, by a student whose `reverse_diffusion` paints everything red after its check."""
+    """Returns lab 07 up to its slider, with a strange sampler.
+
+    After its check, this student's `reverse_diffusion` paints everything red.
+    """
     last = next(number for number, cell in enumerate(notebook.cells) if cell.source.startswith("widgets.sampling("))
     notebook.cells = notebook.cells[:last + 1]
     notebook.cells[last].source = f"{ODD_SAMPLER}\n\n{notebook.cells[last].source}"
@@ -137,7 +144,7 @@ def test_the_slider_of_lab_07_runs_the_students_own_sampler(browser, server):
 
 
 def share_of_red(explorer):
-    """The share of the picture's pixels that are as red as those of `ODD_SAMPLER`."""
+    """Returns the share of the picture's pixels that are as red as those of `ODD_SAMPLER`."""
     with Image.open(io.BytesIO(explorer.locator(".diffusion-lab-picture").screenshot())) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     return np.mean(np.all(pixels == (255, 0, 0), axis=-1))
@@ -165,7 +172,7 @@ def run_all_cells(browser, address):
 
 
 def menu_entries(explorer):
-    """Chooses one entry of the explorer's menu after the other; a slider may belong to one of them alone."""
+    """Chooses each entry of the explorer's menu in turn; some sliders belong to one entry only."""
     menu = explorer.locator("select")
     if menu.count() == 0:
         yield
@@ -188,7 +195,7 @@ def moves(page, explorer, handle):
 
 
 def seen(explorer):
-    """What a person sees: the picture's pixels and the line of numbers."""
+    """Returns what a person sees: the picture's pixels and the line of numbers."""
     return explorer.locator(".diffusion-lab-picture").screenshot(), explorer.locator(".diffusion-lab-readout").inner_text()
 
 
@@ -197,7 +204,7 @@ def settled(explorer):
 
 
 def drag(page, handle):
-    """Drags a slider's handle along its track: to the side on which there is more room."""
+    """Drags a slider's handle along its track, to the side with more room."""
     handle.scroll_into_view_if_needed()
     box, track = handle.bounding_box(), handle.locator("xpath=ancestor::*[contains(@class,'noUi-target')]").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -212,7 +219,10 @@ def drag(page, handle):
 
 @pytest.fixture
 def reports(tmp_path):
-    """A folder with the reports of four students: one without a notebook, one with much to say, one who is not there this time."""
+    """A folder with the reports of four students.
+
+    One has no notebook, one has long answers, one did not hand in this time.
+    """
     out = tmp_path / "out"
     verdicts = [Verdict(f"4.{place}", f"an_exercise_with_a_long_name_{place}", "wrong", 0.0, 4.0, "sentence " * 30, "x" * 300)
                 for place in range(1, 7)]

@@ -179,7 +179,7 @@ def test_a_name_that_a_cell_defines_is_no_exercise_that_was_taken_out(lab, code)
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in sources(ROOT)))
 def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, tmp_path):
-    """The cell and its check are deleted, and nothing else, for each exercise of each lab."""
+    """For each exercise of each lab, only its cell and its check are deleted."""
     text = (ROOT / "solutions" / f"{name}.py").read_text(encoding="utf-8")
     for exercise in re.findall(r'^# %% exercise="(\w+)"', text, re.M):
         path = tmp_path / f"{name}.py"
@@ -222,7 +222,7 @@ def test_a_run_keeps_what_the_cells_show_and_the_cover(lab):
 
 @pytest.mark.parametrize("profile", ["smoke", "gpu"])
 def test_a_run_in_another_profile_leaves_what_is_committed_alone(lab, profile):
-    """Committed are the outputs of the cpu profile."""
+    """Only the outputs of the cpu profile are committed."""
     root, said = lab(SOURCE + COVER), []
     build(root, progress=lambda line: None)
     before = (root / "solutions" / "03_toy.ipynb").read_bytes()

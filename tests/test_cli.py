@@ -1,4 +1,4 @@
-"""The command line: what it writes, and one sentence with exit status 2 for whatever a person can mend."""
+"""The command line: what it writes, and one sentence with exit status 2 for user errors."""
 
 import json
 import os
@@ -57,7 +57,8 @@ def test_sample_writes_the_picture_of_as_many_images(run, weights, tmp_path):
     picture = tmp_path / "folder" / "grid.png"
     status, out, _ = run("sample", "--weights", weights, "--count", 10, "--steps", 2, "--out", picture)
     assert status == 0 and str(picture) in out
-    assert Image.open(picture).size == ((8 * 9 - 1) * 16, (2 * 9 - 1) * 16)  # two rows of eight, 16 times as large
+    # two rows of eight, 16 times as large
+    assert Image.open(picture).size == ((8 * 9 - 1) * 16, (2 * 9 - 1) * 16)
 
 
 def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_asks_for(weights, tmp_path):
@@ -120,7 +121,7 @@ NUMBERS = [(command.callback.__name__, f"--{name.replace('_', '-')}", kind)
 
 @pytest.mark.parametrize("command, option, kind", NUMBERS)
 def test_every_number_of_the_command_line_has_bounds(run, command, option, kind, tmp_path, monkeypatch):
-    """Found by looking at all commands, so that an option which is added later is tried, too."""
+    """Looks at all commands, so that an option which is added later is tested as well."""
     monkeypatch.chdir(tmp_path)
     for value in ("-1" + 30 * "0", "1" + 30 * "0", *(["nan", "inf", "-inf", "1e300"] if kind is float else [])):
         status, _, err = run(command, f"{option}={value}")
@@ -219,8 +220,9 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.labs.start"]])
 @pytest.mark.parametrize("backend, sentence", [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")])
 def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence, tmp_path):
-    """Also in the first cell of a lab, where Jupyter shows the last line alone."""
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")  # not there, wherever this runs
+    """This includes the first cell of a lab, where Jupyter shows only the last line."""
+    # missing, wherever this runs
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
     assert result.returncode != 0 and sentence in result.stderr.splitlines()[-1]

@@ -1,4 +1,7 @@
-"""The conditional model: what its network is told, and guidance against its formula, with networks known in advance."""
+"""The conditional model: what its network receives, and guidance against its formula.
+
+The networks' answers are known in advance.
+"""
 
 import gc
 
@@ -22,7 +25,7 @@ traced = []  # the batch sizes of the network's calls, noted while a function is
 
 @keras.saving.register_keras_serializable(package="tests")
 class AnswerOfLabel(keras.layers.Layer):
-    """An image of one grey, which the label alone decides."""
+    """An image of one grey level, which depends only on the label."""
 
     def build(self, *shapes):
         self.answers = self.add_weight(shape=(4,), initializer=lambda shape, dtype: ops.convert_to_tensor(ANSWERS))
@@ -33,7 +36,7 @@ class AnswerOfLabel(keras.layers.Layer):
 
 
 def oracle(**arguments):
-    """A model that predicts `ANSWERS[label]` as the image; normalised images are the images themselves."""
+    """Returns a model that predicts `ANSWERS[label]` as the image, without normalisation."""
     noisy_images, variances = keras.Input(SHAPE), keras.Input((1, 1, 1))
     labels = keras.Input((), dtype="int32")
     network = keras.Model([noisy_images, variances, labels], AnswerOfLabel()(noisy_images, labels))
@@ -133,7 +136,10 @@ def test_training_drops_a_share_of_the_labels_and_evaluation_none():
 
 
 def test_it_learns_its_classes_and_for_none_their_mean():
-    """The best answer to mean squared error: the mean image of the class, and without a label that of all."""
+    """The mean squared error is least for the mean image of the class.
+
+    Without a label, it is least for the mean of all images.
+    """
     model = oracle(label_dropout=0.5)
     model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
     labels = np.random.default_rng(0).integers(3, size=512)

@@ -1,4 +1,4 @@
-"""Batches, their order, and the errors of data sets; the cache, folders and downloads have tests of their own."""
+"""Batches, their order, and the errors of data sets; other files test cache and downloads."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from diffusion_lab.errors import UserError
 
 
 def numbered_images(count):
-    """Images of 2 x 2 pixels: the left column tells the image's number, the right one is 255."""
+    """Returns images of 2 x 2 pixels: the left column is the image's number, the right one 255."""
     images = np.full((count, 2, 2, 1), 255, dtype="uint8")
     images[:, :, 0, 0] = np.arange(count)[:, None]
     return images
@@ -36,7 +36,7 @@ def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
                   for image, label in zip(dataset.images, dataset.labels))
     expected = sorted((int(label), np.round(image * 255 / 16).astype("uint8").tobytes())
                       for image, label in zip(digits.images, digits.target))
-    assert read == expected  # so nothing is lost, and nothing is in both
+    assert read == expected  # nothing is lost, and nothing is in both
     batch = training[0]
     assert (batch.shape, batch.dtype) == ((64, 8, 8, 1), np.float32)
     assert batch.min() == 0 and batch.max() == 1
@@ -120,7 +120,8 @@ def test_a_resumed_run_sees_what_it_would_have_seen():
     for _ in range(3):
         running.on_epoch_end()
     resumed.epoch = 3
-    for batch in reversed(range(len(resumed))):  # nor does it matter in which order batches are asked for
+    # nor does it matter in which order batches are asked for
+    for batch in reversed(range(len(resumed))):
         np.testing.assert_array_equal(resumed[batch], running[batch])
     resumed.epoch = 4
     assert order_of_epoch(resumed) != order_of_epoch(running)
@@ -128,7 +129,7 @@ def test_a_resumed_run_sees_what_it_would_have_seen():
 
 
 class MeanBrightness(keras.Model):
-    """Its loss is the mean of the images, so that it tells which images it was given."""
+    """Its loss is the mean of the images, which shows the images it received."""
 
     def __init__(self):
         super().__init__()
@@ -159,7 +160,7 @@ def test_fit_trains_on_the_images_in_the_order_of_its_epochs():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of tf.data alone")
 def test_fit_leaves_the_pipeline_untuned():
-    """The tuner would keep `fit` from returning for as long as it sleeps."""
+    """Otherwise `fit` would not return before the sleeping tuner wakes up."""
     from keras.src.trainers.data_adapters import get_data_adapter
 
     pipeline = get_data_adapter(ImageDataset(numbered_images(8), None, 4)).get_tf_dataset()
@@ -271,7 +272,7 @@ def test_status_of_every_source(tmp_path, monkeypatch):
     (tmp_path / "keras" / "datasets" / "mnist.npz").touch()
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1").mkdir(parents=True)
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "oxford_flowers102-train.tfrecord").touch()
-    assert dataset_status("oxford_flowers102") == "needs a download"  # tfds has not come to its end
+    assert dataset_status("oxford_flowers102") == "needs a download"  # tfds did not finish
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "dataset_info.json").touch()
     (tmp_path / "cache" / "cifar10-train-32-0123").mkdir(parents=True)
     assert dataset_status("mnist") == f"cached at {tmp_path}/keras/datasets/mnist.npz"

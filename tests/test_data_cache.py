@@ -129,7 +129,8 @@ def test_a_full_disk(tmp_path):
 
     resource = pytest.importorskip("resource", reason="Windows cannot limit the size of a file")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))  # files of at most half a megabyte
+    # files of at most half a megabyte
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
     try:
         with pytest.raises(UserError, match="cannot be cached.*DIFFUSION_LAB_CACHE"):
             cache.cached(tmp_path / "set", large)
@@ -177,4 +178,5 @@ def test_memory_is_flat_when_a_set_is_written_and_read(tmp_path):
     assert peak_memory(lambda: cache.cached(tmp_path / "set", chunks)) < 5 * megabyte
     images, labels = cache.cached(tmp_path / "set", never)
     dataset = ImageDataset(images, labels, batch_size=2, shuffle=True)
-    assert peak_memory(lambda: dataset[5]) < 25 * megabyte  # two images as float32, and a copy of them
+    # two images as float32, and a copy of them
+    assert peak_memory(lambda: dataset[5]) < 25 * megabyte

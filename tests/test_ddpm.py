@@ -1,4 +1,4 @@
-"""The discrete model: its losses and samples against closed forms, and the bridge to the continuous samplers."""
+"""The discrete model: losses and samples against closed forms and the continuous samplers."""
 
 import keras
 import numpy as np
@@ -13,7 +13,8 @@ from diffusion_lab.samplers import SAMPLERS, ddpm
 from diffusion_lab.schedules import linear_diffusion_schedule
 
 T = 8
-JIT = keras.backend.backend() == "jax"  # for networks as small as these, XLA takes longer to compile than to train
+# for networks as small as these, XLA takes longer to compile than to train
+JIT = keras.backend.backend() == "jax"
 SHAPE = (4, 4, 1)
 
 
@@ -47,7 +48,7 @@ def perturbed(network, seed=0):
 
 
 def noise_of_one_image(diffusion, image):
-    """The perfect network for a data set of one grey image: x_t holds √ᾱ_t · image, and the rest is noise."""
+    """Returns the perfect network for one grey image: x_t is √ᾱ_t · image, plus noise."""
     bars = diffusion.alphas_cumprod
 
     @keras.saving.register_keras_serializable(package="tests")
@@ -62,7 +63,7 @@ def noise_of_one_image(diffusion, image):
 
 @keras.saving.register_keras_serializable(package="tests")
 class SecondInput(keras.layers.Layer):
-    """Its second input, t (B,) or variances (B, 1, 1, 1), at every pixel of the first."""
+    """Returns its second input, t (B,) or variances (B, 1, 1, 1), at every pixel of the first."""
 
     def call(self, images, level):
         return 0 * images + keras.ops.reshape(keras.ops.cast(level, images.dtype), (-1, 1, 1, 1))
@@ -105,7 +106,7 @@ def test_a_perfect_network_has_no_loss_and_generates_its_image(image):
 
 
 def test_timesteps_are_uniform():
-    """With a network that returns its second input, the "noise" it predicts shows which timesteps were drawn."""
+    """A network that returns its second input shows which timesteps were sampled."""
     images, t = keras.Input(SHAPE), keras.Input((), dtype="int64")
     model = DDPM(keras.Model([images, t], SecondInput()(images, t)), short_diffusion(), seed=0)
     drawn = to_numpy(model(random_images(4096))["noise"][1])[:, 0, 0, 0]
@@ -139,7 +140,8 @@ def test_the_network_trains_and_its_averaged_copy_samples():
     model, t = DDPM(discrete_network(), short_diffusion()), np.arange(8)
     perturbed(model.network)
     assert to_numpy(model.predict_noises(random_images(), t, training=True)).any()
-    assert not to_numpy(model.predict_noises(random_images(), t, training=False)).any()  # still zero
+    # still zero
+    assert not to_numpy(model.predict_noises(random_images(), t, training=False)).any()
 
 
 def test_a_continuous_network_is_told_the_variance():
@@ -183,7 +185,7 @@ def test_nearest_timesteps(diffusion):
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
 def test_the_ddpm_sampler_with_all_steps_equals_generate_images(network):
-    """Two ways to the same chain: p_sample on the table, and the continuous sampler on the same grid and noise."""
+    """The same chain twice: p_sample on the table, and the continuous sampler on its grid."""
     model = DDPM(perturbed(network()), short_diffusion())
     ours = to_numpy(model.generate_images(2, seed=3))
     sampled = to_numpy(model.generate(2, T, sampler=ddpm, seed=3))
@@ -224,7 +226,7 @@ def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
 def test_another_diffusion_takes_the_place_of_the_first_one_everywhere(network):
-    """Also in what was compiled with the first one."""
+    """This includes methods that were compiled with the first one."""
     model, fresh = (DDPM(network(), diffusion, seed=0) for diffusion in (short_diffusion(), GaussianDiffusion(timesteps=4)))
     fresh.ema_network.set_weights([weight + 0.1 for weight in model.ema_network.get_weights()])
     model.ema_network.set_weights(fresh.ema_network.get_weights())

@@ -1,4 +1,7 @@
-"""The labs' own answers under decorators, for every exercise where that is sensible: each must be right."""
+"""The labs' own answers under decorators, for every exercise where that is sensible.
+
+Each must be right.
+"""
 
 import functools
 from pathlib import Path
@@ -14,7 +17,8 @@ from diffusion_lab.instructor.master import Master
 from tests.misconceptions import assert_correct
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE_GRAPHS = {  # written with NumPy, called with a function that returns a float, or with symbolic Keras tensors
+# written with NumPy, called with a function that returns a float, or with symbolic Keras tensors
+OUTSIDE_GRAPHS = {
     "forward_step", "q_sample", "linear_diffusion_schedule", "cosine_diffusion_schedule", "offset_cosine_diffusion_schedule",
     "training_loop", "residual_block", "up_block",
 }
@@ -41,7 +45,7 @@ class Callable:
 
 
 def plainly(function):
-    """What a notebook may put around a function without a thought for graphs, all at once."""
+    """Wraps a function in decorators of a notebook that ignore graphs, all at once."""
     function = keras.saving.register_keras_serializable("tests", f"function{id(function)}")(function)
     function = tf.autograph.experimental.do_not_convert(announced(function))
     function = type("Namespace", (), {"function": staticmethod(function)}).function
@@ -62,7 +66,7 @@ def official_answers():
 
 
 ANSWERS = dict(official_answers())
-QUICK = ("functools", "tf.function")  # `make test-all` tries the others, too
+QUICK = ("functools", "tf.function")  # `make test-all` also tries the others
 CASES = [pytest.param(name, wrap, id=f"{name}-{label}", marks=() if label in QUICK else pytest.mark.slow) for name in ANSWERS for label, wrap in WRAPPERS.items()
          if name not in OUTSIDE_GRAPHS or label in ("functools", "no signature")]
 
@@ -74,7 +78,7 @@ def test_a_decorated_answer_is_as_right_as_it_was(name, wrap, capsys):
 
 @pytest.mark.parametrize("name", ["denoise", "flow_matching_loss", "slerp"])
 def test_a_graders_two_halves_agree_with_the_check(name):
-    """`run` and `judge`, as the grader calls them, take a decorated answer, too."""
+    """`run` and `judge`, as the grader calls them, also accept a decorated answer."""
     check = getattr(checks, name)
     inputs = check.draw(np.random.default_rng(5))
     check.judge(inputs, check.run(tf.function(ANSWERS[name]), inputs))

@@ -1,4 +1,7 @@
-"""Each attack of tests/hostile succeeds where the defence that it meets is taken away (tests/defences.py): so it is one."""
+"""Each attack of tests/hostile succeeds without the defence that stops it.
+
+See tests/defences.py. This shows that it really is an attack.
+"""
 
 import os
 import shutil

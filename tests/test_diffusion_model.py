@@ -1,4 +1,4 @@
-"""The continuous model: what it draws, what it compares, which network it samples with."""
+"""The continuous model: its noise, its loss, and the network that it samples with."""
 
 import keras
 import numpy as np
@@ -39,7 +39,8 @@ def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
     # both pairs mix to the same noisy image at the rates that the two velocities imply
     true_velocity, pred_velocity = parts["velocity"]
     noise_part, image_part = np.asarray(pred_noises - noises), np.asarray(pred_images - images)
-    ratios = np.median(-image_part / noise_part, axis=(1, 2, 3), keepdims=True)  # = noise_rate / signal_rate
+    # = noise_rate / signal_rate
+    ratios = np.median(-image_part / noise_part, axis=(1, 2, 3), keepdims=True)
     np.testing.assert_allclose(image_part, -ratios * noise_part, rtol=1e-2, atol=1e-3)
     signal_rates = 1 / np.sqrt(1 + ratios**2)
     np.testing.assert_allclose(true_velocity, signal_rates * (noises - ratios * images), atol=2e-2)
@@ -49,7 +50,8 @@ def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
 def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(model):
     times = np.linspace(0, 1, 10_001, dtype="float32").reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = map(np.asarray, model.diffusion_schedule(times))
-    expected = np.minimum(signal_rates**2, 5 * noise_rates**2).mean()  # the velocity's own variance is 1
+    # the velocity's own variance is 1
+    expected = np.minimum(signal_rates**2, 5 * noise_rates**2).mean()
     many = np.tile(IMAGES, (64, 1, 1, 1))  # as many times are drawn
     assert model.evaluate(many, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=0.04)
 
@@ -70,13 +72,14 @@ def test_sampling_uses_the_averaged_network_and_training_the_other(model):
     rates = ops.full((2, 1, 1, 1), 0.5**0.5)
     noise = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32"))
     trained, averaged = (np.asarray(model.denoise(noise, rates, rates, training=training)[1]) for training in (True, False))
-    np.testing.assert_allclose(trained, 0.5**0.5 * np.asarray(noise), atol=1e-5)  # the raw network still answers zero
+    # the raw network still answers zero
+    np.testing.assert_allclose(trained, 0.5**0.5 * np.asarray(noise), atol=1e-5)
     assert np.abs(trained - averaged).max() > 0.01
 
 
 def test_the_network_is_told_the_variance_of_the_noise():
     images, variances = keras.Input((8, 8, 3)), keras.Input((1, 1, 1))
-    network = keras.Model([images, variances], 0.0 * images + variances)  # answers what it is told
+    network = keras.Model([images, variances], 0.0 * images + variances)  # answers its second input
     model = DiffusionModel(network, prediction="noise")
     rates = ops.full((2, 1, 1, 1), 0.6), ops.full((2, 1, 1, 1), 0.8)
     pred_noises, _ = model.denoise(ops.zeros((2, 8, 8, 3)), *rates, training=False)
@@ -100,7 +103,7 @@ def test_denormalize_inverts_the_normalizer_and_clips(model):
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="is about TensorFlow's graphs")
 def test_training_traces_one_graph(model, monkeypatch):
-    """A second one, to find the optimizer's variables first, would take as long again before the first step."""
+    """A second graph, only to find the optimizer's variables, would double the time to start."""
     traces, call = [], DiffusionModel.call
     monkeypatch.setattr(DiffusionModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))
     model.fit(IMAGES, epochs=2, verbose=0)

@@ -1,4 +1,7 @@
-"""Training on two devices is the same as on one, averaged network included: two pretended devices on this CPU."""
+"""Training on two devices reproduces the losses and EMA weights of one.
+
+The two devices are simulated on this CPU.
+"""
 
 import json
 import os

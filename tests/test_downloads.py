@@ -1,4 +1,4 @@
-"""Sources that are downloaded, without a network: from files that are there already, and in vain."""
+"""Downloaded sources, without a network: from files that exist already, and from nowhere."""
 
 import gzip
 import http.server
@@ -28,14 +28,14 @@ def keras_home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def closed_port():
-    """A port of this machine at which nobody listens."""
+    """A port of this machine at which nothing listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         yield server.getsockname()[1]
 
 
 def write_fashion_mnist(keras_home, training, validation):
-    """Write images and labels 0, 1, 2, ... in the original's format."""
+    """Writes images and labels 0, 1, 2, ... in the original's format."""
     folder = keras_home / "datasets" / "fashion-mnist"
     folder.mkdir(parents=True)
     for prefix, images in (("train", training), ("t10k", validation)):

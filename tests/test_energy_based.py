@@ -1,4 +1,4 @@
-"""The energy-based model against a quadratic energy, whose gradient, chains and minimum are known."""
+"""The energy-based model against a quadratic energy with known gradient, chains and minimum."""
 
 import keras
 import numpy as np
@@ -10,7 +10,8 @@ from diffusion_lab.models.io import load_energy_model, load_model, save_energy_m
 from diffusion_lab.networks import energy_network
 
 SHAPE = (4, 4, 1)
-JIT = keras.backend.backend() == "jax"  # for networks as small as these, XLA takes longer to compile than to train
+# for networks as small as these, XLA takes longer to compile than to train
+JIT = keras.backend.backend() == "jax"
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,10 @@ def test_plain_descent_reaches_the_minimum():
 
 
 def test_noisy_chains_settle_around_the_minimum():
-    """x - 1/2 halves at each step and gets noise σ, so its variance settles at σ² / (1 - 1/4)."""
+    """The variance of x - 1/2 settles at σ² / (1 - 1/4).
+
+    Each step halves x - 1/2 and adds noise σ.
+    """
     found = to_numpy(bowl_model().langevin_sampling(noise(256), 40, step_size=5.0, noise_std=0.05, seed=1))
     assert found.mean() == pytest.approx(0.5, abs=4 * 0.06 / 64)
     assert found.var() == pytest.approx(0.05**2 / 0.75, rel=4 * (2 / 4096) ** 0.5)
@@ -92,7 +96,10 @@ def test_generate_returns_likely_images_in_zero_to_one():
 
 
 def test_sampling_follows_the_weights_of_the_moment():
-    """Compiled once, not frozen: with the bowl turned over, the same call walks away from 1/2."""
+    """Sampling is compiled once, but the weights are not frozen.
+
+    With the bowl turned over, the same call walks away from 1/2.
+    """
     model = bowl_model()
     model.langevin_sampling(noise(), steps=2)
     model.network.set_weights([-np.array(0.1, "float32")])
@@ -107,7 +114,10 @@ def test_contrastive_divergence_equals_its_formula():
 
 
 def test_the_loss_of_known_energies():
-    """Grey 1/4 is -1/2 inside and has the energy 0.1 · 16 · 1² / 2 = 0.8; the chains are set to -1, which has 1.8."""
+    """Grey 1/4 is -1/2 inside, so its energy is 0.1 · 16 · 1² / 2 = 0.8.
+
+    The chains are set to -1, with the energy 1.8.
+    """
     model = bowl_model()
     model.compile(loss=contrastive_divergence, jit_compile=JIT)
     model.buffer.assign(-np.ones((64, *SHAPE), "float32"))
@@ -118,7 +128,7 @@ def test_the_loss_of_known_energies():
 
 
 def test_chains_go_on_where_they_stopped():
-    """Batch by batch the whole buffer comes near the minimum, which no single run of five steps can."""
+    """Batch by batch the whole buffer approaches the minimum; a single run of five steps cannot."""
     model = bowl_model(buffer_size=16, fresh_share=0.0, langevin_steps=5, step_size=1.0)
     start = to_numpy(model.buffer).copy()
     assert start.min() < -0.9 and start.max() > 0.9 and abs(start.mean()) < 0.1
@@ -152,13 +162,15 @@ def test_evaluation_leaves_the_chains_alone():
 
 
 def test_the_loss_reaches_the_network_only_through_the_energies():
-    """The gradient of E(real) - E(fake) + … for the chains as they are, not for the path that led to them.
+    """The gradient of E(real) - E(fake) + … treats the chains as constants.
 
-    With E = a · S and S = Σ (x - 1/2)² / 2 it is S_real - S_fake + 0.2 a (S_real² + S_fake²), by hand.
+    With E = a · S and S = Σ (x - 1/2)² / 2 it is S_real - S_fake + 0.2 a (S_real² + S_fake²), by
+    hand.
     """
     model = bowl_model(fresh_share=0.0, langevin_steps=2, step_size=1.0, noise_std=0.0)
     model.compile(keras.optimizers.SGD(1.0), contrastive_divergence, jit_compile=JIT)
-    model.buffer.assign(np.full((64, *SHAPE), 0.3, "float32"))  # so near that the gradient is not cut
+    # so near that the gradient is not cut
+    model.buffer.assign(np.full((64, *SHAPE), 0.3, "float32"))
     model.fit(np.ones((64, *SHAPE), "float32"), batch_size=64, verbose=0)
     real, fake = 16 * 0.5**2 / 2, 16 * (0.2 * 0.9**2) ** 2 / 2
     gradient = real - fake + 0.2 * 0.1 * (real**2 + fake**2)
@@ -166,14 +178,18 @@ def test_the_loss_reaches_the_network_only_through_the_energies():
 
 
 def test_each_step_of_a_chain_has_its_own_noise():
-    """16 steps of independent noise σ and no gradient spread by 4 σ; one noise, repeated, would spread by 16 σ."""
+    """16 steps of independent noise σ and no gradient spread by 4 σ.
+
+    The same noise in each step would spread by 16 σ.
+    """
     model = bowl_model(fresh_share=0.0, langevin_steps=16, step_size=0.0, noise_std=0.01)
     model.buffer.assign(np.zeros((64, *SHAPE), "float32"))
     assert to_numpy(model.draw_chains(64)).std() == pytest.approx(0.04, rel=0.1)
 
 
 def test_real_images_get_the_noise_of_the_chains_in_training_only():
-    model, images = bowl_model(noise_std=0.05), np.full((256, *SHAPE), 0.75, "float32")  # the minimum of the bowl
+    # the minimum of the bowl
+    model, images = bowl_model(noise_std=0.05), np.full((256, *SHAPE), 0.75, "float32")
     assert to_numpy(model(images, training=False))[:, 0].max() < 1e-9
     energies = to_numpy(model(images, training=True))[:, 0]
     assert energies.mean() == pytest.approx(0.1 * 16 * 0.05**2 / 2, rel=0.1)
@@ -206,7 +222,8 @@ def test_a_file_holds_the_network_and_the_first_chains(tmp_path):
     loaded, origin = load_energy_model(path)
     assert origin == {"data": "nothing"} and loaded.buffer_size == 16
     np.testing.assert_array_equal(to_numpy(loaded.network(noise())), to_numpy(model.network(noise())))
-    np.testing.assert_allclose(to_numpy(loaded.buffer), to_numpy(model.buffer)[:16], atol=1 / 255)  # bytes
+    # bytes
+    np.testing.assert_allclose(to_numpy(loaded.buffer), to_numpy(model.buffer)[:16], atol=1 / 255)
 
 
 def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):

@@ -1,4 +1,4 @@
-"""Feature extractors: what they accept, and that the shipped flower features notice every kind of damage."""
+"""Feature extractors: what they accept, and that flower features notice all damage."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from diffusion_lab.pretrained.train_features import FIRST_FLOWER, SpoiledFlowers
 
 
 class Mean(FeatureExtractor):
-    """An extractor whose features can be computed by hand: the mean colour of what the network is given."""
+    """An extractor whose features are easy to compute: the mean colour of its input."""
 
     def __init__(self, image_size=8):
         images = keras.Input((image_size, image_size, 3))
@@ -150,7 +150,7 @@ def test_flower_network_is_small():
 
 @pytest.fixture(scope="module")
 def flowers():
-    """The extractor, features of 500 flowers, and 500 other flowers, none of which the network was trained on."""
+    """The extractor, features of 500 flowers, and 500 other flowers, all unseen in training."""
     extractor = flower_features()
     images, _ = draw_flowers(1000, 32, seed=1)
     return extractor, encode(extractor, images[:500]), images[500:].astype(np.float32) / 255
@@ -187,7 +187,8 @@ def test_targets_are_standardised_and_do_not_jump():
     np.testing.assert_allclose(targets.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(targets.std(axis=0), 1, atol=1e-4)
     turned = labels.copy()
-    turned["rotation"] += 2 * np.pi / labels["petals"]  # turned by one petal, a flower looks the same
+    # turned by one petal, a flower looks the same
+    turned["rotation"] += 2 * np.pi / labels["petals"]
     turned["tilt_direction"] += np.pi
     turned["hue"] += 1
     np.testing.assert_allclose(flower_targets(turned), targets, atol=1e-3)

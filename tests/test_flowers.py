@@ -1,4 +1,4 @@
-"""Procedural flowers: repeatable, varied, and as their labels say."""
+"""Procedural flowers: repeatable, varied, and true to their labels."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from PIL import Image
 from diffusion_lab.data.flowers import COLOURS, LABELS, draw_flower, draw_flowers, hsv
 from diffusion_lab.errors import UserError
 
-RECORDED = Path(__file__).parent / "recorded" / "flowers.png"  # 8 flowers of 24 x 24 pixels, side by side
+# 8 flowers of 24 x 24 pixels, side by side
+RECORDED = Path(__file__).parent / "recorded" / "flowers.png"
 
 
 def test_a_flower_depends_on_seed_and_number_alone():
@@ -21,7 +22,10 @@ def test_a_flower_depends_on_seed_and_number_alone():
 
 
 def test_flowers_are_those_that_the_weights_were_trained_on():
-    """Recorded once. Weights and features are made for exactly these flowers; another machine may round by 1/255."""
+    """Weights and features are made for exactly the recorded flowers.
+
+    Another machine may round by 1/255.
+    """
     recorded = np.asarray(Image.open(RECORDED))
     drawn = np.concatenate(draw_flowers(8, 24, seed=0)[0], axis=1)
     assert np.abs(drawn.astype(int) - recorded).max() <= 1
@@ -36,7 +40,10 @@ def test_all_colours_counts_and_layers_occur():
 
 
 def label(**values):
-    """A flower from the front with one layer of pointed petals, but for what `values` say."""
+    """Returns the label of a flower from the front with one layer of pointed petals.
+
+    `values` are exceptions from that.
+    """
     plain = np.zeros(1, LABELS)[0]
     plain["petals"], plain["layers"], plain["value"], plain["radius"], plain["petal_width"] = 5, 1, 1.0, 0.8, 0.8
     plain["disc_radius"] = 0.2
@@ -46,7 +53,7 @@ def label(**values):
 
 
 def ring(image, radius):
-    """The image's values along a circle around its middle, (360, 3)."""
+    """Returns the image's values along a circle around its middle, (360, 3)."""
     angle, half = np.deg2rad(np.arange(360)), image.shape[0] / 2
     rows, columns = half + half * radius * np.sin(angle), half + half * radius * np.cos(angle)
     return image[np.floor(rows).astype(int), np.floor(columns).astype(int)].astype(float)

@@ -1,4 +1,4 @@
-"""GaussianDiffusion against the equations of Ho et al. 2020, written once more in float64 NumPy, step by step."""
+"""GaussianDiffusion against the equations of Ho et al. 2020 in float64 NumPy, step by step."""
 
 import math
 
@@ -14,7 +14,7 @@ TIMESTEPS = np.array([0, 1, 2, 10, 100, 500, 998, 999], dtype="int64")
 
 
 def reference(beta_start=1e-4, beta_end=0.02):
-    """The tables as plain loops over Python floats, so that nothing of the package's way to them is shared."""
+    """Returns the tables from plain loops over floats, which share nothing with the package."""
     tables = {name: [] for name in """betas alphas_cumprod alphas_cumprod_prev sqrt_alphas_cumprod
         sqrt_one_minus_alphas_cumprod log_one_minus_alphas_cumprod sqrt_recip_alphas_cumprod sqrt_recipm1_alphas_cumprod
         posterior_variance posterior_log_variance_clipped posterior_mean_coef1 posterior_mean_coef2""".split()}
@@ -45,7 +45,10 @@ def draw(count=2, shape=(len(TIMESTEPS), 3, 4, 2), seed=0):
 
 
 def assert_equal(actual, expected):
-    """Equal to 1e-5 of the largest value at each timestep: the terms reach 157 at one and 0.0001 at another."""
+    """Asserts equality to 1e-5 of the largest value at each timestep.
+
+    The terms reach 157 at one timestep and 0.0001 at another.
+    """
     actual = np.asarray(keras.ops.convert_to_numpy(actual), dtype="float64")
     assert actual.shape == expected.shape
     scale = np.abs(expected).max(axis=tuple(range(1, expected.ndim)), keepdims=True)
@@ -62,9 +65,11 @@ def test_every_table_equals_the_reference(name):
 def test_known_values_of_the_schedule():
     diffusion = GaussianDiffusion()
     assert diffusion.betas[0] == np.float32(1e-4) and diffusion.betas[-1] == np.float32(0.02)
-    assert diffusion.alphas_cumprod[-1] == pytest.approx(4.0358e-5, rel=1e-4)  # quoted by the literature as 4e-5
+    # quoted by the literature as 4e-5
+    assert diffusion.alphas_cumprod[-1] == pytest.approx(4.0358e-5, rel=1e-4)
     assert diffusion.posterior_variance[0] == 0
-    assert diffusion.posterior_mean_coef1[0] == 1  # the last step returns the predicted image itself
+    # the last step returns the predicted image itself
+    assert diffusion.posterior_mean_coef1[0] == 1
     assert diffusion.posterior_mean_coef2[0] == 0
 
 
@@ -108,7 +113,7 @@ def test_q_posterior():
 
 @pytest.mark.parametrize("t", [1, 10, 500, 999])
 def test_q_posterior_is_what_bayes_says(t):
-    """Multiply the two Gaussians q(x_t | x_{t-1}) and q(x_{t-1} | x_0) of x_{t-1}: precisions add."""
+    """The product of the Gaussians q(x_t | x_{t-1}) and q(x_{t-1} | x_0): precisions add."""
     (x_start, x_t), beta, previous = draw(shape=(1, 2, 2, 1)), REFERENCE["betas"][t], REFERENCE["alphas_cumprod"][t - 1]
     precision = (1 - beta) / beta + 1 / (1 - previous)
     expected = (math.sqrt(1 - beta) / beta * x_t + math.sqrt(previous) / (1 - previous) * x_start) / precision
@@ -138,7 +143,8 @@ def test_p_sample_adds_no_noise_at_the_last_step():
     np.testing.assert_array_equal(first, second)
     mean, _, _ = diffusion.p_mean_variance(noise, x_t, t)
     np.testing.assert_array_equal(first, mean)
-    zero = np.zeros_like(x_t)  # a mean of zero, beside which not even exp(log 1e-20 / 2) would be lost in rounding
+    # next to a mean of zero, not even exp(log 1e-20 / 2) is lost in rounding
+    zero = np.zeros_like(x_t)
     np.testing.assert_array_equal(diffusion.p_sample(zero, zero, t, seed=1), zero)
 
 
@@ -148,7 +154,8 @@ def test_p_sample_has_the_mean_and_the_variance_of_the_posterior():
     samples = keras.ops.convert_to_numpy(diffusion.p_sample(noise, x_t, t, clip_denoised=False, seed=4))
     mean, variance, _ = (keras.ops.convert_to_numpy(x) for x in diffusion.p_mean_variance(noise, x_t, t, False))
     deviations = (samples - mean) / np.sqrt(variance)
-    # 4,096 draws: the mean's standard error is 1 / 64, the variance's √(2 / 4096) = 1 / 45; four of each
+    # 4,096 draws: the mean's standard error is 1 / 64, the variance's √(2 / 4096) = 1 / 45; four of
+    # each
     np.testing.assert_allclose(deviations.mean(axis=(1, 2, 3)), 0, atol=4 / 64)
     np.testing.assert_allclose(deviations.var(axis=(1, 2, 3)), 1, atol=4 / 45)
 
@@ -163,7 +170,8 @@ def test_p_sample_repeats_for_a_seed_and_clips_only_if_asked():
 
 
 def test_all_steps_with_the_true_noise_lead_to_the_image():
-    x_start, noise = draw(shape=(2, 1, 1, 2), seed=7)  # 2-D toy points are images of shape (1, 1, 2)
+    # 2-D toy points are images of shape (1, 1, 2)
+    x_start, noise = draw(shape=(2, 1, 1, 2), seed=7)
     x_start = np.clip(x_start, -1, 1)
     diffusion, seed = GaussianDiffusion(timesteps=50), keras.random.SeedGenerator(8)
     x = noise
@@ -214,5 +222,5 @@ def test_images_and_noises_of_different_shapes_are_refused():
     for other in (narrow, flat):
         for call in (lambda: diffusion.q_sample(x, t, other), lambda: diffusion.q_posterior(x, other, t),
                      lambda: diffusion.predict_start_from_noise(x, t, other), lambda: diffusion.p_sample(other, x, t)):
-            with pytest.raises(UserError, match="one shape"):
+            with pytest.raises(UserError, match="the same shape"):
                 call()

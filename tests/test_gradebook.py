@@ -1,4 +1,4 @@
-"""The reports of a grading: right figures, and nothing in them that a student could have planted."""
+"""The reports of a grading: right numbers, and no text that a student could have planted."""
 
 import base64
 import csv
@@ -121,7 +121,7 @@ def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_par
 
 
 def test_what_a_person_gave_is_never_dropped(tmp_path):
-    """Neither by a class in which somebody is missing, nor by a second version of a file, nor by a table program."""
+    """Not by a class without some student, a second version of a file, or a spreadsheet."""
     (tmp_path / MANUAL).write_text("key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8")
     ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
     assert (ada.points, ada.comment) == (6.5, "gut") and ada.remarks == ["handed in late"]
@@ -268,7 +268,7 @@ def test_pictures_are_not_called_the_students(tmp_path):
 
 
 def contrast(colour):
-    """The contrast ratio of a colour such as #1a6e2e to white, by WCAG 2."""
+    """Returns the contrast ratio of a colour such as #1a6e2e to white, by WCAG 2."""
     light = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     light = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in light]
     return 1.05 / (0.05 + sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), light)))

@@ -44,7 +44,10 @@ boxed = pytest.mark.skipif(
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Grading without running anything: what would be graded is written down, and a submission may end the grader."""
+    """Grades without running anything.
+
+    What would be graded is recorded, and a submission may end the grader.
+    """
     graded = []
 
     def pretend(submission, settings):
@@ -129,7 +132,10 @@ def test_a_worker_with_another_version_of_the_package_grades_nobody():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Grading in which every answer that is there leaves a right result at once; returns whose submission is being graded."""
+    """Grades as if every existing answer gave a right result at once.
+
+    Returns the submission that is being graded.
+    """
     current, honest = SimpleNamespace(student=None), results.grade_submission
 
     def grade(submission, settings):
@@ -226,7 +232,7 @@ def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quic
 
 
 def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
-    """Lone surrogates, wherever a student can put them: answers, the written part, and what a check says."""
+    """Lone surrogates in answers, in the written part, and in a check's message."""
     write_notebooks(tmp_path / "in", "ada", denoise="def denoise(self):\n    return '\udc80'", summary="half \ud800 a character")
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
@@ -256,7 +262,7 @@ MACHINES = {  # {answer: what it leaves in its first run, in one alone}, with no
 
 @pytest.mark.parametrize("runs, stopped", MACHINES.values(), ids=MACHINES)
 def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopped(monkeypatch, runs, stopped):
-    """Whatever ends a kernel takes the results of the answers behind it along."""
+    """Whatever ends a kernel also loses the results of the later answers."""
     calls = []
 
     def pretend(master, answers, seed, limits, boxed):
@@ -280,7 +286,10 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
 
 
 def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
-    """Three answers: the first is wrong and spoils what follows in its kernel, the second is right, the third wrong by itself."""
+    """The first of three answers is wrong and breaks its kernel for the others.
+
+    The second is right, and the third is wrong for its own reason.
+    """
     def pretend(master, answers, seed, limits, boxed):
         spoiled = "first" in answers
         return {name: RIGHT if name == "second" and not spoiled else "a wrong answer" for name in answers}, {}, None
@@ -370,7 +379,7 @@ def test_the_sample_class_makes_mistakes_of_the_tables(tmp_path):
 @pytest.mark.slow
 @boxed
 def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(tmp_path):
-    """By the command itself. A second run must finish the work of the first, and a third must not begin any."""
+    """Uses the command itself. A second run must finish the first, and a third do nothing."""
     write_sample_class(SOURCE, (tmp_path / "in"))
     arguments = command(tmp_path / "in", "--out", tmp_path / "out", "--seed", 3)
     kept = tmp_path / "out" / "results"
@@ -397,7 +406,8 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
         if path.stem not in ("Ada Alvarez", "Bela Bartos"):
             path.unlink()
     (tmp_path / "without").mkdir()
-    (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")  # as for most people
+    # as for most people
+    (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")
     subprocess.run(command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"), check=True, capture_output=True,
                    env=os.environ | {"PYTHONPATH": str(tmp_path / "without")})
     assert grades(tmp_path / "out") == {"Ada Alvarez": 18, "Bela Bartos": 14}

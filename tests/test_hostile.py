@@ -1,8 +1,9 @@
-"""Hostile and broken submissions, in the sandbox: none gains a point that its answers do not earn, none harms another.
+"""Hostile and broken submissions in the sandbox: none gains an unearned point or harms another.
 
-tests/hostile holds one answer a file, whose name begins with the points that a notebook with it and with right answers
-to the other exercises must get. What is wrong with a notebook as a whole is made in here. That each attack is one, and
-which defence it meets, is shown by taking that defence away (tests/test_defences.py) or by the reason that the watchdog gives.
+tests/hostile holds one answer per file. The file's name begins with the points that a notebook must
+get for this answer together with right answers to the other exercises. Notebooks that are broken as
+a whole are made in this file. To show that each attack is a real one, and which defence stops it,
+that defence is removed (tests/test_defences.py), or the watchdog gives its reason.
 """
 
 import json
@@ -36,7 +37,9 @@ SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is 
     "14-os-exit": ["it ended the kernel"], "14-processes-that-hide": [PROCESSES, MEMORY], "14-segmentation-fault": ["it ended the kernel"],
     "14-sleeps": ["waited for"], "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
     "14-ten-gigabytes-of-output": [TIME, "printed without end"]}
-BROKEN = {  # not shown to succeed: so wrong that something could break, right in spite of their looks, or too harmful to try
+# not shown to succeed: so wrong that something could break, right in spite of their looks, or too
+# harmful to try
+BROKEN = {
     "14-a-huge-result", "14-a-string-for-an-answer", "14-closes-all-files", "14-deletes-the-function", "14-hidden-markup-in-an-error", "14-kills-its-parent", "14-not-a-number",
     "14-patches-builtins", "14-patches-keras", "14-raises-a-base-exception", "14-reads-frames", "14-shell-magic", "14-syntax-error", "14-system-exit",
     "18-a-thread-outlives-the-cell", "18-behaves-when-it-is-graded", "18-right-answer-with-nbval-skip", "18-tests-around-it-that-fail"}
@@ -45,7 +48,10 @@ pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get
 
 
 def whole_notebooks():
-    """{file name, whose beginning says the points: content}: notebooks that are strange in themselves."""
+    """Returns {file name: content} of notebooks that are strange as a whole.
+
+    The file name begins with the points.
+    """
     solution = read_source(SOURCE)
     right = {name: cell.source for _, name, cell in exercises(solution)}
     honest = hand_in(solution, right)
@@ -140,7 +146,10 @@ def whole_notebooks():
 
 
 def each_once(grade_answers):
-    """Grades the same answers once: what notebook they were read from has no part in it, and a dozen hold the right ones."""
+    """Grades the same answers only once.
+
+    The notebook they come from does not matter, and a dozen hold the right answers.
+    """
     graded = {}
 
     def grade(master, answers, *arguments):
@@ -154,7 +163,10 @@ def each_once(grade_answers):
 
 @pytest.fixture(scope="module")
 def graded(request, tmp_path_factory):
-    """{file name: row of the grade book} of one class with all that are asked for, and the folder of the reports."""
+    """{file name: row of the grade book} of one class, and the folder of the reports.
+
+    The class has only the submissions that the selected tests need.
+    """
     own = [item for item in request.session.items if getattr(item, "module", None) is request.module and hasattr(item, "callspec")]
     asked = {item.callspec.params["name"] for item in own if "name" in item.callspec.params}
     folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("grades")

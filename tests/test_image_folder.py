@@ -1,4 +1,4 @@
-"""Folders of pictures: every kind, every size, and what is no picture."""
+"""Folders of pictures: every kind, every size, and files that are not pictures."""
 
 import io
 import shutil
@@ -18,7 +18,7 @@ from diffusion_lab.errors import UserError
 
 
 def colour_of(path, image_size=4):
-    """The colour of a picture that is read as one colour."""
+    """Returns the colour of a picture that is read as one colour."""
     image = read_image(path, image_size)
     assert image.shape == (image_size, image_size, 3) and image.dtype == np.uint8
     assert np.ptp(image.astype(int), axis=(0, 1)).max() <= 1
@@ -26,7 +26,7 @@ def colour_of(path, image_size=4):
 
 
 def make_folder(folder, names, size=(6, 6)):
-    """Write one picture per name; picture i is grey of brightness 10 i."""
+    """Writes one picture per name; picture i is grey of brightness 10 i."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (10 * number,) * 3).save(folder / name)
@@ -157,7 +157,7 @@ def test_fine_stripes_are_averaged(tmp_path):
 def test_ten_thousand_pixels(name, tmp_path):
     Image.new("L", (10_000, 10_000), 90).save(tmp_path / name)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no talk of decompression bombs
+        warnings.simplefilter("error")  # no warning of decompression bombs
         assert colour_of(tmp_path / name, 64) == [90, 90, 90]
 
 
@@ -204,7 +204,8 @@ def test_what_is_passed_over_is_counted_aloud(tmp_path):
 
 
 def test_every_kind_of_file_that_is_listed_can_be_read(tmp_path):
-    for suffix in sorted(picture_suffixes() - {".bw", ".vst", ".rgb", ".pfm", ".j2c"}):  # Pillow writes them for other modes only
+    # Pillow writes them for other modes only
+    for suffix in sorted(picture_suffixes() - {".bw", ".vst", ".rgb", ".pfm", ".j2c"}):
         Image.new("RGB", (8, 8), "white").save(tmp_path / f"a{suffix}")
         assert colour_of(tmp_path / f"a{suffix}") == [255, 255, 255], suffix
 

@@ -1,4 +1,4 @@
-"""An old keras.json: what it asks for does no harm, and what Keras does not survive is one sentence."""
+"""An old keras.json does no harm, or is one sentence where Keras would not start."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
 
 @pytest.fixture
 def keras_json(tmp_path, monkeypatch):
-    """A function that writes text or settings into the file that Keras would read."""
+    """Returns a function that writes text or settings into the file that Keras reads."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def write(content):
@@ -26,7 +26,7 @@ def keras_json(tmp_path, monkeypatch):
 
 @pytest.fixture
 def report(monkeypatch):
-    """The part of doctor's report that is about this file."""
+    """Returns the part of doctor's report on this file."""
     monkeypatch.setattr(doctor, "SECTIONS", {"Keras's settings": doctor.SECTIONS["Keras's settings"]})
     return doctor.examine
 

@@ -1,4 +1,4 @@
-"""KID against closed forms, an independent implementation, and its own spread over repeated draws."""
+"""KID against closed forms, an independent implementation, and its spread over new samples."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def normal_features():
 
 
 class InGraph(keras.Model):
-    """KID as it is computed inside a compiled graph."""
+    """Computes KID inside a compiled graph."""
 
     def distance(self, real_features, generated_features):
         return kernel_inception_distance(real_features, generated_features)
@@ -34,7 +34,7 @@ def distance_in_graph(real, generated):
 
 
 def slow_kid(real, generated):
-    """The definition, pair by pair."""
+    """Returns KID by its definition, pair by pair."""
     def kernel(x, y):
         return (sum(float(a) * float(b) for a, b in zip(x, y)) / len(x) + 1) ** 3
 
@@ -88,7 +88,10 @@ def test_bad_features_are_refused(function, real, generated, message):
 
 
 def spread_and_estimate(method, shift, draws=150):
-    """The true spread of the estimate over fresh draws, and the root mean square of its standard errors."""
+    """Returns the true spread of the estimate over new samples, and its mean standard error.
+
+    The mean is a root mean square.
+    """
     rng = np.random.default_rng(3)
     estimates = [
         kid_with_standard_error(rng.normal(size=(60, 4)), rng.normal(shift, 1, size=(90, 4)), method, 20, seed)
@@ -142,7 +145,7 @@ def random_images(seed, count=12):
 
 
 class Generator(keras.Model):
-    """Returns its own images, brightened; its evaluation measures KID inside the compiled test step."""
+    """Returns its own images, brightened; evaluation measures KID in the compiled test step."""
 
     def __init__(self, real_features=None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Lab 02: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 02: right answers in every style pass; unknown mistakes are named."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def in_place(images, noises, beta):
 
 
 def jump_by_steps(images, t, noises, betas):
-    """One image at a time; the factor as an explicit product."""
+    """One image at a time, with the factor as an explicit product."""
     result = []
     for image, step, noise in zip(images, t, noises):
         kept = np.prod([1 - beta for beta in betas[: step + 1]])

@@ -1,4 +1,4 @@
-"""Lab 04: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 04: right answers in every style pass; unknown mistakes are named."""
 
 import keras
 import numpy as np
@@ -323,8 +323,10 @@ def test_gradients_are_those_of_the_loss_and_batch_statistics_move():
     loss, gradients = value_and_gradients(lambda: ops.sum(network(x, training=True)), network)
     gamma, beta, kernel = network.trainable_variables
     assert len(gradients) == 3
-    np.testing.assert_allclose(gradients[1], 2 * ops.convert_to_numpy(kernel)[:, 0], rtol=1e-5)  # two rows of beta
-    np.testing.assert_allclose(gradients[2], np.zeros((2, 1)), atol=1e-5)  # normalised rows add to zero
+    # two rows of beta
+    np.testing.assert_allclose(gradients[1], 2 * ops.convert_to_numpy(kernel)[:, 0], rtol=1e-5)
+    # normalised rows add to zero
+    np.testing.assert_allclose(gradients[2], np.zeros((2, 1)), atol=1e-5)
     assert ops.convert_to_numpy(network.layers[0].moving_mean).tolist() == pytest.approx([0.02, 0.02])
 
 
@@ -343,5 +345,6 @@ def test_a_plain_stack_sees_as_far_as_its_convolutions_reach():
 
 def test_likeness_falls_with_the_distance_at_which_pixels_part():
     rng = np.random.default_rng(0)
-    blocks = rng.normal(size=(400, 4, 4, 1)).repeat(4, 1).repeat(4, 2)  # 16 by 16, patches of four pixels
+    # 16 by 16, patches of four pixels
+    blocks = rng.normal(size=(400, 4, 4, 1)).repeat(4, 1).repeat(4, 2)
     assert likeness(blocks, [1, 2, 4, 8]) == pytest.approx([0.8, 4 / 7, 0, 0], abs=0.03)

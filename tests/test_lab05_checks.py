@@ -1,4 +1,4 @@
-"""Lab 05: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 05: right answers in every style pass; unknown mistakes are named."""
 
 import math
 
@@ -50,7 +50,7 @@ RIGHT = right(
     embed(np.exp(np.linspace(np.log(1), np.log(1000), 16))),
 )
 WRONG = wrong(checks.sinusoidal_embedding, {
-    # the table has it, too, but here the fast waves are others: single precision cannot hold them
+    # as in the table, but with other fast waves, because single precision cannot hold them
     "`10**` with `log`": embed(10 ** np.linspace(np.log(1), np.log(1000), 16)),
     "is not right yet": embed(np.geomspace(1, 500, 16)),
     "the frequencies have the shape (16,)": embed(np.geomspace(1, 1000, 16).reshape(-1, 1, 1, 1)),
@@ -70,7 +70,7 @@ def norm():
 
 
 def block(make, shortcut=None):
-    """A residual block of `make(width)`, a list of layers."""
+    """Returns a residual block of `make(width)`, a list of layers."""
     def residual_block(x, width):
         kept = (shortcut or plain_shortcut)(x, width)
         for layer in make(width):

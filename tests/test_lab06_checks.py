@@ -1,4 +1,4 @@
-"""Lab 06: right answers in every style pass, and the training step by hand is that of fit."""
+"""Lab 06: right answers in every style pass; the manual training step is that of fit."""
 
 import jupytext
 import keras
@@ -106,7 +106,7 @@ def test_wrong_answers(check, answer, hint):
 
 
 def answer_of_lab_06(name):
-    """The function as it stands in the lab's source."""
+    """Returns the function of the lab's source."""
     space = {"ops": ops, "tf": tf, "keras": keras, "np": np, "at": at}
     for cell in jupytext.read(ROOT / "solutions" / "06_ddpm.py").cells:
         if cell.metadata.get("exercise") == name:
@@ -131,7 +131,7 @@ def test_the_labs_p_sample_is_the_packages_at_every_timestep():
 
 @pytest.mark.slow
 def test_the_labs_step_by_hand_is_what_fit_does():
-    """From the same start, images and noise: the same weights, and the average one step behind."""
+    """The same start, images and noise give the same weights, and the EMA one step behind."""
     keras.utils.set_random_seed(0)
     sizes = {
         "image_size": 4,
@@ -156,7 +156,7 @@ def test_the_labs_step_by_hand_is_what_fit_does():
         t = keras.random.randint((4,), 0, 1000, seed=seed)
         decay = min(
             0.5, (2 + step) / (11 + step)
-        )  # the package warms up, and counts the step before the first, too
+        )  # the package warms up, and also counts the step before the first
         answer_of_lab_06("train_step")(
             network, ema_network, optimizer, model.diffusion, x, t, noises, decay
         )

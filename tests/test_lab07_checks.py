@@ -1,4 +1,4 @@
-"""Lab 07: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 07: right answers in every style pass; unknown mistakes are named."""
 
 import math
 
@@ -57,7 +57,7 @@ SCHEDULES_WRONG = {
     "Not done yet: exercise 7.1": not_done,
     "AttributeError": lambda self, t: t * self.max_rate,
     "in a graph, in which NumPy": schedule_in_numpy,
-    "and `float(...)` cannot calculate": schedule_one_time_at_a_time,
+    "and `float(...)` do not work": schedule_one_time_at_a_time,
     "`self` is missing": lambda t: t,
     "the functions of `math` take one number": lambda self, t: (math.sin(angles_of(self, t)), math.cos(angles_of(self, t))),
 }
@@ -90,12 +90,12 @@ def asks_both(self, noisy, noise_rates, signal_rates, training):
 
 
 def changed(change):
-    """The right answer, whose (noises, images) go through `change`."""
+    """Returns the right answer with its (noises, images) changed by `change`."""
     return lambda self, noisy, n, s, training: change(*denoise_in_keras(self, noisy, n, s, training))
 
 
 def asking(ask):
-    """A wrong answer that asks the right network by `ask(network, noisy, variances, training)`."""
+    """Returns a wrong answer that calls `ask(network, noisy, variances, training)`."""
     return lambda self, noisy, n, s, training: (
         ask(self.network if training else self.ema_network, noisy, n**2, training), noisy)
 
@@ -130,7 +130,10 @@ def down(steps):
 
 
 def sampler(times=down, following=None, noise=lambda noise: noise):
-    """DDIM over other `times(steps)`. From each it steps to the next of them, or to `following(time, steps)`."""
+    """Returns DDIM over other `times(steps)`.
+
+    From each time it steps to the next of them, or to `following(time, steps)`.
+    """
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
         ones, noisy, grid = ops.ones((initial_noise.shape[0], 1, 1, 1)), noise(initial_noise), times(diffusion_steps)
@@ -179,17 +182,20 @@ def asks_twice(self, initial_noise, diffusion_steps):
 
 
 def but_for_one(change):
-    """Right for several steps, and `change(images)` for one."""
+    """Returns an answer that is right for several steps, and `change(images)` for one."""
     return lambda self, noise, steps: (change if steps == 1 else ops.copy)(sampler()(self, noise, steps))
 
 
 def never_right(times):
-    """A sampler of these times whose images are wrong in a way of its own, so that only its times tell."""
+    """Returns a sampler at these times whose images match no known mistake.
+
+    So only its times can be recognised.
+    """
     return lambda self, noise, steps: 1.5 + sampler(times)(self, noise, steps)
 
 
 SAMPLERS_WRONG = {
-    "is handed a NumPy array together with tensors": only_numpy,
+    "receives a NumPy array together with tensors": only_numpy,
     "left out the first step. Begin": sampler(lambda steps: [1 - (step + 1) / steps for step in range(steps)]),
     "left out the first step, so there": never_right(lambda steps: down(steps)[1:] or [1]),
     "the first step and the last": never_right(lambda steps: down(steps)[1:-1] or [1]),

@@ -1,4 +1,4 @@
-"""Lab 09: right answers in every style pass; what is wrong in a way no table knows is named."""
+"""Lab 09: right answers in every style pass; unknown mistakes are named."""
 
 import numpy as np
 import pytest

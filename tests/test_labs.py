@@ -1,4 +1,7 @@
-"""The labs as students get them: whole, valid, without answers; and with the answers put in, every check passes."""
+"""The labs as students get them: complete, valid, without answers.
+
+With the answers put in, every check passes.
+"""
 
 import ast
 import re
@@ -35,7 +38,7 @@ def lines(cell):
 
 
 def run(path, notebook, name):
-    """Executes the imports, the answer cells up to that of an exercise, and its check, as a kernel would."""
+    """Runs imports, answer cells up to that of an exercise, and its check, as a kernel does."""
     space = {}
     exec(code_cells(notebook)[1].source, space)
     for cell in notebook.cells:
@@ -64,7 +67,8 @@ def test_student_notebooks_are_valid_python_without_outputs(path):
 def test_no_answer_in_a_student_notebook(path):
     text = (ROOT / "notebooks" / path.with_suffix(".ipynb").name).read_text(encoding="utf-8")
     assert "BEGIN SOLUTION" not in text and "Why this is the answer" not in text
-    assert student_version(path) == student_notebook(read_source(path))  # which refuses lines of answers elsewhere
+    # which refuses lines of answers elsewhere
+    assert student_version(path) == student_notebook(read_source(path))
 
 
 @pytest.mark.parametrize("path, name", EXERCISES)
@@ -107,7 +111,7 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 
 
 def _values(node):
-    """A node and, if it is a call such as `lab.size(...)`, what it is given."""
+    """Yields a node and, if it is a call such as `lab.size(...)`, its arguments."""
     return [node, *node.args, *(keyword.value for keyword in node.keywords)] if isinstance(node, ast.Call) else [node]
 
 
@@ -117,7 +121,7 @@ def _is_a_word(node):
 
 @pytest.mark.parametrize("path", LABS)
 def test_no_setting_has_the_name_of_what_the_text_calls(path):
-    """Typed as the text shows it, `network(...)` must not be a setting that is a word."""
+    """When the text says `network(...)`, `network` must not be a setting that is a string."""
     words, called = set(), set()
     for cell in read_source(path).cells:
         if cell.cell_type == "markdown":
@@ -130,7 +134,10 @@ def test_no_setting_has_the_name_of_what_the_text_calls(path):
 
 
 def test_lab_07_uses_a_function_as_it_is_when_it_is_called():
-    """Corrected after the class was made: training, generating and the samplers, whose graph may be older, take the new one."""
+    """A function corrected after the class was made is used by all.
+
+    Training, generating and the samplers take the new one, also where an older graph exists.
+    """
     notebook, space = read_source(ROOT / "solutions" / "07_ddim.py"), {}
     exec(code_cells(notebook)[1].source, space)
     space["diffusion_schedule"] = space["denoise"] = space["reverse_diffusion"] = lambda *arguments, **named: 1 / 0

@@ -1,4 +1,4 @@
-"""manual.csv: what a person entered is read from every form that a table program saves, and is never lost in silence."""
+"""manual.csv: entries are read from every form that a spreadsheet saves, and never lost."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Grading without a sandbox: what goes into it holds no answer, and what comes out is judged and not believed."""
+"""Grading without a sandbox: its inputs hold no answer, and its results are not trusted."""
 
 import ast
 import base64
@@ -55,7 +55,10 @@ for folder in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """{lab: folder in which its answers have run}: prelude, answers and measurement in the staged slice, without a box."""
+    """Returns {lab: folder in which its answers have run}.
+
+    Prelude, answers and measurement run in the staged slice, without a sandbox.
+    """
     folders = {}
     for lab, master in MASTERS.items():
         folder = folders[lab] = tmp_path_factory.mktemp(lab)
@@ -106,7 +109,7 @@ def arrays_of(result):
 
 
 def changed(result, values, chosen=lambda name: True):
-    """The content of a results file with other numbers in it."""
+    """Returns the content of a results file with other numbers in it."""
     return outputs(**{name: packed(values(array) if chosen(name) else array) for name, array in arrays_of(result).items()})
 
 
@@ -192,7 +195,8 @@ def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(sour
     for name in ("diffusion_schedule", "denoise"):
         np.savez(tmp_path / "inputs" / f"{name}.npz", **{"0/x": 1})
     shell = InteractiveShell()
-    for cell, name in (("1 / 0", "diffusion_schedule"), (source, "denoise")):  # what another cell did does not count
+    # other cells do not count
+    for cell, name in (("1 / 0", "diffusion_schedule"), (source, "denoise")):
         shell.run_cell(cell)
         measure(SimpleNamespace(name=name), shell.user_ns)
     assert json.loads((tmp_path / "results" / "denoise.json").read_text())["failed"].startswith(CELLS[source])

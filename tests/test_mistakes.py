@@ -1,4 +1,7 @@
-"""The tables of known mistakes: whatever the inputs, each mistake gets its own hint, and so none is right or looks like another."""
+"""The tables of known mistakes: each gets its own hint, whatever the inputs.
+
+So none is right, and none looks like another.
+"""
 
 import inspect
 

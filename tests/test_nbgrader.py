@@ -1,4 +1,4 @@
-"""nbgrader itself makes the assignment out of our solution notebook, and grades it."""
+"""nbgrader itself makes the assignment from our solution notebook, and grades it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ COMMANDS = re.findall(r"```\n(.*?)```", (ROOT / "INSTRUCTORS.md").read_text(enco
 
 
 def bash(folder, commands):
-    """Runs commands as somebody types them who has this environment activated, and has set nothing else."""
+    """Runs commands as typed by somebody with this environment activated, and no other settings."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DIFFUSION_LAB_PROFILE")}
     result = subprocess.run(["bash", "-ec", commands], cwd=folder, capture_output=True, text=True,
@@ -40,7 +40,7 @@ def bash(folder, commands):
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """The course after the first commands of INSTRUCTORS.md, given in a copy of the repository."""
+    """The course after the first commands of INSTRUCTORS.md, run in a copy of the repository."""
     folder = tmp_path_factory.mktemp("instructor")
     shutil.copytree(ROOT / "solutions", folder / "diffusion-lab" / "solutions")
     bash(folder / "diffusion-lab", COMMANDS[0])

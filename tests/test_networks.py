@@ -1,4 +1,4 @@
-"""The networks: sizes, shapes, what they start from, and that Keras can clone, save and load them."""
+"""The networks: sizes, shapes and initial values, and cloning, saving and loading by Keras."""
 
 import math
 
@@ -43,7 +43,7 @@ NETWORKS = [*DENOISERS, tiny_energy_network]
 
 
 def inputs_for(network, batch=3, seed=0):
-    """Images, and whatever else this network takes: noise variances or timesteps."""
+    """Returns images, and noise variances or timesteps, as this network takes."""
     generator = np.random.default_rng(seed)
     second = {
         "noise_variances": generator.uniform(size=(batch, 1, 1, 1)).astype("float32"),
@@ -58,7 +58,10 @@ def run(network, inputs):
 
 
 def perturb(network, seed=0):
-    """Random weights everywhere: at the start the last layers are zero and hide everything in front of them."""
+    """Sets random weights everywhere.
+
+    At the start the last layers are zero and hide everything in front of them.
+    """
     generator = np.random.default_rng(seed)
     network.set_weights([w + 0.3 * generator.uniform(size=w.shape) for w in network.get_weights()])
     return network
@@ -70,7 +73,8 @@ def test_parameter_counts_of_the_source(build, count):
 
 
 @pytest.mark.parametrize("build, count", [
-    # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers a filter, and the 1 × 1 convolution
+    # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers a filter, and the 1 × 1
+    # convolution
     (plain_cnn, (9 * 35 * 64 + 64) + 9 * (9 * 64 * 64 + 64) + 10 * 4 * 64 + (64 * 3 + 3)),
     (energy_network, (25 * 16 + 16) + (9 * 16 * 32 + 32) + (9 * 32 * 64 + 64) + (9 * 64 * 64 + 64)
      + (4 * 64 * 64 + 64) + (64 + 1)),
@@ -135,12 +139,14 @@ def test_the_noise_level_changes_the_output(build):
     images, second = inputs_for(network)
     difference = run(network, [images, second]) - run(network, [images, second[::-1]])
     assert np.abs(difference[0]).max() > 1e-3
-    assert np.abs(difference[1]).max() < 1e-6  # the middle one kept its own, and examples do not mix
+    # the middle one kept its own, and examples do not mix
+    assert np.abs(difference[1]).max() < 1e-6
 
 
 @pytest.mark.parametrize("build", NETWORKS)
 def test_mixed_precision_is_finite_and_answers_in_float32(build):
-    # keras.config's setter, not a fixture of the whole file: the policy is read while a network is being built
+    # keras.config's setter, not a fixture of the whole file: the policy is read while a network is
+    # being built
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -153,7 +159,8 @@ def test_mixed_precision_is_finite_and_answers_in_float32(build):
     output = network(inputs_for(network), training=False)
     assert keras.backend.standardize_dtype(output.dtype) == "float32"
     output, expected = keras.ops.convert_to_numpy(output), run(full, inputs_for(network))
-    np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())  # bfloat16 keeps 8 bits
+    # bfloat16 keeps 8 bits
+    np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("build", NETWORKS)
@@ -167,7 +174,8 @@ def test_gradients_reach_every_weight(build):
     network.train_on_batch(inputs, target)
     unmoved = [variable.path for variable, old in zip(network.weights, before)
                if variable.trainable and np.array_equal(keras.ops.convert_to_numpy(variable), old)]
-    # softmax forgets what is common to all keys, so the bias of the key gets no gradient but rounding
+    # softmax forgets what is common to all keys, so the bias of the key gets no gradient but
+    # rounding
     assert all("bias" in path for path in unmoved) and len(unmoved) <= 4
 
 
@@ -179,7 +187,8 @@ def test_noise_embedding_equals_its_formula():
     for row, variance in zip(embedding[:, 0, 0], (0.0, 0.25, 1.0)):
         angles = [2 * math.pi * frequency * variance for frequency in frequencies]
         expected = [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
-        np.testing.assert_allclose(row, expected, atol=2e-3)  # an angle of 6,283 has three decimals in float32
+        # an angle of 6,283 has three decimals in float32
+        np.testing.assert_allclose(row, expected, atol=2e-3)
 
 
 def test_timestep_embedding_equals_its_formula():
@@ -211,7 +220,8 @@ def test_group_normalization_is_that_of_keras(dtype, tolerance):
     results = [keras.ops.convert_to_numpy(keras.ops.cast(layer(images), "float32")) for layer in (ours, theirs)]
     np.testing.assert_allclose(*results, atol=3 * tolerance)
     assert keras.backend.standardize_dtype(ours(images).dtype) == dtype
-    flat = keras.ops.ones((1, 3, 3, 1)) * keras.ops.linspace(900.3, 1000.7, 50)  # rounding must make no variance negative
+    # rounding must make no variance negative
+    flat = keras.ops.ones((1, 3, 3, 1)) * keras.ops.linspace(900.3, 1000.7, 50)
     assert np.isfinite(keras.ops.convert_to_numpy(GroupNormalization(50)(flat))).all()
 
 

@@ -1,4 +1,4 @@
-"""Oxford Flowers 102 through the real TensorFlow Datasets, from a miniature of the original on this machine."""
+"""Oxford Flowers 102 through the real TensorFlow Datasets, from a local miniature."""
 
 import functools
 import http.server
@@ -50,7 +50,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(website, tmp_path, monkeypatch):
-    """The miniature's server, in place of the real one; what is prepared goes into a fresh folder."""
+    """Serves the miniature instead of the original; prepared data goes to a new folder."""
     handler = functools.partial(QuietHandler, directory=str(website))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -76,7 +76,7 @@ def test_download_pool_and_split(server, tmp_path):
 
     server.shutdown()
     server.server_close()
-    again = load("train", tmp_path / "other cache")  # what is prepared needs no server
+    again = load("train", tmp_path / "other cache")  # prepared data needs no server
     np.testing.assert_array_equal(again.images, training.images)
     assert dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
 

@@ -1,4 +1,4 @@
-"""The pictures of the labs: nothing is cut off, and where nothing is solved there is one sentence."""
+"""The pictures of the labs: nothing is cut off, and unsolved exercises give one sentence."""
 
 import io
 
@@ -56,6 +56,7 @@ def unsolved(diffusion_times):
 def test_what_is_not_written_is_named_and_left_out_unless_nothing_is(capsys):
     solved = {"cosine": cosine_diffusion_schedule}
     assert finished({"linear": unsolved} | solved) == solved
-    assert capsys.readouterr().out == "linear is not written yet and is missing in what follows.\n"
-    with pytest.raises(NotImplementedError, match="Exercise 3.1"):  # the lab shows it as one sentence, here and in the cells below
+    assert capsys.readouterr().out == "linear is not written yet, so it is left out below.\n"
+    # the lab shows it as one sentence, here and in the cells below
+    with pytest.raises(NotImplementedError, match="Exercise 3.1"):
         finished({"linear": unsolved, "cosine": unsolved})

@@ -1,4 +1,4 @@
-"""What students are told before they hand a notebook in: what a grading would find, and nothing stricter."""
+"""The precheck tells students before they hand in what a grading would find, no more."""
 
 import json
 import os
@@ -26,7 +26,7 @@ RIGHT = {lab: {name: cell.source for _, name, cell in exercises(solution)} for l
 
 
 def written(changes=(), summary="Flowers came out of noise."):
-    """Lab 07 with all answers, or others instead, as a plain dictionary."""
+    """Returns lab 07 with all answers, or with `changes`, as a plain dictionary."""
     return json.loads(json.dumps(hand_in(LABS["07"], RIGHT["07"] | dict(changes), summary)))
 
 
@@ -113,7 +113,7 @@ def test_precheck_of_something_else_is_one_sentence():
 
 
 def test_what_is_tried_is_tried_as_in_a_grading():
-    """One process for each answer that stops it; those behind it are tried all the same."""
+    """Each answer that stops its process gets a new one; later answers still run."""
     answers = RIGHT["04"] | {
         "noise_loss": 'def noise_loss(a, b):\n    raise NotImplementedError("Exercise 4.2: write noise_loss")',
         "training_loop": "def training_loop(make_network, batches, step):\n    import os\n    os._exit(0)",
@@ -160,7 +160,7 @@ def test_a_run_from_top_to_bottom_names_the_cell_that_fails(sources, good, sente
 
 
 def precheck(*arguments, **environment):
-    """Runs `precheck` in a process of its own; returns its result with the output as bytes."""
+    """Runs `precheck` in a separate process; returns its result with the output as bytes."""
     return subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", *map(str, arguments)], capture_output=True, env=os.environ | environment)
 
 
@@ -190,7 +190,10 @@ def test_every_symbol_that_we_print_survives_every_code_page(encoding):
 
 @pytest.mark.slow
 def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters(tmp_path):
-    """As after `pip install` on Windows: no notebooks, no solutions, nothing that grades, and a code page."""
+    """As after `pip install` on Windows.
+
+    There are no notebooks, no solutions and no grader, and the output has a code page.
+    """
     package = tmp_path / "site" / "diffusion_lab"
     shutil.copytree(ROOT / "diffusion_lab", package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "instructor"))
     path = tmp_path / "07.ipynb"

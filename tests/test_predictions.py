@@ -35,7 +35,10 @@ def test_velocity_is_the_derivative_of_the_noisy_image_along_the_angle():
 
 
 def test_weighted_velocities_have_the_loss_of_min_snr():
-    """Which Hang et al. 2023 define on the image: its squared error times the signal-to-noise ratio, or times 5."""
+    """Hang et al. 2023 define it on the image.
+
+    It is the image's squared error times the signal-to-noise ratio, or times 5 if that is less.
+    """
     pred_images = IMAGES + RNG.normal(size=IMAGES.shape)
     noisy_images = SIGNAL_RATES * IMAGES + NOISE_RATES * NOISES
     pred_noises = (noisy_images - SIGNAL_RATES * pred_images) / NOISE_RATES

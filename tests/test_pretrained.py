@@ -1,4 +1,4 @@
-"""The shipped weights are those that the documents describe, and they draw flowers."""
+"""The shipped weights are those in the documentation, and they draw flowers."""
 
 import shutil
 
@@ -14,7 +14,8 @@ from diffusion_lab.storage import SHIPPED, checksums, shipped_file
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.generating import generate_in_batches
 
-FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"  # other features would be another scale of KID
+# other features would be another scale of KID
+FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"
 
 
 def test_every_shipped_file_is_described_and_what_its_checksum_says():
@@ -65,10 +66,12 @@ def test_shipped_flowers_are_good_and_not_remembered(size, worst, variety):
     model, origin = load_model(f"flowers{size}")
     assert model.image_shape == (size, size, 3) and origin["data"] == "procedural_flowers"
     real = load_dataset("procedural_flowers", "validation", size, 32, count=128).images
-    assert ValidationKID(real, steps=10)(model) < worst  # measured: 0.58 and 2.16; noise is above 30
+    # measured: 0.58 and 2.16; noise is above 30
+    assert ValidationKID(real, steps=10)(model) < worst
     generated = generate_in_batches(model, 64, 10, seed=1)
     train = load_dataset("procedural_flowers", "train", size, 32, count=2048).images
     memory = measure_memorisation(generated, train, real)
     assert memory.generated_distance > 0.7 * memory.reference_distance
-    assert variety < generated.std(axis=0).mean() / (real / 255).std(axis=0).mean() < 1.2  # measured: 0.77 and 0.58
+    # measured: 0.77 and 0.58
+    assert variety < generated.std(axis=0).mean() / (real / 255).std(axis=0).mean() < 1.2
     assert np.isfinite(generated).all()

@@ -1,4 +1,4 @@
-"""The lists of dependencies agree, pages lead somewhere, and importing the package stays quiet and light."""
+"""The lists of dependencies agree, links work, and importing the package is quiet and light."""
 
 import os
 import re
@@ -88,13 +88,13 @@ def test_the_first_level_of_the_package_fits_on_a_screen():
 
 
 def links(page):
-    """(the file that a link names, the heading in it or "") of every link to a file."""
+    """Returns (linked file, its heading or "") of every link to a file."""
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     return [target.partition("#")[::2] for target in targets if "://" not in target]
 
 
 def anchors(page):
-    """What a link can name behind #: the headings of a page, as GitHub writes them."""
+    """Returns a page's headings as GitHub writes them behind #."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""What students' own weights can draw: in the sandbox, and measured outside."""
+"""The images of students' own weights: generated in the sandbox, measured outside."""
 
 import base64
 import os
@@ -35,7 +35,7 @@ BOXED = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIF
 
 
 def other_weights(change):
-    """The content of a file with the arrays of flowers32, each changed."""
+    """Returns the content of a file with the arrays of flowers32, each changed."""
     groups, about = read_arrays(shipped_file("flowers32"))
     return written(groups | {"network": [change(array) for array in groups["network"]]}, about)
 
@@ -60,7 +60,7 @@ def untrained():
 
 @pytest.fixture(scope="module")
 def graded():
-    """{what was handed in: what came of it}, all by the whole way: two boxes for each."""
+    """Returns {handed-in file: its result}, each through two complete sandboxes."""
     noise = RIGHT | {"reverse_diffusion": RIGHT["reverse_diffusion"].replace("return pred_images", "return initial_noise")}
     handed_in = {"good": (RIGHT, other_weights(noisy)), "noise": (noise, other_weights(noisy)), "untrained": (RIGHT, untrained()),
                  "broken": (RIGHT, b"\x89HDF\r\n\x1a\n" + bytes(5000))}
@@ -81,7 +81,10 @@ def test_weights_earn_what_their_flowers_are_worth(graded):
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Drawing without boxes: the weights are read here, and `draws` says what comes out of each of the two boxes."""
+    """Generates without sandboxes: the weights are read here.
+
+    `draws` sets the result of each of the two sandboxes.
+    """
     draws = {"own": 1.0, "students": 1.0, "calls": b"10", "pixels": 32}
 
     def draw(notebook, files, names, weights, limits, boxed):

@@ -1,4 +1,4 @@
-"""Questions answer each choice with its own sentence, and show without a kernel, too."""
+"""Questions answer each choice with its own sentence, and also show without a kernel."""
 
 import re
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Right numbers earn nothing if the answer uses what it could have forged the rest with; mathematics never does."""
+"""Right numbers earn nothing if the answer could have forged them; mathematics never does."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,7 @@
-"""Right numbers from a function that would stop its lab get no ✓; and a check neither warns nor leaves anything behind."""
+"""Right numbers from a function that would stop its lab get no ✓.
+
+A check neither warns nor leaves anything behind.
+"""
 
 import math
 
@@ -164,7 +167,7 @@ def test_a_sentence_comes_through_as_an_array_of_fixed_size():
 
 
 def test_many_checks_in_a_row_warn_of_nothing_and_leave_the_settings_alone(capfd, caplog):
-    """TensorFlow's advice on functions that are traced often would stand before the message."""
+    """TensorFlow's advice on retracing would come before the message."""
     for _ in range(7):
         checks.reverse_diffusion(tf.function(sample_by_names))
         with pytest.raises(checks.CheckFailed):

@@ -1,4 +1,4 @@
-"""What students get."""
+"""The files that students get."""
 
 import re
 import subprocess
@@ -52,7 +52,8 @@ def test_what_grades_stays_here_and_a_student_is_told(release):
 
     def run(*command):
         code = ("import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
-                f"sys.argv[1:] = {command}; from diffusion_lab.commands.cli import main; main()")  # without this repository's modules
+                # without this repository's modules
+                f"sys.argv[1:] = {command}; from diffusion_lab.commands.cli import main; main()")
         return subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True)
 
     for command in (["grade", "--sample"], ["build"], ["release"]):

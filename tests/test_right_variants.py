@@ -1,4 +1,4 @@
-"""Every right answer of the table `right_variants` gets its ✓."""
+"""Every right answer in the table `right_variants` gets its ✓."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from diffusion_lab import checks
 from tests.misconceptions import assert_correct
 from tests.right_variants import VARIANTS
 
-QUICK = 2  # of each exercise; `make test-all` tries the others, too
+QUICK = 2  # of each exercise; `make test-all` also tries the others
 
 
 def test_every_exercise_has_its_variants():

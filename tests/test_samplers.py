@@ -1,4 +1,4 @@
-"""Samplers against closed forms: the ODE of Gaussian data, ancestral sampling's variances, perfect denoisers."""
+"""Samplers against closed forms: Gaussian data, ancestral variances, perfect denoisers."""
 
 from functools import partial
 
@@ -15,25 +15,28 @@ from diffusion_lab.samplers import SAMPLERS, adams_bashforth, ddim, ddpm, dpmpp_
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule, offset_cosine_diffusion_schedule
 from diffusion_lab.ideal_denoisers import dataset_denoiser, gaussian_denoiser, gaussian_ode_solution, mixture_denoiser
 
-NOISE = np.random.default_rng(0).normal(size=(64, 2, 2, 1))  # float64: order tests go below float32's resolution
+# float64: order tests go below float32's resolution
+NOISE = np.random.default_rng(0).normal(size=(64, 2, 2, 1))
 GAUSSIAN = {"mean": 0.7, "standard_deviation": 0.5}
 
 
 def error_at_last_point(sampler, schedule, steps):
-    """How far the noisy images at t = 1/steps are from the exact solution."""
+    """Returns the distance of the noisy images at t = 1/steps from the exact solution."""
     seen = []
     sampler(gaussian_denoiser(**GAUSSIAN), schedule, NOISE, steps=steps, on_step=lambda *args: seen.append(args))
     _, time, noisy_images, _ = seen[-1]
     assert len(seen) == steps and time == pytest.approx(1 / steps)
     noise_rate, signal_rate = (float(rate) for rate in schedule(np.float64(time)))
     start_noise_rate, start_signal_rate = (float(rate) for rate in schedule(np.float64(1.0)))
-    scale = (start_signal_rate**2 * 0.25 + start_noise_rate**2) ** 0.5  # the noise need not be drawn at signal rate 0
+    # the noise need not be drawn at signal rate 0
+    scale = (start_signal_rate**2 * 0.25 + start_noise_rate**2) ** 0.5
     exact = gaussian_ode_solution((NOISE - start_signal_rate * 0.7) / scale, noise_rate, signal_rate, **GAUSSIAN)
     return np.abs(ops.convert_to_numpy(noisy_images) - exact).max()
 
 
-# Near the clean end of the cosine schedule the last steps are as wide in log signal-to-noise as log 2, however many
-# there are, so DPM-Solver++, which steps in that variable, shows its order where the noise rate stays above zero.
+# DPM-Solver++ steps in log signal-to-noise. Near the clean end of the cosine schedule its last
+# steps are as wide as log 2, however many there are. So its order only shows where the noise rate
+# stays above zero.
 @pytest.mark.parametrize("sampler, schedule, order", [
     (ddim, cosine_diffusion_schedule, 1),
     (ddim, offset_cosine_diffusion_schedule, 1),
@@ -67,12 +70,14 @@ def test_ddpm_reaches_the_distribution_of_the_data(variance):
 
 def test_large_variance_adds_more_noise_than_small():
     spread = {}
-    for variance in ("small", "large"):  # a denoiser that always answers 0 leaves nothing but the added noise
+    # a denoiser that always answers 0 leaves nothing but the added noise
+    for variance in ("small", "large"):
         seen = []
         ddpm(lambda x, n, s: (x / n, 0 * x), cosine_diffusion_schedule, np.zeros((5_000, 1, 1, 1)), steps=2, seed=0,
              variance=variance, on_step=lambda step, time, noisy, pred: seen.append(np.std(noisy)))
         spread[variance] = seen[-1]
-    # at t = 1/2 of the cosine schedule both rates are sqrt(1/2); from t = 1, beta = 1 - 0 and the posterior's is 1/2
+    # at t = 1/2 of the cosine schedule both rates are sqrt(1/2); from t = 1, beta = 1 - 0 and the
+    # posterior's is 1/2
     assert spread["large"] == pytest.approx(1.0, abs=0.05) and spread["small"] == pytest.approx(0.5**0.5, abs=0.05)
 
 
@@ -95,7 +100,8 @@ def test_a_perfect_denoiser_returns_the_image_in_any_number_of_steps(name, steps
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_reaches_both_modes_of_a_mixture(name):
-    means = np.array([[[[-1.0, 0.0]]], [[[1.0, 0.5]]]], "float32")  # 2-D points are images of shape (1, 1, 2)
+    # 2-D points are images of shape (1, 1, 2)
+    means = np.array([[[[-1.0, 0.0]]], [[[1.0, 0.5]]]], "float32")
     noise = np.random.default_rng(4).normal(size=(2_000, 1, 1, 2)).astype("float32")
     denoise = mixture_denoiser(means, 0.1, weights=(0.25, 0.75))
     points = np.asarray(SAMPLERS[name](denoise, cosine_diffusion_schedule, noise, steps=40, seed=0))[:, 0, 0]
@@ -154,7 +160,7 @@ def test_bad_arguments_get_one_sentence(change, sentence):
 
 @pytest.fixture(scope="module")
 def networks():
-    """A `denoise` of each kind around a real network: methods of models, which are compiled, and plain functions."""
+    """Returns a `denoise` of each kind: methods of models, which are compiled, and functions."""
     plain = ModelConfig("plain_cnn", {"image_size": 4, "width": 8, "depth": 1}).build(seed=0)
     labelled = ModelConfig("unet", {"image_size": 4, "widths": (8,)}, class_names=("a", "b")).build(seed=0)
     discrete = DDPM(ModelConfig("plain_cnn", {"image_size": 4, "width": 8, "depth": 1}).build(seed=0).network)
@@ -179,5 +185,6 @@ def test_samples_have_the_dtype_of_the_noise_with_every_network(networks, name, 
         assert keras.backend.standardize_dtype(samples.dtype) == dtype, kind
         expected = SAMPLERS[name](denoise, offset_cosine_diffusion_schedule, ops.cast(noise, "float32"), steps=2, seed=0)
         tolerance = {"float64": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}[dtype]
-        if (name, dtype) != ("ddpm", "float64"):  # the noise that ddpm draws differs between float64 and float32
+        # the noise that ddpm draws differs between float64 and float32
+        if (name, dtype) != ("ddpm", "float64"):
             np.testing.assert_allclose(ops.cast(samples, "float32"), expected, atol=tolerance, rtol=tolerance, err_msg=kind)

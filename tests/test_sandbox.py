@@ -1,4 +1,4 @@
-"""The box from inside, in one box that looks around; and the watchdog, on plain processes that stand for a box."""
+"""The sandbox from inside, and the watchdog, on plain processes in place of a sandbox."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def notebook(*cells):
 
 @pytest.fixture(scope="module")
 def found():
-    """What an answer finds when it looks around in a box."""
+    """Returns what an answer finds when it looks around in a sandbox."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
@@ -82,7 +82,8 @@ def found():
 
 @boxed
 def test_nothing_of_the_person_who_grades_is_in_the_box(found):
-    seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")  # the environment may lie in the repository
+    # the environment may lie in the repository
+    seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")
     assert "bwrap" in seen, "its own first process, at least, is seen"
     for foreign in (SECRET, "pytest", "GRADER", str(ROOT), str(Path.cwd()), boxes.PREFIX, "solutions"):
         assert foreign not in seen
@@ -117,7 +118,7 @@ def test_it_stays_on_one_core_and_behind_others(found):
 
 @boxed
 def test_the_same_calls_are_done_where_nothing_refuses_them(tmp_path):
-    """Or the test above would show nothing but a mistake in the calls."""
+    """Without this, the test above could pass because of a mistake in the calls."""
     looking = LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9])).replace("/box/results", str(tmp_path)).replace('os.walk("/")', "()")
     subprocess.run([sys.executable, "-c", looking], check=True)
     tries = json.loads((tmp_path / "found.json").read_text())["tries"]
@@ -221,23 +222,24 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
-IMPORTS = ("import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"  # whatever happens to these tests
+# whatever happens to these tests
+IMPORTS = ("import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"
            "os.register_at_fork(after_in_child=lambda: signal.alarm(600))\n")
 
 
 def start(code):
-    """A process with a child that runs `code`, as pytest has a box."""
+    """Starts a process with a child that runs `code`, in place of a sandbox."""
     return subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", IMPORTS + code])
 
 
 def begin_an_answer(folder, limits=Limits()):
-    """Past the start-up cell."""
+    """Runs past the start-up cell."""
     (folder / "started").write_text("..")
     return limits
 
 
 def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
-    """It would wait for each that forks just then, and meanwhile nobody would count them."""
+    """It would wait for each process that forks, and meanwhile nothing would count them."""
     asked = []
     monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
     dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
@@ -246,7 +248,7 @@ def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
 
 @boxed
 def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
-    """However fast they have children: no signal reaches any other process here."""
+    """However fast they fork; no signal reaches any other process here."""
     code = IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready', flush=True)\ntime.sleep(1000)"
     command = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", sys.executable, "-c", code]
     process = subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE)
@@ -269,7 +271,10 @@ def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, sai
 
 
 def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
-    """Four others on the same core, all of them before this one: it takes long, and computes no longer than ever."""
+    """Four other processes come first on the same core.
+
+    It takes long, but no more computing time than otherwise.
+    """
     cores = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(cores)})

@@ -1,4 +1,4 @@
-"""The first cell of a lab: profiles, and what a cell says that waits for an answer."""
+"""The first cell of a lab: profiles, and the message of a cell that needs an answer."""
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell

@@ -1,4 +1,7 @@
-"""Files of weights: nothing half-written, nothing accepted that does not fit, one sentence for each."""
+"""Files of weights: nothing half-written, nothing accepted that does not fit.
+
+Each error is one sentence.
+"""
 
 import errno
 import os
@@ -70,7 +73,7 @@ def test_old_drafts_are_removed_and_young_ones_are_not(tmp_path):
 
 
 def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
-    """Also where somebody else writes, such as Keras, which looks at the suffix."""
+    """This includes files that another library writes, such as Keras, which needs the suffix."""
     write_atomically(tmp_path / "a.weights.h5", b"old")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.weights.h5") as draft:
         assert draft.name.endswith(".weights.h5") and draft.parent == tmp_path
@@ -230,7 +233,7 @@ def test_a_limit_on_bytes_counts_all_arrays(tmp_path):
 
 
 def test_no_draft_of_a_file_is_found_by_its_suffix(tmp_path, monkeypatch):
-    """Whoever counts results while one is written, or after its writer was killed, counts whole ones."""
+    """Counting results counts only complete ones, also after their writer was killed."""
     seen = []
     monkeypatch.setattr(storage.os, "fsync", lambda descriptor: seen.extend(path.name for path in tmp_path.glob("*.json")))
     write_atomically(tmp_path / "one.json", b"{}")

@@ -1,4 +1,4 @@
-"""What is found in a folder or a zip, and whose it is."""
+"""Which notebooks are found in a folder or a zip, and whose they are."""
 
 import io
 import json
@@ -18,7 +18,7 @@ EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor"
 
 
 def notebook(*answers, lab="07"):
-    """A notebook with these answers, {exercise: source}, under the marks of a lab."""
+    """Returns a notebook with these answers, {exercise: source}, marked as those of a lab."""
     cells = [{"cell_type": "code", "id": f"{lab}-{name}", "source": source, "metadata": {"diffusion_lab": {"exercise": name}}}
              for name, source in answers]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
@@ -31,7 +31,7 @@ EXPLORING = notebook(("slerp", "def slerp(): return 8"), ("invert", "def invert(
 
 
 def hand_in(folder, contents):
-    """Writes {place: content} below a folder, one minute after the other, and returns it."""
+    """Writes {place: content} below a folder, each one minute later, and returns the folder."""
     for minute, (place, content) in enumerate(dict(contents).items()):
         path = Path(folder, place)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def hand_in(folder, contents):
 
 
 def zipped(contents, kind=zipfile.ZIP_DEFLATED):
-    """The bytes of a zip with {place: content}."""
+    """Returns the bytes of a zip with {place: content}."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", kind) as archive:
         for minute, (place, content) in enumerate(contents.items()):
@@ -50,7 +50,7 @@ def zipped(contents, kind=zipfile.ZIP_DEFLATED):
 
 
 def students(*places, folder, contents=None):
-    """{place: (student, id)} of whoever handed in notebooks with these places, read in a folder and in a zip."""
+    """Returns {place: (student, id)} of notebooks with these places, in a folder and in a zip."""
     contents = {place: EMPTY for place in places} | (contents or {})
     hand_in(folder / "in", contents)
     (folder / "all.zip").write_bytes(zipped(contents))
@@ -67,9 +67,12 @@ def students(*places, folder, contents=None):
     ("lovelaceada_LATE_12345_678901_07_ddim.ipynb", "lovelaceada", "12345"),
     ("Ada Lovelace_12345_assignsubmission_file_/07_ddim.ipynb", "Ada Lovelace", "12345"),  # Moodle
     ("Ada Lovelace_12345_assignsubmission_file_07_ddim_x_555_assignsubmission_file_.ipynb", "Ada Lovelace", "12345"),
-    ("assignment_7_export/submission_98765/07_ddim.ipynb", "submission_98765", "98765"),  # Gradescope
-    ("Lab 07_alovelace_attempt_2026-11-28-10-11-12_07_ddim.ipynb", "alovelace", "alovelace"),  # Blackboard
-    ("12345-67890 - Ada Lovelace - 28 November, 2026 1011/07_ddim.ipynb", "Ada Lovelace", "12345"),  # Brightspace
+    # Gradescope
+    ("assignment_7_export/submission_98765/07_ddim.ipynb", "submission_98765", "98765"),
+    # Blackboard
+    ("Lab 07_alovelace_attempt_2026-11-28-10-11-12_07_ddim.ipynb", "alovelace", "alovelace"),
+    # Brightspace
+    ("12345-67890 - Ada Lovelace - 28 November, 2026 1011/07_ddim.ipynb", "Ada Lovelace", "12345"),
     ("submitted/ada/lab07/07_ddim.ipynb", "ada", ""),  # nbgrader
     ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # GitHub Classroom
     ("lab07/ada/07.ipynb", "ada", ""),
@@ -88,7 +91,7 @@ def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_pat
      "gradebook.db", "nbgrader_config.py"),
 ])
 def test_the_student_is_what_places_do_not_share(places, tmp_path):
-    """With one more level, or one less: the names are what differs from student to student."""
+    """Also with one level more or less, the name is what differs between students."""
     named = students(*[place.format(name) for place in places for name in ("first", "second", "third")], folder=tmp_path).values()
     assert [name.replace("07_", "") for name, _ in named] == ["first", "second", "third"]
 
@@ -96,7 +99,8 @@ def test_the_student_is_what_places_do_not_share(places, tmp_path):
 @pytest.mark.parametrize("places, expected", [
     (["lab07/first/07.ipynb", "lab07/second/07.ipynb", "late/07.ipynb"], ["first", "second", "late"]),
     (["Group A/Ada/07.ipynb", "Group A/Bea/07.ipynb", "Group B/Cem/07.ipynb", "Group B/Dan/07.ipynb"], ["Ada", "Bea", "Cem", "Dan"]),
-    (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),  # Google Classroom
+    # Google Classroom
+    (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),
     (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["01/my project/07.ipynb", "02/my project/07.ipynb"], ["01", "02"]),
     (["06/ada/06.ipynb", "07/ada/07.ipynb", "06/bob/06.ipynb", "07/bob/07.ipynb"], ["ada", "bob"]),
     (["Lab 07/Ada/07.ipynb", "Lab 07/Bob/07.ipynb", "Lab 07/Instructions.pdf", "Lab 07/Cem.pdf", "Lab 07/lab07.docx"], ["Ada", "Bob", "Cem"]),
@@ -117,8 +121,10 @@ def test_other_layouts_of_a_class(places, expected, tmp_path):
     (["mayer_555_12_x.ipynb", "x_555_assignsubmission_file_.ipynb"], {("mayer", "555"), ("x_555_assignsubmission_file_", "")}),
     (["ada_12_345_x.ipynb", "bob_13_346_y_12_assignsubmission_file_.ipynb"], {("ada", "12"), ("bob", "13")}),
     (["ada.ipynb", "x_555_assignsubmission_file_.ipynb", "mayer_5_6_x.ipynb"], {("ada", ""), ("x_555_assignsubmission_file_", ""), ("mayer_5_6_x", "")}),
-    (["ada/07.ipynb", "readme.txt", "bob_13_346_photo.jpg"], {("ada", ""), ("bob", "13")}),  # files by themselves, folders by themselves
-    (["Ada_2026_11_x.ipynb", "Bob_2026_11_x.ipynb"], {("Ada_2026_11_x", ""), ("Bob_2026_11_x", "")}),  # a date is no ID
+    # files and folders are handled separately
+    (["ada/07.ipynb", "readme.txt", "bob_13_346_photo.jpg"], {("ada", ""), ("bob", "13")}),
+    # a date is no ID
+    (["Ada_2026_11_x.ipynb", "Bob_2026_11_x.ipynb"], {("Ada_2026_11_x", ""), ("Bob_2026_11_x", "")}),
 ])
 def test_a_platform_is_recognised_by_all_names(places, expected, tmp_path):
     assert set(students(*places, folder=tmp_path).values()) == expected
@@ -160,7 +166,7 @@ def test_a_damaged_list_of_names_costs_the_names_only(tmp_path):
 def test_no_name_has_the_key_of_another(names, tmp_path):
     found = list(find_submissions(hand_in(tmp_path, {f"{name}.ipynb": EMPTY for name in names})))
     assert len({one.key for one in found}) == len(names) and all((one.key + one.student + one.place).isprintable() for one in found)
-    for name, alone in zip(names, "ab"):  # a key says nothing of who else is there
+    for name, alone in zip(names, "ab"):  # a key does not reveal the other students
         (one,) = find_submissions(hand_in(tmp_path / alone, {f"{name}.ipynb": EMPTY}))
         assert one.key in {other.key for other in found}
 
@@ -176,7 +182,8 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
 @pytest.mark.parametrize("contents, place, remark", [
     ({"07_ddim.ipynb": DDIM, "08_exploring.ipynb": EXPLORING, "06_ddpm.ipynb": DDPM}, "07_ddim.ipynb", ""),
     ({"a.ipynb": DDIM, "old/07-Copy1.ipynb": HANDED_OUT}, "a.ipynb", ""),
-    ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),  # the one that was saved last
+    # the last one saved
+    ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),
     ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks hold answers"),
     ({"06.ipynb": DDPM, "08.ipynb": EXPLORING}, "08.ipynb", ""),
     ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
@@ -197,7 +204,7 @@ def test_the_notebook_with_this_lab_is_the_submission(contents, place, remark, t
 
 
 def test_every_lab_is_told_from_the_others():
-    """By the notebooks as they are handed out, and by the solutions, also where all marks are lost."""
+    """Tries the notebooks that students get, and the solutions, also without any marks."""
     root = Path(__file__).parents[1]
     for path in sorted(root.glob("solutions/*.ipynb")):
         content, without = path.read_bytes(), json.loads(path.read_bytes())
@@ -252,7 +259,7 @@ def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
 
 
 def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
-    """In a flat folder a student may have chosen any name, so that none takes the place of another's."""
+    """In a flat folder a student may choose any name, so none may replace another's."""
     hand_in(tmp_path, {name: DDIM for name in ("ada.ipynb", "ada (1).ipynb", "bob-Copy1.ipynb", "07_ddim.ipynb", "07_ddim (1).ipynb")})
     assert {one.student: one.remarks for one in find_submissions(tmp_path, lab_reader("07"))} == {
         "ada": (), "ada (1)": ("perhaps another copy of what ada handed in",), "bob-Copy1": (), "07_ddim": (), "07_ddim (1)": ()}
@@ -372,12 +379,13 @@ def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
         for depth in range(1, 301):
             os.mkdir("d")
             os.chdir("d")
-        sys.setrecursionlimit(250)  # instead of more folders than the usual limit, which would take seconds to remove
+        # instead of more folders than the usual limit, which would take seconds to remove
+        sys.setrecursionlimit(250)
         ada, bob = find_submissions(tmp_path)
         assert not ada.problem and "x.txt" in bob.problem
     finally:
         sys.setrecursionlimit(limit)
-        for _ in range(depth):  # shutil.rmtree would find no end, either
+        for _ in range(depth):  # shutil.rmtree would recurse too deeply as well
             os.chdir("..")
             os.rmdir("d")
         os.chdir(here)

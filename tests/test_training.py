@@ -71,7 +71,10 @@ def trainer(tiny_config, tmp_path):
 
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
-    """All that the second epoch depends on is in the checkpoint: weights, optimizer, EMA, seeds, order of the data."""
+    """The checkpoint holds all that the second epoch depends on.
+
+    This means weights, optimizer, EMA, seeds and the order of the data.
+    """
     trainer.fit()
     one_go = trainer.model.get_weights()
 
@@ -124,7 +127,10 @@ def test_a_training_that_ended_goes_on_with_more_epochs_and_not_with_fewer(train
 
 @pytest.fixture
 def folder_run(tmp_path):
-    """A function that makes the trainer of a conditional run on a folder of two classes, in tmp_path/"run"."""
+    """Returns a function that makes the trainer of a conditional run.
+
+    The data is a folder of two classes, and the run is in tmp_path/"run".
+    """
     for number in range(20):
         picture = tmp_path / "pictures" / ("rose" if number % 2 else "tulip") / f"{number}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +188,8 @@ def test_learning_rate_rises_then_stays_until_the_run_ends(trainer):
     for done in np.linspace(0, 1, 101):
         schedule.on_train_batch_begin(0)
         rates.append(float(trainer.model.optimizer.learning_rate))
-    assert 0 < rates[0] < 0.02 and rates[5] == pytest.approx(0.5, abs=0.02)  # in the middle of the rise
+    # in the middle of the rise
+    assert 0 < rates[0] < 0.02 and rates[5] == pytest.approx(0.5, abs=0.02)
     assert np.all(np.diff(rates[:10]) > 0) and rates[10:] == pytest.approx([1.0] * 91)
     trainer.model.stop_training = False
     schedule.on_train_batch_end(0)
@@ -208,7 +215,7 @@ def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_con
 
 
 def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer):
-    class Copy:  # stands in for a model
+    class Copy:  # replaces a model
         def __init__(self, images):
             self.images = images
 
@@ -227,7 +234,7 @@ def test_a_single_validation_image_is_refused_before_training():
 
 
 class Told:
-    """A KID that is told in advance, one value for each epoch."""
+    """A KID with a given value for each epoch."""
 
     def __init__(self, *values):
         self.values = list(values)

@@ -1,4 +1,7 @@
-"""The training panel: one bar and one picture in place, a line per epoch elsewhere, tidy after an interrupt."""
+"""The training panel: a bar and a picture in place, a line per epoch elsewhere.
+
+It is tidy after an interrupt.
+"""
 
 import base64
 import io
@@ -30,7 +33,7 @@ class Handle:
 
 @pytest.fixture
 def outputs(monkeypatch):
-    """What a notebook would show: a list of handles, each with all that stood in its place."""
+    """Returns what a notebook would show: a list of handles, each with all of its contents."""
     shown = []
 
     def display(bundle, raw, display_id):
@@ -70,7 +73,8 @@ def test_a_notebook_gets_one_bar_and_one_picture_and_keeps_their_last_state(tiny
     assert "100%" in last and "2 of 2 epochs, 6 steps" in last and "val_loss" in last and "░" not in last
     assert set(picture.bundles[-1]) == {"image/png", "text/plain"}
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.bundles[-1]["image/png"]))))
-    assert (pixels[:40, 440:480] == 128).all() and pixels.shape[1] > 700  # the grey samples beside the curve
+    # the grey samples next to the curve
+    assert (pixels[:40, 440:480] == 128).all() and pixels.shape[1] > 700
     assert (pixels[:, :420] < 100).any()
 
 
@@ -83,7 +87,8 @@ def test_updates_are_rare_unless_asked_for(tiny_config, outputs, monkeypatch):
     monkeypatch.setattr(panel, "BAR_SECONDS", 0.0)
     train(tiny_model(tiny_config), TrainingPanel(samples, interval=0.0), epochs=2)
     often = [len(handle.bundles) for handle in outputs]
-    assert seldom == [2, 1] and often == [8, 7]  # the first and the last, and with no pause one for each step
+    # the first and the last; without a pause, one per step
+    assert seldom == [2, 1] and often == [8, 7]
     line = outputs[0].bundles[-2]["text/plain"]
     assert "epoch 2 of 2" in line and "steps/s" in line and "left" in line and "loss" in line
 
@@ -144,7 +149,7 @@ class InterruptAt(keras.callbacks.Callback):
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C as a notebook knows it, also where these tests run in the background and would not hear of it."""
+    """Handles Ctrl-C as a notebook does, also where these tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -160,7 +165,7 @@ def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, output
     assert "stopped" in bar and "0 of 4 epochs, 2 steps" in bar and picture.endswith("after 2 training steps")
     assert signal.getsignal(signal.SIGINT) is before
     assert int(model.optimizer.iterations) == 2
-    train(model, TrainingPanel(samples), epochs=1)  # and goes on
+    train(model, TrainingPanel(samples), epochs=1)  # and continues
 
 
 @pytest.mark.parametrize("when, steps", [(0, "1 step "), ("validation", "3 steps ")])

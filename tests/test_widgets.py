@@ -1,4 +1,4 @@
-"""Explorers follow their sliders, drop what is no longer wanted, and never fall silent."""
+"""Explorers follow their sliders, skip outdated positions, and always answer."""
 
 import base64
 import io
@@ -32,7 +32,10 @@ def shade(value):
 
 
 def shades(calls, cache_size=128):
-    """An explorer whose picture has the colour of its slider; `calls` collects what was drawn."""
+    """Returns an explorer whose picture has the colour of its slider.
+
+    `calls` collects the drawn values.
+    """
     def draw(value):
         calls.append(value)
         return shade(value), f"value <b>{value}</b>"
@@ -41,7 +44,7 @@ def shades(calls, cache_size=128):
 
 
 class Gate:
-    """A draw that waits at every position but the first until it is let through."""
+    """A `draw` that waits at every position but the first until it may continue."""
 
     def __init__(self):
         self.calls, self.entered, self.open = [], threading.Semaphore(0), threading.Semaphore(0)
@@ -82,7 +85,7 @@ def test_positions_seen_before_are_not_drawn_again():
 def test_the_cache_forgets_what_was_longest_unused():
     calls = []
     explorer = shades(calls, cache_size=2)
-    for value in (20, 10, 30, 10, 20):  # 30 drives out 20, because 10 has been seen since
+    for value in (20, 10, 30, 10, 20):  # 30 evicts 20, because 10 has been seen since
         explorer.controls["value"].value = value
         assert explorer.wait()
     assert calls == [10, 20, 30, 20]
@@ -107,12 +110,13 @@ def test_an_old_answer_never_replaces_a_newer_one():
     explorer.controls["value"].value = 20
     assert gate.entered.acquire(timeout=30)
     explorer.controls["value"].value = 30
-    explorer.controls["value"].value = 10  # known: shown at once, while 20 is still being drawn and 30 waits
+    # known: shown at once, while 20 is still being drawn and 30 waits
+    explorer.controls["value"].value = 10
     assert explorer.readout.value == "10" and "computing" not in explorer.busy.value
     gate.open.release()
     assert explorer.wait()
     assert explorer.readout.value == "10" and (pixels(explorer.picture.value) == 10).all()
-    explorer.controls["value"].value = 20  # what was drawn is kept all the same
+    explorer.controls["value"].value = 20  # the drawn picture is kept anyway
     assert explorer.wait() and explorer.readout.value == "20" and gate.calls == [10, 20]
 
 
@@ -181,7 +185,7 @@ def test_without_a_kernel_a_picture_with_its_caption_shows():
     assert data["text/plain"] == "A grey field." and metadata["image/png"]["alt"] == "A grey field."
     still = pixels(base64.b64decode(data["image/png"]))
     assert (still[:4, :6] == 10).all() and (still[4:, 6:] == 255).any()
-    assert (still[8:] < 128).any()  # text stands below
+    assert (still[8:] < 128).any()  # text is below
 
 
 def test_a_browser_test_finds_the_parts():

@@ -1,4 +1,4 @@
-"""Sentences are only sentences: a package that says something else gives the same grades."""
+"""Sentences are only sentences: a package with other words gives the same grades."""
 
 import ast
 import csv
@@ -20,13 +20,17 @@ FOLDERS = ("labs", "submission", "instructor", "errors.py", "storage.py")
 
 
 class OtherWords(ast.NodeTransformer):
-    """Puts other words into every sentence of a module: texts of four words and more that end as sentences do, or hold values."""
+    """Replaces the words of every sentence of a module.
+
+    Sentences are texts of four words and more that end as sentences do, or hold values.
+    """
 
     def __init__(self):
         self.random, self.replaced, self.holds_values = random.Random(0), 0, False
 
     def visit_Call(self, node):
-        return node if ast.unparse(node.func).startswith("re.") else self.generic_visit(node)  # a pattern is no sentence
+        # a pattern is no sentence
+        return node if ast.unparse(node.func).startswith("re.") else self.generic_visit(node)
 
     def visit_JoinedStr(self, node):
         self.holds_values = True
@@ -44,7 +48,11 @@ class OtherWords(ast.NodeTransformer):
 
 
 def with_other_words(folder):
-    """Copies the repository's package into `folder`, with other words; returns how many sentences those are."""
+    """Copies the repository's package into `folder`, with other words.
+
+    Returns:
+        How many sentences were replaced.
+    """
     shutil.copytree(ROOT / "diffusion_lab", folder / "diffusion_lab", ignore=shutil.ignore_patterns("__pycache__"))
     words = OtherWords()
     for place in FOLDERS:
@@ -55,7 +63,7 @@ def with_other_words(folder):
 
 
 def grades(out, root, **environment):
-    """{student: the columns of grades.csv that are no sentences} of the made-up class."""
+    """Returns {student: the columns of grades.csv that are not sentences} of the sample class."""
     command = [sys.executable, "-m", "diffusion_lab", "grade", "--sample", "--out", str(out), "--seed", "3", "--root", str(root)]
     subprocess.run(command, check=True, env=os.environ | environment, cwd=out.parent, capture_output=True)
     with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:

@@ -17,10 +17,12 @@ import types
 import numpy as np
 
 NUMBERS = ("__float__", "__int__", "__index__")  # called on an array that should become one number
-SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")  # and on a graph's symbol, which has no value
+# called on a graph's symbol, which has no value
+SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")
 JOINING = ("concatenate", "concat", "Concatenate", "stack", "append")
 UNFIT = re.compile("broadcast|incompatible shapes|must be equal|matching shapes|must match", re.IGNORECASE)
-STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")  # precede a function's first line
+# instructions before a function's first line
+STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")
 TENSOR_METHODS = {"astype": 'ops.cast(x, "float32")', "reshape": "ops.reshape(x, ...)", "mean": "ops.mean(x)",
                   "sum": "ops.sum(x)", "clip": "ops.clip(x, low, high)", "sqrt": "ops.sqrt(x)", "copy": "x itself"}
 
@@ -108,7 +110,7 @@ def misfit(answer, takes, arguments, named):
     if method and given[:1] != ["self"] and len(given) < len(arguments) + len(named):
         return "`self` is missing: it is the first argument of every method."
     if not method and given[:1] == ["self"]:
-        return "`self` is one argument too many: this function is no method, so leave it out."
+        return "`self` is one argument too many: this function is not a method, so leave it out."
     strange = [name for name in named if name not in given]
     if strange:
         return f"keep the argument's name `{strange[0]}`: the lab uses it when it calls your function."
@@ -130,12 +132,15 @@ def what_went_wrong(error, answer, doing="your code stops"):
 def first_line(error):
     """Returns an exception in one line: its type, and the beginning of its message."""
     paragraphs = str(error).split("\n\n")
-    if hasattr(error, "_keras_call_info_injected") and len(paragraphs) > 1:  # Keras adds its own words
+    # Keras adds its own words
+    if hasattr(error, "_keras_call_info_injected") and len(paragraphs) > 1:
         reason = re.sub(r"\x1b\[\d*m", "", paragraphs[1])
     else:
         reason = str(error)
-    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()  # internals of TensorFlow
-    reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)  # the last part of a function's name
+    # without internals of TensorFlow
+    reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()
+    # keeps only the last part of a function's name
+    reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)
     return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
 
 
@@ -156,7 +161,7 @@ def remarks(answer):
     names = [instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"]
     scope = getattr(getattr(answer, "python_function", answer), "__globals__", {})
     data = [name for name in names if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")]
-    said = [f"It reads `{name}`, a variable of the notebook: compute with the arguments alone." for name in data[:1]]
+    said = [f"It reads `{name}`, a variable of the notebook: use only the arguments." for name in data[:1]]
     if any(map(_is_xor, instructions)):
         said.append("In Python a power is `**`; `^` is another operation.")
     return said
@@ -175,11 +180,11 @@ def _advice(error, answer):
     if isinstance(error, UnboundLocalError):
         yield "it gets its value only in a loop that did not run even once, or in a branch that was not taken"
     elif isinstance(error, NameError) and not _called_without_self(error, answer):
-        yield "only the arguments, and what the lab's first cells import, are sure to be there"
+        yield "only the arguments and what the lab's first cells import are certain to exist"
     if isinstance(error, AttributeError):
         yield _about_attribute(error)
     if isinstance(error, (TypeError, NameError)) and (method := _called_without_self(error, answer)):
-        yield f"what belongs to the model has `self.` in front: `self.{method}`"
+        yield f"attributes of the model need `self.`: write `self.{method}`"
     ours = [(code, index) for code, _, index in frames if code in _codes(answer)]
     if ours and _is_xor(_instruction(*ours[-1])):
         yield "in Python a power is `**`; `^` is another operation"

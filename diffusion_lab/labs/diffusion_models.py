@@ -26,7 +26,8 @@ class MyDiffusionModel(DenoisingModel):
     min_signal_rate, max_signal_rate = 0.03, 0.9
 
     def __init__(self, size=4):
-        initial = keras.initializers.GlorotUniform(seed=0)  # makes each rehearsal give the same numbers
+        # makes each rehearsal give the same numbers
+        initial = keras.initializers.GlorotUniform(seed=0)
         images, variances = keras.Input((size, size, 3)), keras.Input((1, 1, 1))
         mixed = keras.layers.Concatenate()([images, keras.layers.UpSampling2D(size)(variances)])
         super().__init__(keras.Model([images, variances], keras.layers.Conv2D(3, 1, kernel_initializer=initial)(mixed)), seed=0)
@@ -37,7 +38,7 @@ class MyDiffusionModel(DenoisingModel):
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         if isinstance(noisy_images, np.ndarray):
-            raise CheckFailed("the numbers are right, but the network is handed a NumPy array together with tensors, which "
+            raise CheckFailed("the numbers are right, but the network receives a NumPy array together with tensors, which "
                               "Keras refuses: write `ops.` instead of `np.`.")
         refuse_float64(noisy_images, noise_rates, signal_rates)
         answer = (self.ema_network, self.network)[bool(training)]([noisy_images, 0.5 * noise_rates], training=training)

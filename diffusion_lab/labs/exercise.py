@@ -22,8 +22,8 @@ from diffusion_lab.errors import OneSentence
 SEED = 2006  # any; the grader draws others
 LENGTH = 400  # of the longest sentence in `words`
 unsolved = set()  # names of the exercises whose check has failed and not passed since
-GRAPH = ("the numbers are right, but the lab runs this function in a graph, in which NumPy (`np.`), `.numpy()` and "
-         "`float(...)` cannot calculate: write `ops.` (or `tf.`) throughout.")
+GRAPH = ("the numbers are right, but the lab runs this function in a graph, where NumPy (`np.`), `.numpy()` and "
+         "`float(...)` do not work: write `ops.` (or `tf.`) throughout.")
 NO_GRADIENT = ("the numbers are right, but no gradient flows through them: NumPy, `float` and `stop_gradient` forget how "
                "a number was made, so compute with keras.ops.")
 

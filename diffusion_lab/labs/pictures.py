@@ -116,7 +116,8 @@ def by_evaluations(named_points, ylabel, logarithmic=False):
     axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
     counts = sorted({nfe for points in named_points.values() for nfe, _ in points})
-    ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]  # else labels overlap
+    # leaves out labels that would overlap
+    ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks), fontsize=8)
     axis.minorticks_off()
     axis.grid(alpha=0.3)

@@ -62,7 +62,7 @@ def verdict(question, index):
     sentence = list(question.choices.values())[index]
     if index == question.right:
         return f'<b style="color:{RIGHT}">✓ Right.</b> {sentence}'
-    return f'<b style="color:{WRONG}">✗ Not so.</b> {sentence} Try another one.'
+    return f'<b style="color:{WRONG}">✗ Not quite.</b> {sentence} Try another one.'
 
 
 def plain(question):

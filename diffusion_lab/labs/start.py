@@ -65,7 +65,8 @@ def start():
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        for gpu in tf.config.list_physical_devices("GPU"):  # else TensorFlow reserves all of its memory
+        # otherwise TensorFlow reserves all of its memory
+        for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(0)
     _speak_plainly_of_exercises()
@@ -99,7 +100,8 @@ def _explained_by_exercises(error, traceback, missing):
     cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
     in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
     stub, finished = stub_of(error) or (None, False)
-    unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None  # autograph puts tf__ in front
+    # autograph adds the prefix tf__
+    unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None
     if unfinished and finished:
         return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, the "
                 "placeholder for your answer: remove that line.")
@@ -111,7 +113,8 @@ def _explained_by_exercises(error, traceback, missing):
     if type(error) is NameError and in_the_cell and missing:
         return f"{error}: a cell above has not finished. {missing[0]}"
     suspicion = _suspicion(error)
-    if suspicion and (deeper or type(error) is NameError):  # other errors in the cell itself have short tracebacks
+    # other errors in the cell itself have short tracebacks
+    if suspicion and (deeper or type(error) is NameError):
         return f"This cell stops with {first_line(error)}. {suspicion} (%tb shows where.)"
     return None
 

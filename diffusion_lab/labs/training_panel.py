@@ -102,7 +102,8 @@ class TrainingPanel(TrainingWatch):
     def _stop_if_asked(self):
         """Stops between two steps; within one, weights, EMA and optimizer may not agree."""
         if self.stopping:
-            self._record_loss(*self.latest, at_least=1)  # the last steps, fewer than a point of the curve has
+            # the last steps, fewer than a point of the curve has
+            self._record_loss(*self.latest, at_least=1)
             self._finish("stopped")
             raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
 

@@ -7,7 +7,8 @@ NumPy random generator.
 
 import numpy as np
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # how bright red, green and blue appear (ITU-R BT.601)
+# how bright red, green and blue appear (ITU-R BT.601)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _GRID = 4  # patches along each side of an image
 
 
@@ -47,7 +48,7 @@ def contrast(images, strength, rng):
 
 
 def shuffle(images, strength, rng):
-    """Exchanges some or all of the 4 x 4 patches: nothing is lost, but much is in the wrong place."""
+    """Exchanges some or all of the 4 x 4 patches: nothing is lost, but it is in the wrong place."""
     height, width = images.shape[1] // _GRID, images.shape[2] // _GRID
     shuffled = images.copy()
     for image, original, part in zip(shuffled, images, strength.ravel()):

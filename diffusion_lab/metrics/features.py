@@ -64,7 +64,8 @@ def resize(images, image_size):
     for axis, equation in ((1, "oh,bhwc->bowc"), (2, "ow,bhwc->bhoc")):
         size = images.shape[axis]
         scale = size / image_size
-        centres = (np.arange(image_size) + 0.5) * scale  # of the new pixels, in units of the old ones
+        # centres of the new pixels, in units of the old ones
+        centres = (np.arange(image_size) + 0.5) * scale
         distance = np.abs(centres[:, None] - (np.arange(size) + 0.5)) / max(scale, 1)
         weights = np.maximum(0, 1 - distance)
         weights /= weights.sum(axis=1, keepdims=True)

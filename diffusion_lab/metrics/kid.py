@@ -17,8 +17,8 @@ from threadpoolctl import ThreadpoolController
 from diffusion_lab.backend import to_numpy_or_none
 from diffusion_lab.errors import UserError
 
-# After a product, NumPy's threads wait busily for a while in case there is another, and keep the cores from the network
-# that encodes the next images. A small product needs but one thread.
+# After a product, NumPy's threads wait busily for another one, and so take cores from the
+# network that encodes the next images. A small product needs only one thread.
 _BLAS, MANY = ThreadpoolController(), 4096
 
 
@@ -43,8 +43,8 @@ def kernel_inception_distance(real_features, generated_features):
     the precision is float32.
 
     Args:
-        real_features, generated_features: (n, d) and (m, d), n and m at least 2 and not necessarily
-            equal.
+        real_features: (n, d), n at least 2.
+        generated_features: (m, d), m at least 2.
 
     Returns:
         A float, or a float32 scalar tensor inside a compiled graph. Negative values are valid.
@@ -64,7 +64,7 @@ def _mean_within(features, xp):
     `xp` is the module to compute with: numpy or keras.ops.
     """
     kernel = polynomial_kernel(features, features)
-    count = xp.sum(xp.ones_like(kernel[0]))  # a float, also where a graph does not know its batch size beforehand
+    count = xp.sum(xp.ones_like(kernel[0]))  # a float, also in a graph with unknown batch size
     return (xp.sum(kernel) - xp.trace(kernel)) / (count * (count - 1))
 
 
@@ -103,16 +103,18 @@ def kid_with_standard_error(real_features, generated_features, method="subset", 
     Both methods average the KID of `repeats` smaller parts of the two sets.
 
     * "subset" (default, 50 repeats): random halves of both sets. Halves overlap, so the spread of
-      their KID divided by sqrt(repeats) would only measure how many halves were taken. The correct
-      standard error is the delete-d jackknife: the spread among halves, which estimates that of the
-      whole sets (Shao & Wu 1989, "A general theory for jackknife variance estimation"). Where KID is
-      near 0 it errs on the safe side, up to twice too large.
+      their KID divided by sqrt(repeats) would only measure how many halves were taken. The
+      correct standard error is the delete-d jackknife: the spread among halves, which estimates
+      that of the whole sets (Shao & Wu 1989, "A general theory for jackknife variance
+      estimation"). Where KID is near 0 it errs on the safe side, up to twice too large.
     * "block" (10 repeats): disjoint blocks. They are independent, so the standard error is their
-      spread divided by sqrt(repeats) (Zaremba et al. 2013, "B-tests"). It is also correct near 0, and
-      faster, but the value is less precise, because rows of different blocks are never compared.
+      spread divided by sqrt(repeats) (Zaremba et al. 2013, "B-tests"). It is also correct near
+      0, and faster, but the value is less precise, because rows of different blocks are never
+      compared.
 
     Args:
-        real_features, generated_features: as in `kernel_inception_distance`.
+        real_features: as in `kernel_inception_distance`.
+        generated_features: as in `kernel_inception_distance`.
         method: "subset" or "block".
         repeats: number of parts; by default that of the method.
         seed: of the random parts.
@@ -141,7 +143,7 @@ def kid_with_standard_error(real_features, generated_features, method="subset", 
         return KIDEstimate(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(repeats)))
     halves = [[rng.choice(x, len(x) // 2, replace=False) for x in (real, generated)] for _ in range(repeats)]
     values = [kernel_inception_distance(*pair) for pair in halves]
-    # the spread among halves for the sets themselves, and 1 / repeats of it for taking so few halves
+    # the spread among halves, and 1 / repeats of it because there are only a few halves
     return KIDEstimate(float(np.mean(values)), float(np.std(values, ddof=1) * np.sqrt(1 + 1 / repeats)))
 
 
@@ -162,7 +164,7 @@ class KID(keras.metrics.Mean):
 
     def __init__(self, feature_extractor, real_features=None, name=None):
         super().__init__(name=name or "kid_" + feature_extractor.name.removeprefix("inception_"), dtype="float32")
-        # in a function, because a model saves every network that it finds in its metrics together with its weights
+        # in a function, because a model also saves every network that it finds in its metrics
         self._encode = lambda images: ops.cast(feature_extractor(images), "float32")
         self._real_features = None
         if real_features is not None:

@@ -37,7 +37,7 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
     """
     _check(generated_images, training_images, k)
     count = len(generated_images)
-    # a mirrored training image is as far from an image as the training image is from the mirrored image
+    # mirroring both images of a pair does not change their distance
     queries = _flat(np.concatenate([generated_images, np.asarray(generated_images)[:, :, ::-1]]))
     indices, squares = np.empty((count, 0), int), np.empty((count, 0))
     chunk = max(1, LARGEST_ARRAY // max(queries.shape))
@@ -49,7 +49,7 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
         indices = np.concatenate([indices, numbers], axis=1)
         nearest = np.argsort(squares, axis=1, kind="stable")[:, :k]
         squares, indices = np.take_along_axis(squares, nearest, 1), np.take_along_axis(indices, nearest, 1)
-    # the expanded squares have lost their last digits, so that a copy is not at 0: take the few that count again
+    # expanded squares lose their last digits, and a copy would not be at 0: recompute these few
     for i, row in enumerate(indices):
         differences = queries[[i, count + i], None] - _flat(training_images[row])
         squares[i] = np.square(differences).mean(axis=-1).min(axis=0)
@@ -59,16 +59,20 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
 class Memorisation(NamedTuple):
     """How near generated images and unseen real images come to the training set."""
 
-    generated_distance: float  # median distance to the nearest training image; "memorised" when far below the next
-    reference_distance: float  # the same for real images that are not in the training set
-    suspicious_share: float  # part of the generated images that are nearer than 99 % of the real ones; 0.01 is normal
+    # median distance to the nearest training image; "memorised" when far below the next
+    generated_distance: float
+    reference_distance: float  # the same for unseen real images
+    # share of the generated images that are nearer than 99 % of the real ones; 0.01 is normal
+    suspicious_share: float
 
 
 def measure_memorisation(generated_images, training_images, validation_images):
     """Compares the nearest-neighbour distances of generated and unseen real images.
 
     Args:
-        generated_images, training_images, validation_images: as in `nearest_training_neighbours`.
+        generated_images: as in `nearest_training_neighbours`.
+        training_images: as in `nearest_training_neighbours`.
+        validation_images: real images that are not in the training set, in the same format.
 
     Returns:
         A `Memorisation`.
@@ -98,11 +102,12 @@ def _check(generated_images, training_images, k):
     if len(shape) != 4 or shape[1:] != training_shape[1:] or 0 in shape + training_shape:
         raise UserError(
             f"Generated images of shape {shape} cannot be compared with training images of shape {training_shape}: "
-            "both must be (number, height, width, channels), alike but for the number, and not empty."
+            "both must be (number, height, width, channels), equal except for the number, and not empty."
         )
     if not 1 <= k <= len(training_images):
-        raise UserError(f"Choose k from 1 to the number of training images, {len(training_images)}; {k} is not.")
+        raise UserError(f"k must be from 1 to the number of training images, {len(training_images)}, but it is {k}.")
     low, high = np.min(generated_images), np.max(generated_images)
-    if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):  # NaN fails as well
+    # NaN fails as well
+    if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):
         raise UserError(f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to {high:g}: "
                         "denormalise what a model has generated; NaN means that it has diverged.")

@@ -44,7 +44,7 @@ class DenoisingModel(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.noise_loss_tracker = keras.metrics.Mean(name="n_loss")
         self.image_loss_tracker = keras.metrics.Mean(name="i_loss")
-        self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
+        self.built = True  # lets `load_weights` work in a fresh process
 
     @property
     def ema_network(self):
@@ -178,7 +178,8 @@ class DiffusionModel(DenoisingModel):
         """Generates images from random noise.
 
         Args:
-            num_images, diffusion_steps: whole numbers, at least 1.
+            num_images: a whole number, at least 1.
+            diffusion_steps: a whole number, at least 1.
             sampler: one of `diffusion_lab.samplers`, or its name; by default the model's own
                 `reverse_diffusion`.
             seed: of the noise.

@@ -44,7 +44,7 @@ class ChainsModel(keras.Model):
                                       trainable=False, autocast=False)
         self.real_energy_tracker = keras.metrics.Mean(name="real_energy")
         self.fake_energy_tracker = keras.metrics.Mean(name="fake_energy")
-        self.built = True  # nothing is left to build, so that `load_weights` works in a fresh process
+        self.built = True  # lets `load_weights` work in a fresh process
 
     def compile(self, *arguments, **options):
         """Compiles as Keras does, and builds the optimizer at once.
@@ -83,7 +83,8 @@ class ChainsModel(keras.Model):
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(f"The network takes images of the shape {self.image_shape}, not {tuple(images.shape[1:])}.")
         langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)
-        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")  # each new Python number would be compiled
+        # each new Python number would be compiled
+        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")
         for step in range(steps):
             if on_step is not None:
                 on_step(step, images)
@@ -147,7 +148,10 @@ class ChainsModel(keras.Model):
 
 
 class EnergyBasedModel(ChainsModel):
-    """The energy-based model whose chains are Langevin dynamics. See `ChainsModel` for the arguments."""
+    """The energy-based model whose chains follow Langevin dynamics.
+
+    See `ChainsModel` for the arguments.
+    """
 
     def langevin_step(self, images, noises, step_size):
         """Returns x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1].

@@ -26,7 +26,8 @@ class NoiseEmbedding(keras.layers.Layer):
     """
 
     def __init__(self, dims=32, dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)  # always float32: bfloat16 would not see the fast waves
+        # always float32: bfloat16 would not see the fast waves
+        super().__init__(dtype=dtype, **kwargs)
         self.dims = even(dims)
 
     def call(self, noise_variances):
@@ -87,7 +88,8 @@ class PixelAttention(keras.layers.Layer):
 
     def call(self, query, key, value):
         batch, height, width, channels = ops.shape(query)
-        flat = [ops.reshape(x, (batch, height * width, 1, channels)) for x in (query, key, value)]  # one head
+        # attention with one head
+        flat = [ops.reshape(x, (batch, height * width, 1, channels)) for x in (query, key, value)]
         return ops.reshape(ops.dot_product_attention(*flat), (batch, height, width, channels))
 
 

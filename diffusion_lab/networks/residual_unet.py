@@ -1,4 +1,4 @@
-"""The residual U-Net of the Keras DDIM example: Béres 2022, "Denoising Diffusion Implicit Models"."""
+"""The residual U-Net of the Keras DDIM example (Béres 2022)."""
 
 import keras
 from keras import layers

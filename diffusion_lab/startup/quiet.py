@@ -67,7 +67,8 @@ def quiet_stderr():
 
 def keras_file():
     """Returns the path of the file that holds Keras's settings."""
-    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")  # works without a home folder
+    # works without a home folder
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")
 
 
 def keras_settings():

@@ -64,7 +64,8 @@ def compile_model(model, config):
     model.compile(
         optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
         loss=config.loss,
-        jit_compile=has_accelerator() or BACKEND == "jax",  # slows TensorFlow on a CPU; JAX would not compile at all
+        # slows TensorFlow on a CPU; JAX would not compile at all
+        jit_compile=has_accelerator() or BACKEND == "jax",
     )
 
 
@@ -84,8 +85,9 @@ class Trainer:
         demand_writable(self.folder / "model.weights.h5", ".h5")
         set_seed_and_precision(config)
         self.validation = load_images(config, "validation")
-        self.model = build_model(config, channels=self.validation.image_shape[-1])  # it may refuse the image size ...
-        self.dataset = load_images(config, "train", config.count)  # ... before the large set is read
+        # before the large data set is read, because the image size may be refused
+        self.model = build_model(config, channels=self.validation.image_shape[-1])
+        self.dataset = load_images(config, "train", config.count)
         self.model.adapt(self.dataset.images[:4096])
         compile_model(self.model, config)
         self.kid = ValidationKID(self.validation.images[: config.kid_images], config.kid_steps)
@@ -153,7 +155,8 @@ class Trainer:
         run = json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
         then, now = _flat(about.get("run", {})) | about.get("data", {}), _flat(run) | self.data
         different = [f"{name}: {then.get(name)} there, {now.get(name)} here" for name in {**then, **now}
-                     if then.get(name) != now.get(name) and name not in ("epochs", "data")]  # data: a spelling of the path
+                     # `data` may be another spelling of the path
+                     if then.get(name) != now.get(name) and name not in ("epochs", "data")]
         if different or self.config.epochs < about["epochs_done"]:
             raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
                             "folder, or delete this one to start again.")

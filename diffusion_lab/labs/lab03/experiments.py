@@ -50,5 +50,5 @@ def finished(schedules):
     if missing and not there:
         raise missing[0][1]
     for name, _ in missing:
-        print(f"{name} is not written yet and is missing in what follows.")
+        print(f"{name} is not written yet, so it is left out below.")
     return there

@@ -47,7 +47,8 @@ def _with_jax(loss_of, network):
 
     values = [variable.value for variable in network.trainable_variables]
     (loss, moved), gradients = jax.value_and_grad(pure, has_aux=True)(values)
-    for variable, value in zip(network.non_trainable_variables, moved):  # BatchNormalization's statistics
+    # such as the statistics of BatchNormalization
+    for variable, value in zip(network.non_trainable_variables, moved):
         if value is not None:
             variable.assign(value)
     return loss, gradients

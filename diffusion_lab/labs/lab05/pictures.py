@@ -50,7 +50,7 @@ def draw_unet(network, before, after):
         axis.text(5, y + 0.08, "skips, concatenated", ha="center", fontsize=8)
     axis.text(5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8)
     _box(axis, (1.0, lowest), "noise level → waves", parts["noise"][0], NOISE, width=2.3)
-    axis.text(1.0, lowest - 0.57, "told to every residual block", ha="center", fontsize=8)
+    axis.text(1.0, lowest - 0.57, "passed to every residual block", ha="center", fontsize=8)
     for image, x in ((before, 0.45), (after, 9.55)):
         axis.imshow(np.clip(image, 0, 1), extent=(x - 0.45, x + 0.45, -0.45, 0.45), aspect="auto")
         _arrow(axis, (0.95 if x < 5 else 8.32, 0), (1.68 if x < 5 else 9.05, 0))

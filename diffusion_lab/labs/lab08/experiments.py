@@ -9,7 +9,8 @@ from keras import ops
 from diffusion_lab.predictions import velocity
 from diffusion_lab.samplers import ddim
 
-NETWORKS = {"raw weights": True, "their average (EMA)": False}  # `training` of `model.denoise`, which chooses the network
+# {name: `training` of `model.denoise`, which chooses the network}
+NETWORKS = {"raw weights": True, "their average (EMA)": False}
 
 
 def spread(noises):
@@ -60,7 +61,10 @@ class Snapshots(keras.callbacks.Callback):
 
 
 def draw(model, noise, diffusion_steps, training=False):
-    """Returns images in [0, 1], NumPy, by DDIM with the EMA network, or the raw one (`training`)."""
+    """Returns images in [0, 1], NumPy, by DDIM with the EMA network, or the raw one.
+
+    `training` chooses the raw one.
+    """
     denoise = partial(model.denoise, training=training)
     return ops.convert_to_numpy(model.denormalize(ddim(denoise, model.diffusion_schedule, noise, diffusion_steps)))
 

@@ -64,7 +64,8 @@ def velocity_network(width=128, depth=3):
     """
     points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
     both = layers.Concatenate()([points, times])
-    waves = [wave(frequency * both) for frequency in (1, 2, 4) for wave in (ops.sin, ops.cos)]  # for the fine detail
+    # waves, to resolve fine detail
+    waves = [wave(frequency * both) for frequency in (1, 2, 4) for wave in (ops.sin, ops.cos)]
     x = layers.Concatenate()([both, *waves])
     for _ in range(depth):
         x = layers.Dense(width, activation="swish")(x)

@@ -51,7 +51,8 @@ class Explorer(ipywidgets.VBox):
     def __init__(self, draw, controls, caption, cache_size=128):
         self.draw, self.controls, self.caption, self.cache_size = draw, dict(controls), caption, cache_size
         self._cache = OrderedDict()  # position -> Frame, the most recently used last
-        self._state = threading.Condition(threading.RLock())  # guards all that follows, and the cache
+        # guards the attributes below, and the cache
+        self._state = threading.Condition(threading.RLock())
         self._wanted = None  # (request, position) that the worker takes next
         self._request = self._shown = 0  # numbers of the newest and of the shown request
         self._worker = None

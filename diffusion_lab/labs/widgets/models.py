@@ -22,7 +22,8 @@ def sampling(model, num_images=12):
     the same initial noise for any number of steps and any eta.
     """
     def generate(steps, eta, seed):
-        fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}  # else the model's own `reverse_diffusion`
+        # without arguments, the model's own `reverse_diffusion` draws
+        fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}
         return ops.convert_to_numpy(model.generate(num_images, steps, seed=seed, **fresh_noise))
 
     generate(1, 0, seed=0)  # compiles, so that the first read-out is the time of sampling

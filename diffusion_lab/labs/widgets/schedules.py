@@ -39,7 +39,8 @@ def corruption(images, schedules=SCHEDULES, seed=0):
 
     def draw(diffusion_time, schedule):
         noise_rates, signal_rates = rates_at(schedules[schedule], [diffusion_time])
-        log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0  # which turns -0.0 into 0.0
+        # adding 0.0 turns -0.0 into 0.0
+        log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0
         readout = (f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
                    f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>")
         return grid(mix(noise_rates[0], signal_rates[0])), readout
@@ -146,7 +147,7 @@ def curves(times, rates, chosen):
 
 
 def ends(rates, chosen):
-    """Returns the read-out: both ends of each schedule, and if the chosen one's squares add to 1."""
+    """Returns the read-out: each schedule's ends, and if the chosen one's squares add to 1."""
     parts = []
     for name, (_, signal_rates) in rates.items():
         first, last = signal_rates[[0, -1]].round(3) + 0.0  # which turns -0 into 0

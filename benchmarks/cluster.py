@@ -14,13 +14,34 @@ def local_cluster(folder, workers=2):
     Each worker takes one submission at a time.
     """
     file = folder / "scheduler.json"
-    processes = [_start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)]
+    processes = [
+        _start(
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            0,
+            "--no-dashboard",
+            "--scheduler-file",
+            file,
+        )
+    ]
     try:
         wait_for(lambda: file.exists() and file.read_text().strip().endswith("}"))
         address = json.loads(file.read_text())["address"]
         for _ in range(workers):
-            processes.append(_start("distributed.cli.dask_worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard",
-                                    "--local-directory", folder))
+            processes.append(
+                _start(
+                    "distributed.cli.dask_worker",
+                    address,
+                    "--nthreads",
+                    1,
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--local-directory",
+                    folder,
+                )
+            )
         yield address, processes[1:]
     finally:
         for process in processes:
@@ -38,5 +59,8 @@ def wait_for(condition, seconds=1200):
 
 
 def _start(module, *arguments):
-    return subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

@@ -23,20 +23,28 @@ def forward_flops(network):
 
 def _layer_flops(layer):
     if isinstance(layer, (layers.Conv2D, layers.Dense)):
-        return 2 * np.prod(layer.kernel.shape, dtype=float) * np.prod(layer.output.shape[1:-1], dtype=float)
+        return (
+            2
+            * np.prod(layer.kernel.shape, dtype=float)
+            * np.prod(layer.output.shape[1:-1], dtype=float)
+        )
     if type(layer).__name__ == "PixelAttention":
         _, height, width, channels = layer.output.shape
         return 4 * (height * width) ** 2 * channels
     return 0
 
 
-def convolution_peak(shapes=((64, 64), (32, 128), (16, 256)), batch_size=32, seconds=1.0, dtype="float32"):
+def convolution_peak(
+    shapes=((64, 64), (32, 128), (16, 256)), batch_size=32, seconds=1.0, dtype="float32"
+):
     """Returns the FLOP/s of the fastest of some 3 × 3 convolutions.
 
     This is the most that this machine and this backend reach in isolation. `shapes` are (pixels a
     side, channels); each is repeated for `seconds`.
     """
-    return max(_convolution_speed(size, channels, batch_size, seconds, dtype) for size, channels in shapes)
+    return max(
+        _convolution_speed(size, channels, batch_size, seconds, dtype) for size, channels in shapes
+    )
 
 
 def _convolution_speed(size, channels, batch_size, seconds, dtype):

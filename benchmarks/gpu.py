@@ -28,10 +28,15 @@ EPOCH = 1020  # images in the official training split of Oxford Flowers 102
 def models(quick):
     """Returns {name: function that builds it}: the U-Nets of DDPM, DDIM and the course."""
     if quick:
-        return {"attention U-Net": lambda: DDPM(attention_unet(16, 8, (1, 2), (False, True), 1)),
-                "U-Net": lambda: DiffusionModel(unet(16, (8, 16)))}
-    return {"attention U-Net": lambda: DDPM(attention_unet()), "residual U-Net": lambda: DiffusionModel(residual_unet()),
-            "U-Net": lambda: DiffusionModel(unet(64, (64, 128, 192, 256)))}
+        return {
+            "attention U-Net": lambda: DDPM(attention_unet(16, 8, (1, 2), (False, True), 1)),
+            "U-Net": lambda: DiffusionModel(unet(16, (8, 16))),
+        }
+    return {
+        "attention U-Net": lambda: DDPM(attention_unet()),
+        "residual U-Net": lambda: DiffusionModel(residual_unet()),
+        "U-Net": lambda: DiffusionModel(unet(64, (64, 128, 192, 256))),
+    }
 
 
 def matrix_peak(size, dtype, seconds=2.0):
@@ -58,6 +63,7 @@ def time_of(function, seconds):
 
     A corner of each result is fetched, to be sure that it has been computed.
     """
+
     def wait(result):
         ops.convert_to_numpy(result[(slice(0, 1),) * len(result.shape)])
 
@@ -81,14 +87,28 @@ def training(build, batch_size, steps):
     keras.mixed_precision.set_global_policy("float32")
     ends = []
     try:
-        model.fit(images, batch_size=batch_size, epochs=3, verbose=0,
-                  callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))])
+        model.fit(
+            images,
+            batch_size=batch_size,
+            epochs=3,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
+                )
+            ],
+        )
     except Exception as error:  # the batch is too large: each backend raises a different exception
         return {"batch": batch_size, "failed": str(error).splitlines()[0][:100]}
     # something small is still compiled in the second epoch
     speed = len(images) / (ends[2] - ends[1])
-    return {"batch": batch_size, "images/s": speed, "FLOP/s": 3 * speed * forward_flops(model.network),
-            "seconds for 1,020 images": EPOCH / speed, "peak memory GB": peak_memory()}
+    return {
+        "batch": batch_size,
+        "images/s": speed,
+        "FLOP/s": 3 * speed * forward_flops(model.network),
+        "seconds for 1,020 images": EPOCH / speed,
+        "peak memory GB": peak_memory(),
+    }
 
 
 def sampling(build, quick):
@@ -97,9 +117,13 @@ def sampling(build, quick):
     if isinstance(model, DDPM):
         if quick:
             model.diffusion.timesteps = 3
-        result[f"{model.diffusion.timesteps} steps of DDPM, 32 images, s"] = timed(lambda: model.generate_images(32, seed=0))
+        result[f"{model.diffusion.timesteps} steps of DDPM, 32 images, s"] = timed(
+            lambda: model.generate_images(32, seed=0)
+        )
     count, nfe = (16, 2) if quick else (1024, 10)
-    result[f"{nfe} steps of DDIM, {count} images, s"] = timed(lambda: model.generate(count, nfe, seed=0))
+    result[f"{nfe} steps of DDIM, {count} images, s"] = timed(
+        lambda: model.generate(count, nfe, seed=0)
+    )
     return result
 
 
@@ -125,7 +149,11 @@ def peak_memory():
     import tensorflow as tf
 
     gpus = tf.config.list_logical_devices("GPU")
-    return tf.config.experimental.get_memory_info(gpus[0].name.removeprefix("/device:"))["peak"] / 1e9 if gpus else 0.0
+    return (
+        tf.config.experimental.get_memory_info(gpus[0].name.removeprefix("/device:"))["peak"] / 1e9
+        if gpus
+        else 0.0
+    )
 
 
 def device_name():
@@ -166,12 +194,18 @@ def roofline(flops, peak, bandwidth, per_byte):
     Left of the ridge, where peak and bandwidth meet, it is memory. A model far below the roof is
     bounded by neither, but by many small kernels.
     """
-    words = f"{100 * flops / peak:.0f} % of the matrix peak; this device's limit changes from memory to arithmetic at {peak / bandwidth:.0f} FLOP a byte"
+    words = (
+        f"{100 * flops / peak:.0f} % of the matrix peak; this device's limit changes from memory to"
+        f" arithmetic at {peak / bandwidth:.0f} FLOP a byte"
+    )
     if per_byte is None:
         return words
     roof = min(peak, per_byte * bandwidth)
     side = "memory" if roof < peak else "arithmetic"
-    return f"{words}, and the network has {per_byte:.0f}: bounded by {side}, and at {100 * flops / roof:.0f} % of that roof"
+    return (
+        f"{words}, and the network has {per_byte:.0f}: bounded by {side}, and at"
+        f" {100 * flops / roof:.0f} % of that roof"
+    )
 
 
 def main():
@@ -181,20 +215,41 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("out/bench/gpu.json"))
     arguments = parser.parse_args()
     small = arguments.quick
-    report = {"device": device_name(), "backend": keras.backend.backend(), "keras": keras.__version__, "date": date.today().isoformat(),
-              "matrix peak FLOP/s": {dtype: matrix_peak(128 if small else 8192, dtype) for dtype in ("float32", "bfloat16")},
-              "memory bytes/s": copy_speed(4 if small else 4000), "models": {}}
+    report = {
+        "device": device_name(),
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "date": date.today().isoformat(),
+        "matrix peak FLOP/s": {
+            dtype: matrix_peak(128 if small else 8192, dtype) for dtype in ("float32", "bfloat16")
+        },
+        "memory bytes/s": copy_speed(4 if small else 4000),
+        "models": {},
+    }
     print(json.dumps(report, indent=1), flush=True)
     for name, build in models(small).items():
-        entry = report["models"][name] = {"parameters": build().network.count_params(), "training": []}
+        entry = report["models"][name] = {
+            "parameters": build().network.count_params(),
+            "training": [],
+        }
         for batch_size in [4] if small else arguments.batch_sizes:
-            entry["training"].append(training(build, batch_size, 2 if small else max(8, 4096 // batch_size)))
+            entry["training"].append(
+                training(build, batch_size, 2 if small else max(8, 4096 // batch_size))
+            )
             print(name, json.dumps(entry["training"][-1]), flush=True)
         entry |= sampling(build, small)
         best = max(entry["training"], key=lambda row: row.get("FLOP/s", 0))
-        entry["bound"] = roofline(best.get("FLOP/s", 0), report["matrix peak FLOP/s"]["bfloat16"], report["memory bytes/s"],
-                                  intensity(build, best["batch"]))
-        print(name, json.dumps({key: value for key, value in entry.items() if key != "training"}), flush=True)
+        entry["bound"] = roofline(
+            best.get("FLOP/s", 0),
+            report["matrix peak FLOP/s"]["bfloat16"],
+            report["memory bytes/s"],
+            intensity(build, best["batch"]),
+        )
+        print(
+            name,
+            json.dumps({key: value for key, value in entry.items() if key != "training"}),
+            flush=True,
+        )
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -31,21 +31,37 @@ BOTH = "return ops.sin(angles), ops.cos(angles)"
 CALL = "network([noisy_images, noise_rates**2], training=training)"
 SLIPS = {  # exercise: [(text in the right answer, what a student writes instead)]
     "diffusion_schedule": [
-        (BOTH, "return np.sin(angles), np.cos(angles)"), (BOTH, "return ops.sin(angles)"), (BOTH, "pass"),
-        ("(self, diffusion_times)", "(diffusion_times)"), ("ops.sin(angles)", "math.sin(angles)"),
+        (BOTH, "return np.sin(angles), np.cos(angles)"),
+        (BOTH, "return ops.sin(angles)"),
+        (BOTH, "pass"),
+        ("(self, diffusion_times)", "(diffusion_times)"),
+        ("ops.sin(angles)", "math.sin(angles)"),
     ],
     "denoise": [
-        (CALL, CALL.replace("[", "").replace("]", "")), (CALL, CALL.replace("network(", "network.predict(")),
+        (CALL, CALL.replace("[", "").replace("]", "")),
+        (CALL, CALL.replace("network(", "network.predict(")),
         (CALL, CALL + ".numpy()"),
     ],
     "reverse_diffusion": [
         ("self.diffusion_schedule(ones * time)", "diffusion_schedule(ones * time)"),
-        ("(initial_noise.shape[0], 1, 1, 1)", "(1,)"), ("    return pred_images", "    pass"),
+        ("(initial_noise.shape[0], 1, 1, 1)", "(1,)"),
+        ("    return pred_images", "    pass"),
     ],
 }
-HOSTILE = ("fork-bomb", "memory-bomb", "endless-loop", "os-exit", "reads-solutions-off-the-disk", "patches-the-check",
-           "ten-gigabytes-of-output", "kills-its-parent", "writes-its-own-result", "calls-the-packages-schedule",
-           "segmentation-fault", "a-million-files")
+HOSTILE = (
+    "fork-bomb",
+    "memory-bomb",
+    "endless-loop",
+    "os-exit",
+    "reads-solutions-off-the-disk",
+    "patches-the-check",
+    "ten-gigabytes-of-output",
+    "kills-its-parent",
+    "writes-its-own-result",
+    "calls-the-packages-schedule",
+    "segmentation-fault",
+    "a-million-files",
+)
 
 
 def wrong_answers(right):
@@ -56,7 +72,11 @@ def wrong_answers(right):
     wrong = {}
     for name in WORTH:
         exercise = checks.exercises()[name]
-        wrong[name] = [with_mistake(exercise, mistake) for mistake in exercise.mistakes if not callable(mistake.wrong)]
+        wrong[name] = [
+            with_mistake(exercise, mistake)
+            for mistake in exercise.mistakes
+            if not callable(mistake.wrong)
+        ]
         wrong[name] += [with_slip(right[name], *slip) for slip in SLIPS[name]]
     return wrong
 
@@ -73,11 +93,26 @@ def write_class(folder):
             name = list(WORTH)[number % 3]
             mistaken = {name: wrong[name][number % len(wrong[name])]}
         mistaken = {name: answer for name, answer in mistaken.items() if answer}
-        _write(folder, f"honest-{number:02}", hand_in(solution, right | mistaken), points,
-               18 - sum(WORTH[name] for name in mistaken))
+        _write(
+            folder,
+            f"honest-{number:02}",
+            hand_in(solution, right | mistaken),
+            points,
+            18 - sum(WORTH[name] for name in mistaken),
+        )
     for name in HOSTILE:
-        first, answer = (ROOT / "tests" / "hostile" / f"14-{name}.py").read_text(encoding="utf-8").split("\n", 1)
-        _write(folder, f"hostile-{name}", hand_in(solution, right | {first.removeprefix("# answer: "): answer}), points, 14)
+        first, answer = (
+            (ROOT / "tests" / "hostile" / f"14-{name}.py")
+            .read_text(encoding="utf-8")
+            .split("\n", 1)
+        )
+        _write(
+            folder,
+            f"hostile-{name}",
+            hand_in(solution, right | {first.removeprefix("# answer: "): answer}),
+            points,
+            14,
+        )
     return points
 
 
@@ -112,8 +147,14 @@ def _memory(pid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/grading-benchmark"))
-    parser.add_argument("--kill", choices=("nobody", "grader", "worker"), default="nobody",
-                        help="what to kill halfway: the grader, which is then restarted, or one of two Dask workers")
+    parser.add_argument(
+        "--kill",
+        choices=("nobody", "grader", "worker"),
+        default="nobody",
+        help=(
+            "what to kill halfway: the grader, which is then restarted, or one of two Dask workers"
+        ),
+    )
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -121,22 +162,48 @@ def main():
         submissions.mkdir()
         points = write_class(submissions)
         kept, victim = arguments.out / "results", None
-        command = [sys.executable, "-m", "diffusion_lab", "grade", submissions, "--lab", "07", "--out", arguments.out,
-                   "--seconds", "15", "--root", ROOT]
+        command = [
+            sys.executable,
+            "-m",
+            "diffusion_lab",
+            "grade",
+            submissions,
+            "--lab",
+            "07",
+            "--out",
+            arguments.out,
+            "--seconds",
+            "15",
+            "--root",
+            ROOT,
+        ]
         if arguments.kill == "worker":
             address, (victim, _) = stack.enter_context(local_cluster(Path(folder)))
             command += ["--scheduler", address]
         begin = time.monotonic()
-        status, memory = grade(command, kept, None if arguments.kill == "nobody" else len(points) // 2, victim)
+        status, memory = grade(
+            command, kept, None if arguments.kill == "nobody" else len(points) // 2, victim
+        )
         if arguments.kill == "grader":
             before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
             status, memory = grade(command, kept)
-            twice = [name for name, changed in before.items() if (kept / name).stat().st_mtime_ns != changed]
+            twice = [
+                name
+                for name, changed in before.items()
+                if (kept / name).stat().st_mtime_ns != changed
+            ]
             print(f"killed after {len(before)} submissions; graded twice: {len(twice)}")
         minutes = (time.monotonic() - begin) / 60
     students = json.loads((arguments.out / "grades.json").read_text())["students"]
-    wrong = {row["student"]: (row["points"], points[row["student"]]) for row in students if row["points"] != points[row["student"]]}
-    print(f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} per minute")
+    wrong = {
+        row["student"]: (row["points"], points[row["student"]])
+        for row in students
+        if row["points"] != points[row["student"]]
+    }
+    print(
+        f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} per"
+        " minute"
+    )
     print(f"peak memory of the grader itself: {memory:.2f} GB")
     print(f"wrong scores (got, expected): {wrong or 'none'}")
     sys.exit(status or len(students) != len(points) or bool(wrong))

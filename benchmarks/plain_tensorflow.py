@@ -7,7 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 def plain_tensorflow():
     """Returns an executor with one such process, which keeps its models between calls."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_import_tensorflow)
+    return ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), initializer=_import_tensorflow
+    )
 
 
 def _import_tensorflow():

@@ -24,7 +24,7 @@ RUNS = {"textbook": 0, "ours": 4}  # 4: also measured after 1/16, 1/8, 1/4 and 1
 WIDTH = 0.75
 NOTE = """KID of 512 images, 10 steps of DDIM. Ours and the textbook train at the same time, each on half of the cores. After this
 few steps, a fifth of the textbook's EMA weights is still the random initial value, so a second textbook has an EMA
-with a warm-up; both come from the same training run. Values are medians over the seeds."""
+with a warm-up; both come from the same training run. Values are medians over the seeds."""  # noqa: E501
 
 
 def main():
@@ -35,31 +35,66 @@ def main():
     arguments = parser.parse_args()
     results = {name: [] for name in (*OPPONENTS, "ours")}
     for seed in range(arguments.seeds):
-        result_for = partial(result_of, out=arguments.out, jobs=len(RUNS), seed=seed, images=arguments.images, width=WIDTH)
+        result_for = partial(
+            result_of,
+            out=arguments.out,
+            jobs=len(RUNS),
+            seed=seed,
+            images=arguments.images,
+            width=WIDTH,
+        )
         with ThreadPoolExecutor(len(RUNS)) as pool:  # at the same time, because machines drift
             list(pool.map(lambda name: result_for(name, halvings=RUNS[name]), RUNS))
         for name in results:  # all runs are finished now
             result = result_for(name)
             results[name].append(result)
-            print(f"seed {seed}, {name}: KID {result['kid']:.2f} in {result['seconds']:.0f} s", flush=True)
-    samples = {f"{name}: {result[0]['kid']:.2f}": np.load(folder_of(name, 0, arguments.images, arguments.out) / "samples.npy")
-               for name, result in results.items()}
-    publish(f"KID after {arguments.images:,} images", "make bench-quality",
-            [row for name in OPPONENTS for row in rows(name, results[name], results["ours"])], arguments.out / "quality",
-            partial(draw_samples, samples), NOTE)
+            print(
+                f"seed {seed}, {name}: KID {result['kid']:.2f} in {result['seconds']:.0f} s",
+                flush=True,
+            )
+    samples = {
+        f"{name}: {result[0]['kid']:.2f}": np.load(
+            folder_of(name, 0, arguments.images, arguments.out) / "samples.npy"
+        )
+        for name, result in results.items()
+    }
+    publish(
+        f"KID after {arguments.images:,} images",
+        "make bench-quality",
+        [row for name in OPPONENTS for row in rows(name, results[name], results["ours"])],
+        arguments.out / "quality",
+        partial(draw_samples, samples),
+        NOTE,
+    )
 
 
 def rows(name, theirs, ours):
     """Returns the two rows for one opponent, from the results of each seed."""
     reached = [_seconds_to(mine["points"], their["kid"]) for their, mine in zip(theirs, ours)]
-    kids = {f"seed {seed}": f"{mine['kid']:.2f} over {their['kid']:.2f}" for seed, (their, mine) in enumerate(zip(theirs, ours))}
-    times = {f"seed {seed}": f"{seconds:.0f} s over {their['seconds']:.0f} s"
-             for seed, (their, seconds) in enumerate(zip(theirs, reached))}
+    kids = {
+        f"seed {seed}": f"{mine['kid']:.2f} over {their['kid']:.2f}"
+        for seed, (their, mine) in enumerate(zip(theirs, ours))
+    }
+    times = {
+        f"seed {seed}": f"{seconds:.0f} s over {their['seconds']:.0f} s"
+        for seed, (their, seconds) in enumerate(zip(theirs, reached))
+    }
     return [
-        Row(f"KID at equal images, ours over {name}", statistics.median(mine["kid"] / their["kid"] for their, mine in zip(theirs, ours)),
-            at_most=0.5, figures=kids | {"parameters": f"{ours[0]['parameters']} over {theirs[0]['parameters']}"}),
-        Row(f"time to the KID of the {name}, ours over its", statistics.median(
-            seconds / their["seconds"] for their, seconds in zip(theirs, reached)), at_most=0.5, figures=times),
+        Row(
+            f"KID at equal images, ours over {name}",
+            statistics.median(mine["kid"] / their["kid"] for their, mine in zip(theirs, ours)),
+            at_most=0.5,
+            figures=kids
+            | {"parameters": f"{ours[0]['parameters']} over {theirs[0]['parameters']}"},
+        ),
+        Row(
+            f"time to the KID of the {name}, ours over its",
+            statistics.median(
+                seconds / their["seconds"] for their, seconds in zip(theirs, reached)
+            ),
+            at_most=0.5,
+            figures=times,
+        ),
     ]
 
 

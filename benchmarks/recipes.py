@@ -23,7 +23,7 @@ from diffusion_lab.plots import image_grid
 
 NOTE = """KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and lets the learning
 rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a rate that stays at its peak. Every
-other line, except the textbooks, is the base with the change in its name. One run with one seed each: small differences are chance."""
+other line, except the textbooks, is the base with the change in its name. One run with one seed each: small differences are chance."""  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Recipe:
 
 BASE = Recipe(rate="cosine")
 WIDTHS = BASE.network_arguments
-TEXTBOOK = Recipe("residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True)
+TEXTBOOK = Recipe(
+    "residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True
+)
 RECIPES = {
     "ours": Recipe(),
     "base": BASE,
@@ -63,7 +65,9 @@ RECIPES = {
     "cosine schedule": replace(BASE, schedule="cosine"),
     "linear schedule": replace(BASE, schedule="linear"),
     "logit-normal times": replace(BASE, kind="logit-normal times"),
-    "logit-normal times, loss on velocity": replace(BASE, kind="logit-normal times", loss_on="velocity"),
+    "logit-normal times, loss on velocity": replace(
+        BASE, kind="logit-normal times", loss_on="velocity"
+    ),
     "constant learning rate 1e-3": replace(BASE, learning_rate=1e-3, rate="constant"),
     "constant learning rate 2e-3": replace(BASE, rate="constant"),
     "learning rate 1e-3": replace(BASE, learning_rate=1e-3),
@@ -74,7 +78,9 @@ RECIPES = {
     "dropout 0.1": replace(BASE, network_arguments=(*WIDTHS, ("dropout", 0.1))),
     "no attention": replace(BASE, network_arguments=(*WIDTHS, ("attention", False))),
     "batch normalisation": replace(BASE, network="batch-normalised unet"),
-    "residual U-Net": replace(BASE, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)),
+    "residual U-Net": replace(
+        BASE, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)
+    ),
     "textbook with EMA warm-up": TEXTBOOK,  # last: the first textbook's run makes both
 }
 
@@ -90,9 +96,17 @@ def run(name, out, seed, images, halvings=0, width=1.0):
     recipe = RECIPES[name]
     model, dataset = model_for(recipe, seed, width), dataset_for(recipe, "train", seed, images)
     real_images = dataset_for(recipe, "validation", seed, images).images
-    contestants = {name: model.generate} if not recipe.textbook else {
-        "textbook": model.generate, "textbook with EMA warm-up": partial(model.generate, network=model.ema.network)}
-    contestants = {folder_of(name, seed, images, out): generate for name, generate in contestants.items()}
+    contestants = (
+        {name: model.generate}
+        if not recipe.textbook
+        else {
+            "textbook": model.generate,
+            "textbook with EMA warm-up": partial(model.generate, network=model.ema.network),
+        }
+    )
+    contestants = {
+        folder_of(name, seed, images, out): generate for name, generate in contestants.items()
+    }
     for folder in contestants:
         folder.mkdir(parents=True, exist_ok=True)
     train(model, recipe, dataset, images, Measure(contestants, real_images, images, halvings))
@@ -111,8 +125,11 @@ def result_of(name, out, jobs=1, **options):
     if not result.exists():
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         flags = [text for option, value in options.items() for text in (f"--{option}", str(value))]
-        subprocess.run([sys.executable, "-m", "benchmarks.recipes", "--run", name, "--out", str(out), *flags], check=True,
-                       env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads})
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.recipes", "--run", name, "--out", str(out), *flags],
+            check=True,
+            env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads},
+        )
     return json.loads(result.read_text())
 
 
@@ -121,14 +138,26 @@ def main():
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--images", type=int, default=50_000, help="number of training images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time, each with its share of the cores")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="number of runs at a time, each with its share of the cores",
+    )
     parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--width", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("out/bench/recipes"))
     arguments = parser.parse_args()
     if arguments.run:
-        return run(arguments.run, arguments.out, arguments.seed, arguments.images, arguments.halvings, arguments.width)
+        return run(
+            arguments.run,
+            arguments.out,
+            arguments.seed,
+            arguments.images,
+            arguments.halvings,
+            arguments.width,
+        )
     if unknown := set(arguments.names) - set(RECIPES):
         parser.error(f"there is no recipe {', '.join(unknown)}: choose from {', '.join(RECIPES)}.")
     seed, images = arguments.seed, arguments.images
@@ -146,17 +175,29 @@ def main():
     base = {row.name: row.value for row in table}.get("base")
     for row in table if base else []:
         row.figures["KID over the base's"] = row.value / base
-    samples = {f"{row.name}: {row.value:.2f}": np.load(folder_of(row.name, seed, images, arguments.out) / "samples.npy") for row in table}
-    publish(f"KID by what the recipe changes, after {images:,} images",
-            f"python -m benchmarks.recipes --images {images} --seed {seed}", table, arguments.out / "recipes",
-            partial(draw_samples, samples), NOTE)
+    samples = {
+        f"{row.name}: {row.value:.2f}": np.load(
+            folder_of(row.name, seed, images, arguments.out) / "samples.npy"
+        )
+        for row in table
+    }
+    publish(
+        f"KID by what the recipe changes, after {images:,} images",
+        f"python -m benchmarks.recipes --images {images} --seed {seed}",
+        table,
+        arguments.out / "recipes",
+        partial(draw_samples, samples),
+        NOTE,
+    )
 
 
 def draw_samples(samples, title, path):
     """Draws a row of images for each name of {name: (N, H, W, C)}."""
     figure = Figure(figsize=(11, 0.45 * len(samples) + 0.6), layout="constrained", dpi=130)
     figure.suptitle(title, fontsize=10)
-    for (left, right), (name, images) in zip(figure.subplots(len(samples), 2, width_ratios=(1, 2), squeeze=False), samples.items()):
+    for (left, right), (name, images) in zip(
+        figure.subplots(len(samples), 2, width_ratios=(1, 2), squeeze=False), samples.items()
+    ):
         left.text(1, 0.5, name, ha="right", va="center", fontsize=8)
         right.imshow(image_grid(images, columns=len(images)))
         left.axis("off"), right.axis("off")

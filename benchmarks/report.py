@@ -38,7 +38,9 @@ class Row:
 
     @property
     def holds(self):
-        return (self.at_least is None or self.value >= self.at_least) and (self.at_most is None or self.value <= self.at_most)
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
 
 
 def in_turn(contestants, rounds=3):
@@ -73,9 +75,16 @@ def machine():
     """Returns the machine and the date, which every measurement needs."""
     import os
 
-    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))}
+    about = {
+        name.strip(): value.strip()
+        for name, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))
+    }
     model = about.get("model name") or platform.processor() or platform.machine()
-    instructions = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in about.get("flags", "").split()]
+    instructions = [
+        name
+        for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+        if name in about.get("flags", "").split()
+    ]
     widest = f" with {instructions[0]}" if instructions else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"machine": f"{cores} cores of {model}{widest}", "date": date.today().isoformat()}
@@ -101,16 +110,31 @@ def publish(title, command, rows, path, draw=None, note=""):
     columns, cells = ("", "measured", *targets, "from"), [_cells(row, targets) for row in rows]
     table = Table(title=f"{title}: {where['machine']}, {where['date']}")
     for column in columns:
-        table.add_column(column, justify="right" if column in ("measured", "must reach") else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in ("measured", "must reach") else "left",
+            overflow="fold",
+        )
     for line in cells:
         table.add_row(*line)
     Console(width=160).print(table)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".json").write_text(json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
-    lines = [f"# {title}", "", f"{where['machine']}, {where['date']}: `{command}`", "", *([note, ""] if note else []),
-             f"![The rows as a picture]({path.name}.png)", "",
-             f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(line)} |" for line in cells)]
+    path.with_suffix(".json").write_text(
+        json.dumps(where | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+    )
+    lines = [
+        f"# {title}",
+        "",
+        f"{where['machine']}, {where['date']}: `{command}`",
+        "",
+        *([note, ""] if note else []),
+        f"![The rows as a picture]({path.name}.png)",
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+        *(f"| {' | '.join(line)} |" for line in cells),
+    ]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw = draw or partial(draw_bars, [row for row in rows if row.target] or rows)
     draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))
@@ -136,9 +160,19 @@ def draw_bars(rows, title, path):
     figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
     axes, targets = figure.subplots(), all(row.target for row in rows)
     lengths = [min(_reached(row), 4) if targets else row.value for row in rows]
-    axes.barh([f"{row.name}  " for row in rows], lengths, color=["#2a7f62" if row.holds else "#c0392b" for row in rows])
+    axes.barh(
+        [f"{row.name}  " for row in rows],
+        lengths,
+        color=["#2a7f62" if row.holds else "#c0392b" for row in rows],
+    )
     for place, (row, length) in enumerate(zip(rows, lengths)):
-        axes.text(length, place, f"  {row.measured}" + f" (goal {row.target})" * targets, va="center", fontsize=8)
+        axes.text(
+            length,
+            place,
+            f"  {row.measured}" + f" (goal {row.target})" * targets,
+            va="center",
+            fontsize=8,
+        )
     if targets:
         axes.axvline(1, color="black", linewidth=1)
         axes.set(xlabel="times as good as the goal (the line)")

@@ -14,10 +14,15 @@ from benchmarks import textbook
 from benchmarks.report import Row, in_turn, medians, times_faster
 from benchmarks.training import ours, some_images, train, training
 from diffusion_lab.backend import compiled
-from diffusion_lab.metrics import encode, flower_features, inception_features, kernel_inception_distance
+from diffusion_lab.gaussian_diffusion import GaussianDiffusion
+from diffusion_lab.metrics import (
+    encode,
+    flower_features,
+    inception_features,
+    kernel_inception_distance,
+)
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
-from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet, unet
 
 FIRST_SAMPLE = """
@@ -33,7 +38,7 @@ drawn = time.perf_counter()
 model.generate(16, 10, seed=1)
 print(json.dumps({"import": imported - begin, "load": loaded - imported, "draw (compiles)": drawn - loaded,
                   "draw again": time.perf_counter() - drawn}))
-"""
+"""  # noqa: E501
 
 
 def ddpm_sampling(quick=False):
@@ -51,18 +56,36 @@ def ddpm_sampling(quick=False):
             model.ema_network.predict = _with_noise_variances(model, model.ema_network.predict)
         images, t = np.zeros((16, size, size, 3), "float32"), np.zeros(16, "int32")
         alone = compiled(partial(model.predict_noises, training=False))
-        seconds = in_turn({"textbook": lambda: textbook.generate_by_predict(model, 16, seed=0),
-                           "ours": lambda: model.generate_images(16, seed=0),
-                           "network alone": lambda: [np.asarray(alone(images, t)) for _ in range(steps)]})
-        figures = {f"{who} ms a step": 1000 * median / steps for who, median in medians(seconds).items()}
+        seconds = in_turn(
+            {
+                "textbook": lambda: textbook.generate_by_predict(model, 16, seed=0),
+                "ours": lambda: model.generate_images(16, seed=0),
+                "network alone": lambda: [np.asarray(alone(images, t)) for _ in range(steps)],
+            }
+        )
+        figures = {
+            f"{who} ms a step": 1000 * median / steps for who, median in medians(seconds).items()
+        }
         figures["parameters"] = model.network.count_params()
-        rows.append(Row(f"DDPM sampling, {name}", times_faster(seconds, "textbook", "ours"), at_least=target, figures=figures))
+        rows.append(
+            Row(
+                f"DDPM sampling, {name}",
+                times_faster(seconds, "textbook", "ours"),
+                at_least=target,
+                figures=figures,
+            )
+        )
     return rows
 
 
 def _with_noise_variances(model, predict):
     return lambda inputs, **options: predict(
-        [inputs[0], (model.diffusion.sqrt_one_minus_alphas_cumprod[inputs[1]] ** 2).reshape(-1, 1, 1, 1)], **options)
+        [
+            inputs[0],
+            (model.diffusion.sqrt_one_minus_alphas_cumprod[inputs[1]] ** 2).reshape(-1, 1, 1, 1),
+        ],
+        **options,
+    )
 
 
 def kid(quick=False):
@@ -71,9 +94,11 @@ def kid(quick=False):
     If all the time went into encoding, that would be 20 sets over 11, so this ratio is the limit.
     """
     passes = 3 if quick else 10
-    return [_kid(flower_features(), "", passes, 8 if quick else 256),
-            # untrained weights are as slow as trained ones
-            _kid(inception_features(weights=None), " by InceptionV3", passes, 2 if quick else 48)]
+    return [
+        _kid(flower_features(), "", passes, 8 if quick else 256),
+        # untrained weights are as slow as trained ones
+        _kid(inception_features(weights=None), " by InceptionV3", passes, 2 if quick else 48),
+    ]
 
 
 def _kid(extractor, name, passes, count):
@@ -82,17 +107,31 @@ def _kid(extractor, name, passes, count):
 
     def once():
         features = encode(extractor, real)
-        return [kernel_inception_distance(features, encode(extractor, generated)) for _ in range(passes)]
+        return [
+            kernel_inception_distance(features, encode(extractor, generated)) for _ in range(passes)
+        ]
 
     def each_time():
         return [textbook.kid_of_validation(extractor, real, generated) for _ in range(passes)]
 
     assert np.allclose(once(), each_time(), atol=1e-3), "both ways must measure the same"
     features = encode(extractor, real)
-    seconds = in_turn({"textbook": each_time, "ours": once, "one encoding": lambda: encode(extractor, generated),
-                       "one kernel": lambda: kernel_inception_distance(features, features)}, rounds=5)
-    return Row(f"KID{name}, {passes} passes over {count} images", times_faster(seconds, "textbook", "ours"), at_least=1.8,
-                figures={f"{who} s": median for who, median in medians(seconds).items()} | {"ceiling": 2 * passes / (passes + 1)})
+    seconds = in_turn(
+        {
+            "textbook": each_time,
+            "ours": once,
+            "one encoding": lambda: encode(extractor, generated),
+            "one kernel": lambda: kernel_inception_distance(features, features),
+        },
+        rounds=5,
+    )
+    return Row(
+        f"KID{name}, {passes} passes over {count} images",
+        times_faster(seconds, "textbook", "ours"),
+        at_least=1.8,
+        figures={f"{who} s": median for who, median in medians(seconds).items()}
+        | {"ceiling": 2 * passes / (passes + 1)},
+    )
 
 
 def energy_based(quick=False):
@@ -100,13 +139,26 @@ def energy_based(quick=False):
     batch_size, steps, size = (4, 1, 16) if quick else (64, 4, 16)
     images = some_images(batch_size * steps, size, channels=1)
     langevin_steps = 3 if quick else 60
-    fast = EnergyBasedModel(energy_network(size), buffer_size=2048, langevin_steps=langevin_steps, seed=0)
+    fast = EnergyBasedModel(
+        energy_network(size), buffer_size=2048, langevin_steps=langevin_steps, seed=0
+    )
     fast.compile("adam", contrastive_divergence, jit_compile=False)
     slow = textbook.TextbookEnergyModel(energy_network(size), 2048, langevin_steps)
     slow.compile("adam", run_eagerly=True)
-    seconds = in_turn({"textbook": lambda: train(slow, images, batch_size), "ours": lambda: train(fast, images, batch_size)})
-    return [Row(f"energy-based training, {langevin_steps} Langevin steps", times_faster(seconds, "textbook", "ours"),
-                at_least=3, figures={f"{who} ms a step": 1000 * s / steps for who, s in medians(seconds).items()})]
+    seconds = in_turn(
+        {
+            "textbook": lambda: train(slow, images, batch_size),
+            "ours": lambda: train(fast, images, batch_size),
+        }
+    )
+    return [
+        Row(
+            f"energy-based training, {langevin_steps} Langevin steps",
+            times_faster(seconds, "textbook", "ours"),
+            at_least=3,
+            figures={f"{who} ms a step": 1000 * s / steps for who, s in medians(seconds).items()},
+        )
+    ]
 
 
 def first_sample(quick=False):
@@ -116,12 +168,18 @@ def first_sample(quick=False):
     runs = []
     for _ in range(1 if quick else 4):
         begin = time.perf_counter()
-        result = subprocess.run([sys.executable, "-c", FIRST_SAMPLE], capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            [sys.executable, "-c", FIRST_SAMPLE], capture_output=True, text=True, check=True
+        )
         parts = json.loads(result.stdout)
         parts["all"] = time.perf_counter() - begin - parts["draw again"]
         runs.append(parts)
     parts = {name: float(np.median([run[name] for run in runs[1:] or runs])) for name in runs[0]}
-    return [Row("first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", figures=parts)]
+    return [
+        Row(
+            "first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", figures=parts
+        )
+    ]
 
 
 def growth(quick=False):
@@ -133,31 +191,68 @@ def growth(quick=False):
 
     small, large = (16, 32) if quick else (1024, 8192)
     tiny = ours(lambda: plain_cnn(32, width=8, depth=2))
-    epochs = in_turn({count: lambda images=some_images(count, 32): train(tiny, images, 16) for count in (small, large)})
+    epochs = in_turn(
+        {
+            count: lambda images=some_images(count, 32): train(tiny, images, 16)
+            for count in (small, large)
+        }
+    )
     batches = (2, 4) if quick else (8, 64)
     model = ours(lambda: unet(32, (8, 16) if quick else (32, 64, 96)))
-    of_batches = in_turn({size: lambda images=some_images(2 * size, 32), size=size: train(model, images, size) for size in batches})
+    of_batches = in_turn(
+        {
+            size: lambda images=some_images(2 * size, 32), size=size: train(model, images, size)
+            for size in batches
+        }
+    )
     shipped, steps = load_model("flowers32")[0], (1, 2) if quick else (5, 80)
-    sampling = in_turn({count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0)) for count in steps})
-    rows = [Row(f"growth, {name} {a} to {b}", times_faster(seconds, b, a) / (b / a), at_most=1.1, unit="× linear",
-                figures={f"{count}: s": median for count, median in medians(seconds).items()})
-            for name, seconds, (a, b) in (("images", epochs, (small, large)), ("batch", of_batches, batches), ("steps", sampling, steps))]
+    sampling = in_turn(
+        {
+            count: lambda count=count: np.asarray(shipped.generate(16, count, seed=0))
+            for count in steps
+        }
+    )
+    rows = [
+        Row(
+            f"growth, {name} {a} to {b}",
+            times_faster(seconds, b, a) / (b / a),
+            at_most=1.1,
+            unit="× linear",
+            figures={f"{count}: s": median for count, median in medians(seconds).items()},
+        )
+        for name, seconds, (a, b) in (
+            ("images", epochs, (small, large)),
+            ("batch", of_batches, batches),
+            ("steps", sampling, steps),
+        )
+    ]
     return rows + [_memory_growth(small, large, runs=1 if quick else 2)]
 
 
 def _memory_growth(small, large, runs):
     """The peak memory of training on cached data, for a large data set over a small one."""
-    code = ("import sys, resource; from benchmarks import rows; from diffusion_lab.data import load_dataset;"
-            "data = load_dataset('procedural_flowers', 'train', 32, 16, count=int(sys.argv[1]));"
-            "rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2)).fit(data, shuffle=False, verbose=0);"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)")
+    code = (
+        "import sys, resource; from benchmarks import rows; from diffusion_lab.data import"
+        " load_dataset;data = load_dataset('procedural_flowers', 'train', 32, 16,"
+        " count=int(sys.argv[1]));rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2)).fit(data,"
+        " shuffle=False, verbose=0);print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+    )
     megabytes = {}
     for count in (small, large):
         for _ in range(runs):  # the first draws the flowers
-            result = subprocess.run([sys.executable, "-c", code, str(count)], capture_output=True, text=True, check=True)
+            result = subprocess.run(
+                [sys.executable, "-c", code, str(count)], capture_output=True, text=True, check=True
+            )
         megabytes[f"{count} images MB"] = float(result.stdout)
-    return Row(f"memory, images {small} to {large}", megabytes[f"{large} images MB"] / megabytes[f"{small} images MB"],
-               at_most=1.1, figures=megabytes)
+    return Row(
+        f"memory, images {small} to {large}",
+        megabytes[f"{large} images MB"] / megabytes[f"{small} images MB"],
+        at_most=1.1,
+        figures=megabytes,
+    )
 
 
-ROWS = {function.__name__: function for function in (training, ddpm_sampling, kid, energy_based, first_sample, growth)}
+ROWS = {
+    function.__name__: function
+    for function in (training, ddpm_sampling, kid, energy_based, first_sample, growth)
+}

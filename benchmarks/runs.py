@@ -16,8 +16,8 @@ from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.schedules import SCHEDULES
-from diffusion_lab.training.callbacks import WarmUp
 from diffusion_lab.training import TrainingConfig
+from diffusion_lab.training.callbacks import WarmUp
 
 IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
 TRAINING_IMAGES, VALIDATION_IMAGES, STEPS, GENERATE = 10_000, 512, 10, 64
@@ -49,7 +49,9 @@ class LogitNormalTimes(DiffusionModel):
     def corrupt_and_separate(self, images, denoise):
         schedule = self.schedule
         try:  # sampled times are uniform; the logits of the new ones are normal
-            self.schedule = lambda times: schedule(ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999))))
+            self.schedule = lambda times: schedule(
+                ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999)))
+            )
             return super().corrupt_and_separate(images, denoise)
         finally:
             self.schedule = schedule
@@ -60,6 +62,7 @@ KINDS = {"plain": DiffusionModel, "logit-normal times": LogitNormalTimes}
 
 def batch_normalised_unet(*sizes, **arguments):
     """Our U-Net with batch instead of group normalisation."""
+
     def clone(layer):
         if isinstance(layer, keras.layers.GroupNormalization):
             return keras.layers.BatchNormalization()
@@ -94,10 +97,21 @@ def model_for(recipe, seed, width=1.0):
         model = compile_textbook(TextbookDiffusion(network, second_average=True))
         model.jit_compile = False
         return model
-    model = KINDS[recipe.kind](network, SCHEDULES[recipe.schedule], recipe.prediction, recipe.loss_on, recipe.ema_decay, seed)
+    model = KINDS[recipe.kind](
+        network,
+        SCHEDULES[recipe.schedule],
+        recipe.prediction,
+        recipe.loss_on,
+        recipe.ema_decay,
+        seed,
+    )
     if not recipe.ema_warmup:
         model.ema = WithoutWarmUp(network)
-    model.compile(keras.optimizers.AdamW(recipe.learning_rate, weight_decay=1e-4), recipe.loss, jit_compile=False)
+    model.compile(
+        keras.optimizers.AdamW(recipe.learning_rate, weight_decay=1e-4),
+        recipe.loss,
+        jit_compile=False,
+    )
     return model
 
 
@@ -107,8 +121,18 @@ def train(model, recipe, dataset, images, measure):
     callbacks = [dataset.epoch_callback(), measure]
     if recipe.rate != "constant" and not recipe.textbook:
         schedule = {"warm-up": WarmUp, "cosine": Cosine}[recipe.rate]
-        callbacks.append(schedule(TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images))
-    model.fit(dataset, shuffle=False, epochs=-(-images // (BATCH_SIZE * len(dataset))), verbose=0, callbacks=callbacks)
+        callbacks.append(
+            schedule(
+                TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images
+            )
+        )
+    model.fit(
+        dataset,
+        shuffle=False,
+        epochs=-(-images // (BATCH_SIZE * len(dataset))),
+        verbose=0,
+        callbacks=callbacks,
+    )
 
 
 class Measure(keras.callbacks.Callback):
@@ -140,14 +164,22 @@ class Measure(keras.callbacks.Callback):
         self.model.stop_training = not self.due
 
     def measure(self, folder, generate):
-        generated = np.concatenate([ops.convert_to_numpy(generate(GENERATE, STEPS, seed=seed))
-                                    for seed in range(-(-len(self.real_features) // GENERATE))])
+        generated = np.concatenate(
+            [
+                ops.convert_to_numpy(generate(GENERATE, STEPS, seed=seed))
+                for seed in range(-(-len(self.real_features) // GENERATE))
+            ]
+        )
         kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
-        self.points[folder].append({"images": self.seen, "seconds": self.seconds, "kid": float(kid)})
+        self.points[folder].append(
+            {"images": self.seen, "seconds": self.seconds, "kid": float(kid)}
+        )
         np.save(folder / "samples.npy", generated[:16])
         plots.save_png(plots.image_grid(generated[:32], scale=3), folder / "samples.png")
 
     def on_train_end(self, logs=None):
         for folder, points in self.points.items():
-            result = {"parameters": self.model.network.count_params(), "points": points} | points[-1]
+            result = {"parameters": self.model.network.count_params(), "points": points} | points[
+                -1
+            ]
             (folder / "result.json").write_text(json.dumps(result, indent=1))

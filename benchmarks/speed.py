@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.report import Row, publish
 
 NOTE = """Training is of the residual U-Net, 64 × 64, batches of 32 (the other pages train on 32 × 32, a quarter of the pixels). DDPM
-samples 16 images of 32 × 32; the first sample is 16 of the shipped flowers by ten steps of DDIM."""
+samples 16 images of 32 × 32; the first sample is 16 of the shipped flowers by ten steps of DDIM."""  # noqa: E501
 ROWS = ("training", "ddpm_sampling", "kid", "energy_based", "first_sample", "growth")
 
 
@@ -33,7 +33,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=ROWS, nargs="+", default=ROWS)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
-    parser.add_argument("--out", type=Path, default=Path("out/bench/speed"), help="of the table: .json and .png")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/bench/speed"), help="of the table: .json and .png"
+    )
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.row:

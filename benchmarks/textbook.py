@@ -84,16 +84,23 @@ class TextbookDiffusion(keras.Model):
         for step in range(diffusion_steps):
             time = 1 - step / diffusion_steps
             noise_rates, signal_rates = self.diffusion_schedule(time * ones)
-            pred_noises = network.predict([noisy_images, noise_rates**2], batch_size=num_images, verbose=0)
+            pred_noises = network.predict(
+                [noisy_images, noise_rates**2], batch_size=num_images, verbose=0
+            )
             pred_images = (noisy_images - noise_rates * pred_noises) / signal_rates
-            next_noise_rates, next_signal_rates = self.diffusion_schedule((time - 1 / diffusion_steps) * ones)
+            next_noise_rates, next_signal_rates = self.diffusion_schedule(
+                (time - 1 / diffusion_steps) * ones
+            )
             noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
         return self.denormalize(pred_images)
 
 
 def compile_textbook(model):
     """Compiles with the textbook's optimizer and loss; as there, Keras decides about XLA."""
-    model.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4), loss=keras.losses.MeanAbsoluteError())
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4),
+        loss=keras.losses.MeanAbsoluteError(),
+    )
     return model
 
 
@@ -113,9 +120,16 @@ def generate_by_predict(model, num_images, seed=None):
 
 def kid_of_validation(extractor, real_images, generated_images, batch_size=128):
     """Returns KID; encodes the real images again in each call."""
-    batches = [range(start, min(start + batch_size, len(real_images))) for start in range(0, len(real_images), batch_size)]
-    real, generated = (np.concatenate([extractor.predict_on_batch(images[batch.start:batch.stop]) for batch in batches])
-                       for images in (real_images, generated_images))
+    batches = [
+        range(start, min(start + batch_size, len(real_images)))
+        for start in range(0, len(real_images), batch_size)
+    ]
+    real, generated = (
+        np.concatenate(
+            [extractor.predict_on_batch(images[batch.start : batch.stop]) for batch in batches]
+        )
+        for images in (real_images, generated_images)
+    )
     return kernel_inception_distance(real, generated)
 
 
@@ -125,7 +139,9 @@ class TextbookEnergyModel(keras.Model):
     Images are in [0, 1].
     """
 
-    def __init__(self, network, buffer_size=8192, langevin_steps=60, step_size=10.0, noise_std=0.005):
+    def __init__(
+        self, network, buffer_size=8192, langevin_steps=60, step_size=10.0, noise_std=0.005
+    ):
         super().__init__()
         self.network, self.buffer_size = network, buffer_size
         self.langevin_steps, self.step_size, self.noise_std = langevin_steps, step_size, noise_std
@@ -134,7 +150,9 @@ class TextbookEnergyModel(keras.Model):
 
     def langevin(self, images):
         for _ in range(self.langevin_steps):
-            images = tf.clip_by_value(images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1)
+            images = tf.clip_by_value(
+                images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1
+            )
             with tf.GradientTape() as tape:
                 tape.watch(images)
                 energies = self.network(images)
@@ -144,14 +162,19 @@ class TextbookEnergyModel(keras.Model):
 
     def draw_chains(self, count):
         fresh = np.random.binomial(count, 0.05)
-        images = [tf.random.uniform((fresh, *self.image_shape), -1, 1), *random.choices(self.examples, k=count - fresh)]
+        images = [
+            tf.random.uniform((fresh, *self.image_shape), -1, 1),
+            *random.choices(self.examples, k=count - fresh),
+        ]
         images = self.langevin(tf.concat(images, axis=0))
         self.examples = (tf.split(images, count, axis=0) + self.examples)[: self.buffer_size]
         return images
 
     def train_step(self, data):
         images = 2 * keras.utils.unpack_x_y_sample_weight(data)[0] - 1
-        images = tf.clip_by_value(images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1)
+        images = tf.clip_by_value(
+            images + tf.random.normal(tf.shape(images), 0, self.noise_std), -1, 1
+        )
         fakes = self.draw_chains(len(images))
         with tf.GradientTape() as tape:
             real, fake = tf.split(self.network(tf.concat([images, fakes], axis=0)), 2, axis=0)

@@ -34,13 +34,19 @@ def ours(network, bfloat16=False):
 
 
 def network_of_the_rows(quick, **options):
-    return residual_unet(16, (8, 16), block_depth=1, **options) if quick else residual_unet(64, **options)
+    return (
+        residual_unet(16, (8, 16), block_depth=1, **options)
+        if quick
+        else residual_unet(64, **options)
+    )
 
 
 @cache
 def textbooks(quick, xla=True):
     """Returns the textbook's model: the same one for each call in a process."""
-    model = textbook.compile_textbook(textbook.TextbookDiffusion(network_of_the_rows(quick, upsampling="bilinear")))
+    model = textbook.compile_textbook(
+        textbook.TextbookDiffusion(network_of_the_rows(quick, upsampling="bilinear"))
+    )
     model.normalizer.adapt(some_images(16, model.image_shape[0]) / np.float32(255))
     model.jit_compile = model.jit_compile and xla
     return model
@@ -59,26 +65,67 @@ def training(quick=False):
     size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 4)
     images = some_images(batch_size * steps, size)
     network = partial(network_of_the_rows, quick)
-    models = {"textbook, our settings": textbooks(quick, xla=False), "ours float32": ours(network),
-              "ours bfloat16": ours(network, bfloat16=True)}
-    one_batch = in_turn({name: partial(train, model, images[:batch_size], batch_size) for name, model in models.items()}, rounds=1)
-    speeds = {f"{name} images/s": batch_size / seconds for name, seconds in medians(one_batch).items()}
+    models = {
+        "textbook, our settings": textbooks(quick, xla=False),
+        "ours float32": ours(network),
+        "ours bfloat16": ours(network, bfloat16=True),
+    }
+    one_batch = in_turn(
+        {
+            name: partial(train, model, images[:batch_size], batch_size)
+            for name, model in models.items()
+        },
+        rounds=1,
+    )
+    speeds = {
+        f"{name} images/s": batch_size / seconds for name, seconds in medians(one_batch).items()
+    }
     if times_faster(one_batch, "ours bfloat16", "ours float32") > 2:
         del models["ours bfloat16"]  # without the processor's instructions it takes for ever
-    contestants = {name: partial(train, model, images, batch_size) for name, model in models.items()}
+    contestants = {
+        name: partial(train, model, images, batch_size) for name, model in models.items()
+    }
     short, peaks = {"shapes": ((8, 8),), "seconds": 0.1} if quick else {}, []
     with plain_tensorflow() as process:
-        contestants["textbook"] = lambda: process.submit(train_textbook, quick, images, batch_size).result()
-        seconds = in_turn(contestants | {"peak": lambda: peaks.append(convolution_peak(**short))}, rounds=4)
+        contestants["textbook"] = lambda: process.submit(
+            train_textbook, quick, images, batch_size
+        ).result()
+        seconds = in_turn(
+            contestants | {"peak": lambda: peaks.append(convolution_peak(**short))}, rounds=4
+        )
     speeds |= {f"{name} images/s": len(images) / medians(seconds)[name] for name in contestants}
-    best = max((name for name in models if name.startswith("ours")), key=lambda name: speeds[f"{name} images/s"])
+    best = max(
+        (name for name in models if name.startswith("ours")),
+        key=lambda name: speeds[f"{name} images/s"],
+    )
     flops = 3 * len(images) * forward_flops(models["ours float32"].network)
     # the first round does not count
     shares = [flops / s / peak for s, peak in zip(seconds["ours float32"], peaks[1:])]
     return [
-        Row("training, float32", times_faster(seconds, "textbook", "ours float32"), at_least=1.0, figures=speeds),
-        Row("training, best setting", times_faster(seconds, "textbook", best), at_least=1.4, figures={"best": best}),
-        Row("training, float32, textbook with our settings", times_faster(seconds, "textbook, our settings", "ours float32")),
-        Row("share of the convolution peak", 100 * statistics.median(shares), at_least=50, unit="%",
-            figures={"GFLOP/s in training": flops / medians(seconds)["ours float32"] / 1e9, "peak": statistics.median(peaks[1:]) / 1e9}),
+        Row(
+            "training, float32",
+            times_faster(seconds, "textbook", "ours float32"),
+            at_least=1.0,
+            figures=speeds,
+        ),
+        Row(
+            "training, best setting",
+            times_faster(seconds, "textbook", best),
+            at_least=1.4,
+            figures={"best": best},
+        ),
+        Row(
+            "training, float32, textbook with our settings",
+            times_faster(seconds, "textbook, our settings", "ours float32"),
+        ),
+        Row(
+            "share of the convolution peak",
+            100 * statistics.median(shares),
+            at_least=50,
+            unit="%",
+            figures={
+                "GFLOP/s in training": flops / medians(seconds)["ours float32"] / 1e9,
+                "peak": statistics.median(peaks[1:]) / 1e9,
+            },
+        ),
     ]

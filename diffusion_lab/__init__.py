@@ -14,7 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow includes oneDNN's convolutions, but switches them off on processors without AVX-512,
 # such as those of most laptops. They train twice as fast there (docs/benchmarks).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-sys.meta_path[:0] = [QuietImport("tensorflow"), QuietImport("keras", before=keras_settings, after=settle)]
+sys.meta_path[:0] = [
+    QuietImport("tensorflow"),
+    QuietImport("keras", before=keras_settings, after=settle),
+]
 if "keras" in sys.modules:
     settle(sys.modules["keras"])
 tolerate_code_pages()

@@ -60,7 +60,11 @@ def compiled(function):
     owner = owner_of(function)
     if owner is None:
         return function
-    method, keywords = (function.func, function.keywords) if isinstance(function, functools.partial) else (function, {})
+    method, keywords = (
+        (function.func, function.keywords)
+        if isinstance(function, functools.partial)
+        else (function, {})
+    )
     methods = _compiled_methods.setdefault(owner, {})
     key = (method.__func__, tuple(sorted(keywords.items())))
     if key not in methods:
@@ -75,7 +79,11 @@ def owner_of(function):
     """
     method = function.func if isinstance(function, functools.partial) else function
     owner = getattr(method, "__self__", None)
-    return owner if isinstance(owner, keras.layers.Layer) and not getattr(function, "args", ()) else None
+    return (
+        owner
+        if isinstance(owner, keras.layers.Layer) and not getattr(function, "args", ())
+        else None
+    )
 
 
 def forget_compiled(owner=None):
@@ -96,7 +104,11 @@ def parts(result):
     Unlike `first, second = array`, this also works inside a graph, where TensorFlow refuses to
     iterate.
     """
-    return tuple(result[index] for index in range(result.shape[0])) if hasattr(result, "shape") else tuple(result)
+    return (
+        tuple(result[index] for index in range(result.shape[0]))
+        if hasattr(result, "shape")
+        else tuple(result)
+    )
 
 
 def _compile(method, owner, keywords):
@@ -118,7 +130,9 @@ def _compile(method, owner, keywords):
             with keras.StatelessScope(state_mapping=list(zip(owner().variables, values))):
                 return method(owner(), *arguments, **keywords)
 
-        return lambda *arguments: pure([variable.value for variable in owner().variables], *arguments)
+        return lambda *arguments: pure(
+            [variable.value for variable in owner().variables], *arguments
+        )
     import torch
 
     @torch.no_grad()

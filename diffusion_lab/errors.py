@@ -35,12 +35,18 @@ def about_backend(error):
     Returns None for any other exception.
     """
     name = (getattr(error, "name", None) or "").split(".")[0]
-    from_file = "" if os.environ.get("KERAS_BACKEND") else "; Keras's file keras.json chooses this backend"
+    from_file = (
+        "" if os.environ.get("KERAS_BACKEND") else "; Keras's file keras.json chooses this backend"
+    )
     if name in BACKENDS:
-        return UserError(f"Keras is set to use {name}, which is not installed: install it (pip install {name}), or "
-                         f"set the variable KERAS_BACKEND to tensorflow{from_file}.")
+        return UserError(
+            f"Keras is set to use {name}, which is not installed: install it (pip install {name}),"
+            f" or set the variable KERAS_BACKEND to tensorflow{from_file}."
+        )
     if "Unable to import backend" in str(error):
-        return UserError(f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}{from_file}.")
+        return UserError(
+            f"{error}: set the variable KERAS_BACKEND to one of {', '.join(BACKENDS)}{from_file}."
+        )
     return None
 
 
@@ -62,9 +68,13 @@ def whole_number(name, value, least=1, most=math.inf):
     """
     number = _number(value)
     if number != number // 1 or number < least:  # written so that NaN fails as well
-        raise UserError(f"{name} must be a whole number of at least {least}, but it is {repr(value)}.")
+        raise UserError(
+            f"{name} must be a whole number of at least {least}, but it is {repr(value)}."
+        )
     if number > most:
-        raise UserError(f"{name} must be a whole number of at most {most}, but it is {repr(value)}.")
+        raise UserError(
+            f"{name} must be a whole number of at most {most}, but it is {repr(value)}."
+        )
     return int(number)
 
 

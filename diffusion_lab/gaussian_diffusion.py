@@ -27,11 +27,18 @@ class GaussianDiffusion:
 
     def __init__(self, beta_start=1e-4, beta_end=0.02, timesteps=1000, clip_min=-1.0, clip_max=1.0):
         if not 0 < beta_start <= beta_end < 1:
-            raise UserError(f"Betas must satisfy 0 < beta_start <= beta_end < 1, but they are {beta_start} and {beta_end}.")
+            raise UserError(
+                f"Betas must satisfy 0 < beta_start <= beta_end < 1, but they are {beta_start} and"
+                f" {beta_end}."
+            )
         if timesteps < 1:
-            raise UserError(f"A diffusion needs at least one timestep, but timesteps is {timesteps}.")
+            raise UserError(
+                f"A diffusion needs at least one timestep, but timesteps is {timesteps}."
+            )
         if not clip_min < clip_max:
-            raise UserError(f"clip_min must lie below clip_max, but they are {clip_min} and {clip_max}.")
+            raise UserError(
+                f"clip_min must lie below clip_max, but they are {clip_min} and {clip_max}."
+            )
         self.timesteps = timesteps
         self.clip_min, self.clip_max = clip_min, clip_max
 
@@ -52,9 +59,15 @@ class GaussianDiffusion:
         self.posterior_variance = np.float32(posterior_variance)
         # The first posterior variance is 0, because the step before it is the image itself.
         # Its logarithm must stay finite.
-        self.posterior_log_variance_clipped = np.float32(np.log(np.maximum(posterior_variance, 1e-20)))
-        self.posterior_mean_coef1 = np.float32(betas * np.sqrt(alphas_cumprod_prev) / (1 - alphas_cumprod))
-        self.posterior_mean_coef2 = np.float32((1 - alphas_cumprod_prev) * np.sqrt(1 - betas) / (1 - alphas_cumprod))
+        self.posterior_log_variance_clipped = np.float32(
+            np.log(np.maximum(posterior_variance, 1e-20))
+        )
+        self.posterior_mean_coef1 = np.float32(
+            betas * np.sqrt(alphas_cumprod_prev) / (1 - alphas_cumprod)
+        )
+        self.posterior_mean_coef2 = np.float32(
+            (1 - alphas_cumprod_prev) * np.sqrt(1 - betas) / (1 - alphas_cumprod)
+        )
 
     def q_mean_variance(self, x_start, t):
         """Returns q(x_t | x_0) = N(√ᾱ_t x_0, (1 - ᾱ_t) I), equation 4.
@@ -70,14 +83,18 @@ class GaussianDiffusion:
     def q_sample(self, x_start, t, noise):
         """Returns x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε, a sample of equation 4 for noise ε ~ N(0, I)."""
         self._check(t, x_start, noise)
-        return (at(self.sqrt_alphas_cumprod, t, x_start) * x_start
-                + at(self.sqrt_one_minus_alphas_cumprod, t, x_start) * noise)
+        return (
+            at(self.sqrt_alphas_cumprod, t, x_start) * x_start
+            + at(self.sqrt_one_minus_alphas_cumprod, t, x_start) * noise
+        )
 
     def predict_start_from_noise(self, x_t, t, noise):
         """Returns x_0 = x_t / √ᾱ_t - √(1 / ᾱ_t - 1) ε, equation 15, if `noise` is the ε in x_t."""
         self._check(t, x_t, noise)
-        return (at(self.sqrt_recip_alphas_cumprod, t, x_t) * x_t
-                - at(self.sqrt_recipm1_alphas_cumprod, t, x_t) * noise)
+        return (
+            at(self.sqrt_recip_alphas_cumprod, t, x_t) * x_t
+            - at(self.sqrt_recipm1_alphas_cumprod, t, x_t) * noise
+        )
 
     def q_posterior(self, x_start, x_t, t):
         """Returns q(x_{t-1} | x_t, x_0) = N(μ̃_t, β̃_t I), equations 6 and 7.
@@ -88,8 +105,15 @@ class GaussianDiffusion:
         The result is the mean, the variance and its clipped logarithm.
         """
         self._check(t, x_start, x_t)
-        mean = at(self.posterior_mean_coef1, t, x_t) * x_start + at(self.posterior_mean_coef2, t, x_t) * x_t
-        return mean, at(self.posterior_variance, t, x_t), at(self.posterior_log_variance_clipped, t, x_t)
+        mean = (
+            at(self.posterior_mean_coef1, t, x_t) * x_start
+            + at(self.posterior_mean_coef2, t, x_t) * x_t
+        )
+        return (
+            mean,
+            at(self.posterior_variance, t, x_t),
+            at(self.posterior_log_variance_clipped, t, x_t),
+        )
 
     def p_mean_variance(self, pred_noise, x, t, clip_denoised=True):
         """Returns p(x_{t-1} | x_t) = N(μ̃_t(x_t, x̂_0), β̃_t I), equations 1, 7 and 15.
@@ -131,8 +155,9 @@ class GaussianDiffusion:
         before = ops.minimum(ops.cast(position, "int32"), self.timesteps - 1)
         fraction = position - ops.cast(before, position.dtype)
         log_alphas_cumprod = np.log(np.append(np.float32(1), self.alphas_cumprod))
-        log_alpha_bar = ((1 - fraction) * ops.take(log_alphas_cumprod, before)
-                         + fraction * ops.take(log_alphas_cumprod, before + 1))
+        log_alpha_bar = (1 - fraction) * ops.take(log_alphas_cumprod, before) + fraction * ops.take(
+            log_alphas_cumprod, before + 1
+        )
         return ops.sqrt(-ops.expm1(log_alpha_bar)), ops.exp(0.5 * log_alpha_bar)
 
     def nearest_timesteps(self, noise_rates, signal_rates):
@@ -143,24 +168,39 @@ class GaussianDiffusion:
         """
         angles = np.arctan2(self.sqrt_one_minus_alphas_cumprod, self.sqrt_alphas_cumprod)
         boundaries = 0.5 * (angles[1:] + angles[:-1])
-        return ops.searchsorted(boundaries, ops.reshape(ops.cast(ops.arctan2(noise_rates, signal_rates), "float32"), (-1,)))
+        return ops.searchsorted(
+            boundaries,
+            ops.reshape(ops.cast(ops.arctan2(noise_rates, signal_rates), "float32"), (-1,)),
+        )
 
     def _check(self, t, *images):
         """Raises UserError unless the images share a shape and each has a valid timestep."""
         shapes = [tuple(np.shape(x)) for x in images]
-        if len({len(shape) for shape in shapes}) > 1 or not all(agree(sizes) for sizes in zip(*shapes)):
-            raise UserError(f"Images and noise must have the same shape, but their shapes are {' and '.join(map(str, shapes))}.")
+        if len({len(shape) for shape in shapes}) > 1 or not all(
+            agree(sizes) for sizes in zip(*shapes)
+        ):
+            raise UserError(
+                "Images and noise must have the same shape, but their shapes are"
+                f" {' and '.join(map(str, shapes))}."
+            )
         if len(np.shape(t)) != 1 or not agree((np.shape(t)[0], shapes[0][0])):
-            raise UserError(f"t must hold one timestep for each of the images, but its shape is {tuple(np.shape(t))} "
-                            f"and theirs is {shapes[0]}.")
+            raise UserError(
+                "t must hold one timestep for each of the images, but its shape is"
+                f" {tuple(np.shape(t))} and theirs is {shapes[0]}."
+            )
         values = to_numpy_or_none(t)
         if values is None:  # a function is being compiled, and t has no values yet
             return
         if not np.issubdtype(values.dtype, np.integer):
-            raise UserError(f"Timesteps are whole numbers from 0 to {self.timesteps - 1}, but t is {values.dtype}.")
+            raise UserError(
+                f"Timesteps are whole numbers from 0 to {self.timesteps - 1}, but t is"
+                f" {values.dtype}."
+            )
         if values.size and not 0 <= values.min() <= values.max() < self.timesteps:
-            raise UserError(f"Timesteps run from 0 to {self.timesteps - 1}, but t holds {values.min()} to "
-                            f"{values.max()}.")
+            raise UserError(
+                f"Timesteps run from 0 to {self.timesteps - 1}, but t holds {values.min()} to "
+                f"{values.max()}."
+            )
 
 
 def agree(sizes):

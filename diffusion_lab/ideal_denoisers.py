@@ -25,13 +25,18 @@ def gaussian_denoiser(mean=0.0, standard_deviation=1.0):
     return denoise
 
 
-def gaussian_ode_solution(initial_noise, noise_rates, signal_rates, mean=0.0, standard_deviation=1.0):
+def gaussian_ode_solution(
+    initial_noise, noise_rates, signal_rates, mean=0.0, standard_deviation=1.0
+):
     """Returns the exact solution of the deterministic samplers' equation for Gaussian images.
 
     `initial_noise` is the state at signal rate 0. Each noisy pixel keeps its distance to the mean
     in units of the standard deviation at that time.
     """
-    return signal_rates * mean + (signal_rates**2 * standard_deviation**2 + noise_rates**2) ** 0.5 * initial_noise
+    return (
+        signal_rates * mean
+        + (signal_rates**2 * standard_deviation**2 + noise_rates**2) ** 0.5 * initial_noise
+    )
 
 
 def dataset_denoiser(images):
@@ -46,7 +51,9 @@ def dataset_denoiser(images):
         members = ops.cast(images, noisy_images.dtype)
         differences = noisy_images[:, None] - signal_rates[:, None] * members[None]
         square_distances = ops.sum(ops.square(differences), axis=(2, 3, 4))
-        weights = ops.softmax(-square_distances / (2 * ops.reshape(noise_rates, (-1, 1)) ** 2), axis=-1)
+        weights = ops.softmax(
+            -square_distances / (2 * ops.reshape(noise_rates, (-1, 1)) ** 2), axis=-1
+        )
         pred_images = ops.einsum("bn,nhwc->bhwc", weights, members)
         return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
 
@@ -60,7 +67,11 @@ def mixture_denoiser(means, standard_deviation, weights=None):
     responsibilities as weights. `means` has the shape (N, H, W, C).
     """
     all_means = ops.convert_to_tensor(means)
-    log_weights = [math.log(weight) for weight in weights] if weights is not None else [0.0] * all_means.shape[0]
+    log_weights = (
+        [math.log(weight) for weight in weights]
+        if weights is not None
+        else [0.0] * all_means.shape[0]
+    )
 
     def denoise(noisy_images, noise_rates, signal_rates):
         means = ops.cast(all_means, noisy_images.dtype)

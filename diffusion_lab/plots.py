@@ -20,7 +20,9 @@ def image_grid(images, columns=8, gap=1, scale=1):
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
         top, left = row * (height + gap), column * (width + gap)
-        grid[top : top + height, left : left + width] = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255)
+        grid[top : top + height, left : left + width] = np.rint(
+            np.clip(np.nan_to_num(image), 0, 1) * 255
+        )
     return grid.repeat(scale, 0).repeat(scale, 1)
 
 
@@ -45,7 +47,9 @@ def save_animation(frames, path, seconds_each=0.12, pause=1.5):
     content = io.BytesIO()
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
-    first.save(content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=85)
+    first.save(
+        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=85
+    )
     write_atomically(path, content.getvalue())
 
 
@@ -68,7 +72,11 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
     values = [value for line in axes.get_lines() for value in line.get_ydata()] or [0]
-    axes.set(xlabel=xlabel, ylabel="loss", xlim=(0, 1.02 * max([1, *(entry["images"] for entry in history)])))
+    axes.set(
+        xlabel=xlabel,
+        ylabel="loss",
+        xlim=(0, 1.02 * max([1, *(entry["images"] for entry in history)])),
+    )
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 700k has room where 700000 has none
     if 0 < min(values) < max(values):  # the loss of an energy-based model may be negative
@@ -99,6 +107,8 @@ def terminal_picture(picture):
     text = Text()
     for upper, lower in zip(picture[0::2], picture[1::2]):
         for top, bottom in zip(upper.tolist(), lower.tolist()):
-            text.append("▀", style=f"rgb({','.join(map(str, top))}) on rgb({','.join(map(str, bottom))})")
+            text.append(
+                "▀", style=f"rgb({','.join(map(str, top))}) on rgb({','.join(map(str, bottom))})"
+            )
         text.append("\n")
     return text

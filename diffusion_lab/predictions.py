@@ -14,13 +14,17 @@ MIN_RATE = 1e-3  # where a rate divides
 def from_noise(pred_noises, noisy_images, noise_rates, signal_rates):
     """Separates with a predicted noise (Ho et al. 2020); the rest, scaled up, is the image."""
     pred_noises = ops.cast(pred_noises, noisy_images.dtype)
-    return pred_noises, (noisy_images - noise_rates * pred_noises) / ops.maximum(signal_rates, MIN_RATE)
+    return pred_noises, (noisy_images - noise_rates * pred_noises) / ops.maximum(
+        signal_rates, MIN_RATE
+    )
 
 
 def from_image(pred_images, noisy_images, noise_rates, signal_rates):
     """Separates with a predicted image; the rest, scaled up, is the noise."""
     pred_images = ops.cast(pred_images, noisy_images.dtype)
-    return (noisy_images - signal_rates * pred_images) / ops.maximum(noise_rates, MIN_RATE), pred_images
+    return (noisy_images - signal_rates * pred_images) / ops.maximum(
+        noise_rates, MIN_RATE
+    ), pred_images
 
 
 def from_velocity(pred_velocities, noisy_images, noise_rates, signal_rates):

@@ -33,9 +33,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.errors import MOST_STEPS, finite_number, whole_number
 from diffusion_lab.backend import compiled, owner_of, seed_generator, to_numpy_or_none
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_STEPS, UserError, finite_number, whole_number
 
 MIN_SIGNAL_RATE = 1e-3  # where a signal rate divides; at time 1 a cosine schedule has none left
 
@@ -51,7 +50,12 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
     images = run.initial_noise
     for now, then in run.path:
         pred_noises, pred_images = run.separate(images, now)
-        fresh_rate = eta * then.noise_rate / now.noise_rate * math.sqrt(1 - (now.signal_rate / then.signal_rate) ** 2)
+        fresh_rate = (
+            eta
+            * then.noise_rate
+            / now.noise_rate
+            * math.sqrt(1 - (now.signal_rate / then.signal_rate) ** 2)
+        )
         kept_rate = math.sqrt(then.noise_rate**2 - fresh_rate**2)
         images = then.signal_rate * pred_images + kept_rate * pred_noises
         if fresh_rate > 0:
@@ -98,7 +102,9 @@ def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
         images = then.signal_rate * pred_images + then.noise_rate * pred_noises
         if then.noise_rate > 0:
             noises_ahead, images_ahead = run.denoise(images, then)
-            change = then.signal_rate * (noises_ahead - pred_noises) - then.noise_rate * (images_ahead - pred_images)
+            change = then.signal_rate * (noises_ahead - pred_noises) - then.noise_rate * (
+                images_ahead - pred_images
+            )
             images = images - 0.5 * (now.angle - then.angle) * change
     return run.samples(images)
 
@@ -118,7 +124,10 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
         extrapolated = pred_images
         if last_pred_images is not None:
             extrapolated = pred_images + 0.5 * width / last_width * (pred_images - last_pred_images)
-        images = then.noise_rate / now.noise_rate * images - then.signal_rate * math.expm1(-width) * extrapolated
+        images = (
+            then.noise_rate / now.noise_rate * images
+            - then.signal_rate * math.expm1(-width) * extrapolated
+        )
         last_pred_images, last_width = pred_images, width
 
 
@@ -138,12 +147,20 @@ def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_st
         pred_noises = current_pred_noises
         if last_pred_noises is not None:
             pred_noises = pred_noises + 0.5 * width / last_width * (pred_noises - last_pred_noises)
-            pred_images = (images - now.noise_rate * pred_noises) / max(now.signal_rate, MIN_SIGNAL_RATE)
+            pred_images = (images - now.noise_rate * pred_noises) / max(
+                now.signal_rate, MIN_SIGNAL_RATE
+            )
         images = then.signal_rate * pred_images + then.noise_rate * pred_noises
         last_pred_noises, last_width = current_pred_noises, width
 
 
-SAMPLERS = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpmpp_2m": dpmpp_2m, "adams_bashforth": adams_bashforth}
+SAMPLERS = {
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "heun": heun,
+    "dpmpp_2m": dpmpp_2m,
+    "adams_bashforth": adams_bashforth,
+}
 
 
 def find_sampler(sampler, arguments=()):
@@ -158,7 +175,10 @@ def find_sampler(sampler, arguments=()):
     try:
         inspect.signature(function).bind(None, None, None, **dict.fromkeys(arguments))
     except TypeError as error:
-        raise UserError(f"{getattr(function, '__name__', 'This sampler')} {error}: leave that out, or choose another sampler or model.") from None
+        raise UserError(
+            f"{getattr(function, '__name__', 'This sampler')} {error}: leave that out, or choose"
+            " another sampler or model."
+        ) from None
     return function
 
 
@@ -186,7 +206,9 @@ class Run:
         points = grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
         self.path = list(zip(points, points[1:]))
         model = owner_of(denoise)
-        noise, self._samples_dtype = checked_noise(initial_noise, getattr(model, "image_shape", None))
+        noise, self._samples_dtype = checked_noise(
+            initial_noise, getattr(model, "image_shape", None)
+        )
         self._dtype = "float64" if self._samples_dtype == "float64" else "float32"
         self._network_dtype = "float32" if model else self._dtype
         self.initial_noise = ops.cast(noise, self._dtype)
@@ -198,8 +220,13 @@ class Run:
         shape, dtype = (images.shape[0], 1, 1, 1), self._network_dtype
         rates = (ops.full(shape, rate, dtype) for rate in (point.noise_rate, point.signal_rate))
         components = self._denoise(ops.cast(images, dtype), *rates)
-        if not isinstance(components, tuple | list) or [np.shape(part) for part in components] != 2 * [tuple(images.shape)]:
-            raise UserError(f"denoise must return (pred_noises, pred_images), both of the shape {tuple(images.shape)}.")
+        if not isinstance(components, tuple | list) or [
+            np.shape(part) for part in components
+        ] != 2 * [tuple(images.shape)]:
+            raise UserError(
+                "denoise must return (pred_noises, pred_images), both of the shape"
+                f" {tuple(images.shape)}."
+            )
         return tuple(ops.cast(part, self._dtype) for part in components)
 
     def separate(self, images, point):
@@ -227,14 +254,22 @@ def checked_noise(initial_noise, image_shape=None):
         noise = ops.convert_to_tensor(initial_noise)
         dtype = keras.backend.standardize_dtype(noise.dtype)
     except (TypeError, ValueError):
-        raise UserError("initial_noise must be an array of numbers of the shape (B, H, W, C).") from None
+        raise UserError(
+            "initial_noise must be an array of numbers of the shape (B, H, W, C)."
+        ) from None
     shape = tuple(noise.shape)
     if len(shape) != 4 or shape[0] == 0:
         raise UserError(f"initial_noise must have the shape (B, H, W, C), not {shape}.")
     if image_shape and shape[1:] != tuple(image_shape):
-        raise UserError(f"initial_noise has images of the shape {shape[1:]}, but this model draws {tuple(image_shape)}.")
+        raise UserError(
+            f"initial_noise has images of the shape {shape[1:]}, but this model draws"
+            f" {tuple(image_shape)}."
+        )
     if "float" not in dtype:
-        raise UserError(f"initial_noise must hold normally distributed numbers, but its dtype is {dtype}: draw it with keras.random.normal.")
+        raise UserError(
+            f"initial_noise must hold normally distributed numbers, but its dtype is {dtype}: draw"
+            " it with keras.random.normal."
+        )
     values = to_numpy_or_none(noise)
     if values is not None and not np.all(np.isfinite(values.astype("float32"))):
         raise UserError("initial_noise holds NaN or infinite numbers: draw it again.")
@@ -244,15 +279,25 @@ def checked_noise(initial_noise, image_shape=None):
 def grid(schedule, steps):
     """Returns the points at times 1, 1 - 1/steps, ..., 1/steps, and that of the clean image."""
     times = np.arange(steps, 0, -1, dtype="float32") / steps
-    rates = [ops.convert_to_numpy(rate).astype("float64") for rate in schedule(times.reshape(-1, 1, 1, 1))]
-    if len(rates) != 2 or any(rate.shape != (steps, 1, 1, 1) for rate in rates):
-        raise UserError("The schedule must return noise_rates and signal_rates, both of the shape of the times.")
-    if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
-        raise UserError("The schedule's squared rates do not add to 1: rates are standard deviations, not variances.")
-    if np.any(np.diff(rates[1].ravel()) < -1e-6):
-        raise UserError("The schedule has more signal at later times: noise grows with time, and it is (noise_rates, "
-                        "signal_rates) that a schedule returns, in this order.")
-    noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
-    return [Point(*point) for point in zip(range(steps), times.tolist(), noise_rates, signal_rates)] + [
-        Point(steps, 0.0, 0.0, 1.0)
+    rates = [
+        ops.convert_to_numpy(rate).astype("float64")
+        for rate in schedule(times.reshape(-1, 1, 1, 1))
     ]
+    if len(rates) != 2 or any(rate.shape != (steps, 1, 1, 1) for rate in rates):
+        raise UserError(
+            "The schedule must return noise_rates and signal_rates, both of the shape of the times."
+        )
+    if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
+        raise UserError(
+            "The schedule's squared rates do not add to 1: rates are standard deviations, not"
+            " variances."
+        )
+    if np.any(np.diff(rates[1].ravel()) < -1e-6):
+        raise UserError(
+            "The schedule has more signal at later times: noise grows with time, and it is"
+            " (noise_rates, signal_rates) that a schedule returns, in this order."
+        )
+    noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
+    return [
+        Point(*point) for point in zip(range(steps), times.tolist(), noise_rates, signal_rates)
+    ] + [Point(steps, 0.0, 0.0, 1.0)]

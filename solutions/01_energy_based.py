@@ -34,14 +34,19 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import input_gradient
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_images, show_rows
-from diffusion_lab.labs.lab01.pictures import boltzmann, chains_on, energy_histogram, slopes_of_activations
 from diffusion_lab.labs.lab01.experiments import two_valleys
+from diffusion_lab.labs.lab01.pictures import (
+    boltzmann,
+    chains_on,
+    energy_histogram,
+    slopes_of_activations,
+)
+from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.models.io import load_energy_model
 from diffusion_lab.networks import energy_network
-from diffusion_lab.labs.training_panel import TrainingPanel
-from diffusion_lab.labs.questions import ask
 
 # %%
 data = lab.data("digits", "mnist")

@@ -28,11 +28,10 @@ import numpy as np
 
 from diffusion_lab import checks, widgets
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_rows
-from diffusion_lab.labs.pictures import clouds, curves
-from diffusion_lab.labs.toy_points import flower_points
 from diffusion_lab.labs.lab02.pictures import histograms
+from diffusion_lab.labs.pictures import clouds, curves, show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.toy_points import flower_points
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change. The checks do not depend on them.

@@ -28,13 +28,21 @@ import numpy as np
 
 from diffusion_lab import checks, widgets
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_rows
-from diffusion_lab.labs.toy_points import flower_points
-from diffusion_lab.labs.lab03.pictures import (
-    beta_area, cloud_rows, error_table, knowledge_curves, log_snr_curves, quarter_circles, rate_curves, share_bars, signal_dots,
-)
 from diffusion_lab.labs.lab03.experiments import finished, rates_at
+from diffusion_lab.labs.lab03.pictures import (
+    beta_area,
+    cloud_rows,
+    error_table,
+    knowledge_curves,
+    log_snr_curves,
+    quarter_circles,
+    rate_curves,
+    share_bars,
+    signal_dots,
+)
+from diffusion_lab.labs.pictures import show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.toy_points import flower_points
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change. The checks do not depend on them.

@@ -33,13 +33,12 @@ from keras import layers, ops
 
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_images, show_rows
 from diffusion_lab.labs.lab04.experiments import Examples, influence, likeness, value_and_gradients
 from diffusion_lab.labs.lab04.pictures import influence_maps
-from diffusion_lab.labs.pictures import curves
-from diffusion_lab.models.io import load_model
-from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.pictures import curves, show_images, show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 

@@ -34,17 +34,31 @@ from keras import layers, ops
 
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_rows
-from diffusion_lab.labs.pictures import curves
-from diffusion_lab.labs.lab05.experiments import attention_weights, far_share, influence, noise_losses, rewired, tower
-from diffusion_lab.labs.lab05.pictures import draw_unet, embedding_map, show_attention, show_influence
+from diffusion_lab.labs.lab05.experiments import (
+    attention_weights,
+    far_share,
+    influence,
+    noise_losses,
+    rewired,
+    tower,
+)
+from diffusion_lab.labs.lab05.pictures import (
+    draw_unet,
+    embedding_map,
+    show_attention,
+    show_influence,
+)
+from diffusion_lab.labs.pictures import curves, show_rows
+from diffusion_lab.labs.questions import ask
 from diffusion_lab.models.io import load_model
 from diffusion_lab.networks import plain_cnn, residual_unet
 from diffusion_lab.networks.blocks import (
-    PixelAttention, attention_block, continuous_inputs, output_convolution,
+    PixelAttention,
+    attention_block,
+    continuous_inputs,
+    output_convolution,
 )
 from diffusion_lab.predictions import from_velocity
-from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim
 
 # %% [markdown]

@@ -36,14 +36,13 @@ from diffusion_lab import checks
 from diffusion_lab.backend import BACKEND
 from diffusion_lab.data import load_dataset
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
-from diffusion_lab.labs.pictures import show_images, show_rows
-from diffusion_lab.labs.pictures import curves
-from diffusion_lab.models.ddpm import DDPM
+from diffusion_lab.labs.pictures import curves, show_images, show_rows
+from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.models.config import describe_model
+from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.io import load_model
 from diffusion_lab.networks import attention_unet
-from diffusion_lab.labs.training_panel import TrainingPanel
-from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim, ddpm
 
 # %%

@@ -39,18 +39,18 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import parts
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_images, show_rows
-from diffusion_lab.labs.lab07.pictures import bloom, kid_curves
 from diffusion_lab.labs.lab07.experiments import copy_weights
-from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.labs.lab07.pictures import bloom, kid_curves
+from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks.adapters import predicting_noise
-from diffusion_lab.labs.training_panel import TrainingPanel
-from diffusion_lab.labs.questions import ask
 from diffusion_lab.samplers import ddim
 from diffusion_lab.training import KeepBest
-from diffusion_lab.metrics.validation import ValidationKID
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change. Each number has one value for tests,

@@ -35,21 +35,30 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import compiled
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.pictures import show_rows
-from diffusion_lab.labs.lab08.experiments import NETWORKS, Snapshots, correlations, draw, rms, softened, spread
-from diffusion_lab.labs.lab08.pictures import dots
-from diffusion_lab.labs.pictures import curves
-from diffusion_lab.labs.pictures import by_evaluations
-from diffusion_lab.metrics import (
-    encode, flower_features, kernel_inception_distance, nearest_training_neighbours,
+from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
+from diffusion_lab.labs.lab08.experiments import (
+    NETWORKS,
+    Snapshots,
+    correlations,
+    draw,
+    rms,
+    softened,
+    spread,
 )
-from diffusion_lab.models.io import load_model
-from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.labs.lab08.pictures import dots
+from diffusion_lab.labs.pictures import by_evaluations, curves, show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.training_panel import TrainingPanel
+from diffusion_lab.metrics import (
+    encode,
+    flower_features,
+    kernel_inception_distance,
+    nearest_training_neighbours,
+)
+from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import SAMPLERS, ddim
 from diffusion_lab.schedules import cosine_diffusion_schedule
-from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
-from diffusion_lab.models.generating import generate_in_batches
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change. Once you have been through the lab

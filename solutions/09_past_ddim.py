@@ -35,17 +35,15 @@ from keras import ops
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
 from diffusion_lab.data.flowers import COLOURS
-from diffusion_lab.labs.pictures import show_images, show_rows
-from diffusion_lab.labs.pictures import clouds, curves
-from diffusion_lab.labs.toy_points import flower_points
+from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.lab09.experiments import FlowerKID, image_errors, petals, velocity_network
-from diffusion_lab.labs.pictures import by_evaluations
 from diffusion_lab.labs.lab09.pictures import paths
-from diffusion_lab.models.io import load_model
+from diffusion_lab.labs.pictures import by_evaluations, clouds, curves, show_images, show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.toy_points import flower_points
+from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import adams_bashforth, ddim, dpmpp_2m, grid, heun
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
-from diffusion_lab.ideal_denoisers import mixture_denoiser
 
 # %%
 kid_images = lab.amount(smoke=8, cpu=192, gpu=1024)

@@ -19,7 +19,14 @@ import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Ker
 
 # without grading, because the modules that limit a process do not exist
 if sys.platform == "win32":
-    collect_ignore = ["test_defences.py", "test_grading.py", "test_hostile.py", "test_quality.py", "test_reaching.py", "test_sandbox.py"]
+    collect_ignore = [
+        "test_defences.py",
+        "test_grading.py",
+        "test_hostile.py",
+        "test_quality.py",
+        "test_reaching.py",
+        "test_sandbox.py",
+    ]
 
 
 @pytest.fixture
@@ -27,4 +34,6 @@ def tiny_config():
     """The default model with the smallest network that can learn in a second."""
     from diffusion_lab.models.config import ModelConfig
 
-    return ModelConfig(network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2})
+    return ModelConfig(
+        network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2}
+    )

@@ -17,21 +17,26 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from diffusion_lab.instructor.sandbox import boxes
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.running import _npz
+from diffusion_lab.instructor.sandbox import boxes
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits, box_command
 from diffusion_lab.instructor.sandbox.staging import PACKAGE
 
 ROOT = Path(__file__).parents[1]
 SECRET = "GRADERS_TOKEN=what-nobody-may-see"
-IMPORTS = "import math\nimport keras\nimport numpy as np\nfrom keras import ops\nfrom diffusion_lab.samplers import ddim"
+IMPORTS = (
+    "import math\nimport keras\nimport numpy as np\nfrom keras import ops\nfrom"
+    " diffusion_lab.samplers import ddim"
+)
 
 
 def hostile(name):
     """(exercise, source) of a file in tests/hostile."""
-    first, source = (ROOT / "tests" / "hostile" / f"{name}.py").read_text(encoding="utf-8").split("\n", 1)
+    first, source = (
+        (ROOT / "tests" / "hostile" / f"{name}.py").read_text(encoding="utf-8").split("\n", 1)
+    )
     return first.removeprefix("# answer: "), source
 
 
@@ -43,7 +48,10 @@ def believed(name, folder):
     exercise, source = hostile(name)
     cells = [IMPORTS, source, f"from diffusion_lab import checks\nchecks.{exercise}({exercise})"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    package = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    package = {
+        path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+    }
     return boxes.run_in_box(notebook, package, {}, [], Limits(), True).cells[2].passed
 
 
@@ -58,15 +66,38 @@ class Weakened:
         variables: bubblewrap's own environment.
     """
 
-    def __init__(self, name, folder, change=lambda arguments: arguments, variables=None, around=(), wait=0, **options):
+    def __init__(
+        self,
+        name,
+        folder,
+        change=lambda arguments: arguments,
+        variables=None,
+        around=(),
+        wait=0,
+        **options,
+    ):
         exercise, source = hostile(name)
         master = Master(sources(ROOT, ["07"])[0])
         task = next(task for task in master.tasks if task.name == exercise)
         inputs = {f"{exercise}.npz": _npz(task.inputs(1))}
-        path, = boxes._prepare(folder, nbformat.v4.new_notebook(), master.files, inputs, [f"{exercise}.json"]).values()
-        script = "\n\n".join(cell.source for cell in master.notebook({exercise: source}).cells) + f"\n__import__('time').sleep({wait})"
-        command = [*around, shutil.which("bwrap"), *change(box_command(folder, [path])), sys.executable, "-c", script]
-        self.output = subprocess.run(command, env=dict(variables or {}), cwd="/", capture_output=True, text=True, **options).stdout
+        (path,) = boxes._prepare(
+            folder, nbformat.v4.new_notebook(), master.files, inputs, [f"{exercise}.json"]
+        ).values()
+        script = (
+            "\n\n".join(cell.source for cell in master.notebook({exercise: source}).cells)
+            + f"\n__import__('time').sleep({wait})"
+        )
+        command = [
+            *around,
+            shutil.which("bwrap"),
+            *change(box_command(folder, [path])),
+            sys.executable,
+            "-c",
+            script,
+        ]
+        self.output = subprocess.run(
+            command, env=dict(variables or {}), cwd="/", capture_output=True, text=True, **options
+        ).stdout
         self.content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         outcome, self.said = task.judge(1, self.content[: boxes.MAX_RESULT])
         self.right = outcome == "right"
@@ -74,28 +105,42 @@ class Weakened:
 
 def showing(*paths):
     """Returns a change: the box also sees these places of the disk."""
-    return lambda arguments: [*arguments, *(part for path in paths for part in ("--ro-bind", str(path), str(path)))]
+    return lambda arguments: [
+        *arguments,
+        *(part for path in paths for part in ("--ro-bind", str(path), str(path))),
+    ]
 
 
 def writable(folder, *places):
     """Returns a change: the box may write where it otherwise only reads."""
-    return lambda arguments: [*arguments, *(part for place in places for part in ("--bind", f"{folder}/{place}", f"/box/{place}"))]
+    return lambda arguments: [
+        *arguments,
+        *(part for place in places for part in ("--bind", f"{folder}/{place}", f"/box/{place}")),
+    ]
 
 
 def with_room(arguments):
     """A change: file systems of 4 GB."""
-    return [str(2**32) if arguments[place - 1] == "--size" else argument for place, argument in enumerate(arguments)]
+    return [
+        str(2**32) if arguments[place - 1] == "--size" else argument
+        for place, argument in enumerate(arguments)
+    ]
 
 
 def installed_from():
     """Returns the folder from which the package is installed, or where it is."""
-    about = json.loads(importlib.metadata.distribution("diffusion-lab").read_text("direct_url.json") or "{}")
+    about = json.loads(
+        importlib.metadata.distribution("diffusion-lab").read_text("direct_url.json") or "{}"
+    )
     return about.get("url", "").removeprefix("file://") or str(PACKAGE.parent)
 
 
 def reaches_somebody(name, folder):
     with socket.create_server(("127.0.0.1", 0)):
-        return "somebody was reached" in Weakened(name, folder, lambda arguments: [*arguments, "--share-net"]).said
+        return (
+            "somebody was reached"
+            in Weakened(name, folder, lambda arguments: [*arguments, "--share-net"]).said
+        )
 
 
 def sees_another_process(name, folder):
@@ -103,7 +148,10 @@ def sees_another_process(name, folder):
     other = subprocess.Popen(["sleep", "1000"], env=dict([SECRET.split("=")]))
     try:
         call = f"{source}\n{exercise}(None, 0.5)"
-        return SECRET in subprocess.run([sys.executable, "-c", call], capture_output=True, text=True).stderr
+        return (
+            SECRET
+            in subprocess.run([sys.executable, "-c", call], capture_output=True, text=True).stderr
+        )
     finally:
         other.kill()
         other.wait()
@@ -112,7 +160,12 @@ def sees_another_process(name, folder):
 def replaces_a_socket(name, folder):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "socket"))
-    Weakened(name, folder, lambda arguments: [*arguments, "--bind", str(folder), str(folder)], pass_fds=[listener.fileno()])
+    Weakened(
+        name,
+        folder,
+        lambda arguments: [*arguments, "--bind", str(folder), str(folder)],
+        pass_fds=[listener.fileno()],
+    )
     return (folder / "socket").is_symlink()
 
 
@@ -127,7 +180,9 @@ def locks_a_folder(name, folder):
 
 def writes_a_large_file(name, folder):
     limit = 4 * boxes.MAX_RESULT
-    small = Weakened(name, folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    small = Weakened(
+        name, folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
     return len(small.content) > boxes.MAX_RESULT
 
 
@@ -159,26 +214,48 @@ def claims(name, folder):
 
 SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a scratch folder}
     # judged outside, in another process
-    **dict.fromkeys(["10-calls-the-packages-sampler", "14-calls-the-packages-schedule", "14-patches-numpy", "14-patches-the-check", "14-replaces-showtraceback",
-                     "14-replays-the-public-check", "14-searches-the-memory", "14-sets-custom-exc", "14-transforms-all-input"], believed),
+    **dict.fromkeys(
+        [
+            "10-calls-the-packages-sampler",
+            "14-calls-the-packages-schedule",
+            "14-patches-numpy",
+            "14-patches-the-check",
+            "14-replaces-showtraceback",
+            "14-replays-the-public-check",
+            "14-searches-the-memory",
+            "14-sets-custom-exc",
+            "14-transforms-all-input",
+        ],
+        believed,
+    ),
     "14-always-equal": equals_anything,
     "14-patches-pytest": outwits_pytest_beside_it,
     "14-patches-json": claims,
     "14-writes-its-own-result": claims,
     # an allowlist of what the box sees
-    "14-imports-the-installed-package": lambda name, folder: Weakened(name, folder, showing(installed_from())).right,
-    "14-reads-solutions-off-the-disk": lambda name, folder: Weakened(name, folder, showing(ROOT)).right,
+    "14-imports-the-installed-package": lambda name, folder: (
+        Weakened(name, folder, showing(installed_from())).right
+    ),
+    "14-reads-solutions-off-the-disk": lambda name, folder: (
+        Weakened(name, folder, showing(ROOT)).right
+    ),
     "14-calls-home": reaches_somebody,
     "14-reads-other-processes": sees_another_process,
-    "14-reads-the-environment-of-its-box":
-        lambda name, folder: SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said,
+    "14-reads-the-environment-of-its-box": lambda name, folder: (
+        SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said
+    ),
     # nothing to write but one file, and little room
     "14-a-link-in-place-of-its-socket": replaces_a_socket,
     "14-locks-and-nests-folders": locks_a_folder,
-    "14-puts-a-link-in-place-of-its-result":
-        leaves(lambda folder: any(path.is_symlink() for path in (folder / "results").iterdir()), "results"),
-    "14-removes-everything": leaves(lambda folder: not list((folder / "package").iterdir()), "package"),
-    "14-writes-into-the-package": leaves(lambda folder: (folder / "package" / "sitecustomize.py").exists(), "package"),
+    "14-puts-a-link-in-place-of-its-result": leaves(
+        lambda folder: any(path.is_symlink() for path in (folder / "results").iterdir()), "results"
+    ),
+    "14-removes-everything": leaves(
+        lambda folder: not list((folder / "package").iterdir()), "package"
+    ),
+    "14-writes-into-the-package": leaves(
+        lambda folder: (folder / "package" / "sitecustomize.py").exists(), "package"
+    ),
     "14-fills-whatever-it-can-write": right_with(with_room),
     "14-a-huge-file": writes_a_large_file,
     # the filter of system calls

@@ -11,12 +11,18 @@ def not_done(*_, **__):
 
 def right(check, *answers):
     """Parameters for `test_right_answers`: every way to write the right answer."""
-    return [pytest.param(check, answer, id=f"{check.name}-{number}") for number, answer in enumerate(answers)]
+    return [
+        pytest.param(check, answer, id=f"{check.name}-{number}")
+        for number, answer in enumerate(answers)
+    ]
 
 
 def wrong(check, table):
     """Returns parameters for `test_misconceptions`: {part of the hint: wrong answer}."""
-    return [pytest.param(check, answer, hint, id=f"{check.name}: {hint}") for hint, answer in table.items()]
+    return [
+        pytest.param(check, answer, hint, id=f"{check.name}: {hint}")
+        for hint, answer in table.items()
+    ]
 
 
 def assert_correct(check, answer, capsys):

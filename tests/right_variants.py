@@ -27,7 +27,9 @@ def persistent_tape(network, images, noises, step_size):
         tape.watch(images)
         energies = tf.reduce_sum(network(images, training=False))
     slope = tape.gradient(energies, images)
-    return tf.maximum(tf.minimum(images - step_size * tf.clip_by_value(slope, -0.03, 0.03) + noises, 1.0), -1.0)
+    return tf.maximum(
+        tf.minimum(images - step_size * tf.clip_by_value(slope, -0.03, 0.03) + noises, 1.0), -1.0
+    )
 
 
 def by_tf_gradients(network, images, noises, step_size):
@@ -43,17 +45,27 @@ def whole_batch_call(network, images, noises, step_size):
     with tf.GradientTape() as tape:
         tape.watch(images)
         energies = network.call(images)
-    return ops.clip(images - step_size * ops.clip(tape.gradient(energies, images), -0.03, 0.03) + noises, -1, 1)
+    return ops.clip(
+        images - step_size * ops.clip(tape.gradient(energies, images), -0.03, 0.03) + noises, -1, 1
+    )
 
 
 variants("langevin_step", persistent_tape, by_tf_gradients, whole_batch_call)
 variants(
     "contrastive_divergence_loss",
     lambda real_energies, fake_energies, regularization: ops.mean(
-        real_energies + regularization * real_energies**2 - fake_energies + regularization * fake_energies**2),
+        real_energies
+        + regularization * real_energies**2
+        - fake_energies
+        + regularization * fake_energies**2
+    ),
     lambda r, f, w: tf.reduce_mean(r - f) + w * tf.reduce_mean(r * r + f * f),
-    lambda r, f, w: ops.sum(r - f + w * (ops.power(r, 2) + ops.power(f, 2))) / ops.cast(ops.size(r), "float32"),
-    lambda r, f, w: reduce(add, [ops.mean(r), -ops.mean(f), w * ops.mean(ops.square(r)), w * ops.mean(ops.square(f))]),
+    lambda r, f, w: (
+        ops.sum(r - f + w * (ops.power(r, 2) + ops.power(f, 2))) / ops.cast(ops.size(r), "float32")
+    ),
+    lambda r, f, w: reduce(
+        add, [ops.mean(r), -ops.mean(f), w * ops.mean(ops.square(r)), w * ops.mean(ops.square(f))]
+    ),
 )
 
 # 2.1, 2.2
@@ -66,11 +78,15 @@ variants(
     lambda x, e, b: np.sum([np.sqrt(1 - b) * x, np.sqrt(b) * e], axis=0),
     lambda x, e, b: ops.sqrt(1 - b) * x + ops.sqrt(b) * e,
     lambda x, e, b: tf.sqrt(1.0 - b) * x + tf.sqrt(b) * e,
-    lambda x, e, b: np.array([math.sqrt(1 - b) * image + math.sqrt(b) * noise for image, noise in zip(x, e)]),
+    lambda x, e, b: np.array(
+        [math.sqrt(1 - b) * image + math.sqrt(b) * noise for image, noise in zip(x, e)]
+    ),
     lambda x, e, b: np.einsum("k,kbhwc->bhwc", np.sqrt([1 - b, b]), np.stack([x, e])),
     lambda x, e, b: (1 - b).__pow__(0.5) * x + pow(b, 0.5) * e,
     tf.function(lambda x, e, b: tf.sqrt(1.0 - b) * x + tf.sqrt(b) * e),
-    lambda images, noises, beta=None: np.exp(0.5 * np.log1p(-beta)) * images + np.exp(0.5 * np.log(beta)) * noises,
+    lambda images, noises, beta=None: (
+        np.exp(0.5 * np.log1p(-beta)) * images + np.exp(0.5 * np.log(beta)) * noises
+    ),
 )
 
 
@@ -86,8 +102,12 @@ variants(
     lambda x, t, e, b: mixed(np.exp(np.cumsum(np.log(1 - b)))[t], x, e),
     lambda x, t, e, b: mixed(np.multiply.accumulate(1 - b)[t], x, e),
     lambda x, t, e, b: mixed([np.prod(1 - b[: step + 1]) for step in t], x, e),
-    lambda x, t, e, b: np.stack([mixed(np.prod((1 - b)[: k + 1]), i, n)[0] for i, k, n in zip(x, t, e)]),
-    lambda x, t, e, b: (k := np.cumprod(1 - b)[t][:, None, None, None]) ** 0.5 * x + (1 - k) ** 0.5 * e,
+    lambda x, t, e, b: np.stack(
+        [mixed(np.prod((1 - b)[: k + 1]), i, n)[0] for i, k, n in zip(x, t, e)]
+    ),
+    lambda x, t, e, b: (
+        (k := np.cumprod(1 - b)[t][:, None, None, None]) ** 0.5 * x + (1 - k) ** 0.5 * e
+    ),
     lambda x, t, e, b: mixed(ops.convert_to_numpy(ops.take(ops.cumprod(1 - b), t)), x, e),
     lambda x, t, e, b: mixed(np.array(list(map(np.cumprod(1.0 - b).__getitem__, t))), x, e),
 )
@@ -96,7 +116,9 @@ variants(
 
 
 def linear(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
-    area = timesteps * diffusion_times * (beta_start + (beta_end - beta_start) * diffusion_times / 2)
+    area = (
+        timesteps * diffusion_times * (beta_start + (beta_end - beta_start) * diffusion_times / 2)
+    )
     return np.sqrt(1 - np.exp(-area)), np.exp(-area / 2)
 
 
@@ -120,17 +142,34 @@ def generated(diffusion_times):
 
 half_pi = math.pi / 2
 variants(
-    "linear_diffusion_schedule", linear, keyword_only_linear, lambda *a, **k: list(linear(*a, **k)),
-    lambda *a, **k: np.stack(linear(*a, **k)), lambda *a, **k: iter(linear(*a, **k)),
-    lambda *a, **k: ops.stack(linear(*a, **k)), lambda *a, **k: map(ops.convert_to_tensor, linear(*a, **k)),
+    "linear_diffusion_schedule",
+    linear,
+    keyword_only_linear,
+    lambda *a, **k: list(linear(*a, **k)),
+    lambda *a, **k: np.stack(linear(*a, **k)),
+    lambda *a, **k: iter(linear(*a, **k)),
+    lambda *a, **k: ops.stack(linear(*a, **k)),
+    lambda *a, **k: map(ops.convert_to_tensor, linear(*a, **k)),
     lambda t, first=1e-4, last=0.02, steps=1000: linear(t, first, last, steps),
     lambda t, *parameters: linear(t.astype("float64"), *parameters),
     lambda t, beta_start=1e-4, beta_end=0.02, timesteps=1000: (
-        np.sqrt(1 - (k := np.exp(-timesteps * np.vectorize(lambda x: beta_start * x + (beta_end - beta_start) * x * x / 2)(t)))),
-        np.sqrt(k)),
+        np.sqrt(
+            1
+            - (
+                k := np.exp(
+                    -timesteps
+                    * np.vectorize(lambda x: beta_start * x + (beta_end - beta_start) * x * x / 2)(
+                        t
+                    )
+                )
+            )
+        ),
+        np.sqrt(k),
+    ),
 )
 variants(
-    "cosine_diffusion_schedule", generated,
+    "cosine_diffusion_schedule",
+    generated,
     lambda t: np.stack([np.sin(t * half_pi), np.cos(t * half_pi)]),
     lambda t: ops.stack([ops.sin(t * half_pi), ops.cos(t * half_pi)]),
     lambda t: map(lambda wave: wave(t * half_pi), (np.sin, np.cos)),
@@ -139,26 +178,40 @@ variants(
     lambda t: (np.exp(1j * half_pi * t).imag, np.exp(1j * half_pi * t).real),
     lambda t: (np.sin(np.deg2rad(90 * t)), np.cos(np.deg2rad(90 * t))),
     lambda t: itemgetter(1, 0)([np.cos(t * half_pi), np.sin(t * half_pi)]),
-    lambda diffusion_times, steps=1: tuple(f(diffusion_times * np.arccos(0)) for f in (np.sin, np.cos)),
+    lambda diffusion_times, steps=1: tuple(
+        f(diffusion_times * np.arccos(0)) for f in (np.sin, np.cos)
+    ),
     tf.function(lambda t: (tf.sin(t * half_pi), tf.cos(t * half_pi))),
 )
 variants(
-    "offset_cosine_diffusion_schedule", keyword_only_offset,
-    lambda t, *p, **k: np.array(keyword_only_offset(t, **k) if not p else (np.sin(angles(t, *p)), np.cos(angles(t, *p)))),
+    "offset_cosine_diffusion_schedule",
+    keyword_only_offset,
+    lambda t, *p, **k: np.array(
+        keyword_only_offset(t, **k) if not p else (np.sin(angles(t, *p)), np.cos(angles(t, *p)))
+    ),
     lambda t, low=0.02, high=0.95: map(lambda wave: wave(angles(t, low, high)), [np.sin, np.cos]),
     lambda t, low=0.02, high=0.95: ((1 - (s := np.cos(angles(t, low, high))) ** 2) ** 0.5, s),
     lambda t, min_signal_rate=0.02, max_signal_rate=0.95: (
-        np.sin(a := np.interp(t, [0, 1], np.arccos([max_signal_rate, min_signal_rate]))), np.cos(a)),
+        np.sin(a := np.interp(t, [0, 1], np.arccos([max_signal_rate, min_signal_rate]))),
+        np.cos(a),
+    ),
     lambda t, low=0.02, high=0.95: (ops.sin(angles(t, low, high)), tf.cos(angles(t, low, high))),
-    partial(lambda scale, t, min_signal_rate=0.02, max_signal_rate=0.95: keyword_only_offset(
-        scale * t, min_signal_rate=min_signal_rate, max_signal_rate=max_signal_rate), 1),
+    partial(
+        lambda scale, t, min_signal_rate=0.02, max_signal_rate=0.95: keyword_only_offset(
+            scale * t, min_signal_rate=min_signal_rate, max_signal_rate=max_signal_rate
+        ),
+        1,
+    ),
 )
 
 # 4.1 to 4.6
 
 variants(
     "training_pair",
-    lambda images, noises, noise_rates, signal_rates: (noise_rates * noises + signal_rates * images, noises),
+    lambda images, noises, noise_rates, signal_rates: (
+        noise_rates * noises + signal_rates * images,
+        noises,
+    ),
     lambda x, e, n, s: np.stack([np.array(s) * x + np.array(n) * e, e]),
     lambda x, e, n, s: ops.stack([s * x + n * e, e]),
     lambda x, e, n, s: iter((s * x + n * e, e)),
@@ -168,6 +221,8 @@ variants(
     lambda x, e, n, s: (np.asarray(s * x) + np.asarray(n * e), np.array(e)),
     tf.function(lambda x, e, n, s: (s * x + n * e, e)),
 )
+
+
 @tf.function
 def compiled_loss(noises, pred_noises):
     return tf.reduce_mean((noises - pred_noises) ** 2)
@@ -180,7 +235,9 @@ variants(
     lambda e, p: ops.sum(ops.square(e - p)) / ops.cast(ops.size(e), "float32"),
     lambda e, p: ops.mean(ops.mean(ops.square(e - p), axis=-1)),
     lambda e, p: ops.mean(e * e - 2 * e * p + p * p),
-    lambda e, p: keras.losses.mean_squared_error(ops.reshape(e, (1, -1)), ops.reshape(p, (1, -1)))[0],
+    lambda e, p: keras.losses.mean_squared_error(ops.reshape(e, (1, -1)), ops.reshape(p, (1, -1)))[
+        0
+    ],
     lambda e, p: ops.var(d := e - p) + ops.mean(d) ** 2,
     keras.losses.MeanSquaredError(),
     compiled_loss,
@@ -199,21 +256,32 @@ def with_while(make_network, batches, step):
     return iter([network, np.array(losses)])
 
 
-variants("training_loop", with_map, with_while,
-         lambda make, batches, step: (n := make(), [step(n, batch) for batch in batches]),
-         lambda make_network, batches, step: [(n := make_network()), tuple(step(n, b) for _, b in enumerate(batches))])
+variants(
+    "training_loop",
+    with_map,
+    with_while,
+    lambda make, batches, step: (n := make(), [step(n, batch) for batch in batches]),
+    lambda make_network, batches, step: [
+        (n := make_network()),
+        tuple(step(n, b) for _, b in enumerate(batches)),
+    ],
+)
 
 
 def step_by_names(network, optimizer, loss_function, inputs, noises):
     with tf.GradientTape() as tape:
         pred_noises = network(inputs=inputs, training=True)
         loss = loss_function(noises, pred_noises)
-    optimizer.apply_gradients(zip(tape.gradient(loss, network.trainable_weights), network.trainable_weights))
+    optimizer.apply_gradients(
+        zip(tape.gradient(loss, network.trainable_weights), network.trainable_weights)
+    )
     return loss
 
 
 def step_by_call(network, optimizer, loss_function, inputs, noises):
-    loss, slopes = value_and_gradients(lambda: loss_function(noises, network.call(inputs, training=True)), network)
+    loss, slopes = value_and_gradients(
+        lambda: loss_function(noises, network.call(inputs, training=True)), network
+    )
     optimizer.apply(slopes, network.trainable_variables)
     return loss.numpy()
 
@@ -236,15 +304,24 @@ def back(noisy_images, pred_noises, rates, next_rates):
 
 
 def back_one_by_one(noisy, noises, rates, next_rates):
-    images = [np.clip((x - n * e) / s, -3, 3) for x, e, n, s in zip(noisy, noises, *map(np.ravel, rates))]
-    return np.stack([s * i + n * e for i, e, n, s in zip(images, noises, *map(np.ravel, next_rates))])
+    images = [
+        np.clip((x - n * e) / s, -3, 3) for x, e, n, s in zip(noisy, noises, *map(np.ravel, rates))
+    ]
+    return np.stack(
+        [s * i + n * e for i, e, n, s in zip(images, noises, *map(np.ravel, next_rates))]
+    )
 
 
 variants(
-    "step_back", back, back_one_by_one, tf.function(back),
+    "step_back",
+    back,
+    back_one_by_one,
+    tf.function(back),
     lambda x, e, r, q: q[1] * tf.clip_by_value((x - r[0] * e) / r[1], -3.0, 3.0) + q[0] * e,
     lambda x, e, r, q: ops.maximum(-3, ops.minimum(3, (x - r[0] * e) / r[1])) * q[1] + e * q[0],
-    lambda x, e, r, q: np.asarray(q[1]) * np.clip((np.asarray(x) - r[0] * e) / r[1], -3, 3) + np.asarray(q[0] * e),
+    lambda x, e, r, q: (
+        np.asarray(q[1]) * np.clip((np.asarray(x) - r[0] * e) / r[1], -3, 3) + np.asarray(q[0] * e)
+    ),
 )
 
 
@@ -255,25 +332,45 @@ def by_channels(noisy_images, noise_rates):
 
 
 variants(
-    "with_noise_level", by_channels,
+    "with_noise_level",
+    by_channels,
     lambda x, n: layers.Concatenate()([x, n**2 + ops.zeros_like(x[..., :1])]),
     lambda x, n: np.concatenate([x, np.full((*x.shape[:3], 1), 1.0) * np.array(n) ** 2], axis=-1),
     lambda x, n: ops.append(x, n * n * ops.ones((*x.shape[:3], 1)), axis=-1),
     lambda x, n: tf.concat((x, tf.ones_like(x)[..., 0:1] * tf.square(n)), axis=3),
-    lambda x, n: ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1))) + ops.pad(
-        n**2 * ops.ones_like(x[..., :1]), ((0, 0), (0, 0), (0, 0), (3, 0))),
+    lambda x, n: (
+        ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))
+        + ops.pad(n**2 * ops.ones_like(x[..., :1]), ((0, 0), (0, 0), (0, 0), (3, 0)))
+    ),
 )
 
 # 5.1, 5.2, 5.3
 
 variants(
     "sinusoidal_embedding",
-    lambda v: np.concatenate([f(2 * np.pi * np.geomspace(1, 1000, 16) * v) for f in (np.sin, np.cos)], -1),
-    lambda v: ops.concatenate([f(v * ops.cast(2 * np.pi * np.logspace(0, 3, 16), "float32")) for f in (ops.sin, ops.cos)], -1),
-    lambda v: ops.concatenate([f(v * ops.exp(ops.linspace(0.0, math.log(1000), 16)) * math.tau) for f in (ops.sin, ops.cos)], 3),
-    lambda v: tf.concat([tf.sin(a := v * tf.constant([math.tau * 10 ** (k / 5) for k in range(16)])), tf.cos(a)], -1),
-    lambda v: ops.sin(ops.tile(v * np.float32(2 * np.pi) * np.geomspace(1, 1000, 16).astype("float32"), (1, 1, 1, 2))
-                      + np.repeat([0, np.pi / 2], 16).astype("float32")),
+    lambda v: np.concatenate(
+        [f(2 * np.pi * np.geomspace(1, 1000, 16) * v) for f in (np.sin, np.cos)], -1
+    ),
+    lambda v: ops.concatenate(
+        [f(v * ops.cast(2 * np.pi * np.logspace(0, 3, 16), "float32")) for f in (ops.sin, ops.cos)],
+        -1,
+    ),
+    lambda v: ops.concatenate(
+        [
+            f(v * ops.exp(ops.linspace(0.0, math.log(1000), 16)) * math.tau)
+            for f in (ops.sin, ops.cos)
+        ],
+        3,
+    ),
+    lambda v: tf.concat(
+        [tf.sin(a := v * tf.constant([math.tau * 10 ** (k / 5) for k in range(16)])), tf.cos(a)], -1
+    ),
+    lambda v: ops.sin(
+        ops.tile(
+            v * np.float32(2 * np.pi) * np.geomspace(1, 1000, 16).astype("float32"), (1, 1, 1, 2)
+        )
+        + np.repeat([0, np.pi / 2], 16).astype("float32")
+    ),
 )
 
 
@@ -292,32 +389,53 @@ class OwnBlock(layers.Layer):
 
 
 def sequential_block(x, width):
-    way = keras.Sequential([layers.BatchNormalization(center=False, scale=False),
-                            layers.Conv2D(filters=width, kernel_size=(3, 3), padding="SAME", activation=keras.activations.silu),
-                            layers.Conv2D(filters=width, kernel_size=(3, 3), padding="same")])
-    return layers.add([way(x), x if x.shape[-1] == width else layers.Conv2D(width, (1, 1), padding="same")(x)])
+    way = keras.Sequential(
+        [
+            layers.BatchNormalization(center=False, scale=False),
+            layers.Conv2D(
+                filters=width, kernel_size=(3, 3), padding="SAME", activation=keras.activations.silu
+            ),
+            layers.Conv2D(filters=width, kernel_size=(3, 3), padding="same"),
+        ]
+    )
+    return layers.add(
+        [way(x), x if x.shape[-1] == width else layers.Conv2D(width, (1, 1), padding="same")(x)]
+    )
 
 
 def overwritten(x, width):
     kept = x
     if (channels := x.shape[3]) != width:
         kept = layers.Dense(width)(x)
-    for layer in (layers.BatchNormalization(center=False, scale=False), layers.Conv2D(width, 3, padding="same"),
-                  layers.Activation("swish"), layers.Conv2D(width, 3, 1, "same")):
+    for layer in (
+        layers.BatchNormalization(center=False, scale=False),
+        layers.Conv2D(width, 3, padding="same"),
+        layers.Activation("swish"),
+        layers.Conv2D(width, 3, 1, "same"),
+    ):
         x = layer(x)
     return kept + x
 
 
-variants("residual_block", sequential_block, overwritten, lambda x, width: OwnBlock(width, x.shape[-1] != width)(x))
+variants(
+    "residual_block",
+    sequential_block,
+    overwritten,
+    lambda x, width: OwnBlock(width, x.shape[-1] != width)(x),
+)
 
 
 def popped_in_front(x, skips, block, block_depth):
-    return reduce(lambda x, _: block(layers.Concatenate()([x, skips.pop()])), range(block_depth), layers.UpSampling2D()(x))
+    return reduce(
+        lambda x, _: block(layers.Concatenate()([x, skips.pop()])),
+        range(block_depth),
+        layers.UpSampling2D()(x),
+    )
 
 
 def sliced(x, skips, block, block_depth):
     x = layers.UpSampling2D(size=(2, 2), interpolation="nearest")(x)
-    taken, skips[len(skips) - block_depth:] = skips[len(skips) - block_depth:], []
+    taken, skips[len(skips) - block_depth :] = skips[len(skips) - block_depth :], []
     for skip in reversed(taken):
         x = block(ops.concatenate((x, skip), -1))
     return x
@@ -325,7 +443,11 @@ def sliced(x, skips, block, block_depth):
 
 def recursive(x, skips, block, block_depth, first=True):
     x = layers.UpSampling2D(2)(x) if first else x
-    return recursive(block(layers.concatenate([x, skips.pop()])), skips, block, block_depth - 1, False) if block_depth else x
+    return (
+        recursive(block(layers.concatenate([x, skips.pop()])), skips, block, block_depth - 1, False)
+        if block_depth
+        else x
+    )
 
 
 variants("up_block", popped_in_front, sliced, recursive)
@@ -334,19 +456,30 @@ variants("up_block", popped_in_front, sliced, recursive)
 
 
 def sample_by_coefficients(self, pred_noise, x, t, noise):
-    beta, bar, before = (at(table, t, x) for table in (self.betas, self.alphas_cumprod, self.alphas_cumprod_prev))
-    image = ops.clip(x / ops.sqrt(bar) - ops.sqrt(1 / bar - 1) * pred_noise, self.clip_min, self.clip_max)
+    beta, bar, before = (
+        at(table, t, x) for table in (self.betas, self.alphas_cumprod, self.alphas_cumprod_prev)
+    )
+    image = ops.clip(
+        x / ops.sqrt(bar) - ops.sqrt(1 / bar - 1) * pred_noise, self.clip_min, self.clip_max
+    )
     mean = (before**0.5 * beta * image + (1 - beta) ** 0.5 * (1 - before) * x) / (1 - bar)
-    return ops.where(at(np.arange(self.timesteps), t, x) > 0, mean + ops.sqrt(beta * (1 - before) / (1 - bar)) * noise, mean)
+    return ops.where(
+        at(np.arange(self.timesteps), t, x) > 0,
+        mean + ops.sqrt(beta * (1 - before) / (1 - bar)) * noise,
+        mean,
+    )
 
 
 def sample_in_numpy(self, pred_noise, x, t, noise):
     e, x, z = (np.asarray(part) for part in (pred_noise, x, noise))
-    beta, bar, before = (np.asarray(table)[np.asarray(t)].reshape(-1, 1, 1, 1)
-                         for table in (self.betas, self.alphas_cumprod, self.alphas_cumprod_prev))
+    beta, bar, before = (
+        np.asarray(table)[np.asarray(t)].reshape(-1, 1, 1, 1)
+        for table in (self.betas, self.alphas_cumprod, self.alphas_cumprod_prev)
+    )
     image = np.clip((x - np.sqrt(1 - bar) * e) / np.sqrt(bar), -1, 1)
-    return (np.sqrt(before) * beta * image + np.sqrt(1 - beta) * (1 - before) * x) / (1 - bar) + np.sqrt(
-        beta * (1 - before) / (1 - bar)) * z
+    return (np.sqrt(before) * beta * image + np.sqrt(1 - beta) * (1 - before) * x) / (
+        1 - bar
+    ) + np.sqrt(beta * (1 - before) / (1 - bar)) * z
 
 
 variants("p_sample", sample_by_coefficients, sample_in_numpy, tf.function(sample_by_coefficients))
@@ -365,10 +498,15 @@ def train_by_names(network, ema_network, optimizer, diffusion, images, t, noises
 def train_by_call(network, ema_network, optimizer, diffusion, images, t, noises, ema_decay):
     noisy = diffusion.q_sample(images, t, noises)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(keras.losses.mean_squared_error(noises, network.call([noisy, t], training=True)))
+        loss = tf.reduce_mean(
+            keras.losses.mean_squared_error(noises, network.call([noisy, t], training=True))
+        )
     variables = network.trainable_variables
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-    [mean.assign(ema_decay * mean + (1 - ema_decay) * new) for mean, new in zip(ema_network.variables, network.variables)]
+    [
+        mean.assign(ema_decay * mean + (1 - ema_decay) * new)
+        for mean, new in zip(ema_network.variables, network.variables)
+    ]
     return loss
 
 
@@ -384,21 +522,36 @@ def turned(self, times):
 
 variants(
     "diffusion_schedule",
-    lambda self, diffusion_times: (tf.sin(turned(self, diffusion_times)), tf.cos(turned(self, diffusion_times))),
+    lambda self, diffusion_times: (
+        tf.sin(turned(self, diffusion_times)),
+        tf.cos(turned(self, diffusion_times)),
+    ),
     lambda self, t: [ops.sin(turned(self, t)), ops.cos(turned(self, t))],
     lambda self, t: ops.stack([ops.sin(turned(self, t)), ops.cos(turned(self, t))]),
     lambda self, t: map(lambda wave: wave(turned(self, t)), (ops.sin, ops.cos)),
     lambda self, t: (wave(turned(self, t)) for wave in (ops.sin, ops.cos)),
     lambda self, t: (ops.sqrt(1 - (s := ops.cos(turned(self, t))) ** 2), s),
-    lambda self, t: (ops.sin(a := (1 - t) * np.arccos(self.max_signal_rate) + t * np.arccos(self.min_signal_rate)), ops.cos(a)),
+    lambda self, t: (
+        ops.sin(
+            a := (1 - t) * np.arccos(self.max_signal_rate) + t * np.arccos(self.min_signal_rate)
+        ),
+        ops.cos(a),
+    ),
     lambda self, t, /: (ops.sin(turned(self, t)), ops.cos(turned(self, t))),
-    lambda self, t: (ops.sin(a := ops.arccos(self.max_signal_rate) * (1 - t) + t * ops.arccos(self.min_signal_rate)), ops.cos(a)),
+    lambda self, t: (
+        ops.sin(
+            a := ops.arccos(self.max_signal_rate) * (1 - t) + t * ops.arccos(self.min_signal_rate)
+        ),
+        ops.cos(a),
+    ),
 )
 
 
 def denoise_with(call):
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        pred_noises = call(self.network if training else self.ema_network, [noisy_images, noise_rates**2], training)
+        pred_noises = call(
+            self.network if training else self.ema_network, [noisy_images, noise_rates**2], training
+        )
         return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
 
     return denoise
@@ -411,15 +564,24 @@ def denoise_by_name(self, noisy_images, noise_rates, signal_rates, *, training):
 
 
 variants(
-    "denoise", denoise_by_name, tf.function(denoise_by_name),
+    "denoise",
+    denoise_by_name,
+    tf.function(denoise_by_name),
     denoise_with(lambda network, inputs, training: network(inputs=inputs, training=training)),
     denoise_with(lambda network, inputs, training: network.call(inputs, training=training)),
-    denoise_with(lambda network, inputs, training: network.call(inputs=tuple(inputs), training=training)),
+    denoise_with(
+        lambda network, inputs, training: network.call(inputs=tuple(inputs), training=training)
+    ),
     denoise_with(lambda network, inputs, training: network(tuple(inputs), training=training)),
-    lambda *arguments, **named: iter(denoise_with(lambda network, inputs, training: network(inputs, training=training))(
-        *arguments, **named)),
-    lambda self, x, n, s, training=False: (e := (self.network if training else self.ema_network)(
-        [x, tf.square(n)], training=training), tf.divide(x - tf.multiply(n, e), s)),
+    lambda *arguments, **named: iter(
+        denoise_with(lambda network, inputs, training: network(inputs, training=training))(
+            *arguments, **named
+        )
+    ),
+    lambda self, x, n, s, training=False: (
+        e := (self.network if training else self.ema_network)([x, tf.square(n)], training=training),
+        tf.divide(x - tf.multiply(n, e), s),
+    ),
 )
 
 
@@ -434,7 +596,10 @@ def sample_by_names(self, initial_noise, diffusion_steps):
 
 
 def sample_with_lists(self, initial_noise, diffusion_steps):
-    times = [ops.full((len(initial_noise), 1, 1, 1), float(t)) for t in np.linspace(1, 0, diffusion_steps + 1)]
+    times = [
+        ops.full((len(initial_noise), 1, 1, 1), float(t))
+        for t in np.linspace(1, 0, diffusion_steps + 1)
+    ]
     rates, x = [self.diffusion_schedule(t) for t in times], initial_noise
     for now, (n, s) in zip(rates, rates[1:]):
         parts = self.denoise(x, *now, False)
@@ -443,22 +608,40 @@ def sample_with_lists(self, initial_noise, diffusion_steps):
 
 
 def sample_recursively(self, initial_noise, diffusion_steps, k=0):
-    rates = [self.diffusion_schedule(tf.fill((tf.shape(initial_noise)[0], 1, 1, 1), 1 - j / diffusion_steps)) for j in (k, k + 1)]
+    rates = [
+        self.diffusion_schedule(
+            tf.fill((tf.shape(initial_noise)[0], 1, 1, 1), 1 - j / diffusion_steps)
+        )
+        for j in (k, k + 1)
+    ]
     e, i = self.denoise(initial_noise, *rates[0], training=False)
-    return i if k + 1 == diffusion_steps else sample_recursively(self, rates[1][1] * i + rates[1][0] * e, diffusion_steps, k + 1)
+    return (
+        i
+        if k + 1 == diffusion_steps
+        else sample_recursively(self, rates[1][1] * i + rates[1][0] * e, diffusion_steps, k + 1)
+    )
 
 
 def sample_with_float32_numpy(self, initial_noise, diffusion_steps):
     x, times = initial_noise, np.ones((initial_noise.shape[0], 1, 1, 1), "float32")
     while times[0, 0, 0, 0] > 1e-6:
         e, i = self.denoise(x, *self.diffusion_schedule(times), training=False)
-        n, s = self.diffusion_schedule(times := np.maximum(times - np.float32(1 / diffusion_steps), 0))
+        n, s = self.diffusion_schedule(
+            times := np.maximum(times - np.float32(1 / diffusion_steps), 0)
+        )
         x = s * i + n * e
     return i
 
 
-variants("reverse_diffusion", sample_by_names, sample_with_lists, sample_recursively, sample_with_float32_numpy,
-         tf.function(sample_by_names), tf.function(sample_with_lists))
+variants(
+    "reverse_diffusion",
+    sample_by_names,
+    sample_with_lists,
+    sample_recursively,
+    sample_with_float32_numpy,
+    tf.function(sample_by_names),
+    tf.function(sample_with_lists),
+)
 
 # 8.1, 8.2
 
@@ -474,14 +657,27 @@ def slerp(noise_a, noise_b, share):
 
 def slerp_by_einsum(noise_a, noise_b, share):
     dot = lambda x, y: tf.einsum("bhwc,bhwc->b", x, y)[:, None, None, None]  # noqa: E731
-    angle = tf.acos(tf.minimum(dot(noise_a, noise_b) * tf.math.rsqrt(dot(noise_a, noise_a) * dot(noise_b, noise_b)), 1.0))
+    angle = tf.acos(
+        tf.minimum(
+            dot(noise_a, noise_b) * tf.math.rsqrt(dot(noise_a, noise_a) * dot(noise_b, noise_b)),
+            1.0,
+        )
+    )
     safe = tf.where(angle > 1e-3, angle, 1.0)
-    weights = [tf.where(angle > 1e-3, tf.sin(part * safe) / tf.sin(safe), part) for part in (1 - share, share)]
+    weights = [
+        tf.where(angle > 1e-3, tf.sin(part * safe) / tf.sin(safe), part)
+        for part in (1 - share, share)
+    ]
     return weights[0] * noise_a + weights[1] * noise_b
 
 
-variants("slerp", slerp, slerp_by_einsum, tf.function(slerp_by_einsum),
-         lambda a, b, s: np.stack([np.asarray(slerp(x[None], y[None], s))[0] for x, y in zip(a, b)]))
+variants(
+    "slerp",
+    slerp,
+    slerp_by_einsum,
+    tf.function(slerp_by_einsum),
+    lambda a, b, s: np.stack([np.asarray(slerp(x[None], y[None], s))[0] for x, y in zip(a, b)]),
+)
 
 
 def invert(denoise, schedule, images, steps):
@@ -518,7 +714,11 @@ def solver(noisy_images, pred_images, last_pred_images, last, now, then):
 def solver_with_match(noisy_images, pred_images, last_pred_images, last, now, then):
     (n0, s0), (n1, s1) = now, then
     h = math.log(s1) - math.log(n1) - math.log(s0) + math.log(n0)
-    slope = 0 * pred_images if last is None else (pred_images - last_pred_images) / (math.log(s0 / n0) - math.log(last[1] / last[0]))
+    slope = (
+        0 * pred_images
+        if last is None
+        else (pred_images - last_pred_images) / (math.log(s0 / n0) - math.log(last[1] / last[0]))
+    )
     return ops.multiply(noisy_images, n1 / n0) - s1 * math.expm1(-h) * (pred_images + h / 2 * slope)
 
 
@@ -537,9 +737,18 @@ variants(
 variants(
     "flow_matching_loss",
     lambda network, images, noises, times: ops.mean(
-        (network(inputs=[images + times * (noises - images), times]) - noises + images) ** 2),
-    lambda network, x, e, t: tf.reduce_mean(tf.square(network.call([(1 - t) * x + t * e, t]) - (e - x))),
-    lambda network, x, e, t: ops.mean(keras.losses.mean_squared_error(e - x, network((x * (1 - t) + e * t, t), training=True))),
-    lambda network, x, e, t: keras.losses.MeanSquaredError()(e - x, network([x + t * (v := e - x), t])),
-    tf.function(lambda network, x, e, t: tf.reduce_mean((network([(1 - t) * x + t * e, t]) - e + x) ** 2)),
+        (network(inputs=[images + times * (noises - images), times]) - noises + images) ** 2
+    ),
+    lambda network, x, e, t: tf.reduce_mean(
+        tf.square(network.call([(1 - t) * x + t * e, t]) - (e - x))
+    ),
+    lambda network, x, e, t: ops.mean(
+        keras.losses.mean_squared_error(e - x, network((x * (1 - t) + e * t, t), training=True))
+    ),
+    lambda network, x, e, t: keras.losses.MeanSquaredError()(
+        e - x, network([x + t * (v := e - x), t])
+    ),
+    tf.function(
+        lambda network, x, e, t: tf.reduce_mean((network([(1 - t) * x + t * e, t]) - e + x) ** 2)
+    ),
 )

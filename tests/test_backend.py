@@ -24,7 +24,9 @@ class Scale(keras.layers.Layer):
 
 def test_input_gradient_is_the_derivative_example_by_example():
     x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
-    gradient = input_gradient(lambda x: ops.sum(x**3, axis=-1, keepdims=True), ops.convert_to_tensor(x))
+    gradient = input_gradient(
+        lambda x: ops.sum(x**3, axis=-1, keepdims=True), ops.convert_to_tensor(x)
+    )
     np.testing.assert_allclose(gradient, 3 * x**2, rtol=1e-5)
 
 

@@ -40,13 +40,17 @@ np.testing.assert_allclose(np.asarray(loaded.generate(2, 3, seed=0)), images, at
 np.asarray(loaded.generate(2, 3, seed=0, sampler=ddpm))
 fixed = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
 print(json.dumps(np.asarray(loaded.denormalize(loaded.reverse_diffusion(fixed, 3))).tolist()))
-"""
+"""  # noqa: E501
 
 
 def one_epoch(backend, folder):
     environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run([sys.executable, "-c", EPOCH, backend, str(folder)], capture_output=True, text=True,
-                            env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", EPOCH, backend, str(folder)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert result.returncode == 0, result.stderr
     return np.array(json.loads(result.stdout.splitlines()[-1]))
 
@@ -62,4 +66,6 @@ def test_one_epoch_under_jax_whose_weights_sample_the_same_under_tensorflow(tmp_
     images = one_epoch("jax", tmp_path)
     model, _ = load_model(tmp_path / "model.weights.h5")
     fixed = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
-    np.testing.assert_allclose(model.denormalize(model.reverse_diffusion(fixed, 3)), images, atol=1e-4)
+    np.testing.assert_allclose(
+        model.denormalize(model.reverse_diffusion(fixed, 3)), images, atol=1e-4
+    )

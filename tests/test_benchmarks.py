@@ -38,15 +38,19 @@ ROOT = Path(__file__).parents[1]
 def randomise(network):
     """Sets weights that are nowhere zero, so that a network's output depends on its input."""
     rng = np.random.default_rng(0)
-    network.set_weights([np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()])
+    network.set_weights(
+        [np.abs(rng.normal(0.1, 0.05, weight.shape)) for weight in network.get_weights()]
+    )
 
 
 def test_the_wrong_answers_of_the_grading_benchmark_are_wrong():
     """Runs outside a sandbox; test_mistakes.py checks the hints of the exercises' tables."""
-    right = {name: cell.source for _, name, cell in exercises(read_source(sources(ROOT, ["07"])[0]))}
+    right = {
+        name: cell.source for _, name, cell in exercises(read_source(sources(ROOT, ["07"])[0]))
+    }
     for name, answers in wrong_answers(right).items():
         assert len(answers) == len(set(answers)) >= 10 and right[name] not in answers
-        for answer in answers[-len(SLIPS[name]) - 1:]:
+        for answer in answers[-len(SLIPS[name]) - 1 :]:
             namespace = {"math": math, "np": np, "ops": keras.ops}
             exec(answer, namespace)
             with pytest.raises(CheckFailed):
@@ -55,12 +59,19 @@ def test_the_wrong_answers_of_the_grading_benchmark_are_wrong():
 
 @pytest.mark.slow
 def test_the_textbook_samples_what_we_sample():
-    model = DDPM(attention_unet(8, 8, (1, 2), (False, True), 1), GaussianDiffusion(timesteps=5), seed=0)
+    model = DDPM(
+        attention_unet(8, 8, (1, 2), (False, True), 1), GaussianDiffusion(timesteps=5), seed=0
+    )
     randomise(model.ema_network)
-    np.testing.assert_allclose(textbook.generate_by_predict(model, 3, seed=1), model.generate_images(3, seed=1), atol=1e-4)
+    np.testing.assert_allclose(
+        textbook.generate_by_predict(model, 3, seed=1), model.generate_images(3, seed=1), atol=1e-4
+    )
 
     network = plain_cnn(8, width=8, depth=2)
-    book, ours = textbook.TextbookDiffusion(network), DiffusionModel(network, prediction="noise", loss_on="noise")
+    book, ours = (
+        textbook.TextbookDiffusion(network),
+        DiffusionModel(network, prediction="noise", loss_on="noise"),
+    )
     images = np.random.default_rng(1).random((8, 8, 8, 3), "float32")
     for model in (book, ours):
         randomise(model.ema_network)
@@ -73,18 +84,28 @@ def test_the_textbook_measures_what_we_measure():
     extractor = flower_features()
     features = [encode(extractor, part) for part in (images, images[:, ::-1])]
     assert textbook.kid_of_validation(extractor, images, images[:, ::-1], 4) == pytest.approx(
-        kernel_inception_distance(*features), abs=1e-6)
+        kernel_inception_distance(*features), abs=1e-6
+    )
 
 
 @pytest.mark.slow
 def test_the_textbook_learns():
-    images = np.tile(np.linspace(0, 1, 8, dtype="float32")[:, None, None], (64, 8, 8, 1)).repeat(3, -1)[:, :8]
-    model = textbook.compile_textbook(textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1), second_average=True))
+    images = np.tile(np.linspace(0, 1, 8, dtype="float32")[:, None, None], (64, 8, 8, 1)).repeat(
+        3, -1
+    )[:, :8]
+    model = textbook.compile_textbook(
+        textbook.TextbookDiffusion(residual_unet(8, (8, 16), block_depth=1), second_average=True)
+    )
     model.normalizer.adapt(images)
     history = model.fit(images, batch_size=16, epochs=12, verbose=0).history["n_loss"]
     assert history[-1] < 0.72, "who learns nothing has √(2/π) = 0.80"
-    book, second, own = (np.abs(network.get_weights()[-2]).sum() for network in (model.ema_network, model.ema.network, model.network))
-    assert 0 < book < 0.5 * own < second, "both averages follow, but without a warm-up it is far behind"
+    book, second, own = (
+        np.abs(network.get_weights()[-2]).sum()
+        for network in (model.ema_network, model.ema.network, model.network)
+    )
+    assert 0 < book < 0.5 * own < second, (
+        "both averages follow, but without a warm-up it is far behind"
+    )
 
 
 def test_operations_are_counted():
@@ -100,54 +121,103 @@ def test_operations_are_counted():
 def test_the_textbook_trains_in_a_process_without_our_settings():
     with plain_tensorflow() as process:
         assert process.submit(os.getenv, "TF_ENABLE_ONEDNN_OPTS").result() is None
-        assert process.submit(eval, "'tensorflow' in __import__('sys').modules").result(), "it has read its settings"
+        assert process.submit(eval, "'tensorflow' in __import__('sys').modules").result(), (
+            "it has read its settings"
+        )
 
 
 def test_a_profile_adds_up_what_onednn_says():
-    head, tail = "onednn_verbose,v1,primitive,exec,cpu,", ",src:f32::blocked:acdb::f0,attr-scratchpad:user,alg:convolution_direct,mb32"
-    lines = [f"{head}convolution,jit:avx2,{direction}{tail},{time}" for direction, time in
-             [("forward_training", 2.5), ("backward_weights", 8), ("forward_training", 1.5)]]
-    lines += ["onednn_verbose,v1,info,cpu,isa:Intel AVX2", f"{head}reorder,jit:uni,undef{tail},0.25"]
-    assert list(read_times(lines).items()) == [("convolutions, gradients with respect to weights", 0.008),
-                                               ("convolutions, forward", 0.004),
-                                               ("oneDNN's activations, pooling, reordering", 0.00025)]
+    head, tail = (
+        "onednn_verbose,v1,primitive,exec,cpu,",
+        ",src:f32::blocked:acdb::f0,attr-scratchpad:user,alg:convolution_direct,mb32",
+    )
+    lines = [
+        f"{head}convolution,jit:avx2,{direction}{tail},{time}"
+        for direction, time in [
+            ("forward_training", 2.5),
+            ("backward_weights", 8),
+            ("forward_training", 1.5),
+        ]
+    ]
+    lines += [
+        "onednn_verbose,v1,info,cpu,isa:Intel AVX2",
+        f"{head}reorder,jit:uni,undef{tail},0.25",
+    ]
+    assert list(read_times(lines).items()) == [
+        ("convolutions, gradients with respect to weights", 0.008),
+        ("convolutions, forward", 0.004),
+        ("oneDNN's activations, pooling, reordering", 0.00025),
+    ]
 
 
 def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
     calls = []
     seconds = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
-    assert calls == ["a", "b"] * 3 and {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+    assert calls == ["a", "b"] * 3 and {name: len(values) for name, values in seconds.items()} == {
+        "a": 2,
+        "b": 2,
+    }
     assert times_faster({"slow": [2.0, 40.0, 9.0], "fast": [1.0, 10.0, 1.0]}, "slow", "fast") == 4
 
 
 def test_the_table_says_what_holds(tmp_path, capsys):
-    rows = [Row("one", 2.0, at_least=1.4), Row("two", 16.0, at_most=15, unit="s", figures={"import": 7.123}), Row("three", 1.0)]
+    rows = [
+        Row("one", 2.0, at_least=1.4),
+        Row("two", 16.0, at_most=15, unit="s", figures={"import": 7.123}),
+        Row("three", 1.0),
+    ]
     publish("A table", "make table", rows, tmp_path / "out" / "table")
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if "holds" in line and "one" in line]
-    assert [line for line in printed.splitlines() if "falls short" in line and "two" in line and "7.12" in line]
-    assert [row["name"] for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]] == ["one", "two", "three"]
+    assert [
+        line
+        for line in printed.splitlines()
+        if "falls short" in line and "two" in line and "7.12" in line
+    ]
+    assert [
+        row["name"] for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
+    ] == ["one", "two", "three"]
     assert (tmp_path / "out" / "table.png").stat().st_size > 5000
-    assert "| two | 16.00 s | ≤ 15 | falls short | import 7.12 |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert "| two | 16.00 s | ≤ 15 | falls short | import 7.12 |" in (
+        tmp_path / "out" / "table.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
-    publish("A table", "make table", [Row("one", 2.0, unit="", figures={"parameters": 7})], tmp_path / "table", lambda *_: None)
-    assert "|  | measured | from |\n|---|---|---|\n| one | 2.00 | parameters 7 |" in (tmp_path / "table.md").read_text()
+    publish(
+        "A table",
+        "make table",
+        [Row("one", 2.0, unit="", figures={"parameters": 7})],
+        tmp_path / "table",
+        lambda *_: None,
+    )
+    assert (
+        "|  | measured | from |\n|---|---|---|\n| one | 2.00 | parameters 7 |"
+        in (tmp_path / "table.md").read_text()
+    )
 
 
 def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached():
-    points = [{"images": 1, "seconds": 10.0, "kid": 9.0}, {"images": 2, "seconds": 20.0, "kid": 3.0}, {"images": 3, "seconds": 30.0, "kid": 1.0}]
+    points = [
+        {"images": 1, "seconds": 10.0, "kid": 9.0},
+        {"images": 2, "seconds": 20.0, "kid": 3.0},
+        {"images": 3, "seconds": 30.0, "kid": 1.0},
+    ]
     ours = {"kid": 1.0, "seconds": 30.0, "parameters": 5, "points": points}
     book = {"kid": 4.0, "seconds": 40.0, "parameters": 5, "points": []}
     kid, seconds = quality_rows("textbook", [book], [ours])
     assert (kid.value, seconds.value) == (0.25, 0.5) and kid.holds
-    assert not quality_rows("textbook", [book | {"kid": 0.5}], [ours])[1].holds, "what was never reached took for ever"
+    assert not quality_rows("textbook", [book | {"kid": 0.5}], [ours])[1].holds, (
+        "what was never reached took for ever"
+    )
 
 
 def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype("uint8")
-    generates = {tmp_path / "same": lambda count, steps, seed: images[::-1] / 255, tmp_path / "black": lambda count, steps, seed: 0 * images}
+    generates = {
+        tmp_path / "same": lambda count, steps, seed: images[::-1] / 255,
+        tmp_path / "black": lambda count, steps, seed: 0 * images,
+    }
     for folder in generates:
         folder.mkdir()
     measure = Measure(generates, images, images=128, halvings=2)
@@ -158,18 +228,33 @@ def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
         measure.on_train_batch_end(0)
     measure.on_train_end()
     same, black = (json.loads((folder / "result.json").read_text()) for folder in generates)
-    assert [point["images"] for point in same["points"]] == [point["images"] for point in black["points"]] == [32, 64, 128]
-    assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], "one has drawn the real images, the other nothing"
+    assert (
+        [point["images"] for point in same["points"]]
+        == [point["images"] for point in black["points"]]
+        == [32, 64, 128]
+    )
+    assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], (
+        "one has drawn the real images, the other nothing"
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module, arguments, file", [
-    ("speed", ["--quick"], "table.json"),
-    ("quality", ["--images", "40", "--seeds", "1"], "quality.json"),
-    ("profile", ["--quick"], "table.json"),
-])
+@pytest.mark.parametrize(
+    "module, arguments, file",
+    [
+        ("speed", ["--quick"], "table.json"),
+        ("quality", ["--images", "40", "--seeds", "1"], "quality.json"),
+        ("profile", ["--quick"], "table.json"),
+    ],
+)
 def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
     out = tmp_path if module == "quality" else tmp_path / "table"
-    subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out],
+        cwd=ROOT,
+        check=True,
+    )
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 15, "quality": 4, "profile": 5}[module] and all(row["value"] >= 0 for row in rows)
+    assert len(rows) == {"speed": 15, "quality": 4, "profile": 5}[module] and all(
+        row["value"] >= 0 for row in rows
+    )

@@ -35,7 +35,8 @@ def stub(*arguments):
     raise NotImplementedError("Exercise 7.1: write diffusion_schedule")
 
 
-def stub_with_another_text(self, diffusion_times): raise NotImplementedError
+def stub_with_another_text(self, diffusion_times):
+    raise NotImplementedError
 
 
 def below(self, diffusion_times):
@@ -63,28 +64,40 @@ def unreached(labelled, unlabelled, guidance):
 
 def test_a_stub_below_a_right_answer_is_pointed_out(capsys):
     checks.guide(unreached)
-    assert "✓ Exercise 9.2" in (said := capsys.readouterr().out) and "`raise NotImplementedError(...)`" in said
+    assert (
+        "✓ Exercise 9.2" in (said := capsys.readouterr().out)
+        and "`raise NotImplementedError(...)`" in said
+    )
 
 
-NO_STUBS = wrong(checks.diffusion_schedule, {
-    "Layer Layer does not have a `call` method": lambda self, times: layers.Layer().call(times),
-    "NotImplementedError: memoryview": lambda self, times: memoryview(np.array("x", "U1")).tolist(),
-    "it ends at the line `raise NotImplementedError(...)`": below,
-    "remove that line": below_a_branch,
-    "it calls `stub`, which is not written yet": lambda self, times: stub(self, times),
-})
+NO_STUBS = wrong(
+    checks.diffusion_schedule,
+    {
+        "Layer Layer does not have a `call` method": lambda self, times: layers.Layer().call(times),
+        "NotImplementedError: memoryview": (
+            lambda self, times: memoryview(np.array("x", "U1")).tolist()
+        ),
+        "it ends at the line `raise NotImplementedError(...)`": below,
+        "remove that line": below_a_branch,
+        "it calls `stub`, which is not written yet": lambda self, times: stub(self, times),
+    },
+)
 
 # exceptions
 
 
 def returns_in_a_branch(self, noisy_images, noise_rates, signal_rates, training):
-    pred_noises = (self.network if training else self.ema_network)([noisy_images, noise_rates**2], training=training)
+    pred_noises = (self.network if training else self.ema_network)(
+        [noisy_images, noise_rates**2], training=training
+    )
     if training:
         return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
 
 
 def without_training(self, initial_noise, diffusion_steps):
-    return self.denoise(initial_noise, *self.diffusion_schedule(ops.ones((initial_noise.shape[0], 1, 1, 1))))[1]
+    return self.denoise(
+        initial_noise, *self.diffusion_schedule(ops.ones((initial_noise.shape[0], 1, 1, 1)))
+    )[1]
 
 
 def without_self(self, initial_noise, diffusion_steps):
@@ -102,49 +115,104 @@ def power(self, noisy_images, noise_rates, signal_rates, training):
 
 
 STOPS = [
-    *wrong(checks.diffusion_schedule, {
-        "in keras.ops it is called `arccos`": lambda self, t: ops.acos(self.max_signal_rate),
-        "in tensorflow it is called `acos`": lambda self, t: tf.arccos(self.max_signal_rate),
-        "write ops.cast": lambda self, t: (t.astype(int), t),
-        "`int` and `float`, take one number": lambda self, t: (int(t), t),
-        "take one number; to take a whole array": lambda self, t: (math.sin(t), t),
-        "write `where`": lambda self, t: (t if t > 0.5 else 1 - t, t),
-        "`minimum` or `maximum`": lambda self, t: (max(t, 0.5), t),
-        "the numbers min_signal_rate and max_signal_rate": lambda self, t: self.schedule(t),
-        "(self, diffusion_times): keep its first line": lambda self: self,
-        "`self` is missing": lambda diffusion_times: diffusion_times,
-        "the check cannot use what your function returns": lambda self, t: Unusable(),
-    }),
-    *wrong(checks.denoise, {
-        "it returns nothing with training=False": returns_in_a_branch,
-        "in Python a power is `**`": power,
-        "`training` by its name": lambda self, x, n, s, training: (self.network([x, n**2], train=training), x),
-        "and `training` by its name: `network([": lambda self, x, n, s, training: (self.network(x, n**2, training), x),
-        "`self.network`)": lambda self, x, n, s, training: network([x, n**2], training=training),
-        "the networks network and ema_network": lambda self, x, n, s, training: self.net([x, n**2]),
-        "keep the argument's name `training`": lambda self, x, n, s, train: (x, x),
-    }),
-    *wrong(checks.reverse_diffusion, {
-        "without `training`: sampling takes training=False": without_training,
-        "`self.diffusion_schedule`)": without_self,
-        "`self.denoise`)": denoise_without_self,
-    }),
-    *wrong(checks.offset_cosine_diffusion_schedule, {
-        "`self` is one argument too many": lambda self, diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95: (1, 2),
-        "take a whole array": lambda t, low=0.02, high=0.95: (math.sin(t), t),
-    }),
-    *wrong(checks.cosine_diffusion_schedule, {
-        "`int` and `float`": lambda t: (np.sin(int(t)), t), "it is called `mean`": lambda t: (np.reduce_mean(t), t),
-        "is another operation": lambda t: (t ^ 2, t), "write `where`": lambda t: (t if t > 0 else -t, t),
-    }),
-    *wrong(checks.q_sample, {"`self` is one argument": lambda self, x, t, e, betas: x,
-                             "power is `**`": lambda x, t, e, betas: np.cumprod(1 - betas) ^ 0.5}),
-    *wrong(checks.p_sample, {"it has betas, alphas_cumprod": lambda self, e, x, t, z: self.posterior_variance}),
-    *wrong(checks.train_step, {"the method q_sample": lambda n, m, o, diffusion, x, t, e, d: diffusion.qsample(x, t, e)}),
-    *wrong(checks.training_loop, {"the network first": lambda make, batches, step: [step(batch) for batch in batches]}),
-    *wrong(checks.invert, {"here denoise takes three": lambda denoise, schedule, x, steps: denoise(
-        x, *schedule(ops.ones((3, 1, 1, 1))), training=False)}),
-    *wrong(checks.residual_block, {"it is called `Conv2D`": lambda x, width: layers.Conv2d(width, 3)(x)}),
+    *wrong(
+        checks.diffusion_schedule,
+        {
+            "in keras.ops it is called `arccos`": lambda self, t: ops.acos(self.max_signal_rate),
+            "in tensorflow it is called `acos`": lambda self, t: tf.arccos(self.max_signal_rate),
+            "write ops.cast": lambda self, t: (t.astype(int), t),
+            "`int` and `float`, take one number": lambda self, t: (int(t), t),
+            "take one number; to take a whole array": lambda self, t: (math.sin(t), t),
+            "write `where`": lambda self, t: (t if t > 0.5 else 1 - t, t),
+            "`minimum` or `maximum`": lambda self, t: (max(t, 0.5), t),
+            "the numbers min_signal_rate and max_signal_rate": lambda self, t: self.schedule(t),
+            "(self, diffusion_times): keep its first line": lambda self: self,
+            "`self` is missing": lambda diffusion_times: diffusion_times,
+            "the check cannot use what your function returns": lambda self, t: Unusable(),
+        },
+    ),
+    *wrong(
+        checks.denoise,
+        {
+            "it returns nothing with training=False": returns_in_a_branch,
+            "in Python a power is `**`": power,
+            "`training` by its name": lambda self, x, n, s, training: (
+                self.network([x, n**2], train=training),
+                x,
+            ),
+            "and `training` by its name: `network([": lambda self, x, n, s, training: (
+                self.network(x, n**2, training),
+                x,
+            ),
+            "`self.network`)": lambda self, x, n, s, training: network(
+                [x, n**2], training=training
+            ),
+            "the networks network and ema_network": lambda self, x, n, s, training: self.net(
+                [x, n**2]
+            ),
+            "keep the argument's name `training`": lambda self, x, n, s, train: (x, x),
+        },
+    ),
+    *wrong(
+        checks.reverse_diffusion,
+        {
+            "without `training`: sampling takes training=False": without_training,
+            "`self.diffusion_schedule`)": without_self,
+            "`self.denoise`)": denoise_without_self,
+        },
+    ),
+    *wrong(
+        checks.offset_cosine_diffusion_schedule,
+        {
+            "`self` is one argument too many": (
+                lambda self, diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95: (
+                    1,
+                    2,
+                )
+            ),
+            "take a whole array": lambda t, low=0.02, high=0.95: (math.sin(t), t),
+        },
+    ),
+    *wrong(
+        checks.cosine_diffusion_schedule,
+        {
+            "`int` and `float`": lambda t: (np.sin(int(t)), t),
+            "it is called `mean`": lambda t: (np.reduce_mean(t), t),
+            "is another operation": lambda t: (t ^ 2, t),
+            "write `where`": lambda t: (t if t > 0 else -t, t),
+        },
+    ),
+    *wrong(
+        checks.q_sample,
+        {
+            "`self` is one argument": lambda self, x, t, e, betas: x,
+            "power is `**`": lambda x, t, e, betas: np.cumprod(1 - betas) ^ 0.5,
+        },
+    ),
+    *wrong(
+        checks.p_sample,
+        {"it has betas, alphas_cumprod": lambda self, e, x, t, z: self.posterior_variance},
+    ),
+    *wrong(
+        checks.train_step,
+        {"the method q_sample": lambda n, m, o, diffusion, x, t, e, d: diffusion.qsample(x, t, e)},
+    ),
+    *wrong(
+        checks.training_loop,
+        {"the network first": lambda make, batches, step: [step(batch) for batch in batches]},
+    ),
+    *wrong(
+        checks.invert,
+        {
+            "here denoise takes three": lambda denoise, schedule, x, steps: denoise(
+                x, *schedule(ops.ones((3, 1, 1, 1))), training=False
+            )
+        },
+    ),
+    *wrong(
+        checks.residual_block,
+        {"it is called `Conv2D`": lambda x, width: layers.Conv2d(width, 3)(x)},
+    ),
     *wrong(checks.slerp, {"it is called `arccos`": lambda a, b, share: ops.acos(a)}),
     *wrong(checks.guide, {"power is `**`": lambda labelled, unlabelled, guidance: unlabelled ^ 2}),
 ]
@@ -175,31 +243,59 @@ def one_over_cosine(low, high):
     return 1 / math.cos(high), 1 / math.cos(low)
 
 
-def turned(wave, times, low=0.02, high=0.95, between=lambda low, high: (math.acos(high), math.acos(low))):
+def turned(
+    wave, times, low=0.02, high=0.95, between=lambda low, high: (math.acos(high), math.acos(low))
+):
     start, end = between(low, high)
     angles = start + times * (end - start)
     return wave.sin(angles), wave.cos(angles)
 
 
 NUMBERS = [
-    *wrong(checks.forward_step, {
-        "it returns 2 arrays: return only one": lambda x, e, b: (x, e),
-    }),
-    *wrong(checks.q_sample, {
-        "It reads `alphas_cumprod`, a variable of the notebook": of_the_notebook,
-        "return only one, the noisy image": lambda x, t, e, b: (e, x),
-    }),
-    *wrong(checks.offset_cosine_diffusion_schedule, {
-        "and not 1 / cos": lambda t, low=0.02, high=0.95: turned(np, t, low, high, one_over_cosine),
-        "round the times": lambda t, low=0.02, high=0.95: turned(np, t.astype(int), low, high),
-    }),
-    *wrong(checks.diffusion_schedule, {
-        "`math.acos`, and not 1 / cos": lambda self, t: turned(ops, t, self.min_signal_rate, self.max_signal_rate, one_over_cosine),
-        "round the times": lambda self, t: turned(ops, ops.floor(t), self.min_signal_rate, self.max_signal_rate),
-    }),
-    *wrong(checks.sinusoidal_embedding, {
-        "You rounded the variances": lambda v: ops.concatenate([ops.zeros((7, 1, 1, 16)), ops.ones((7, 1, 1, 16))], -1)}),
-    *wrong(checks.reverse_diffusion, {"return only one": lambda self, noise, steps: (noise, noise)}),
+    *wrong(
+        checks.forward_step,
+        {
+            "it returns 2 arrays: return only one": lambda x, e, b: (x, e),
+        },
+    ),
+    *wrong(
+        checks.q_sample,
+        {
+            "It reads `alphas_cumprod`, a variable of the notebook": of_the_notebook,
+            "return only one, the noisy image": lambda x, t, e, b: (e, x),
+        },
+    ),
+    *wrong(
+        checks.offset_cosine_diffusion_schedule,
+        {
+            "and not 1 / cos": lambda t, low=0.02, high=0.95: turned(
+                np, t, low, high, one_over_cosine
+            ),
+            "round the times": lambda t, low=0.02, high=0.95: turned(np, t.astype(int), low, high),
+        },
+    ),
+    *wrong(
+        checks.diffusion_schedule,
+        {
+            "`math.acos`, and not 1 / cos": lambda self, t: turned(
+                ops, t, self.min_signal_rate, self.max_signal_rate, one_over_cosine
+            ),
+            "round the times": lambda self, t: turned(
+                ops, ops.floor(t), self.min_signal_rate, self.max_signal_rate
+            ),
+        },
+    ),
+    *wrong(
+        checks.sinusoidal_embedding,
+        {
+            "You rounded the variances": lambda v: ops.concatenate(
+                [ops.zeros((7, 1, 1, 16)), ops.ones((7, 1, 1, 16))], -1
+            )
+        },
+    ),
+    *wrong(
+        checks.reverse_diffusion, {"return only one": lambda self, noise, steps: (noise, noise)}
+    ),
 ]
 
 # loops that are off by one, or go the other way
@@ -210,9 +306,13 @@ def loop(first, last, upwards, next_upwards, clipped):
         ones, noisy_images = ops.ones((initial_noise.shape[0], 1, 1, 1)), initial_noise
         for k in range(first, diffusion_steps + last):
             time = k / diffusion_steps if upwards else 1 - k / diffusion_steps
-            pred_noises, pred_images = self.denoise(noisy_images, *self.diffusion_schedule(ones * time), training=False)
+            pred_noises, pred_images = self.denoise(
+                noisy_images, *self.diffusion_schedule(ones * time), training=False
+            )
             next_time = time + (1 if next_upwards else -1) / diffusion_steps
-            noise_rates, signal_rates = self.diffusion_schedule(ones * (min(max(next_time, 0), 1) if clipped else next_time))
+            noise_rates, signal_rates = self.diffusion_schedule(
+                ones * (min(max(next_time, 0), 1) if clipped else next_time)
+            )
             noisy_images = signal_rates * pred_images + noise_rates * pred_noises
         return pred_images
 
@@ -220,15 +320,32 @@ def loop(first, last, upwards, next_upwards, clipped):
 
 
 LOOPS = [
-    pytest.param(checks.reverse_diffusion, loop(first, last, upwards, next_upwards, clipped), hint,
-                 id=f"range({first}, steps{last:+}), {upwards=}, {next_upwards=}, {clipped=}")
+    pytest.param(
+        checks.reverse_diffusion,
+        loop(first, last, upwards, next_upwards, clipped),
+        hint,
+        id=f"range({first}, steps{last:+}), {upwards=}, {next_upwards=}, {clipped=}",
+    )
     for upwards, hints in {
-        True: {(0, -1): "upwards", (0, 0): "upwards", (0, 1): "upwards", (1, -1): "begin at 1, where the noise is",
-               (1, 0): "upwards", (1, 1): "upwards"},
-        False: {(0, -1): "one step too few", (0, 1): "one step too many", (1, -1): "the first step and the last are left out",
-                (1, 0): "the first step is left out, and so there is one too few", (1, 1): "the first step is left out: the"},
-    }.items() for (first, last), hint in hints.items()
-    for next_upwards in ((True, False) if upwards else (False,)) for clipped in (True, False)
+        True: {
+            (0, -1): "upwards",
+            (0, 0): "upwards",
+            (0, 1): "upwards",
+            (1, -1): "begin at 1, where the noise is",
+            (1, 0): "upwards",
+            (1, 1): "upwards",
+        },
+        False: {
+            (0, -1): "one step too few",
+            (0, 1): "one step too many",
+            (1, -1): "the first step and the last are left out",
+            (1, 0): "the first step is left out, and so there is one too few",
+            (1, 1): "the first step is left out: the",
+        },
+    }.items()
+    for (first, last), hint in hints.items()
+    for next_upwards in ((True, False) if upwards else (False,))
+    for clipped in (True, False)
 ]
 
 
@@ -238,7 +355,11 @@ def test_a_diagnosis_has_evidence(check, answer, hint):
     with pytest.raises(checks.CheckFailed) as failure:
         check(answer)
     assert not isinstance(failure.value, NotDone)
-    assert not [name for name in ("SimpleNamespace", "<locals>", "Oracle", "Factory", "Velocities", "Bowl") if name in str(failure.value)]
+    assert not [
+        name
+        for name in ("SimpleNamespace", "<locals>", "Oracle", "Factory", "Velocities", "Bowl")
+        if name in str(failure.value)
+    ]
 
 
 def test_what_stops_for_one_step_is_said_after_what_is_wrong_for_three():

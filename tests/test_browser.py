@@ -22,11 +22,11 @@ from playwright.sync_api import sync_playwright
 
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
-from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.instructor.manual import read_manual
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.source import read_source
+from diffusion_lab.instructor.verdicts import Result, Verdict
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "out" / "browser"
@@ -35,20 +35,29 @@ ODD_SAMPLER = """def reverse_diffusion(self, initial_noise, diffusion_steps):
     return 0 * initial_noise + ops.convert_to_tensor([99.0, -99.0, -99.0])"""
 SETTINGS = {  # JupyterLab would draw only the cells that can be seen
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
-    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": (
+        '{"fetchNews": "false", "checkForUpdates": false}'
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if path is None:
         if os.environ.get("DIFFUSION_LAB_BROWSER") == "required":
             pytest.fail("There is no Chromium, and these tests are required.")
-        pytest.skip("no Chromium: install it (on Debian and Ubuntu: apt install chromium) to try the sliders")
+        pytest.skip(
+            "no Chromium: install it (on Debian and Ubuntu: apt install chromium) to try the"
+            " sliders"
+        )
     PICTURES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
@@ -69,10 +78,23 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-               f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"]
-    environment = os.environ | {"DIFFUSION_LAB_PROFILE": "smoke", "PYTHONPATH": str(ROOT),
-                                "JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTER_CONFIG_DIR": str(settings)}
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    environment = os.environ | {
+        "DIFFUSION_LAB_PROFILE": "smoke",
+        "PYTHONPATH": str(ROOT),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTER_CONFIG_DIR": str(settings),
+    }
     log = open(root / "server.log", "w")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
@@ -90,8 +112,12 @@ def with_an_odd_sampler(notebook):
 
     After its check, this student's `reverse_diffusion` paints everything red.
     """
-    last = next(number for number, cell in enumerate(notebook.cells) if cell.source.startswith("widgets.sampling("))
-    notebook.cells = notebook.cells[:last + 1]
+    last = next(
+        number
+        for number, cell in enumerate(notebook.cells)
+        if cell.source.startswith("widgets.sampling(")
+    )
+    notebook.cells = notebook.cells[: last + 1]
     notebook.cells[last].source = f"{ODD_SAMPLER}\n\n{notebook.cells[last].source}"
     return notebook
 
@@ -110,8 +136,14 @@ def wait_for(condition, seconds, what):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("lab", [
-    pytest.param("03_schedules", marks=pytest.mark.slow), "07_ddim", pytest.param("08_exploring", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "lab",
+    [
+        pytest.param("03_schedules", marks=pytest.mark.slow),
+        "07_ddim",
+        pytest.param("08_exploring", marks=pytest.mark.slow),
+    ],
+)
 def test_sliders_move_their_pictures(browser, server, lab):
     page = run_all_cells(browser, f"{server}/lab/tree/{lab}.ipynb?token={TOKEN}&reset")
     explorers = page.locator(".diffusion-lab-explorer")
@@ -123,10 +155,18 @@ def test_sliders_move_their_pictures(browser, server, lab):
         sliders = explorer.locator(".noUi-handle")
         assert sliders.count() >= 1
         for index in range(sliders.count()):
-            assert any(moves(page, explorer, sliders.nth(index)) for _ in menu_entries(explorer)), f"slider {index} moves nothing"
+            assert any(moves(page, explorer, sliders.nth(index)) for _ in menu_entries(explorer)), (
+                f"slider {index} moves nothing"
+            )
         explorer.screenshot(path=PICTURES / f"{lab}-{number}.png")
         assert explorer.locator(".diffusion-lab-error").inner_text().strip() == ""
-    assert page.locator('[data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea-output[data-mime-type*="stderr"]').count() == 0
+    assert (
+        page.locator(
+            '[data-mime-type="application/vnd.jupyter.error"],'
+            ' .jp-OutputArea-output[data-mime-type*="stderr"]'
+        ).count()
+        == 0
+    )
     page.close()
 
 
@@ -196,7 +236,10 @@ def moves(page, explorer, handle):
 
 def seen(explorer):
     """Returns what a person sees: the picture's pixels and the line of numbers."""
-    return explorer.locator(".diffusion-lab-picture").screenshot(), explorer.locator(".diffusion-lab-readout").inner_text()
+    return (
+        explorer.locator(".diffusion-lab-picture").screenshot(),
+        explorer.locator(".diffusion-lab-readout").inner_text(),
+    )
 
 
 def settled(explorer):
@@ -206,7 +249,10 @@ def settled(explorer):
 def drag(page, handle):
     """Drags a slider's handle along its track, to the side with more room."""
     handle.scroll_into_view_if_needed()
-    box, track = handle.bounding_box(), handle.locator("xpath=ancestor::*[contains(@class,'noUi-target')]").bounding_box()
+    box, track = (
+        handle.bounding_box(),
+        handle.locator("xpath=ancestor::*[contains(@class,'noUi-target')]").bounding_box(),
+    )
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     middle = track["x"] + track["width"] / 2
     target = x + track["width"] * (0.3 if x < middle else -0.3)
@@ -224,13 +270,35 @@ def reports(tmp_path):
     One has no notebook, one has long answers, one did not hand in this time.
     """
     out = tmp_path / "out"
-    verdicts = [Verdict(f"4.{place}", f"an_exercise_with_a_long_name_{place}", "wrong", 0.0, 4.0, "sentence " * 30, "x" * 300)
-                for place in range(1, 7)]
-    results = [Result(name, "1", f"{name}.ipynb", problem="No notebook." * (name == "Bob"), remarks=["r" * 90], verdicts=verdicts,
-                      texts={"summary": "word " * 99} if name != "Bob" else {}, written=6.0)
-               for name in ("Ada", "Bob", "=Cem", "D" * 80)]
+    verdicts = [
+        Verdict(
+            f"4.{place}",
+            f"an_exercise_with_a_long_name_{place}",
+            "wrong",
+            0.0,
+            4.0,
+            "sentence " * 30,
+            "x" * 300,
+        )
+        for place in range(1, 7)
+    ]
+    results = [
+        Result(
+            name,
+            "1",
+            f"{name}.ipynb",
+            problem="No notebook." * (name == "Bob"),
+            remarks=["r" * 90],
+            verdicts=verdicts,
+            texts={"summary": "word " * 99} if name != "Bob" else {},
+            written=6.0,
+        )
+        for name in ("Ada", "Bob", "=Cem", "D" * 80)
+    ]
     out.mkdir()
-    (out / "manual.csv").write_text("key,points,comment\nAda|1,2,\"good, but \"\"short\"\"\"\nGone|7,3,ill\n")
+    (out / "manual.csv").write_text(
+        'key,points,comment\nAda|1,2,"good, but ""short"""\nGone|7,3,ill\n'
+    )
     write_gradebook(out, "04", Settings("", "04_first_network.py", 5, Limits()), results)
     return out
 
@@ -253,7 +321,12 @@ def test_points_by_hand_are_saved_for_everybody_and_not_left_behind(browser, rep
     page.goto("about:blank")
     assert asked == ["beforeunload"], "what is saved is no reason to ask"
     assert read_manual(reports / "manual.csv") == {
-        "Ada|1": ("2", 'good, but "short"'), "Bob|1": ("", ""), "=Cem|1": ("4.5", ""), f"{'D' * 80}|1": ("", ""), "Gone|7": ("3", "ill")}
+        "Ada|1": ("2", 'good, but "short"'),
+        "Bob|1": ("", ""),
+        "=Cem|1": ("4.5", ""),
+        f"{'D' * 80}|1": ("", ""),
+        "Gone|7": ("3", "ill"),
+    }
     page.close()
 
 
@@ -262,7 +335,12 @@ def test_reports_fit_on_small_and_large_screens(width, browser, reports):
     page = browser.new_page(viewport={"width": width, "height": 900})
     for path in (reports / "summary.html", *(reports / "feedback").iterdir()):
         page.goto(f"file://{path}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut at the right"
-        tops = page.evaluate("[...document.querySelectorAll('.bars div')].map(bar => bar.getBoundingClientRect().top - bar.parentElement.previousElementSibling.getBoundingClientRect().bottom)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (
+            "nothing is cut at the right"
+        )
+        tops = page.evaluate(
+            "[...document.querySelectorAll('.bars div')].map(bar => bar.getBoundingClientRect().top"
+            " - bar.parentElement.previousElementSibling.getBoundingClientRect().bottom)"
+        )
         assert all(top >= 0 for top in tops), "no bar covers the heading"
     page.close()

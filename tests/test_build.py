@@ -45,8 +45,13 @@ print("the end")
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    known = {name: SimpleNamespace(number=number) for name, number in (("double", "3.1"), ("single", "3.2"))}
-    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: known))
+    known = {
+        name: SimpleNamespace(number=number)
+        for name, number in (("double", "3.1"), ("single", "3.2"))
+    }
+    monkeypatch.setattr(
+        "diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: known)
+    )
 
     def write(text=SOURCE):
         (tmp_path / "solutions").mkdir(exist_ok=True)
@@ -72,18 +77,31 @@ def test_the_student_gets_a_stub_and_the_solution_keeps_its_answer(lab):
     root = lab()
     build(root, progress=lambda line: None)
     student, solution = notebook(root, "notebooks"), notebook(root, "solutions")
-    assert student.cells[1].source.splitlines()[-1] == '    raise NotImplementedError("Exercise 3.1: write double")'
+    assert (
+        student.cells[1].source.splitlines()[-1]
+        == '    raise NotImplementedError("Exercise 3.1: write double")'
+    )
     assert "number + number" in solution.cells[1].source
     assert "*Difficulty ●○○ · 5 minutes · 2 points*" in student.cells[0].source
     assert len(solution.cells) == len(student.cells) + 1  # the explanation
-    assert [cell.id for cell in student.cells if "nbgrader" in cell.metadata] == ["03-double", "03-double-check", "03-summary"]
+    assert [cell.id for cell in student.cells if "nbgrader" in cell.metadata] == [
+        "03-double",
+        "03-double-check",
+        "03-summary",
+    ]
 
 
 def test_nbgrader_finds_its_marks(lab):
-    cells = [cell for cell in read_source(lab() / "solutions" / "03_toy.py").cells if "nbgrader" in cell.metadata]
+    cells = [
+        cell
+        for cell in read_source(lab() / "solutions" / "03_toy.py").cells
+        if "nbgrader" in cell.metadata
+    ]
     marks = [cell.metadata.nbgrader for cell in cells]
     assert [(mark.grade_id, mark.solution, mark.grade, mark.get("points")) for mark in marks] == [
-        ("03-double", True, False, None), ("03-double-check", False, True, 2), ("03-summary", True, True, 3),
+        ("03-double", True, False, None),
+        ("03-double-check", False, True, 2),
+        ("03-summary", True, True, 3),
     ]
 
 
@@ -107,7 +125,9 @@ def test_outputs_of_unchanged_cells_are_kept_and_ignored_by_the_check(lab):
     assert stale(root) == []
     lab(SOURCE.replace('print("the end")', 'print("this is the end")'))
     build(root, progress=lambda line: None)
-    outputs = [len(cell.outputs) for cell in notebook(root, "solutions").cells if cell.cell_type == "code"]
+    outputs = [
+        len(cell.outputs) for cell in notebook(root, "solutions").cells if cell.cell_type == "code"
+    ]
     assert outputs == [1, 1, 0]
 
 
@@ -127,49 +147,98 @@ def test_a_notebook_without_a_source_is_stale(lab):
 
 
 def test_an_answer_that_stands_elsewhere_is_refused(lab):
-    root = lab(SOURCE.replace('print("the end")', "number = 3\nif number:\n    return number + number"))
+    root = lab(
+        SOURCE.replace('print("the end")', "number = 3\nif number:\n    return number + number")
+    )
     with pytest.raises(UserError, match="return number \\+ number"):
         build(root, progress=lambda line: None)
 
 
-@pytest.mark.parametrize("old, new, message", [
-    ("    ### END SOLUTION\n", "", "line 9: the solution that began|line 9: this solution never ends|does not end in its cell"),
-    ("    ### BEGIN SOLUTION\n", "", "line 10: a solution ends that never began"),
-    ("    return number + number\n", "", "line 10: the solution is empty"),
-    ("    return number + number\n", "    ### BEGIN SOLUTION\n    return 1\n", "line 10: a solution begins inside"),
-    ("    ### END SOLUTION", "  ### END SOLUTION", "line 11: .* indented alike"),
-    ("### BEGIN SOLUTION", "# BEGIN SOLUTION", "line 9: write the marker as"),
-    (' exercise="double" points=2', "", "if and only if"),
-    ('check="double"', 'check="single"', 'must be marked check="double"'),
-    ('# %% check="double"\nprint(double(4))\n', "", "must be marked|has no check"),
-    ("*Difficulty ●○○ · 5 minutes*", "Easy.", "difficulty and how many minutes"),
-    ("Exercise 3.1", "Exercise 3.2", "needs a heading 'Exercise 3.1"),
-    ("points=2", "points=-5", "line 6: points=-5 in the cell of 'double' is not a number of at least 0"),
-    ("points=2", "points=true", "line 6: points=True in the cell of 'double' is not a number"),
-    ("points=2", "points=NaN", "line 6: points=nan in the cell of 'double' is not a number"),
-    ("points=3", "points=[3]", "line 19: points=.3. in the cell of 'summary' is not a number"),
-    (" points=2", " point=5", "line 6: there is no mark 'point' .did you mean points.*exercise, check"),
-    (" points=2", ", points=5", "line 6: .* separate the marks by spaces"),
-    (" points=2", " points = 5", "line 6: .* separate the marks by spaces"),
-    (" points=2", " points=", "line 6: .* separate the marks by spaces"),
-    ('exercise="double"', "exercise=double", "line 6: .* words in quotes and numbers without"),
-    ('check="double"', 'check="double" points=7', "line 13: only an exercise or a summary has points"),
-    ('tags=["answer"]', 'tags="answer"', "line 16: tags='answer' must be a list of words in quotes"),
-    ('summary="summary"', "summary=3", "line 19: summary=3 must be a word in quotes"),
-    ("# Write here.", "# ### Exercise 3.2 · `single`", "line 20: there is no exercise 3.2"),
-    ("# Write here.", "# As in exercise 3.4, write.", "line 20: there is no exercise 3.4"),
-    ("# Write here.", "# ### Exercise 3.1 · `single`", "line 20: this heading is for 'single', but exercise 3.1 is 'double'"),
-    ('print("the end")', "print(single(3))", "line 23: 'single' is used, but there is no such exercise"),
-    ('print("the end")', "checks.single(3)", "line 23: 'single' is used, but there is no such exercise"),
-])
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        (
+            "    ### END SOLUTION\n",
+            "",
+            (
+                "line 9: the solution that began|line 9: this solution never ends|does not end in"
+                " its cell"
+            ),
+        ),
+        ("    ### BEGIN SOLUTION\n", "", "line 10: a solution ends that never began"),
+        ("    return number + number\n", "", "line 10: the solution is empty"),
+        (
+            "    return number + number\n",
+            "    ### BEGIN SOLUTION\n    return 1\n",
+            "line 10: a solution begins inside",
+        ),
+        ("    ### END SOLUTION", "  ### END SOLUTION", "line 11: .* indented alike"),
+        ("### BEGIN SOLUTION", "# BEGIN SOLUTION", "line 9: write the marker as"),
+        (' exercise="double" points=2', "", "if and only if"),
+        ('check="double"', 'check="single"', 'must be marked check="double"'),
+        ('# %% check="double"\nprint(double(4))\n', "", "must be marked|has no check"),
+        ("*Difficulty ●○○ · 5 minutes*", "Easy.", "difficulty and how many minutes"),
+        ("Exercise 3.1", "Exercise 3.2", "needs a heading 'Exercise 3.1"),
+        (
+            "points=2",
+            "points=-5",
+            "line 6: points=-5 in the cell of 'double' is not a number of at least 0",
+        ),
+        ("points=2", "points=true", "line 6: points=True in the cell of 'double' is not a number"),
+        ("points=2", "points=NaN", "line 6: points=nan in the cell of 'double' is not a number"),
+        ("points=3", "points=[3]", "line 19: points=.3. in the cell of 'summary' is not a number"),
+        (
+            " points=2",
+            " point=5",
+            "line 6: there is no mark 'point' .did you mean points.*exercise, check",
+        ),
+        (" points=2", ", points=5", "line 6: .* separate the marks by spaces"),
+        (" points=2", " points = 5", "line 6: .* separate the marks by spaces"),
+        (" points=2", " points=", "line 6: .* separate the marks by spaces"),
+        ('exercise="double"', "exercise=double", "line 6: .* words in quotes and numbers without"),
+        (
+            'check="double"',
+            'check="double" points=7',
+            "line 13: only an exercise or a summary has points",
+        ),
+        (
+            'tags=["answer"]',
+            'tags="answer"',
+            "line 16: tags='answer' must be a list of words in quotes",
+        ),
+        ('summary="summary"', "summary=3", "line 19: summary=3 must be a word in quotes"),
+        ("# Write here.", "# ### Exercise 3.2 · `single`", "line 20: there is no exercise 3.2"),
+        ("# Write here.", "# As in exercise 3.4, write.", "line 20: there is no exercise 3.4"),
+        (
+            "# Write here.",
+            "# ### Exercise 3.1 · `single`",
+            "line 20: this heading is for 'single', but exercise 3.1 is 'double'",
+        ),
+        (
+            'print("the end")',
+            "print(single(3))",
+            "line 23: 'single' is used, but there is no such exercise",
+        ),
+        (
+            'print("the end")',
+            "checks.single(3)",
+            "line 23: 'single' is used, but there is no such exercise",
+        ),
+    ],
+)
 def test_a_source_with_a_mistake_is_refused_with_its_place(lab, old, new, message):
     assert old in SOURCE
     with pytest.raises(UserError, match=message):
         read_source(lab(SOURCE.replace(old, new, 1)) / "solutions" / "03_toy.py")
 
 
-FINE = ["from elsewhere import single\nprint(single(3))", "single = 3\nprint(single)", "def two(single):\n    return single",
-        "%matplotlib inline\nprint(double(3))", "model.single(3)"]
+FINE = [
+    "from elsewhere import single\nprint(single(3))",
+    "single = 3\nprint(single)",
+    "def two(single):\n    return single",
+    "%matplotlib inline\nprint(double(3))",
+    "model.single(3)",
+]
 
 
 @pytest.mark.parametrize("code", FINE)
@@ -183,14 +252,29 @@ def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, t
     text = (ROOT / "solutions" / f"{name}.py").read_text(encoding="utf-8")
     for exercise in re.findall(r'^# %% exercise="(\w+)"', text, re.M):
         path = tmp_path / f"{name}.py"
-        path.write_text(re.sub(rf'^# %% (exercise|check)="{exercise}".*?(?=^# %%)', "", text, flags=re.M | re.S), encoding="utf-8")
-        with pytest.raises(UserError, match=rf"{name}.py.*(heading|no exercise|is number|{exercise})"):
+        path.write_text(
+            re.sub(
+                rf'^# %% (exercise|check)="{exercise}".*?(?=^# %%)', "", text, flags=re.M | re.S
+            ),
+            encoding="utf-8",
+        )
+        with pytest.raises(
+            UserError, match=rf"{name}.py.*(heading|no exercise|is number|{exercise})"
+        ):
             read_source(path)
 
 
 def test_the_number_that_a_check_prints_is_that_of_the_lab(lab, monkeypatch):
-    monkeypatch.setattr("diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: {"double": SimpleNamespace(number="3.2")}))
-    with pytest.raises(UserError, match="'double' is number 3.1 here, and 3.2 at the end of diffusion_lab/labs/lab03/checks.py"):
+    monkeypatch.setattr(
+        "diffusion_lab.instructor.source.checks",
+        SimpleNamespace(exercises=lambda: {"double": SimpleNamespace(number="3.2")}),
+    )
+    with pytest.raises(
+        UserError,
+        match=(
+            "'double' is number 3.1 here, and 3.2 at the end of diffusion_lab/labs/lab03/checks.py"
+        ),
+    ):
         read_source(lab() / "solutions" / "03_toy.py")
 
 
@@ -227,7 +311,9 @@ def test_a_run_in_another_profile_leaves_what_is_committed_alone(lab, profile):
     build(root, progress=lambda line: None)
     before = (root / "solutions" / "03_toy.ipynb").read_bytes()
     assert list(execute(root, profile=profile, progress=said.append)) == ["03_toy"]
-    assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before and not (root / "docs").exists()
+    assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before and not (
+        root / "docs"
+    ).exists()
     assert "nothing is kept" in said[-1]
 
 
@@ -249,7 +335,10 @@ def test_the_exercise_in_the_instructions_works(tmp_path, monkeypatch, capsys):
     known = {name: space[name] for name in ("forward_step", "q_sample", "signal_to_noise")}
     monkeypatch.setattr(checks, "exercises", lambda: known)
     path = tmp_path / "02_forward_process.py"
-    path.write_text((ROOT / "solutions" / path.name).read_text(encoding="utf-8") + "\n" + cells, encoding="utf-8")
+    path.write_text(
+        (ROOT / "solutions" / path.name).read_text(encoding="utf-8") + "\n" + cells,
+        encoding="utf-8",
+    )
     assert [number for number, *_ in exercises(read_source(path))] == ["2.1", "2.2", "2.3"]
     exec(cells, {"checks": SimpleNamespace(signal_to_noise=exercise)})
     assert capsys.readouterr().out.startswith("✓ Exercise 2.3, signal_to_noise: ")

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from typing import Optional, get_type_hints
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -40,7 +40,9 @@ def run(monkeypatch, capfd):
     return run
 
 
-def test_the_learning_rate_is_lower_for_the_network_that_predicts_noise_unless_it_is_given(run, monkeypatch):
+def test_the_learning_rate_is_lower_for_the_network_that_predicts_noise_unless_it_is_given(
+    run, monkeypatch
+):
     seen = []
 
     def stop(config, out):
@@ -48,26 +50,48 @@ def test_the_learning_rate_is_lower_for_the_network_that_predicts_noise_unless_i
         raise UserError("enough")
 
     monkeypatch.setattr(training, "Trainer", stop)
-    for options in ([], ["--network", "attention_unet", "--widths", "32,64"], ["--learning-rate", "0.5"]):
+    for options in (
+        [],
+        ["--network", "attention_unet", "--widths", "32,64"],
+        ["--learning-rate", "0.5"],
+    ):
         assert run("train", *options)[0] == 2
     assert seen == [2e-3, 1e-3, 0.5]
 
 
 def test_sample_writes_the_picture_of_as_many_images(run, weights, tmp_path):
     picture = tmp_path / "folder" / "grid.png"
-    status, out, _ = run("sample", "--weights", weights, "--count", 10, "--steps", 2, "--out", picture)
+    status, out, _ = run(
+        "sample", "--weights", weights, "--count", 10, "--steps", 2, "--out", picture
+    )
     assert status == 0 and str(picture) in out
     # two rows of eight, 16 times as large
     assert Image.open(picture).size == ((8 * 9 - 1) * 16, (2 * 9 - 1) * 16)
 
 
-def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_asks_for(weights, tmp_path):
+def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_asks_for(
+    weights, tmp_path
+):
     pictures = []
     (tmp_path / "b.png.keras").mkdir()
-    (tmp_path / "b.png.keras" / "keras.json").write_text('{"floatx": "float16", "image_data_format": "channels_first"}')
+    (tmp_path / "b.png.keras" / "keras.json").write_text(
+        '{"floatx": "float16", "image_data_format": "channels_first"}'
+    )
     for name in ("a.png", "b.png"):
-        command = [sys.executable, "-m", "diffusion_lab", "sample", "--weights", weights, "--count", "4", "--steps", "2",
-                   "--out", tmp_path / name]
+        command = [
+            sys.executable,
+            "-m",
+            "diffusion_lab",
+            "sample",
+            "--weights",
+            weights,
+            "--count",
+            "4",
+            "--steps",
+            "2",
+            "--out",
+            tmp_path / name,
+        ]
         environment = os.environ | {"KERAS_HOME": str(tmp_path / f"{name}.keras")}
         result = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert result.returncode == 0 and result.stderr == "", result.stderr
@@ -75,37 +99,42 @@ def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_a
     assert pictures[0] == pictures[1]
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["sample", "--weights", "nowhere.weights.h5"], "There is no weights file"),
-    (["sample", "--weights", "flower64"], "did you mean flowers64?"),
-    (["sample", "--weights", "."], "is a folder"),
-    (["sample", "--out", "a.jpg"], "such as a.png"),
-    (["sample", "--out", "."], "is a folder"),
-    (["sample", "--steps", "0"], "at least 1"),
-    (["sample", "--steps", "-5"], "at least 1"),
-    (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
-    (["sample", "--eta", "2"], "eta must lie in"),
-    (["sample", "--label", "red"], "knows no labels"),
-    (["sample", "--guidance", "2"], "there is none"),
-    (["train", "--image-size", "30"], "multiple of 4"),
-    (["train", "--widths", "wide"], "not a list of whole numbers"),
-    (["train", "--widths", "10,20"], "multiples of 8"),
-    (["train", "--widths", "12"], "multiples of 8"),
-    (["train", "--widths", "4"], "multiples of 8"),
-    (["train", "--widths", "8,8000"], "at most 4096"),
-    (["train", "--widths", "9" * 5000], "not a list of whole numbers"),
-    (["train", "--widths", "12,24", "--network", "attention_unet"], "multiples of 8"),
-    (["train", "--widths", "64,32", "--network", "attention_unet"], "multiples of the first"),
-    (["train", "--widths", "32,64,96,128,160,192,224", "--image-size", "32"], "multiple of 64"),
-    (["train", "--widths", "0,32"], "not a list of whole numbers"),
-    (["train", "--conditional", "--network", "plain_cnn"], "takes no labels"),
-    (["train", "--network", "attention_unet", "--prediction", "velocity"], "it predicts noise"),
-    (["train", "--network", "attention_unet", "--loss-on", "image"], "its loss on noise"),
-    (["train", "--network", "attention_unet", "--widths", "32,48"], "multiples of the first"),
-    (["train", "--data", "procedural_flower"], "did you mean"),
-    (["train", "--data", "no/such/folder"], "no folder"),
-])
-def test_what_a_person_can_mend_is_one_sentence(run, weights, arguments, sentence, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["sample", "--weights", "nowhere.weights.h5"], "There is no weights file"),
+        (["sample", "--weights", "flower64"], "did you mean flowers64?"),
+        (["sample", "--weights", "."], "is a folder"),
+        (["sample", "--out", "a.jpg"], "such as a.png"),
+        (["sample", "--out", "."], "is a folder"),
+        (["sample", "--steps", "0"], "at least 1"),
+        (["sample", "--steps", "-5"], "at least 1"),
+        (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
+        (["sample", "--eta", "2"], "eta must lie in"),
+        (["sample", "--label", "red"], "knows no labels"),
+        (["sample", "--guidance", "2"], "there is none"),
+        (["train", "--image-size", "30"], "multiple of 4"),
+        (["train", "--widths", "wide"], "not a list of whole numbers"),
+        (["train", "--widths", "10,20"], "multiples of 8"),
+        (["train", "--widths", "12"], "multiples of 8"),
+        (["train", "--widths", "4"], "multiples of 8"),
+        (["train", "--widths", "8,8000"], "at most 4096"),
+        (["train", "--widths", "9" * 5000], "not a list of whole numbers"),
+        (["train", "--widths", "12,24", "--network", "attention_unet"], "multiples of 8"),
+        (["train", "--widths", "64,32", "--network", "attention_unet"], "multiples of the first"),
+        (["train", "--widths", "32,64,96,128,160,192,224", "--image-size", "32"], "multiple of 64"),
+        (["train", "--widths", "0,32"], "not a list of whole numbers"),
+        (["train", "--conditional", "--network", "plain_cnn"], "takes no labels"),
+        (["train", "--network", "attention_unet", "--prediction", "velocity"], "it predicts noise"),
+        (["train", "--network", "attention_unet", "--loss-on", "image"], "its loss on noise"),
+        (["train", "--network", "attention_unet", "--widths", "32,48"], "multiples of the first"),
+        (["train", "--data", "procedural_flower"], "did you mean"),
+        (["train", "--data", "no/such/folder"], "no folder"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_sentence(
+    run, weights, arguments, sentence, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "sample" and "--weights" not in arguments:
         arguments = [*arguments, "--weights", weights]
@@ -114,32 +143,65 @@ def test_what_a_person_can_mend_is_one_sentence(run, weights, arguments, sentenc
     assert not (tmp_path / "out").exists()
 
 
-NUMBERS = [(command.callback.__name__, f"--{name.replace('_', '-')}", kind)
-           for command in cli.app.registered_commands for name, hint in get_type_hints(command.callback).items()
-           for kind in (int, float) if hint in (kind, Optional[kind])]
+NUMBERS = [
+    (command.callback.__name__, f"--{name.replace('_', '-')}", kind)
+    for command in cli.app.registered_commands
+    for name, hint in get_type_hints(command.callback).items()
+    for kind in (int, float)
+    if hint in (kind, kind | None)
+]
 
 
 @pytest.mark.parametrize("command, option, kind", NUMBERS)
-def test_every_number_of_the_command_line_has_bounds(run, command, option, kind, tmp_path, monkeypatch):
+def test_every_number_of_the_command_line_has_bounds(
+    run, command, option, kind, tmp_path, monkeypatch
+):
     """Looks at all commands, so that an option which is added later is tested as well."""
     monkeypatch.chdir(tmp_path)
-    for value in ("-1" + 30 * "0", "1" + 30 * "0", *(["nan", "inf", "-inf", "1e300"] if kind is float else [])):
+    for value in (
+        "-1" + 30 * "0",
+        "1" + 30 * "0",
+        *(["nan", "inf", "-inf", "1e300"] if kind is float else []),
+    ):
         status, _, err = run(command, f"{option}={value}")
-        assert status == 2 and err.startswith(f"diffusion-lab: {option} must ") and err.count("\n") == 1, (value, err)
+        assert (
+            status == 2
+            and err.startswith(f"diffusion-lab: {option} must ")
+            and err.count("\n") == 1
+        ), (value, err)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_there_are_numbers_to_try():
-    assert {("sample", "--guidance", float), ("train", "--seed", int), ("demo", "--minutes", float)} <= set(NUMBERS)
+    assert {
+        ("sample", "--guidance", float),
+        ("train", "--seed", int),
+        ("demo", "--minutes", float),
+    } <= set(NUMBERS)
 
 
 def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
     rng = np.random.default_rng(0)
     for i in range(40):
-        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
     out = tmp_path / "run"
-    command = ["train", "--data", tmp_path, "--image-size", 8, "--network", "plain_cnn", "--batch-size", 8, "--epochs", 1,
-               "--out", out]
+    command = [
+        "train",
+        "--data",
+        tmp_path,
+        "--image-size",
+        8,
+        "--network",
+        "plain_cnn",
+        "--batch-size",
+        8,
+        "--epochs",
+        1,
+        "--out",
+        out,
+    ]
     status, text, _ = run(*command)
     assert status == 0 and "Lowest KID" in text
     assert {"model.weights.h5", "samples.png", "checkpoint.h5"} <= set(os.listdir(out))
@@ -150,18 +212,45 @@ def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
 @pytest.mark.slow
 def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
     out = tmp_path / "run"
-    status, text, err = run("train", "--conditional", "--image-size", 8, "--widths", 8, "--count", 32, "--epochs", 1,
-                            "--out", out)
+    status, text, err = run(
+        "train",
+        "--conditional",
+        "--image-size",
+        8,
+        "--widths",
+        8,
+        "--count",
+        32,
+        "--epochs",
+        1,
+        "--out",
+        out,
+    )
     assert status == 0 and "Lowest KID" in text, err
     model, origin = load_model(out / "model.weights.h5")
     rng = np.random.default_rng(0)  # one step of training is too little to tell labels apart
-    model.ema_network.set_weights([w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()])
+    model.ema_network.set_weights(
+        [w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()]
+    )
     weights, pictures = tmp_path / "shaken.weights.h5", []
     save_model(model, weights, origin)
     for label in ("red", "blue"):
         picture = tmp_path / f"{label}.png"
-        status, *_ = run("sample", "--weights", weights, "--label", label, "--guidance", 9, "--count", 8, "--steps", 2,
-                         "--out", picture)
+        status, *_ = run(
+            "sample",
+            "--weights",
+            weights,
+            "--label",
+            label,
+            "--guidance",
+            9,
+            "--count",
+            8,
+            "--steps",
+            2,
+            "--out",
+            picture,
+        )
         assert status == 0
         pictures.append(picture.read_bytes())
     assert pictures[0] != pictures[1]
@@ -174,28 +263,67 @@ def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
 @pytest.mark.slow
 def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
     out = tmp_path / "run"
-    status, text, err = run("train", "--network", "attention_unet", "--image-size", 8, "--widths", "8,16", "--count", 32,
-                            "--epochs", 1, "--out", out)
+    status, text, err = run(
+        "train",
+        "--network",
+        "attention_unet",
+        "--image-size",
+        8,
+        "--widths",
+        "8,16",
+        "--count",
+        32,
+        "--epochs",
+        1,
+        "--out",
+        out,
+    )
     assert status == 0 and "Lowest KID" in text, err
     model, _ = load_model(out / "model.weights.h5")
     assert isinstance(model, DDPM) and model.diffusion.timesteps == 1000
     assert model.config.network_arguments["attention_levels"] == [False, True]
-    status, *_ = run("sample", "--weights", out / "model.weights.h5", "--sampler", "ddpm", "--steps", 2, "--count", 8,
-                     "--out", tmp_path / "s.png")
+    status, *_ = run(
+        "sample",
+        "--weights",
+        out / "model.weights.h5",
+        "--sampler",
+        "ddpm",
+        "--steps",
+        2,
+        "--count",
+        8,
+        "--out",
+        tmp_path / "s.png",
+    )
     assert status == 0
 
 
 def test_evaluate_says_kid_and_memorisation(run, weights):
-    status, _, err = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits")
+    status, _, err = run(
+        "evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits"
+    )
     assert status == 2 and "3 colour channel(s), and those of digits have 1" in err
     status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2)
-    assert status == 0 and "KID (flowers features)" in out and "±" in out and "nearest training image" in out
+    assert (
+        status == 0
+        and "KID (flowers features)" in out
+        and "±" in out
+        and "nearest training image" in out
+    )
 
 
 def test_doctor_reports_and_advises(run):
     status, out, _ = run("doctor")
     assert status == 0
-    for subject in ("Python", "keras", "backend", "devices", "procedural_flowers", "feature network", "sandbox"):
+    for subject in (
+        "Python",
+        "keras",
+        "backend",
+        "devices",
+        "procedural_flowers",
+        "feature network",
+        "sandbox",
+    ):
         assert subject in out
 
 
@@ -207,29 +335,58 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     status, out, _ = run("demo", "--minutes", 0.05, "--out", tmp_path / "demo")
     assert status == 0 and "index.html" in out and "make lab" in out
     page = (tmp_path / "demo" / "index.html").read_text()
-    for picture in (file for file in os.listdir(tmp_path / "demo") if file.endswith((".png", ".webp"))):
+    for picture in (
+        file for file in os.listdir(tmp_path / "demo") if file.endswith((".png", ".webp"))
+    ):
         assert picture in page, f"{picture} is nowhere on the page"
-    assert f"sample --weights {tmp_path}/demo/model.weights.h5" in page and (tmp_path / "demo" / "model.weights.h5").exists()
-    assert "…" not in page.split("<th>sampler</th>")[1].split("</table>")[0], "the table is complete"
+    assert (
+        f"sample --weights {tmp_path}/demo/model.weights.h5" in page
+        and (tmp_path / "demo" / "model.weights.h5").exists()
+    )
+    assert "…" not in page.split("<th>sampler</th>")[1].split("</table>")[0], (
+        "the table is complete"
+    )
     assert re.search(r"That was short: [\d,]+ images. .* demo --minutes \d+", page)
     figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
-    assert [row["name"] for row in figures["samplers"]] == ["DDPM", "DDIM", "DPM-Solver++(2M)", "Adams–Bashforth"]
-    assert all(np.isfinite(row[owner]["kid"]) for row in figures["samplers"] for owner in ("yours", "shipped"))
+    assert [row["name"] for row in figures["samplers"]] == [
+        "DDPM",
+        "DDIM",
+        "DPM-Solver++(2M)",
+        "Adams–Bashforth",
+    ]
+    assert all(
+        np.isfinite(row[owner]["kid"])
+        for row in figures["samplers"]
+        for owner in ("yours", "shipped")
+    )
 
 
-@pytest.mark.parametrize("command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.labs.start"]])
-@pytest.mark.parametrize("backend, sentence", [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")])
+@pytest.mark.parametrize(
+    "command", [["-m", "diffusion_lab", "sample"], ["-c", "import diffusion_lab.labs.start"]]
+)
+@pytest.mark.parametrize(
+    "backend, sentence",
+    [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")],
+)
 def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence, tmp_path):
     """This includes the first cell of a lab, where Jupyter shows only the last line."""
     # missing, wherever this runs
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
-    result = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, env=environment
+    )
     assert result.returncode != 0 and sentence in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr or command[0] == "-c"
 
 
 def test_doctor_survives_a_backend_that_is_not_there():
     command = [sys.executable, "-m", "diffusion_lab", "doctor"]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "nonsense"})
-    assert result.returncode == 0 and "cannot be examined" in result.stdout and "KERAS_BACKEND" in result.stdout
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "nonsense"}
+    )
+    assert (
+        result.returncode == 0
+        and "cannot be examined" in result.stdout
+        and "KERAS_BACKEND" in result.stdout
+    )

@@ -19,8 +19,13 @@ ROOT = Path(__file__).parents[1]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 CLASS = [*MISTAKES][:6]
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+        reason=INSTALL,
+    ),
+]
 
 
 @pytest.fixture
@@ -34,20 +39,48 @@ def test_a_worker_that_dies_costs_nobody_a_point(tmp_path, cluster):
     write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
     for student in set(POINTS) - set(CLASS):
         (tmp_path / "in" / f"{student}.ipynb").unlink()
-    command = [sys.executable, "-m", "diffusion_lab", "grade", tmp_path / "in", "--out", tmp_path / "out", "--root", ROOT,
-               "--seconds", "10", "--scheduler", address]
+    command = [
+        sys.executable,
+        "-m",
+        "diffusion_lab",
+        "grade",
+        tmp_path / "in",
+        "--out",
+        tmp_path / "out",
+        "--root",
+        ROOT,
+        "--seconds",
+        "10",
+        "--scheduler",
+        address,
+    ]
     grader = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     kept = tmp_path / "out" / "results"
     wait_for(lambda: grader.poll() is not None or len(list(kept.glob("*.json"))) >= 2)
     doomed.send_signal(signal.SIGKILL)
     assert grader.wait() == 0, grader.stderr.read()[-2000:]
     students = json.loads((tmp_path / "out" / "grades.json").read_text())["students"]
-    assert {student["student"]: student["points"] for student in students} == {student: POINTS[student] for student in CLASS}
+    assert {student["student"]: student["points"] for student in students} == {
+        student: POINTS[student] for student in CLASS
+    }
 
 
 def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path):
     write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
-    command = [sys.executable, "-m", "diffusion_lab", "grade", tmp_path / "in", "--out", tmp_path / "out", "--root", ROOT,
-               "--scheduler", "tcp://127.0.0.1:9"]
+    command = [
+        sys.executable,
+        "-m",
+        "diffusion_lab",
+        "grade",
+        tmp_path / "in",
+        "--out",
+        tmp_path / "out",
+        "--root",
+        ROOT,
+        "--scheduler",
+        "tcp://127.0.0.1:9",
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in result.stderr
+    assert (
+        result.returncode == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in result.stderr
+    )

@@ -28,7 +28,9 @@ class AnswerOfLabel(keras.layers.Layer):
     """An image of one grey level, which depends only on the label."""
 
     def build(self, *shapes):
-        self.answers = self.add_weight(shape=(4,), initializer=lambda shape, dtype: ops.convert_to_tensor(ANSWERS))
+        self.answers = self.add_weight(
+            shape=(4,), initializer=lambda shape, dtype: ops.convert_to_tensor(ANSWERS)
+        )
 
     def call(self, noisy_images, labels):
         traced.append(noisy_images.shape[0])
@@ -40,11 +42,15 @@ def oracle(**arguments):
     noisy_images, variances = keras.Input(SHAPE), keras.Input((1, 1, 1))
     labels = keras.Input((), dtype="int32")
     network = keras.Model([noisy_images, variances, labels], AnswerOfLabel()(noisy_images, labels))
-    return ConditionalDiffusionModel(network, NAMES, prediction="image", loss_on="image", seed=0, **arguments)
+    return ConditionalDiffusionModel(
+        network, NAMES, prediction="image", loss_on="image", seed=0, **arguments
+    )
 
 
 def noisy(count=3):
-    return ops.convert_to_tensor(np.random.default_rng(0).normal(size=(count, *SHAPE)).astype("float32"))
+    return ops.convert_to_tensor(
+        np.random.default_rng(0).normal(size=(count, *SHAPE)).astype("float32")
+    )
 
 
 def greys(images):
@@ -57,7 +63,9 @@ RATES = ops.full((3, 1, 1, 1), 0.6), ops.full((3, 1, 1, 1), 0.8)
 @pytest.mark.parametrize("guidance", [0, 0.5, 1, 3.0])
 def test_guidance_goes_from_no_label_through_the_label_and_beyond(guidance):
     pred_noises, pred_images = oracle().guided([0, 1, 2], guidance)(noisy(), *RATES)
-    np.testing.assert_allclose(greys(pred_images), 0.25 + guidance * (ANSWERS[:3] - 0.25), rtol=1e-6)
+    np.testing.assert_allclose(
+        greys(pred_images), 0.25 + guidance * (ANSWERS[:3] - 0.25), rtol=1e-6
+    )
     np.testing.assert_allclose(0.8 * pred_images + 0.6 * pred_noises, noisy(), atol=1e-5)
 
 
@@ -68,13 +76,16 @@ def test_without_a_label_the_model_is_unconditional():
     np.testing.assert_allclose(greys(model.generate(2, 2, seed=0)), 0.25, atol=1e-6)
 
 
-@pytest.mark.parametrize("labels, expected", [
-    ("grey", [0.5, 0.5, 0.5]),
-    (1, [0.5, 0.5, 0.5]),
-    (np.int64(1), [0.5, 0.5, 0.5]),
-    (["bright", "grey", 1], [2, 0.5, 0.5]),
-    (np.array([1, 0, 2]), [0.5, -1, 2]),
-])
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        ("grey", [0.5, 0.5, 0.5]),
+        (1, [0.5, 0.5, 0.5]),
+        (np.int64(1), [0.5, 0.5, 0.5]),
+        (["bright", "grey", 1], [2, 0.5, 0.5]),
+        (np.array([1, 0, 2]), [0.5, -1, 2]),
+    ],
+)
 def test_labels_are_names_or_numbers_one_or_many(labels, expected):
     np.testing.assert_allclose(greys(oracle().guided(labels, 1)(noisy(), *RATES)[1]), expected)
 
@@ -91,12 +102,18 @@ def test_an_unknown_label_lists_the_known(labels):
         oracle().guided(labels)
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ({"guidance": float("nan")}, "guidance must lie in"), ({"guidance": float("inf")}, "guidance must lie in"),
-    ({"guidance": 1e30}, "guidance must lie in"), ({"guidance": "2"}, "guidance must lie in"),
-    ({"labels": [0, 1]}, "There are 2 label"), ({"sampler": "dim"}, "There is no sampler 'dim'"),
-    ({"sampler": "heun", "eta": 1}, "unexpected keyword argument 'eta'"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"guidance": float("nan")}, "guidance must lie in"),
+        ({"guidance": float("inf")}, "guidance must lie in"),
+        ({"guidance": 1e30}, "guidance must lie in"),
+        ({"guidance": "2"}, "guidance must lie in"),
+        ({"labels": [0, 1]}, "There are 2 label"),
+        ({"sampler": "dim"}, "There is no sampler 'dim'"),
+        ({"sampler": "heun", "eta": 1}, "unexpected keyword argument 'eta'"),
+    ],
+)
 def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         oracle().generate(3, 2, **{"labels": "grey"} | arguments)
@@ -123,7 +140,9 @@ def test_other_labels_and_guidance_do_not_compile_anew():
 def test_a_guided_denoise_keeps_its_model():
     denoise = oracle().guided("grey")
     gc.collect()
-    assert greys(ddim(denoise, lambda times: (times, ops.sqrt(1 - times**2)), noisy(), steps=2)).shape == (3,)
+    assert greys(
+        ddim(denoise, lambda times: (times, ops.sqrt(1 - times**2)), noisy(), steps=2)
+    ).shape == (3,)
 
 
 def test_training_drops_a_share_of_the_labels_and_evaluation_none():
@@ -143,7 +162,9 @@ def test_it_learns_its_classes_and_for_none_their_mean():
     model = oracle(label_dropout=0.5)
     model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
     labels = np.random.default_rng(0).integers(3, size=512)
-    images = np.array([0.1, 0.4, 0.7], "float32")[labels].reshape(-1, 1, 1, 1) * np.ones((1, *SHAPE), "float32")
+    images = np.array([0.1, 0.4, 0.7], "float32")[labels].reshape(-1, 1, 1, 1) * np.ones(
+        (1, *SHAPE), "float32"
+    )
     model.fit({"images": images, "labels": labels}, batch_size=64, epochs=40, verbose=0)
     learned = model.network.get_weights()[0]
     np.testing.assert_allclose(learned, [0.1, 0.4, 0.7, images.mean()], atol=0.05)
@@ -153,9 +174,16 @@ def test_it_learns_its_classes_and_for_none_their_mean():
 def test_a_unet_is_told_its_labels():
     network = unet(image_size=4, widths=(8,), num_classes=3)
     rng = np.random.default_rng(0)
-    network.set_weights([weight + 0.1 * rng.normal(size=weight.shape) for weight in network.get_weights()])
-    answers = network([ops.repeat(noisy(1)[:, :1, :1], 4, 0) * ops.ones((4, 4, 4, 3)), 0.5 * ops.ones((4, 1, 1, 1)),
-                       ops.arange(4)])
+    network.set_weights(
+        [weight + 0.1 * rng.normal(size=weight.shape) for weight in network.get_weights()]
+    )
+    answers = network(
+        [
+            ops.repeat(noisy(1)[:, :1, :1], 4, 0) * ops.ones((4, 4, 4, 3)),
+            0.5 * ops.ones((4, 1, 1, 1)),
+            ops.arange(4),
+        ]
+    )
     differences = ops.convert_to_numpy(answers[1:] - answers[:1])
     assert (np.abs(differences).max(axis=(1, 2, 3)) > 1e-3).all()
     assert len(unet(image_size=4, widths=(8,)).inputs) == 2
@@ -165,11 +193,16 @@ def test_a_model_that_was_saved_knows_its_labels_in_a_fresh_process(tmp_path):
     config = ModelConfig(network_arguments={"image_size": 4, "widths": (8,)}, class_names=NAMES)
     model = config.build(seed=0)
     rng = np.random.default_rng(0)
-    model.ema_network.set_weights([w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()])
+    model.ema_network.set_weights(
+        [w + 0.1 * rng.normal(size=w.shape) for w in model.ema_network.get_weights()]
+    )
     save_model(model, tmp_path / "model.weights.h5", {"data": "greys"})
     loaded, origin = load_model(tmp_path / "model.weights.h5")
     assert origin == {"data": "greys"} and loaded.class_names == NAMES
-    ours, theirs = (either.denoise_labelled(ops.ones((3, 4, 4, 3)), *RATES, ops.arange(3)) for either in (model, loaded))
+    ours, theirs = (
+        either.denoise_labelled(ops.ones((3, 4, 4, 3)), *RATES, ops.arange(3))
+        for either in (model, loaded)
+    )
     np.testing.assert_allclose(ours[0], theirs[0], atol=2e-2)  # the file is float16
     assert np.abs(theirs[0][0] - theirs[0][1]).max() > 1e-3
 

@@ -6,7 +6,14 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from diffusion_lab.data import SOURCES, ImageDataset, class_names, dataset_status, flowers, load_dataset
+from diffusion_lab.data import (
+    SOURCES,
+    ImageDataset,
+    class_names,
+    dataset_status,
+    flowers,
+    load_dataset,
+)
 from diffusion_lab.data.images import resize_array
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
@@ -32,10 +39,15 @@ def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
     validation = load_dataset("digits", "validation", image_size=8, cache_dir=tmp_path)
     digits = load_digits()
     assert 0.18 < len(validation.images) / len(digits.images) < 0.22
-    read = sorted((int(label), image.tobytes()) for dataset in (training, validation)
-                  for image, label in zip(dataset.images, dataset.labels))
-    expected = sorted((int(label), np.round(image * 255 / 16).astype("uint8").tobytes())
-                      for image, label in zip(digits.images, digits.target))
+    read = sorted(
+        (int(label), image.tobytes())
+        for dataset in (training, validation)
+        for image, label in zip(dataset.images, dataset.labels)
+    )
+    expected = sorted(
+        (int(label), np.round(image * 255 / 16).astype("uint8").tobytes())
+        for image, label in zip(digits.images, digits.target)
+    )
     assert read == expected  # nothing is lost, and nothing is in both
     batch = training[0]
     assert (batch.shape, batch.dtype) == ((64, 8, 8, 1), np.float32)
@@ -43,17 +55,29 @@ def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
 
 
 def test_procedural_flowers_are_those_that_are_drawn(tmp_path):
-    dataset = load_dataset("procedural_flowers", image_size=8, batch_size=4, count=70, seed=3, cache_dir=tmp_path)
+    dataset = load_dataset(
+        "procedural_flowers", image_size=8, batch_size=4, count=70, seed=3, cache_dir=tmp_path
+    )
     images, labels = flowers.draw_flowers(70, 8, seed=3)
     np.testing.assert_array_equal(dataset.images, images)
     np.testing.assert_array_equal(dataset.labels, labels)
-    validation = load_dataset("procedural_flowers", "validation", image_size=8, count=70, seed=3, cache_dir=tmp_path)
-    assert not {image.tobytes() for image in images} & {image.tobytes() for image in validation.images}
+    validation = load_dataset(
+        "procedural_flowers", "validation", image_size=8, count=70, seed=3, cache_dir=tmp_path
+    )
+    assert not {image.tobytes() for image in images} & {
+        image.tobytes() for image in validation.images
+    }
 
 
 def test_number_of_procedural_flowers(tmp_path, monkeypatch):
-    monkeypatch.setattr(flowers, "draw_flowers", lambda count, image_size, seed, first: (
-        np.zeros((count, image_size, image_size, 3), "uint8"), np.arange(first, first + count)))
+    monkeypatch.setattr(
+        flowers,
+        "draw_flowers",
+        lambda count, image_size, seed, first: (
+            np.zeros((count, image_size, image_size, 3), "uint8"),
+            np.arange(first, first + count),
+        ),
+    )
     training = load_dataset("procedural_flowers", image_size=1, cache_dir=tmp_path)
     validation = load_dataset("procedural_flowers", "validation", image_size=1, cache_dir=tmp_path)
     assert training.labels.tolist() == list(range(8192))
@@ -62,15 +86,24 @@ def test_number_of_procedural_flowers(tmp_path, monkeypatch):
 
 def test_batches_with_labels_keep_each_image_with_its_class():
     numbers = np.arange(50)
-    dataset = ImageDataset(numbered_images(50), numbers, 8, classes=numbers % 7, shuffle=True, flip=True)
+    dataset = ImageDataset(
+        numbered_images(50), numbers, 8, classes=numbers % 7, shuffle=True, flip=True
+    )
     for batch in dataset:
         assert batch["labels"].dtype == np.int32
         assert [number % 7 for number in numbers_in(batch["images"])] == batch["labels"].tolist()
 
 
 def test_the_class_of_a_procedural_flower_is_its_colour(tmp_path):
-    dataset = load_dataset("procedural_flowers", image_size=32, batch_size=64, count=64, labels=True, shuffle=False,
-                           cache_dir=tmp_path)
+    dataset = load_dataset(
+        "procedural_flowers",
+        image_size=32,
+        batch_size=64,
+        count=64,
+        labels=True,
+        shuffle=False,
+        cache_dir=tmp_path,
+    )
     batch, names = dataset[0], class_names("procedural_flowers")
     np.testing.assert_array_equal(batch["labels"], dataset.labels["colour"])
     middle = batch["images"][:, 8:24, 8:24].mean(axis=(1, 2))
@@ -90,17 +123,28 @@ def test_the_class_of_an_image_in_a_folder_is_its_sub_folder(tmp_path):
     for number in range(20):
         name = ("rose", "aster")[number % 2]
         (folder / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((8, 8, 3), 100 * (number % 2), "uint8")).save(folder / name / f"{number}.png")
-    dataset = load_dataset(folder, image_size=8, batch_size=4, labels=True, cache_dir=tmp_path / "cache")
+        Image.fromarray(np.full((8, 8, 3), 100 * (number % 2), "uint8")).save(
+            folder / name / f"{number}.png"
+        )
+    dataset = load_dataset(
+        folder, image_size=8, batch_size=4, labels=True, cache_dir=tmp_path / "cache"
+    )
     assert class_names(folder) == ("aster", "rose")
     for batch in dataset:
-        np.testing.assert_array_equal(batch["labels"] == 0, batch["images"].mean(axis=(1, 2, 3)) > 0.2)
+        np.testing.assert_array_equal(
+            batch["labels"] == 0, batch["images"].mean(axis=(1, 2, 3)) > 0.2
+        )
 
 
 def test_every_source_has_as_many_names_as_classes():
     assert {name: len(class_names(name)) for name in SOURCES} == {
-        "procedural_flowers": 7, "digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10,
-        "oxford_flowers102": 102}
+        "procedural_flowers": 7,
+        "digits": 10,
+        "mnist": 10,
+        "fashion_mnist": 10,
+        "cifar10": 10,
+        "oxford_flowers102": 102,
+    }
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
@@ -114,7 +158,9 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
 
 def test_a_resumed_run_sees_what_it_would_have_seen():
     def new_dataset(seed=7):
-        return ImageDataset(numbered_images(50), np.arange(50), 8, shuffle=True, flip=True, seed=seed)
+        return ImageDataset(
+            numbered_images(50), np.arange(50), 8, shuffle=True, flip=True, seed=seed
+        )
 
     running, resumed = new_dataset(), new_dataset()
     for _ in range(3):
@@ -150,11 +196,19 @@ def test_fit_trains_on_the_images_in_the_order_of_its_epochs():
         means = [batch.mean() for batch in dataset]
         expected += [np.mean(means[: number + 1]) for number in range(5)]
     seen = []  # Keras reports the mean loss of an epoch so far
-    record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(logs["loss"])
+    )
     model = MeanBrightness()
     model.compile(optimizer="sgd")
-    model.fit(dataset, initial_epoch=1, epochs=3, shuffle=False, verbose=0,
-              callbacks=[dataset.epoch_callback(), record])
+    model.fit(
+        dataset,
+        initial_epoch=1,
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=[dataset.epoch_callback(), record],
+    )
     assert seen == pytest.approx(expected, rel=1e-5)
 
 
@@ -181,21 +235,31 @@ def test_flips_mirror_about_half_of_the_images():
     assert (dataset[0] != batch).any()
 
 
-@pytest.mark.parametrize("name, split, flips, shuffles", [
-    ("procedural_flowers", "train", True, True),
-    ("procedural_flowers", "validation", False, False),
-    ("digits", "train", False, True),
-])
+@pytest.mark.parametrize(
+    "name, split, flips, shuffles",
+    [
+        ("procedural_flowers", "train", True, True),
+        ("procedural_flowers", "validation", False, False),
+        ("digits", "train", False, True),
+    ],
+)
 def test_what_is_flipped_and_shuffled_by_default(name, split, flips, shuffles, tmp_path):
     dataset = load_dataset(name, split, image_size=8, batch_size=2, count=4, cache_dir=tmp_path)
     assert (dataset.flip, dataset.shuffle) == (flips, shuffles)
-    asked = load_dataset(name, split, 8, 2, count=4, flip=not flips, shuffle=not shuffles, cache_dir=tmp_path)
+    asked = load_dataset(
+        name, split, 8, 2, count=4, flip=not flips, shuffle=not shuffles, cache_dir=tmp_path
+    )
     assert (asked.flip, asked.shuffle) == (not flips, not shuffles)
 
 
 def test_only_training_drops_an_incomplete_batch(tmp_path):
-    sizes = {split: [len(batch) for batch in load_dataset("digits", split, 8, 8, count=20, cache_dir=tmp_path)]
-             for split in ("train", "validation")}
+    sizes = {
+        split: [
+            len(batch)
+            for batch in load_dataset("digits", split, 8, 8, count=20, cache_dir=tmp_path)
+        ]
+        for split in ("train", "validation")
+    }
     assert sizes == {"train": [8, 8], "validation": [8, 8, 4]}
     with pytest.raises(UserError, match="20 image.*batch of 21.*at most 20"):
         load_dataset("digits", "train", 8, 21, count=20, cache_dir=tmp_path)
@@ -207,21 +271,24 @@ def test_a_batch_outside_the_set():
         dataset[2]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"name": "fashion_mnst"}, "did you mean 'fashion_mnist'.*procedural_flowers"),
-    ({"name": ""}, "no data set or folder ''"),
-    ({"name": "no/such/folder"}, "no folder no/such/folder"),
-    ({"split": "test"}, "no split 'test'.*'train' or 'validation'"),
-    ({"image_size": 0}, "image_size must .* at least 1, but it is 0"),
-    ({"image_size": 8.5}, "image_size must .* but it is 8.5"),
-    ({"image_size": 10**9}, "image_size must .* at most"),
-    ({"batch_size": 0}, "batch_size must .* but it is 0"),
-    ({"batch_size": float("nan")}, "batch_size must .* but it is nan"),
-    ({"count": 0}, "count must .* but it is 0"),
-    ({"count": 10**12}, "count must .* at most"),
-    ({"seed": -1}, "seed must .* but it is -1"),
-    ({"seed": 2**32}, "seed must .* at most"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"name": "fashion_mnst"}, "did you mean 'fashion_mnist'.*procedural_flowers"),
+        ({"name": ""}, "no data set or folder ''"),
+        ({"name": "no/such/folder"}, "no folder no/such/folder"),
+        ({"split": "test"}, "no split 'test'.*'train' or 'validation'"),
+        ({"image_size": 0}, "image_size must .* at least 1, but it is 0"),
+        ({"image_size": 8.5}, "image_size must .* but it is 8.5"),
+        ({"image_size": 10**9}, "image_size must .* at most"),
+        ({"batch_size": 0}, "batch_size must .* but it is 0"),
+        ({"batch_size": float("nan")}, "batch_size must .* but it is nan"),
+        ({"count": 0}, "count must .* but it is 0"),
+        ({"count": 10**12}, "count must .* at most"),
+        ({"seed": -1}, "seed must .* but it is -1"),
+        ({"seed": 2**32}, "seed must .* at most"),
+    ],
+)
 def test_what_cannot_be_is_refused(arguments, message, tmp_path):
     with pytest.raises(UserError, match=message):
         load_dataset(**{"name": "digits", "cache_dir": tmp_path, **arguments})
@@ -233,9 +300,13 @@ def test_split_by_name_is_fixed_and_stable():
     assert sorted(training + validation) == list(range(1000)) and 160 < len(validation) < 240
     assert training != sorted(training)
     backwards = split_by_name(names[::-1], "validation")
-    assert [names[::-1][position] for position in backwards] == [names[position] for position in validation]
+    assert [names[::-1][position] for position in backwards] == [
+        names[position] for position in validation
+    ]
     training_alone = split_by_name([names[position] for position in training], "train")
-    assert len(training_alone) >= len(training) - 2, "which side an image is on does not depend on the others"
+    assert len(training_alone) >= len(training) - 2, (
+        "which side an image is on does not depend on the others"
+    )
 
 
 @pytest.mark.parametrize("count", [5, 6, 9, 20, 100])
@@ -245,11 +316,16 @@ def test_no_image_that_trains_validates_when_others_are_added(count):
         trained = {names[position] for position in split_by_name(names[:count], "train")}
         for more in (1, 2, 30):
             validation = split_by_name(names[: count + more], "validation")
-            assert len(validation) >= 2 and not trained & {names[position] for position in validation}
+            assert len(validation) >= 2 and not trained & {
+                names[position] for position in validation
+            }
 
 
 def test_fewer_than_five_images_all_train():
-    assert sorted(split_by_name("abcd", "train")) == [0, 1, 2, 3] and split_by_name("abcd", "validation") == []
+    assert (
+        sorted(split_by_name("abcd", "train")) == [0, 1, 2, 3]
+        and split_by_name("abcd", "validation") == []
+    )
 
 
 def test_resizing_an_array_averages_it():
@@ -267,7 +343,8 @@ def test_status_of_every_source(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFUSION_LAB_CACHE", str(tmp_path / "cache"))
     missing = {"mnist", "fashion_mnist", "cifar10", "oxford_flowers102"}
     assert {name: dataset_status(name) for name in SOURCES} == {
-        name: "needs a download" if name in missing else "embedded" for name in SOURCES}
+        name: "needs a download" if name in missing else "embedded" for name in SOURCES
+    }
     (tmp_path / "keras" / "datasets").mkdir(parents=True)
     (tmp_path / "keras" / "datasets" / "mnist.npz").touch()
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1").mkdir(parents=True)
@@ -276,5 +353,7 @@ def test_status_of_every_source(tmp_path, monkeypatch):
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "dataset_info.json").touch()
     (tmp_path / "cache" / "cifar10-train-32-0123").mkdir(parents=True)
     assert dataset_status("mnist") == f"cached at {tmp_path}/keras/datasets/mnist.npz"
-    assert dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
+    assert (
+        dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
+    )
     assert dataset_status("cifar10") == f"cached at {tmp_path}/cache/cifar10-train-32-0123"

@@ -33,20 +33,39 @@ def test_a_set_is_read_once_and_then_mapped(tmp_path):
     images, labels = cache.cached(tmp_path / "set", never)
     assert contents((images, labels)) == expected
     assert isinstance(images, np.memmap) and not images.flags.writeable
-    np.testing.assert_array_equal(np.load(tmp_path / "set" / "images.npy", allow_pickle=False), images)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "set" / "images.npy", allow_pickle=False), images
+    )
 
 
 def test_every_argument_that_changes_the_images_has_its_own_cache(tmp_path):
-    for arguments in ({}, {"image_size": 9}, {"split": "validation"}, {"count": 3}, {"seed": 1}, {"batch_size": 1}):
-        load_dataset(**{"name": "procedural_flowers", "image_size": 8, "batch_size": 2, "count": 2,
-                        "cache_dir": tmp_path, **arguments})
+    for arguments in (
+        {},
+        {"image_size": 9},
+        {"split": "validation"},
+        {"count": 3},
+        {"seed": 1},
+        {"batch_size": 1},
+    ):
+        load_dataset(
+            **{
+                "name": "procedural_flowers",
+                "image_size": 8,
+                "batch_size": 2,
+                "count": 2,
+                "cache_dir": tmp_path,
+                **arguments,
+            }
+        )
     assert len(list(tmp_path.iterdir())) == 5  # the size of a batch changes no image
 
 
 def test_flowers_are_drawn_anew_when_the_code_that_draws_them_changes(tmp_path, monkeypatch):
     (tmp_path / "flowers.py").write_text("# other flowers")
     for _ in range(2):
-        load_dataset("procedural_flowers", image_size=8, batch_size=2, count=2, cache_dir=tmp_path / "cache")
+        load_dataset(
+            "procedural_flowers", image_size=8, batch_size=2, count=2, cache_dir=tmp_path / "cache"
+        )
         monkeypatch.setattr(flowers, "__file__", str(tmp_path / "flowers.py"))
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
@@ -75,7 +94,9 @@ def objects_inside(folder):
     np.save(folder / "labels.npy", np.array([None] * 4), allow_pickle=True)
 
 
-@pytest.mark.parametrize("damage", [cut_short, spoil_header, empty_file, lose_file, other_count, objects_inside])
+@pytest.mark.parametrize(
+    "damage", [cut_short, spoil_header, empty_file, lose_file, other_count, objects_inside]
+)
 def test_a_damaged_set_is_built_anew(damage, tmp_path):
     expected = contents(cache.cached(tmp_path / "set", two_chunks))
     damage(tmp_path / "set")
@@ -119,7 +140,10 @@ def test_of_two_processes_the_first_one_wins(tmp_path):
         cache.cached(tmp_path / "set", two_chunks)
         yield np.zeros((1, 2, 2, 1), "uint8"), np.array(["late"])
 
-    assert contents(cache.cached(tmp_path / "set", overtaken)) == ([10, 10, 10, 20], ["a", "b", "c", "longer"])
+    assert contents(cache.cached(tmp_path / "set", overtaken)) == (
+        [10, 10, 10, 20],
+        ["a", "b", "c", "longer"],
+    )
     assert os.listdir(tmp_path) == ["set"]
 
 

@@ -34,7 +34,9 @@ def discrete_network():
     images, t = keras.Input(SHAPE), keras.Input((), dtype="int64")
     time = keras.layers.Dense(4)(TimestepEmbedding(4)(t))
     x = keras.layers.Add()([keras.layers.Conv2D(4, 3, padding="same")(images), time])
-    return keras.Model([images, t], output_convolution(1, kernel_size=3)(keras.layers.Activation("swish")(x)))
+    return keras.Model(
+        [images, t], output_convolution(1, kernel_size=3)(keras.layers.Activation("swish")(x))
+    )
 
 
 def continuous_network():
@@ -123,17 +125,28 @@ def test_training_lowers_the_loss_and_the_averaged_copy_follows(network):
     images = np.zeros((32, *SHAPE), "float32")  # all black: easily told from noise
     history = model.fit(images, batch_size=32, epochs=30, verbose=0).history["loss"]
     assert np.mean(history[-5:]) < 0.7 * np.mean(history[:5])
-    assert any(np.abs(new - old).max() > 1e-3 for new, old in zip(model.ema.network.get_weights(), before))
+    assert any(
+        np.abs(new - old).max() > 1e-3 for new, old in zip(model.ema.network.get_weights(), before)
+    )
 
 
 def test_the_attention_unet_of_the_paper_fits_in():
-    network = attention_unet(image_size=4, base_channels=4, channel_multipliers=(1, 2), attention_levels=(False, True),
-                             num_res_blocks=1, groups=2, channels=1)
+    network = attention_unet(
+        image_size=4,
+        base_channels=4,
+        channel_multipliers=(1, 2),
+        attention_levels=(False, True),
+        num_res_blocks=1,
+        groups=2,
+        channels=1,
+    )
     model = DDPM(network, short_diffusion(), seed=0)
     model.compile("sgd", "mse", run_eagerly=True)
     model.train_on_batch(random_images())
     assert to_numpy(network.layers[-1].kernel).any()  # it started at zero
-    assert np.isfinite(to_numpy(model.predict_noises(random_images(), np.arange(8), training=False))).all()
+    assert np.isfinite(
+        to_numpy(model.predict_noises(random_images(), np.arange(8), training=False))
+    ).all()
 
 
 def test_the_network_trains_and_its_averaged_copy_samples():
@@ -146,7 +159,9 @@ def test_the_network_trains_and_its_averaged_copy_samples():
 
 def test_a_continuous_network_is_told_the_variance():
     images, variances = keras.Input(SHAPE), keras.Input((1, 1, 1))
-    model = DDPM(keras.Model([images, variances], SecondInput()(images, variances)), short_diffusion())
+    model = DDPM(
+        keras.Model([images, variances], SecondInput()(images, variances)), short_diffusion()
+    )
     output = to_numpy(model.predict_noises(random_images(T), np.arange(T), training=False))
     np.testing.assert_allclose(output[:, 1, 2, 0], 1 - short_diffusion().alphas_cumprod, rtol=1e-6)
 
@@ -161,7 +176,9 @@ def test_schedule_passes_through_the_table_and_interpolates():
     ends = np.array([0.0, 0.5 / T, 1.5 / T, 1.0], "float32").reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = (to_numpy(x).ravel() for x in diffusion.schedule(ends))
     bars = diffusion.alphas_cumprod
-    np.testing.assert_allclose(signal_rates**2, [1, bars[0]**0.5, (bars[0] * bars[1])**0.5, bars[-1]], rtol=1e-5)
+    np.testing.assert_allclose(
+        signal_rates**2, [1, bars[0] ** 0.5, (bars[0] * bars[1]) ** 0.5, bars[-1]], rtol=1e-5
+    )
     np.testing.assert_allclose(noise_rates**2 + signal_rates**2, 1, atol=1e-6)
     with pytest.raises(UserError, match="0, 1"):
         diffusion.schedule(np.full((1, 1, 1, 1), 1.5, "float32"))
@@ -169,7 +186,9 @@ def test_schedule_passes_through_the_table_and_interpolates():
 
 def test_schedule_of_the_paper_agrees_with_the_continuous_one():
     times = np.random.default_rng(0).uniform(size=(64, 1, 1, 1)).astype("float32")
-    for ours, continuous in zip(GaussianDiffusion().schedule(times), linear_diffusion_schedule(times)):
+    for ours, continuous in zip(
+        GaussianDiffusion().schedule(times), linear_diffusion_schedule(times)
+    ):
         np.testing.assert_allclose(to_numpy(ours), to_numpy(continuous), atol=2e-3)
 
 
@@ -177,10 +196,14 @@ def test_schedule_of_the_paper_agrees_with_the_continuous_one():
 def test_nearest_timesteps(diffusion):
     steps = np.random.default_rng(0).permutation(diffusion.timesteps)
     rates = (diffusion.sqrt_one_minus_alphas_cumprod, diffusion.sqrt_alphas_cumprod)
-    exact = to_numpy(diffusion.nearest_timesteps(*(rate[steps].reshape(-1, 1, 1, 1) for rate in rates)))
+    exact = to_numpy(
+        diffusion.nearest_timesteps(*(rate[steps].reshape(-1, 1, 1, 1) for rate in rates))
+    )
     np.testing.assert_array_equal(exact, steps)
     ends = np.array([0.0, 1.0], "float32").reshape(-1, 1, 1, 1)
-    np.testing.assert_array_equal(to_numpy(diffusion.nearest_timesteps(ends, 1 - ends)), [0, diffusion.timesteps - 1])
+    np.testing.assert_array_equal(
+        to_numpy(diffusion.nearest_timesteps(ends, 1 - ends)), [0, diffusion.timesteps - 1]
+    )
 
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
@@ -207,9 +230,13 @@ def test_denoise_clips_the_image_and_its_components_add_up():
     noisy_images = 3 * np.random.default_rng(0).normal(size=(5, *SHAPE)).astype("float32")
     times = np.linspace(0.1, 1, 5, dtype="float32").reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = (to_numpy(x) for x in model.diffusion_schedule(times))
-    pred_noises, pred_images = model.denoise(noisy_images, noise_rates, signal_rates, training=False)
+    pred_noises, pred_images = model.denoise(
+        noisy_images, noise_rates, signal_rates, training=False
+    )
     assert np.abs(to_numpy(pred_images)).max() == 1
-    np.testing.assert_allclose(signal_rates * pred_images + noise_rates * pred_noises, noisy_images, atol=1e-5)
+    np.testing.assert_allclose(
+        signal_rates * pred_images + noise_rates * pred_noises, noisy_images, atol=1e-5
+    )
 
 
 def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
@@ -227,13 +254,20 @@ def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
 def test_another_diffusion_takes_the_place_of_the_first_one_everywhere(network):
     """This includes methods that were compiled with the first one."""
-    model, fresh = (DDPM(network(), diffusion, seed=0) for diffusion in (short_diffusion(), GaussianDiffusion(timesteps=4)))
+    model, fresh = (
+        DDPM(network(), diffusion, seed=0)
+        for diffusion in (short_diffusion(), GaussianDiffusion(timesteps=4))
+    )
     fresh.ema_network.set_weights([weight + 0.1 for weight in model.ema_network.get_weights()])
     model.ema_network.set_weights(fresh.ema_network.get_weights())
     model.generate_images(2, seed=1), model.generate(2, 3, seed=1)
     model.diffusion = fresh.diffusion
-    np.testing.assert_allclose(model.generate_images(2, seed=1), fresh.generate_images(2, seed=1), atol=1e-5)
-    np.testing.assert_allclose(model.generate(2, 3, seed=1), fresh.generate(2, 3, seed=1), atol=1e-5)
+    np.testing.assert_allclose(
+        model.generate_images(2, seed=1), fresh.generate_images(2, seed=1), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        model.generate(2, 3, seed=1), fresh.generate(2, 3, seed=1), atol=1e-5
+    )
 
 
 def test_on_step_sees_every_step_and_the_last_prediction_is_the_image():
@@ -242,7 +276,9 @@ def test_on_step_sees_every_step_and_the_last_prediction_is_the_image():
     images = model.generate_images(2, seed=0, on_step=lambda *arguments: seen.append(arguments))
     assert [step for step, *_ in seen] == list(range(T))
     np.testing.assert_allclose([time for _, time, *_ in seen], np.arange(T, 0, -1) / T)
-    np.testing.assert_allclose(to_numpy(model.denormalize(seen[-1][3])), to_numpy(images), atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(model.denormalize(seen[-1][3])), to_numpy(images), atol=1e-6
+    )
 
 
 def test_a_fresh_model_loads_the_weights(tmp_path):
@@ -263,4 +299,6 @@ def test_bad_input_is_refused():
     with pytest.raises(UserError, match="of the shape"):
         model.adapt(random_images()[:, :2])
     with pytest.raises(UserError, match="B, 1, 1, 1"):
-        model.denoise(random_images(2), np.ones((2, 1), "float32"), np.ones((2, 1), "float32"), training=False)
+        model.denoise(
+            random_images(2), np.ones((2, 1), "float32"), np.ones((2, 1), "float32"), training=False
+        )

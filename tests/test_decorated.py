@@ -19,8 +19,14 @@ from tests.misconceptions import assert_correct
 ROOT = Path(__file__).parents[1]
 # written with NumPy, called with a function that returns a float, or with symbolic Keras tensors
 OUTSIDE_GRAPHS = {
-    "forward_step", "q_sample", "linear_diffusion_schedule", "cosine_diffusion_schedule", "offset_cosine_diffusion_schedule",
-    "training_loop", "residual_block", "up_block",
+    "forward_step",
+    "q_sample",
+    "linear_diffusion_schedule",
+    "cosine_diffusion_schedule",
+    "offset_cosine_diffusion_schedule",
+    "training_loop",
+    "residual_block",
+    "up_block",
 }
 
 
@@ -46,14 +52,20 @@ class Callable:
 
 def plainly(function):
     """Wraps a function in decorators of a notebook that ignore graphs, all at once."""
-    function = keras.saving.register_keras_serializable("tests", f"function{id(function)}")(function)
+    function = keras.saving.register_keras_serializable("tests", f"function{id(function)}")(
+        function
+    )
     function = tf.autograph.experimental.do_not_convert(announced(function))
     function = type("Namespace", (), {"function": staticmethod(function)}).function
     return functools.partial(Callable(function))
 
 
-WRAPPERS = {"functools": plainly, "no signature": forwarded, "tf.function": tf.function,
-            "jit_compile": lambda function: announced(tf.function(function, jit_compile=True))}
+WRAPPERS = {
+    "functools": plainly,
+    "no signature": forwarded,
+    "tf.function": tf.function,
+    "jit_compile": lambda function: announced(tf.function(function, jit_compile=True)),
+}
 
 
 def official_answers():
@@ -67,8 +79,12 @@ def official_answers():
 
 ANSWERS = dict(official_answers())
 QUICK = ("functools", "tf.function")  # `make test-all` also tries the others
-CASES = [pytest.param(name, wrap, id=f"{name}-{label}", marks=() if label in QUICK else pytest.mark.slow) for name in ANSWERS for label, wrap in WRAPPERS.items()
-         if name not in OUTSIDE_GRAPHS or label in ("functools", "no signature")]
+CASES = [
+    pytest.param(name, wrap, id=f"{name}-{label}", marks=() if label in QUICK else pytest.mark.slow)
+    for name in ANSWERS
+    for label, wrap in WRAPPERS.items()
+    if name not in OUTSIDE_GRAPHS or label in ("functools", "no signature")
+]
 
 
 @pytest.mark.parametrize("name, wrap", CASES)

@@ -12,7 +12,13 @@ from diffusion_lab.models.ema import EMA
 from diffusion_lab.samplers import heun
 
 # images of one colour each, which a network can learn to tell from noise within seconds
-IMAGES = np.random.default_rng(0).uniform(0.2, 0.6, (64, 1, 1, 3)).astype("float32").repeat(8, 1).repeat(8, 2)
+IMAGES = (
+    np.random.default_rng(0)
+    .uniform(0.2, 0.6, (64, 1, 1, 3))
+    .astype("float32")
+    .repeat(8, 1)
+    .repeat(8, 2)
+)
 
 
 @pytest.fixture
@@ -26,7 +32,9 @@ def model(tiny_config):
 
 def shake(network, seed=1):
     rng = np.random.default_rng(seed)
-    network.set_weights([weight + 0.1 * rng.normal(size=weight.shape) for weight in network.get_weights()])
+    network.set_weights(
+        [weight + 0.1 * rng.normal(size=weight.shape) for weight in network.get_weights()]
+    )
 
 
 def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
@@ -47,13 +55,17 @@ def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
     assert ratios.min() > 0 and ratios.std() > 0.1, "every image has a time of its own"
 
 
-def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(model):
+def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(
+    model,
+):
     times = np.linspace(0, 1, 10_001, dtype="float32").reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = map(np.asarray, model.diffusion_schedule(times))
     # the velocity's own variance is 1
     expected = np.minimum(signal_rates**2, 5 * noise_rates**2).mean()
     many = np.tile(IMAGES, (64, 1, 1, 1))  # as many times are drawn
-    assert model.evaluate(many, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=0.04)
+    assert model.evaluate(many, verbose=0, return_dict=True)["loss"] == pytest.approx(
+        expected, rel=0.04
+    )
 
 
 def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):
@@ -70,8 +82,13 @@ def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):
 def test_sampling_uses_the_averaged_network_and_training_the_other(model):
     shake(model.ema_network)
     rates = ops.full((2, 1, 1, 1), 0.5**0.5)
-    noise = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32"))
-    trained, averaged = (np.asarray(model.denoise(noise, rates, rates, training=training)[1]) for training in (True, False))
+    noise = ops.convert_to_tensor(
+        np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    )
+    trained, averaged = (
+        np.asarray(model.denoise(noise, rates, rates, training=training)[1])
+        for training in (True, False)
+    )
     # the raw network still answers zero
     np.testing.assert_allclose(trained, 0.5**0.5 * np.asarray(noise), atol=1e-5)
     assert np.abs(trained - averaged).max() > 0.01
@@ -105,15 +122,28 @@ def test_denormalize_inverts_the_normalizer_and_clips(model):
 def test_training_traces_one_graph(model, monkeypatch):
     """A second graph, only to find the optimizer's variables, would double the time to start."""
     traces, call = [], DiffusionModel.call
-    monkeypatch.setattr(DiffusionModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))
+    monkeypatch.setattr(
+        DiffusionModel,
+        "call",
+        lambda self, *a, **options: traces.append(1) or call(self, *a, **options),
+    )
     model.fit(IMAGES, epochs=2, verbose=0)
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("prediction, loss_on", [("noise", "noise"), ("image", "velocity"), ("velocity", "image"),
-                                                 ("noise", "weighted_velocity")])
+@pytest.mark.parametrize(
+    "prediction, loss_on",
+    [
+        ("noise", "noise"),
+        ("image", "velocity"),
+        ("velocity", "image"),
+        ("noise", "weighted_velocity"),
+    ],
+)
 def test_every_prediction_trains_on_every_loss(tiny_config, prediction, loss_on):
-    model = DiffusionModel(tiny_config.build().network, prediction=prediction, loss_on=loss_on, seed=0)
+    model = DiffusionModel(
+        tiny_config.build().network, prediction=prediction, loss_on=loss_on, seed=0
+    )
     model.adapt(IMAGES)
     model.compile(optimizer="adam", loss="mae", run_eagerly=True)
     history = model.fit(IMAGES, epochs=1, verbose=0).history
@@ -137,7 +167,9 @@ def test_bfloat16_trains_and_keeps_its_weights_in_float32(tiny_config):
 
 
 def test_ema_starts_from_the_weights_and_warms_up():
-    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    network = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
     network.set_weights([np.array([[1.0]])])
     ema = EMA(network, decay=0.5)
     assert ema.network.get_weights()[0] == 1.0
@@ -150,11 +182,14 @@ def test_ema_starts_from_the_weights_and_warms_up():
         assert float(ema.network.get_weights()[0][0, 0]) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("images, sentence", [
-    (IMAGES * 255, "divide by 255"),
-    (np.where(IMAGES > 0.5, np.nan, IMAGES), "NaN"),
-    (IMAGES[:, :4], "of the shape"),
-])
+@pytest.mark.parametrize(
+    "images, sentence",
+    [
+        (IMAGES * 255, "divide by 255"),
+        (np.where(IMAGES > 0.5, np.nan, IMAGES), "NaN"),
+        (IMAGES[:, :4], "of the shape"),
+    ],
+)
 def test_unusable_images_get_one_sentence(model, images, sentence):
     with pytest.raises(UserError, match=sentence):
         model.adapt(images)
@@ -172,27 +207,32 @@ def test_an_unknown_prediction_lists_the_known(tiny_config):
         DiffusionModel(tiny_config.build().network, loss_on="score")
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ({"num_images": 0}, "num_images must be a whole number of at least 1"),
-    ({"num_images": -1}, "at least 1, but it is -1"),
-    ({"num_images": 2.5}, "at least 1, but it is 2.5"),
-    ({"num_images": "2"}, "at least 1, but it is '2'"),
-    ({"num_images": 10**12}, "at most"),
-    ({"diffusion_steps": float("inf")}, "steps must be a whole number"),
-    ({"seed": 1.5}, "seed must be a whole number"),
-    ({"sampler": "dim"}, "There is no sampler 'dim': choose one of ddim"),
-    ({"sampler": 3}, "There is no sampler 3"),
-    ({"sampler": "heun", "eta": 0.5}, "heun got an unexpected keyword argument 'eta'"),
-    ({"labels": "red"}, "unexpected keyword argument 'labels'"),
-    ({"sampler": "ddpm", "variance": "smal"}, "variance must be 'small' or 'large'"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"num_images": 0}, "num_images must be a whole number of at least 1"),
+        ({"num_images": -1}, "at least 1, but it is -1"),
+        ({"num_images": 2.5}, "at least 1, but it is 2.5"),
+        ({"num_images": "2"}, "at least 1, but it is '2'"),
+        ({"num_images": 10**12}, "at most"),
+        ({"diffusion_steps": float("inf")}, "steps must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"sampler": "dim"}, "There is no sampler 'dim': choose one of ddim"),
+        ({"sampler": 3}, "There is no sampler 3"),
+        ({"sampler": "heun", "eta": 0.5}, "heun got an unexpected keyword argument 'eta'"),
+        ({"labels": "red"}, "unexpected keyword argument 'labels'"),
+        ({"sampler": "ddpm", "variance": "smal"}, "variance must be 'small' or 'large'"),
+    ],
+)
 def test_what_cannot_be_generated_is_one_sentence(model, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         model.generate(**{"num_images": 2, "diffusion_steps": 2} | arguments)
 
 
 def test_a_sampler_may_be_named_and_noise_of_another_shape_is_refused(model):
-    np.testing.assert_array_equal(model.generate(2, 3, sampler="heun", seed=0), model.generate(2, 3, sampler=heun, seed=0))
+    np.testing.assert_array_equal(
+        model.generate(2, 3, sampler="heun", seed=0), model.generate(2, 3, sampler=heun, seed=0)
+    )
     for shape in ((2, 4, 8, 3), (2, 8, 8, 1)):
         with pytest.raises(UserError, match=r"but this model draws \(8, 8, 3\)"):
             model.reverse_diffusion(np.zeros(shape, "float32"), 2)

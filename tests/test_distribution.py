@@ -38,37 +38,57 @@ def train():
     print(json.dumps([losses, weights.tolist(), float(keras.ops.convert_to_numpy(model.ema.updates))]))
 
 train()
-"""
+"""  # noqa: E501
 JAX_DEVICES = """
 import jax
 jax.config.update("jax_num_cpu_devices", {count})
 """
-JAX_SCOPE = "keras.distribution.set_distribution(keras.distribution.DataParallel()) if {count} > 1 else None\n    if True:"
+JAX_SCOPE = (
+    "keras.distribution.set_distribution(keras.distribution.DataParallel()) if {count} > 1 else"
+    " None\n    if True:"
+)
 TENSORFLOW_DEVICES = """
 import diffusion_lab
 import tensorflow as tf
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * {count})
-"""
-TENSORFLOW_SCOPE = "with tf.distribute.MirroredStrategy([f'CPU:{{number}}' for number in range({count})]).scope() if {count} > 1 else tf.device('CPU:0'):"
+"""  # noqa: E501
+TENSORFLOW_SCOPE = (
+    "with tf.distribute.MirroredStrategy([f'CPU:{{number}}' for number in range({count})]).scope()"
+    " if {count} > 1 else tf.device('CPU:0'):"
+)
 
 
 def train(backend, count):
-    devices, scope = {"jax": (JAX_DEVICES, JAX_SCOPE), "tensorflow": (TENSORFLOW_DEVICES, TENSORFLOW_SCOPE)}[backend]
+    devices, scope = {
+        "jax": (JAX_DEVICES, JAX_SCOPE),
+        "tensorflow": (TENSORFLOW_DEVICES, TENSORFLOW_SCOPE),
+    }[backend]
     script = MODEL.format(devices=devices.format(count=count), scope=scope.format(count=count))
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": backend})
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": backend},
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     losses, weights, updates = json.loads(result.stdout.splitlines()[-1])
     return np.array(losses), np.array(weights), updates
 
 
 def test_keras_own_distribution_gives_the_same_losses_and_the_same_average():
-    (losses, weights, updates), (losses_of_two, weights_of_two, updates_of_two) = train("jax", 1), train("jax", 2)
+    (losses, weights, updates), (losses_of_two, weights_of_two, updates_of_two) = (
+        train("jax", 1),
+        train("jax", 2),
+    )
     np.testing.assert_allclose(losses_of_two, losses, rtol=1e-5)
     np.testing.assert_allclose(weights_of_two, weights, atol=1e-5)
     assert updates == updates_of_two == 6
 
 
 def test_tensorflows_distribution_trains_alike():
-    (losses, _, updates), (losses_of_two, _, updates_of_two) = train("tensorflow", 1), train("tensorflow", 2)
+    (losses, _, updates), (losses_of_two, _, updates_of_two) = (
+        train("tensorflow", 1),
+        train("tensorflow", 2),
+    )
     assert updates == updates_of_two == 6
     np.testing.assert_allclose(losses_of_two, losses, rtol=0.1)

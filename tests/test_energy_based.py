@@ -26,7 +26,9 @@ class Bowl(keras.layers.Layer):
 
     def __init__(self, steepness=0.1, **kwargs):
         super().__init__(**kwargs)
-        self.steepness = self.add_weight(shape=(), initializer=keras.initializers.Constant(steepness))
+        self.steepness = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(steepness)
+        )
 
     def call(self, images):
         squares = keras.ops.square(keras.ops.reshape(images, (-1, 16)) - 0.5)
@@ -35,12 +37,16 @@ class Bowl(keras.layers.Layer):
 
 def bowl_model(steepness=0.1, **arguments):
     images = keras.Input(SHAPE)
-    return EnergyBasedModel(keras.Model(images, Bowl(steepness)(images)), **{"buffer_size": 64, "seed": 0, **arguments})
+    return EnergyBasedModel(
+        keras.Model(images, Bowl(steepness)(images)), **{"buffer_size": 64, "seed": 0, **arguments}
+    )
 
 
 def tiny_model(**arguments):
     network = energy_network(image_size=4, channels=1, widths=(8, 8), dense_width=8)
-    return EnergyBasedModel(network, **{"buffer_size": 64, "langevin_steps": 5, "seed": 0, **arguments})
+    return EnergyBasedModel(
+        network, **{"buffer_size": 64, "langevin_steps": 5, "seed": 0, **arguments}
+    )
 
 
 def to_numpy(x):
@@ -55,7 +61,9 @@ def test_langevin_step_equals_its_formula():
     images, noises = noise(), 0.01 * noise(seed=1)
     gradients = np.clip(0.1 * (images - 0.5), -0.03, 0.03)
     expected = np.clip(images - 10 * gradients + noises, -1, 1)
-    assert (np.abs(0.1 * (images - 0.5)) > 0.03).any() and (np.abs(0.1 * (images - 0.5)) < 0.03).any()
+    assert (np.abs(0.1 * (images - 0.5)) > 0.03).any() and (
+        np.abs(0.1 * (images - 0.5)) < 0.03
+    ).any()
     stepped = bowl_model().langevin_step(*map(keras.ops.convert_to_tensor, (images, noises)), 10.0)
     np.testing.assert_allclose(to_numpy(stepped), expected, atol=1e-6)
 
@@ -75,14 +83,20 @@ def test_noisy_chains_settle_around_the_minimum():
 
     Each step halves x - 1/2 and adds noise σ.
     """
-    found = to_numpy(bowl_model().langevin_sampling(noise(256), 40, step_size=5.0, noise_std=0.05, seed=1))
+    found = to_numpy(
+        bowl_model().langevin_sampling(noise(256), 40, step_size=5.0, noise_std=0.05, seed=1)
+    )
     assert found.mean() == pytest.approx(0.5, abs=4 * 0.06 / 64)
     assert found.var() == pytest.approx(0.05**2 / 0.75, rel=4 * (2 / 4096) ** 0.5)
 
 
 def test_langevin_sampling_repeats_for_a_seed_and_shows_its_steps():
     model, seen = bowl_model(), []
-    first = to_numpy(model.langevin_sampling(noise(), 3, seed=1, on_step=lambda step, images: seen.append(images)))
+    first = to_numpy(
+        model.langevin_sampling(
+            noise(), 3, seed=1, on_step=lambda step, images: seen.append(images)
+        )
+    )
     np.testing.assert_array_equal(seen[0], noise())
     assert len(seen) == 3
     np.testing.assert_array_equal(to_numpy(model.langevin_sampling(noise(), 3, seed=1)), first)
@@ -110,7 +124,9 @@ def test_sampling_follows_the_weights_of_the_moment():
 def test_contrastive_divergence_equals_its_formula():
     energies = np.array([[1.0, 3.0], [-2.0, 0.5]], "float32")
     loss = to_numpy(contrastive_divergence(np.array([[1.0, -1.0]] * 2, "float32"), energies))
-    np.testing.assert_allclose(loss, [1 - 3 + 0.1 * (1 + 9), -2 - 0.5 + 0.1 * (4 + 0.25)], rtol=1e-6)
+    np.testing.assert_allclose(
+        loss, [1 - 3 + 0.1 * (1 + 9), -2 - 0.5 + 0.1 * (4 + 0.25)], rtol=1e-6
+    )
 
 
 def test_the_loss_of_known_energies():
@@ -140,14 +156,20 @@ def test_chains_go_on_where_they_stopped():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="is about TensorFlow's graphs")
 def test_training_traces_one_graph(monkeypatch):
     traces, call, model = [], EnergyBasedModel.call, tiny_model()
-    monkeypatch.setattr(EnergyBasedModel, "call", lambda self, *a, **options: traces.append(1) or call(self, *a, **options))
+    monkeypatch.setattr(
+        EnergyBasedModel,
+        "call",
+        lambda self, *a, **options: traces.append(1) or call(self, *a, **options),
+    )
     model.compile(loss=contrastive_divergence, jit_compile=False)
     model.fit(np.ones((64, *SHAPE), "float32"), epochs=2, verbose=0)
     assert len(traces) == 1
 
 
 def test_a_share_of_the_chains_starts_from_noise():
-    model = bowl_model(buffer_size=4096, fresh_share=0.25, langevin_steps=1, step_size=0.0, noise_std=0.0)
+    model = bowl_model(
+        buffer_size=4096, fresh_share=0.25, langevin_steps=1, step_size=0.0, noise_std=0.0
+    )
     model.buffer.assign(np.full((4096, *SHAPE), 0.5, "float32"))
     fresh = (to_numpy(model.draw_chains(1024)) != 0.5).any(axis=(1, 2, 3))
     assert fresh.mean() == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 1024) ** 0.5)
@@ -212,7 +234,9 @@ def test_a_fresh_model_loads_weights_and_buffer(tmp_path):
     other = tiny_model(seed=9)
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(to_numpy(other.buffer), to_numpy(model.buffer))
-    np.testing.assert_array_equal(to_numpy(other.network(noise())), to_numpy(model.network(noise())))
+    np.testing.assert_array_equal(
+        to_numpy(other.network(noise())), to_numpy(model.network(noise()))
+    )
 
 
 def test_a_file_holds_the_network_and_the_first_chains(tmp_path):
@@ -221,7 +245,9 @@ def test_a_file_holds_the_network_and_the_first_chains(tmp_path):
     save_energy_model(model, path, {"data": "nothing"}, chains=16)
     loaded, origin = load_energy_model(path)
     assert origin == {"data": "nothing"} and loaded.buffer_size == 16
-    np.testing.assert_array_equal(to_numpy(loaded.network(noise())), to_numpy(model.network(noise())))
+    np.testing.assert_array_equal(
+        to_numpy(loaded.network(noise())), to_numpy(model.network(noise()))
+    )
     # bytes
     np.testing.assert_allclose(to_numpy(loaded.buffer), to_numpy(model.buffer)[:16], atol=1 / 255)
 
@@ -244,7 +270,15 @@ def test_bad_input_is_refused():
         bowl_model().langevin_sampling(noise(), steps=0)
     with pytest.raises(UserError, match="of the shape"):
         bowl_model().langevin_sampling(noise()[:, :2], steps=1)
-    for arguments in ({"num_images": 0}, {"num_images": 2.5}, {"steps": "9"}, {"seed": -1}, {"seed": 2**32},
-                      {"step_size": float("nan")}, {"noise_std": float("inf")}, {"noise_std": -1}):
+    for arguments in (
+        {"num_images": 0},
+        {"num_images": 2.5},
+        {"steps": "9"},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"step_size": float("nan")},
+        {"noise_std": float("inf")},
+        {"noise_std": -1},
+    ):
         with pytest.raises(UserError, match=f"{next(iter(arguments))} must"):
             bowl_model().generate(**{"num_images": 1, "steps": 1} | arguments)

@@ -7,11 +7,22 @@ import pytest
 from diffusion_lab.data import downloads
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
-from diffusion_lab.metrics import KID, encode, flower_features, inception_features
-from diffusion_lab.metrics import kernel_inception_distance, kid_with_standard_error
+from diffusion_lab.metrics import (
+    KID,
+    encode,
+    flower_features,
+    inception_features,
+    kernel_inception_distance,
+    kid_with_standard_error,
+)
 from diffusion_lab.metrics.corruptions import KINDS, corrupt
 from diffusion_lab.metrics.features import FeatureExtractor, flower_network, resize
-from diffusion_lab.pretrained.train_features import FIRST_FLOWER, SpoiledFlowers, flower_targets, train
+from diffusion_lab.pretrained.train_features import (
+    FIRST_FLOWER,
+    SpoiledFlowers,
+    flower_targets,
+    train,
+)
 
 
 class Mean(FeatureExtractor):
@@ -19,7 +30,9 @@ class Mean(FeatureExtractor):
 
     def __init__(self, image_size=8):
         images = keras.Input((image_size, image_size, 3))
-        super().__init__(keras.Model(images, keras.layers.GlobalAveragePooling2D()(images)), name="mean")
+        super().__init__(
+            keras.Model(images, keras.layers.GlobalAveragePooling2D()(images)), name="mean"
+        )
 
 
 def random_images(shape, seed=0):
@@ -35,7 +48,9 @@ def test_network_sees_images_between_minus_one_and_one():
 
 def test_grey_images_are_repeated_and_other_sizes_resized():
     grey = random_images((4, 16, 16, 1))
-    np.testing.assert_allclose(encode(Mean(), grey), encode(Mean(), grey.repeat(3, axis=-1)), atol=1e-6)
+    np.testing.assert_allclose(
+        encode(Mean(), grey), encode(Mean(), grey.repeat(3, axis=-1)), atol=1e-6
+    )
     assert encode(flower_features(), random_images((2, 50, 40, 1))).shape == (2, 128)
 
 
@@ -75,14 +90,19 @@ def test_resizing_works_inside_a_compiled_test_step_with_xla():
 def test_encoding_does_not_depend_on_the_batch_size():
     images = random_images((10, 32, 32, 3))
     np.testing.assert_allclose(
-        encode(flower_features(), images, batch_size=3), encode(flower_features(), images), atol=1e-4)
+        encode(flower_features(), images, batch_size=3),
+        encode(flower_features(), images),
+        atol=1e-4,
+    )
 
 
 def test_a_memory_map_is_encoded_piece_by_piece(tmp_path):
     images = random_images((7, 8, 8, 3))
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    np.testing.assert_allclose(encode(Mean(), mapped, batch_size=2), encode(Mean(), images), atol=1e-6)
+    np.testing.assert_allclose(
+        encode(Mean(), mapped, batch_size=2), encode(Mean(), images), atol=1e-6
+    )
 
 
 def test_features_do_not_depend_on_the_global_policy():
@@ -90,20 +110,25 @@ def test_features_do_not_depend_on_the_global_policy():
     expected = encode(flower_features(), images)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        np.testing.assert_allclose(encode(flower_features(), images), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            encode(flower_features(), images), expected, rtol=1e-4, atol=1e-4
+        )
         assert inception_features(75, weights=None).network.compute_dtype == "float32"
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("images, message", [
-    (np.zeros((0, 8, 8, 3), np.uint8), "shape"),
-    (np.zeros((8, 8, 3), np.uint8), "shape"),
-    (np.zeros((2, 8, 8, 4), np.uint8), "1 or 3"),
-    (np.full((2, 8, 8, 3), np.nan), "NaN"),
-    (np.full((2, 8, 8, 3), -1.0), "denormalise"),
-])
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((0, 8, 8, 3), np.uint8), "shape"),
+        (np.zeros((8, 8, 3), np.uint8), "shape"),
+        (np.zeros((2, 8, 8, 4), np.uint8), "1 or 3"),
+        (np.full((2, 8, 8, 3), np.nan), "NaN"),
+        (np.full((2, 8, 8, 3), -1.0), "denormalise"),
+    ],
+)
 def test_bad_images_are_refused(images, message):
     with pytest.raises(UserError, match=message):
         encode(Mean(), images)
@@ -166,8 +191,12 @@ def test_real_flowers_are_at_distance_zero(flowers):
 def test_kid_rises_with_the_strength_of_every_corruption(flowers, kind):
     extractor, real, clean = flowers
     rng = np.random.default_rng(0)
-    spoiled = [encode(extractor, corrupt(clean, kind, strength, rng)) for strength in (0.2, 0.4, 0.8)]
-    values = [kernel_inception_distance(real, part) for part in (encode(extractor, clean), *spoiled)]
+    spoiled = [
+        encode(extractor, corrupt(clean, kind, strength, rng)) for strength in (0.2, 0.4, 0.8)
+    ]
+    values = [
+        kernel_inception_distance(real, part) for part in (encode(extractor, clean), *spoiled)
+    ]
     assert values == sorted(values)
     assert values[1] > 2 * kid_with_standard_error(real, spoiled[0], repeats=20).standard_error
 
@@ -178,7 +207,9 @@ def test_corruptions_keep_the_range_and_do_nothing_at_strength_zero(kind):
     spoiled = corrupt(images, kind, 1.0, np.random.default_rng(0))
     assert spoiled.dtype == np.float32 and spoiled.min() >= 0 and spoiled.max() <= 1
     assert np.abs(spoiled - images).mean() > 0.03
-    np.testing.assert_allclose(corrupt(images, kind, 0.0, np.random.default_rng(0)), images, atol=1e-6)
+    np.testing.assert_allclose(
+        corrupt(images, kind, 0.0, np.random.default_rng(0)), images, atol=1e-6
+    )
 
 
 def test_targets_are_standardised_and_do_not_jump():
@@ -206,6 +237,8 @@ def test_training_data_weighs_each_task_on_its_own_images():
 def test_training_gives_standardised_features():
     network = train(seed=0, count=64, epochs=1, batch_size=16)
     images, labels = draw_flowers(64, 32, first=FIRST_FLOWER)
-    given = np.concatenate([SpoiledFlowers(images, labels, 16, seed=s)[i][0] for s in range(3) for i in range(4)])
+    given = np.concatenate(
+        [SpoiledFlowers(images, labels, 16, seed=s)[i][0] for s in range(3) for i in range(4)]
+    )
     outputs = keras.ops.convert_to_numpy(network(given))
     assert 0.5 < outputs.std(axis=0).mean() < 1.5 and abs(outputs.mean()) < 0.5

@@ -36,7 +36,10 @@ def test_all_colours_counts_and_layers_occur():
     assert labels.dtype == LABELS
     assert set(labels["colour"]) == set(range(len(COLOURS)))
     assert set(labels["petals"]) == {5, 6, 7, 8, 10, 13, 16} and set(labels["layers"]) == {1, 2, 3}
-    assert np.abs(labels["centre_x"]).max() <= 0.12 and 0.58 <= labels["radius"].min() <= labels["radius"].max() <= 0.86
+    assert (
+        np.abs(labels["centre_x"]).max() <= 0.12
+        and 0.58 <= labels["radius"].min() <= labels["radius"].max() <= 0.86
+    )
 
 
 def label(**values):
@@ -45,7 +48,13 @@ def label(**values):
     `values` are exceptions from that.
     """
     plain = np.zeros(1, LABELS)[0]
-    plain["petals"], plain["layers"], plain["value"], plain["radius"], plain["petal_width"] = 5, 1, 1.0, 0.8, 0.8
+    plain["petals"], plain["layers"], plain["value"], plain["radius"], plain["petal_width"] = (
+        5,
+        1,
+        1.0,
+        0.8,
+        0.8,
+    )
     plain["disc_radius"] = 0.2
     for name, value in values.items():
         plain[name] = value
@@ -74,18 +83,26 @@ def test_the_petals_have_the_colour_of_the_label():
         colour = hsv(truth["hue"], truth["saturation"], truth["value"])
         rows = np.arange(48) / 24 - 1
         distance = np.hypot(rows[None] - truth["centre_x"], rows[:, None] - truth["centre_y"])
-        petals = image[(distance > 0.5 * truth["radius"]) & (distance < 0.7 * truth["radius"])].mean(axis=0)
+        petals = image[
+            (distance > 0.5 * truth["radius"]) & (distance < 0.7 * truth["radius"])
+        ].mean(axis=0)
         wrong += np.dot(petals, colour) / np.linalg.norm(petals) / np.linalg.norm(colour) < 0.93
     assert wrong < 20  # some have a base of another hue, some are tilted out of the ring
 
 
-@pytest.mark.parametrize("hue, rgb", [(0, (1, 0, 0)), (1 / 6, (1, 1, 0)), (1 / 3, (0, 1, 0)), (2 / 3, (0, 0, 1)), (1, (1, 0, 0))])
+@pytest.mark.parametrize(
+    "hue, rgb",
+    [(0, (1, 0, 0)), (1 / 6, (1, 1, 0)), (1 / 3, (0, 1, 0)), (2 / 3, (0, 0, 1)), (1, (1, 0, 0))],
+)
 def test_hsv_at_the_corners(hue, rgb):
     np.testing.assert_allclose(hsv(hue, 1, 1), rgb, atol=1e-6)
     np.testing.assert_allclose(hsv(hue, 0, 0.5), (0.5, 0.5, 0.5), atol=1e-6)
 
 
-@pytest.mark.parametrize("arguments", [{"image_size": 4}, {"image_size": 16, "seed": -1}, {"image_size": 16, "first": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"image_size": 4}, {"image_size": 16, "seed": -1}, {"image_size": 16, "first": -1}],
+)
 def test_bad_numbers_get_one_sentence(arguments):
     with pytest.raises(UserError, match="8 or more"):
         draw_flowers(1, **arguments)

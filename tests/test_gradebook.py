@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from diffusion_lab.errors import UserError
 from diffusion_lab.commands import grade as command
+from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
 from diffusion_lab.instructor.grading import Settings
 from diffusion_lab.instructor.manual import MANUAL
@@ -21,7 +21,9 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Result, Verdict
 
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
-LONG = "\n".join(f"value_{number} = compute_{number}(first, second, {number})" for number in range(20))
+LONG = "\n".join(
+    f"value_{number} = compute_{number}(first, second, {number})" for number in range(20)
+)
 
 
 def png(size=(4, 4), colour="red"):
@@ -31,10 +33,21 @@ def png(size=(4, 4), colour="red"):
 
 
 def result(student, points=(4.0, 0.0), **more):
-    verdicts = [Verdict(f"7.{place}", name, "right" if earned else "wrong", earned, 4.0, "So it is.")
-                for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)]
-    return Result(student, **{"id": "12", "place": f"{student}.ipynb", "verdicts": verdicts, "answers": {"first": "return 1"},
-                              "texts": {"summary": "I did."}} | more)
+    verdicts = [
+        Verdict(f"7.{place}", name, "right" if earned else "wrong", earned, 4.0, "So it is.")
+        for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)
+    ]
+    return Result(
+        student,
+        **{
+            "id": "12",
+            "place": f"{student}.ipynb",
+            "verdicts": verdicts,
+            "answers": {"first": "return 1"},
+            "texts": {"summary": "I did."},
+        }
+        | more,
+    )
 
 
 def saying(result, number, **said):
@@ -44,49 +57,93 @@ def saying(result, number, **said):
 
 
 def table(out):
-    return list(csv.reader(io.StringIO((out / "grades.csv").read_bytes().decode("utf-8-sig"), newline="")))
+    return list(
+        csv.reader(io.StringIO((out / "grades.csv").read_bytes().decode("utf-8-sig"), newline=""))
+    )
 
 
 def test_the_grade_book_has_a_row_for_each_student(tmp_path):
-    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob", (4.0, 4.0), remarks=["found by its id"])])
+    write_gradebook(
+        tmp_path,
+        "07",
+        SETTINGS,
+        [result("Ada"), result("Bob", (4.0, 4.0), remarks=["found by its id"])],
+    )
     header, ada, bob = table(tmp_path)
     assert header[:6] == ["Student", "ID", "Lab 07", "of", "7.1 first", "7.2 second"]
-    assert ada[:6] == ["Ada", "12", "4", "8", "4", "0"] and bob[2] == "8" and bob[-1] == "found by its id"
+    assert (
+        ada[:6] == ["Ada", "12", "4", "8", "4", "0"]
+        and bob[2] == "8"
+        and bob[-1] == "found by its id"
+    )
     facts = json.loads((tmp_path / "grades.json").read_text())
-    assert facts["seed"] == 5 and facts["sandbox"] == "bubblewrap" and [row["points"] for row in facts["students"]] == [4, 8]
+    assert (
+        facts["seed"] == 5
+        and facts["sandbox"] == "bubblewrap"
+        and [row["points"] for row in facts["students"]] == [4, 8]
+    )
     page = (tmp_path / ada[-2]).read_text()
     assert "<b>4</b> of 8 points" in page and "So it is." in page
 
 
-@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1"])
+@pytest.mark.parametrize(
+    "name", ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1"]
+)
 def test_a_table_program_sees_no_formula(name, tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result(name, problem="=HYPERLINK(1)")])
     _, row = table(tmp_path)
-    assert row[0].startswith("'") and row[0][1:].strip() == name.strip() and row[-1] == "'=HYPERLINK(1)"
+    assert (
+        row[0].startswith("'")
+        and row[0][1:].strip() == name.strip()
+        and row[-1] == "'=HYPERLINK(1)"
+    )
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 12345 * 67890 }}{% raw %}&lt;"
 
 
 def test_pages_show_markup_as_text(tmp_path):
-    row = result(HOSTILE, remarks=[HOSTILE], problem=HOSTILE, texts={"summary": HOSTILE}, picture=png())
+    row = result(
+        HOSTILE, remarks=[HOSTILE], problem=HOSTILE, texts={"summary": HOSTILE}, picture=png()
+    )
     saying(row, 0, sentence=HOSTILE, details=HOSTILE)
     write_gradebook(tmp_path, "07", SETTINGS, [row, result("Ada", answers={"first": HOSTILE})])
     for page in [*(tmp_path / "feedback").glob("*.html"), tmp_path / "summary.html"]:
         text = page.read_text()
-        assert "<script>alert" not in text and "<img src=x" not in text and "838102050" not in text.split("</style>")[1]
+        assert (
+            "<script>alert" not in text
+            and "<img src=x" not in text
+            and "838102050" not in text.split("</style>")[1]
+        )
     feedback = next(page for page in (tmp_path / "feedback").glob("script*.html")).read_text()
-    assert "&lt;script&gt;alert(1)" in feedback and "default-src 'none'" in feedback and "script-src" not in feedback
+    assert (
+        "&lt;script&gt;alert(1)" in feedback
+        and "default-src 'none'" in feedback
+        and "script-src" not in feedback
+    )
 
 
 def test_a_page_is_named_by_us(tmp_path):
-    rows = write_gradebook(tmp_path, "07", SETTINGS, [result("../../etc/passwd"), result("花子"), result("a" * 300), result("花美")])
+    rows = write_gradebook(
+        tmp_path,
+        "07",
+        SETTINGS,
+        [result("../../etc/passwd"), result("花子"), result("a" * 300), result("花美")],
+    )
     pages = [row.page for row in rows]
     assert pages[0].startswith("etc-passwd-") and len(set(pages)) == 4 and max(map(len, pages)) < 60
     assert sorted(path.name for path in (tmp_path / "feedback").iterdir()) == sorted(pages)
 
 
-@pytest.mark.parametrize("picture", ["", "no base64 %%", base64.b64encode(b"GIF89a").decode(), base64.b64encode(b"\x89PNG\r\n").decode()])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "",
+        "no base64 %%",
+        base64.b64encode(b"GIF89a").decode(),
+        base64.b64encode(b"\x89PNG\r\n").decode(),
+    ],
+)
 def test_a_picture_that_is_none_is_left_out(picture, tmp_path):
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", picture=picture)])
     assert row.picture is None
@@ -94,8 +151,12 @@ def test_a_picture_that_is_none_is_left_out(picture, tmp_path):
 
 def test_a_picture_is_drawn_anew_and_a_huge_one_is_not_drawn(tmp_path):
     with_text = png() + base64.b64encode(b"<script>hidden behind the picture</script>").decode()
-    small, huge = write_gradebook(tmp_path, "07", SETTINGS, [
-        result("Ada", picture=with_text), result("Bob", picture=png((9000, 9000)))])
+    small, huge = write_gradebook(
+        tmp_path,
+        "07",
+        SETTINGS,
+        [result("Ada", picture=with_text), result("Bob", picture=png((9000, 9000)))],
+    )
     assert b"hidden" not in base64.b64decode(small.picture or "") and huge.picture is None
 
 
@@ -104,16 +165,22 @@ def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, results)
     text = (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
     assert "'=Bob|12,," in text
-    (tmp_path / MANUAL).write_text(text.replace("'=Bob|12,,", "'=Bob|12,2.5,\"Good, but short\""), encoding="utf-8")
+    (tmp_path / MANUAL).write_text(
+        text.replace("'=Bob|12,,", '\'=Bob|12,2.5,"Good, but short"'), encoding="utf-8"
+    )
     for _ in range(2):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
         assert (ada.points, bob.points, bob.comment) == (4, 6.5, "Good, but short")
     assert "Good, but short" in (tmp_path / "feedback" / bob.page).read_text()
 
 
-def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_part_of_a_name(tmp_path):
+def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_part_of_a_name(
+    tmp_path,
+):
     results = [result("'Ada"), result("Bob")]
-    (tmp_path / MANUAL).write_text("key,points,comment\n'Ada|12,-2,\nBob|12,+3,\n", encoding="utf-8")
+    (tmp_path / MANUAL).write_text(
+        "key,points,comment\n'Ada|12,-2,\nBob|12,+3,\n", encoding="utf-8"
+    )
     for _ in range(2):
         ada, bob = write_gradebook(tmp_path, "07", SETTINGS, results)
         assert (ada.points, bob.points) == (2, 7)
@@ -122,8 +189,10 @@ def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_par
 
 def test_what_a_person_gave_is_never_dropped(tmp_path):
     """Not by a class without some student, a second version of a file, or a spreadsheet."""
-    (tmp_path / MANUAL).write_text("key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8")
-    ada, = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
+    (tmp_path / MANUAL).write_text(
+        "key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8"
+    )
+    (ada,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
     assert (ada.points, ada.comment) == (6.5, "gut") and ada.remarks == ["handed in late"]
     bob, cem = write_gradebook(tmp_path, "07", SETTINGS, [result("Bob"), result("Cem")])
     assert (bob.points, cem.points) == (7, 3)
@@ -131,9 +200,14 @@ def test_what_a_person_gave_is_never_dropped(tmp_path):
     assert (ada.points, bob.points) == (6.5, 7)
 
 
-@pytest.mark.parametrize("content, sentence", [
-    ("key,points,comment\nAda|12,five,\n", "line 2: 'five' is not a number"), ("Ada,5\n", "must begin with a line key,points,comment"), ("", "must begin"),
-])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        ("key,points,comment\nAda|12,five,\n", "line 2: 'five' is not a number"),
+        ("Ada,5\n", "must begin with a line key,points,comment"),
+        ("", "must begin"),
+    ],
+)
 def test_points_that_are_none_are_named_and_the_file_stays(content, sentence, tmp_path):
     (tmp_path / MANUAL).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
@@ -152,11 +226,16 @@ def test_the_written_part_counts_into_what_is_possible(tmp_path):
 
 
 def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_path):
-    ada = saying(result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>.")
+    ada = saying(
+        result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>."
+    )
     write_gradebook(tmp_path, "07", SETTINGS, [ada, result("Bob")])
     write_gradebook(tmp_path, "07", SETTINGS, [ada])
-    page, = (tmp_path / "feedback").iterdir()
-    assert "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;." in page.read_text()
+    (page,) = (tmp_path / "feedback").iterdir()
+    assert (
+        "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;."
+        in page.read_text()
+    )
 
 
 def test_a_class_is_summed_up(tmp_path):
@@ -166,50 +245,96 @@ def test_a_class_is_summed_up(tmp_path):
         saying(rows[number], 0, points=0.0, sentence=f"Wrong in way {number}.")
     write_gradebook(tmp_path, "07", SETTINGS, rows)
     text = " ".join((tmp_path / "summary.html").read_text().split())
-    assert "<code>second</code> <b>(the hardest)</b></td> <td class=\"n\">2 of 10</td>" in text
+    assert '<code>second</code> <b>(the hardest)</b></td> <td class="n">2 of 10</td>' in text
     assert "1 × The rates are swapped." in text and "7 × So it is." in text
-    assert "1 × Wrong in way 4." in text and "2 × something else" in text, "five sentences, and how many there are besides"
+    assert "1 × Wrong in way 4." in text and "2 × something else" in text, (
+        "five sentences, and how many there are besides"
+    )
 
 
 def test_whoever_needs_a_look_is_named(tmp_path):
-    stopped, reaching = result("Ada"), result("Bob", answers={"first": "import numpy as np, os\nfrom subprocess import run", "second": "os = 3"})
-    saying(stopped, 1, outcome="stopped", sentence="The answer was stopped: it ended the kernel in which it ran.")
-    rows = write_gradebook(tmp_path, "07", SETTINGS, [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})])
-    assert [row.remarks for row in rows] == [["7.2: The answer was stopped: it ended the kernel in which it ran"], ["uses os, subprocess"], []]
+    stopped, reaching = (
+        result("Ada"),
+        result(
+            "Bob",
+            answers={
+                "first": "import numpy as np, os\nfrom subprocess import run",
+                "second": "os = 3",
+            },
+        ),
+    )
+    saying(
+        stopped,
+        1,
+        outcome="stopped",
+        sentence="The answer was stopped: it ended the kernel in which it ran.",
+    )
+    rows = write_gradebook(
+        tmp_path,
+        "07",
+        SETTINGS,
+        [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})],
+    )
+    assert [row.remarks for row in rows] == [
+        ["7.2: The answer was stopped: it ended the kernel in which it ran"],
+        ["uses os, subprocess"],
+        [],
+    ]
 
 
 def test_marks_tell_what_is_wrong_from_what_is_missing():
-    assert [mark_of(Verdict("7.1", "first", outcome, 0, 4, "")) for outcome in ("right", "missing", "wrong", "stopped")] == list("✓–✗✗")
+    assert [
+        mark_of(Verdict("7.1", "first", outcome, 0, 4, ""))
+        for outcome in ("right", "missing", "wrong", "stopped")
+    ] == list("✓–✗✗")
 
 
 def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
-    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0), result("Bob", written=6.0)])
+    write_gradebook(
+        tmp_path, "07", SETTINGS, [result("Ada", written=6.0), result("Bob", written=6.0)]
+    )
     text = " ".join((tmp_path / "summary.html").read_text().split())
-    assert "On average 6.5 of 14 points. Up to 6 of the 14 points are for the written part, which is not graded yet for 1 of 2 students." in text
+    assert (
+        "On average 6.5 of 14 points. Up to 6 of the 14 points are for the written part, which is"
+        " not graded yet for 1 of 2 students." in text
+    )
 
 
 def test_what_is_no_notebook_is_told_so_once(tmp_path):
-    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", problem="This file is not a notebook.")])
+    write_gradebook(
+        tmp_path, "07", SETTINGS, [result("Ada", problem="This file is not a notebook.")]
+    )
     page = next((tmp_path / "feedback").iterdir()).read_text()
     assert "This file is not a notebook." in page and "So it is." not in page
 
 
 def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
     other = LONG.replace("value", "other")
-    rows = [result("Ada", answers={"first": LONG}), result("Cem", answers={"first": other}),
-            result("Bob", answers={"first": "# mine\n" + LONG}), result("Dan"), result("Eve"),
-            result("Fay", answers={"first": other + "\n# my own work"}), result("Gil", answers={"first": LONG + "\n# at last"})]
+    rows = [
+        result("Ada", answers={"first": LONG}),
+        result("Cem", answers={"first": other}),
+        result("Bob", answers={"first": "# mine\n" + LONG}),
+        result("Dan"),
+        result("Eve"),
+        result("Fay", answers={"first": other + "\n# my own work"}),
+        result("Gil", answers={"first": LONG + "\n# at last"}),
+    ]
     write_gradebook(tmp_path, "07", SETTINGS, rows)
     text = (tmp_path / "summary.html").read_text().split("Nearly the same")[1].split("<h2>")[0]
     groups = [re.findall(r">(\w+)</a>", line) for line in text.splitlines() if "<li>" in line]
     assert groups == [["Ada", "Bob", "Gil"], ["Cem", "Fay"]]
 
 
-@pytest.mark.parametrize("name, number", [("x|555", ""), ("x|555|", ""), ("x%7C555", ""), ("x\u202e|555", "")])
+@pytest.mark.parametrize(
+    "name, number", [("x|555", ""), ("x|555|", ""), ("x%7C555", ""), ("x\u202e|555", "")]
+)
 def test_no_name_takes_the_points_of_another(name, number, tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nx|555,5,good\n", encoding="utf-8")
-    for results in ([result(name, id=number), result("x", id="555")], [result("x", id="555"), result(name, id=number)]):
+    for results in (
+        [result(name, id=number), result("x", id="555")],
+        [result("x", id="555"), result(name, id=number)],
+    ):
         rows = {row.student: row for row in write_gradebook(tmp_path, "07", SETTINGS, results)}
         assert rows.pop("x").points == 9 and [row.points for row in rows.values()] == [4]
 
@@ -221,13 +346,49 @@ def test_a_name_alone_is_enough_for_one_student_and_not_for_two(tmp_path):
     assert "Bob,3," in (tmp_path / MANUAL).read_text(encoding="utf-8-sig"), "it waits for a person"
 
 
-@pytest.mark.parametrize("code", ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\u202e", "\u2066", "\u200f", "\x00", "\x7f", "\udc80", "\ud83d", "\r", "\u2028"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "\x1b[31m",
+        "\x1b]0;title\x07",
+        "\x9b2J",
+        "\u202e",
+        "\u2066",
+        "\u200f",
+        "\x00",
+        "\x7f",
+        "\udc80",
+        "\ud83d",
+        "\r",
+        "\u2028",
+    ],
+)
 def test_nothing_that_a_terminal_obeys_reaches_a_report(code, tmp_path):
-    row = result(f"A{code}da", place=f"a{code}.ipynb", problem="", remarks=[f"it{code} is"], texts={"summary": f"one{code}two\nthree"}, answers={"first": f"x = '{code}'"})
+    row = result(
+        f"A{code}da",
+        place=f"a{code}.ipynb",
+        problem="",
+        remarks=[f"it{code} is"],
+        texts={"summary": f"one{code}two\nthree"},
+        answers={"first": f"x = '{code}'"},
+    )
     saying(row, 0, sentence=f"So{code} it is.", details=f"line{code}\n\tline")
     (written,) = write_gradebook(tmp_path, "07", SETTINGS, [row])
-    pages = [path.read_text(encoding="utf-8") for path in (*(tmp_path / "feedback").iterdir(), tmp_path / "summary.html", tmp_path / "grades.csv")]
-    for text in [*pages, written.student, written.place, written.verdicts[0].sentence, *written.remarks]:
+    pages = [
+        path.read_text(encoding="utf-8")
+        for path in (
+            *(tmp_path / "feedback").iterdir(),
+            tmp_path / "summary.html",
+            tmp_path / "grades.csv",
+        )
+    ]
+    for text in [
+        *pages,
+        written.student,
+        written.place,
+        written.verdicts[0].sentence,
+        *written.remarks,
+    ]:
         assert code not in (text if code != "\r" else text.replace("\r\n", "\n"))
     assert "\n\tline" in pages[0] and json.loads((tmp_path / "grades.json").read_text())
 
@@ -238,22 +399,40 @@ HUGE = "\"'<&" * 10**6
 def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
     picture = io.BytesIO()
     Image.frombytes("RGB", (90, 90), random.Random(0).randbytes(3 * 90 * 90)).save(picture, "PNG")
-    many = [result(f"S{number}", picture=base64.b64encode(picture.getvalue()).decode(), texts={"summary": "word " * 500}, written=6.0)
-            for number in range(500)]
-    many[7] = replace(many[7], texts={"summary": HUGE}, remarks=[HUGE], problem=HUGE, answers={"first": HUGE})
+    many = [
+        result(
+            f"S{number}",
+            picture=base64.b64encode(picture.getvalue()).decode(),
+            texts={"summary": "word " * 500},
+            written=6.0,
+        )
+        for number in range(500)
+    ]
+    many[7] = replace(
+        many[7], texts={"summary": HUGE}, remarks=[HUGE], problem=HUGE, answers={"first": HUGE}
+    )
     saying(many[8], 1, sentence=HUGE, details=HUGE)
     rows = write_gradebook(tmp_path, "07", SETTINGS, many)
     assert (tmp_path / "summary.html").stat().st_size < 3_000_000
     assert sum(path.stat().st_size for path in (tmp_path / "feedback").iterdir()) < 500 * 200_000
     page = (tmp_path / "feedback" / rows[3].page).read_text()
-    assert ("word " * 500).strip() in page and "data:image/png" in page, "there is room for everything on the student's own page"
+    assert ("word " * 500).strip() in page and "data:image/png" in page, (
+        "there is room for everything on the student's own page"
+    )
     assert "The whole text" in (tmp_path / "summary.html").read_text()
 
 
-@pytest.mark.parametrize("points, written, sentence", [
-    ("5", 6.0, "<b>5 of 6 points for the written part.</b>"), ("0", 6.0, "<b>0 of 6 points for the written part.</b>"), ("-2", 6.0, "<b>−2 points.</b>"),
-    ("-2", 0, "<b>−2 points.</b>"), ("+1", 0, "<b>+1 point.</b>"), ("1.5", 0, "<b>+1.5 points.</b>"),
-])
+@pytest.mark.parametrize(
+    "points, written, sentence",
+    [
+        ("5", 6.0, "<b>5 of 6 points for the written part.</b>"),
+        ("0", 6.0, "<b>0 of 6 points for the written part.</b>"),
+        ("-2", 6.0, "<b>−2 points.</b>"),
+        ("-2", 0, "<b>−2 points.</b>"),
+        ("+1", 0, "<b>+1 point.</b>"),
+        ("1.5", 0, "<b>+1.5 points.</b>"),
+    ],
+)
 def test_points_by_hand_are_named_as_what_they_are(points, written, sentence, tmp_path):
     (tmp_path / MANUAL).write_text(f"key,points,comment\nAda|12,{points},\n", encoding="utf-8")
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=written)])
@@ -280,7 +459,12 @@ def test_every_colour_of_text_can_be_read(tmp_path):
         colours = re.findall(r"[ {]color: (#[0-9a-f]{3,6})", page.read_text())
         assert len(colours) > 3
         for colour in colours:
-            assert contrast(colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])) >= 4.5
+            assert (
+                contrast(
+                    colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
+                )
+                >= 4.5
+            )
 
 
 def test_the_terminal_says_what_it_leaves_out_and_how_far_it_is(tmp_path, monkeypatch, capsys):
@@ -291,10 +475,23 @@ def test_the_terminal_says_what_it_leaves_out_and_how_far_it_is(tmp_path, monkey
 
     monkeypatch.setattr(command, "grade_class", grade)
     monkeypatch.setattr(command, "QUIET_SECONDS", 0)
-    command.run_grade(tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1)
+    command.run_grade(
+        tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1
+    )
     said = capsys.readouterr().out
-    assert "graded 1 of 100\n" in said and "graded 57 of 100\n" in said and "graded 100 of 100\n" in said
-    assert "S[red]59" in said and "S[red]60" not in said and "first 60 of 100 submissions" in said and "\x1b[2J" not in said
+    assert (
+        "graded 1 of 100\n" in said
+        and "graded 57 of 100\n" in said
+        and "graded 100 of 100\n" in said
+    )
+    assert (
+        "S[red]59" in said
+        and "S[red]60" not in said
+        and "first 60 of 100 submissions" in said
+        and "\x1b[2J" not in said
+    )
     monkeypatch.setattr(command, "QUIET_SECONDS", 10**9)
-    command.run_grade(tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1)
+    command.run_grade(
+        tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1
+    )
     assert capsys.readouterr().out.count("graded ") == 2

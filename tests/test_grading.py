@@ -24,12 +24,12 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
+from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.storage import only_one
@@ -39,7 +39,9 @@ SOURCE = sources(ROOT, ["07"])[0]
 POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
 
 boxed = pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+    reason=INSTALL,
+)
 
 
 @pytest.fixture
@@ -55,8 +57,14 @@ def pretended(monkeypatch):
             raise UserError("the disk is full")
         graded.append(submission.student)
         answers = {} if submission.content == b"nothing" else {"a": "b"}
-        return Result(submission.student, submission.id, submission.place, digest=f"{len(submission.content)} bytes",
-                      problem="of lab 07", answers=answers)
+        return Result(
+            submission.student,
+            submission.id,
+            submission.place,
+            digest=f"{len(submission.content)} bytes",
+            problem="of lab 07",
+            answers=answers,
+        )
 
     monkeypatch.setattr(grading, "grade_submission", pretend)
     monkeypatch.setattr(grading, "require_bubblewrap", lambda: None)
@@ -72,7 +80,9 @@ def hand_in(folder, **contents):
 def test_only_what_changed_is_graded_again(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1", bob=b"22", cem=b"333")
     settings, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
-    assert [result.student for result in results] == ["ada", "bob", "cem"] and sorted(pretended) == ["ada", "bob", "cem"]
+    assert [result.student for result in results] == ["ada", "bob", "cem"] and sorted(
+        pretended
+    ) == ["ada", "bob", "cem"]
     pretended.clear()
     hand_in(tmp_path / "in", bob=b"4444", dan=b"5")
     again, results = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -98,14 +108,25 @@ def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
     assert pretended == ["ada", "ada"]
 
 
-CODE = {"a check": "labs/lab07/checks.py", "what a check imports": "labs/exercise.py", "the reference": "schedules.py",
-        "what runs in the box": "submission/measuring.py", "a new file": "labs/new.py"}
+CODE = {
+    "a check": "labs/lab07/checks.py",
+    "what a check imports": "labs/exercise.py",
+    "the reference": "schedules.py",
+    "what runs in the box": "submission/measuring.py",
+    "a new file": "labs/new.py",
+}
 
 
 @pytest.mark.parametrize("name", CODE.values(), ids=CODE)
-def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(tmp_path, pretended, monkeypatch, name):
+def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(
+    tmp_path, pretended, monkeypatch, name
+):
     package = tmp_path / "diffusion_lab"
-    shutil.copytree(results.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "*.html", "*.png"))
+    shutil.copytree(
+        results.PACKAGE,
+        package,
+        ignore=shutil.ignore_patterns("__pycache__", "*.h5", "*.html", "*.png"),
+    )
     monkeypatch.setattr(results, "PACKAGE", package)
     hand_in(tmp_path / "in", ada=b"1")
     settings, _ = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -143,9 +164,15 @@ def quick(monkeypatch):
         return honest(submission, settings)
 
     monkeypatch.setattr(grading, "grade_submission", grade)
-    monkeypatch.setattr(running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None))
+    monkeypatch.setattr(
+        running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None)
+    )
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "As it should be."))
-    monkeypatch.setattr(quality, "grade_quality", lambda *more: quality.Drawn(Verdict(*results.KID, "right", 4, 4, "Fine flowers.")))
+    monkeypatch.setattr(
+        quality,
+        "grade_quality",
+        lambda *more: quality.Drawn(Verdict(*results.KID, "right", 4, 4, "Fine flowers.")),
+    )
     monkeypatch.setattr(quality, "require_data", lambda data: None)
     return current
 
@@ -159,16 +186,36 @@ def write_notebooks(folder, *students, **changes):
         (folder / f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
-STEPS = {"reading": (results, "read_answers"), "running": (running, "_run"), "judging": (Task, "judge"), "quality": (quality, "grade_quality"),
-         "a worker": (grading, "grade_submission")}
-ERRORS = [RuntimeError("can't start new thread"), UserError("No kernel starts."), MemoryError(), RecursionError("too deep"),
-          UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed"), OSError(24, "Too many open files"), KeyError("\udc80")]
+STEPS = {
+    "reading": (results, "read_answers"),
+    "running": (running, "_run"),
+    "judging": (Task, "judge"),
+    "quality": (quality, "grade_quality"),
+    "a worker": (grading, "grade_submission"),
+}
+ERRORS = [
+    RuntimeError("can't start new thread"),
+    UserError("No kernel starts."),
+    MemoryError(),
+    RecursionError("too deep"),
+    UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed"),
+    OSError(24, "Too many open files"),
+    KeyError("\udc80"),
+]
 
 
-@pytest.mark.parametrize("step, error", [
-    pytest.param(step, error, id=f"{step}, {type(error).__name__}") for step in STEPS for error in ERRORS
-    if (step, type(error)) != ("a worker", UserError)])  # which would be about the whole class
-def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, monkeypatch, step, error):
+@pytest.mark.parametrize(
+    "step, error",
+    [
+        pytest.param(step, error, id=f"{step}, {type(error).__name__}")
+        for step in STEPS
+        for error in ERRORS
+        if (step, type(error)) != ("a worker", UserError)
+    ],
+)  # which would be about the whole class
+def test_whatever_happens_with_one_submission_is_its_own_row(
+    tmp_path, quick, monkeypatch, step, error
+):
     place, name = STEPS[step]
     honest, broken = getattr(place, name), True
 
@@ -182,7 +229,14 @@ def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, mo
     monkeypatch.setattr(place, name, fail)
 
     def grade():
-        settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, jobs=1, quality=grading.Quality(3))
+        settings, found = grade_class(
+            tmp_path / "in",
+            SOURCE,
+            tmp_path / "out",
+            boxed=False,
+            jobs=1,
+            quality=grading.Quality(3),
+        )
         rows = write_gradebook(tmp_path / "out", "07", settings, found)
         assert all((tmp_path / "out" / "feedback" / row.page).exists() for row in rows)
         return {row.student: row for row in rows}
@@ -190,17 +244,27 @@ def test_whatever_happens_with_one_submission_is_its_own_row(tmp_path, quick, mo
     rows = grade()
     assert rows["ada"].points == rows["cem"].points == 22 and not rows["ada"].problem
     assert rows["bob"].points == (18 if step == "quality" else 0) and len(rows["bob"].verdicts) == 4
-    assert rows["bob"].problem.startswith("It could not be graded: ") and "a person must look" in rows["bob"].problem
+    assert (
+        rows["bob"].problem.startswith("It could not be graded: ")
+        and "a person must look" in rows["bob"].problem
+    )
     broken = False
     assert grade()["bob"].points == 22, "the same command tries again"
 
 
 @pytest.mark.parametrize("step", ["presentable", "_conspicuous", "safe_picture"])
-def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(tmp_path, quick, monkeypatch, step):
+def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(
+    tmp_path, quick, monkeypatch, step
+):
     honest = getattr(gradebook, step)
 
     def fail(thing):
-        if isinstance(thing, Result) and thing.student == "bob" and thing.answers or thing == "a picture":
+        if (
+            isinstance(thing, Result)
+            and thing.student == "bob"
+            and thing.answers
+            or thing == "a picture"
+        ):
             raise UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed")
         return honest(thing)
 
@@ -209,7 +273,11 @@ def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(tmp_path, 
     found[1] = replace(found[1], picture="a picture")
     monkeypatch.setattr(gradebook, step, fail)
     ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
-    assert [row.points for row in (ada, bob, cem)] == [18, 18, 18] and not ada.problem and not cem.problem
+    assert (
+        [row.points for row in (ada, bob, cem)] == [18, 18, 18]
+        and not ada.problem
+        and not cem.problem
+    )
     assert bob.problem == "It could not be shown: UnicodeEncodeError; a person must look."
     assert bob.problem in (tmp_path / "out" / "feedback" / bob.page).read_text(encoding="utf-8")
 
@@ -217,11 +285,23 @@ def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(tmp_path, 
 def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():
     settings = results.Settings("", SOURCE.name, 1, Limits())
     ada = Submission("ada", "1", "ada.ipynb", b"1")
-    others = [replace(ada, **change) for change in ({"student": "bob"}, {"id": "2"}, {"place": "ada/07.ipynb"}, {"content": b"2"})]
-    seeds = [settings.seed_of(submission) for submission in [ada, *others]] + [replace(settings, seed=2).seed_of(ada)]
+    others = [
+        replace(ada, **change)
+        for change in (
+            {"student": "bob"},
+            {"id": "2"},
+            {"place": "ada/07.ipynb"},
+            {"content": b"2"},
+        )
+    ]
+    seeds = [settings.seed_of(submission) for submission in [ada, *others]] + [
+        replace(settings, seed=2).seed_of(ada)
+    ]
     assert len(set(seeds)) == len(seeds) and settings.seed_of(ada) == seeds[0]
     one, other = (Task("1.2", "contrastive_divergence_loss", 4).inputs(seed) for seed in seeds[:2])
-    assert one.keys() == other.keys() and all(not np.array_equal(one[name], other[name]) for name in one)
+    assert one.keys() == other.keys() and all(
+        not np.array_equal(one[name], other[name]) for name in one
+    )
 
 
 def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quick, monkeypatch):
@@ -233,15 +313,31 @@ def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quic
 
 def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
     """Lone surrogates in answers, in the written part, and in a check's message."""
-    write_notebooks(tmp_path / "in", "ada", denoise="def denoise(self):\n    return '\udc80'", summary="half \ud800 a character")
+    write_notebooks(
+        tmp_path / "in",
+        "ada",
+        denoise="def denoise(self):\n    return '\udc80'",
+        summary="half \ud800 a character",
+    )
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
     (row,) = write_gradebook(tmp_path / "out", "07", settings, found)
-    assert row.verdicts[0].sentence == "\\udfff, it says." and "return '?'" in row.answers["denoise"]
+    assert (
+        row.verdicts[0].sentence == "\\udfff, it says." and "return '?'" in row.answers["denoise"]
+    )
 
 
-@pytest.mark.parametrize("content", [
-    '{"cut o', "{}", "[]", "null", '{"student": "ada", "verdicts": []}', '{"verdicts": [{"number": "7.1"}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"cut o',
+        "{}",
+        "[]",
+        "null",
+        '{"student": "ada", "verdicts": []}',
+        '{"verdicts": [{"number": "7.1"}]}',
+    ],
+)
 def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended, content):
     hand_in(tmp_path / "in", ada=b"1")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -252,16 +348,53 @@ def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended, content
 
 RIGHT = "a right answer"
 MACHINES = {  # {answer: what it leaves in its first run, in one alone}, with nothing for no result
-    "calm": ({"diffusion_schedule": (RIGHT, None), "denoise": (RIGHT, None), "reverse_diffusion": (RIGHT, None)}, set()),
-    "busy": ({"diffusion_schedule": (None, RIGHT), "denoise": (RIGHT, None), "reverse_diffusion": (RIGHT, None)}, set()),
-    "very busy": ({"diffusion_schedule": (None, RIGHT), "denoise": (None, RIGHT), "reverse_diffusion": (None, RIGHT)}, set()),
-    "one hangs": ({"diffusion_schedule": (RIGHT, None), "denoise": (None, None), "reverse_diffusion": (RIGHT, None)}, {"denoise"}),
-    "the last hangs": ({"diffusion_schedule": (None, RIGHT), "denoise": (RIGHT, None), "reverse_diffusion": (None, None)}, {"reverse_diffusion"}),
+    "calm": (
+        {
+            "diffusion_schedule": (RIGHT, None),
+            "denoise": (RIGHT, None),
+            "reverse_diffusion": (RIGHT, None),
+        },
+        set(),
+    ),
+    "busy": (
+        {
+            "diffusion_schedule": (None, RIGHT),
+            "denoise": (RIGHT, None),
+            "reverse_diffusion": (RIGHT, None),
+        },
+        set(),
+    ),
+    "very busy": (
+        {
+            "diffusion_schedule": (None, RIGHT),
+            "denoise": (None, RIGHT),
+            "reverse_diffusion": (None, RIGHT),
+        },
+        set(),
+    ),
+    "one hangs": (
+        {
+            "diffusion_schedule": (RIGHT, None),
+            "denoise": (None, None),
+            "reverse_diffusion": (RIGHT, None),
+        },
+        {"denoise"},
+    ),
+    "the last hangs": (
+        {
+            "diffusion_schedule": (None, RIGHT),
+            "denoise": (RIGHT, None),
+            "reverse_diffusion": (None, None),
+        },
+        {"reverse_diffusion"},
+    ),
 }
 
 
 @pytest.mark.parametrize("runs, stopped", MACHINES.values(), ids=MACHINES)
-def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopped(monkeypatch, runs, stopped):
+def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopped(
+    monkeypatch, runs, stopped
+):
     """Whatever ends a kernel also loses the results of the later answers."""
     calls = []
 
@@ -277,12 +410,22 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
 
     monkeypatch.setattr(running, "_run", pretend)
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", result))
-    master = SimpleNamespace(tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)], recorded=(), taken=())
+    master = SimpleNamespace(
+        tasks=[Task(str(number), name, 4) for number, name in enumerate(runs)],
+        recorded=(),
+        taken=(),
+    )
     verdicts = running.grade_answers(master, dict.fromkeys(runs, "source"), 1, Limits(seconds=10))
     assert {verdict.name for verdict in verdicts if verdict.outcome == "stopped"} == stopped
-    assert all(verdict.outcome == "right" and not verdict.details for verdict in verdicts if verdict.name not in stopped)
+    assert all(
+        verdict.outcome == "right" and not verdict.details
+        for verdict in verdicts
+        if verdict.name not in stopped
+    )
     assert all(len(names) == 1 for names, seconds in calls if seconds > 10)
-    assert {name for names, seconds in calls if seconds > 10 for name in names} == {name for name in runs if runs[name][0] is None}
+    assert {name for names, seconds in calls if seconds > 10 for name in names} == {
+        name for name in runs if runs[name][0] is None
+    }
 
 
 def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
@@ -290,26 +433,45 @@ def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
 
     The second is right, and the third is wrong for its own reason.
     """
+
     def pretend(master, answers, seed, limits, boxed):
         spoiled = "first" in answers
-        return {name: RIGHT if name == "second" and not spoiled else "a wrong answer" for name in answers}, {}, None
+        return (
+            {
+                name: RIGHT if name == "second" and not spoiled else "a wrong answer"
+                for name in answers
+            },
+            {},
+            None,
+        )
 
     monkeypatch.setattr(running, "_run", pretend)
-    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right" if result == RIGHT else "wrong", result))
-    master = SimpleNamespace(tasks=[Task(name, name, 4) for name in ("first", "second", "third")], recorded=(), taken=())
-    verdicts = running.grade_answers(master, dict.fromkeys(("first", "second", "third"), "source"), 1, Limits())
+    monkeypatch.setattr(
+        Task, "judge", lambda task, seed, result: ("right" if result == RIGHT else "wrong", result)
+    )
+    master = SimpleNamespace(
+        tasks=[Task(name, name, 4) for name in ("first", "second", "third")], recorded=(), taken=()
+    )
+    verdicts = running.grade_answers(
+        master, dict.fromkeys(("first", "second", "third"), "source"), 1, Limits()
+    )
     assert [verdict.outcome for verdict in verdicts] == ["wrong", "right", "wrong"]
 
 
 @pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)
 def test_every_import_happens_in_the_start_up_cell(lab):
     cells = Master(lab).notebook({}).cells
-    assert len(cells) == 1 and f"_start('diffusion_lab.labs.lab{lab.name[:2]}.checks')" in cells[0].source
+    assert (
+        len(cells) == 1
+        and f"_start('diffusion_lab.labs.lab{lab.name[:2]}.checks')" in cells[0].source
+    )
 
 
 def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"nothing", bob=b"nothing")
-    with pytest.raises(UserError, match="None of the notebooks .* lab 07: is --lab right.* of lab 07"):
+    with pytest.raises(
+        UserError, match="None of the notebooks .* lab 07: is --lab right.* of lab 07"
+    ):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
 
 
@@ -322,13 +484,18 @@ def test_one_folder_holds_one_lab(tmp_path, pretended):
 
 def test_two_gradings_in_one_folder_are_one_and_a_sentence(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
-    with only_one(tmp_path / "out", "grading"), pytest.raises(UserError, match="Another grading is at work"):
+    with (
+        only_one(tmp_path / "out", "grading"),
+        pytest.raises(UserError, match="Another grading is at work"),
+    ):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     assert pretended == ["ada"]
 
 
-def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(tmp_path, pretended, monkeypatch):
+def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(
+    tmp_path, pretended, monkeypatch
+):
     hand_in(tmp_path / "in", ada=b"1", bob=b"2")
     honest = grading.find_submissions
 
@@ -340,7 +507,9 @@ def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(
 
     broken = True
     monkeypatch.setattr(grading, "find_submissions", find)
-    with pytest.raises(UserError, match="cannot be read to its end .* What has been graded is kept"):
+    with pytest.raises(
+        UserError, match="cannot be read to its end .* What has been graded is kept"
+    ):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     broken = False
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
@@ -350,8 +519,16 @@ def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(
 def test_memory_holds_a_few_submissions_only(tmp_path, pretended):
     hand_in(tmp_path / "in", **{f"s{number}": b"%d" % number for number in range(40)})
     seen = []
-    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", jobs=2, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (40, 40) and len(seen) > 10, "results are kept as they come, not all at the end"
+    grade_class(
+        tmp_path / "in",
+        SOURCE,
+        tmp_path / "out",
+        jobs=2,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (40, 40) and len(seen) > 10, (
+        "results are kept as they come, not all at the end"
+    )
 
 
 def grades(out):
@@ -360,7 +537,17 @@ def grades(out):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "diffusion_lab", "grade", "--root", str(ROOT), "--seconds", "10", *map(str, arguments)]
+    return [
+        sys.executable,
+        "-m",
+        "diffusion_lab",
+        "grade",
+        "--root",
+        str(ROOT),
+        "--seconds",
+        "10",
+        *map(str, arguments),
+    ]
 
 
 def test_the_sample_class_makes_mistakes_of_the_tables(tmp_path):
@@ -395,7 +582,9 @@ def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(
     assert len(after) == 10 and {name: after[name] for name in before} == before
     assert grades(tmp_path / "out") == POINTS
     third = subprocess.run(arguments, check=True, capture_output=True, text=True)
-    assert {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")} == after and "10 submissions" in third.stdout
+    assert {
+        path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")
+    } == after and "10 submissions" in third.stdout
 
 
 @pytest.mark.slow
@@ -408,8 +597,12 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
     (tmp_path / "without").mkdir()
     # as for most people
     (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")
-    subprocess.run(command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"), check=True, capture_output=True,
-                   env=os.environ | {"PYTHONPATH": str(tmp_path / "without")})
+    subprocess.run(
+        command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"),
+        check=True,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "without")},
+    )
     assert grades(tmp_path / "out") == {"Ada Alvarez": 18, "Bela Bartos": 14}
     assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
 
@@ -417,16 +610,31 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
 @pytest.mark.slow
 def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path):
     hand_in(tmp_path / "in", ada=b"{}")
-    result = subprocess.run(command(tmp_path / "in"), capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)},
-                            cwd=tmp_path)
-    assert result.returncode == 2 and "apt install bubblewrap" in result.stderr and "Traceback" not in result.stderr
+    result = subprocess.run(
+        command(tmp_path / "in"),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": str(tmp_path)},
+        cwd=tmp_path,
+    )
+    assert (
+        result.returncode == 2
+        and "apt install bubblewrap" in result.stderr
+        and "Traceback" not in result.stderr
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments, sentence", [
-    ([], "or say --sample"), (["--sample", "--out", "file"], "Could not write"), (["nowhere"], "There is no nowhere"), (["--sample", "--lab", "03"], "did lab 07"),
-    (["--sample", "--lab", "77"], "There is no lab 77"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ([], "or say --sample"),
+        (["--sample", "--out", "file"], "Could not write"),
+        (["nowhere"], "There is no nowhere"),
+        (["--sample", "--lab", "03"], "did lab 07"),
+        (["--sample", "--lab", "77"], "There is no lab 77"),
+    ],
+)
 def test_what_a_person_can_mend_is_one_sentence(arguments, sentence, tmp_path):
     (tmp_path / "file").touch()
     result = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=tmp_path)

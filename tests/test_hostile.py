@@ -19,32 +19,71 @@ from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
-from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.sandbox.watchdog import family
+from diffusion_lab.instructor.source import exercises, read_source
 from tests import defences
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = sorted(Path(__file__).with_name("hostile").glob("*.py"))
 SOURCE = sources(ROOT, ["07"])[0]
 LIMITS = Limits(seconds=3, memory=2 * 10**9)
-QUICK = {f"{name}.ipynb" for name in (  # one of each kind; `make test-all` takes them all
-    "14-patches-numpy", "14-calls-the-packages-schedule", "14-reads-the-environment-of-its-box", "14-memory-that-nobody-has",
-    "14-puts-a-link-in-place-of-its-result", "14-endless-loop", "14-fork-bomb", "14-os-exit", "18-behaves-when-it-is-graded")}
+QUICK = {
+    f"{name}.ipynb"
+    for name in (  # one of each kind; `make test-all` takes them all
+        "14-patches-numpy",
+        "14-calls-the-packages-schedule",
+        "14-reads-the-environment-of-its-box",
+        "14-memory-that-nobody-has",
+        "14-puts-a-link-in-place-of-its-result",
+        "14-endless-loop",
+        "14-fork-bomb",
+        "14-os-exit",
+        "18-behaves-when-it-is-graded",
+    )
+}
 TIME, PROCESSES, MEMORY = "is there a loop without an end?", "too many processes", "GB of memory"
 SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is noticed first
-    "14-a-million-files": ["too many files"], "14-computes-with-thirty-processes": [TIME], "14-deep-recursion": [MEMORY, TIME],
-    "14-endless-loop": [TIME], "14-forges-its-reply": ["waited for"], "14-fork-bomb": [PROCESSES, MEMORY], "14-memory-bomb": [MEMORY],
-    "14-os-exit": ["it ended the kernel"], "14-processes-that-hide": [PROCESSES, MEMORY], "14-segmentation-fault": ["it ended the kernel"],
-    "14-sleeps": ["waited for"], "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
-    "14-ten-gigabytes-of-output": [TIME, "printed without end"]}
+    "14-a-million-files": ["too many files"],
+    "14-computes-with-thirty-processes": [TIME],
+    "14-deep-recursion": [MEMORY, TIME],
+    "14-endless-loop": [TIME],
+    "14-forges-its-reply": ["waited for"],
+    "14-fork-bomb": [PROCESSES, MEMORY],
+    "14-memory-bomb": [MEMORY],
+    "14-os-exit": ["it ended the kernel"],
+    "14-processes-that-hide": [PROCESSES, MEMORY],
+    "14-segmentation-fault": ["it ended the kernel"],
+    "14-sleeps": ["waited for"],
+    "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
+    "14-ten-gigabytes-of-output": [TIME, "printed without end"],
+}
 # not shown to succeed: so wrong that something could break, right in spite of their looks, or too
 # harmful to try
 BROKEN = {
-    "14-a-huge-result", "14-a-string-for-an-answer", "14-closes-all-files", "14-deletes-the-function", "14-hidden-markup-in-an-error", "14-kills-its-parent", "14-not-a-number",
-    "14-patches-builtins", "14-patches-keras", "14-raises-a-base-exception", "14-reads-frames", "14-shell-magic", "14-syntax-error", "14-system-exit",
-    "18-a-thread-outlives-the-cell", "18-behaves-when-it-is-graded", "18-right-answer-with-nbval-skip", "18-tests-around-it-that-fail"}
+    "14-a-huge-result",
+    "14-a-string-for-an-answer",
+    "14-closes-all-files",
+    "14-deletes-the-function",
+    "14-hidden-markup-in-an-error",
+    "14-kills-its-parent",
+    "14-not-a-number",
+    "14-patches-builtins",
+    "14-patches-keras",
+    "14-raises-a-base-exception",
+    "14-reads-frames",
+    "14-shell-magic",
+    "14-syntax-error",
+    "14-system-exit",
+    "18-a-thread-outlives-the-cell",
+    "18-behaves-when-it-is-graded",
+    "18-right-answer-with-nbval-skip",
+    "18-tests-around-it-that-fail",
+}
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+pytestmark = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+    reason=INSTALL,
+)
 
 
 def whole_notebooks():
@@ -73,24 +112,49 @@ def whole_notebooks():
     def twice(notebook):
         cells = notebook["cells"]
         place = next(place for place, cell in enumerate(cells) if cell["id"] == "07-denoise")
-        cells.insert(place, {**cells[place], "source": "def denoise(*arguments):\n    return None\n"})
+        cells.insert(
+            place, {**cells[place], "source": "def denoise(*arguments):\n    return None\n"}
+        )
 
     def from_everywhere(notebook):
         """Each answer needs other cells, and none is where it was handed out."""
-        places, cells = {cell["id"]: place for place, cell in enumerate(notebook["cells"])}, notebook["cells"]
+        places, cells = (
+            {cell["id"]: place for place, cell in enumerate(notebook["cells"])},
+            notebook["cells"],
+        )
         schedule, denoise, reverse = (cells[places[f"07-{name}"]] for name in right)
         imports = next(cell for cell in cells if "from keras import ops" in cell["source"])
         imports["source"] += "\nimport tensorflow as tf"
 
         def new(source, **more):
-            return {"cell_type": "code", "id": f"new-{len(cells)}", "metadata": {}, "source": source, "outputs": [], "execution_count": 7, **more}
+            return {
+                "cell_type": "code",
+                "id": f"new-{len(cells)}",
+                "metadata": {},
+                "source": source,
+                "outputs": [],
+                "execution_count": 7,
+                **more,
+            }
 
-        angles = schedule["source"].replace("ops.", "tf.").replace("math.acos(self.m", "arccos(self.m")
+        angles = (
+            schedule["source"].replace("ops.", "tf.").replace("math.acos(self.m", "arccos(self.m")
+        )
         schedule["source"] = "raise NotImplementedError"
-        cells.append(new("from math import *\nif keras:\n    def arccos(x: tf.Tensor):\n        return acos(x) * ONE"))
+        cells.append(
+            new(
+                "from math import *\nif keras:\n    def arccos(x: tf.Tensor):\n        return"
+                " acos(x) * ONE"
+            )
+        )
         cells.append(new("ONE = 2 / 2"))
         cells.append(new(f"%%time\n{angles}"))
-        cells.append({**denoise, "source": denoise["source"].replace("noise_rates**2", "squared(noise_rates)")})
+        cells.append(
+            {
+                **denoise,
+                "source": denoise["source"].replace("noise_rates**2", "squared(noise_rates)"),
+            }
+        )
         denoise["source"] = "def denoise(self"
         cells.append(new("squared = lambda x: x**2\nlosses = model.fit(train)"))
         reverse |= {"cell_type": "raw", "metadata": {}}
@@ -103,34 +167,60 @@ def whole_notebooks():
 
     def without_checks(notebook):
         with_tags(notebook)
-        notebook["cells"] = [cell for cell in notebook["cells"] if "checks." not in str(cell["source"])]
+        notebook["cells"] = [
+            cell for cell in notebook["cells"] if "checks." not in str(cell["source"])
+        ]
 
     def of_version_three(notebook):
-        cells = [{**cell, "input": cell["source"]} if cell["cell_type"] == "code" else cell for cell in notebook["cells"]]
+        cells = [
+            {**cell, "input": cell["source"]} if cell["cell_type"] == "code" else cell
+            for cell in notebook["cells"]
+        ]
         for cell in cells:
             if cell["cell_type"] == "code":
                 cell.pop("source")
         notebook.pop("cells")
-        notebook |= {"nbformat": 3, "nbformat_minor": 0, "worksheets": [{"cells": cells, "metadata": {}}]}
+        notebook |= {
+            "nbformat": 3,
+            "nbformat_minor": 0,
+            "worksheets": [{"cells": cells, "metadata": {}}],
+        }
 
     def deep(content=b"["):
         return content * 100_000
 
-    foreign = {"kernelspec": {"name": "bash", "display_name": "Bash", "language": "bash", "argv": ["rm", "-rf", "/"]}}
+    foreign = {
+        "kernelspec": {
+            "name": "bash",
+            "display_name": "Bash",
+            "language": "bash",
+            "argv": ["rm", "-rf", "/"],
+        }
+    }
     return {
         "18-honest.ipynb": changed(lambda notebook: None),
-        "18 with spaces, 'quotes', \"more\" & 花.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=1)),
+        "18 with spaces, 'quotes', \"more\" & 花.ipynb": changed(
+            lambda notebook: notebook["metadata"].update(seen=1)
+        ),
         "18-=cmd| calc!A0.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=2)),
-        "18-<img src=x onerror=alert(1)>.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=3)),
+        "18-<img src=x onerror=alert(1)>.ipynb": changed(
+            lambda notebook: notebook["metadata"].update(seen=3)
+        ),
         "18-without-ids.ipynb": changed(without_ids),
         "18-without-headings-and-ids.ipynb": changed(without_headings),
         "18-out-of-order.ipynb": changed(lambda notebook: notebook["cells"].reverse()),
         "18-an-answer-twice.ipynb": changed(twice),
         "18-from-everywhere.ipynb": changed(from_everywhere),
-        "18-windows-line-ends.ipynb": changed(lambda notebook: [
-            cell.update(source=cell["source"].replace("\n", "\r\n")) for cell in notebook["cells"]]),
+        "18-windows-line-ends.ipynb": changed(
+            lambda notebook: [
+                cell.update(source=cell["source"].replace("\n", "\r\n"))
+                for cell in notebook["cells"]
+            ]
+        ),
         "18-without-a-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata={})),
-        "18-a-foreign-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata=foreign)),
+        "18-a-foreign-kernelspec.ipynb": changed(
+            lambda notebook: notebook.update(metadata=foreign)
+        ),
         "18-format-of-2013.ipynb": changed(of_version_three),
         "14-tags-that-skip.ipynb": changed(with_tags),
         "14-without-check-cells.ipynb": changed(without_checks),
@@ -140,7 +230,9 @@ def whole_notebooks():
         "00-a-list.ipynb": b"[1, 2, 3]",
         "00-empty.ipynb": b"",
         "00-deeply-nested.ipynb": deep(),
-        "00-cells-of-all-kinds.ipynb": b'{"cells": [1, null, {"cell_type": 3, "source": {"a": 1}, "metadata": 7}]}',
+        "00-cells-of-all-kinds.ipynb": (
+            b'{"cells": [1, null, {"cell_type": 3, "source": {"a": 1}, "metadata": 7}]}'
+        ),
         "00-two-hundred-megabytes.ipynb": b" " * 200_000_000,
     }
 
@@ -167,7 +259,11 @@ def graded(request, tmp_path_factory):
 
     The class has only the submissions that the selected tests need.
     """
-    own = [item for item in request.session.items if getattr(item, "module", None) is request.module and hasattr(item, "callspec")]
+    own = [
+        item
+        for item in request.session.items
+        if getattr(item, "module", None) is request.module and hasattr(item, "callspec")
+    ]
     asked = {item.callspec.params["name"] for item in own if "name" in item.callspec.params}
     folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("grades")
     solution = read_source(SOURCE)
@@ -195,9 +291,19 @@ NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-
 LARGE = "00-two-hundred-megabytes.ipynb"
 
 
-@pytest.mark.parametrize("name", [
-    name if name in QUICK or Path(name).stem not in {path.stem for path in HOSTILE} and name != LARGE else pytest.param(name, marks=pytest.mark.slow)
-    for name in NAMES])
+@pytest.mark.parametrize(
+    "name",
+    [
+        (
+            name
+            if name in QUICK
+            or Path(name).stem not in {path.stem for path in HOSTILE}
+            and name != LARGE
+            else pytest.param(name, marks=pytest.mark.slow)
+        )
+        for name in NAMES
+    ],
+)
 def test_it_gets_what_its_answers_earn_and_a_sentence(graded, name):
     row = graded[0][name]
     said = [verdict.sentence for verdict in row.verdicts]
@@ -219,9 +325,17 @@ def test_no_page_runs_what_a_student_wrote_and_no_cell_is_a_formula(graded):
     for page in [*(out / "feedback").glob("*.html"), out / "summary.html"]:
         text = page.read_text(encoding="utf-8")
         assert "<script>alert" not in text and "<img src=x" not in text
-        assert "Content-Security-Policy" in text and "unsafe-inline'; script" not in text.split("style-src")[0]
+        assert (
+            "Content-Security-Policy" in text
+            and "unsafe-inline'; script" not in text.split("style-src")[0]
+        )
     table = (out / "grades.csv").read_text(encoding="utf-8-sig")
-    assert not [cell for line in table.splitlines() for cell in line.split(",") if cell.strip('"').startswith(("=", "@", "+"))]
+    assert not [
+        cell
+        for line in table.splitlines()
+        for cell in line.split(",")
+        if cell.strip('"').startswith(("=", "@", "+"))
+    ]
 
 
 def test_nothing_is_left_behind(graded):

@@ -34,20 +34,27 @@ def make_folder(folder, names, size=(6, 6)):
 
 
 def load(folder, tmp_path, split="train", **options):
-    return load_dataset(folder, split, **{"image_size": 4, "batch_size": 1, "cache_dir": tmp_path / "cache", **options})
+    return load_dataset(
+        folder,
+        split,
+        **{"image_size": 4, "batch_size": 1, "cache_dir": tmp_path / "cache", **options},
+    )
 
 
-@pytest.mark.parametrize("mode, colour, expected", [
-    ("L", 77, [77, 77, 77]),
-    ("1", 1, [255, 255, 255]),
-    ("RGB", (10, 20, 30), [10, 20, 30]),
-    ("RGBA", (10, 20, 30, 0), [255, 255, 255]),
-    ("RGBA", (0, 100, 200, 51), [204, 224, 244]),  # a fifth of the colour, four fifths of white
-    ("LA", (100, 255), [100, 100, 100]),
-    ("LA", (100, 0), [255, 255, 255]),
-    ("I;16", 77 * 257, [77, 77, 77]),
-    ("I;16", 65535, [255, 255, 255]),
-])
+@pytest.mark.parametrize(
+    "mode, colour, expected",
+    [
+        ("L", 77, [77, 77, 77]),
+        ("1", 1, [255, 255, 255]),
+        ("RGB", (10, 20, 30), [10, 20, 30]),
+        ("RGBA", (10, 20, 30, 0), [255, 255, 255]),
+        ("RGBA", (0, 100, 200, 51), [204, 224, 244]),  # a fifth of the colour, four fifths of white
+        ("LA", (100, 255), [100, 100, 100]),
+        ("LA", (100, 0), [255, 255, 255]),
+        ("I;16", 77 * 257, [77, 77, 77]),
+        ("I;16", 65535, [255, 255, 255]),
+    ],
+)
 @pytest.mark.parametrize("size", [(9, 5), (1, 1)])
 def test_modes(mode, colour, expected, size, tmp_path):
     Image.new(mode, size, colour).save(tmp_path / "image.png")
@@ -89,11 +96,26 @@ def test_the_cameras_orientation_is_applied(suffix, tmp_path):
     assert abs(image.astype(int) - upright).max() < 10
 
 
-RATIONAL_OF_NOTHING = struct.pack("<4sIHHHIIHHIIIii", b"II*\0", 8, 2, 0x0112, 3, 1, 6, 0x9204, 10, 1, 38, 0, -1, 0)
+RATIONAL_OF_NOTHING = struct.pack(
+    "<4sIHHHIIHHIIIii", b"II*\0", 8, 2, 0x0112, 3, 1, 6, 0x9204, 10, 1, 38, 0, -1, 0
+)
 BOMB = b"text\0\0" + zlib.compress(bytes(80_000_000), 1)
-CHUNKS = {b"iCCP": b"profile\0\7", b"zTXt": b"text\0\7", b"pHYs": b"", b"gAMA": b"\0", b"acTL": b"", b"eXIf": b"II*\0\xff"}
-SEGMENTS = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0II*\0\x08\0\0\0\xff\xff", 0xE2: b"ICC_PROFILE\0\1", 0xED: b"Photoshop 3.0\0", 0xEE: b"Adobe\0",
-            0xFE: b"\xff\xfe"}
+CHUNKS = {
+    b"iCCP": b"profile\0\7",
+    b"zTXt": b"text\0\7",
+    b"pHYs": b"",
+    b"gAMA": b"\0",
+    b"acTL": b"",
+    b"eXIf": b"II*\0\xff",
+}
+SEGMENTS = {
+    0xE0: b"JFIF\0",
+    0xE1: b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+    0xE2: b"ICC_PROFILE\0\1",
+    0xED: b"Photoshop 3.0\0",
+    0xEE: b"Adobe\0",
+    0xFE: b"\xff\xfe",
+}
 
 
 def saved(kind, **options):
@@ -104,14 +126,38 @@ def saved(kind, **options):
 
 UPRIGHT = np.repeat(np.arange(0, 240, 15, dtype="uint8")[:, None], 16, axis=1)
 WITH_DAMAGED_METADATA = {
-    **{f"png {name.decode()}": saved("PNG")[:33] + struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-       + saved("PNG")[33:] for name, data in CHUNKS.items()},
+    **{
+        f"png {name.decode()}": (
+            saved("PNG")[:33]
+            + struct.pack(">I", len(data))
+            + name
+            + data
+            + struct.pack(">I", zlib.crc32(name + data))
+            + saved("PNG")[33:]
+        )
+        for name, data in CHUNKS.items()
+    },
     "png checksum": saved("PNG")[:33] + b"\0\0\0\0tIME1234" + saved("PNG")[33:],
-    "png text of 80 MB": saved("PNG")[:33] + struct.pack(">I", len(BOMB)) + b"zTXt" + BOMB + struct.pack(">I", zlib.crc32(b"zTXt" + BOMB))
-    + saved("PNG")[33:],
-    **{f"jpeg {marker:x}": b"\xff\xd8\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data + saved("JPEG")[2:]
-       for marker, data in SEGMENTS.items()},
-    "webp profile": saved("WEBP", icc_profile=b"no profile", lossless=True), "webp exif": saved("WEBP", exif=b"Exif\0\0II*\0\xff", lossless=True),
+    "png text of 80 MB": (
+        saved("PNG")[:33]
+        + struct.pack(">I", len(BOMB))
+        + b"zTXt"
+        + BOMB
+        + struct.pack(">I", zlib.crc32(b"zTXt" + BOMB))
+        + saved("PNG")[33:]
+    ),
+    **{
+        f"jpeg {marker:x}": (
+            b"\xff\xd8\xff"
+            + bytes([marker])
+            + struct.pack(">H", len(data) + 2)
+            + data
+            + saved("JPEG")[2:]
+        )
+        for marker, data in SEGMENTS.items()
+    },
+    "webp profile": saved("WEBP", icc_profile=b"no profile", lossless=True),
+    "webp exif": saved("WEBP", exif=b"Exif\0\0II*\0\xff", lossless=True),
 }
 
 
@@ -123,8 +169,12 @@ def test_damaged_metadata_do_not_hide_the_pixels(kind):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_a_turned_photograph_is_turned_back_whatever_else_its_metadata_say(suffix, tmp_path):
-    Image.fromarray(np.rot90(UPRIGHT)).convert("RGB").save(tmp_path / f"turned.{suffix}", exif=b"Exif\0\0" + RATIONAL_OF_NOTHING)
-    assert abs(read_image(tmp_path / f"turned.{suffix}", 16)[..., 0].astype(int) - UPRIGHT).max() < 12
+    Image.fromarray(np.rot90(UPRIGHT)).convert("RGB").save(
+        tmp_path / f"turned.{suffix}", exif=b"Exif\0\0" + RATIONAL_OF_NOTHING
+    )
+    assert (
+        abs(read_image(tmp_path / f"turned.{suffix}", 16)[..., 0].astype(int) - UPRIGHT).max() < 12
+    )
 
 
 def test_damaged_pixels_are_not_hidden_by_metadata(tmp_path):
@@ -132,15 +182,26 @@ def test_damaged_pixels_are_not_hidden_by_metadata(tmp_path):
         read_image(io.BytesIO(WITH_DAMAGED_METADATA["png pHYs"][:-40]), 16)
 
 
-@pytest.mark.parametrize("values, expected", [
-    (np.uint16([0, 77, 255]), [0, 77, 255]),  # 8 bits in 16
-    (np.uint16([0, 2048, 4095]), [0, 128, 255]),  # 12 bits
-    (np.uint16([0, 77 * 257, 65535]), [0, 77, 255]),
-    (np.int32([0, 77, 255]), [0, 77, 255]), (np.int32([-5, 0, 65535]), [0, 0, 255]), (np.int32([0, 0, 2**31 - 1]), [0, 0, 255]),
-    (np.float32([0, 0.5, 1]), [0, 128, 255]), (np.float32([0, 77, 255]), [0, 77, 255]), (np.float32([0, 0.5, 200]), [0, 0, 200]),
-    (np.float32([-1, 0, 1]), [0, 128, 255]), (np.float32([-3, 0, 3]), [0, 128, 255]), (np.float32([0, 1e10, 2e10]), [0, 128, 255]),
-    (np.float32([0, np.nan, 1]), [0, 0, 255]), (np.float32([0, np.inf, 1]), [0, 0, 255]), (np.float32([0, 0, 0]), [0, 0, 0]),
-])
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        (np.uint16([0, 77, 255]), [0, 77, 255]),  # 8 bits in 16
+        (np.uint16([0, 2048, 4095]), [0, 128, 255]),  # 12 bits
+        (np.uint16([0, 77 * 257, 65535]), [0, 77, 255]),
+        (np.int32([0, 77, 255]), [0, 77, 255]),
+        (np.int32([-5, 0, 65535]), [0, 0, 255]),
+        (np.int32([0, 0, 2**31 - 1]), [0, 0, 255]),
+        (np.float32([0, 0.5, 1]), [0, 128, 255]),
+        (np.float32([0, 77, 255]), [0, 77, 255]),
+        (np.float32([0, 0.5, 200]), [0, 0, 200]),
+        (np.float32([-1, 0, 1]), [0, 128, 255]),
+        (np.float32([-3, 0, 3]), [0, 128, 255]),
+        (np.float32([0, 1e10, 2e10]), [0, 128, 255]),
+        (np.float32([0, np.nan, 1]), [0, 0, 255]),
+        (np.float32([0, np.inf, 1]), [0, 0, 255]),
+        (np.float32([0, 0, 0]), [0, 0, 0]),
+    ],
+)
 def test_numbers_of_more_than_eight_bits_keep_their_brightness(values, expected, tmp_path):
     Image.fromarray(np.tile(values, (3, 1))).save(tmp_path / "image.tiff")
     assert abs(read_image(tmp_path / "image.tiff", 3)[0, :, 0].astype(int) - expected).max() <= 1
@@ -148,7 +209,12 @@ def test_numbers_of_more_than_eight_bits_keep_their_brightness(values, expected,
 
 def test_fine_stripes_are_averaged(tmp_path):
     stripes = np.tile(np.array([0, 255], "uint8"), (1024, 512))
-    for name, mode in (("stripes.png", "L"), ("stripes.jpg", "RGB"), ("palette.png", "P"), ("bits.png", "1")):
+    for name, mode in (
+        ("stripes.png", "L"),
+        ("stripes.jpg", "RGB"),
+        ("palette.png", "P"),
+        ("bits.png", "1"),
+    ):
         Image.fromarray(stripes).convert(mode).save(tmp_path / name)
         assert abs(read_image(tmp_path / name, 16).astype(int) - 127).max() <= 3
 
@@ -169,7 +235,9 @@ def test_a_folder_is_read_with_its_labels(tmp_path):
     assert training.image_shape == (4, 4, 3) and training.flip and not validation.flip
     images = np.concatenate([training.images, validation.images])
     labels = np.concatenate([training.labels, validation.labels])
-    expected = [("rose", 10 * number) for number in range(5)] + [("tulip", 10 * number) for number in range(5, 10)]
+    expected = [("rose", 10 * number) for number in range(5)] + [
+        ("tulip", 10 * number) for number in range(5, 10)
+    ]
     assert sorted(zip(labels.tolist(), images[:, 0, 0, 0].tolist())) == expected
     flat = make_folder(tmp_path / "flat", ["a.png"])
     assert load(flat, tmp_path).labels.tolist() == ["flat"]
@@ -185,7 +253,10 @@ def test_a_changed_folder_is_read_again(tmp_path):
 
 
 def test_hidden_and_other_files_are_no_images(tmp_path):
-    folder = make_folder(tmp_path / "pictures", ["a.PNG", ".hidden.png", ".cache/b.png", "sub/c.jpeg", "run/samples.png"])
+    folder = make_folder(
+        tmp_path / "pictures",
+        ["a.PNG", ".hidden.png", ".cache/b.png", "sub/c.jpeg", "run/samples.png"],
+    )
     (folder / "notes.txt").write_text("no picture")
     (folder / "run" / "checkpoint.h5").touch()
     assert [path.name for path in list_images(folder)] == ["a.PNG", "c.jpeg"]
@@ -193,13 +264,36 @@ def test_hidden_and_other_files_are_no_images(tmp_path):
 
 def test_what_is_passed_over_is_counted_aloud(tmp_path):
     folder = make_folder(tmp_path / "pictures", ["a.jfif", "b.JPE", "c.avif", "sub/d.tga", "e.ppm"])
-    for name in ("one.heic", "sub/two.HEIC", "no-ending", "picture.jpg.bak", "notes.txt", "labels.csv", "Thumbs.db"):
+    for name in (
+        "one.heic",
+        "sub/two.HEIC",
+        "no-ending",
+        "picture.jpg.bak",
+        "notes.txt",
+        "labels.csv",
+        "Thumbs.db",
+    ):
         (folder / name).touch()
-    with pytest.warns(UserWarning, match="4 of the files in .*pictures are passed over, .*: no-ending, one.heic, picture.jpg.bak, ..."):
-        assert [path.name for path in list_images(folder)] == ["a.jfif", "b.JPE", "c.avif", "e.ppm", "d.tga"]
+    with pytest.warns(
+        UserWarning,
+        match=(
+            "4 of the files in .*pictures are passed over, .*: no-ending, one.heic,"
+            " picture.jpg.bak, ..."
+        ),
+    ):
+        assert [path.name for path in list_images(folder)] == [
+            "a.jfif",
+            "b.JPE",
+            "c.avif",
+            "e.ppm",
+            "d.tga",
+        ]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.heic").touch()
-    with pytest.raises(UserError, match="no image in the folder .*photos: .* 1 of the files .* passed over.*one.heic"):
+    with pytest.raises(
+        UserError,
+        match="no image in the folder .*photos: .* 1 of the files .* passed over.*one.heic",
+    ):
         list_images(tmp_path / "photos")
 
 
@@ -220,24 +314,31 @@ def test_links_to_folders_are_followed_and_no_picture_comes_twice(tmp_path):
     (folder / "up").symlink_to(tmp_path)
     (folder / "nowhere").symlink_to(tmp_path / "nowhere")
     with pytest.warns(UserWarning, match="1 of the files .*: nowhere"):
-        assert [path.relative_to(folder).as_posix() for path in list_images(folder)] == ["lily/c.png", "rose/a.png", "tulip/b.png"]
+        assert [path.relative_to(folder).as_posix() for path in list_images(folder)] == [
+            "lily/c.png",
+            "rose/a.png",
+            "tulip/b.png",
+        ]
 
 
-@pytest.mark.parametrize("names, classes", [
-    (["rose/a.png", "tulip/b.png"], ["rose", "tulip"]),
-    (["flowers/rose/a.png", "flowers/tulip/b.png"], ["rose", "tulip"]),
-    (["train/rose/a.png", "valid/rose/b.png", "test/tulip/c.png"], ["rose", "rose", "tulip"]),
-    (["Training/rose/a.png", "Validation/tulip/b.png"], ["rose", "tulip"]),
-    (["flowers/train/rose/a.png", "flowers/test/images/rose/b.png"], ["rose", "images"]),
-    (["train/a.png", "test/b.png"], ["pictures", "pictures"]),
-    (["train/rose/a.png", "test/b.png"], ["rose", "pictures"]),
-    (["rose/closeups/a.png", "tulip/b.png"], ["rose", "tulip"]),
-    (["rose/a.png", "rose/closeups/b.png"], ["rose", "rose"]),
-    (["train/a.png", "plane/b.png"], ["train", "plane"]),
-    (["a.png", "rose/b.png"], ["pictures", "rose"]),
-    (["a.png"], ["pictures"]),
-    ([], []),
-])
+@pytest.mark.parametrize(
+    "names, classes",
+    [
+        (["rose/a.png", "tulip/b.png"], ["rose", "tulip"]),
+        (["flowers/rose/a.png", "flowers/tulip/b.png"], ["rose", "tulip"]),
+        (["train/rose/a.png", "valid/rose/b.png", "test/tulip/c.png"], ["rose", "rose", "tulip"]),
+        (["Training/rose/a.png", "Validation/tulip/b.png"], ["rose", "tulip"]),
+        (["flowers/train/rose/a.png", "flowers/test/images/rose/b.png"], ["rose", "images"]),
+        (["train/a.png", "test/b.png"], ["pictures", "pictures"]),
+        (["train/rose/a.png", "test/b.png"], ["rose", "pictures"]),
+        (["rose/closeups/a.png", "tulip/b.png"], ["rose", "tulip"]),
+        (["rose/a.png", "rose/closeups/b.png"], ["rose", "rose"]),
+        (["train/a.png", "plane/b.png"], ["train", "plane"]),
+        (["a.png", "rose/b.png"], ["pictures", "rose"]),
+        (["a.png"], ["pictures"]),
+        ([], []),
+    ],
+)
 def test_classes_are_the_folders_that_tell_pictures_apart(names, classes):
     assert class_of_each([Path("pictures", name) for name in names], Path("pictures")) == classes
 

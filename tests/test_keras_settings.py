@@ -19,7 +19,9 @@ def keras_json(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def write(content):
-        (tmp_path / "keras.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        (tmp_path / "keras.json").write_text(
+            content if isinstance(content, str) else json.dumps(content)
+        )
 
     return write
 
@@ -27,27 +29,45 @@ def keras_json(tmp_path, monkeypatch):
 @pytest.fixture
 def report(monkeypatch):
     """Returns the part of doctor's report on this file."""
-    monkeypatch.setattr(doctor, "SECTIONS", {"Keras's settings": doctor.SECTIONS["Keras's settings"]})
+    monkeypatch.setattr(
+        doctor, "SECTIONS", {"Keras's settings": doctor.SECTIONS["Keras's settings"]}
+    )
     return doctor.examine
 
 
-@pytest.mark.parametrize("content", [
-    {}, {"floatx": "float16"}, {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 1e-7}, {"backend": "theano"}, "{", "",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"floatx": "float16"},
+        {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 1e-7},
+        {"backend": "theano"},
+        "{",
+        "",
+    ],
+)
 def test_what_keras_starts_with_is_let_through(content, keras_json):
     keras_json(content)
     assert keras_settings() == (content if isinstance(content, dict) else {})
 
 
-@pytest.mark.parametrize("content, sentence", [
-    ({"floatx": "bfloat16"}, "floatx is 'bfloat16'"), ({"floatx": None}, "floatx is None"),
-    ({"image_data_format": "NHWC"}, "image_data_format is 'NHWC'"), ({"epsilon": 1}, "epsilon is 1"), ("[1]", r"\[1\]"),
-])
-def test_what_keras_does_not_start_with_is_one_sentence_for_everybody(content, sentence, keras_json, report):
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        ({"floatx": "bfloat16"}, "floatx is 'bfloat16'"),
+        ({"floatx": None}, "floatx is None"),
+        ({"image_data_format": "NHWC"}, "image_data_format is 'NHWC'"),
+        ({"epsilon": 1}, "epsilon is 1"),
+        ("[1]", r"\[1\]"),
+    ],
+)
+def test_what_keras_does_not_start_with_is_one_sentence_for_everybody(
+    content, sentence, keras_json, report
+):
     keras_json(content)
     with pytest.raises(UserError, match=f"keras.json .*{sentence}.*delete this file"):
         keras_settings()
-    finding, = report()
+    (finding,) = report()
     assert "delete this file" in finding.advice and "Install again" not in finding.advice
 
 
@@ -58,8 +78,11 @@ def test_without_a_file_all_is_well(tmp_path, monkeypatch, report):
 
 def test_doctor_tells_what_an_old_file_asks_for(keras_json, report):
     keras_json({"floatx": "float64", "image_data_format": "channels_first"})
-    finding, = report()
-    assert finding.finding == "floatx float64, image_data_format channels_first" and "keras.json" in finding.advice
+    (finding,) = report()
+    assert (
+        finding.finding == "floatx float64, image_data_format channels_first"
+        and "keras.json" in finding.advice
+    )
 
 
 def test_keras_computes_as_the_course_needs_it():
@@ -68,7 +91,10 @@ def test_keras_computes_as_the_course_needs_it():
         keras.config.set_dtype_policy("float64")
         keras.config.set_image_data_format("channels_first")
         settle(keras)
-        assert keras.layers.Dense(1).dtype == "float32" and keras.layers.Conv2D(1, 1).data_format == "channels_last"
+        assert (
+            keras.layers.Dense(1).dtype == "float32"
+            and keras.layers.Conv2D(1, 1).data_format == "channels_last"
+        )
         keras.config.set_dtype_policy("mixed_bfloat16")
         settle(keras)
         assert keras.config.dtype_policy().name == "mixed_bfloat16", "what was chosen is kept"
@@ -87,16 +113,27 @@ def test_an_import_can_be_refused_before_and_completed_after(tmp_path, monkeypat
         if refusals:
             raise refusals.pop()
 
-    monkeypatch.setattr(sys, "meta_path", [QuietImport("imported_once", before, lambda module: setattr(module, "value", 2)), *sys.meta_path])
+    monkeypatch.setattr(
+        sys,
+        "meta_path",
+        [
+            QuietImport("imported_once", before, lambda module: setattr(module, "value", 2)),
+            *sys.meta_path,
+        ],
+    )
     with pytest.raises(UserError, match="not now"):
         importlib.import_module("imported_once")
     assert importlib.import_module("imported_once").value == 2
     del sys.modules["imported_once"]
 
 
-@pytest.mark.parametrize("error", [SimpleNamespace(name="torch"), ValueError("Unable to import backend : theano")])
+@pytest.mark.parametrize(
+    "error", [SimpleNamespace(name="torch"), ValueError("Unable to import backend : theano")]
+)
 def test_a_backend_of_the_file_is_told_from_one_of_the_variable(error, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     assert "keras.json" not in str(about_backend(error))
     monkeypatch.delenv("KERAS_BACKEND")
-    assert "keras.json" in str(about_backend(error)) and "KERAS_BACKEND" in str(about_backend(error))
+    assert "keras.json" in str(about_backend(error)) and "KERAS_BACKEND" in str(
+        about_backend(error)
+    )

@@ -9,7 +9,12 @@ import pytest
 
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
-from diffusion_lab.metrics import KID, kernel_inception_distance, kid_with_standard_error, polynomial_kernel
+from diffusion_lab.metrics import (
+    KID,
+    kernel_inception_distance,
+    kid_with_standard_error,
+    polynomial_kernel,
+)
 
 REAL = np.array([(1, 0), (0, 1), (1, 1)], np.float32)
 GENERATED = np.array([(0, 0), (2, 0), (0, 2)], np.float32)
@@ -30,15 +35,22 @@ class InGraph(keras.Model):
 
 def distance_in_graph(real, generated):
     model = InGraph()  # `compiled` compiles methods of models
-    return float(compiled(model.distance)(keras.ops.convert_to_tensor(real), keras.ops.convert_to_tensor(generated)))
+    return float(
+        compiled(model.distance)(
+            keras.ops.convert_to_tensor(real), keras.ops.convert_to_tensor(generated)
+        )
+    )
 
 
 def slow_kid(real, generated):
     """Returns KID by its definition, pair by pair."""
+
     def kernel(x, y):
         return (sum(float(a) * float(b) for a, b in zip(x, y)) / len(x) + 1) ** 3
 
-    within = [np.mean([kernel(x, y) for x, y in itertools.permutations(s, 2)]) for s in (real, generated)]
+    within = [
+        np.mean([kernel(x, y) for x, y in itertools.permutations(s, 2)]) for s in (real, generated)
+    ]
     return sum(within) - 2 * np.mean([kernel(x, y) for x, y in itertools.product(real, generated)])
 
 
@@ -52,7 +64,9 @@ def test_closed_form_with_a_negative_value(distance):
     assert distance(REAL, GENERATED) == pytest.approx(-167 / 36, abs=1e-6)
 
 
-@pytest.mark.parametrize("distance, tolerance", [(kernel_inception_distance, 1e-10), (distance_in_graph, 1e-6)])
+@pytest.mark.parametrize(
+    "distance, tolerance", [(kernel_inception_distance, 1e-10), (distance_in_graph, 1e-6)]
+)
 def test_reference_value_in_float64_and_in_float32(distance, tolerance):
     assert distance(*normal_features()) == pytest.approx(0.0083886148, abs=tolerance)
 
@@ -62,25 +76,33 @@ def test_equals_the_definition_for_unequal_counts(distance):
     rng = np.random.default_rng(1)
     real, generated = rng.normal(size=(7, 3)), rng.normal(0.5, 1, size=(11, 3))
     expected = slow_kid(real, generated)
-    assert distance(real.astype(np.float32), generated.astype(np.float32)) == pytest.approx(expected, rel=1e-4)
+    assert distance(real.astype(np.float32), generated.astype(np.float32)) == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_unbiased_for_small_samples_of_one_kind():
     rng = np.random.default_rng(2)
-    values = [kernel_inception_distance(rng.normal(size=(5, 4)), rng.normal(size=(6, 4))) for _ in range(3000)]
+    values = [
+        kernel_inception_distance(rng.normal(size=(5, 4)), rng.normal(size=(6, 4)))
+        for _ in range(3000)
+    ]
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
     assert min(values) < 0
 
 
-@pytest.mark.parametrize("real, generated, message", [
-    (np.zeros((1, 2)), np.zeros((5, 2)), "at least 2"),
-    (np.zeros((5, 2)), np.zeros((0, 2)), "at least 2"),
-    (np.zeros((5, 2)), np.zeros((5, 3)), "2 and 3 features"),
-    (np.zeros((5, 2)), np.zeros((5, 2, 1)), "shape"),
-    (np.zeros(5), np.zeros((5, 2)), "shape"),
-    (np.zeros((5, 2)), np.full((5, 2), np.nan), "NaN"),
-    (np.full((5, 2), np.inf), np.zeros((5, 2)), "infinity"),
-])
+@pytest.mark.parametrize(
+    "real, generated, message",
+    [
+        (np.zeros((1, 2)), np.zeros((5, 2)), "at least 2"),
+        (np.zeros((5, 2)), np.zeros((0, 2)), "at least 2"),
+        (np.zeros((5, 2)), np.zeros((5, 3)), "2 and 3 features"),
+        (np.zeros((5, 2)), np.zeros((5, 2, 1)), "shape"),
+        (np.zeros(5), np.zeros((5, 2)), "shape"),
+        (np.zeros((5, 2)), np.full((5, 2), np.nan), "NaN"),
+        (np.full((5, 2), np.inf), np.zeros((5, 2)), "infinity"),
+    ],
+)
 @pytest.mark.parametrize("function", [kernel_inception_distance, kid_with_standard_error])
 def test_bad_features_are_refused(function, real, generated, message):
     with pytest.raises(UserError, match=message):
@@ -94,7 +116,9 @@ def spread_and_estimate(method, shift, draws=150):
     """
     rng = np.random.default_rng(3)
     estimates = [
-        kid_with_standard_error(rng.normal(size=(60, 4)), rng.normal(shift, 1, size=(90, 4)), method, 20, seed)
+        kid_with_standard_error(
+            rng.normal(size=(60, 4)), rng.normal(shift, 1, size=(90, 4)), method, 20, seed
+        )
         for seed in range(draws)
     ]
     values, errors = np.transpose(estimates)
@@ -106,7 +130,9 @@ def test_standard_error_is_the_true_spread(method):
     values, spread, estimate = spread_and_estimate(method, shift=0.6)
     assert 0.8 < estimate / spread < 1.25
     rng = np.random.default_rng(4)
-    precise = kernel_inception_distance(rng.normal(size=(3000, 4)), rng.normal(0.6, 1, size=(3000, 4)))
+    precise = kernel_inception_distance(
+        rng.normal(size=(3000, 4)), rng.normal(0.6, 1, size=(3000, 4))
+    )
     assert np.mean(values) == pytest.approx(precise, rel=0.1)
 
 
@@ -123,11 +149,14 @@ def test_estimates_are_repeatable_for_a_seed():
     assert kid_with_standard_error(*features, seed=1) != kid_with_standard_error(*features, seed=2)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"method": "bootstrap"}, "Unknown method"),
-    ({"method": "block", "repeats": 30}, "at least 60"),
-    ({"repeats": 1}, "two repeats"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"method": "bootstrap"}, "Unknown method"),
+        ({"method": "block", "repeats": 30}, "at least 60"),
+        ({"repeats": 1}, "two repeats"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     features = np.random.default_rng(7).normal(size=(2, 50, 3))
     with pytest.raises(UserError, match=message):
@@ -217,16 +246,22 @@ def test_metric_adds_nothing_to_the_weights_of_a_model(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     sizes = []
     with h5py.File(tmp_path / "model.weights.h5") as file:
-        file.visititems(lambda name, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
+        )
     assert sum(sizes) == 1
 
 
-@pytest.mark.parametrize("name, label", [("inception_75", "kid_75"), ("inception_299", "kid_299"),
-                                         ("flowers", "kid_flowers")])
+@pytest.mark.parametrize(
+    "name, label",
+    [("inception_75", "kid_75"), ("inception_299", "kid_299"), ("flowers", "kid_flowers")],
+)
 def test_metric_names_its_scale(name, label):
     assert KID(tiny_extractor(name)).name == label
 
 
 def test_metric_refuses_sample_weights():
     with pytest.raises(UserError, match="sample_weight"):
-        KID(tiny_extractor()).update_state(random_images(0), random_images(1), sample_weight=np.ones(12))
+        KID(tiny_extractor()).update_state(
+            random_images(0), random_images(1), sample_weight=np.ones(12)
+        )

@@ -49,7 +49,9 @@ RIGHT = [
     *right(
         checks.forward_step,
         lambda images, noises, beta: np.sqrt(1 - beta) * images + np.sqrt(beta) * noises,
-        lambda images, noises, beta: keras.ops.sqrt(1 - beta) * images + keras.ops.sqrt(beta) * noises,
+        lambda images, noises, beta: (
+            keras.ops.sqrt(1 - beta) * images + keras.ops.sqrt(beta) * noises
+        ),
         lambda images, noises, beta: tf.sqrt(1 - beta) * images + tf.sqrt(beta) * noises,
         step_by_step,
     ),
@@ -57,18 +59,28 @@ RIGHT = [
 ]
 
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
-    *wrong(checks.forward_step, {
-        "in place": in_place,
-        "draw none": lambda x, e, beta: (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape),
-        "`return` missing": lambda x, e, beta: None,
-        "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
-        "Not done yet: exercise 2.1, forward_step.": not_done,
-        "NameError": lambda x, e, beta: undefined * x,  # noqa: F821
-    }),
-    *wrong(checks.q_sample, {
-        "and draw none": lambda x, t, e, betas: mixed(np.cumprod(1 - betas)[t], x, np.random.normal(size=x.shape)),
-        "reshape it to (B, 1, 1, 1)": lambda x, t, e, betas: np.cumprod(1 - betas)[t] * x,
-    }),
+    *wrong(
+        checks.forward_step,
+        {
+            "in place": in_place,
+            "draw none": lambda x, e, beta: (
+                (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape)
+            ),
+            "`return` missing": lambda x, e, beta: None,
+            "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
+            "Not done yet: exercise 2.1, forward_step.": not_done,
+            "NameError": lambda x, e, beta: undefined * x,  # noqa: F821
+        },
+    ),
+    *wrong(
+        checks.q_sample,
+        {
+            "and draw none": lambda x, t, e, betas: mixed(
+                np.cumprod(1 - betas)[t], x, np.random.normal(size=x.shape)
+            ),
+            "reshape it to (B, 1, 1, 1)": lambda x, t, e, betas: np.cumprod(1 - betas)[t] * x,
+        },
+    ),
 ]
 
 

@@ -1,4 +1,6 @@
-"""Lab 03: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 03: right answers in every style pass, and what is wrong in a way that no table knows is
+named.
+"""
 
 import math
 
@@ -6,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 from diffusion_lab import checks, schedules
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 LINEAR, COSINE = checks.linear_diffusion_schedule, checks.cosine_diffusion_schedule
 OFFSET = checks.offset_cosine_diffusion_schedule
@@ -31,7 +33,9 @@ def one_by_one(function):
 
 
 def looked_up(index_of, *before):
-    """A linear schedule by a table of products; `index_of` turns times into indices, `before` are entries in front."""
+    """A linear schedule by a table of products; `index_of` turns times into indices, `before` are
+    entries in front.
+    """
 
     def answer(times, first=1e-4, last=0.02, steps=1000):
         table = np.array([*before, *np.cumprod(1 - np.linspace(first, last, steps))])
@@ -53,13 +57,21 @@ def in_keras(times, first=1e-4, last=0.02, steps=1000):
 
 
 def gathered_in_tensorflow(times, first=1e-4, last=0.02, steps=1000):
-    kept = tf.gather(tf.math.cumprod(1.0 - tf.linspace(first, last, steps)), tf.cast(times * (steps - 1), tf.int32))
+    kept = tf.gather(
+        tf.math.cumprod(1.0 - tf.linspace(first, last, steps)),
+        tf.cast(times * (steps - 1), tf.int32),
+    )
     return tf.cast(tf.sqrt(1 - kept), "float32"), tf.cast(tf.sqrt(kept), "float32")
 
 
 def by_area(change):
-    """A linear schedule with a mistake in it: `change(times, area)` is what stands in the exponent."""
-    return lambda t, *p: (np.sqrt(1 - np.exp(-change(t, area(t, *p)))), np.exp(-change(t, area(t, *p)) / 2))
+    """A linear schedule with a mistake in it: `change(times, area)` is what stands in the
+    exponent.
+    """
+    return lambda t, *p: (
+        np.sqrt(1 - np.exp(-change(t, area(t, *p)))),
+        np.exp(-change(t, area(t, *p)) / 2),
+    )
 
 
 def over_the_batch(times, first=1e-4, last=0.02, steps=1000):
@@ -86,63 +98,114 @@ quarter = math.pi / 2
 
 RIGHT = [
     *right(
-        LINEAR, lambda t, *p: (np.sqrt(-np.expm1(-area(t, *p))), np.sqrt(np.exp(-area(t, *p)))),
-        one_by_one(lambda t, *p: (math.sqrt(1 - math.exp(-area(t, *p))), math.exp(-area(t, *p) / 2))),
+        LINEAR,
+        lambda t, *p: (np.sqrt(-np.expm1(-area(t, *p))), np.sqrt(np.exp(-area(t, *p)))),
+        one_by_one(
+            lambda t, *p: (math.sqrt(1 - math.exp(-area(t, *p))), math.exp(-area(t, *p) / 2))
+        ),
         looked_up(lambda t, steps: np.rint(t * steps).astype(int), 1.0),
         looked_up(lambda t, steps: np.minimum((t * steps).astype(int), steps - 1)),
         looked_up(lambda t, steps: np.maximum((t * steps).astype(int) - 1, 0)),
         looked_up(lambda t, steps: np.round(t * (steps - 1)).astype("int64")),
-        interpolated, in_keras, gathered_in_tensorflow, schedules.linear_diffusion_schedule,
+        interpolated,
+        in_keras,
+        gathered_in_tensorflow,
+        schedules.linear_diffusion_schedule,
     ),
     *right(
-        COSINE, lambda t: (np.sin(t * np.pi / 2), np.cos(t * np.pi / 2)),
+        COSINE,
+        lambda t: (np.sin(t * np.pi / 2), np.cos(t * np.pi / 2)),
         lambda t: [np.sqrt(1 - np.cos(t * np.pi / 2) ** 2), np.cos(t * np.pi / 2)],
         lambda t: (keras.ops.sin(t * quarter), keras.ops.cos(t * quarter)),
         lambda t: (tf.sin(t * quarter), tf.cos(t * quarter)),
         lambda t: (np.cos((1 - t.astype("float64")) * quarter), np.cos(np.radians(90 * t))),
-        one_by_one(lambda t: (math.sin(t * quarter), math.cos(t * quarter))), schedules.cosine_diffusion_schedule,
+        one_by_one(lambda t: (math.sin(t * quarter), math.cos(t * quarter))),
+        schedules.cosine_diffusion_schedule,
     ),
     *right(
-        OFFSET, offset(evenly), offset(lambda t, low, high: (1 - t) * np.arccos(high) + t * np.arccos(low)),
-        lambda t, low=0.02, high=0.95: (keras.ops.sin(evenly(t, low, high)), keras.ops.cos(evenly(t, low, high))),
+        OFFSET,
+        offset(evenly),
+        offset(lambda t, low, high: (1 - t) * np.arccos(high) + t * np.arccos(low)),
+        lambda t, low=0.02, high=0.95: (
+            keras.ops.sin(evenly(t, low, high)),
+            keras.ops.cos(evenly(t, low, high)),
+        ),
         lambda t, low=0.02, high=0.95: (tf.sin(evenly(t, low, high)), tf.cos(evenly(t, low, high))),
-        one_by_one(lambda t, low=0.02, high=0.95: (math.sin(evenly(t, low, high)), math.cos(evenly(t, low, high)))),
-        with_noise_by_the_circle, schedules.offset_cosine_diffusion_schedule,
+        one_by_one(
+            lambda t, low=0.02, high=0.95: (
+                math.sin(evenly(t, low, high)),
+                math.cos(evenly(t, low, high)),
+            )
+        ),
+        with_noise_by_the_circle,
+        schedules.offset_cosine_diffusion_schedule,
     ),
 ]
 
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
-    *wrong(LINEAR, {
-        "area of width times height": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 * t**2)),
-        "depends on its neighbours": over_the_batch,
-        "lacks its minus sign": lambda t, *p: (np.full_like(t, np.nan), np.exp(area(t) / 2)),
-        "index -1": looked_up(lambda t, steps: np.rint(t * steps).astype(int) - 1),
-        "rounded the time": looked_up(lambda t, steps: t.astype(int) * steps, 1.0),
-        "has the shape (10,), not that": lambda t, *p: [part.ravel() for part in in_keras(t, *p)],
-        "(100,)": lambda t, *p: [np.repeat(part, len(part)) for part in in_keras(t, *p)],
-        "The squares of the two rates must add to 1": lambda t, *p: (0.5 * t, 0.5 - 0.5 * t),
-        "the noise rate is not right yet. At time 0.00 it is 0.795, but should be 0.": by_area(lambda t, whole: 1 + whole),
-        "must return 2 values": lambda t, *p: np.exp(-area(t, *p) / 2),
-        "is the `return` missing": lambda t, *p: None,
-        "take a whole array": lambda t, *p: (math.sqrt(1 - math.exp(-area(t, *p))), math.exp(-area(t, *p) / 2)),
-        "Not done yet: exercise 3.1, linear_diffusion_schedule.": not_done,
-    }),
-    *wrong(COSINE, {
-        "Leave the square roots out": lambda t: (
-            np.sqrt(np.sin(t * quarter)), np.where(t < 1, np.sqrt(np.maximum(0, np.cos(t * quarter))), np.nan)),
-        "the signal rate is not right yet. At time 1.00 it is 0.0157, but should be 0.": lambda t: (
-            np.sin(np.minimum(t, 0.99) * quarter), np.cos(np.minimum(t, 0.99) * quarter)),
-        "has the shape (10, 1, 1), not that": lambda t: (np.sin(t * quarter), np.cos(t * quarter)[..., 0]),
-        "NaN or infinity at time 0.00": lambda t: (np.sin(t * quarter), np.where(t, np.cos(t * quarter), np.nan)),
-        "take a whole array": lambda t: (math.sin(t * quarter), math.cos(t * quarter)),
-    }),
-    *wrong(OFFSET, {
-        "arcsin swaps": offset(lambda t, low, high: math.asin(high) + t * (math.asin(low) - math.asin(high))),
-        "with min_signal_rate=": lambda t, low=0.02, high=0.95: offset(evenly)(t, low),
-        "has the shape (10,), not that": lambda t, *p: [part.ravel() for part in offset(evenly)(t, *p)],
-        "keep its first line as it was": lambda t: offset(evenly)(t),
-        "changes its input in place": lambda t, *p: (t.__imul__(2), t),
-    }),
+    *wrong(
+        LINEAR,
+        {
+            "area of width times height": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 * t**2)),
+            "depends on its neighbours": over_the_batch,
+            "lacks its minus sign": lambda t, *p: (np.full_like(t, np.nan), np.exp(area(t) / 2)),
+            "index -1": looked_up(lambda t, steps: np.rint(t * steps).astype(int) - 1),
+            "rounded the time": looked_up(lambda t, steps: t.astype(int) * steps, 1.0),
+            "has the shape (10,), not that": lambda t, *p: [
+                part.ravel() for part in in_keras(t, *p)
+            ],
+            "(100,)": lambda t, *p: [np.repeat(part, len(part)) for part in in_keras(t, *p)],
+            "The squares of the two rates must add to 1": lambda t, *p: (0.5 * t, 0.5 - 0.5 * t),
+            "the noise rate is not right yet. At time 0.00 it is 0.795, but should be 0.": by_area(
+                lambda t, whole: 1 + whole
+            ),
+            "must return 2 values": lambda t, *p: np.exp(-area(t, *p) / 2),
+            "is the `return` missing": lambda t, *p: None,
+            "take a whole array": lambda t, *p: (
+                math.sqrt(1 - math.exp(-area(t, *p))),
+                math.exp(-area(t, *p) / 2),
+            ),
+            "Not done yet: exercise 3.1, linear_diffusion_schedule.": not_done,
+        },
+    ),
+    *wrong(
+        COSINE,
+        {
+            "Leave the square roots out": lambda t: (
+                np.sqrt(np.sin(t * quarter)),
+                np.where(t < 1, np.sqrt(np.maximum(0, np.cos(t * quarter))), np.nan),
+            ),
+            "the signal rate is not right yet. At time 1.00 it is 0.0157, but should be 0.": (
+                lambda t: (
+                    np.sin(np.minimum(t, 0.99) * quarter),
+                    np.cos(np.minimum(t, 0.99) * quarter),
+                )
+            ),
+            "has the shape (10, 1, 1), not that": lambda t: (
+                np.sin(t * quarter),
+                np.cos(t * quarter)[..., 0],
+            ),
+            "NaN or infinity at time 0.00": lambda t: (
+                np.sin(t * quarter),
+                np.where(t, np.cos(t * quarter), np.nan),
+            ),
+            "take a whole array": lambda t: (math.sin(t * quarter), math.cos(t * quarter)),
+        },
+    ),
+    *wrong(
+        OFFSET,
+        {
+            "arcsin swaps": offset(
+                lambda t, low, high: math.asin(high) + t * (math.asin(low) - math.asin(high))
+            ),
+            "with min_signal_rate=": lambda t, low=0.02, high=0.95: offset(evenly)(t, low),
+            "has the shape (10,), not that": lambda t, *p: [
+                part.ravel() for part in offset(evenly)(t, *p)
+            ],
+            "keep its first line as it was": lambda t: offset(evenly)(t),
+            "changes its input in place": lambda t, *p: (t.__imul__(2), t),
+        },
+    ),
 ]
 
 

@@ -12,13 +12,16 @@ from diffusion_lab.labs.lab04.experiments import influence, likeness, value_and_
 from diffusion_lab.models.config import ModelConfig
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
-
 # 4.1
 
 
 def pair_one_by_one(images, noises, noise_rates, signal_rates):
-    noisy = [signal * image + noise * grain for image, grain, noise, signal in zip(
-        np.array(images), np.array(noises), np.ravel(noise_rates), np.ravel(signal_rates))]
+    noisy = [
+        signal * image + noise * grain
+        for image, grain, noise, signal in zip(
+            np.array(images), np.array(noises), np.ravel(noise_rates), np.ravel(signal_rates)
+        )
+    ]
     return np.array(noisy), noises
 
 
@@ -130,7 +133,9 @@ def without_parentheses(make_network, batches, step):
 LOOPS = [
     loop,
     counting_loop,
-    lambda make, batches, step: (lambda network: (network, [step(network, images) for images in batches]))(make()),
+    lambda make, batches, step: (
+        lambda network: (network, [step(network, images) for images in batches])
+    )(make()),
 ]
 
 WRONG_LOOPS = {
@@ -145,8 +150,13 @@ WRONG_LOOPS = {
     "wrong order": lambda make, batches, step: loop(make, batches, step)[::-1],
     "something other than two values": lambda make, batches, step: loop(make, batches, step)[1],
     "Use each batch once": lambda make, batches, step: loop(make, batches[:-1], step),
-    "other than the trained network": lambda make, batches, step: ("network", loop(make, batches, step)[1]),
-    "what `make_network()` returned": lambda make, batches, step: loop(lambda: "network", batches, step),
+    "other than the trained network": lambda make, batches, step: (
+        "network",
+        loop(make, batches, step)[1],
+    ),
+    "what `make_network()` returned": lambda make, batches, step: loop(
+        lambda: "network", batches, step
+    ),
     "Not done yet: exercise 4.3, training_loop.": not_done,
 }
 
@@ -241,7 +251,9 @@ def back_in_numpy(noisy, noises, rates, next_rates):
     noisy, noises = np.array(noisy), np.array(noises)
     result = np.empty_like(noisy)
     for index in range(len(noisy)):
-        noise, signal, next_noise, next_signal = (float(np.ravel(rate)[index]) for rate in (*rates, *next_rates))
+        noise, signal, next_noise, next_signal = (
+            float(np.ravel(rate)[index]) for rate in (*rates, *next_rates)
+        )
         image = np.minimum(3, np.maximum(-3, (noisy[index] - noise * noises[index]) / signal))
         result[index] = next_signal * image + next_noise * noises[index]
     return result
@@ -254,12 +266,16 @@ def with_fresh_noise(noisy, noises, rates, next_rates):
 BACKS = [
     back,
     back_in_numpy,
-    lambda x, e, now, then: then[1] * tf.clip_by_value((x - now[0] * e) / now[1], -3.0, 3.0) + then[0] * e,
+    lambda x, e, now, then: (
+        then[1] * tf.clip_by_value((x - now[0] * e) / now[1], -3.0, 3.0) + then[0] * e
+    ),
 ]
 
 WRONG_BACKS = {
     "instead of fresh noise": with_fresh_noise,
-    "numbers of classes": lambda x, e, now, then: keras.random.categorical(ops.reshape(x, (-1, 3)), 1),
+    "numbers of classes": lambda x, e, now, then: keras.random.categorical(
+        ops.reshape(x, (-1, 3)), 1
+    ),
     "Not done yet: exercise 4.5, step_back.": not_done,
 }
 
@@ -286,7 +302,9 @@ LABELS = [
 ]
 
 WRONG_LABELS = {
-    "varies from pixel to pixel": lambda x, n: ops.concatenate([x, n * keras.random.normal((*x.shape[:3], 1))], -1),
+    "varies from pixel to pixel": lambda x, n: ops.concatenate(
+        [x, n * keras.random.normal((*x.shape[:3], 1))], -1
+    ),
     "spread the variances": lambda x, n: ops.concatenate([x, n**2], -1),
     "to one number per pixel": lambda x, n: np.concatenate([np.array(x), np.array(n) ** 2], -1),
     "Not done yet: exercise 4.6, with_noise_level.": not_done,
@@ -318,7 +336,12 @@ def test_wrong_answers(check, answer, hint):
 
 def test_gradients_are_those_of_the_loss_and_batch_statistics_move():
     network = keras.Sequential(
-        [keras.Input((2,)), keras.layers.BatchNormalization(), keras.layers.Dense(1, use_bias=False)])
+        [
+            keras.Input((2,)),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1, use_bias=False),
+        ]
+    )
     x = ops.convert_to_tensor([[1.0, 0.0], [3.0, 4.0]])
     loss, gradients = value_and_gradients(lambda: ops.sum(network(x, training=True)), network)
     gamma, beta, kernel = network.trainable_variables
@@ -327,7 +350,9 @@ def test_gradients_are_those_of_the_loss_and_batch_statistics_move():
     np.testing.assert_allclose(gradients[1], 2 * ops.convert_to_numpy(kernel)[:, 0], rtol=1e-5)
     # normalised rows add to zero
     np.testing.assert_allclose(gradients[2], np.zeros((2, 1)), atol=1e-5)
-    assert ops.convert_to_numpy(network.layers[0].moving_mean).tolist() == pytest.approx([0.02, 0.02])
+    assert ops.convert_to_numpy(network.layers[0].moving_mean).tolist() == pytest.approx(
+        [0.02, 0.02]
+    )
 
 
 def test_a_loss_without_gradient_is_refused():
@@ -338,7 +363,9 @@ def test_a_loss_without_gradient_is_refused():
 
 def test_a_plain_stack_sees_as_far_as_its_convolutions_reach():
     model = ModelConfig("plain_cnn", {"image_size": 12, "width": 8, "depth": 2}).build(seed=0)
-    model.ema_network.set_weights([np.abs(weight) + 0.01 for weight in model.ema_network.get_weights()])
+    model.ema_network.set_weights(
+        [np.abs(weight) + 0.01 for weight in model.ema_network.get_weights()]
+    )
     seen = np.argwhere(influence(model, np.zeros((2, 12, 12, 3), "float32")) > 0)
     assert (seen.min(), seen.max(), len(seen)) == (4, 8, 25)
 

@@ -40,22 +40,34 @@ def wave_by_wave(noise_variances):
     for index, variance in enumerate(np.array(noise_variances).ravel()):
         for number in range(16):
             angle = 2 * math.pi * variance * 1000 ** (number / 15)
-            result[index, 0, 0, number], result[index, 0, 0, 16 + number] = math.sin(angle), math.cos(angle)
+            result[index, 0, 0, number], result[index, 0, 0, 16 + number] = (
+                math.sin(angle),
+                math.cos(angle),
+            )
     return result
 
 
 RIGHT = right(
-    checks.sinusoidal_embedding, as_in_the_example, in_numpy, wave_by_wave, NoiseEmbedding(32),
+    checks.sinusoidal_embedding,
+    as_in_the_example,
+    in_numpy,
+    wave_by_wave,
+    NoiseEmbedding(32),
     embed(np.geomspace(1, 1000, 16)),
     embed(np.exp(np.linspace(np.log(1), np.log(1000), 16))),
 )
-WRONG = wrong(checks.sinusoidal_embedding, {
-    # as in the table, but with other fast waves, because single precision cannot hold them
-    "`10**` with `log`": embed(10 ** np.linspace(np.log(1), np.log(1000), 16)),
-    "is not right yet": embed(np.geomspace(1, 500, 16)),
-    "the frequencies have the shape (16,)": embed(np.geomspace(1, 1000, 16).reshape(-1, 1, 1, 1)),
-    "it returns nothing": lambda noise_variances: None,
-})
+WRONG = wrong(
+    checks.sinusoidal_embedding,
+    {
+        # as in the table, but with other fast waves, because single precision cannot hold them
+        "`10**` with `log`": embed(10 ** np.linspace(np.log(1), np.log(1000), 16)),
+        "is not right yet": embed(np.geomspace(1, 500, 16)),
+        "the frequencies have the shape (16,)": embed(
+            np.geomspace(1, 1000, 16).reshape(-1, 1, 1, 1)
+        ),
+        "it returns nothing": lambda noise_variances: None,
+    },
+)
 
 
 # --- 5.2 ---
@@ -71,6 +83,7 @@ def norm():
 
 def block(make, shortcut=None):
     """Returns a residual block of `make(width)`, a list of layers."""
+
     def residual_block(x, width):
         kept = (shortcut or plain_shortcut)(x, width)
         for layer in make(width):
@@ -90,14 +103,18 @@ def standard(width):
 
 def with_operators(x, width):
     y = keras.activations.silu(conv(width)(norm()(x)))
-    return conv(width, kernel_initializer="zeros")(y) + (x if x.shape[-1] == width else layers.Dense(width)(x))
+    return conv(width, kernel_initializer="zeros")(y) + (
+        x if x.shape[-1] == width else layers.Dense(width)(x)
+    )
 
 
 def nested(x, width):
     kept = x
     if x.shape[-1] != width:
         kept = layers.Conv2D(width, kernel_size=1)(x)
-    return ops.add(kept, keras.Sequential([norm(), conv(width), layers.Activation("silu"), conv(width)])(x))
+    return ops.add(
+        kept, keras.Sequential([norm(), conv(width), layers.Activation("silu"), conv(width)])(x)
+    )
 
 
 def epsilon_of_others(x, width):
@@ -112,24 +129,40 @@ def nothing_to_do_with_x(x, width):
     return package_block(other, width)
 
 
-RIGHT += right(checks.residual_block, package_block, block(standard), with_operators, nested, epsilon_of_others)
-WRONG += wrong(checks.residual_block, {
-    "even where x has `width` channels": block(standard, shortcut=lambda x, w: conv(w, 1)(x)),
-    "The shortcut's convolution is 3 × 3": block(
-        standard, shortcut=lambda x, w: x if x.shape[-1] == w else conv(w)(x)),
-    "x needs a 1 × 1 convolution": block(standard, shortcut=lambda x, w: x),
-    "3 × 3 convolutions keep the size": block(lambda w: [norm(), conv(w, padding="valid"), conv(w, padding="valid")]),
-    "The BatchNormalization is missing": block(lambda w: standard(w)[1:]),
-    "There are 2 normalisations": block(lambda w: [norm(), conv(w, activation="swish"), norm(), conv(w)]),
-    "center=False and scale=False": block(lambda w: [layers.BatchNormalization(), *standard(w)[1:]]),
-    "3 × 3 convolutions is 1": block(lambda w: standard(w)[:2]),
-    "3 × 3 convolutions is 3": block(lambda w: [*standard(w), conv(w)]),
-    "3 × 3 convolutions is 0": block(lambda w: [norm(), conv(w, 5, activation="swish"), conv(w, 5)]),
-    "A convolution has no bias": block(lambda w: [norm(), conv(w, activation="swish", use_bias=False), conv(w)]),
-    "value of the type Functional": lambda x, width: keras.Model(x, package_block(x, width)),
-    "has no connection with x": nothing_to_do_with_x,
-    "it returns nothing": lambda x, width: None,
-})
+RIGHT += right(
+    checks.residual_block, package_block, block(standard), with_operators, nested, epsilon_of_others
+)
+WRONG += wrong(
+    checks.residual_block,
+    {
+        "even where x has `width` channels": block(standard, shortcut=lambda x, w: conv(w, 1)(x)),
+        "The shortcut's convolution is 3 × 3": block(
+            standard, shortcut=lambda x, w: x if x.shape[-1] == w else conv(w)(x)
+        ),
+        "x needs a 1 × 1 convolution": block(standard, shortcut=lambda x, w: x),
+        "3 × 3 convolutions keep the size": block(
+            lambda w: [norm(), conv(w, padding="valid"), conv(w, padding="valid")]
+        ),
+        "The BatchNormalization is missing": block(lambda w: standard(w)[1:]),
+        "There are 2 normalisations": block(
+            lambda w: [norm(), conv(w, activation="swish"), norm(), conv(w)]
+        ),
+        "center=False and scale=False": block(
+            lambda w: [layers.BatchNormalization(), *standard(w)[1:]]
+        ),
+        "3 × 3 convolutions is 1": block(lambda w: standard(w)[:2]),
+        "3 × 3 convolutions is 3": block(lambda w: [*standard(w), conv(w)]),
+        "3 × 3 convolutions is 0": block(
+            lambda w: [norm(), conv(w, 5, activation="swish"), conv(w, 5)]
+        ),
+        "A convolution has no bias": block(
+            lambda w: [norm(), conv(w, activation="swish", use_bias=False), conv(w)]
+        ),
+        "value of the type Functional": lambda x, width: keras.Model(x, package_block(x, width)),
+        "has no connection with x": nothing_to_do_with_x,
+        "it returns nothing": lambda x, width: None,
+    },
+)
 
 # --- 5.3 ---
 
@@ -190,14 +223,17 @@ def left_in_place(x, skips, block, block_depth):
 
 
 RIGHT += right(checks.up_block, popped, by_index)
-WRONG += wrong(checks.up_block, {
-    "A KerasTensor cannot be used as input to a TensorFlow function": as_tensorflow,
-    "The block received a tensor of the shape (2, 6, 6, 15)": all_at_once,
-    "matching shapes except": never_enlarged,
-    "calls to the block is 1": once,
-    "4 skips are left": left_in_place,
-    "with matching shapes": enlarged_every_time,
-})
+WRONG += wrong(
+    checks.up_block,
+    {
+        "A KerasTensor cannot be used as input to a TensorFlow function": as_tensorflow,
+        "The block received a tensor of the shape (2, 6, 6, 15)": all_at_once,
+        "matching shapes except": never_enlarged,
+        "calls to the block is 1": once,
+        "4 skips are left": left_in_place,
+        "with matching shapes": enlarged_every_time,
+    },
+)
 
 
 @pytest.mark.parametrize("check, answer", RIGHT)

@@ -34,7 +34,10 @@ def schedule_in_numpy(self, times):
 
 
 def schedule_one_time_at_a_time(self, times):
-    rates = [(math.sin(angles_of(self, float(time))), math.cos(angles_of(self, float(time)))) for time in np.ravel(times)]
+    rates = [
+        (math.sin(angles_of(self, float(time))), math.cos(angles_of(self, float(time))))
+        for time in np.ravel(times)
+    ]
     noise_rates, signal_rates = np.array(rates).T
     return noise_rates.reshape(times.shape), signal_rates.reshape(times.shape)
 
@@ -47,19 +50,29 @@ def schedule_by_pythagoras(self, times):
 SCHEDULES_WRONG = {
     "wrong order (or you wrote arcsin": lambda self, t: [
         wave(angles_of(self, t, math.asin(self.max_signal_rate), math.asin(self.min_signal_rate)))
-        for wave in (ops.sin, ops.cos)],
+        for wave in (ops.sin, ops.cos)
+    ],
     "Your angles are in degrees": lambda self, t: (
-        np.sin(np.degrees(angles_of(self, np.array(t)))), np.cos(np.degrees(angles_of(self, np.array(t))))),
+        np.sin(np.degrees(angles_of(self, np.array(t)))),
+        np.cos(np.degrees(angles_of(self, np.array(t)))),
+    ),
     "signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
-        schedule_in_keras(self, t)[0], ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1])),
-    "noise_rates has the shape (8,)": lambda self, t: [ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)],
+        schedule_in_keras(self, t)[0],
+        ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1]),
+    ),
+    "noise_rates has the shape (8,)": lambda self, t: [
+        ops.reshape(rate, (-1,)) for rate in schedule_in_keras(self, t)
+    ],
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": not_done,
     "AttributeError": lambda self, t: t * self.max_rate,
     "in a graph, in which NumPy": schedule_in_numpy,
     "and `float(...)` do not work": schedule_one_time_at_a_time,
     "`self` is missing": lambda t: t,
-    "the functions of `math` take one number": lambda self, t: (math.sin(angles_of(self, t)), math.cos(angles_of(self, t))),
+    "the functions of `math` take one number": lambda self, t: (
+        math.sin(angles_of(self, t)),
+        math.cos(angles_of(self, t)),
+    ),
 }
 
 
@@ -80,7 +93,10 @@ def denoise_in_tensorflow(self, noisy, noise_rates, signal_rates, training):
 def denoise_image_by_image(self, noisy, noise_rates, signal_rates, training):
     network = self.network if training else self.ema_network
     noises = np.array(network([noisy, noise_rates**2], training=training))
-    images = [(image - n * noise) / s for image, noise, n, s in zip(*map(np.array, (noisy, noises, noise_rates, signal_rates)))]
+    images = [
+        (image - n * noise) / s
+        for image, noise, n, s in zip(*map(np.array, (noisy, noises, noise_rates, signal_rates)))
+    ]
     return noises, np.stack(images)
 
 
@@ -91,36 +107,53 @@ def asks_both(self, noisy, noise_rates, signal_rates, training):
 
 def changed(change):
     """Returns the right answer with its (noises, images) changed by `change`."""
-    return lambda self, noisy, n, s, training: change(*denoise_in_keras(self, noisy, n, s, training))
+    return lambda self, noisy, n, s, training: change(
+        *denoise_in_keras(self, noisy, n, s, training)
+    )
 
 
 def asking(ask):
     """Returns a wrong answer that calls `ask(network, noisy, variances, training)`."""
     return lambda self, noisy, n, s, training: (
-        ask(self.network if training else self.ema_network, noisy, n**2, training), noisy)
+        ask(self.network if training else self.ema_network, noisy, n**2, training),
+        noisy,
+    )
 
 
 DENOISE_WRONG = {
     "called a network 2 times": asks_both,
     "called a network 0 times": lambda self, noisy, n, s, training: (noisy, noisy),
     "must return 2 values": changed(lambda noises, images: images),
-    "`predict`, which is slow": asking(lambda network, noisy, variances, training: network.predict([noisy, variances])),
+    "`predict`, which is slow": asking(
+        lambda network, noisy, variances, training: network.predict([noisy, variances])
+    ),
     "takes one list of two things": asking(
-        lambda network, noisy, variances, training: network(noisy, training=training)),
+        lambda network, noisy, variances, training: network(noisy, training=training)
+    ),
     "one list of two things, and": asking(
-        lambda network, noisy, variances, training: network(noisy, variances, training=training)),
+        lambda network, noisy, variances, training: network(noisy, variances, training=training)
+    ),
     "the network's first input is not right": asking(
-        lambda network, noisy, variances, training: network([noisy + 1, variances], training=training)),
+        lambda network, noisy, variances, training: network(
+            [noisy + 1, variances], training=training
+        )
+    ),
     "the network's second input is not right": asking(
-        lambda network, noisy, variances, training: network([noisy, variances + 1], training=training)),
+        lambda network, noisy, variances, training: network(
+            [noisy, variances + 1], training=training
+        )
+    ),
     "in a graph": denoise_image_by_image,
     "`.numpy()`": lambda self, x, n, s, training: [
-        ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)],
+        ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)
+    ],
     "pred_images is not right yet": changed(lambda noises, images: (noises, images + 1)),
     "pred_noises is not right yet": changed(lambda noises, images: (noises + 1, images)),
     "pred_images has the shape": changed(lambda noises, images: (noises, images[:, 0])),
     "multiply the images by them unchanged": lambda self, noisy, n, s, training: (
-        noisy, noisy - ops.reshape(n, (-1,)) * denoise_in_keras(self, noisy, n, s, training)[0]),
+        noisy,
+        noisy - ops.reshape(n, (-1,)) * denoise_in_keras(self, noisy, n, s, training)[0],
+    ),
     "Not done yet: exercise 7.2": not_done,
 }
 
@@ -136,11 +169,17 @@ def sampler(times=down, following=None, noise=lambda noise: noise):
     """
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
-        ones, noisy, grid = ops.ones((initial_noise.shape[0], 1, 1, 1)), noise(initial_noise), times(diffusion_steps)
+        ones, noisy, grid = (
+            ops.ones((initial_noise.shape[0], 1, 1, 1)),
+            noise(initial_noise),
+            times(diffusion_steps),
+        )
         for time, later in zip(grid, [*grid[1:], grid[-1] - 1 / diffusion_steps]):
             later = following(time, diffusion_steps) if following else later
             then = self.diffusion_schedule(ones * later)
-            noises, images = self.denoise(noisy, *self.diffusion_schedule(ones * time), training=False)
+            noises, images = self.denoise(
+                noisy, *self.diffusion_schedule(ones * time), training=False
+            )
             noisy = then[1] * images + then[0] * noises
         return images
 
@@ -159,7 +198,9 @@ def as_in_the_book(self, initial_noise, diffusion_steps):
     for step in range(diffusion_steps):
         diffusion_times = tf.ones((initial_noise.shape[0], 1, 1, 1)) - step * step_size
         noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
-        pred_noises, pred_images = self.denoise(current_images, noise_rates, signal_rates, training=False)
+        pred_noises, pred_images = self.denoise(
+            current_images, noise_rates, signal_rates, training=False
+        )
         next_noise_rates, next_signal_rates = self.diffusion_schedule(diffusion_times - step_size)
         current_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
     return pred_images
@@ -169,7 +210,9 @@ def only_numpy(self, initial_noise, diffusion_steps):
     images = noisy = np.array(initial_noise)
     for time in np.arange(diffusion_steps, 0, -1) / diffusion_steps:
         if time < 1:
-            n, s = map(np.array, self.diffusion_schedule(np.full((len(noisy), 1, 1, 1), time, "float32")))
+            n, s = map(
+                np.array, self.diffusion_schedule(np.full((len(noisy), 1, 1, 1), time, "float32"))
+            )
             noisy = s * images + n * noises  # noqa: F821  of the step before
         n, s = self.diffusion_schedule(np.full((len(noisy), 1, 1, 1), time, "float32"))
         noises, images = map(np.array, self.denoise(noisy, n, s, False))
@@ -183,7 +226,9 @@ def asks_twice(self, initial_noise, diffusion_steps):
 
 def but_for_one(change):
     """Returns an answer that is right for several steps, and `change(images)` for one."""
-    return lambda self, noise, steps: (change if steps == 1 else ops.copy)(sampler()(self, noise, steps))
+    return lambda self, noise, steps: (change if steps == 1 else ops.copy)(
+        sampler()(self, noise, steps)
+    )
 
 
 def never_right(times):
@@ -196,24 +241,34 @@ def never_right(times):
 
 SAMPLERS_WRONG = {
     "receives a NumPy array together with tensors": only_numpy,
-    "left out the first step. Begin": sampler(lambda steps: [1 - (step + 1) / steps for step in range(steps)]),
+    "left out the first step. Begin": sampler(
+        lambda steps: [1 - (step + 1) / steps for step in range(steps)]
+    ),
     "left out the first step, so there": never_right(lambda steps: down(steps)[1:] or [1]),
     "the first step and the last": never_right(lambda steps: down(steps)[1:-1] or [1]),
     "one step too many": never_right(lambda steps: [*down(steps), 0]),
     "one step too few": sampler(lambda steps: down(steps)[:-1] or [1]),
     "Your time runs upwards": sampler(lambda steps: [(step + 1) / steps for step in range(steps)]),
-    "runs upwards. Begin at 1": sampler(lambda steps: [step / steps for step in range(steps)],
-                                        lambda time, steps: max(0, time - 1 / steps)),
+    "runs upwards. Begin at 1": sampler(
+        lambda steps: [step / steps for step in range(steps)],
+        lambda time, steps: max(0, time - 1 / steps),
+    ),
     "You begin at time 0.667": sampler(lambda steps: [1 - 1 / steps, 0]),
-    "Move the `return` out of the loop": sampler(lambda steps: [1 - step * (1 // steps) for step in range(steps)],
-                                                 lambda time, steps: time - 1 // steps),
-    "step k begins at 1 - k/steps": sampler(lambda steps: [1 - step / max(1, steps - 1) for step in range(steps)],
-                                            lambda time, steps: max(0, time - 1 / steps)),
+    "Move the `return` out of the loop": sampler(
+        lambda steps: [1 - step * (1 // steps) for step in range(steps)],
+        lambda time, steps: time - 1 // steps,
+    ),
+    "step k begins at 1 - k/steps": sampler(
+        lambda steps: [1 - step / max(1, steps - 1) for step in range(steps)],
+        lambda time, steps: max(0, time - 1 / steps),
+    ),
     "only steps - 1 intervals": sampler(lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
     "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
     "Draw no new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
     "you called denoise 6 times": asks_twice,
-    "the result for diffusion_steps=3 is not right yet": lambda self, noise, steps: 1.5 + sampler()(self, noise, steps),
+    "the result for diffusion_steps=3 is not right yet": lambda self, noise, steps: (
+        1.5 + sampler()(self, noise, steps)
+    ),
     "the result for diffusion_steps=1 is not right yet": but_for_one(lambda images: images + 1.5),
     "For diffusion_steps=1: ": but_for_one(lambda images: images.nothing),
     "has the shape": lambda self, noise, steps: sampler()(self, noise, steps)[0],
@@ -221,13 +276,17 @@ SAMPLERS_WRONG = {
     "other arguments than its own": lambda self, noise, steps: self.denoise(noise),
     "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
     "a loop that did not run even once": never_runs,
-    "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(1.0),
+    "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(
+        1.0
+    ),
     "`return` missing": lambda self, noise, steps: None,
     "Not done yet: exercise 7.3": not_done,
 }
 
 RIGHT = [
-    *right(checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras),
+    *right(
+        checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras
+    ),
     *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow),
     *right(checks.reverse_diffusion, sampler(), as_in_the_book),
 ]

@@ -1,4 +1,6 @@
-"""Lab 08: right answers in every style pass, and what is wrong in a way that no table knows is named."""
+"""Lab 08: right answers in every style pass, and what is wrong in a way that no table knows is
+named.
+"""
 
 import keras
 import numpy as np
@@ -7,15 +9,17 @@ import tensorflow as tf
 from keras import ops
 
 from diffusion_lab import checks
+from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import cosine_diffusion_schedule
-from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def angle_of(a, b, axis=(1, 2, 3)):
     dots = np.sum(a * b, axis, keepdims=True)
-    lengths = np.linalg.norm(a.reshape(len(a), -1), axis=1) * np.linalg.norm(b.reshape(len(b), -1), axis=1)
+    lengths = np.linalg.norm(a.reshape(len(a), -1), axis=1) * np.linalg.norm(
+        b.reshape(len(b), -1), axis=1
+    )
     return np.arccos(np.clip(dots / lengths.reshape(-1, 1, 1, 1), -1, 1))
 
 
@@ -45,14 +49,24 @@ def slerp_by_pairs(a, b, share):
         if np.sin(angle) < 1e-3:
             results.append(first + share * (second - first))
         else:
-            results.append((np.sin((1 - share) * angle) * first + np.sin(share * angle) * second) / np.sin(angle))
+            results.append(
+                (np.sin((1 - share) * angle) * first + np.sin(share * angle) * second)
+                / np.sin(angle)
+            )
     return np.stack(results)
 
 
 def slerp_in_tensorflow(a, b, share):
-    unit_a, unit_b = (tf.reshape(tf.math.l2_normalize(tf.reshape(x, (len(x), -1)), axis=1), x.shape) for x in (a, b))
-    angle = tf.acos(tf.clip_by_value(tf.reduce_sum(unit_a * unit_b, axis=(1, 2, 3), keepdims=True), -1.0, 1.0))
-    arc = (tf.sin((1 - share) * angle) * a + tf.sin(share * angle) * b) / tf.sin(tf.maximum(angle, 1e-7))
+    unit_a, unit_b = (
+        tf.reshape(tf.math.l2_normalize(tf.reshape(x, (len(x), -1)), axis=1), x.shape)
+        for x in (a, b)
+    )
+    angle = tf.acos(
+        tf.clip_by_value(tf.reduce_sum(unit_a * unit_b, axis=(1, 2, 3), keepdims=True), -1.0, 1.0)
+    )
+    arc = (tf.sin((1 - share) * angle) * a + tf.sin(share * angle) * b) / tf.sin(
+        tf.maximum(angle, 1e-7)
+    )
     return tf.where(angle < 1e-3, (1 - share) * a + share * b, arc)
 
 
@@ -82,7 +96,10 @@ def dot(a, b):
 
 @np.errstate(invalid="ignore")
 def without_care_for_equal_noises(a, b, share):
-    angle = np.arccos(dot(a, b) / np.sqrt(dot(a, a) * dot(a, a) if np.array_equal(a, b) else dot(a, a) * dot(b, b)))
+    angle = np.arccos(
+        dot(a, b)
+        / np.sqrt(dot(a, a) * dot(a, a) if np.array_equal(a, b) else dot(a, a) * dot(b, b))
+    )
     return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
 
 
@@ -91,7 +108,9 @@ def zero_for_equal_noises(a, b, share):
 
 
 SLERPS_WRONG = {  # besides the known mistakes, which tests/test_mistakes.py tries
-    "divided by both lengths*": slerp_but(angle=np.errstate(invalid="ignore")(lambda a, b: np.arccos(dot(a, b)))),
+    "divided by both lengths*": slerp_but(
+        angle=np.errstate(invalid="ignore")(lambda a, b: np.arccos(dot(a, b)))
+    ),
     "Between two equal noises you get NaN": on_arrays(without_care_for_equal_noises),
     "Between two equal noises you get zeros": on_arrays(zero_for_equal_noises),
     "one angle for each pair": lambda a, b, s: a * ops.sum(a * b, axis=(1, 2, 3)),
@@ -115,17 +134,27 @@ def invert_in_keras(denoise, schedule, images, steps):
 def invert_in_numpy(denoise, schedule, images, steps):
     """All rates at once; numbers where numbers do."""
     times = np.arange(1, steps + 1, dtype="float32").reshape(-1, 1, 1, 1) / steps
-    noise_rates, signal_rates = (np.append(first, np.array(rates)) for first, rates in zip((0.0, 1.0), schedule(times)))
+    noise_rates, signal_rates = (
+        np.append(first, np.array(rates)) for first, rates in zip((0.0, 1.0), schedule(times))
+    )
     x = np.array(images)
     for now in range(steps):
-        full = [np.full((len(x), 1, 1, 1), rates[now + 1], "float32") for rates in (noise_rates, signal_rates)]
+        full = [
+            np.full((len(x), 1, 1, 1), rates[now + 1], "float32")
+            for rates in (noise_rates, signal_rates)
+        ]
         noises = np.array(denoise(x.astype("float32"), *full)[0])
-        x = signal_rates[now + 1] * (x - noise_rates[now] * noises) / signal_rates[now] + noise_rates[now + 1] * noises
+        x = (
+            signal_rates[now + 1] * (x - noise_rates[now] * noises) / signal_rates[now]
+            + noise_rates[now + 1] * noises
+        )
     return x
 
 
 def invert_in_tensorflow(denoise, schedule, images, steps):
-    """In the variable x / signal rate, in which a step is an addition (Song et al. 2021, equation 14)."""
+    """In the variable x / signal rate, in which a step is an addition (Song et al. 2021, equation
+    14).
+    """
     scaled, ratio, signal = images, 0.0, 1.0
     for time in tf.linspace(0.0, 1.0, steps + 1)[1:]:
         n, s = schedule(tf.fill((len(images), 1, 1, 1), tf.minimum(time, 1.0)))
@@ -134,8 +163,12 @@ def invert_in_tensorflow(denoise, schedule, images, steps):
     return scaled * signal
 
 
-def invert_but(times=lambda steps: [(step + 1) / steps for step in range(steps)], own_rates=False, first=None,
-               remix=lambda i, e, n, s: s * i + n * e):
+def invert_but(
+    times=lambda steps: [(step + 1) / steps for step in range(steps)],
+    own_rates=False,
+    first=None,
+    remix=lambda i, e, n, s: s * i + n * e,
+):
     """The right answer with one thing in it replaced."""
 
     def invert(denoise, schedule, images, steps):
@@ -166,11 +199,18 @@ def scalar_rates(denoise, schedule, images, steps):
 
 
 INVERSIONS_WRONG = {
-    "Your time runs backwards": lambda denoise, schedule, images, steps: ddim(denoise, schedule, images, steps),
+    "Your time runs backwards": lambda denoise, schedule, images, steps: ddim(
+        denoise, schedule, images, steps
+    ),
     "at the time that you come from": invert_but(own_rates=True, first=0.0),
-    "asked the schedule for time 1.25": invert_but(times=lambda steps: [step / steps for step in range(1, steps + 2)]),
+    "asked the schedule for time 1.25": invert_but(
+        times=lambda steps: [step / steps for step in range(1, steps + 2)]
+    ),
     "took the clean image for the noisy one": invert_but(
-        times=lambda steps: [step / steps for step in range(2, steps + 1)], own_rates=True, first=0.25),
+        times=lambda steps: [step / steps for step in range(2, steps + 1)],
+        own_rates=True,
+        first=0.25,
+    ),
     "never called": forward_process,
     "another noise each time": invert_adding_noise,
     "They must be (B, 1, 1, 1)": scalar_rates,
@@ -178,7 +218,14 @@ INVERSIONS_WRONG = {
 }
 
 RIGHT = [
-    *right(checks.slerp, slerp_in_keras, slerp_by_pairs, slerp_in_tensorflow, slerp_along_the_circle, slerp_but()),
+    *right(
+        checks.slerp,
+        slerp_in_keras,
+        slerp_by_pairs,
+        slerp_in_tensorflow,
+        slerp_along_the_circle,
+        slerp_but(),
+    ),
     *right(checks.invert, invert_in_keras, invert_in_numpy, invert_in_tensorflow, invert_but()),
 ]
 WRONG = [*wrong(checks.slerp, SLERPS_WRONG), *wrong(checks.invert, INVERSIONS_WRONG)]
@@ -195,7 +242,9 @@ def test_wrong_answers(check, answer, hint):
 
 
 def test_what_the_check_calls_right_leads_to_the_exact_noise():
-    """The check's idea of inversion, against the closed form: its error halves when its steps do."""
+    """The check's idea of inversion, against the closed form: its error halves when its
+    steps do.
+    """
     images = keras.random.normal((2, 3, 3, 2), seed=0) * 0.6 + 0.4
     toy = {"mean": 0.4, "standard_deviation": 0.6}
     n, s = cosine_diffusion_schedule(np.ones((1, 1, 1, 1), "float32"))

@@ -74,14 +74,19 @@ def test_no_answer_in_a_student_notebook(path):
 @pytest.mark.parametrize("path, name", EXERCISES)
 def test_an_exercise_not_done_is_one_line(path, name):
     check = getattr(checks, name)
-    with pytest.raises(checks.CheckFailed, match=rf"^Not done yet: exercise {check.number}, {name}\.$") as failure:
+    with pytest.raises(
+        checks.CheckFailed, match=rf"^Not done yet: exercise {check.number}, {name}\.$"
+    ) as failure:
         run(path, student_version(path), name)
     assert len(failure.value._render_traceback_()) == 1
 
 
 @pytest.mark.parametrize("path, name", EXERCISES)
 def test_with_the_answers_put_in_every_check_passes(path, name, capsys):
-    notebook, answers = student_version(path), {name: cell for _, name, cell in exercises(read_source(path))}
+    notebook, answers = (
+        student_version(path),
+        {name: cell for _, name, cell in exercises(read_source(path))},
+    )
     for number, other, cell in exercises(notebook):
         cell.source = answers[other].source
     run(path, notebook, name)
@@ -94,7 +99,9 @@ def test_every_lab_has_the_same_form(path):
     head, first, *_ = notebook.cells
     for words in ("**After this lab you can**", "**Time**", "GPU", "**Before**"):
         assert words in head.source
-    assert first.source == code_cells(read_source(sources(ROOT)[0]))[0].source, "the set-up cell is the same everywhere"
+    assert first.source == code_cells(read_source(sources(ROOT)[0]))[0].source, (
+        "the set-up cell is the same everywhere"
+    )
     for number, name, _ in exercises(notebook):
         assert getattr(checks, name).number == number
 
@@ -112,7 +119,11 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 
 def _values(node):
     """Yields a node and, if it is a call such as `lab.size(...)`, its arguments."""
-    return [node, *node.args, *(keyword.value for keyword in node.keywords)] if isinstance(node, ast.Call) else [node]
+    return (
+        [node, *node.args, *(keyword.value for keyword in node.keywords)]
+        if isinstance(node, ast.Call)
+        else [node]
+    )
 
 
 def _is_a_word(node):
@@ -125,9 +136,15 @@ def test_no_setting_has_the_name_of_what_the_text_calls(path):
     words, called = set(), set()
     for cell in read_source(path).cells:
         if cell.cell_type == "markdown":
-            called |= {name for span in CODE_SPAN.findall(cell.source) for name in re.findall(r"(?<![.\w])(\w+)\(", span)}
+            called |= {
+                name
+                for span in CODE_SPAN.findall(cell.source)
+                for name in re.findall(r"(?<![.\w])(\w+)\(", span)
+            }
             continue
-        for node in ast.parse("\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))).body:
+        for node in ast.parse(
+            "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
+        ).body:
             if isinstance(node, ast.Assign) and any(map(_is_a_word, _values(node.value))):
                 words |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     assert not words & called
@@ -140,15 +157,28 @@ def test_lab_07_uses_a_function_as_it_is_when_it_is_called():
     """
     notebook, space = read_source(ROOT / "solutions" / "07_ddim.py"), {}
     exec(code_cells(notebook)[1].source, space)
-    space["diffusion_schedule"] = space["denoise"] = space["reverse_diffusion"] = lambda *arguments, **named: 1 / 0
+    space["diffusion_schedule"] = space["denoise"] = space["reverse_diffusion"] = (
+        lambda *arguments, **named: 1 / 0
+    )
     exec("min_signal_rate, max_signal_rate = 0.02, 0.95", space)
-    exec(next(cell.source for cell in notebook.cells if cell.source.startswith("class MyDiffusionModel")), space)
+    exec(
+        next(
+            cell.source
+            for cell in notebook.cells
+            if cell.source.startswith("class MyDiffusionModel")
+        ),
+        space,
+    )
     for _, _, cell in exercises(notebook):
         exec(cell.source, space)
-    model = space["new_model"](space["ModelConfig"]("plain_cnn", {"image_size": 8, "width": 8, "depth": 2}))
+    model = space["new_model"](
+        space["ModelConfig"]("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
+    )
     once = model.generate(1, 2, seed=0, sampler=space["ddim"])
     assert np.allclose(once, model.generate(1, 2, seed=0), atol=1e-4)
     right = space["denoise"]
-    space["denoise"] = lambda *arguments, **named: iter([2 * part for part in right(*arguments, **named)])
+    space["denoise"] = lambda *arguments, **named: iter(
+        [2 * part for part in right(*arguments, **named)]
+    )
     checks.diffusion_schedule(space["diffusion_schedule"])  # a check forgets what was compiled
     assert not np.allclose(once, model.generate(1, 2, seed=0, sampler=space["ddim"]), atol=1e-4)

@@ -16,8 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.submission.measuring import measure
 from diffusion_lab.instructor.sandbox.staging import slice_package, stage
+from diffusion_lab.submission.measuring import measure
 
 ROOT = Path(__file__).parents[1]
 MASTERS = {path.stem: Master(path) for path in sources(ROOT)}
@@ -30,13 +30,26 @@ def test_the_slice_holds_no_judgement_and_no_answer(lab):
     text = "\n".join(module.source() for module in slice_package(master.roots).values())
     tree = ast.parse(text)
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    assert not functions & {"judge", "draw", "examine", "mistakes", "right", "careless", "judge_parts", "point"}
-    assert not {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} & {task.name for task in master.tasks}
+    assert not functions & {
+        "judge",
+        "draw",
+        "examine",
+        "mistakes",
+        "right",
+        "careless",
+        "judge_parts",
+        "point",
+    }
+    assert not {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} & {
+        task.name for task in master.tasks
+    }
     flat = re.sub(r"\s", "", text)
     for answer in master.answers.values():
         region = answer.split("### BEGIN SOLUTION")[1].split("### END SOLUTION")[0]
         lines = [re.sub(r"\s", "", line) for line in region.splitlines() if len(line.strip()) > 25]
-        assert not [line for line in lines if line in flat and not line.startswith(("ones=", "import"))]
+        assert not [
+            line for line in lines if line in flat and not line.startswith(("ones=", "import"))
+        ]
 
 
 RUN_EACH = """
@@ -67,8 +80,17 @@ def measured(tmp_path_factory):
             (folder / name).mkdir()
         for task in master.tasks:
             np.savez(folder / "inputs" / f"{task.name}.npz", **task.inputs(seed=99))
-        (folder / "script.py").write_text("\n\n".join(cell.source for cell in master.notebook(master.answers).cells), encoding="utf-8")
-    result = subprocess.run([sys.executable, "-c", RUN_EACH, *folders.values()], env={"PATH": "/usr/bin"}, cwd=folder, capture_output=True, text=True)
+        (folder / "script.py").write_text(
+            "\n\n".join(cell.source for cell in master.notebook(master.answers).cells),
+            encoding="utf-8",
+        )
+    result = subprocess.run(
+        [sys.executable, "-c", RUN_EACH, *folders.values()],
+        env={"PATH": "/usr/bin"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     return folders
 
@@ -79,18 +101,38 @@ def test_right_answers_earn_all_points_for_any_seed(lab, measured, monkeypatch):
         result = (measured[lab] / "results" / f"{task.name}.json").read_bytes()
         outcome, sentence = task.judge(99, result)
         assert outcome == "right" and task.points > 0, sentence
-        assert task.judge(100, result)[0] == "wrong", "numbers recorded for another seed earn nothing"
-        for change in (lambda values: 1.37 * values + 0.11, lambda values: values + 1e-3, np.zeros_like):
-            outcome, sentence = task.judge(99, changed(result, lambda values: values if np.array_equal(values, np.rint(values)) else change(values)))
-            assert not rights(result) & set(re.findall(r"\d+\.\d+", sentence)), "no right number leaves the grader"
-        one_right = changed(result, lambda values: values + 1, lambda name: not name.startswith("0/"))
+        assert task.judge(100, result)[0] == "wrong", (
+            "numbers recorded for another seed earn nothing"
+        )
+        for change in (
+            lambda values: 1.37 * values + 0.11,
+            lambda values: values + 1e-3,
+            np.zeros_like,
+        ):
+            outcome, sentence = task.judge(
+                99,
+                changed(
+                    result,
+                    lambda values: (
+                        values if np.array_equal(values, np.rint(values)) else change(values)
+                    ),
+                ),
+            )
+            assert not rights(result) & set(re.findall(r"\d+\.\d+", sentence)), (
+                "no right number leaves the grader"
+            )
+        one_right = changed(
+            result, lambda values: values + 1, lambda name: not name.startswith("0/")
+        )
         assert task.judge(99, one_right)[0] == "wrong", "one right result of several is none"
 
         for strange in unlike_any_honest_result(result):
             with monkeypatch.context() as patch:
                 patch.setattr(type(task.check), "judge", lambda *arguments: pytest.fail("judged"))
                 outcome, sentence = task.judge(99, strange)
-            assert outcome == "wrong" and len(sentence) < 400, "nothing of an unexpected size is ever judged"
+            assert outcome == "wrong" and len(sentence) < 400, (
+                "nothing of an unexpected size is ever judged"
+            )
 
 
 def unlike_any_honest_result(result):
@@ -100,17 +142,28 @@ def unlike_any_honest_result(result):
     yield from [wide, outputs(), outputs(**{"0/x": packed(1)})]
     yield changed(result, lambda values: np.zeros(200_000), lambda name: name == first)
     yield outputs(**{name: packed(values) for name, values in found.items() if name != first})
-    yield outputs(**{name: packed(values) for name, values in found.items()}, **{f"more {number}": packed(1) for number in range(1000)})
+    yield outputs(
+        **{name: packed(values) for name, values in found.items()},
+        **{f"more {number}": packed(1) for number in range(1000)},
+    )
 
 
 def arrays_of(result):
     outputs = json.loads(result)["outputs"]
-    return {name: np.frombuffer(base64.b64decode(part["float64"])).reshape(part["shape"]) for name, part in outputs.items()}
+    return {
+        name: np.frombuffer(base64.b64decode(part["float64"])).reshape(part["shape"])
+        for name, part in outputs.items()
+    }
 
 
 def changed(result, values, chosen=lambda name: True):
     """Returns the content of a results file with other numbers in it."""
-    return outputs(**{name: packed(values(array) if chosen(name) else array) for name, array in arrays_of(result).items()})
+    return outputs(
+        **{
+            name: packed(values(array) if chosen(name) else array)
+            for name, array in arrays_of(result).items()
+        }
+    )
 
 
 def rights(result):
@@ -129,17 +182,33 @@ def outputs(**values):
 
 HUGE = packed(np.zeros(8), [10**9, 10**9])
 STRANGE = {
-    "nothing": b"", "no JSON": b"{{", "a list": b"[]", "a number": b"5", "null": b"null", "no outputs": b"{}",
-    "deep": b"[" * 100_000, "outputs is a list": b'{"outputs": []}', "empty outputs": outputs(), "bytes": b"\xff\x00" * 99,
+    "nothing": b"",
+    "no JSON": b"{{",
+    "a list": b"[]",
+    "a number": b"5",
+    "null": b"null",
+    "no outputs": b"{}",
+    "deep": b"[" * 100_000,
+    "outputs is a list": b'{"outputs": []}',
+    "empty outputs": outputs(),
+    "bytes": b"\xff\x00" * 99,
     "a claim": b'{"passed": true, "points": 100, "failed": null, "outputs": {}}',
     "missing": outputs(noise_rates=packed(np.zeros((8, 1, 1, 1)))),
-    "not a number": outputs(noise_rates=packed(np.full((8, 1, 1, 1), np.nan)), signal_rates=packed(np.full((8, 1, 1, 1), np.inf)),
-                            graph=packed(1)),
+    "not a number": outputs(
+        noise_rates=packed(np.full((8, 1, 1, 1), np.nan)),
+        signal_rates=packed(np.full((8, 1, 1, 1), np.inf)),
+        graph=packed(1),
+    ),
     "empty arrays": outputs(noise_rates=packed([]), signal_rates=packed([]), graph=packed([])),
     "a shape that lies": outputs(noise_rates=HUGE, signal_rates=HUGE, graph=HUGE),
-    "negative": outputs(noise_rates=packed(np.zeros(8), [-1]), signal_rates=packed(np.zeros(8), [-1, -1]), graph=packed(1)),
+    "negative": outputs(
+        noise_rates=packed(np.zeros(8), [-1]),
+        signal_rates=packed(np.zeros(8), [-1, -1]),
+        graph=packed(1),
+    ),
     "no base64": outputs(noise_rates={"shape": [1], "float64": "%%%"}, signal_rates=7, graph=None),
-    "failed is no text": b'{"failed": {"a": 1}, "outputs": 3}', "another failure": b'{"failed": "7.1 passed, 100 points"}',
+    "failed is no text": b'{"failed": {"a": 1}, "outputs": 3}',
+    "another failure": b'{"failed": "7.1 passed, 100 points"}',
 }
 
 
@@ -151,16 +220,25 @@ def test_whatever_a_results_file_holds_is_a_verdict(content):
             assert outcome == "wrong" and sentence
 
 
-@pytest.mark.parametrize("said, sentence", [
-    ("the rates are swapped.", "The rates are swapped."), ("noise_rates, signal_rates, in this order.", "noise_rates, signal_rates, in this order."),
-    ("denoise returns two values.", "denoise returns two values."),
-])
+@pytest.mark.parametrize(
+    "said, sentence",
+    [
+        ("the rates are swapped.", "The rates are swapped."),
+        ("noise_rates, signal_rates, in this order.", "noise_rates, signal_rates, in this order."),
+        ("denoise returns two values.", "denoise returns two values."),
+    ],
+)
 def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(said, sentence):
-    assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == ("wrong", sentence)
+    assert Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": said}).encode()) == (
+        "wrong",
+        sentence,
+    )
 
 
 def test_a_sentence_is_short_whatever_it_quotes():
-    outcome, sentence = Task("7.2", "denoise", 4).judge(1, json.dumps({"failed": "word\n" * 100_000}).encode())
+    outcome, sentence = Task("7.2", "denoise", 4).judge(
+        1, json.dumps({"failed": "word\n" * 100_000}).encode()
+    )
     assert outcome == "wrong" and len(sentence) == 400 and "\n" not in sentence
 
 
@@ -180,15 +258,26 @@ def test_names_of_the_package_are_there_but_refuse():
 
 
 CELLS = {
-    "def denoise(:": "Python cannot read your cell, so nothing in it has run: SyntaxError in line 1, `def denoise(:`",
-    "x = 1\nif x:\ny = 2": "Python cannot read your cell, so nothing in it has run: IndentationError in line 3, `y = 2`",
-    "x = nowhere\ndef denoise(self):\n    return 1": "your cell stops before it has defined `denoise`, with NameError: name 'nowhere' is not defined.",
+    "def denoise(:": (
+        "Python cannot read your cell, so nothing in it has run: SyntaxError in line 1, `def"
+        " denoise(:`"
+    ),
+    "x = 1\nif x:\ny = 2": (
+        "Python cannot read your cell, so nothing in it has run: IndentationError in line 3, `y"
+        " = 2`"
+    ),
+    "x = nowhere\ndef denoise(self):\n    return 1": (
+        "your cell stops before it has defined `denoise`, with NameError: name 'nowhere' is not"
+        " defined."
+    ),
     "x = 3": "there is no function `denoise` after your cell has run.",
 }
 
 
 @pytest.mark.parametrize("source", CELLS)
-def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(source, tmp_path, monkeypatch):
+def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(
+    source, tmp_path, monkeypatch
+):
     monkeypatch.setenv("DIFFUSION_LAB_BOX", str(tmp_path))
     for name in ("inputs", "results"):
         (tmp_path / name).mkdir()
@@ -199,10 +288,14 @@ def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(sour
     for cell, name in (("1 / 0", "diffusion_schedule"), (source, "denoise")):
         shell.run_cell(cell)
         measure(SimpleNamespace(name=name), shell.user_ns)
-    assert json.loads((tmp_path / "results" / "denoise.json").read_text())["failed"].startswith(CELLS[source])
+    assert json.loads((tmp_path / "results" / "denoise.json").read_text())["failed"].startswith(
+        CELLS[source]
+    )
 
 
 def test_answers_cannot_give_nbval_orders():
-    notebook = MASTERS["07_ddim"].notebook({"denoise": "# NBVAL_SKIP\n# NBVAL_RAISES_EXCEPTION\nx = 1"})
+    notebook = MASTERS["07_ddim"].notebook(
+        {"denoise": "# NBVAL_SKIP\n# NBVAL_RAISES_EXCEPTION\nx = 1"}
+    )
     assert [cell.id for cell in notebook.cells] == ["prelude", "answer-denoise", "measure-denoise"]
     assert "NBVAL_" not in notebook.cells[1].source

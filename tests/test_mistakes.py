@@ -11,12 +11,15 @@ import pytest
 from diffusion_lab import checks
 from diffusion_lab.labs.exercise import CheckFailed
 
-WITH_MISTAKES = {name: exercise for name, exercise in checks.exercises().items() if exercise.mistakes}
+WITH_MISTAKES = {
+    name: exercise for name, exercise in checks.exercises().items() if exercise.mistakes
+}
 
 
 @pytest.fixture
 def remembered(monkeypatch):
     """Lets `measured` run each function once: every mistake is compared with those before it."""
+
     def remember(exercise, inputs):
         outputs, measured = {}, exercise.measured
 
@@ -57,7 +60,9 @@ def test_each_mistake_gets_its_own_hint_on_any_inputs(name, seed, remembered):
 def test_the_right_answer_is_right_and_has_the_arguments_that_students_see(name):
     exercise = WITH_MISTAKES[name]
     exercise.diagnose(exercise.right)
-    assert ", ".join(inspect.signature(exercise.right).parameters) == exercise.takes.replace("self", "model")
+    assert ", ".join(inspect.signature(exercise.right).parameters) == exercise.takes.replace(
+        "self", "model"
+    )
 
 
 @pytest.mark.parametrize("name", WITH_MISTAKES)

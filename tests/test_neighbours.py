@@ -13,8 +13,13 @@ def random_images(count, seed, size=6):
 
 def brute_force(generated, training, k):
     distances = [
-        [min(np.sqrt(np.mean((image - other) ** 2)), np.sqrt(np.mean((image - other[:, ::-1]) ** 2)))
-         for other in training / 255.0]
+        [
+            min(
+                np.sqrt(np.mean((image - other) ** 2)),
+                np.sqrt(np.mean((image - other[:, ::-1]) ** 2)),
+            )
+            for other in training / 255.0
+        ]
         for image in generated / 255.0
     ]
     indices = np.argsort(distances, axis=1)[:, :k]
@@ -84,15 +89,18 @@ def test_memorised_images_stand_out():
     assert memorised.suspicious_share == 1.0
 
 
-@pytest.mark.parametrize("generated, k, message", [
-    (random_images(2, 9, size=5), 1, "shape"),
-    (random_images(2, 9)[0], 1, "shape"),
-    (random_images(0, 9), 1, "not empty"),
-    (random_images(2, 9), 0, "Choose k"),
-    (random_images(2, 9), 11, "Choose k"),
-    (np.full((2, 6, 6, 3), np.nan), 1, "NaN"),
-    (np.full((2, 6, 6, 3), -1.0), 1, "denormalise"),
-])
+@pytest.mark.parametrize(
+    "generated, k, message",
+    [
+        (random_images(2, 9, size=5), 1, "shape"),
+        (random_images(2, 9)[0], 1, "shape"),
+        (random_images(0, 9), 1, "not empty"),
+        (random_images(2, 9), 0, "Choose k"),
+        (random_images(2, 9), 11, "Choose k"),
+        (np.full((2, 6, 6, 3), np.nan), 1, "NaN"),
+        (np.full((2, 6, 6, 3), -1.0), 1, "denormalise"),
+    ],
+)
 def test_bad_input_is_refused(generated, k, message):
     with pytest.raises(UserError, match=message):
         nearest_training_neighbours(generated, random_images(10, 10), k)

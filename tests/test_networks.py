@@ -8,7 +8,13 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.networks import attention_unet, energy_network, plain_cnn, residual_unet, unet
-from diffusion_lab.networks.blocks import GroupNormalization, NoiseEmbedding, PixelAttention, TimestepEmbedding, attention_block
+from diffusion_lab.networks.blocks import (
+    GroupNormalization,
+    NoiseEmbedding,
+    PixelAttention,
+    TimestepEmbedding,
+    attention_block,
+)
 
 IMAGE_SIZE = 8
 
@@ -20,17 +26,34 @@ def fixed_seed():
 
 
 def tiny_plain_cnn(**sizes):
-    return plain_cnn(**{"image_size": IMAGE_SIZE, "width": 6, "depth": 2, "embedding_dims": 8, **sizes})
+    return plain_cnn(
+        **{"image_size": IMAGE_SIZE, "width": 6, "depth": 2, "embedding_dims": 8, **sizes}
+    )
 
 
 def tiny_residual_unet(**sizes):
-    sizes = {"image_size": IMAGE_SIZE, "widths": (4, 6, 8), "block_depth": 1, "embedding_dims": 8, **sizes}
+    sizes = {
+        "image_size": IMAGE_SIZE,
+        "widths": (4, 6, 8),
+        "block_depth": 1,
+        "embedding_dims": 8,
+        **sizes,
+    }
     return residual_unet(**sizes)
 
 
 def tiny_attention_unet(**sizes):
-    return attention_unet(**{"image_size": IMAGE_SIZE, "base_channels": 4, "channel_multipliers": (1, 2),
-                             "attention_levels": (False, True), "num_res_blocks": 1, "groups": 2, **sizes})
+    return attention_unet(
+        **{
+            "image_size": IMAGE_SIZE,
+            "base_channels": 4,
+            "channel_multipliers": (1, 2),
+            "attention_levels": (False, True),
+            "num_res_blocks": 1,
+            "groups": 2,
+            **sizes,
+        }
+    )
 
 
 def tiny_energy_network():
@@ -72,13 +95,24 @@ def test_parameter_counts_of_the_source(build, count):
     assert build().count_params() == count
 
 
-@pytest.mark.parametrize("build, count", [
-    # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers a filter, and the 1 × 1
-    # convolution
-    (plain_cnn, (9 * 35 * 64 + 64) + 9 * (9 * 64 * 64 + 64) + 10 * 4 * 64 + (64 * 3 + 3)),
-    (energy_network, (25 * 16 + 16) + (9 * 16 * 32 + 32) + (9 * 32 * 64 + 64) + (9 * 64 * 64 + 64)
-     + (4 * 64 * 64 + 64) + (64 + 1)),
-])
+@pytest.mark.parametrize(
+    "build, count",
+    [
+        # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers a filter, and the 1 ×
+        # 1
+        # convolution
+        (plain_cnn, (9 * 35 * 64 + 64) + 9 * (9 * 64 * 64 + 64) + 10 * 4 * 64 + (64 * 3 + 3)),
+        (
+            energy_network,
+            (25 * 16 + 16)
+            + (9 * 16 * 32 + 32)
+            + (9 * 32 * 64 + 64)
+            + (9 * 64 * 64 + 64)
+            + (4 * 64 * 64 + 64)
+            + (64 + 1),
+        ),
+    ],
+)
 def test_parameter_counts_by_hand(build, count):
     assert build().count_params() == count
 
@@ -88,7 +122,9 @@ def test_bilinear_upsampling_has_the_same_weights_and_another_output():
     assert nearest.count_params() == bilinear.count_params()
     perturb(nearest)
     bilinear.set_weights(nearest.get_weights())
-    assert np.abs(run(nearest, inputs_for(nearest)) - run(bilinear, inputs_for(nearest))).max() > 1e-3
+    assert (
+        np.abs(run(nearest, inputs_for(nearest)) - run(bilinear, inputs_for(nearest))).max() > 1e-3
+    )
 
 
 @pytest.mark.parametrize("build", DENOISERS)
@@ -172,8 +208,11 @@ def test_gradients_reach_every_weight(build):
     inputs = inputs_for(network)
     target = np.ones((3, *network.output_shape[1:]), "float32")
     network.train_on_batch(inputs, target)
-    unmoved = [variable.path for variable, old in zip(network.weights, before)
-               if variable.trainable and np.array_equal(keras.ops.convert_to_numpy(variable), old)]
+    unmoved = [
+        variable.path
+        for variable, old in zip(network.weights, before)
+        if variable.trainable and np.array_equal(keras.ops.convert_to_numpy(variable), old)
+    ]
     # softmax forgets what is common to all keys, so the bias of the key gets no gradient but
     # rounding
     assert all("bias" in path for path in unmoved) and len(unmoved) <= 4
@@ -213,11 +252,17 @@ def test_pixel_attention_equals_its_formula():
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 2e-2)])
 def test_group_normalization_is_that_of_keras(dtype, tolerance):
     images = keras.ops.cast(7 + 3 * np.random.default_rng(0).normal(size=(2, 5, 4, 6)), dtype)
-    ours, theirs = (layer(groups=3, dtype=dtype) for layer in (GroupNormalization, keras.layers.GroupNormalization))
+    ours, theirs = (
+        layer(groups=3, dtype=dtype)
+        for layer in (GroupNormalization, keras.layers.GroupNormalization)
+    )
     for layer in (ours, theirs):
         layer.build(images.shape)
         layer.set_weights([np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)])
-    results = [keras.ops.convert_to_numpy(keras.ops.cast(layer(images), "float32")) for layer in (ours, theirs)]
+    results = [
+        keras.ops.convert_to_numpy(keras.ops.cast(layer(images), "float32"))
+        for layer in (ours, theirs)
+    ]
     np.testing.assert_allclose(*results, atol=3 * tolerance)
     assert keras.backend.standardize_dtype(ours(images).dtype) == dtype
     # rounding must make no variance negative
@@ -236,29 +281,39 @@ def test_attention_block_starts_as_the_identity():
 
 
 def test_attention_unet_halves_at_every_level_even_if_widths_repeat():
-    network = tiny_attention_unet(channel_multipliers=(1, 1, 1), attention_levels=(False, False, True))
-    sizes = {layer.output.shape[1] for layer in network.layers if isinstance(layer, keras.layers.Conv2D)}
+    network = tiny_attention_unet(
+        channel_multipliers=(1, 1, 1), attention_levels=(False, False, True)
+    )
+    sizes = {
+        layer.output.shape[1] for layer in network.layers if isinstance(layer, keras.layers.Conv2D)
+    }
     assert sizes == {IMAGE_SIZE, IMAGE_SIZE // 2, IMAGE_SIZE // 4}
 
 
-@pytest.mark.parametrize("build, message", [
-    (lambda: residual_unet(image_size=50), "multiple of 8.*48 and 56"),
-    (lambda: attention_unet(image_size=4), "multiple of 8.*works: 8"),
-    (lambda: plain_cnn(image_size=0), "image_size must be a whole number of at least 1"),
-    (lambda: energy_network(image_size=-3), "image_size must be a whole number of at least 1"),
-    (lambda: tiny_residual_unet(embedding_dims=7), "even number"),
-    (lambda: tiny_attention_unet(attention_levels=(True,)), "attention_levels"),
-    (lambda: tiny_attention_unet(groups=3), "multiples of 3"),
-    (lambda: unet(widths=(10, 20)), "widths 10,20 must be multiples of 8"),
-    (lambda: unet(widths=(4,)), "widths 4 must be multiples of 8"),
-    (lambda: unet(widths=()), "no widths"),
-    (lambda: unet(widths=(8, -8)), "width of a level must be a whole number of at least 1, but it is -8"),
-    (lambda: residual_unet(widths=(32, 0)), "width of a level must"),
-    (lambda: residual_unet(widths=(32.5, 64)), "width of a level must"),
-    (lambda: plain_cnn(width=10**9), "at most"),
-    (lambda: plain_cnn(image_size=10**9), "at most"),
-    (lambda: energy_network(widths=("8",)), "width of a level must"),
-])
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: residual_unet(image_size=50), "multiple of 8.*48 and 56"),
+        (lambda: attention_unet(image_size=4), "multiple of 8.*works: 8"),
+        (lambda: plain_cnn(image_size=0), "image_size must be a whole number of at least 1"),
+        (lambda: energy_network(image_size=-3), "image_size must be a whole number of at least 1"),
+        (lambda: tiny_residual_unet(embedding_dims=7), "even number"),
+        (lambda: tiny_attention_unet(attention_levels=(True,)), "attention_levels"),
+        (lambda: tiny_attention_unet(groups=3), "multiples of 3"),
+        (lambda: unet(widths=(10, 20)), "widths 10,20 must be multiples of 8"),
+        (lambda: unet(widths=(4,)), "widths 4 must be multiples of 8"),
+        (lambda: unet(widths=()), "no widths"),
+        (
+            lambda: unet(widths=(8, -8)),
+            "width of a level must be a whole number of at least 1, but it is -8",
+        ),
+        (lambda: residual_unet(widths=(32, 0)), "width of a level must"),
+        (lambda: residual_unet(widths=(32.5, 64)), "width of a level must"),
+        (lambda: plain_cnn(width=10**9), "at most"),
+        (lambda: plain_cnn(image_size=10**9), "at most"),
+        (lambda: energy_network(widths=("8",)), "width of a level must"),
+    ],
+)
 def test_sizes_that_do_not_fit_are_refused(build, message):
     with pytest.raises(UserError, match=message):
         build()

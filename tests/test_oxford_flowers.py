@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
-from tensorflow_datasets.datasets.oxford_flowers102 import oxford_flowers102_dataset_builder as original
+from tensorflow_datasets.datasets.oxford_flowers102 import (
+    oxford_flowers102_dataset_builder as original,
+)
 
 from diffusion_lab.data import dataset_status, load_dataset
 from diffusion_lab.errors import UserError
@@ -39,7 +41,10 @@ def website(tmp_path):
             archive.addfile(member, jpeg)
     ids = np.arange(1, COUNT + 1, dtype="uint16")
     scipy.io.savemat(folder / "imagelabels.mat", {"labels": ids[None]})
-    scipy.io.savemat(folder / "setid.mat", {"trnid": ids[None, :4], "valid": ids[None, 4:8], "tstid": ids[None, 8:]})
+    scipy.io.savemat(
+        folder / "setid.mat",
+        {"trnid": ids[None, :4], "valid": ids[None, 4:8], "tstid": ids[None, 8:]},
+    )
     return folder
 
 
@@ -78,7 +83,9 @@ def test_download_pool_and_split(server, tmp_path):
     server.server_close()
     again = load("train", tmp_path / "other cache")  # prepared data needs no server
     np.testing.assert_array_equal(again.images, training.images)
-    assert dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
+    assert (
+        dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
+    )
 
 
 def test_no_server(tmp_path, monkeypatch):
@@ -93,6 +100,8 @@ def test_no_server(tmp_path, monkeypatch):
 
 def test_an_archive_that_is_none(server, website, tmp_path):
     (website / "102flowers.tgz").write_bytes(b"this is no archive")
-    with pytest.raises(UserError, match="oxford_flowers102 cannot be prepared .*procedural_flowers"):
+    with pytest.raises(
+        UserError, match="oxford_flowers102 cannot be prepared .*procedural_flowers"
+    ):
         load("train", tmp_path / "cache")
     assert dataset_status("oxford_flowers102") == "needs a download"

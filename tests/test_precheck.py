@@ -10,19 +10,22 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from diffusion_lab.startup.code_pages import ERRORS
 from diffusion_lab.errors import UserError
-from diffusion_lab.submission import trying
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.startup.code_pages import ERRORS
+from diffusion_lab.submission import trying
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.submission.precheck import examine_answers, run_notebook
 from diffusion_lab.submission.reading import cells_of
-from diffusion_lab.instructor.sample_class import hand_in
-from diffusion_lab.instructor.source import exercises, read_source
 
 ROOT = Path(__file__).parents[1]
 LABS = {path.name[:2]: read_source(path) for path in sources(ROOT, ["02", "04", "07"])}
-RIGHT = {lab: {name: cell.source for _, name, cell in exercises(solution)} for lab, solution in LABS.items()}
+RIGHT = {
+    lab: {name: cell.source for _, name, cell in exercises(solution)}
+    for lab, solution in LABS.items()
+}
 
 
 def written(changes=(), summary="Flowers came out of noise."):
@@ -32,39 +35,61 @@ def written(changes=(), summary="Flowers came out of noise."):
 
 def found(content, trial=None):
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return {sentence.split(":")[0]: (good, sentence) for good, sentence in examine_answers(content, Path("my.ipynb"), trial)}
+    return {
+        sentence.split(":")[0]: (good, sentence)
+        for good, sentence in examine_answers(content, Path("my.ipynb"), trial)
+    }
 
 
 def test_precheck_finds_what_is_there_and_what_is_not():
     assert all(good for good, _ in found(written()).values())
     assert [sentence for good, sentence in found(written(summary="")).values() if not good] == [
-        "The summary: not written yet; it is worth 6 points."]
-    findings = found(written({"denoise": None, "reverse_diffusion": "def reverse_diffusion(self: pass"}))
+        "The summary: not written yet; it is worth 6 points."
+    ]
+    findings = found(
+        written({"denoise": None, "reverse_diffusion": "def reverse_diffusion(self: pass"})
+    )
     assert findings["7.1 diffusion_schedule"][0]
     assert findings["7.2 denoise"] == (False, "7.2 denoise: not written yet.")
     assert "not valid Python" in findings["7.3 reverse_diffusion"][1]
     notebook = written()
     notebook["cells"] = [cell for cell in notebook["cells"] if "def denoise" not in cell["source"]]
     assert "there is no cell for it" in found(notebook)["7.2 denoise"][1]
-    assert "defines no function denoise" in found(written({"denoise": "def my_denoise(): ..."}))["7.2 denoise"][1]
+    assert (
+        "defines no function denoise"
+        in found(written({"denoise": "def my_denoise(): ..."}))["7.2 denoise"][1]
+    )
 
 
 def test_precheck_doubts_what_a_grading_doubts():
     answer = RIGHT["07"]["denoise"].replace("network = ", "setattr(self, 'a', 1)\n    network = ")
     right = trying.Trial("right", "Well done.")
-    findings = found(written({"denoise": answer}), trial=lambda prelude, answers: dict.fromkeys(answers, right))
+    findings = found(
+        written({"denoise": answer}), trial=lambda prelude, answers: dict.fromkeys(answers, right)
+    )
     assert findings["7.1 diffusion_schedule"] == (True, "7.1 diffusion_schedule: Well done.")
     assert not findings["7.2 denoise"][0] and "it uses `setattr`" in findings["7.2 denoise"][1]
 
 
 def test_precheck_says_what_an_answer_uses_that_does_not_come_along():
     squared = {"denoise": RIGHT["07"]["denoise"].replace("noise_rates**2", "squared(noise_rates)")}
-    own = {"cell_type": "code", "id": "mine", "metadata": {}, "source": "%matplotlib inline\ndef squared(x):\n    return x * x"}
+    own = {
+        "cell_type": "code",
+        "id": "mine",
+        "metadata": {},
+        "source": "%matplotlib inline\ndef squared(x):\n    return x * x",
+    }
     notebook = written(squared)
     notebook["cells"].insert(3, own)
     assert all(good for good, _ in found(notebook).values())
     own["source"] = "squared = load_dataset(data)"
-    assert found(notebook)["7.2"] == (None, "7.2: uses squared, which does not come along (functions, classes, imports and constants do)")
+    assert found(notebook)["7.2"] == (
+        None,
+        (
+            "7.2: uses squared, which does not come along (functions, classes, imports and"
+            " constants do)"
+        ),
+    )
 
 
 def test_precheck_notices_a_check_that_was_deleted_or_changed():
@@ -74,7 +99,10 @@ def test_precheck_notices_a_check_that_was_deleted_or_changed():
     checks[1]["source"] = "print('✓')"
     findings = found(notebook)
     assert findings["7.1"] == (None, "7.1: its check cell is not there. A grading uses its own.")
-    assert findings["7.2"] == (None, "7.2: its check cell was changed, so it may say what is not true. A grading uses its own.")
+    assert findings["7.2"] == (
+        None,
+        "7.2: its check cell was changed, so it may say what is not true. A grading uses its own.",
+    )
     assert "7.3" not in findings
 
 
@@ -83,16 +111,31 @@ def without(*keys):
         for cell in notebook["cells"]:
             for key in keys:
                 cell.pop(key, None)
+
     return change
 
 
 HONEST = {
-    "without metadata": without("metadata"), "without ids": without("id"), "without both": without("metadata", "id"),
-    "without outputs": without("outputs", "execution_count"), "of a later format": lambda notebook: notebook.update(nbformat=5),
-    "without a format": lambda notebook: [notebook.pop(key) for key in ("nbformat", "nbformat_minor", "metadata")],
-    "with metadata of its own": lambda notebook: [cell.update(metadata={"id": "aBc", "vscode": {"languageId": "python"}}) for cell in notebook["cells"]],
-    "with lines": lambda notebook: [cell.update(source=cell["source"].splitlines(keepends=True)) for cell in notebook["cells"]],
-    "with magics": lambda notebook: [cell.update(source=f"%%time\n!ls\n{cell['source']}\nops.sin?") for cell in notebook["cells"] if "def denoise" in cell["source"]],
+    "without metadata": without("metadata"),
+    "without ids": without("id"),
+    "without both": without("metadata", "id"),
+    "without outputs": without("outputs", "execution_count"),
+    "of a later format": lambda notebook: notebook.update(nbformat=5),
+    "without a format": lambda notebook: [
+        notebook.pop(key) for key in ("nbformat", "nbformat_minor", "metadata")
+    ],
+    "with metadata of its own": lambda notebook: [
+        cell.update(metadata={"id": "aBc", "vscode": {"languageId": "python"}})
+        for cell in notebook["cells"]
+    ],
+    "with lines": lambda notebook: [
+        cell.update(source=cell["source"].splitlines(keepends=True)) for cell in notebook["cells"]
+    ],
+    "with magics": lambda notebook: [
+        cell.update(source=f"%%time\n!ls\n{cell['source']}\nops.sin?")
+        for cell in notebook["cells"]
+        if "def denoise" in cell["source"]
+    ],
 }
 
 
@@ -103,11 +146,17 @@ def test_precheck_reads_what_a_grading_reads(change, encoding):
     change(notebook)
     findings = found(json.dumps(notebook).encode(encoding))
     assert not [sentence for good, sentence in findings.values() if good is False]
-    assert {"7.1 diffusion_schedule", "7.2 denoise", "7.3 reverse_diffusion", "The summary"} <= set(findings)
+    assert {"7.1 diffusion_schedule", "7.2 denoise", "7.3 reverse_diffusion", "The summary"} <= set(
+        findings
+    )
 
 
 def test_precheck_of_something_else_is_one_sentence():
-    for content in (b"no notebook", b'{"cells": []}', b'{"cells": [{"cell_type": "code", "source": "x = 1"}]}'):
+    for content in (
+        b"no notebook",
+        b'{"cells": []}',
+        b'{"cells": [{"cell_type": "code", "source": "x = 1"}]}',
+    ):
         with pytest.raises(UserError, match="my.ipynb"):
             examine_answers(content, Path("my.ipynb"))
 
@@ -115,24 +164,43 @@ def test_precheck_of_something_else_is_one_sentence():
 def test_what_is_tried_is_tried_as_in_a_grading():
     """Each answer that stops its process gets a new one; later answers still run."""
     answers = RIGHT["04"] | {
-        "noise_loss": 'def noise_loss(a, b):\n    raise NotImplementedError("Exercise 4.2: write noise_loss")',
-        "training_loop": "def training_loop(make_network, batches, step):\n    import os\n    os._exit(0)",
+        "noise_loss": (
+            'def noise_loss(a, b):\n    raise NotImplementedError("Exercise 4.2: write noise_loss")'
+        ),
+        "training_loop": (
+            "def training_loop(make_network, batches, step):\n    import os\n    os._exit(0)"
+        ),
         "gradient_step": "def gradient_step(*arguments)\n    pass",
         "step_back": "def step_back(*arguments):\n    from diffusion_lab.samplers import ddim",
-        "with_noise_level": "assert noisy\nimport no_such_library\n" + RIGHT["04"]["with_noise_level"],
+        "with_noise_level": (
+            "assert noisy\nimport no_such_library\n" + RIGHT["04"]["with_noise_level"]
+        ),
     }
     (handout,) = [lab for lab in handouts() if lab.lab == "04"]
     tried = trying.try_answers(handout.prelude, answers)
     assert {name: trial.outcome for name, trial in tried.items()} == {
-        "training_pair": "right", "noise_loss": "missing", "training_loop": "stopped", "gradient_step": "wrong", "step_back": "wrong", "with_noise_level": "right"}
+        "training_pair": "right",
+        "noise_loss": "missing",
+        "training_loop": "stopped",
+        "gradient_step": "wrong",
+        "step_back": "wrong",
+        "with_noise_level": "right",
+    }
     assert tried["training_loop"].sentence == "it ends Python itself."
     assert "Python cannot read your cell" in tried["gradient_step"].sentence
     assert "not here when answers are graded" in tried["step_back"].sentence
 
 
-@pytest.mark.parametrize("code, sentence", [
-    ("while True: pass", "it runs for more than 0.2 seconds (is there a loop without an end?)."), ("", "it ends Python itself."),
-])
+@pytest.mark.parametrize(
+    "code, sentence",
+    [
+        (
+            "while True: pass",
+            "it runs for more than 0.2 seconds (is there a loop without an end?).",
+        ),
+        ("", "it ends Python itself."),
+    ],
+)
 def test_an_answer_without_an_end_is_not_waited_for(code, sentence, tmp_path):
     (tmp_path / "log").write_text("begun")
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -142,18 +210,44 @@ def test_an_answer_without_an_end_is_not_waited_for(code, sentence, tmp_path):
 
 
 def test_what_cannot_even_start_is_said_of_each_answer():
-    assert trying.try_answers("raise ImportError", {"slerp": "", "invert": ""}) == dict.fromkeys(["slerp", "invert"], ("stopped", trying.NOT_STARTED))
+    assert trying.try_answers("raise ImportError", {"slerp": "", "invert": ""}) == dict.fromkeys(
+        ["slerp", "invert"], ("stopped", trying.NOT_STARTED)
+    )
 
 
 def cells(*sources):
-    return cells_of(json.dumps({"cells": [{"cell_type": "raw" if source == "raw" else "code", "source": source} for source in sources]}).encode())
+    return cells_of(
+        json.dumps(
+            {
+                "cells": [
+                    {"cell_type": "raw" if source == "raw" else "code", "source": source}
+                    for source in sources
+                ]
+            }
+        ).encode()
+    )
 
 
-@pytest.mark.parametrize("sources, good, sentence", [
-    (["%%time\nx = 1", "raw", "", "!true\nx?\n%timeit -n 1 -r 1 x"], True, "It runs from top to bottom"),
-    (["x = 1", "", "# one\n1 / 0", "y"], False, "stops in cell [2], `# one`: ZeroDivisionError: division by zero"),
-    (["x = 1", "import os\nos._exit(3)"], False, "ends before its end: cell [2], `import os` stops Python itself"),
-])
+@pytest.mark.parametrize(
+    "sources, good, sentence",
+    [
+        (
+            ["%%time\nx = 1", "raw", "", "!true\nx?\n%timeit -n 1 -r 1 x"],
+            True,
+            "It runs from top to bottom",
+        ),
+        (
+            ["x = 1", "", "# one\n1 / 0", "y"],
+            False,
+            "stops in cell [2], `# one`: ZeroDivisionError: division by zero",
+        ),
+        (
+            ["x = 1", "import os\nos._exit(3)"],
+            False,
+            "ends before its end: cell [2], `import os` stops Python itself",
+        ),
+    ],
+)
 def test_a_run_from_top_to_bottom_names_the_cell_that_fails(sources, good, sentence, tmp_path):
     ((outcome, said),) = run_notebook(cells(*sources), tmp_path)
     assert outcome is good and sentence in said
@@ -161,24 +255,43 @@ def test_a_run_from_top_to_bottom_names_the_cell_that_fails(sources, good, sente
 
 def precheck(*arguments, **environment):
     """Runs `precheck` in a separate process; returns its result with the output as bytes."""
-    return subprocess.run([sys.executable, "-m", "diffusion_lab", "precheck", *map(str, arguments)], capture_output=True, env=os.environ | environment)
+    return subprocess.run(
+        [sys.executable, "-m", "diffusion_lab", "precheck", *map(str, arguments)],
+        capture_output=True,
+        env=os.environ | environment,
+    )
 
 
 @pytest.mark.slow
 def test_precheck_runs_the_answers_and_the_notebook_and_leaves_it_as_it_is(tmp_path):
     path = tmp_path / "02.ipynb"
-    notebook = hand_in(LABS["02"], RIGHT["02"] | {"q_sample": "def q_sample(*arguments):\n    return 0 * arguments[0]"})
+    notebook = hand_in(
+        LABS["02"],
+        RIGHT["02"] | {"q_sample": "def q_sample(*arguments):\n    return 0 * arguments[0]"},
+    )
     notebook.cells.append(nbformat.v4.new_code_cell("assert points is None"))
     path.write_text(json.dumps(notebook), encoding="utf-8")
     before = path.read_bytes()
     result = precheck(path, PYTHONIOENCODING="utf-8")
     lines = result.stdout.decode().splitlines()
-    assert path.read_bytes() == before and result.returncode == 1 and b"Traceback" not in result.stderr
+    assert (
+        path.read_bytes() == before and result.returncode == 1 and b"Traceback" not in result.stderr
+    )
     assert lines[0].startswith("✓ 2.1 forward_step: ") and lines[1].startswith("✗ 2.2 q_sample: ")
-    assert "A run from top to bottom stops in cell [" in lines[2] and "You can hand it in all the same" in lines[3]
+    assert (
+        "A run from top to bottom stops in cell [" in lines[2]
+        and "You can hand it in all the same" in lines[3]
+    )
 
 
-SYMBOLS = sorted({letter for path in ROOT.glob("diffusion_lab/**/*.py") for letter in path.read_text(encoding="utf-8") if not letter.isascii()})
+SYMBOLS = sorted(
+    {
+        letter
+        for path in ROOT.glob("diffusion_lab/**/*.py")
+        for letter in path.read_text(encoding="utf-8")
+        if not letter.isascii()
+    }
+)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "cp932", "utf-8"])
@@ -195,11 +308,20 @@ def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters
     There are no notebooks, no solutions and no grader, and the output has a code page.
     """
     package = tmp_path / "site" / "diffusion_lab"
-    shutil.copytree(ROOT / "diffusion_lab", package, ignore=shutil.ignore_patterns("__pycache__", "*.h5", "instructor"))
+    shutil.copytree(
+        ROOT / "diffusion_lab",
+        package,
+        ignore=shutil.ignore_patterns("__pycache__", "*.h5", "instructor"),
+    )
     path = tmp_path / "07.ipynb"
     path.write_text(json.dumps(written({"denoise": None})), encoding="utf-8")
     for encoding in ("cp1252", "cp932"):
-        result = precheck("--no-run", path, PYTHONIOENCODING=encoding, PYTHONPATH=str(package.parent))
+        result = precheck(
+            "--no-run", path, PYTHONIOENCODING=encoding, PYTHONPATH=str(package.parent)
+        )
         assert result.stdout.decode(encoding).splitlines()[:4] == [
-            "OK 7.1 diffusion_schedule: written. Whether it is right, its check says.", "X 7.2 denoise: not written yet.",
-            "OK 7.3 reverse_diffusion: written. Whether it is right, its check says.", "OK The summary: written."], result.stderr
+            "OK 7.1 diffusion_schedule: written. Whether it is right, its check says.",
+            "X 7.2 denoise: not written yet.",
+            "OK 7.3 reverse_diffusion: written. Whether it is right, its check says.",
+            "OK The summary: written.",
+        ], result.stderr

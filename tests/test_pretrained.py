@@ -9,10 +9,10 @@ from diffusion_lab import storage
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import flower_features, measure_memorisation
-from diffusion_lab.models.io import load_energy_model, load_model, shipped_weights
-from diffusion_lab.storage import SHIPPED, checksums, shipped_file
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.models.io import load_energy_model, load_model, shipped_weights
+from diffusion_lab.storage import SHIPPED, checksums, shipped_file
 
 # other features would be another scale of KID
 FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"
@@ -20,15 +20,24 @@ FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"
 
 def test_every_shipped_file_is_described_and_what_its_checksum_says():
     files = {file.name.removesuffix(".weights.h5"): file for file in SHIPPED.glob("*.h5")}
-    assert files == {name: shipped_file(name) for name in checksums()} and checksums()["flower_features"] == FROZEN
+    assert (
+        files == {name: shipped_file(name) for name in checksums()}
+        and checksums()["flower_features"] == FROZEN
+    )
     described = (SHIPPED / "README.md").read_text(encoding="utf-8")
     assert all(f"`{file.name}`" in described for file in files.values())
     sizes = [file.stat().st_size for file in files.values()]
     assert sum(sizes) < 24e6 and max(sizes) < 5e6
 
 
-@pytest.mark.parametrize("load, name", [(load_model, "flowers32"), (load_energy_model, "digits_energy"),
-                                        (lambda name: flower_features(), "flower_features")])
+@pytest.mark.parametrize(
+    "load, name",
+    [
+        (load_model, "flowers32"),
+        (load_energy_model, "digits_energy"),
+        (lambda name: flower_features(), "flower_features"),
+    ],
+)
 def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "SHIPPED", tmp_path)
     shutil.copy(SHIPPED / "SHA256SUMS", tmp_path)
@@ -47,7 +56,9 @@ def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path,
 def test_each_file_says_of_itself_what_the_readme_says(name):
     model, origin = load_model(name)
     lines = (SHIPPED / "README.md").read_text(encoding="utf-8").splitlines()
-    _, _, _, kid, command, _ = next(line for line in lines if f"`{name}.weights.h5`" in line).split("|")
+    _, _, _, kid, command, _ = next(line for line in lines if f"`{name}.weights.h5`" in line).split(
+        "|"
+    )
     assert command.strip(" `").startswith("diffusion-lab train ")
     options = command.strip(" `").split()[2:]
     values = dict(zip(options, options[1:]))

@@ -26,27 +26,43 @@ def project():
 
 def test_environment_yml_lists_what_pyproject_does_and_says_why():
     text = (ROOT / "environment.yml").read_text()
-    pip = next(entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict))
+    pip = next(
+        entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)
+    )
     assert [entry for entry in pip if not entry.startswith("--")] == project()["dependencies"]
     for line in re.findall(r"^ +- (?!pip:|--constraint|conda-forge)(.*)$", text, re.M):
         assert "#" in line, f"no reason for: {line}"
 
 
 def test_every_dependency_has_a_tested_pin():
-    pins = {re.split(r"==", line)[0].lower().replace("_", "-")
-            for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    pins = {
+        re.split(r"==", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
     extras = project()["optional-dependencies"]
-    for requirement in project()["dependencies"] + extras["test"] + extras["jax"] + extras["cluster"]:
+    for requirement in (
+        project()["dependencies"] + extras["test"] + extras["jax"] + extras["cluster"]
+    ):
         assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
 
 
 def run_python(code, **variables):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True,
-                          env=os.environ | variables)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        env=os.environ | variables,
+    )
 
 
 def test_the_command_line_imports_no_framework():
-    code = "import sys, diffusion_lab.commands.cli; print({'tensorflow', 'keras', 'matplotlib', 'jax'} & set(sys.modules))"
+    code = (
+        "import sys, diffusion_lab.commands.cli; print({'tensorflow', 'keras', 'matplotlib', 'jax'}"
+        " & set(sys.modules))"
+    )
     assert run_python(code).stdout.strip() == "set()"
 
 
@@ -56,19 +72,30 @@ def test_tensorflow_starts_without_a_word_on_stderr():
 
 
 def test_tensorflow_convolves_by_onednn_whatever_the_processor():
-    code = "import diffusion_lab, keras; keras.ops.conv(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 8)))"
-    assert ",cpu,convolution," in run_python(code, ONEDNN_VERBOSE="1", KERAS_BACKEND="tensorflow").stdout
+    code = (
+        "import diffusion_lab, keras; keras.ops.conv(keras.ops.ones((1, 8, 8, 3)),"
+        " keras.ops.ones((3, 3, 3, 8)))"
+    )
+    assert (
+        ",cpu,convolution,"
+        in run_python(code, ONEDNN_VERBOSE="1", KERAS_BACKEND="tensorflow").stdout
+    )
 
 
 def test_a_failing_import_is_not_silenced():
-    code = "import os, sys; from diffusion_lab.startup.quiet import quiet_stderr\nwith quiet_stderr():\n"
+    code = (
+        "import os, sys; from diffusion_lab.startup.quiet import quiet_stderr\nwith"
+        " quiet_stderr():\n"
+    )
     code += " os.write(2, b'the reason'); raise ImportError"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "the reason" in result.stderr and result.returncode
 
 
 def test_the_licence_is_named_where_people_look():
-    assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
+    assert (
+        "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
+    )
     assert project()["license"] == "Apache-2.0" and project()["license-files"] == ["LICENSE"]
     assert "[Apache License 2.0](LICENSE)" in (ROOT / "README.md").read_text()
 
@@ -104,4 +131,6 @@ def test_no_page_leads_nowhere(page):
     for file, heading in links(page):
         target = page.parent / file if file else page
         assert target.exists(), f"{page.name} links to {file}"
-        assert not heading or heading in anchors(target), f"{page.name} links to #{heading} of {file}"
+        assert not heading or heading in anchors(target), (
+            f"{page.name} links to #{heading} of {file}"
+        )

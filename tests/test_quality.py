@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor import quality
-from diffusion_lab.instructor.inside import generating
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.instructor.grading import Quality
+from diffusion_lab.instructor.inside import generating
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.quality import grade_quality
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
@@ -31,7 +31,10 @@ SOURCE = sources(ROOT, ["07"])[0]
 
 
 RIGHT = {name: cell.source for _, name, cell in exercises(read_source(SOURCE))}
-BOXED = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+BOXED = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+    reason=INSTALL,
+)
 
 
 def other_weights(change):
@@ -47,11 +50,15 @@ def written(groups, about):
 
 
 def noisy(array):
-    return array + np.random.default_rng(0).normal(0, 0.04 * (np.std(array) if array.size > 1 else 0), array.shape).astype(array.dtype)
+    return array + np.random.default_rng(0).normal(
+        0, 0.04 * (np.std(array) if array.size > 1 else 0), array.shape
+    ).astype(array.dtype)
 
 
 def untrained():
-    model = ModelConfig("residual_unet", {"image_size": 8, "widths": (8, 16), "block_depth": 1}).build(seed=0)
+    model = ModelConfig(
+        "residual_unet", {"image_size": 8, "widths": (8, 16), "block_depth": 1}
+    ).build(seed=0)
     model.adapt(np.random.default_rng(0).random((4, 8, 8, 3)))
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, Path(folder, "weights"))
@@ -61,21 +68,44 @@ def untrained():
 @pytest.fixture(scope="module")
 def graded():
     """Returns {handed-in file: its result}, each through two complete sandboxes."""
-    noise = RIGHT | {"reverse_diffusion": RIGHT["reverse_diffusion"].replace("return pred_images", "return initial_noise")}
-    handed_in = {"good": (RIGHT, other_weights(noisy)), "noise": (noise, other_weights(noisy)), "untrained": (RIGHT, untrained()),
-                 "broken": (RIGHT, b"\x89HDF\r\n\x1a\n" + bytes(5000))}
+    noise = RIGHT | {
+        "reverse_diffusion": RIGHT["reverse_diffusion"].replace(
+            "return pred_images", "return initial_noise"
+        )
+    }
+    handed_in = {
+        "good": (RIGHT, other_weights(noisy)),
+        "noise": (noise, other_weights(noisy)),
+        "untrained": (RIGHT, untrained()),
+        "broken": (RIGHT, b"\x89HDF\r\n\x1a\n" + bytes(5000)),
+    }
     master = Master(SOURCE)
-    return {name: grade_quality(master, answers, weights, Quality(kid=4, points=5), seed=1, limits=Limits())
-            for name, (answers, weights) in handed_in.items()}
+    return {
+        name: grade_quality(
+            master, answers, weights, Quality(kid=4, points=5), seed=1, limits=Limits()
+        )
+        for name, (answers, weights) in handed_in.items()
+    }
 
 
 @BOXED
 @pytest.mark.slow
 def test_weights_earn_what_their_flowers_are_worth(graded):
     verdicts = {name: drawn.verdict for name, drawn in graded.items()}
-    assert {name: verdict.points for name, verdict in verdicts.items()} == {"good": 5, "noise": 0, "untrained": 0, "broken": 0}
-    assert "KID of" in verdicts["good"].sentence and "4 or less was asked for" in verdicts["noise"].sentence
-    assert "No images can be drawn" in verdicts["broken"].sentence and "damaged" in verdicts["broken"].details
+    assert {name: verdict.points for name, verdict in verdicts.items()} == {
+        "good": 5,
+        "noise": 0,
+        "untrained": 0,
+        "broken": 0,
+    }
+    assert (
+        "KID of" in verdicts["good"].sentence
+        and "4 or less was asked for" in verdicts["noise"].sentence
+    )
+    assert (
+        "No images can be drawn" in verdicts["broken"].sentence
+        and "damaged" in verdicts["broken"].details
+    )
     assert graded["good"].picture and not graded["broken"].picture and not graded["good"].remarks
 
 
@@ -93,34 +123,60 @@ def pretended(monkeypatch):
             return {"images": images, "calls": draws["calls"]}, ""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "weights").write_bytes(weights)
-            return {"images": images, "weights": quality.fingerprint(read_arrays(Path(folder, "weights"))[0]["network"])}, ""
+            return {
+                "images": images,
+                "weights": quality.fingerprint(read_arrays(Path(folder, "weights"))[0]["network"]),
+            }, ""
 
     monkeypatch.setattr(quality, "_draw", draw)
-    monkeypatch.setattr(quality, "_measure", lambda *more: (draws["students"], draws["own"], "picture"))
+    monkeypatch.setattr(
+        quality, "_measure", lambda *more: (draws["students"], draws["own"], "picture")
+    )
     return draws
 
 
 def grade(weights, answers=RIGHT):
-    return grade_quality(SimpleNamespace(prelude=""), answers, weights, Quality(kid=4, points=5), seed=1, limits=Limits())
+    return grade_quality(
+        SimpleNamespace(prelude=""),
+        answers,
+        weights,
+        Quality(kid=4, points=5),
+        seed=1,
+        limits=Limits(),
+    )
 
 
-GIVEN = {"as it is": lambda array: array, "scaled": lambda array: array * (1 + 1e-6), "in float32": lambda array: array.astype("float32"),
-         "nearly": lambda array: (array.astype("float32") * (1 + 1e-3)).astype("float16")}
+GIVEN = {
+    "as it is": lambda array: array,
+    "scaled": lambda array: array * (1 + 1e-6),
+    "in float32": lambda array: array.astype("float32"),
+    "nearly": lambda array: (array.astype("float32") * (1 + 1e-3)).astype("float16"),
+}
 
 
 @pytest.mark.parametrize("change", GIVEN.values(), ids=GIVEN)
 def test_shipped_weights_earn_nothing_and_are_remarked_upon(pretended, change):
     drawn = grade(other_weights(change))
-    assert drawn.verdict.points == 0 and "come with the course (flowers32)" in drawn.verdict.sentence
+    assert (
+        drawn.verdict.points == 0 and "come with the course (flowers32)" in drawn.verdict.sentence
+    )
     assert drawn.remarks == ["the weights are the shipped ones, flowers32"]
 
 
 DRAWN = {  # what the two boxes give: points, and what the sentence or the remark says
     "a trained model": ({}, 5, "4 or less"),
-    "images drawn instead of the network's": ({"own": 20.0}, 0, "Drawn without your functions, from the weights alone, they have 20.00."),
+    "images drawn instead of the network's": (
+        {"own": 20.0},
+        0,
+        "Drawn without your functions, from the weights alone, they have 20.00.",
+    ),
     "good weights, poor functions": ({"students": 20.0}, 0, "a KID of 20.00"),
     "never asked": ({"calls": b"0"}, 5, "the images were drawn without asking the network"),
-    "other pictures than the network's": ({"pixels": 64}, 0, "No images came out of your functions"),
+    "other pictures than the network's": (
+        {"pixels": 64},
+        0,
+        "No images came out of your functions",
+    ),
     "of one pixel": ({"pixels": 1}, 0, "No images came out of your functions"),
 }
 
@@ -129,61 +185,119 @@ DRAWN = {  # what the two boxes give: points, and what the sentence or the remar
 def test_only_a_trained_model_earns_points(pretended, change, points, words):
     pretended.update(change)
     drawn = grade(other_weights(noisy))
-    assert drawn.verdict.points == points and words in "; ".join([drawn.verdict.sentence, *drawn.remarks])
+    assert drawn.verdict.points == points and words in "; ".join(
+        [drawn.verdict.sentence, *drawn.remarks]
+    )
 
 
 def test_what_is_missing_or_too_long_is_not_drawn(pretended):
     weights = other_weights(noisy)
     assert "No weights were handed in" in grade(b"").verdict.sentence
     assert "all three functions" in grade(weights, {"denoise": ""}).verdict.sentence
-    packed = RIGHT | {"reverse_diffusion": RIGHT["reverse_diffusion"] + f"\nIMAGES = {'x' * 20_000!r}"}
+    packed = RIGHT | {
+        "reverse_diffusion": RIGHT["reverse_diffusion"] + f"\nIMAGES = {'x' * 20_000!r}"
+    }
     assert "so long that it was not run" in grade(weights, packed).verdict.sentence
 
 
 def test_students_with_the_same_weights_are_remarked_upon():
     arrays = [np.arange(10_000.0), np.ones(3)]
-    prints = {"ada": arrays, "bob": [1.0001 * array for array in arrays], "cem": [np.arange(10_000.0)[::-1], np.ones(3)]}
-    results = [Result(name, "", f"{name}.ipynb", remarks=["late"], weights=base64.b64encode(quality.fingerprint(arrays)).decode())
-               for name, arrays in prints.items()] + [Result(name, "", f"{name}.ipynb") for name in ("dan", "eva")]
+    prints = {
+        "ada": arrays,
+        "bob": [1.0001 * array for array in arrays],
+        "cem": [np.arange(10_000.0)[::-1], np.ones(3)],
+    }
+    results = [
+        Result(
+            name,
+            "",
+            f"{name}.ipynb",
+            remarks=["late"],
+            weights=base64.b64encode(quality.fingerprint(arrays)).decode(),
+        )
+        for name, arrays in prints.items()
+    ] + [Result(name, "", f"{name}.ipynb") for name in ("dan", "eva")]
     results = quality.remark_same_weights(results)
-    assert [result.remarks for result in results] == [["late", "the same weights as bob"], ["late", "the same weights as ada"], ["late"], [], []]
+    assert [result.remarks for result in results] == [
+        ["late", "the same weights as bob"],
+        ["late", "the same weights as ada"],
+        ["late"],
+        [],
+        [],
+    ]
     assert not any(result.weights for result in results)
 
 
 ARGUMENTS = {"image_size": 32, "widths": [8, 16]}
 HOSTILE = {
-    "enormous widths": {"network": "residual_unet", "network_arguments": ARGUMENTS | {"widths": [8, 10**6]}},
-    "many levels": {"network": "residual_unet", "network_arguments": ARGUMENTS | {"widths": [8] * 5000}},
+    "enormous widths": {
+        "network": "residual_unet",
+        "network_arguments": ARGUMENTS | {"widths": [8, 10**6]},
+    },
+    "many levels": {
+        "network": "residual_unet",
+        "network_arguments": ARGUMENTS | {"widths": [8] * 5000},
+    },
     "many blocks": {"network": "unet", "network_arguments": ARGUMENTS | {"block_depth": 10**5}},
-    "an enormous embedding": {"network": "unet", "network_arguments": ARGUMENTS | {"embedding_dims": 10**9}},
+    "an enormous embedding": {
+        "network": "unet",
+        "network_arguments": ARGUMENTS | {"embedding_dims": 10**9},
+    },
     "enormous images": {"network": "unet", "network_arguments": ARGUMENTS | {"image_size": 2**20}},
     "a path for a name": {"network": "../../etc/passwd", "network_arguments": ARGUMENTS},
     "a list for a name": {"network": ["unet"], "network_arguments": ARGUMENTS},
     "text for a number": {"network": "unet", "network_arguments": ARGUMENTS | {"image_size": "32"}},
-    "no arguments": {"network": "unet"}, "a list": ["unet"], "nothing": None,
+    "no arguments": {"network": "unet"},
+    "a list": ["unet"],
+    "nothing": None,
 }
 
 
 @pytest.mark.parametrize("config", HOSTILE.values(), ids=HOSTILE)
-def test_a_description_that_no_training_writes_is_refused_before_anything_is_built(config, tmp_path, monkeypatch):
+def test_a_description_that_no_training_writes_is_refused_before_anything_is_built(
+    config, tmp_path, monkeypatch
+):
     (tmp_path / "inputs").mkdir()
-    (tmp_path / "inputs" / "weights.h5").write_bytes(written({"network": [np.ones(2)], "normalizer": [np.ones(3)] * 2}, {"config": config}))
+    (tmp_path / "inputs" / "weights.h5").write_bytes(
+        written({"network": [np.ones(2)], "normalizer": [np.ones(3)] * 2}, {"config": config})
+    )
     monkeypatch.setenv("DIFFUSION_LAB_BOX", str(tmp_path))
-    monkeypatch.setattr(generating, "NETWORKS", dict.fromkeys(generating.NETWORKS, lambda **more: pytest.fail("built")))
+    monkeypatch.setattr(
+        generating,
+        "NETWORKS",
+        dict.fromkeys(generating.NETWORKS, lambda **more: pytest.fail("built")),
+    )
     with pytest.raises(UserError, match="These weights belong to"):
         generating.trained_network()
 
 
 def test_weights_are_found_beside_the_notebook_and_change_the_digest(tmp_path):
-    for name in ("ada/07.ipynb", "ada/my.weights.h5", "bob/07.ipynb", "mayercem_1_2_07.ipynb", "mayercem_1_3_my.weights.h5", "dan.ipynb",
-                 "dan.weights.h5"):
+    for name in (
+        "ada/07.ipynb",
+        "ada/my.weights.h5",
+        "bob/07.ipynb",
+        "mayercem_1_2_07.ipynb",
+        "mayercem_1_3_my.weights.h5",
+        "dan.ipynb",
+        "dan.weights.h5",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    found = {submission.student: submission for submission in find_submissions(tmp_path, with_weights=True)}
+    found = {
+        submission.student: submission
+        for submission in find_submissions(tmp_path, with_weights=True)
+    }
     assert {student: submission.weights for student, submission in found.items()} == {
-        "ada": b"ada/my.weights.h5", "bob": b"", "mayercem": b"mayercem_1_3_my.weights.h5", "dan": b"dan.weights.h5"}
+        "ada": b"ada/my.weights.h5",
+        "bob": b"",
+        "mayercem": b"mayercem_1_3_my.weights.h5",
+        "dan": b"dan.weights.h5",
+    }
     without = {submission.student: submission for submission in find_submissions(tmp_path)}
-    assert without["bob"].digest == found["bob"].digest and without["ada"].digest != found["ada"].digest
+    assert (
+        without["bob"].digest == found["bob"].digest
+        and without["ada"].digest != found["ada"].digest
+    )
     assert not any(submission.weights for submission in without.values())
 
 

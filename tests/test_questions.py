@@ -6,15 +6,19 @@ from importlib import import_module
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.labs.questions import ask, find, folded
 from diffusion_lab.labs.question import Question
+from diffusion_lab.labs.questions import ask, find, folded
 
 LABS = [f"{lab:02d}" for lab in range(1, 10)]
-QUESTION = Question("Which is <b>more</b>?", right=1, choices={
-    "1 < 2": "One is less.",
-    "two": "Two it is, because.",
-    "three": "Absent.",
-})
+QUESTION = Question(
+    "Which is <b>more</b>?",
+    right=1,
+    choices={
+        "1 < 2": "One is less.",
+        "two": "Two it is, because.",
+        "three": "Absent.",
+    },
+)
 
 
 def table(lab):
@@ -27,15 +31,20 @@ def test_every_question_can_be_asked_and_every_choice_has_a_sentence_of_its_own(
         assert find(f"{lab}.{word}") is question
         sentences = list(question.choices.values())
         assert len(sentences) >= 2 and 0 <= question.right < len(sentences), word
-        assert len(set(sentences)) == len(sentences) and all(len(sentence) > 20 for sentence in sentences), word
+        assert len(set(sentences)) == len(sentences) and all(
+            len(sentence) > 20 for sentence in sentences
+        ), word
         assert question.text.rstrip().endswith(("?", ".", ":")), word
 
 
 def test_every_question_of_the_sources_exists():
     from pathlib import Path
 
-    names = {name for source in Path(__file__).parents[1].glob("solutions/*.py")
-             for name in re.findall(r'^ask\("(.*?)"\)', source.read_text(encoding="utf-8"), re.M)}
+    names = {
+        name
+        for source in Path(__file__).parents[1].glob("solutions/*.py")
+        for name in re.findall(r'^ask\("(.*?)"\)', source.read_text(encoding="utf-8"), re.M)
+    }
     assert names
     for name in names:
         find(name)

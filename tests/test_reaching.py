@@ -8,52 +8,102 @@ import pytest
 from diffusion_lab.instructor import running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.submission.reaching import reaches
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.submission.reaching import reaches
 
 ROOT = Path(__file__).parents[1]
 RECORDED, TAKEN = {"flags", "times"}, {"network", "fit"}
 FORGERIES = {
-    "replaces what measures": "import diffusion_lab.labs.exercise as module\nmodule.Exercise.run = lambda *all: 1",
-    "by another way of importing": "from diffusion_lab.labs.lab07 import checks\nchecks.Denoise.measure = None",
+    "replaces what measures": (
+        "import diffusion_lab.labs.exercise as module\nmodule.Exercise.run = lambda *all: 1"
+    ),
+    "by another way of importing": (
+        "from diffusion_lab.labs.lab07 import checks\nchecks.Denoise.measure = None"
+    ),
     "by an attribute": "import diffusion_lab\ndiffusion_lab.labs.exercise.Exercise.run = None",
-    "by the table of modules": "import sys\nsys.modules['diffusion_lab.labs.exercise'].Exercise = None",
+    "by the table of modules": (
+        "import sys\nsys.modules['diffusion_lab.labs.exercise'].Exercise = None"
+    ),
     "by the names of a module": "from sys import modules as all_of_them",
-    "by importlib": "from importlib import import_module", "by a text": "exec('x = 1')", "by __import__": "__import__('gc')",
+    "by importlib": "from importlib import import_module",
+    "by a text": "exec('x = 1')",
+    "by __import__": "__import__('gc')",
     "by __builtins__": "__builtins__['getattr'](1, 'real')",
     "edits the list of calls": "def f(self):\n    self.flags.clear()",
     "edits it under another name": "def f(self):\n    calls = self.times\n    del calls[1:]",
-    "by getattr": "def f(self):\n    getattr(self, 'flags').clear()", "by a secret name": "def f(self):\n    getattr(self, 'fl' + 'ags').clear()",
-    "by setattr": "def f(self):\n    setattr(self, 'flags', [])", "by vars": "def f(self):\n    vars(self).update(flags=[])",
-    "by __dict__": "def f(self):\n    self.__dict__['flags'] = []", "asks a copy": "import copy\ndef f(self):\n    copy.deepcopy(self)",
-    "asks another": "def f(self):\n    type(self)(1, 2).denoise()", "asks its class": "def f(self):\n    self.__class__(1, 2)",
+    "by getattr": "def f(self):\n    getattr(self, 'flags').clear()",
+    "by a secret name": "def f(self):\n    getattr(self, 'fl' + 'ags').clear()",
+    "by setattr": "def f(self):\n    setattr(self, 'flags', [])",
+    "by vars": "def f(self):\n    vars(self).update(flags=[])",
+    "by __dict__": "def f(self):\n    self.__dict__['flags'] = []",
+    "asks a copy": "import copy\ndef f(self):\n    copy.deepcopy(self)",
+    "asks another": "def f(self):\n    type(self)(1, 2).denoise()",
+    "asks its class": "def f(self):\n    self.__class__(1, 2)",
     "patches TensorFlow": "import tensorflow as tf\ntf.function = lambda f, **more: f",
-    "patches it under another name": "def f(module):\n    module.function = None\nf(tf)", "in a loop": "for module in (np, ops):\n    module.array = None",
-    "makes graphs eager": "tf.config.run_functions_eagerly(True)", "hides NumPy in a graph": "def f(x):\n    return tf.numpy_function(np.sin, [x], 'float32')",
-    "is another function in a graph": "def f(x):\n    return np.sin(x) if tf.executing_eagerly() else x", "walks the stack": "def f(self):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame",
-    "searches the memory": "import gc", "mocks": "from unittest.mock import patch", "asks IPython": "get_ipython().user_ns",
-    "has IPython ask": "%run forge.py", "writes its result": "open('/box/results/denoise.json', 'w').write('{}')",
-    "with NumPy": "np.save('/box/results/x', x)", "with pathlib": "from pathlib import Path\nPath('/box').touch()",
-    "with os": "import os\nos.write(3, b'{}')", "with a function of os": "from os import write", "with TensorFlow": "tf.io.write_file('x', 'y')",
-    "by a class of its own": "class A:\n    def f(m):\n        m.function = None\nA.f(tf)", "by another name of it": "class A:\n    def f(m):\n        m.flags.clear()\nB = A",
-    "by a static method": "class A:\n    @staticmethod\n    def f(m):\n        m.function = None\nA().f(tf)",
-    "by a namesake": "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()",
-    "by a function in a method": "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n        g(tf)",
-    "by what runs the answer": "_define('f', 'hidden', {})", "by importing that": "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})",
-    "has another network": "def f(self):\n    self.network = None", "has another network, in a method's place": "@staticmethod\ndef f(self):\n    self.start = 1",
-    "calls itself a method": "def f(self):\n    self.function = None\nf(tf)", "by another name of itself": "def f(self):\n    self.function = None\ng = f",
+    "patches it under another name": "def f(module):\n    module.function = None\nf(tf)",
+    "in a loop": "for module in (np, ops):\n    module.array = None",
+    "makes graphs eager": "tf.config.run_functions_eagerly(True)",
+    "hides NumPy in a graph": "def f(x):\n    return tf.numpy_function(np.sin, [x], 'float32')",
+    "is another function in a graph": (
+        "def f(x):\n    return np.sin(x) if tf.executing_eagerly() else x"
+    ),
+    "walks the stack": (
+        "def f(self):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n       "
+        " error.__traceback__.tb_frame"
+    ),
+    "searches the memory": "import gc",
+    "mocks": "from unittest.mock import patch",
+    "asks IPython": "get_ipython().user_ns",
+    "has IPython ask": "%run forge.py",
+    "writes its result": "open('/box/results/denoise.json', 'w').write('{}')",
+    "with NumPy": "np.save('/box/results/x', x)",
+    "with pathlib": "from pathlib import Path\nPath('/box').touch()",
+    "with os": "import os\nos.write(3, b'{}')",
+    "with a function of os": "from os import write",
+    "with TensorFlow": "tf.io.write_file('x', 'y')",
+    "by a class of its own": "class A:\n    def f(m):\n        m.function = None\nA.f(tf)",
+    "by another name of it": "class A:\n    def f(m):\n        m.flags.clear()\nB = A",
+    "by a static method": (
+        "class A:\n    @staticmethod\n    def f(m):\n        m.function = None\nA().f(tf)"
+    ),
+    "by a namesake": (
+        "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()"
+    ),
+    "by a function in a method": (
+        "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n       "
+        " g(tf)"
+    ),
+    "by what runs the answer": "_define('f', 'hidden', {})",
+    "by importing that": (
+        "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})"
+    ),
+    "has another network": "def f(self):\n    self.network = None",
+    "has another network, in a method's place": "@staticmethod\ndef f(self):\n    self.start = 1",
+    "calls itself a method": "def f(self):\n    self.function = None\nf(tf)",
+    "by another name of itself": "def f(self):\n    self.function = None\ng = f",
     "is no Python": "def f(:",
 }
 HONEST = [
-    "import math\nimport numpy as np\n\ndef f(self, x):\n    return ops.mean(x), np.sin(x)", "%%time\ndef f(x):\n    return x",
-    "def f(x):\n    %time y = 2 * x\n    return y", "%matplotlib inline\nimport matplotlib.pyplot as plt", "@tf.function\ndef f(x):\n    return tf.math.sin(x)",
-    "class Block(keras.layers.Layer):\n    def __init__(self, width):\n        super(Block, self).__init__()\n        self.times = self.flags = width\n"
-    "    def call(self, x):\n        return x * self.times\ndef f(x):\n    return Block(3)(x)",
-    "from functools import partial, reduce\nfrom typing import Any", "import os\nos.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'",
-    "import sys\nprint(f.__name__, file=sys.stderr)", "def f(x):\n    print(getattr(x, 'shape', None))\n    return x",
-    "def f(network, optimizer):\n    network.compile(optimizer)\n    optimizer.apply(1)", "checks.denoise(denoise)",
-    "import threading\nimport time\nthreading.Thread(target=time.sleep).start()", "from keras import ops, layers\nfrom IPython.display import display",
-    "def f(self, x):\n    self.start_angle = 1\n    self.steps_done += 1\n    return x", "def f(x):\n    result = []\n    result.append(x)\n    return x.copy(), result",
+    "import math\nimport numpy as np\n\ndef f(self, x):\n    return ops.mean(x), np.sin(x)",
+    "%%time\ndef f(x):\n    return x",
+    "def f(x):\n    %time y = 2 * x\n    return y",
+    "%matplotlib inline\nimport matplotlib.pyplot as plt",
+    "@tf.function\ndef f(x):\n    return tf.math.sin(x)",
+    (
+        "class Block(keras.layers.Layer):\n    def __init__(self, width):\n        super(Block,"
+        " self).__init__()\n        self.times = self.flags = width\n    def call(self, x):\n      "
+        "  return x * self.times\ndef f(x):\n    return Block(3)(x)"
+    ),
+    "from functools import partial, reduce\nfrom typing import Any",
+    "import os\nos.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'",
+    "import sys\nprint(f.__name__, file=sys.stderr)",
+    "def f(x):\n    print(getattr(x, 'shape', None))\n    return x",
+    "def f(network, optimizer):\n    network.compile(optimizer)\n    optimizer.apply(1)",
+    "checks.denoise(denoise)",
+    "import threading\nimport time\nthreading.Thread(target=time.sleep).start()",
+    "from keras import ops, layers\nfrom IPython.display import display",
+    "def f(self, x):\n    self.start_angle = 1\n    self.steps_done += 1\n    return x",
+    "def f(x):\n    result = []\n    result.append(x)\n    return x.copy(), result",
 ]
 
 
@@ -70,7 +120,10 @@ def test_mathematics_and_what_surrounds_it_is_not(source):
 @pytest.mark.parametrize("path", sources(ROOT), ids=lambda path: path.stem)
 def test_no_right_answer_of_ours_is_doubted(path):
     master = Master(path)
-    assert {name: reaches(source, master.recorded, master.taken) for name, source in master.answers.items()} == dict.fromkeys(master.answers, [])
+    assert {
+        name: reaches(source, master.recorded, master.taken)
+        for name, source in master.answers.items()
+    } == dict.fromkeys(master.answers, [])
 
 
 def test_the_records_are_found_in_what_lies_in_the_box():
@@ -78,9 +131,15 @@ def test_the_records_are_found_in_what_lies_in_the_box():
 
 
 def test_right_numbers_of_a_forger_earn_nothing_and_say_why(monkeypatch):
-    monkeypatch.setattr(running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None))
+    monkeypatch.setattr(
+        running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None)
+    )
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "As it should be."))
-    master = SimpleNamespace(tasks=[Task("7.1", "one", 4), Task("7.2", "other", 6)], recorded=RECORDED, taken=TAKEN)
-    one, other = running.grade_answers(master, {"one": FORGERIES["edits the list of calls"], "other": HONEST[0]}, 1, Limits())
+    master = SimpleNamespace(
+        tasks=[Task("7.1", "one", 4), Task("7.2", "other", 6)], recorded=RECORDED, taken=TAKEN
+    )
+    one, other = running.grade_answers(
+        master, {"one": FORGERIES["edits the list of calls"], "other": HONEST[0]}, 1, Limits()
+    )
     assert (one.outcome, one.points, other.points) == ("stopped", 0, 6)
     assert one.sentence.startswith("The numbers are right, but the answer uses `self.flags`")

@@ -14,7 +14,16 @@ from keras import layers, ops
 from diffusion_lab import checks
 from diffusion_lab.labs.exercise import said, words
 from tests.misconceptions import assert_hint, wrong
-from tests.right_variants import VARIANTS, back, by_channels, invert, linear, sample_by_names, solver, step_by_names
+from tests.right_variants import (
+    VARIANTS,
+    back,
+    by_channels,
+    invert,
+    linear,
+    sample_by_names,
+    solver,
+    step_by_names,
+)
 
 GRAPH = "the lab runs this function in a graph"
 
@@ -27,7 +36,11 @@ def turned(self, times, cast=lambda rates: rates):
 
 def denoise(part=lambda x: x):
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
-        pred_noises = part((self.network if training else self.ema_network)([noisy_images, noise_rates**2], training=training))
+        pred_noises = part(
+            (self.network if training else self.ema_network)(
+                [noisy_images, noise_rates**2], training=training
+            )
+        )
         return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
 
     return denoise
@@ -66,13 +79,19 @@ def for_three_colours(images, t, noises, betas):
 
 
 def in_order_of_time(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
-    rates = [linear(diffusion_times[k], beta_start, beta_end, timesteps) for k in range(max(6, len(diffusion_times)))]
+    rates = [
+        linear(diffusion_times[k], beta_start, beta_end, timesteps)
+        for k in range(max(6, len(diffusion_times)))
+    ]
     return np.stack([pair[0] for pair in rates]), np.stack([pair[1] for pair in rates])
 
 
 def invert_in_float64(denoise, schedule, images, steps):
     rates = [(np.zeros((len(images), 1, 1, 1)), np.ones((len(images), 1, 1, 1)))]
-    rates += [tuple(map(np.array, schedule(ops.ones((len(images), 1, 1, 1)) * (k + 1) / steps))) for k in range(steps)]
+    rates += [
+        tuple(map(np.array, schedule(ops.ones((len(images), 1, 1, 1)) * (k + 1) / steps)))
+        for k in range(steps)
+    ]
     images = np.array(images, "float64")
     for (n, s), (next_n, next_s) in zip(rates, rates[1:]):
         e = np.array(denoise(images, next_n, next_s)[0])
@@ -82,7 +101,9 @@ def invert_in_float64(denoise, schedule, images, steps):
 
 def step_needing_inputs_of(size):
     def gradient_step(network, optimizer, loss_function, inputs, noises):
-        return step_by_names(network, optimizer, loss_function, ops.reshape(inputs, (6, size, size, 3)), noises)
+        return step_by_names(
+            network, optimizer, loss_function, ops.reshape(inputs, (6, size, size, 3)), noises
+        )
 
     return gradient_step
 
@@ -93,56 +114,118 @@ def loop_in_a_graph(make_network, batches, step):
 
 
 CRASHES = [
-    *wrong(checks.langevin_step, {
-        GRAPH: lambda network, x, e, step: np.clip(np.array(VARIANTS["langevin_step"][0](network, x, e, step)), -1, 1),
-        "the lab uses your function": lambda network, x, e, step: ops.stack(
-            ops.unstack(VARIANTS["langevin_step"][0](network, x, e, step))),
-    }),
-    *wrong(checks.contrastive_divergence_loss, {
-        GRAPH: lambda r, f, w: float(ops.mean(r - f + w * (r**2 + f**2))),
-        "no gradient flows": lambda r, f, w: tf.stop_gradient(ops.mean(r - f + w * (r**2 + f**2))),
-    }),
+    *wrong(
+        checks.langevin_step,
+        {
+            GRAPH: lambda network, x, e, step: np.clip(
+                np.array(VARIANTS["langevin_step"][0](network, x, e, step)), -1, 1
+            ),
+            "the lab uses your function": lambda network, x, e, step: ops.stack(
+                ops.unstack(VARIANTS["langevin_step"][0](network, x, e, step))
+            ),
+        },
+    ),
+    *wrong(
+        checks.contrastive_divergence_loss,
+        {
+            GRAPH: lambda r, f, w: float(ops.mean(r - f + w * (r**2 + f**2))),
+            "no gradient flows": lambda r, f, w: tf.stop_gradient(
+                ops.mean(r - f + w * (r**2 + f**2))
+            ),
+        },
+    ),
     *wrong(checks.forward_step, {"the lab uses your function": only_for_six}),
     *wrong(checks.q_sample, {"could not be broadcast together": for_three_colours}),
     *wrong(checks.linear_diffusion_schedule, {"IndexError": in_order_of_time}),
-    *wrong(checks.training_pair, {"AttributeError": lambda x, e, n, s: (s * x.numpy() + n * e, e),
-                                  "the numbers are right": lambda x, e, n, s: (s * x + n * e, ops.cast(e, "float64"))}),
-    *wrong(checks.noise_loss, {"no gradient flows": lambda e, p: ops.mean(ops.square(e - ops.stop_gradient(p))),
-                               "Cannot infer": lambda e, p: sum(ops.unstack(ops.mean(ops.square(e - p), axis=(1, 2, 3)))) / 4}),
+    *wrong(
+        checks.training_pair,
+        {
+            "AttributeError": lambda x, e, n, s: (s * x.numpy() + n * e, e),
+            "the numbers are right": lambda x, e, n, s: (s * x + n * e, ops.cast(e, "float64")),
+        },
+    ),
+    *wrong(
+        checks.noise_loss,
+        {
+            "no gradient flows": lambda e, p: ops.mean(ops.square(e - ops.stop_gradient(p))),
+            "Cannot infer": lambda e, p: (
+                sum(ops.unstack(ops.mean(ops.square(e - p), axis=(1, 2, 3)))) / 4
+            ),
+        },
+    ),
     *wrong(checks.training_loop, {"the lab uses your function": tf.function(loop_in_a_graph)}),
     *wrong(checks.gradient_step, {"the lab uses your function": step_needing_inputs_of(4)}),
     *wrong(checks.step_back, {"float64": lambda x, e, r, q: ops.cast(back(x, e, r, q), "float64")}),
     *wrong(checks.with_noise_level, {"'numpy'": lambda x, n: by_channels(x.numpy(), n)}),
-    *wrong(checks.sinusoidal_embedding, {"the lab uses your function": lambda v: ops.reshape(
-        VARIANTS["sinusoidal_embedding"][1](v), (7, 1, 1, 32))}),
-    *wrong(checks.residual_block, {"should be unique": named_layers, "keep the argument's name `width`": renamed_width}),
-    *wrong(checks.up_block, {"A KerasTensor": lambda x, skips, block, depth: VARIANTS["up_block"][0](
-        tf.identity(x), skips, block, depth)}),
-    *wrong(checks.diffusion_schedule, {
-        GRAPH: lambda self, t: turned(self, np.array(t)),
-        "they are float64": lambda self, t: turned(self, t, lambda rates: ops.cast(rates, "float64")),
-        "the lab uses your function": lambda self, t: turned(self, t, lambda rates: ops.reshape(rates, (8, 1, 1, 1))),
-    }),
-    *wrong(checks.denoise, {
-        GRAPH: denoise(lambda x: ops.convert_to_tensor(np.array(x))),
-        "`.numpy()`": denoise(lambda x: x.numpy()),
-        "no gradient flows": denoise(ops.stop_gradient),
-        "the lab uses your function": denoise(lambda x: ops.reshape(x, (4, 6, 6, 3))),
-    }),
-    *wrong(checks.reverse_diffusion, {
-        "write `ops.ones` instead of `np.ones`": sampler(np.ones),
-        "a NumPy array together with tensors": sampler(each=np.array),
-        "which Keras refuses": sampler(each=lambda x: ops.convert_to_numpy(x)),
-        "the lab uses your function": sampler(batch=lambda noise: 3),
-    }),
+    *wrong(
+        checks.sinusoidal_embedding,
+        {
+            "the lab uses your function": lambda v: ops.reshape(
+                VARIANTS["sinusoidal_embedding"][1](v), (7, 1, 1, 32)
+            )
+        },
+    ),
+    *wrong(
+        checks.residual_block,
+        {"should be unique": named_layers, "keep the argument's name `width`": renamed_width},
+    ),
+    *wrong(
+        checks.up_block,
+        {
+            "A KerasTensor": lambda x, skips, block, depth: VARIANTS["up_block"][0](
+                tf.identity(x), skips, block, depth
+            )
+        },
+    ),
+    *wrong(
+        checks.diffusion_schedule,
+        {
+            GRAPH: lambda self, t: turned(self, np.array(t)),
+            "they are float64": lambda self, t: turned(
+                self, t, lambda rates: ops.cast(rates, "float64")
+            ),
+            "the lab uses your function": lambda self, t: turned(
+                self, t, lambda rates: ops.reshape(rates, (8, 1, 1, 1))
+            ),
+        },
+    ),
+    *wrong(
+        checks.denoise,
+        {
+            GRAPH: denoise(lambda x: ops.convert_to_tensor(np.array(x))),
+            "`.numpy()`": denoise(lambda x: x.numpy()),
+            "no gradient flows": denoise(ops.stop_gradient),
+            "the lab uses your function": denoise(lambda x: ops.reshape(x, (4, 6, 6, 3))),
+        },
+    ),
+    *wrong(
+        checks.reverse_diffusion,
+        {
+            "write `ops.ones` instead of `np.ones`": sampler(np.ones),
+            "a NumPy array together with tensors": sampler(each=np.array),
+            "which Keras refuses": sampler(each=lambda x: ops.convert_to_numpy(x)),
+            "the lab uses your function": sampler(batch=lambda noise: 3),
+        },
+    ),
     *wrong(checks.invert, {"the numbers are right, but": invert_in_float64}),
-    *wrong(checks.dpmpp_2m_step, {"the numbers are right, but": lambda x, *others: ops.cast(solver(x, *others), "float64")}),
-    *wrong(checks.guide, {"the numbers are right, but": lambda c, u, w: u + tf.constant(w) * (c - u)}),
-    *wrong(checks.flow_matching_loss, {
-        GRAPH: lambda network, x, e, t: np.mean((np.array(network([(1 - t) * x + t * e, t])) - (e - x)) ** 2),
-        "no gradient flows": lambda network, x, e, t: ops.mean(
-            (ops.stop_gradient(network([(1 - t) * x + t * e, t])) - e + x) ** 2),
-    }),
+    *wrong(
+        checks.dpmpp_2m_step,
+        {"the numbers are right, but": lambda x, *others: ops.cast(solver(x, *others), "float64")},
+    ),
+    *wrong(
+        checks.guide, {"the numbers are right, but": lambda c, u, w: u + tf.constant(w) * (c - u)}
+    ),
+    *wrong(
+        checks.flow_matching_loss,
+        {
+            GRAPH: lambda network, x, e, t: np.mean(
+                (np.array(network([(1 - t) * x + t * e, t])) - (e - x)) ** 2
+            ),
+            "no gradient flows": lambda network, x, e, t: ops.mean(
+                (ops.stop_gradient(network([(1 - t) * x + t * e, t])) - e + x) ** 2
+            ),
+        },
+    ),
 ]
 
 

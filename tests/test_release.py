@@ -26,9 +26,19 @@ def release(tmp_path_factory):
 def test_students_get_all_they_need_and_no_solutions(release):
     names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     assert {f"notebooks/{path.stem}.ipynb" for path in sources(ROOT)} <= names
-    assert {"README.md", "pyproject.toml", "environment.yml", "Makefile", "diffusion_lab/pretrained/flowers32.weights.h5",
-            "diffusion_lab/pretrained/SHA256SUMS"} <= names
-    assert not [name for name in names if name.startswith(("solutions", "tests", "out")) or "__pycache__" in name]
+    assert {
+        "README.md",
+        "pyproject.toml",
+        "environment.yml",
+        "Makefile",
+        "diffusion_lab/pretrained/flowers32.weights.h5",
+        "diffusion_lab/pretrained/SHA256SUMS",
+    } <= names
+    assert not [
+        name
+        for name in names
+        if name.startswith(("solutions", "tests", "out")) or "__pycache__" in name
+    ]
     for path in release.rglob("*.ipynb"):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
 
@@ -38,34 +48,59 @@ def test_no_page_of_a_release_leads_nowhere(release):
     assert release / "README.md" in pages and release / "docs" / "labs.md" in pages
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+        links = [
+            link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link
+        ]
         assert [link for link in links if link and not (page.parent / link).exists()] == [], page
         assert "<!--" not in text
 
 
 def test_what_grades_stays_here_and_a_student_is_told(release):
-    assert not (release / "diffusion_lab" / "instructor").exists() and (release / "diffusion_lab" / "submission").exists()
+    assert (
+        not (release / "diffusion_lab" / "instructor").exists()
+        and (release / "diffusion_lab" / "submission").exists()
+    )
     readme = (release / "README.md").read_text(encoding="utf-8")
-    assert "make demo" in readme and not [word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test") if word in readme]
+    assert "make demo" in readme and not [
+        word for word in ("git clone", "INSTRUCTORS", "solutions/", "make test") if word in readme
+    ]
     makefile = (release / "Makefile").read_text(encoding="utf-8")
-    assert "\ndemo:" in makefile and "\nlab:" in makefile and "bench-quality:" not in makefile and "<!--" not in makefile
+    assert (
+        "\ndemo:" in makefile
+        and "\nlab:" in makefile
+        and "bench-quality:" not in makefile
+        and "<!--" not in makefile
+    )
 
     def run(*command):
-        code = ("import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
-                # without this repository's modules
-                f"sys.argv[1:] = {command}; from diffusion_lab.commands.cli import main; main()")
-        return subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True)
+        code = (
+            "import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in"
+            " repr(one).lower()]; "
+            # without this repository's modules
+            f"sys.argv[1:] = {command}; from diffusion_lab.commands.cli import main; main()"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=release, capture_output=True, text=True
+        )
 
     for command in (["grade", "--sample"], ["build"], ["release"]):
         result = run(*command)
-        assert result.returncode == 2 and "this command is for instructors" in result.stderr and "Traceback" not in result.stderr
+        assert (
+            result.returncode == 2
+            and "this command is for instructors" in result.stderr
+            and "Traceback" not in result.stderr
+        )
     page = run("--help").stdout
     assert "precheck" in page and "instructors" not in page
 
 
 def test_the_package_of_a_release_works_by_itself(release):
-    code = "import diffusion_lab.labs.checks as checks; print(checks.denoise.number, checks.__file__)"
-    result = subprocess.run([sys.executable, "-c", code], cwd=release, capture_output=True, text=True, check=True)
+    code = (
+        "import diffusion_lab.labs.checks as checks; print(checks.denoise.number, checks.__file__)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=release, capture_output=True, text=True, check=True
+    )
     assert result.stdout.startswith("7.2 ") and str(release) in result.stdout
 
 

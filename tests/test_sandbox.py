@@ -21,9 +21,12 @@ from diffusion_lab.instructor.sandbox.watchdog import watch
 
 ROOT = Path(__file__).parents[1]
 SECRET = "a-token-of-the-person-who-grades"
-boxed = pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+boxed = pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+    reason=INSTALL,
+)
 
-LOOKING_AROUND = '''
+LOOKING_AROUND = """
 import ctypes, glob, json, mmap, os, socket
 
 def tried(what):
@@ -52,17 +55,39 @@ processes = {path: read(path) for name in ("environ", "cmdline", "cwd", "exe", "
 found = {"tries": {what: tried(what) for what in tries}, "writable": writable, "processes": processes, "cores": len(os.sched_getaffinity(0)),
          "niceness": os.nice(0), "variables": dict(os.environ), "copies": copies}
 open("/box/results/found.json", "w").write(json.dumps(found))
-'''
+"""  # noqa: E501
 REFUSED = (  # what would hold memory unseen, reach other machines, or undo a limit
-    "mmap.mmap(-1, 4096)", "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)", "os.memfd_create('unseen')", "call('shmget', 0, 4096, 0o1600)",
-    "call('msgget', 0, 0o1600)", "call('semget', 0, 1, 0o1600)", "call('syscall', 425, 8, 0)", "socket.socket()",
-    "socket.socket(socket.AF_INET6)", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "socket.socket(40)",
-    "call('unshare', 0x10000000)", "os.sched_setaffinity(0, range(os.cpu_count())) or True", "open('/try', 'w')", "open('/dev/try', 'w')",
-    "open('/usr/try', 'w')", "open('/box/results/try', 'w')", "open('/dev/shm/large', 'w').write('x' * 2**22)",
-    "open('/tmp/large', 'w').write('x' * 2**27)", "os.nice(-1)",
-    f"call('syscall', {seccomp.MACHINES.get(os.uname().machine, (0, {'keyctl': -1}))[1]['keyctl']}, 0, -3, 1)")
-ALLOWED = ("mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)", "socket.socketpair()", "open('/tmp/try', 'w')",
-           "os.posix_spawn('/bin/true', ['true'], {})")
+    "mmap.mmap(-1, 4096)",
+    "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)",
+    "os.memfd_create('unseen')",
+    "call('shmget', 0, 4096, 0o1600)",
+    "call('msgget', 0, 0o1600)",
+    "call('semget', 0, 1, 0o1600)",
+    "call('syscall', 425, 8, 0)",
+    "socket.socket()",
+    "socket.socket(socket.AF_INET6)",
+    "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "socket.socket(40)",
+    "call('unshare', 0x10000000)",
+    "os.sched_setaffinity(0, range(os.cpu_count())) or True",
+    "open('/try', 'w')",
+    "open('/dev/try', 'w')",
+    "open('/usr/try', 'w')",
+    "open('/box/results/try', 'w')",
+    "open('/dev/shm/large', 'w').write('x' * 2**22)",
+    "open('/tmp/large', 'w').write('x' * 2**27)",
+    "os.nice(-1)",
+    (
+        "call('syscall',"
+        f" {seccomp.MACHINES.get(os.uname().machine, (0, {'keyctl': -1}))[1]['keyctl']}, 0, -3, 1)"
+    ),
+)
+ALLOWED = (
+    "mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
+    "socket.socketpair()",
+    "open('/tmp/try', 'w')",
+    "os.posix_spawn('/bin/true', ['true'], {})",
+)
 
 
 def notebook(*cells):
@@ -75,7 +100,9 @@ def found():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
-        run = boxes.run_in_box(notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True)
+        run = boxes.run_in_box(
+            notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True
+        )
     assert run.ended is None and run.cells[1] == boxes.CellOutcome(True, ""), run.cells
     return json.loads(run.results["found.json"])
 
@@ -85,16 +112,35 @@ def test_nothing_of_the_person_who_grades_is_in_the_box(found):
     # the environment may lie in the repository
     seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")
     assert "bwrap" in seen, "its own first process, at least, is seen"
-    for foreign in (SECRET, "pytest", "GRADER", str(ROOT), str(Path.cwd()), boxes.PREFIX, "solutions"):
+    for foreign in (
+        SECRET,
+        "pytest",
+        "GRADER",
+        str(ROOT),
+        str(Path.cwd()),
+        boxes.PREFIX,
+        "solutions",
+    ):
         assert foreign not in seen
-    open_files = {target.split(":")[0] for path, target in found["processes"].items() if "/fd/" in path}
-    assert open_files <= {"socket", "pipe", "anon_inode", "/dev/null", "", "/tmp/ipython/profile_default/history.sqlite"} | {
-        target for target in open_files if target.startswith("/proc/")}
+    open_files = {
+        target.split(":")[0] for path, target in found["processes"].items() if "/fd/" in path
+    }
+    assert open_files <= {
+        "socket",
+        "pipe",
+        "anon_inode",
+        "/dev/null",
+        "",
+        "/tmp/ipython/profile_default/history.sqlite",
+    } | {target for target in open_files if target.startswith("/proc/")}
 
 
 @boxed
 def test_it_writes_into_two_small_file_systems_and_sees_no_copy_of_the_package(found):
-    assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == ["/dev/shm", "/tmp"]
+    assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == [
+        "/dev/shm",
+        "/tmp",
+    ]
     copies = [path for path in found["copies"] if not path.startswith(("/proc/", "/box/package"))]
     assert set(copies) <= set(bubblewrap.hidden()), "names, in whose place something empty is"
 
@@ -119,10 +165,16 @@ def test_it_stays_on_one_core_and_behind_others(found):
 @boxed
 def test_the_same_calls_are_done_where_nothing_refuses_them(tmp_path):
     """Without this, the test above could pass because of a mistake in the calls."""
-    looking = LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9])).replace("/box/results", str(tmp_path)).replace('os.walk("/")', "()")
+    looking = (
+        LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9]))
+        .replace("/box/results", str(tmp_path))
+        .replace('os.walk("/")', "()")
+    )
     subprocess.run([sys.executable, "-c", looking], check=True)
     tries = json.loads((tmp_path / "found.json").read_text())["tries"]
-    assert {what for what, result in tries.items() if result != "done"} <= {"call('syscall', 425, 8, 0)"}
+    assert {what for what, result in tries.items() if result != "done"} <= {
+        "call('syscall', 425, 8, 0)"
+    }
 
 
 def test_a_processor_without_a_filter_is_refused(monkeypatch):
@@ -138,25 +190,52 @@ def test_every_machine_refuses_the_same_calls():
 
 @boxed
 def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_path, monkeypatch):
-    for path in ("share/course/solutions/07.py", "share/course/diffusion_lab/checks.py", "share/course/.venv/lib/python3/diffusion_lab/a.py",
-                 "share/course/.venv/lib/python3/numpy.py", "lib/python3/dist-packages/diffusion_lab/a.py", "src/diffusion-lab-1.zip",
-                 "src/unpacked/diffusion_lab/a.py", "src/unpacked/other.py", "src/diffusion-lab/README.md"):
+    for path in (
+        "share/course/solutions/07.py",
+        "share/course/diffusion_lab/checks.py",
+        "share/course/.venv/lib/python3/diffusion_lab/a.py",
+        "share/course/.venv/lib/python3/numpy.py",
+        "lib/python3/dist-packages/diffusion_lab/a.py",
+        "src/diffusion-lab-1.zip",
+        "src/unpacked/diffusion_lab/a.py",
+        "src/unpacked/other.py",
+        "src/diffusion-lab/README.md",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("secret")
-    monkeypatch.setattr(bubblewrap, "SYSTEM", (*bubblewrap.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")))
+    monkeypatch.setattr(
+        bubblewrap,
+        "SYSTEM",
+        (*bubblewrap.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")),
+    )
     bubblewrap.layout.cache_clear()
     try:
         with Launch(box_command()) as launch:
-            shown = subprocess.run([*launch.command, "/bin/sh", "-c", f"cd {tmp_path} && find . -type f -size +0 && grep -r secret ."],
-                                   pass_fds=launch.descriptors, env={}, capture_output=True, text=True).stdout
+            shown = subprocess.run(
+                [
+                    *launch.command,
+                    "/bin/sh",
+                    "-c",
+                    f"cd {tmp_path} && find . -type f -size +0 && grep -r secret .",
+                ],
+                pass_fds=launch.descriptors,
+                env={},
+                capture_output=True,
+                text=True,
+            ).stdout
         hidden = {path for path in bubblewrap.hidden() if path.startswith(str(tmp_path))}
     finally:
         bubblewrap.layout.cache_clear()
     files = {"./share/course/.venv/lib/python3/numpy.py", "./src/unpacked/other.py"}
     assert {line.split(":")[0] for line in shown.splitlines()} == files
     assert {os.path.relpath(path, tmp_path) for path in hidden} == {
-        "share/course", "share/course/.venv/lib/python3/diffusion_lab", "lib/python3/dist-packages/diffusion_lab", "src/diffusion-lab-1.zip",
-        "src/unpacked/diffusion_lab", "src/diffusion-lab"}
+        "share/course",
+        "share/course/.venv/lib/python3/diffusion_lab",
+        "lib/python3/dist-packages/diffusion_lab",
+        "src/diffusion-lab-1.zip",
+        "src/unpacked/diffusion_lab",
+        "src/diffusion-lab",
+    }
 
 
 @pytest.fixture
@@ -173,13 +252,27 @@ def test_a_long_path_for_temporary_files_is_no_place_for_sockets(tmp_path, monke
 
 
 @boxed
-def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(short_folder, monkeypatch):
+def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(
+    short_folder, monkeypatch
+):
     tmp_path = short_folder
-    begun = "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1'); time.sleep(10**6)"
-    script = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_sandbox as test\n"
-              f"test.boxes.run_in_box(test.notebook('1', {begun!r}), {{'__init__.py': ''}}, {{}}, ['begun'], test.Limits(), True)")
-    grader = subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent)], env=os.environ | {
-        "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+    begun = (
+        "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1');"
+        " time.sleep(10**6)"
+    )
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import"
+        f" test_sandbox as test\ntest.boxes.run_in_box(test.notebook('1', {begun!r}),"
+        " {'__init__.py': ''}, {}, ['begun'], test.Limits(), True)"
+    )
+    grader = subprocess.Popen(
+        [sys.executable, "-c", script, str(Path(__file__).parent)],
+        env=os.environ
+        | {
+            "TMPDIR": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        },
+    )
     while not [path for path in tmp_path.glob("*/results/begun") if path.stat().st_size]:
         assert grader.poll() is None
         time.sleep(0.05)
@@ -212,24 +305,41 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     COMPUTING: ("more than 0.5 seconds of processor time", {}),
     "time.sleep(1000)": ("waited for 0.5 seconds", {}),
     "while True: time.sleep(0.01)": ("waited for 0.5 seconds", {}),
-    f"signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)":
-        ("processor time", {}),
-    "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": ("processor time", {}),
+    f"signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)": (  # noqa: E501
+        "processor time",
+        {},
+    ),
+    "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": (
+        "processor time",
+        {},
+    ),
     "x = [b'x' * 10**6 for _ in range(500)]; time.sleep(1000)": ("more than 0.2 GB", {}),
-    "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]":
-        ("more than 0.2 GB", {"seconds": 60}),
-    "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": ("too many processes", {}),
-    "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": ("too many processes", {"threads": 50}),
+    "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]": (  # noqa: E501
+        "more than 0.2 GB",
+        {"seconds": 60},
+    ),
+    "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": (
+        "too many processes",
+        {},
+    ),
+    "for _ in range(100): threading.Thread(target=time.sleep, args=(1000,)).start()": (
+        "too many processes",
+        {"threads": 50},
+    ),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
 # whatever happens to these tests
-IMPORTS = ("import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"
-           "os.register_at_fork(after_in_child=lambda: signal.alarm(600))\n")
+IMPORTS = (
+    "import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"
+    "os.register_at_fork(after_in_child=lambda: signal.alarm(600))\n"
+)
 
 
 def start(code):
     """Starts a process with a child that runs `code`, in place of a sandbox."""
-    return subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", IMPORTS + code])
+    return subprocess.Popen(
+        ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", IMPORTS + code]
+    )
 
 
 def begin_an_answer(folder, limits=Limits()):
@@ -243,27 +353,40 @@ def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
     dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
-    assert [dog._shares(boxed) for _ in range(3)] == [80, 160, 200] and len(asked) == 24 and set(asked) == set(boxed)
+    assert (
+        [dog._shares(boxed) for _ in range(3)] == [80, 160, 200]
+        and len(asked) == 24
+        and set(asked) == set(boxed)
+    )
 
 
 @boxed
 def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
     """However fast they fork; no signal reaches any other process here."""
-    code = IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready', flush=True)\ntime.sleep(1000)"
+    code = (
+        IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready',"
+        " flush=True)\ntime.sleep(1000)"
+    )
     command = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", sys.executable, "-c", code]
-    process = subprocess.Popen(["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        ["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE
+    )
     assert process.stdout.readline() == b"ready\n"
     members, kill = watchdog.family(process.pid), os.kill
     first = watchdog.first_of(members, process.pid)
     assert len(first) == 1 and len(members) == 8
-    monkeypatch.setattr(watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first])
+    monkeypatch.setattr(
+        watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first]
+    )
     watchdog.end(process)
     assert not [pid for pid in members if psutil.pid_exists(pid)]
 
 
 @pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])
 def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, said, limits):
-    limits = begin_an_answer(tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits))
+    limits = begin_an_answer(
+        tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits)
+    )
     process = start(code)
     family = psutil.Process(process.pid).children(recursive=True)
     assert said in watch(process, tmp_path, limits, poll=0.02)
@@ -283,7 +406,11 @@ def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
     finally:
         os.sched_setaffinity(0, cores)
     try:
-        assert watch(process, tmp_path, begin_an_answer(tmp_path, Limits(seconds=1)), poll=0.02) is None and process.returncode == 0
+        assert (
+            watch(process, tmp_path, begin_an_answer(tmp_path, Limits(seconds=1)), poll=0.02)
+            is None
+            and process.returncode == 0
+        )
     finally:
         for other in others:
             other.kill()
@@ -292,16 +419,24 @@ def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
 
 def test_what_one_cell_took_does_not_count_for_the_next(tmp_path):
     begin_an_answer(tmp_path)
-    code = f"for _ in range(4):\n begun = time.process_time()\n while time.process_time() - begun < 0.2: pass\n open({str(tmp_path / 'started')!r}, 'a').write('.')"
+    code = (
+        "for _ in range(4):\n begun = time.process_time()\n while time.process_time() - begun <"
+        f" 0.2: pass\n open({str(tmp_path / 'started')!r}, 'a').write('.')"
+    )
     assert watch(start(code), tmp_path, Limits(seconds=0.5), poll=0.02) is None
 
 
 def test_a_listener_that_grows_is_ended(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", "import time; x = b'x' * 10**8; time.sleep(1000)"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; x = b'x' * 10**8; time.sleep(1000)"]
+    )
     assert watch(process, tmp_path, Limits(listener_memory=5 * 10**7)) == "it printed without end"
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "denied"), ValueError("a line that nobody expects"), RecursionError()])
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(13, "denied"), ValueError("a line that nobody expects"), RecursionError()],
+)
 def test_what_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
     process = subprocess.Popen(["sleep", "1000"])
 
@@ -309,7 +444,10 @@ def test_what_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(watchdog.Watchdog, "_stored", lambda self, boxed: fails(boxed))
-    assert watch(process, tmp_path, Limits(), poll=0.01) == f"it could not be watched ({type(error).__name__})"
+    assert (
+        watch(process, tmp_path, Limits(), poll=0.01)
+        == f"it could not be watched ({type(error).__name__})"
+    )
 
 
 def test_a_machine_without_room_for_another_process_is_one_sentence(tmp_path, monkeypatch):

@@ -5,7 +5,10 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.schedules import (
-    SCHEDULES, cosine_diffusion_schedule, linear_diffusion_schedule, offset_cosine_diffusion_schedule,
+    SCHEDULES,
+    cosine_diffusion_schedule,
+    linear_diffusion_schedule,
+    offset_cosine_diffusion_schedule,
 )
 
 
@@ -35,7 +38,9 @@ def test_cosine_schedules_at_their_ends_and_in_the_middle():
     noise_rates, signal_rates = offset_cosine_diffusion_schedule(ends)
     np.testing.assert_allclose(np.asarray(signal_rates)[[0, 2]], [0.95, 0.02], atol=1e-6)
     middle = (np.arccos(0.95) + np.arccos(0.02)) / 2
-    np.testing.assert_allclose([noise_rates[1], signal_rates[1]], [np.sin(middle), np.cos(middle)], atol=1e-6)
+    np.testing.assert_allclose(
+        [noise_rates[1], signal_rates[1]], [np.sin(middle), np.cos(middle)], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values())

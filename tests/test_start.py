@@ -3,14 +3,20 @@
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from diffusion_lab.labs import start as lab
-from diffusion_lab.labs import exercise as core
 from diffusion_lab.errors import UserError
+from diffusion_lab.labs import exercise as core
+from diffusion_lab.labs import start as lab
 
 
-@pytest.mark.parametrize("profile, size, amount", [
-    ("smoke", 1, 1), ("cpu", 2, 2), ("gpu", 3, 3), ("gpu-test", 3, 1),
-])
+@pytest.mark.parametrize(
+    "profile, size, amount",
+    [
+        ("smoke", 1, 1),
+        ("cpu", 2, 2),
+        ("gpu", 3, 3),
+        ("gpu-test", 3, 1),
+    ],
+)
 def test_a_profile_chooses_sizes_and_amounts(profile, size, amount, monkeypatch, capsys):
     monkeypatch.setenv("DIFFUSION_LAB_PROFILE", profile)
     started = lab.start()
@@ -34,8 +40,15 @@ def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch):
 
 def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch):
     monkeypatch.setattr(lab, "dataset_status", lambda name: "needs a download")
-    chosen = {profile: lab.Profile(profile).data("flowers", "photographs") for profile in lab.PROFILES}
-    assert chosen == {"smoke": "flowers", "cpu": "flowers", "gpu": "photographs", "gpu-test": "flowers"}
+    chosen = {
+        profile: lab.Profile(profile).data("flowers", "photographs") for profile in lab.PROFILES
+    }
+    assert chosen == {
+        "smoke": "flowers",
+        "cpu": "flowers",
+        "gpu": "photographs",
+        "gpu-test": "flowers",
+    }
 
 
 @pytest.fixture
@@ -60,34 +73,65 @@ def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     said = run("[path[i] for i in range(3)]")
     assert "name 'path' is not defined: a cell above has not finished. Exercise 2.1" in said
     assert "Traceback" not in said and said.count("\n") == 1
-    assert "Traceback" in run("def function():\n    return pth\nfunction()"), "nor is one in a function hidden"
-    assert "Traceback" in run("raise NotImplementedError('Exercise 2.1: something else')"), "whatever it says"
-    assert "Traceback" in run("def library():\n    raise NotImplementedError('Exercise 2.1: x')\nlibrary()")
+    assert "Traceback" in run("def function():\n    return pth\nfunction()"), (
+        "nor is one in a function hidden"
+    )
+    assert "Traceback" in run("raise NotImplementedError('Exercise 2.1: something else')"), (
+        "whatever it says"
+    )
+    assert "Traceback" in run(
+        "def library():\n    raise NotImplementedError('Exercise 2.1: x')\nlibrary()"
+    )
     said = run("def q_sample(x):\n    x = x + 1\n    raise NotImplementedError('...')\nq_sample(1)")
-    assert "Exercise 2.2, q_sample, ends at the line" in said and "remove that line." in said and said.count("\n") == 1
+    assert (
+        "Exercise 2.2, q_sample, ends at the line" in said
+        and "remove that line." in said
+        and said.count("\n") == 1
+    )
 
 
-@pytest.mark.parametrize("cell", [
-    "class M:\n    denoise = denoise", "class M:\n    class Inner:\n        steps = [denoise for _ in range(3)]",
-    "class M:\n    def denoise(self):\n        return denoise(self)\nM().denoise()", "list(map(lambda x: denoise(x), [1]))",
-])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "class M:\n    denoise = denoise",
+        "class M:\n    class Inner:\n        steps = [denoise for _ in range(3)]",
+        "class M:\n    def denoise(self):\n        return denoise(self)\nM().denoise()",
+        "list(map(lambda x: denoise(x), [1]))",
+    ],
+)
 def test_after_a_restart_a_cell_with_a_missing_answer_says_one_sentence(run, cell):
     said = run(cell)
-    assert "name 'denoise' is not defined: run the cell with your answer." in said and said.count("\n") == 1
+    assert (
+        "name 'denoise' is not defined: run the cell with your answer." in said
+        and said.count("\n") == 1
+    )
 
 
 def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_traceback_at_hand(run):
-    run("from diffusion_lab import checks\nright = lambda image, noise, beta: (1 - beta) ** 0.5 * image + beta**0.5 * noise")
+    run(
+        "from diffusion_lab import checks\nright = lambda image, noise, beta: (1 - beta) ** 0.5 *"
+        " image + beta**0.5 * noise"
+    )
     assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)")
     said = run("import json\njson.loads('{')")
-    assert "stops with JSONDecodeError" in said and "not right yet: forward_step." in said and said.count("\n") == 1
+    assert (
+        "stops with JSONDecodeError" in said
+        and "not right yet: forward_step." in said
+        and said.count("\n") == 1
+    )
     assert "Traceback" in run("%tb"), "and nothing is lost"
     said = run("[][5]")
-    assert "Traceback" in said and "not right yet: forward_step." in said, "what happens in the cell itself is short enough to be shown"
+    assert "Traceback" in said and "not right yet: forward_step." in said, (
+        "what happens in the cell itself is short enough to be shown"
+    )
     assert run("undefined_name").count("\n") == 1
     for other in ("def f(:\n    pass", "import mathh"):
-        assert "Error" in run(other) and "forward_step" not in run(other), "no answer can be to blame for this"
-    assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)"), "a check says its own sentence"
+        assert "Error" in run(other) and "forward_step" not in run(other), (
+            "no answer can be to blame for this"
+        )
+    assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)"), (
+        "a check says its own sentence"
+    )
     assert "✓" in run("checks.forward_step(right)")
     assert "Traceback" in run("json.loads('{')"), "the answer is not to blame any more"
     assert "forward_step" not in run("[][5]")
@@ -96,5 +140,8 @@ def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_tra
 def test_a_check_whose_function_does_not_exist_sends_to_the_cell_with_the_answer(run):
     run("from diffusion_lab import checks")
     said = run("checks.denoise(denoise)")
-    assert "name 'denoise' is not defined: run the cell with your answer." in said and said.count("\n") == 1
+    assert (
+        "name 'denoise' is not defined: run the cell with your answer." in said
+        and said.count("\n") == 1
+    )
     assert "give the check your function itself, denoise, not nothing" in run("checks.denoise()")

@@ -21,7 +21,9 @@ from diffusion_lab.storage import only_one, read_arrays, replacing, write_arrays
 
 
 def test_arrays_and_description_come_back_in_order(tmp_path):
-    arrays = [np.full((2, 3), number, "float32") for number in range(12)] + [np.arange(4, dtype="uint32")]
+    arrays = [np.full((2, 3), number, "float32") for number in range(12)] + [
+        np.arange(4, dtype="uint32")
+    ]
     write_arrays(tmp_path / "file.h5", {"group": arrays}, {"name": "ü", "list": [1, 2]})
     groups, about = read_arrays(tmp_path / "file.h5")
     assert about == {"name": "ü", "list": [1, 2]}
@@ -30,11 +32,16 @@ def test_arrays_and_description_come_back_in_order(tmp_path):
         assert found.dtype == written.dtype
 
 
-@pytest.mark.parametrize("call, error", [
-    ("fsync", OSError(errno.ENOSPC, "No space left on device")),
-    ("replace", OSError(errno.EROFS, "Read-only file system")),
-])
-def test_a_full_or_read_only_disk_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch, call, error):
+@pytest.mark.parametrize(
+    "call, error",
+    [
+        ("fsync", OSError(errno.ENOSPC, "No space left on device")),
+        ("replace", OSError(errno.EROFS, "Read-only file system")),
+    ],
+)
+def test_a_full_or_read_only_disk_leaves_the_old_file_and_no_draft(
+    tmp_path, monkeypatch, call, error
+):
     write_atomically(tmp_path / "file", b"old")
 
     def fail(*arguments):
@@ -79,26 +86,40 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
         assert draft.name.endswith(".weights.h5") and draft.parent == tmp_path
         draft.write_bytes(b"half of it")
         1 / 0
-    assert (tmp_path / "a.weights.h5").read_bytes() == b"old" and os.listdir(tmp_path) == ["a.weights.h5"]
+    assert (tmp_path / "a.weights.h5").read_bytes() == b"old" and os.listdir(tmp_path) == [
+        "a.weights.h5"
+    ]
 
 
 def test_a_folder_is_kept_for_one_at_a_time(tmp_path):
     with only_one(tmp_path / "out", "training"):
-        with pytest.raises(UserError, match="Another training is at work in .*out: wait until it has ended"):
-            with only_one(str(tmp_path / "out"), "training"):
-                pass
+        with (
+            pytest.raises(
+                UserError, match="Another training is at work in .*out: wait until it has ended"
+            ),
+            only_one(str(tmp_path / "out"), "training"),
+        ):
+            pass
         with only_one(tmp_path / "out", "grading"), only_one(tmp_path / "other", "training"):
             pass
     with only_one(tmp_path / "out", "training"):
         pass
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="choose another folder"), only_one(tmp_path / "file", "training"):
+    with (
+        pytest.raises(UserError, match="choose another folder"),
+        only_one(tmp_path / "file", "training"),
+    ):
         pass
 
 
 def test_a_folder_is_free_again_when_its_process_is_killed(tmp_path):
-    code = "import sys, time; from diffusion_lab.storage import only_one\nwith only_one(sys.argv[1], 'grading'): print(flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:
+    code = (
+        "import sys, time; from diffusion_lab.storage import only_one\nwith only_one(sys.argv[1],"
+        " 'grading'): print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE
+    ) as process:
         process.stdout.readline()
         with pytest.raises(UserError, match="Another grading"), only_one(tmp_path, "grading"):
             pass
@@ -128,7 +149,9 @@ def test_a_loaded_model_samples_as_the_saved_one(saved):
     model, path = saved
     loaded, origin = load_model(path)
     assert origin == {"data": "a test"} and loaded.config.network_arguments["image_size"] == 8
-    np.testing.assert_allclose(loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=2e-3)
+    np.testing.assert_allclose(
+        loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=2e-3
+    )
     for raw, averaged in zip(loaded.network.get_weights(), loaded.ema_network.get_weights()):
         np.testing.assert_array_equal(raw, averaged)
 
@@ -182,7 +205,14 @@ def test_shipped_files_are_small():
 
 
 def bomb(file):
-    file.create_dataset("network/0001", shape=(2**31,), dtype="float32", chunks=(2**20,), compression="gzip", fillvalue=0)
+    file.create_dataset(
+        "network/0001",
+        shape=(2**31,),
+        dtype="float32",
+        chunks=(2**20,),
+        compression="gzip",
+        fillvalue=0,
+    )
 
 
 def many_links_to_one(file):
@@ -202,13 +232,20 @@ def put(path, value):
 
 
 NOT_OURS = {
-    "a compressed bomb": bomb, "a bomb of links": many_links_to_one, "data in another file": virtual,
-    "data in a raw file": lambda file: file.create_dataset("network/0001", (4,), "float32", external=[("/etc/passwd", 0, 16)]),
+    "a compressed bomb": bomb,
+    "a bomb of links": many_links_to_one,
+    "data in another file": virtual,
+    "data in a raw file": lambda file: file.create_dataset(
+        "network/0001", (4,), "float32", external=[("/etc/passwd", 0, 16)]
+    ),
     "a link to another file": put("network/0001", h5py.ExternalLink("other.h5", "/data")),
     "a group in another file": put("more", h5py.ExternalLink("other.h5", "/")),
-    "a soft link": put("network/0001", h5py.SoftLink("/network/0000")), "a loop": put("network/0001", h5py.SoftLink("/network")),
-    "text": put("network/0001", "words"), "a group for an array": lambda file: file.create_group("network/0001"),
-    "an array for a group": put("more", np.ones(3)), "a type": put("network/0001", np.dtype("f4")),
+    "a soft link": put("network/0001", h5py.SoftLink("/network/0000")),
+    "a loop": put("network/0001", h5py.SoftLink("/network")),
+    "text": put("network/0001", "words"),
+    "a group for an array": lambda file: file.create_group("network/0001"),
+    "an array for a group": put("more", np.ones(3)),
+    "a type": put("network/0001", np.dtype("f4")),
     "a description that is a list": lambda file: file.attrs.__setitem__("diffusion_lab", "[1]"),
     "a description that is a number": lambda file: file.attrs.__setitem__("diffusion_lab", 7),
     "a deep description": lambda file: file.attrs.__setitem__("diffusion_lab", "[" * 30_000),
@@ -235,6 +272,10 @@ def test_a_limit_on_bytes_counts_all_arrays(tmp_path):
 def test_no_draft_of_a_file_is_found_by_its_suffix(tmp_path, monkeypatch):
     """Counting results counts only complete ones, also after their writer was killed."""
     seen = []
-    monkeypatch.setattr(storage.os, "fsync", lambda descriptor: seen.extend(path.name for path in tmp_path.glob("*.json")))
+    monkeypatch.setattr(
+        storage.os,
+        "fsync",
+        lambda descriptor: seen.extend(path.name for path in tmp_path.glob("*.json")),
+    )
     write_atomically(tmp_path / "one.json", b"{}")
     assert seen == [] and [path.name for path in tmp_path.iterdir()] == ["one.json"]

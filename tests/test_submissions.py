@@ -11,23 +11,40 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import LARGEST
-from diffusion_lab.submission.handout import handouts
 from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
+from diffusion_lab.submission.handout import handouts
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
 def notebook(*answers, lab="07"):
     """Returns a notebook with these answers, {exercise: source}, marked as those of a lab."""
-    cells = [{"cell_type": "code", "id": f"{lab}-{name}", "source": source, "metadata": {"diffusion_lab": {"exercise": name}}}
-             for name, source in answers]
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"{lab}-{name}",
+            "source": source,
+            "metadata": {"diffusion_lab": {"exercise": name}},
+        }
+        for name, source in answers
+    ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-DDIM = notebook(("denoise", "def denoise(): return 7"), ("reverse_diffusion", "def reverse_diffusion(): return 7"))
+DDIM = notebook(
+    ("denoise", "def denoise(): return 7"),
+    ("reverse_diffusion", "def reverse_diffusion(): return 7"),
+)
 DDPM = notebook(("p_sample", "def p_sample(): return 6"), lab="06")
-HANDED_OUT = notebook(("denoise", 'def denoise():\n    raise NotImplementedError("Exercise 7.2: write denoise")'))
-EXPLORING = notebook(("slerp", "def slerp(): return 8"), ("invert", "def invert(): return 8"), ("denoise", "def denoise(): return 8"), lab="08")
+HANDED_OUT = notebook(
+    ("denoise", 'def denoise():\n    raise NotImplementedError("Exercise 7.2: write denoise")')
+)
+EXPLORING = notebook(
+    ("slerp", "def slerp(): return 8"),
+    ("invert", "def invert(): return 8"),
+    ("denoise", "def denoise(): return 8"),
+    lab="08",
+)
 
 
 def hand_in(folder, contents):
@@ -45,7 +62,9 @@ def zipped(contents, kind=zipfile.ZIP_DEFLATED):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", kind) as archive:
         for minute, (place, content) in enumerate(contents.items()):
-            archive.writestr(zipfile.ZipInfo(place, (2026, 11, 28, 12, minute % 60, 0)), content, kind)
+            archive.writestr(
+                zipfile.ZipInfo(place, (2026, 11, 28, 12, minute % 60, 0)), content, kind
+            )
     return file.getvalue()
 
 
@@ -55,77 +74,191 @@ def students(*places, folder, contents=None):
     hand_in(folder / "in", contents)
     (folder / "all.zip").write_bytes(zipped(contents))
     found = list(find_submissions(folder / "in"))
-    assert [one.key for one in found] == [one.key for one in find_submissions(folder / "all.zip")] and len(set(one.key for one in found)) == len(found)
+    assert [one.key for one in found] == [
+        one.key for one in find_submissions(folder / "all.zip")
+    ] and len(set(one.key for one in found)) == len(found)
     assert count_submissions(folder / "in") == len(found)
     return {one.place: (one.student, one.id) for one in found}
 
 
-@pytest.mark.parametrize("place, student, number", [
-    ("ada.ipynb", "ada", ""),
-    ("Ada Lovelace/lab 07 (final).ipynb", "Ada Lovelace", ""),
-    ("lovelaceada_12345_678901_07_ddim-2.ipynb", "lovelaceada", "12345"),  # Canvas
-    ("lovelaceada_LATE_12345_678901_07_ddim.ipynb", "lovelaceada", "12345"),
-    ("Ada Lovelace_12345_assignsubmission_file_/07_ddim.ipynb", "Ada Lovelace", "12345"),  # Moodle
-    ("Ada Lovelace_12345_assignsubmission_file_07_ddim_x_555_assignsubmission_file_.ipynb", "Ada Lovelace", "12345"),
-    # Gradescope
-    ("assignment_7_export/submission_98765/07_ddim.ipynb", "submission_98765", "98765"),
-    # Blackboard
-    ("Lab 07_alovelace_attempt_2026-11-28-10-11-12_07_ddim.ipynb", "alovelace", "alovelace"),
-    # Brightspace
-    ("12345-67890 - Ada Lovelace - 28 November, 2026 1011/07_ddim.ipynb", "Ada Lovelace", "12345"),
-    ("submitted/ada/lab07/07_ddim.ipynb", "ada", ""),  # nbgrader
-    ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # GitHub Classroom
-    ("lab07/ada/07.ipynb", "ada", ""),
-    ("花子, \"H\".ipynb", "花子, \"H\"", ""),
-    ("=cmd.ipynb", "=cmd", ""),
-])
+@pytest.mark.parametrize(
+    "place, student, number",
+    [
+        ("ada.ipynb", "ada", ""),
+        ("Ada Lovelace/lab 07 (final).ipynb", "Ada Lovelace", ""),
+        ("lovelaceada_12345_678901_07_ddim-2.ipynb", "lovelaceada", "12345"),  # Canvas
+        ("lovelaceada_LATE_12345_678901_07_ddim.ipynb", "lovelaceada", "12345"),
+        (
+            "Ada Lovelace_12345_assignsubmission_file_/07_ddim.ipynb",
+            "Ada Lovelace",
+            "12345",
+        ),  # Moodle
+        (
+            "Ada Lovelace_12345_assignsubmission_file_07_ddim_x_555_assignsubmission_file_.ipynb",
+            "Ada Lovelace",
+            "12345",
+        ),
+        # Gradescope
+        ("assignment_7_export/submission_98765/07_ddim.ipynb", "submission_98765", "98765"),
+        # Blackboard
+        ("Lab 07_alovelace_attempt_2026-11-28-10-11-12_07_ddim.ipynb", "alovelace", "alovelace"),
+        # Brightspace
+        (
+            "12345-67890 - Ada Lovelace - 28 November, 2026 1011/07_ddim.ipynb",
+            "Ada Lovelace",
+            "12345",
+        ),
+        ("submitted/ada/lab07/07_ddim.ipynb", "ada", ""),  # nbgrader
+        ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # GitHub Classroom
+        ("lab07/ada/07.ipynb", "ada", ""),
+        ('花子, "H".ipynb', '花子, "H"', ""),
+        ("=cmd.ipynb", "=cmd", ""),
+    ],
+)
 def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_path):
     assert students(place, folder=tmp_path) == {place: (student, number)}
 
 
-@pytest.mark.parametrize("places", [
-    ("{}/07.ipynb",), ("lab07/{}/07.ipynb",), ("a/b/{}/07.ipynb",), ("submitted/{}/lab07/07.ipynb",), ("x-submissions/x-{}/07.ipynb",), ("Lab 07/{} - 07.ipynb",),
-    ("lab07/{}.ipynb",), ("{}/my work/lab07/07.ipynb",), ("lab07-{}/notebooks/07_ddim.ipynb", "lab07-{}/README.md"), ("CS 236/Lab 07/{}/07.ipynb", "readme.txt"),
-    ("Lab 07 - {}.ipynb",), ("{} - 07_ddim.ipynb", "{} - report.pdf"), ("lab07/{}/07.ipynb", "lab06/{}/06.ipynb"), ("CS236/07_{}.ipynb",),
-    ("submitted/{}/lab07/07.ipynb", "submitted/{}/lab06/06.ipynb", "source/lab07/07.ipynb", "autograded/{}/lab07/07.ipynb",
-     "gradebook.db", "nbgrader_config.py"),
-])
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("{}/07.ipynb",),
+        ("lab07/{}/07.ipynb",),
+        ("a/b/{}/07.ipynb",),
+        ("submitted/{}/lab07/07.ipynb",),
+        ("x-submissions/x-{}/07.ipynb",),
+        ("Lab 07/{} - 07.ipynb",),
+        ("lab07/{}.ipynb",),
+        ("{}/my work/lab07/07.ipynb",),
+        ("lab07-{}/notebooks/07_ddim.ipynb", "lab07-{}/README.md"),
+        ("CS 236/Lab 07/{}/07.ipynb", "readme.txt"),
+        ("Lab 07 - {}.ipynb",),
+        ("{} - 07_ddim.ipynb", "{} - report.pdf"),
+        ("lab07/{}/07.ipynb", "lab06/{}/06.ipynb"),
+        ("CS236/07_{}.ipynb",),
+        (
+            "submitted/{}/lab07/07.ipynb",
+            "submitted/{}/lab06/06.ipynb",
+            "source/lab07/07.ipynb",
+            "autograded/{}/lab07/07.ipynb",
+            "gradebook.db",
+            "nbgrader_config.py",
+        ),
+    ],
+)
 def test_the_student_is_what_places_do_not_share(places, tmp_path):
     """Also with one level more or less, the name is what differs between students."""
-    named = students(*[place.format(name) for place in places for name in ("first", "second", "third")], folder=tmp_path).values()
+    named = students(
+        *[place.format(name) for place in places for name in ("first", "second", "third")],
+        folder=tmp_path,
+    ).values()
     assert [name.replace("07_", "") for name, _ in named] == ["first", "second", "third"]
 
 
-@pytest.mark.parametrize("places, expected", [
-    (["lab07/first/07.ipynb", "lab07/second/07.ipynb", "late/07.ipynb"], ["first", "second", "late"]),
-    (["Group A/Ada/07.ipynb", "Group A/Bea/07.ipynb", "Group B/Cem/07.ipynb", "Group B/Dan/07.ipynb"], ["Ada", "Bea", "Cem", "Dan"]),
-    # Google Classroom
-    (["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"], ["07_ddim", "07_ddim (1)", "07_ddim (2)"]),
-    (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]), (["01/my project/07.ipynb", "02/my project/07.ipynb"], ["01", "02"]),
-    (["06/ada/06.ipynb", "07/ada/07.ipynb", "06/bob/06.ipynb", "07/bob/07.ipynb"], ["ada", "bob"]),
-    (["Lab 07/Ada/07.ipynb", "Lab 07/Bob/07.ipynb", "Lab 07/Instructions.pdf", "Lab 07/Cem.pdf", "Lab 07/lab07.docx"], ["Ada", "Bob", "Cem"]),
-    (["lab06/ada/06.ipynb", "lab07/ada/07.ipynb", "lab07/bob/07.ipynb"], ["ada", "bob"]), (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
-    ([f"x-submissions/x-{name}/notebooks/0{lab}.ipynb" for name in ("ada", "bob", "cem") for lab in range(1, 10)], ["ada", "bob", "cem"]),
-])
+@pytest.mark.parametrize(
+    "places, expected",
+    [
+        (
+            ["lab07/first/07.ipynb", "lab07/second/07.ipynb", "late/07.ipynb"],
+            ["first", "second", "late"],
+        ),
+        (
+            [
+                "Group A/Ada/07.ipynb",
+                "Group A/Bea/07.ipynb",
+                "Group B/Cem/07.ipynb",
+                "Group B/Dan/07.ipynb",
+            ],
+            ["Ada", "Bea", "Cem", "Dan"],
+        ),
+        # Google Classroom
+        (
+            ["07_ddim.ipynb", "07_ddim (1).ipynb", "07_ddim (2).ipynb"],
+            ["07_ddim", "07_ddim (1)", "07_ddim (2)"],
+        ),
+        (["1/07.ipynb", "2/07.ipynb"], ["1", "2"]),
+        (["01/my project/07.ipynb", "02/my project/07.ipynb"], ["01", "02"]),
+        (
+            ["06/ada/06.ipynb", "07/ada/07.ipynb", "06/bob/06.ipynb", "07/bob/07.ipynb"],
+            ["ada", "bob"],
+        ),
+        (
+            [
+                "Lab 07/Ada/07.ipynb",
+                "Lab 07/Bob/07.ipynb",
+                "Lab 07/Instructions.pdf",
+                "Lab 07/Cem.pdf",
+                "Lab 07/lab07.docx",
+            ],
+            ["Ada", "Bob", "Cem"],
+        ),
+        (["lab06/ada/06.ipynb", "lab07/ada/07.ipynb", "lab07/bob/07.ipynb"], ["ada", "bob"]),
+        (["2026001/07.ipynb", "2026002/07.ipynb"], ["2026001", "2026002"]),
+        (
+            [
+                f"x-submissions/x-{name}/notebooks/0{lab}.ipynb"
+                for name in ("ada", "bob", "cem")
+                for lab in range(1, 10)
+            ],
+            ["ada", "bob", "cem"],
+        ),
+    ],
+)
 def test_other_layouts_of_a_class(places, expected, tmp_path):
-    assert sorted(name for name, _ in students(*places, folder=tmp_path).values()) == sorted(expected)
+    assert sorted(name for name, _ in students(*places, folder=tmp_path).values()) == sorted(
+        expected
+    )
 
 
-@pytest.mark.parametrize("places, expected", [
-    (["müllerjörg_12_345_x.ipynb", "花子_13_346_y.ipynb", "o'neill_13_a_14_347_z.ipynb"], {("müllerjörg", "12"), ("花子", "13"), ("o'neill_13_a", "14")}),
-    (["team_3_14_345_07_08_x.ipynb", "müller_15_346_x.ipynb"], {("team_3", "14"), ("müller", "15")}),
-    (["anonymous_7hx2q_345_x.ipynb", "anonymous_LATE_8hx2q_346_x.ipynb"], {("anonymous", "7hx2q"), ("anonymous", "8hx2q")}),
-    (["ada_12_345_x.ipynb", "bob_13_text.html", "cem_14_link.html"], {("ada", "12"), ("bob", "13"), ("cem", "14")}),
-    (["Ada_12_assignsubmission_file_/x.ipynb", "Ada_12_assignsubmission_onlinetext_/onlinetext.html", "Bob_13_assignsubmission_onlinetext_/onlinetext.html",
-      "Cem_14_assignfeedback_file_/x.ipynb"], {("Ada", "12"), ("Bob", "13")}),
-    (["mayer_555_12_x.ipynb", "x_555_assignsubmission_file_.ipynb"], {("mayer", "555"), ("x_555_assignsubmission_file_", "")}),
-    (["ada_12_345_x.ipynb", "bob_13_346_y_12_assignsubmission_file_.ipynb"], {("ada", "12"), ("bob", "13")}),
-    (["ada.ipynb", "x_555_assignsubmission_file_.ipynb", "mayer_5_6_x.ipynb"], {("ada", ""), ("x_555_assignsubmission_file_", ""), ("mayer_5_6_x", "")}),
-    # files and folders are handled separately
-    (["ada/07.ipynb", "readme.txt", "bob_13_346_photo.jpg"], {("ada", ""), ("bob", "13")}),
-    # a date is no ID
-    (["Ada_2026_11_x.ipynb", "Bob_2026_11_x.ipynb"], {("Ada_2026_11_x", ""), ("Bob_2026_11_x", "")}),
-])
+@pytest.mark.parametrize(
+    "places, expected",
+    [
+        (
+            ["müllerjörg_12_345_x.ipynb", "花子_13_346_y.ipynb", "o'neill_13_a_14_347_z.ipynb"],
+            {("müllerjörg", "12"), ("花子", "13"), ("o'neill_13_a", "14")},
+        ),
+        (
+            ["team_3_14_345_07_08_x.ipynb", "müller_15_346_x.ipynb"],
+            {("team_3", "14"), ("müller", "15")},
+        ),
+        (
+            ["anonymous_7hx2q_345_x.ipynb", "anonymous_LATE_8hx2q_346_x.ipynb"],
+            {("anonymous", "7hx2q"), ("anonymous", "8hx2q")},
+        ),
+        (
+            ["ada_12_345_x.ipynb", "bob_13_text.html", "cem_14_link.html"],
+            {("ada", "12"), ("bob", "13"), ("cem", "14")},
+        ),
+        (
+            [
+                "Ada_12_assignsubmission_file_/x.ipynb",
+                "Ada_12_assignsubmission_onlinetext_/onlinetext.html",
+                "Bob_13_assignsubmission_onlinetext_/onlinetext.html",
+                "Cem_14_assignfeedback_file_/x.ipynb",
+            ],
+            {("Ada", "12"), ("Bob", "13")},
+        ),
+        (
+            ["mayer_555_12_x.ipynb", "x_555_assignsubmission_file_.ipynb"],
+            {("mayer", "555"), ("x_555_assignsubmission_file_", "")},
+        ),
+        (
+            ["ada_12_345_x.ipynb", "bob_13_346_y_12_assignsubmission_file_.ipynb"],
+            {("ada", "12"), ("bob", "13")},
+        ),
+        (
+            ["ada.ipynb", "x_555_assignsubmission_file_.ipynb", "mayer_5_6_x.ipynb"],
+            {("ada", ""), ("x_555_assignsubmission_file_", ""), ("mayer_5_6_x", "")},
+        ),
+        # files and folders are handled separately
+        (["ada/07.ipynb", "readme.txt", "bob_13_346_photo.jpg"], {("ada", ""), ("bob", "13")}),
+        # a date is no ID
+        (
+            ["Ada_2026_11_x.ipynb", "Bob_2026_11_x.ipynb"],
+            {("Ada_2026_11_x", ""), ("Bob_2026_11_x", "")},
+        ),
+    ],
+)
 def test_a_platform_is_recognised_by_all_names(places, expected, tmp_path):
     assert set(students(*places, folder=tmp_path).values()) == expected
 
@@ -150,56 +283,132 @@ submission_4:
   - :name: Dan
 """
     places = [f"assignment_7_export/submission_{number}/07.ipynb" for number in range(1, 5)]
-    found = students(*places, folder=tmp_path, contents={"assignment_7_export/submission_metadata.yml": names})
-    assert list(found.values()) == [("submission_1", "1"), ("Bob, Cem", "7, 8"), ("submission_3", "3"), ("Dan", "4")], \
-        "two who say that they are the same are not"
+    found = students(
+        *places, folder=tmp_path, contents={"assignment_7_export/submission_metadata.yml": names}
+    )
+    assert list(found.values()) == [
+        ("submission_1", "1"),
+        ("Bob, Cem", "7, 8"),
+        ("submission_3", "3"),
+        ("Dan", "4"),
+    ], "two who say that they are the same are not"
 
 
 def test_a_damaged_list_of_names_costs_the_names_only(tmp_path):
-    found = students("submission_1/07.ipynb", folder=tmp_path, contents={"submission_metadata.yml": b"\xff: ["})
+    found = students(
+        "submission_1/07.ipynb", folder=tmp_path, contents={"submission_metadata.yml": b"\xff: ["}
+    )
     assert list(found.values()) == [("submission_1", "1")]
 
 
-@pytest.mark.parametrize("names", [
-    ["x", "x|555"], ["ab", "a\u202eb"], ["ab", "a\x1b[2Jb"], ["m\u00fcller", "mu\u0308ller"], ["n" * 90, "n" * 91], ["x%7C5", "x|5"], ["x|", "x"], ["\u200b", "\u200c"],
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["x", "x|555"],
+        ["ab", "a\u202eb"],
+        ["ab", "a\x1b[2Jb"],
+        ["m\u00fcller", "mu\u0308ller"],
+        ["n" * 90, "n" * 91],
+        ["x%7C5", "x|5"],
+        ["x|", "x"],
+        ["\u200b", "\u200c"],
+    ],
+)
 def test_no_name_has_the_key_of_another(names, tmp_path):
     found = list(find_submissions(hand_in(tmp_path, {f"{name}.ipynb": EMPTY for name in names})))
-    assert len({one.key for one in found}) == len(names) and all((one.key + one.student + one.place).isprintable() for one in found)
+    assert len({one.key for one in found}) == len(names) and all(
+        (one.key + one.student + one.place).isprintable() for one in found
+    )
     for name, alone in zip(names, "ab"):  # a key does not reveal the other students
         (one,) = find_submissions(hand_in(tmp_path / alone, {f"{name}.ipynb": EMPTY}))
         assert one.key in {other.key for other in found}
 
 
-@pytest.mark.parametrize("layout", ["{}.ipynb", "{}/07.ipynb", "lab07/{}/07.ipynb", "{}_1_2_x.ipynb", "lab07-{}/notebooks/07.ipynb"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "{}.ipynb",
+        "{}/07.ipynb",
+        "lab07/{}/07.ipynb",
+        "{}_1_2_x.ipynb",
+        "lab07-{}/notebooks/07.ipynb",
+    ],
+)
 def test_a_late_hand_in_changes_no_key(layout, tmp_path):
-    before = {one.place: one.key for one in find_submissions(hand_in(tmp_path, {layout.format(name): EMPTY for name in ("cem", "dan")}))}
+    before = {
+        one.place: one.key
+        for one in find_submissions(
+            hand_in(tmp_path, {layout.format(name): EMPTY for name in ("cem", "dan")})
+        )
+    }
     hand_in(tmp_path, {layout.format(name): EMPTY for name in ("ada", "cemil", "zoe")})
     after = {one.place: one.key for one in find_submissions(tmp_path)}
     assert len(after) == 5 and {place: after[place] for place in before} == before
 
 
-@pytest.mark.parametrize("contents, place, remark", [
-    ({"07_ddim.ipynb": DDIM, "08_exploring.ipynb": EXPLORING, "06_ddpm.ipynb": DDPM}, "07_ddim.ipynb", ""),
-    ({"a.ipynb": DDIM, "old/07-Copy1.ipynb": HANDED_OUT}, "a.ipynb", ""),
-    # the last one saved
-    ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),
-    ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks hold answers"),
-    ({"06.ipynb": DDPM, "08.ipynb": EXPLORING}, "08.ipynb", ""),
-    ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
-    ({"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)}, "07.ipynb", "large.ipynb cannot be read"),
-    ({"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})}, "hand-in.zip/x/07.ipynb", ""),
-    ({"all labs.ipynb": notebook(*[(name, f"def {name}(): return 1") for lab in handouts() for name in [task.name for task in lab.tasks if lab.lab in ("04", "07")]]), "06.ipynb": DDPM}, "all labs.ipynb", ""),
-    ({"old.zip": zipped({"07.ipynb": DDIM}), "new.zip": zipped({"07.ipynb": DDIM})}, "new.zip/07.ipynb", "2 zips were handed in; only ada/new.zip was opened"),
-    ({"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})}, "hand-in.zip/07.ipynb", ""),
-    ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
-])
+@pytest.mark.parametrize(
+    "contents, place, remark",
+    [
+        (
+            {"07_ddim.ipynb": DDIM, "08_exploring.ipynb": EXPLORING, "06_ddpm.ipynb": DDPM},
+            "07_ddim.ipynb",
+            "",
+        ),
+        ({"a.ipynb": DDIM, "old/07-Copy1.ipynb": HANDED_OUT}, "a.ipynb", ""),
+        # the last one saved
+        ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),
+        ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks hold answers"),
+        ({"06.ipynb": DDPM, "08.ipynb": EXPLORING}, "08.ipynb", ""),
+        ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
+        (
+            {"07.ipynb": DDIM, "large.ipynb": b" " * (LARGEST + 1)},
+            "07.ipynb",
+            "large.ipynb cannot be read",
+        ),
+        (
+            {"06.ipynb": DDPM, "hand-in.zip": zipped({"x/07.ipynb": DDIM})},
+            "hand-in.zip/x/07.ipynb",
+            "",
+        ),
+        (
+            {
+                "all labs.ipynb": notebook(
+                    *[
+                        (name, f"def {name}(): return 1")
+                        for lab in handouts()
+                        for name in [task.name for task in lab.tasks if lab.lab in ("04", "07")]
+                    ]
+                ),
+                "06.ipynb": DDPM,
+            },
+            "all labs.ipynb",
+            "",
+        ),
+        (
+            {"old.zip": zipped({"07.ipynb": DDIM}), "new.zip": zipped({"07.ipynb": DDIM})},
+            "new.zip/07.ipynb",
+            "2 zips were handed in; only ada/new.zip was opened",
+        ),
+        (
+            {"hand-in.zip": zipped({"07.ipynb": DDIM, "x/08.ipynb": EXPLORING})},
+            "hand-in.zip/07.ipynb",
+            "",
+        ),
+        ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
+    ],
+)
 def test_the_notebook_with_this_lab_is_the_submission(contents, place, remark, tmp_path):
-    contents = {f"ada/{name}": content for name, content in contents.items()} | {"bob/07.ipynb": DDIM}
+    contents = {f"ada/{name}": content for name, content in contents.items()} | {
+        "bob/07.ipynb": DDIM
+    }
     for source in (hand_in(tmp_path / "in", contents), tmp_path / "all.zip"):
         (tmp_path / "all.zip").write_bytes(zipped(contents))
         ada, bob = find_submissions(source, lab_reader("07"))
-        assert (ada.student, ada.place, ada.problem) == ("ada", f"ada/{place}", "") and bob.remarks == ()
+        assert (ada.student, ada.place, ada.problem) == (
+            "ada",
+            f"ada/{place}",
+            "",
+        ) and bob.remarks == ()
         assert remark in " ".join(ada.remarks) and bool(ada.remarks) == bool(remark)
 
 
@@ -208,108 +417,252 @@ def test_every_lab_is_told_from_the_others():
     root = Path(__file__).parents[1]
     for path in sorted(root.glob("solutions/*.ipynb")):
         content, without = path.read_bytes(), json.loads(path.read_bytes())
-        without["cells"] = [{"cell_type": cell["cell_type"], "source": cell["source"], "metadata": {}} for cell in without["cells"]]
+        without["cells"] = [
+            {"cell_type": cell["cell_type"], "source": cell["source"], "metadata": {}}
+            for cell in without["cells"]
+        ]
         for each in (content, json.dumps(without).encode()):
             assert [lab.lab for lab in handouts() if lab_reader(lab.lab)(each)] == [path.name[:2]]
-        assert lab_reader(path.name[:2])(content) == 2 and lab_reader(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
+        assert (
+            lab_reader(path.name[:2])(content) == 2
+            and lab_reader(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
+        )
 
 
-@pytest.mark.parametrize("names, last", [
-    (["07.ipynb", "07-Copy1.ipynb"], "07-Copy1.ipynb"), (["07.ipynb", "07 (2).ipynb", "07 (10).ipynb"], "07 (10).ipynb"),
-    (["07-1.ipynb", "07.ipynb"], "07-1.ipynb"), (["07.ipynb-1", "07.ipynb"], "07.ipynb-1"),
-])
+@pytest.mark.parametrize(
+    "names, last",
+    [
+        (["07.ipynb", "07-Copy1.ipynb"], "07-Copy1.ipynb"),
+        (["07.ipynb", "07 (2).ipynb", "07 (10).ipynb"], "07 (10).ipynb"),
+        (["07-1.ipynb", "07.ipynb"], "07-1.ipynb"),
+        (["07.ipynb-1", "07.ipynb"], "07.ipynb-1"),
+    ],
+)
 def test_names_decide_where_times_do_not(names, last, tmp_path):
     hand_in(tmp_path, {f"{student}/{name}": DDIM for student in ("ada", "bob") for name in names})
     for path in tmp_path.rglob("*.*"):
         os.utime(path, (10**9,) * 2)
-    assert [one.place for one in find_submissions(tmp_path, lab_reader("07"))] == [f"ada/{last}", f"bob/{last}"]
+    assert [one.place for one in find_submissions(tmp_path, lab_reader("07"))] == [
+        f"ada/{last}",
+        f"bob/{last}",
+    ]
 
 
 def test_the_later_attempt_of_a_platform_counts(tmp_path):
-    hand_in(tmp_path, {"ada_1_900_07-1.ipynb": DDIM, "ada_1_800_07.ipynb": DDIM, "bob_LATE_2_700_07.ipynb": DDIM})
+    hand_in(
+        tmp_path,
+        {"ada_1_900_07-1.ipynb": DDIM, "ada_1_800_07.ipynb": DDIM, "bob_LATE_2_700_07.ipynb": DDIM},
+    )
     ada, bob = find_submissions(tmp_path, lab_reader("07"))
     assert ada.place == "ada_1_900_07-1.ipynb" and bob.remarks == ("handed in late",)
 
 
-@pytest.mark.parametrize("name", ["x.ipynb.txt", "x.IPYNB", "x (1).ipynb", "x.ipynb-1", "x-1.ipynb", "x.ipynb.json", "x.Ipynb.TXT", "x.zip", "X.ZIP"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.ipynb.txt",
+        "x.IPYNB",
+        "x (1).ipynb",
+        "x.ipynb-1",
+        "x-1.ipynb",
+        "x.ipynb.json",
+        "x.Ipynb.TXT",
+        "x.zip",
+        "X.ZIP",
+    ],
+)
 def test_what_a_browser_does_to_a_name_costs_nothing(name, tmp_path):
     content = zipped({"07.ipynb": DDIM}) if name.lower().endswith("zip") else DDIM
-    for source in (hand_in(tmp_path / "flat", {name: content, "other.ipynb": DDIM}), hand_in(tmp_path / "folders", {f"x/{name}": content, "y/07.ipynb": DDIM})):
+    for source in (
+        hand_in(tmp_path / "flat", {name: content, "other.ipynb": DDIM}),
+        hand_in(tmp_path / "folders", {f"x/{name}": content, "y/07.ipynb": DDIM}),
+    ):
         found = list(find_submissions(source, lab_reader("07")))
         assert len(found) == 2 and all((one.content, one.problem) == (DDIM, "") for one in found)
 
 
-@pytest.mark.parametrize("names, sentence", [
-    (["answers.docx"], "No notebook (.ipynb) was handed in, but answers.docx."),
-    (["a.pdf", "b.pdf", "c.pdf", "d.pdf", "e.pdf"], "was handed in, but e.pdf, d.pdf, c.pdf and 2 more."),
-    (["a\x1b[2J\u202e.pdf"], "but a[2J.pdf."), (["work.zip"], "but work.zip."), (["07.html"], "but 07.html."),
-])
+@pytest.mark.parametrize(
+    "names, sentence",
+    [
+        (["answers.docx"], "No notebook (.ipynb) was handed in, but answers.docx."),
+        (
+            ["a.pdf", "b.pdf", "c.pdf", "d.pdf", "e.pdf"],
+            "was handed in, but e.pdf, d.pdf, c.pdf and 2 more.",
+        ),
+        (["a\x1b[2J\u202e.pdf"], "but a[2J.pdf."),
+        (["work.zip"], "but work.zip."),
+        (["07.html"], "but 07.html."),
+    ],
+)
 def test_who_handed_in_something_else_is_not_forgotten(names, sentence, tmp_path):
     (tmp_path / "in").mkdir()
-    hand_in(tmp_path / "in", {f"ada/{name}": b"" for name in names} | {"bob/07.ipynb": EMPTY, "readme.txt": b"", "bob/notes.txt": b""})
+    hand_in(
+        tmp_path / "in",
+        {f"ada/{name}": b"" for name in names}
+        | {"bob/07.ipynb": EMPTY, "readme.txt": b"", "bob/notes.txt": b""},
+    )
     ada, bob = find_submissions(tmp_path / "in", lab_reader("07"))
     assert ada.student == "ada" and ada.problem.endswith(sentence) and not bob.problem
 
 
 def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
-    hand_in(tmp_path, {"ada.ipynb": DDIM, "bob.pdf": b"", "cem.zip": zipped({"07.ipynb": DDIM}), "dan.ipynb.txt": DDIM, "grades.csv": b"", "README.md": b"",
-                       "Thumbs.db": b"", ".DS_Store": b"", "~$bob.docx": b""})
+    hand_in(
+        tmp_path,
+        {
+            "ada.ipynb": DDIM,
+            "bob.pdf": b"",
+            "cem.zip": zipped({"07.ipynb": DDIM}),
+            "dan.ipynb.txt": DDIM,
+            "grades.csv": b"",
+            "README.md": b"",
+            "Thumbs.db": b"",
+            ".DS_Store": b"",
+            "~$bob.docx": b"",
+        },
+    )
     found = list(find_submissions(tmp_path, lab_reader("07")))
-    assert {one.student: bool(one.content) for one in found} == {"ada": True, "bob": False, "cem": True, "dan": True}
+    assert {one.student: bool(one.content) for one in found} == {
+        "ada": True,
+        "bob": False,
+        "cem": True,
+        "dan": True,
+    }
 
 
 def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
     """In a flat folder a student may choose any name, so none may replace another's."""
-    hand_in(tmp_path, {name: DDIM for name in ("ada.ipynb", "ada (1).ipynb", "bob-Copy1.ipynb", "07_ddim.ipynb", "07_ddim (1).ipynb")})
+    hand_in(
+        tmp_path,
+        {
+            name: DDIM
+            for name in (
+                "ada.ipynb",
+                "ada (1).ipynb",
+                "bob-Copy1.ipynb",
+                "07_ddim.ipynb",
+                "07_ddim (1).ipynb",
+            )
+        },
+    )
     assert {one.student: one.remarks for one in find_submissions(tmp_path, lab_reader("07"))} == {
-        "ada": (), "ada (1)": ("perhaps another copy of what ada handed in",), "bob-Copy1": (), "07_ddim": (), "07_ddim (1)": ()}
+        "ada": (),
+        "ada (1)": ("perhaps another copy of what ada handed in",),
+        "bob-Copy1": (),
+        "07_ddim": (),
+        "07_ddim (1)": (),
+    }
 
 
-@pytest.mark.parametrize("name", ["desktop.ini", "Desktop.ini", ".DS_Store", "Thumbs.db", "__MACOSX/._x", ".ipynb_checkpoints/07-checkpoint.ipynb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "desktop.ini",
+        "Desktop.ini",
+        ".DS_Store",
+        "Thumbs.db",
+        "__MACOSX/._x",
+        ".ipynb_checkpoints/07-checkpoint.ipynb",
+    ],
+)
 def test_what_a_system_leaves_is_nobody(name, tmp_path):
-    assert list(students("ada/07.ipynb", "bob/07.ipynb", f"cem/{name}", folder=tmp_path).values()) == [("ada", ""), ("bob", "")]
+    assert list(
+        students("ada/07.ipynb", "bob/07.ipynb", f"cem/{name}", folder=tmp_path).values()
+    ) == [("ada", ""), ("bob", "")]
 
 
 def test_weights_are_the_latest_and_their_fault_is_said(tmp_path):
-    hand_in(tmp_path, {
-        "ada/07.ipynb": DDIM, "ada/my_flowers.weights.h5": b"1", "ada/my_flowers.weights-1.h5": b"2", "ada/out/best.weights.h5": b"3",
-        "bob/07.ipynb": DDIM, "bob/my_flowers.weights.h5": b"", "cem/07.ipynb": DDIM, "cem/diffusion_lab/pretrained/flowers32.weights.h5": b"4",
-        "dan/hand-in.zip": zipped({"07.ipynb": DDIM, "my_flowers.weights.h5": b"5"}), "eve/07.ipynb": DDIM, "eve/MY.H5": b"6"})
+    hand_in(
+        tmp_path,
+        {
+            "ada/07.ipynb": DDIM,
+            "ada/my_flowers.weights.h5": b"1",
+            "ada/my_flowers.weights-1.h5": b"2",
+            "ada/out/best.weights.h5": b"3",
+            "bob/07.ipynb": DDIM,
+            "bob/my_flowers.weights.h5": b"",
+            "cem/07.ipynb": DDIM,
+            "cem/diffusion_lab/pretrained/flowers32.weights.h5": b"4",
+            "dan/hand-in.zip": zipped({"07.ipynb": DDIM, "my_flowers.weights.h5": b"5"}),
+            "eve/07.ipynb": DDIM,
+            "eve/MY.H5": b"6",
+        },
+    )
     with open(tmp_path / "bob" / "my_flowers.weights.h5", "wb") as file:
         file.truncate(200_000_000)
     (tmp_path / "fay").mkdir()
     (tmp_path / "fay" / "07.ipynb").write_bytes(DDIM)
     (tmp_path / "fay" / "my.weights.h5").symlink_to("/etc/passwd")
     ada, bob, cem, dan, eve, fay = find_submissions(tmp_path, lab_reader("07"), with_weights=True)
-    assert [one.weights for one in (ada, bob, cem, dan, eve, fay)] == [b"2", b"", b"", b"5", b"6", b""]
+    assert [one.weights for one in (ada, bob, cem, dan, eve, fay)] == [
+        b"2",
+        b"",
+        b"",
+        b"5",
+        b"6",
+        b"",
+    ]
     assert "3 files with weights were handed in; ada/my_flowers.weights-1.h5 is used" in ada.remarks
-    assert "bob/my_flowers.weights.h5 has more than 60 MB (200 MB)" in bob.weights_problem and "is a link" in fay.weights_problem
+    assert (
+        "bob/my_flowers.weights.h5 has more than 60 MB (200 MB)" in bob.weights_problem
+        and "is a link" in fay.weights_problem
+    )
     assert not any(one.weights_problem for one in (ada, cem, dan, eve))
 
 
 def test_a_zip_cannot_write_anywhere_and_other_files_are_passed_over(tmp_path):
     (tmp_path / "in").mkdir()
     archive = tmp_path / "in" / "all.zip"
-    archive.write_bytes(zipped({name: EMPTY for name in ("../../escaped.ipynb", "/root.ipynb", "__MACOSX/._ada.ipynb", "notes.txt", ".hidden.ipynb")}))
+    archive.write_bytes(
+        zipped(
+            {
+                name: EMPTY
+                for name in (
+                    "../../escaped.ipynb",
+                    "/root.ipynb",
+                    "__MACOSX/._ada.ipynb",
+                    "notes.txt",
+                    ".hidden.ipynb",
+                )
+            }
+        )
+    )
     assert [found.student for found in find_submissions(archive)] == ["escaped", "root"]
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "all.zip"]
 
 
 def test_a_folder_with_the_zip_of_a_class_is_that_class(tmp_path):
-    hand_in(tmp_path, {"submissions.zip": zipped({f"{name}_{name}_assignsubmission_file_/07.ipynb".replace("_1", "_1"): EMPTY for name in ("1", "2")})})
+    hand_in(
+        tmp_path,
+        {
+            "submissions.zip": zipped(
+                {
+                    f"{name}_{name}_assignsubmission_file_/07.ipynb".replace("_1", "_1"): EMPTY
+                    for name in ("1", "2")
+                }
+            )
+        },
+    )
     assert [one.id for one in find_submissions(tmp_path)] == ["1", "2"]
 
 
 BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (BOMB, "This notebook has more than 12 MB (17 MB): clear its outputs"),
-    (zipped({"deep.zip": BOMB}), "No notebook"),  # one level only
-    (zipped({f"{number:0600}.ipynb": DDIM for number in range(4000)}, zipfile.ZIP_STORED), "No notebook"),
-    (zipped({"/".join("a" * 2000) + "/07.ipynb": DDIM}), "No notebook"),
-    (b"PK\3\4", "No notebook"), (zipped({"07.ipynb": DDIM})[:-5], "No notebook"), (b" " * 90_000_000, "No notebook"),
-])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (BOMB, "This notebook has more than 12 MB (17 MB): clear its outputs"),
+        (zipped({"deep.zip": BOMB}), "No notebook"),  # one level only
+        (
+            zipped({f"{number:0600}.ipynb": DDIM for number in range(4000)}, zipfile.ZIP_STORED),
+            "No notebook",
+        ),
+        (zipped({"/".join("a" * 2000) + "/07.ipynb": DDIM}), "No notebook"),
+        (b"PK\3\4", "No notebook"),
+        (zipped({"07.ipynb": DDIM})[:-5], "No notebook"),
+        (b" " * 90_000_000, "No notebook"),
+    ],
+)
 def test_a_zip_in_a_hand_in_harms_nobody(content, sentence, tmp_path):
     hand_in(tmp_path, {"ada/x.zip": content, "bob/07.ipynb": DDIM})
     ada, bob = find_submissions(tmp_path, lab_reader("07"))
@@ -318,7 +671,9 @@ def test_a_zip_in_a_hand_in_harms_nobody(content, sentence, tmp_path):
 
 @pytest.mark.parametrize("damage", ["content", "method", "encrypted", "header", "time"])
 def test_one_damaged_entry_is_one_row(damage, tmp_path):
-    content = bytearray(zipped({f"{name}.ipynb": EMPTY * 9 + name.encode() for name in ("ada", "bob", "cem")}))
+    content = bytearray(
+        zipped({f"{name}.ipynb": EMPTY * 9 + name.encode() for name in ("ada", "bob", "cem")})
+    )
     local, listed = content.index(b"bob.ipynb") - 30, content.rindex(b"bob.ipynb") - 46
     if damage == "content":
         content[local + 45 : local + 60] = bytes(15)
@@ -333,12 +688,22 @@ def test_one_damaged_entry_is_one_row(damage, tmp_path):
         content[listed + 12 : listed + 16] = b"\xff" * 4
     (tmp_path / "all.zip").write_bytes(content)
     ada, bob, cem = find_submissions(tmp_path / "all.zip")
-    assert not ada.problem and not cem.problem and bob.problem == ("" if damage == "time" else "This is damaged or encrypted: hand it in again.")
+    assert (
+        not ada.problem
+        and not cem.problem
+        and bob.problem
+        == ("" if damage == "time" else "This is damaged or encrypted: hand it in again.")
+    )
 
 
 def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
     named = {b"m\xfcller.ipynb": "müller", "花子.ipynb".encode(): "花子", b"ada.ipynb": "ada"}
-    content = zipped({f"{place * 9}.ipynb"[: len(name) - 6] + ".ipynb": EMPTY for place, name in zip("abc", named)})
+    content = zipped(
+        {
+            f"{place * 9}.ipynb"[: len(name) - 6] + ".ipynb": EMPTY
+            for place, name in zip("abc", named)
+        }
+    )
     for place, name in zip("abc", named):
         content = content.replace(f"{place * 9}.ipynb"[: len(name) - 6].encode() + b".ipynb", name)
     marked = bytearray(content)
@@ -348,13 +713,19 @@ def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
     for each in (content, bytes(marked)):
         (tmp_path / "all.zip").write_bytes(each)
         found = list(find_submissions(tmp_path / "all.zip"))
-        assert all(one.content == EMPTY for one in found) and {"花子", "ada"} <= {one.student for one in found} and len(found) == 3
+        assert (
+            all(one.content == EMPTY for one in found)
+            and {"花子", "ada"} <= {one.student for one in found}
+            and len(found) == 3
+        )
     for name in named:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/")).mkdir(exist_ok=True)
         with open(os.fsencode(tmp_path) + b"/in/" + name, "wb") as file:
             file.write(EMPTY)
     found = list(find_submissions(tmp_path / "in"))
-    assert sorted(one.student for one in found) == sorted(named.values()) and all(one.content == EMPTY for one in found)
+    assert sorted(one.student for one in found) == sorted(named.values()) and all(
+        one.content == EMPTY for one in found
+    )
     assert all((one.key + one.place).encode() for one in found)
 
 
@@ -368,7 +739,11 @@ def test_what_is_not_a_file_is_not_read(tmp_path):
     (tmp_path / "link.ipynb").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "pipe.ipynb")
     link, pipe = find_submissions(tmp_path)
-    assert "This is a link" in link.problem and "not a file" in pipe.problem and link.content == pipe.content == b""
+    assert (
+        "This is a link" in link.problem
+        and "not a file" in pipe.problem
+        and link.content == pipe.content == b""
+    )
 
 
 def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
@@ -400,7 +775,10 @@ def test_whatever_goes_wrong_with_one_hand_in_is_its_row(tmp_path):
         return 2
 
     ada, bob = find_submissions(tmp_path, holds)
-    assert ada.problem == "This hand-in could not be read (MemoryError): a person must look." and bob.content == DDIM
+    assert (
+        ada.problem == "This hand-in could not be read (MemoryError): a person must look."
+        and bob.content == DDIM
+    )
 
 
 def test_a_folder_without_notebooks_is_one_sentence(tmp_path):

@@ -14,13 +14,13 @@ from PIL import Image
 
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
+from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
+from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
 from diffusion_lab.storage import read_arrays
-from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
 from diffusion_lab.training import KeepBest, Trainer, TrainingConfig
-from diffusion_lab.metrics.validation import ValidationKID
-from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
 
 RUN = """
 import dataclasses, sys
@@ -32,11 +32,13 @@ trainer = Trainer(config, sys.argv[1])
 print("ready", trainer.epochs_done, flush=True)
 trainer.fit()
 print("done", trainer.epochs_done, flush=True)
-"""
+"""  # noqa: E501
 
 
 def start(folder, epochs):
-    return subprocess.Popen([sys.executable, "-c", RUN, folder, str(epochs)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, folder, str(epochs)], stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.slow
@@ -47,7 +49,9 @@ def test_killed_runs_resume_and_end_with_all_epochs_and_a_loadable_model(tmp_pat
         resumed.append(int(process.stdout.readline().split()[1]))
         checkpoint = tmp_path / "checkpoint.h5"
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        while process.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+        while process.poll() is None and not (
+            checkpoint.exists() and checkpoint.stat().st_mtime_ns > before
+        ):
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))  # somewhere in the next epoch
         process.send_signal(signal.SIGKILL) if os.name != "nt" else process.kill()
@@ -62,12 +66,18 @@ def test_killed_runs_resume_and_end_with_all_epochs_and_a_loadable_model(tmp_pat
     model, _ = load_model(tmp_path / "model.weights.h5")
     assert np.isfinite(np.asarray(model.generate(2, 2))).all()
     assert {file.name for file in tmp_path.iterdir() if not file.name.startswith(".")} == {
-        "checkpoint.h5", "model.weights.h5", "samples.png"}
+        "checkpoint.h5",
+        "model.weights.h5",
+        "samples.png",
+    }
 
 
 @pytest.fixture
 def trainer(tiny_config, tmp_path):
-    return Trainer(TrainingConfig(tiny_config, count=32, batch_size=8, epochs=2, kid_images=16, kid_steps=2), tmp_path)
+    return Trainer(
+        TrainingConfig(tiny_config, count=32, batch_size=8, epochs=2, kid_images=16, kid_steps=2),
+        tmp_path,
+    )
 
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
@@ -95,9 +105,21 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kids, kept", [([2, 1, 3], 2), ([2, 1, 1.4], 3), ([2, 1, 1.4, 1.6], 3), ([1, 1.4, 1.6], 2),
-                                        ([1, float("nan")], 1), ([0.1, -0.1, 0], 2), ([-0.1, -0.06], 2)])
-def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(kids, kept, trainer, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "kids, kept",
+    [
+        ([2, 1, 3], 2),
+        ([2, 1, 1.4], 3),
+        ([2, 1, 1.4, 1.6], 3),
+        ([1, 1.4, 1.6], 2),
+        ([1, float("nan")], 1),
+        ([0.1, -0.1, 0], 2),
+        ([-0.1, -0.06], 2),
+    ],
+)
+def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(
+    kids, kept, trainer, tmp_path, monkeypatch
+):
     values = iter(kids)
     monkeypatch.setattr(trainer, "kid", lambda model: next(values))
     callback = EndOfEpoch(trainer)
@@ -110,7 +132,9 @@ def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(kids, kept, 
 
 def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_path):
     trainer.save_checkpoint()
-    with pytest.raises(UserError, match=r"other settings \(learning_rate: 0.002 there, 0.001 here\)"):
+    with pytest.raises(
+        UserError, match=r"other settings \(learning_rate: 0.002 there, 0.001 here\)"
+    ):
         Trainer(replace(trainer.config, learning_rate=1e-3), tmp_path)
     assert Trainer(trainer.config, tmp_path).epochs_done == 0
 
@@ -138,36 +162,76 @@ def folder_run(tmp_path):
     model = ModelConfig("unet", {"image_size": 8, "widths": (8,)})
 
     def run(data):
-        return Trainer(TrainingConfig(model, str(data), batch_size=4, epochs=2, kid_images=2, kid_steps=1, conditional=True), tmp_path / "run")
+        return Trainer(
+            TrainingConfig(
+                model,
+                str(data),
+                batch_size=4,
+                epochs=2,
+                kid_images=2,
+                kid_steps=1,
+                conditional=True,
+            ),
+            tmp_path / "run",
+        )
 
     run(tmp_path / "pictures").save_checkpoint()
     return run
 
 
-@pytest.mark.parametrize("spelling", ["pictures", "pictures/", "./pictures", "run/../pictures", "moved"])
-def test_a_run_goes_on_with_the_same_data_however_their_path_is_spelt(folder_run, spelling, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "spelling", ["pictures", "pictures/", "./pictures", "run/../pictures", "moved"]
+)
+def test_a_run_goes_on_with_the_same_data_however_their_path_is_spelt(
+    folder_run, spelling, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     if spelling == "moved":
         (tmp_path / "pictures").rename(tmp_path / "moved")
     folder_run(spelling)
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (lambda folder: (folder / "rose").rename(folder / "zinnia"), r"class_names: \['rose', 'tulip'\] there, \['tulip', 'zinnia'\] here"),
-    (lambda folder: (folder / "rose" / "1.png").rename(folder / "tulip" / "1.png"), "contents_of_images"),
-    (lambda folder: [Image.new("RGB", (8, 8)).save(folder / "rose" / f"new{number}.png") for number in range(9)], "training_images: .* there"),
-    (lambda folder: [Image.new("RGB", (8, 8)).save(path) for path in folder.glob("*/*.png")], "contents_of_images"),
-])
-def test_a_run_does_not_go_on_with_other_data_under_the_same_path(folder_run, change, sentence, tmp_path):
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (
+            lambda folder: (folder / "rose").rename(folder / "zinnia"),
+            r"class_names: \['rose', 'tulip'\] there, \['tulip', 'zinnia'\] here",
+        ),
+        (
+            lambda folder: (folder / "rose" / "1.png").rename(folder / "tulip" / "1.png"),
+            "contents_of_images",
+        ),
+        (
+            lambda folder: [
+                Image.new("RGB", (8, 8)).save(folder / "rose" / f"new{number}.png")
+                for number in range(9)
+            ],
+            "training_images: .* there",
+        ),
+        (
+            lambda folder: [Image.new("RGB", (8, 8)).save(path) for path in folder.glob("*/*.png")],
+            "contents_of_images",
+        ),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data_under_the_same_path(
+    folder_run, change, sentence, tmp_path
+):
     change(tmp_path / "pictures")
     with pytest.raises(UserError, match=f"other settings .*{sentence}"):
         folder_run(tmp_path / "pictures")
 
 
-def test_a_second_training_in_the_folder_says_so_and_afterwards_goes_on_from_there(trainer, tmp_path):
+def test_a_second_training_in_the_folder_says_so_and_afterwards_goes_on_from_there(
+    trainer, tmp_path
+):
     other = Trainer(trainer.config, tmp_path)
-    refused = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: pytest.raises(
-        UserError, other.fit).match("Another training is at work"))
+    refused = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: pytest.raises(UserError, other.fit).match(
+            "Another training is at work"
+        )
+    )
     trainer.fit(callbacks=[refused, EndOfEpoch(trainer)])
     other.fit()
     assert other.history == trainer.history and other.steps_done == trainer.steps_done
@@ -199,14 +263,20 @@ def test_learning_rate_rises_then_stays_until_the_run_ends(trainer):
 def test_generating_in_batches_gives_the_count_and_repeats_for_a_seed(trainer):
     images = generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4)
     assert images.shape == (10, 8, 8, 3) and np.abs(images[:4] - images[4:8]).max() > 0.01
-    np.testing.assert_array_equal(images, generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4))
+    np.testing.assert_array_equal(
+        images, generate_in_batches(trainer.model, 10, 2, seed=1, batch_size=4)
+    )
     with pytest.raises(UserError, match="count must be a whole number of at least 1"):
         generate_in_batches(trainer.model, 0, 2)
 
 
 def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_config, tmp_path):
-    diverging = Trainer(replace(trainer.config, learning_rate=1e30, warmup=1e-9), tmp_path / "diverging")
-    with pytest.raises(UserError, match="no longer a finite number after .* steps.*lower learning rate than 1e"):
+    diverging = Trainer(
+        replace(trainer.config, learning_rate=1e30, warmup=1e-9), tmp_path / "diverging"
+    )
+    with pytest.raises(
+        UserError, match="no longer a finite number after .* steps.*lower learning rate than 1e"
+    ):
         diverging.fit()
     for weight in trainer.model.ema_network.weights:
         weight.assign(np.nan * weight)
@@ -249,7 +319,9 @@ def test_the_kept_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_
     model.compile(keras.optimizers.SGD(0.1), "mse")
     path = tmp_path / "new" / "best.weights.h5"
     keeper, weights = KeepBest(Told(3.0, 1.0, 1.4, 2.0), path), []
-    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()[0].item()))
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()[0].item())
+    )
     x = np.ones((4, 1))
     history = model.fit(x, 5 * x, epochs=4, verbose=0, callbacks=[keeper, note])
     assert history.history["val_kid"] == [3.0, 1.0, 1.4, 2.0] and keeper.kept_kid == 1.4

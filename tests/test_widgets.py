@@ -12,13 +12,13 @@ from PIL import Image
 
 from diffusion_lab import widgets
 from diffusion_lab.errors import UserError
+from diffusion_lab.labs.compose import grid
+from diffusion_lab.labs.widgets.explorer import BUSY
+from diffusion_lab.labs.widgets.models import Chains, circular
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import energy_network
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import SCHEDULES, cosine_diffusion_schedule
-from diffusion_lab.labs.compose import grid
-from diffusion_lab.labs.widgets.explorer import BUSY
-from diffusion_lab.labs.widgets.models import Chains, circular
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -36,11 +36,14 @@ def shades(calls, cache_size=128):
 
     `calls` collects the drawn values.
     """
+
     def draw(value):
         calls.append(value)
         return shade(value), f"value <b>{value}</b>"
 
-    return widgets.Explorer(draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.", cache_size)
+    return widgets.Explorer(
+        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.", cache_size
+    )
 
 
 class Gate:
@@ -59,7 +62,9 @@ class Gate:
 
 def gated():
     gate = Gate()
-    return gate, widgets.Explorer(gate, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.")
+    return gate, widgets.Explorer(
+        gate, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
+    )
 
 
 def test_first_picture_is_there_at_once_and_later_ones_follow():
@@ -68,7 +73,9 @@ def test_first_picture_is_there_at_once_and_later_ones_follow():
     assert calls == [10] and (pixels(explorer.picture.value) == 10).all()
     explorer.controls["value"].value = 200
     assert explorer.wait()
-    assert (pixels(explorer.picture.value) == 200).all() and explorer.readout.value == "value <b>200</b>"
+    assert (
+        pixels(explorer.picture.value) == 200
+    ).all() and explorer.readout.value == "value <b>200</b>"
     assert "computing" not in explorer.busy.value and explorer.error.value == ""
 
 
@@ -132,9 +139,17 @@ def test_only_one_thread_draws():
             running[0] -= 1
         return shade(value)
 
-    explorer = widgets.Explorer(draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.")
-    movers = [threading.Thread(target=lambda part=part: [setattr(explorer.controls["value"], "value", value)
-                                                         for value in range(part, 256, 4)]) for part in range(4)]
+    explorer = widgets.Explorer(
+        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
+    )
+    movers = [
+        threading.Thread(
+            target=lambda part=part: [
+                setattr(explorer.controls["value"], "value", value) for value in range(part, 256, 4)
+            ]
+        )
+        for part in range(4)
+    ]
     for mover in movers:
         mover.start()
     for mover in movers:
@@ -143,22 +158,37 @@ def test_only_one_thread_draws():
     assert (pixels(explorer.picture.value) == explorer.controls["value"].value).all()
 
 
-@pytest.mark.parametrize("error, expected", [
-    (UserError("Take fewer steps."), "Take fewer steps."),
-    (ZeroDivisionError("division by zero\nmore"), "could not be drawn. ZeroDivisionError: division by zero"),
-    (NotImplementedError("Exercise 8.1: write slerp"), "an answer that is still missing. Exercise 8.1: write slerp"),
-    (ValueError("a < b"), "a &lt; b"),
-])
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (UserError("Take fewer steps."), "Take fewer steps."),
+        (
+            ZeroDivisionError("division by zero\nmore"),
+            "could not be drawn. ZeroDivisionError: division by zero",
+        ),
+        (
+            NotImplementedError("Exercise 8.1: write slerp"),
+            "an answer that is still missing. Exercise 8.1: write slerp",
+        ),
+        (ValueError("a < b"), "a &lt; b"),
+    ],
+)
 def test_an_error_is_one_red_sentence_and_the_next_position_works(error, expected):
     def draw(value):
         if value == 13:
             raise error
         return shade(value)
 
-    explorer = widgets.Explorer(draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.")
+    explorer = widgets.Explorer(
+        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
+    )
     explorer.controls["value"].value = 13
     assert explorer.wait()
-    assert expected in explorer.error.value and "#c62828" in explorer.error.value and "more" not in explorer.error.value
+    assert (
+        expected in explorer.error.value
+        and "#c62828" in explorer.error.value
+        and "more" not in explorer.error.value
+    )
     assert "computing" not in explorer.busy.value
     explorer.controls["value"].value = 14
     assert explorer.wait()
@@ -171,7 +201,9 @@ def test_an_error_in_the_first_picture_does_not_stop_the_notebook():
     def draw(value):
         return shade(100 // value)
 
-    explorer = widgets.Explorer(draw, {"value": widgets.slider("divisor", 0, 9, 0, 1)}, "A grey field.")
+    explorer = widgets.Explorer(
+        draw, {"value": widgets.slider("divisor", 0, 9, 0, 1)}, "A grey field."
+    )
     data, _ = explorer._repr_mimebundle_()
     assert "ZeroDivisionError" in data["text/plain"] and "image/png" not in data
     explorer.controls["value"].value = 2
@@ -193,7 +225,10 @@ def test_a_browser_test_finds_the_parts():
     assert "diffusion-lab-explorer" in explorer._dom_classes
     assert "diffusion-lab-readout" in explorer.readout._dom_classes
     assert "diffusion-lab-busy" in explorer.busy._dom_classes
-    assert set(explorer.controls["value"]._dom_classes) == {"diffusion-lab-slider", "diffusion-lab-slider-value"}
+    assert set(explorer.controls["value"]._dom_classes) == {
+        "diffusion-lab-slider",
+        "diffusion-lab-slider-value",
+    }
 
 
 def test_corruption_mixes_by_the_schedule_and_keeps_its_noise():
@@ -204,20 +239,32 @@ def test_corruption_mixes_by_the_schedule_and_keeps_its_noise():
     clean = pixels(explorer.picture.value)
     scale = clean.shape[0] // 8
     np.testing.assert_allclose(clean[::scale, ::scale][:8, :8], np.rint(images[0] * 255), atol=1)
-    assert "noise rate <b>0.000</b> · signal rate <b>1.000</b> · log-SNR <b>∞</b>" in explorer.readout.value
+    assert (
+        "noise rate <b>0.000</b> · signal rate <b>1.000</b> · log-SNR <b>∞</b>"
+        in explorer.readout.value
+    )
     explorer.controls["diffusion_time"].value = 0.2  # 18 degrees
     assert explorer.wait()
-    assert "noise rate <b>0.309</b> · signal rate <b>0.951</b> · log-SNR <b>2.25</b>" in explorer.readout.value
+    assert (
+        "noise rate <b>0.309</b> · signal rate <b>0.951</b> · log-SNR <b>2.25</b>"
+        in explorer.readout.value
+    )
 
 
 def test_corruption_refuses_images_that_are_none():
-    for images in (np.zeros((8, 8, 3)), np.full((1, 8, 8, 3), 200.0), np.full((1, 8, 8, 3), np.nan)):
+    for images in (
+        np.zeros((8, 8, 3)),
+        np.full((1, 8, 8, 3), 200.0),
+        np.full((1, 8, 8, 3), np.nan),
+    ):
         with pytest.raises(UserError, match=r"\[0, 1\]"):
             widgets.corruption(images)
 
 
 def test_schedule_curves_has_a_slider_for_each_parameter_that_a_schedule_takes():
-    assert {"beta_start", "beta_end", "min_signal_rate", "max_signal_rate"} < set(widgets.schedule_curves().controls)
+    assert {"beta_start", "beta_end", "min_signal_rate", "max_signal_rate"} < set(
+        widgets.schedule_curves().controls
+    )
 
     def forgot_the_root(diffusion_times, beta_end=0.02):
         noise_rates, signal_rates = SCHEDULES["linear"](diffusion_times, beta_end=beta_end)
@@ -226,7 +273,10 @@ def test_schedule_curves_has_a_slider_for_each_parameter_that_a_schedule_takes()
     schedules = {"mine": forgot_the_root, "cosine": cosine_diffusion_schedule}
     explorer = widgets.schedule_curves(np.zeros((8, 8, 1)), schedules)
     assert set(explorer.controls) == {"schedule", "beta_end"}
-    assert "mine 1.000 → 0.000" in explorer.readout.value and "misses 1 by up to 0.50" in explorer.readout.value
+    assert (
+        "mine 1.000 → 0.000" in explorer.readout.value
+        and "misses 1 by up to 0.50" in explorer.readout.value
+    )
     before = explorer.picture.value
     explorer.controls["beta_end"].value = 0.04
     assert explorer.wait() and explorer.picture.value != before and explorer.error.value == ""
@@ -242,7 +292,10 @@ def test_a_schedule_that_returns_something_else_is_told_in_a_sentence():
 def test_sampling_begins_with_the_same_noise_and_counts_evaluations(tiny_config):
     model = tiny_config.build(seed=0)
     explorer = widgets.sampling(model, num_images=4)
-    assert "NFE <b>10</b>" in explorer.readout.value and " s</b> for 4 images" in explorer.readout.value
+    assert (
+        "NFE <b>10</b>" in explorer.readout.value
+        and " s</b> for 4 images" in explorer.readout.value
+    )
     first = pixels(explorer.picture.value)
     explorer.controls["eta"].value = 1.0
     assert explorer.wait() and "eta <b>1</b>" in explorer.readout.value
@@ -256,7 +309,9 @@ def test_sampling_begins_with_the_same_noise_and_counts_evaluations(tiny_config)
 
 def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_config, monkeypatch):
     model = tiny_config.build(seed=0)
-    monkeypatch.setattr(model, "reverse_diffusion", lambda noise, steps: keras.ops.full_like(noise, steps / 100))
+    monkeypatch.setattr(
+        model, "reverse_diffusion", lambda noise, steps: keras.ops.full_like(noise, steps / 100)
+    )
     explorer = widgets.sampling(model, num_images=4)
 
     def shown(steps, eta):
@@ -269,7 +324,9 @@ def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_c
         return np.asarray(Image.fromarray(picture).convert("RGB"))
 
     for steps in (50, 20):
-        np.testing.assert_array_equal(shown(steps, eta=0), as_picture(np.full((4, 8, 8, 3), steps / 100, "float32")))
+        np.testing.assert_array_equal(
+            shown(steps, eta=0), as_picture(np.full((4, 8, 8, 3), steps / 100, "float32"))
+        )
     fresh = as_picture(model.generate(4, 5, seed=1, sampler=ddim, eta=0.5))
     np.testing.assert_allclose(shown(5, eta=0.5).astype(float), fresh, atol=1)
 
@@ -294,7 +351,9 @@ def test_interpolation_draws_each_pair_once_and_uses_the_given_slerp(tiny_config
 
 
 def test_interpolation_says_what_a_wrong_slerp_returns(tiny_config):
-    explorer = widgets.interpolation(tiny_config.build(), lambda first, second, position: first[0], num_positions=3)
+    explorer = widgets.interpolation(
+        tiny_config.build(), lambda first, second, position: first[0], num_positions=3
+    )
     assert "slerp must return noise of the shape (1, 8, 8, 3)" in explorer.error.value
 
 
@@ -306,14 +365,21 @@ def test_circular_interpolation_keeps_the_ends_and_the_variance():
 
 
 def tiny_energy_model():
-    return EnergyBasedModel(energy_network(image_size=8, channels=1, widths=(8,), dense_width=8), buffer_size=4, seed=0)
+    return EnergyBasedModel(
+        energy_network(image_size=8, channels=1, widths=(8,), dense_width=8), buffer_size=4, seed=0
+    )
 
 
 def test_langevin_walks_each_stretch_once(monkeypatch):
     model, walked = tiny_energy_model(), []
     walk = model.langevin_sampling
-    monkeypatch.setattr(model, "langevin_sampling",
-                        lambda images, steps, **arguments: (walked.append(steps), walk(images, steps, **arguments))[1])
+    monkeypatch.setattr(
+        model,
+        "langevin_sampling",
+        lambda images, steps, **arguments: (walked.append(steps), walk(images, steps, **arguments))[
+            1
+        ],
+    )
     explorer = widgets.langevin(model, num_images=3, max_steps=40, stride=5)
     explorer.controls["steps"].value = 20
     assert explorer.wait() and "mean energy" in explorer.readout.value

@@ -40,11 +40,19 @@ class OtherWords(ast.NodeTransformer):
 
     def visit_Constant(self, node):
         text = node.value
-        sentence = isinstance(text, str) and len(WORD.findall(text)) > 3 and (self.holds_values or text.endswith((".", "?", "!")))
+        sentence = (
+            isinstance(text, str)
+            and len(WORD.findall(text)) > 3
+            and (self.holds_values or text.endswith((".", "?", "!")))
+        )
         if not sentence or "import " in text:  # which is code
             return node
         self.replaced += 1
-        return ast.Constant(WORD.sub(lambda word: "".join(self.random.choices("abcdefghijklmnop", k=len(word[0]))), text))
+        return ast.Constant(
+            WORD.sub(
+                lambda word: "".join(self.random.choices("abcdefghijklmnop", k=len(word[0]))), text
+            )
+        )
 
 
 def with_other_words(folder):
@@ -53,26 +61,56 @@ def with_other_words(folder):
     Returns:
         How many sentences were replaced.
     """
-    shutil.copytree(ROOT / "diffusion_lab", folder / "diffusion_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "diffusion_lab",
+        folder / "diffusion_lab",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     words = OtherWords()
     for place in FOLDERS:
         path = folder / "diffusion_lab" / place
         for file in [path] if path.is_file() else path.rglob("*.py"):
-            file.write_text(ast.unparse(words.visit(ast.parse(file.read_text(encoding="utf-8")))), encoding="utf-8")
+            file.write_text(
+                ast.unparse(words.visit(ast.parse(file.read_text(encoding="utf-8")))),
+                encoding="utf-8",
+            )
     return words.replaced
 
 
 def grades(out, root, **environment):
     """Returns {student: the columns of grades.csv that are not sentences} of the sample class."""
-    command = [sys.executable, "-m", "diffusion_lab", "grade", "--sample", "--out", str(out), "--seed", "3", "--root", str(root)]
-    subprocess.run(command, check=True, env=os.environ | environment, cwd=out.parent, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "diffusion_lab",
+        "grade",
+        "--sample",
+        "--out",
+        str(out),
+        "--seed",
+        "3",
+        "--root",
+        str(root),
+    ]
+    subprocess.run(
+        command, check=True, env=os.environ | environment, cwd=out.parent, capture_output=True
+    )
     with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
-        return {row["Student"]: [row[name] for name in row if name != "look at it"] for row in csv.DictReader(file)}
+        return {
+            row["Student"]: [row[name] for name in row if name != "look at it"]
+            for row in csv.DictReader(file)
+        }
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required", reason=INSTALL)
+@pytest.mark.skipif(
+    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
+    reason=INSTALL,
+)
 def test_no_grade_changes_when_every_sentence_is_replaced(tmp_path):
     assert with_other_words(tmp_path) > 1000
     expected = grades(tmp_path / "plain", ROOT, PYTHONPATH=str(ROOT))
-    assert grades(tmp_path / "other", ROOT, PYTHONPATH=str(tmp_path)) == expected and len(expected) == 10
+    assert (
+        grades(tmp_path / "other", ROOT, PYTHONPATH=str(tmp_path)) == expected
+        and len(expected) == 10
+    )

@@ -1,4 +1,6 @@
-"""The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the run goes on."""
+"""The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the
+run goes on.
+"""
 
 import json
 import math
@@ -27,10 +29,20 @@ class DemoPage:
     def __init__(self, folder: Path, minutes: float, nfe: int) -> None:
         self.folder, self.path = folder, folder / "index.html"
         self.facts: dict[str, Any] = {
-            "minutes": minutes, "nfe": nfe, "samplers": [], "snapshots": [], "memorisation": {}, "seconds": None}
+            "minutes": minutes,
+            "nfe": nfe,
+            "samplers": [],
+            "snapshots": [],
+            "memorisation": {},
+            "seconds": None,
+        }
         self.facts["weights"] = folder / "model.weights.h5"
-        self.facts["program"] = "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"  # of `make demo`
-        self.template = Environment(loader=PackageLoader("diffusion_lab.commands"), autoescape=True).get_template("demo.html")
+        self.facts["program"] = (
+            "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"
+        )  # of `make demo`
+        self.template = Environment(
+            loader=PackageLoader("diffusion_lab.commands"), autoescape=True
+        ).get_template("demo.html")
         self.write()
 
     def write(self, **facts: Any) -> None:
@@ -43,7 +55,8 @@ class DemoPage:
     def show_progress(self, images: np.ndarray, losses: list[dict[str, float]]) -> None:
         """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}].
 
-        The first of them stay on the page from the beginning, and whenever twice as many images have been seen.
+        The first of them stay on the page from the beginning, and whenever twice as many images
+        have been seen.
         """
         seen, snapshots = losses[-1]["images"] if losses else 0, self.facts["snapshots"]
         save_png(image_grid(images, scale=3), self.folder / "progress.png")
@@ -51,7 +64,10 @@ class DemoPage:
             loss_curve(losses, self.folder / "loss.png")
         if not snapshots or seen > 0 and seen >= 2 * snapshots[-1]:
             snapshots.append(seen)
-            save_png(image_grid(images[:8], columns=8, scale=2), self.folder / f"snapshot{len(snapshots)}.png")
+            save_png(
+                image_grid(images[:8], columns=8, scale=2),
+                self.folder / f"snapshot{len(snapshots)}.png",
+            )
         self.write(images_seen=seen)
 
     def advice(self) -> str:
@@ -60,18 +76,29 @@ class DemoPage:
         if not 0 < seen < 0.75 * ENOUGH:
             return ""
         minutes = math.ceil(self.facts["minutes"] * ENOUGH / seen)
-        return (f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this machine takes about "
-                f"{minutes} minute{'s' * (minutes > 1)} for them: {self.facts['program']} demo --minutes {minutes}")
+        return (
+            f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this"
+            f" machine takes about {minutes} minute{'s' * (minutes > 1)} for them:"
+            f" {self.facts['program']} demo --minutes {minutes}"
+        )
 
-    def add_samples(self, owner: str, sampler: str, images: np.ndarray, estimate: KIDEstimate) -> None:
+    def add_samples(
+        self, owner: str, sampler: str, images: np.ndarray, estimate: KIDEstimate
+    ) -> None:
         """A grid of samples of "yours" or "shipped" and its KID."""
         file = f"{owner}-{''.join(c for c in sampler.lower() if c.isascii() and c.isalnum())}.png"
         save_png(image_grid(images, scale=3), self.folder / file)
-        row: dict[str, Any] | None = next((row for row in self.facts["samplers"] if row["name"] == sampler), None)
+        row: dict[str, Any] | None = next(
+            (row for row in self.facts["samplers"] if row["name"] == sampler), None
+        )
         if row is None:
             row = {"name": sampler}
             self.facts["samplers"].append(row)
-        row[owner] = {"file": file, "kid": estimate.value, "standard_error": estimate.standard_error}
+        row[owner] = {
+            "file": file,
+            "kid": estimate.value,
+            "standard_error": estimate.standard_error,
+        }
         self.write()
 
     def add_memorisation(self, owner: str, memorisation: Memorisation) -> None:
@@ -81,5 +108,8 @@ class DemoPage:
         """The last version of the page, and the same figures as kid.json."""
         loss_curve(losses, self.folder / "loss.png")
         self.write(seconds=seconds, date=date.today().isoformat())
-        figures = {key: self.facts[key] for key in ("minutes", "nfe", "samplers", "memorisation", "seconds", "date")}
+        figures = {
+            key: self.facts[key]
+            for key in ("minutes", "nfe", "samplers", "memorisation", "seconds", "date")
+        }
         write_atomically(self.folder / "kid.json", json.dumps(figures, indent=2).encode())

@@ -11,11 +11,24 @@ from typing import NamedTuple
 from diffusion_lab.errors import UserError, about_backend
 from diffusion_lab.startup.quiet import keras_file, keras_settings
 
-PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy", "tensorflow-datasets", "matplotlib", "jupyterlab", "nbval")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "jax",
+    "torch",
+    "numpy",
+    "tensorflow-datasets",
+    "matplotlib",
+    "jupyterlab",
+    "nbval",
+)
 
 
 class Finding(NamedTuple):
-    """A line of the report. `advice` is one sentence on what to do, or None where nothing is missing."""
+    """A line of the report.
+
+    `advice` is one sentence on what to do, or None where nothing is missing.
+    """
 
     subject: str
     finding: str
@@ -23,15 +36,27 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Looks at versions, backend, devices, data sets, weights and sandbox. Returns a list of `Finding`."""
+    """Looks at versions, backend, devices, data sets, weights and sandbox.
+
+    Returns a list of `Finding`.
+    """
     findings = []
     for subject, section in SECTIONS.items():
         try:
             findings += section()
-        except Exception as error:  # whatever is broken there, the rest of the report is still worth reading
+        except (
+            Exception
+        ) as error:  # whatever is broken there, the rest of the report is still worth reading
             known = error if isinstance(error, UserError) else about_backend(error)
-            findings.append(Finding(subject, f"cannot be examined: {type(error).__name__}", str(known)) if known else
-                            Finding(subject, f"cannot be examined: {type(error).__name__}: {error}", "Install again."))
+            findings.append(
+                Finding(subject, f"cannot be examined: {type(error).__name__}", str(known))
+                if known
+                else Finding(
+                    subject,
+                    f"cannot be examined: {type(error).__name__}: {error}",
+                    "Install again.",
+                )
+            )
     return findings
 
 
@@ -42,7 +67,9 @@ def print_report(findings: list[Finding]) -> None:
 
     table = Table("", "found", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(finding.subject, f"[yellow]{finding.finding}[/]" if finding.advice else finding.finding)
+        table.add_row(
+            finding.subject, f"[yellow]{finding.finding}[/]" if finding.advice else finding.finding
+        )
     console = Console()
     console.print(table)
     for finding in findings:
@@ -51,24 +78,35 @@ def print_report(findings: list[Finding]) -> None:
 
 
 def _versions() -> Iterator[Finding]:
-    yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(
+        "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
     for package in PACKAGES:
         try:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             optional = package in ("jax", "torch")
-            advice = None if optional else f"Install it with: {sys.executable} -m pip install {package}"
+            advice = (
+                None if optional else f"Install it with: {sys.executable} -m pip install {package}"
+            )
             yield Finding(package, "not installed (optional)" if optional else "missing", advice)
 
 
 def _keras_settings() -> Iterator[Finding]:
     """What an old keras.json asks for, and the course does not do."""
     settings = keras_settings()
-    others = [f"{name} {settings[name]}" for name, ours in (("floatx", "float32"), ("image_data_format", "channels_last"))
-              if settings.get(name, ours) != ours]
+    others = [
+        f"{name} {settings[name]}"
+        for name, ours in (("floatx", "float32"), ("image_data_format", "channels_last"))
+        if settings.get(name, ours) != ours
+    ]
     if others:
-        yield Finding("Keras's settings", ", ".join(others), f"The course computes in float32 with channels_last all the same. For your own "
-                      f"programs, correct {keras_file()}, or delete it.")
+        yield Finding(
+            "Keras's settings",
+            ", ".join(others),
+            "The course computes in float32 with channels_last all the same. For your own "
+            f"programs, correct {keras_file()}, or delete it.",
+        )
 
 
 def _backend() -> Iterator[Finding]:
@@ -85,7 +123,11 @@ def _data_sets() -> Iterator[Finding]:
     for name in SOURCES:
         status = dataset_status(name)
         missing = status == "needs a download"
-        advice = "Downloaded when first used; without network, use procedural_flowers." if missing else None
+        advice = (
+            "Downloaded when first used; without network, use procedural_flowers."
+            if missing
+            else None
+        )
         yield Finding(name, status, advice)
 
 
@@ -94,7 +136,9 @@ def _weights() -> Iterator[Finding]:
     from diffusion_lab.models.io import load_model, shipped_weights
 
     loaders = {"feature network": flower_features}
-    loaders |= {name: lambda name=name: load_model(name) for name in shipped_weights() or ["flowers32"]}
+    loaders |= {
+        name: lambda name=name: load_model(name) for name in shipped_weights() or ["flowers32"]
+    }
     for name, load in loaders.items():
         try:
             load()
@@ -104,9 +148,13 @@ def _weights() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is opened."""
+    """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is
+    opened.
+    """
     if shutil.which("bwrap") is None:
-        advice = "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."
+        advice = (
+            "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."
+        )
         yield Finding("sandbox", "bubblewrap is not installed", advice)
         return
     try:
@@ -116,11 +164,22 @@ def _sandbox() -> Iterator[Finding]:
     try:
         require_bubblewrap()
     except UserError as error:
-        yield Finding("sandbox", "bubblewrap cannot open a box here", f"Only graders need it. {error}")
+        yield Finding(
+            "sandbox", "bubblewrap cannot open a box here", f"Only graders need it. {error}"
+        )
         return
     copies = [path for path in hidden() if os.path.isdir(path) and not path.endswith("-info")]
-    yield Finding("sandbox", f"bubblewrap works{'; it hides from students: ' if copies else ''}{', '.join(copies)}")
+    yield Finding(
+        "sandbox",
+        f"bubblewrap works{'; it hides from students: ' if copies else ''}{', '.join(copies)}",
+    )
 
 
-SECTIONS = {"packages": _versions, "Keras's settings": _keras_settings, "backend": _backend, "data sets": _data_sets,
-            "weights": _weights, "sandbox": _sandbox}
+SECTIONS = {
+    "packages": _versions,
+    "Keras's settings": _keras_settings,
+    "backend": _backend,
+    "data sets": _data_sets,
+    "weights": _weights,
+    "sandbox": _sandbox,
+}

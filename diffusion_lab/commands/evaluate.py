@@ -5,38 +5,60 @@ from pathlib import Path
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import (
-    encode, flower_features, inception_features, kid_with_standard_error, measure_memorisation,
+    encode,
+    flower_features,
+    inception_features,
+    kid_with_standard_error,
+    measure_memorisation,
 )
+from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import SAMPLERS
-from diffusion_lab.models.generating import generate_in_batches
 
 
-def evaluate_model(weights: str | Path, data: str | None = None, count: int = 512, steps: int = 10,
-                   sampler: str = "ddim", features: str = "flowers", seed: int = 0) -> str:
-    """Returns a few lines of text: KID with its standard error, and the distance to the nearest training image.
+def evaluate_model(
+    weights: str | Path,
+    data: str | None = None,
+    count: int = 512,
+    steps: int = 10,
+    sampler: str = "ddim",
+    features: str = "flowers",
+    seed: int = 0,
+) -> str:
+    """Returns a few lines of text:
 
-    Raises UserError if the weights, the data or the features cannot be had, if nobody knows what the data were, or if
-    their images have other channels than the model's.
+    KID with its standard error, and the distance to the nearest training image.
+
+    Raises UserError if the weights, the data or the features cannot be had, if nobody knows what
+    the data were, or if their images have other channels than the model's.
     """
     model, origin = load_model(weights)
     data = data or origin.get("data")
     if data is None:
         raise UserError("These weights do not say what they were trained on: name it with --data.")
-    extractor = flower_features() if features == "flowers" else inception_features(int(features[len("inception"):]))
+    extractor = (
+        flower_features()
+        if features == "flowers"
+        else inception_features(int(features[len("inception") :]))
+    )
     train, validation = (
-        load_dataset(data, split, model.image_shape[0], batch_size=1) for split in ("train", "validation")
+        load_dataset(data, split, model.image_shape[0], batch_size=1)
+        for split in ("train", "validation")
     )
     if validation.images.shape[1:] != model.image_shape:
-        raise UserError(f"These weights draw images with {model.image_shape[-1]} colour channel(s), and those of {data} have "
-                        f"{validation.images.shape[-1]}: name data of their kind with --data, or leave it out.")
+        raise UserError(
+            f"These weights draw images with {model.image_shape[-1]} colour channel(s), and those"
+            f" of {data} have {validation.images.shape[-1]}: name data of their kind with --data,"
+            " or leave it out."
+        )
     real = validation.images[:count]
     generated = generate_in_batches(model, count, steps, seed, sampler=SAMPLERS[sampler])
     kid = kid_with_standard_error(encode(extractor, real), encode(extractor, generated))
     memory = measure_memorisation(generated, train.images, real)
     return (
-        f"KID ({features} features), {count} generated against {len(real)} real images of {data}, "
-        f"{sampler} with {steps} steps: {kid.value:.4f} ± {kid.standard_error:.4f}\n"
-        f"distance to the nearest training image: {memory.generated_distance:.3f}, of unseen real images "
-        f"{memory.reference_distance:.3f} (a copy is at 0; what is blurred is somewhat nearer, too)"
+        f"KID ({features} features), {count} generated against {len(real)} real images of {data},"
+        f" {sampler} with {steps} steps: {kid.value:.4f} ± {kid.standard_error:.4f}\ndistance to"
+        f" the nearest training image: {memory.generated_distance:.3f}, of unseen real images"
+        f" {memory.reference_distance:.3f} (a copy is at 0; what is blurred is somewhat nearer,"
+        " too)"
     )

@@ -1,4 +1,6 @@
-"""What `diffusion-lab grade` does: a progress bar, the grading, the reports, and a line about them."""
+"""What `diffusion-lab grade` does: a progress bar, the grading, the reports, and a line
+about them.
+"""
 
 import tempfile
 import time
@@ -24,35 +26,69 @@ MOST_ROWS = 60  # of the table on the terminal
 QUIET_SECONDS = 30  # between two lines about the progress where no terminal shows a bar
 
 
-def run_grade(submissions: Path | None, lab: str, out: str | Path, root: Path, seconds: float, memory: int,
-              kid: float | None = None, kid_points: float = 4, kid_data: str = "procedural_flowers",
-              **options: Any) -> None:
-    """Grades `submissions`, or without them a made-up class. Raises UserError for what a person can mend."""
+def run_grade(
+    submissions: Path | None,
+    lab: str,
+    out: str | Path,
+    root: Path,
+    seconds: float,
+    memory: int,
+    kid: float | None = None,
+    kid_points: float = 4,
+    kid_data: str = "procedural_flowers",
+    **options: Any,
+) -> None:
+    """Grades `submissions`, or without them a made-up class.
+
+    Raises UserError for what a person can mend.
+    """
     (source,) = sources(root, [lab])
     read_manual(Path(out) / MANUAL)  # complains before the time for grading is spent
     limits = Limits(seconds=seconds, memory=memory)
     if kid is not None and not source.name.startswith("07"):
-        raise UserError("Only lab 07 hands in weights of which KID can be measured: leave --kid out.")
+        raise UserError(
+            "Only lab 07 hands in weights of which KID can be measured: leave --kid out."
+        )
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
         submissions = submissions or write_sample_class(source, Path(folder))
-        settings, results = grade_class(submissions, source, out, limits=limits, quality=quality, progress=progress, **options)
+        settings, results = grade_class(
+            submissions, source, out, limits=limits, quality=quality, progress=progress, **options
+        )
     rows = write_gradebook(out, source.name[:2], settings, results)
     console.print(_table(rows))
     if len(rows) > MOST_ROWS:
-        console.print(Text(f"These are the first {MOST_ROWS} of {len(rows)} submissions; all of them are in {out}/grades.csv."), soft_wrap=True)
+        console.print(
+            Text(
+                f"These are the first {MOST_ROWS} of {len(rows)} submissions; all of them are in"
+                f" {out}/grades.csv."
+            ),
+            soft_wrap=True,
+        )
     for sentence in unclaimed(read_manual(Path(out) / MANUAL), [row.key for row in rows]):
         console.print(Text(sentence), soft_wrap=True)
-    console.print(Text(f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book: {out}/grades.csv. "
-                        f"For each student: {out}/feedback/"), soft_wrap=True)
+    console.print(
+        Text(
+            f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book:"
+            f" {out}/grades.csv. For each student: {out}/feedback/"
+        ),
+        soft_wrap=True,
+    )
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
     """Gives progress(done, total): a bar on a terminal, and elsewhere a line now and then."""
     if console.is_terminal:
-        with Progress(TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        with Progress(
+            TextColumn("grading"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        ) as bar:
             task = bar.add_task("grading", total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
@@ -68,10 +104,20 @@ def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("student", "points", *(verdict.number for verdict in rows[0].verdicts), "look at it", box=None)
+    table = Table(
+        "student",
+        "points",
+        *(verdict.number for verdict in rows[0].verdicts),
+        "look at it",
+        box=None,
+    )
     for row in rows[:MOST_ROWS]:
-        marks = [f"[{'green' if verdict.points else 'red'}]{mark_of(verdict)}[/]" for verdict in row.verdicts]
+        marks = [
+            f"[{'green' if verdict.points else 'red'}]{mark_of(verdict)}[/]"
+            for verdict in row.verdicts
+        ]
         remark = row.problem or "; ".join(row.remarks)
-        table.add_row(Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(remark))
+        table.add_row(
+            Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(remark)
+        )
     return table
-

@@ -1,7 +1,8 @@
 """Images on disk as one memory-mapped array, written once and then only mapped.
 
-A cached set is a folder with `images.npy` (uint8) and `labels.npy`. It is written under another name and renamed, so a
-process that is killed leaves nothing that looks finished, and two processes may build the same set at once.
+A cached set is a folder with `images.npy` (uint8) and `labels.npy`. It is written under another
+name and renamed, so a process that is killed leaves nothing that looks finished, and two processes
+may build the same set at once.
 """
 
 import contextlib
@@ -24,7 +25,10 @@ ONE_DAY = 24 * 3600
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of all cached sets: `cache_dir`, else $DIFFUSION_LAB_CACHE, else the platform's own place."""
+    """Return the folder of all cached sets:
+
+    `cache_dir`, else $DIFFUSION_LAB_CACHE, else the platform's own place.
+    """
     if cache_dir or os.environ.get("DIFFUSION_LAB_CACHE"):
         return Path(cache_dir or os.environ["DIFFUSION_LAB_CACHE"]).expanduser()
     if sys.platform == "win32":
@@ -37,18 +41,25 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
 
 
 def cached(folder: Path, chunks: Callable[[], Iterable[ImagesAndLabels]]) -> ImagesAndLabels:
-    """Return `(images, labels)` of the set cached in `folder`, both memory-mapped; build it first where needed.
+    """Return `(images, labels)` of the set cached in `folder`, both memory-mapped; build it first
+    where needed.
 
-    `chunks()` yields `(images, labels)` a few at a time: uint8 (n, H, W, C) and any array of n labels without objects.
-    Memory stays flat in the size of the set. A damaged set is built anew. Raises UserError when it cannot be written.
+    `chunks()` yields `(images, labels)` a few at a time: uint8 (n, H, W, C) and any array of n
+    labels without objects. Memory stays flat in the size of the set. A damaged set is built anew.
+    Raises UserError when it cannot be written.
     """
     for builds in range(4):
-        if builds > 0:  # more than one only where several processes replace a damaged set at the same moment
+        if (
+            builds > 0
+        ):  # more than one only where several processes replace a damaged set at the same moment
             _build(folder, chunks())
         arrays = _open(folder)
         if arrays is not None:
             return arrays
-    raise UserError(f"The images cached in {folder} cannot be read back: set DIFFUSION_LAB_CACHE to another folder.")
+    raise UserError(
+        f"The images cached in {folder} cannot be read back: set DIFFUSION_LAB_CACHE to another"
+        " folder."
+    )
 
 
 def _build(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
@@ -60,8 +71,8 @@ def _build(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
         _publish(draft, folder)
     except OSError as error:
         raise UserError(
-            f"The images cannot be cached in {folder.parent} ({error.strerror or error}): make room there, "
-            "or set DIFFUSION_LAB_CACHE to a folder that can be written to."
+            f"The images cannot be cached in {folder.parent} ({error.strerror or error}): make room"
+            " there, or set DIFFUSION_LAB_CACHE to a folder that can be written to."
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -81,8 +92,9 @@ def _open(folder: Path) -> ImagesAndLabels | None:
 def _write(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
     """Write a set into `folder`, chunk by chunk.
 
-    The images go through an ordinary file, not through a map: on a full disk a map kills the process instead of
-    raising OSError. How many there are is known at the end, so the header is written twice; NumPy pads it for that.
+    The images go through an ordinary file, not through a map: on a full disk a map kills the
+    process instead of raising OSError. How many there are is known at the end, so the header is
+    written twice; NumPy pads it for that.
     """
     labels: list[np.ndarray] = []
     count, image_shape = 0, ()
@@ -100,11 +112,15 @@ def _write(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
 
 
 def _publish(draft: Path, folder: Path) -> None:
-    """Rename `draft` to `folder`, in place of a damaged set; do nothing where another process was quicker."""
+    """Rename `draft` to `folder`, in place of a damaged set; do nothing where another process was
+    quicker.
+    """
     if folder.exists() and _open(folder) is None:
         damaged = draft.with_name(f"{draft.name}-damaged")
         with contextlib.suppress(FileNotFoundError):  # another process has moved it away

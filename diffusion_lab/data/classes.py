@@ -14,8 +14,8 @@ COUNTS = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "oxford
 def class_names(name: str | Path) -> tuple[str, ...]:
     """The names of the classes of a data set, in the order of their numbers: a tuple of strings.
 
-    For procedural flowers these are the colours, for a folder its sub-folders, and for all others the numbers that
-    the source itself uses. Raises UserError for a folder without images.
+    For procedural flowers these are the colours, for a folder its sub-folders, and for all others
+    the numbers that the source itself uses. Raises UserError for a folder without images.
     """
     if name == "procedural_flowers":
         return COLOURS

@@ -1,4 +1,6 @@
-"""Sources that are downloaded once: those of keras.datasets, and Oxford Flowers 102 through TensorFlow Datasets."""
+"""Sources that are downloaded once: those of keras.datasets, and Oxford Flowers 102 through
+TensorFlow Datasets.
+"""
 
 import contextlib
 import io
@@ -28,13 +30,16 @@ class Original(NamedTuple):
 
 
 KERAS_ORIGINALS = {
-    "mnist": Original("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz", "mnist.npz"),
+    "mnist": Original(
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz", "mnist.npz"
+    ),
     "fashion_mnist": Original(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/t10k-images-idx3-ubyte.gz",
         "fashion-mnist/t10k-images-idx3-ubyte.gz",
     ),
     "cifar10": Original(
-        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive"
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "cifar-10-batches-py-target_archive",
     ),
 }
 
@@ -59,8 +64,13 @@ def tfds_originals(name: str) -> list[Path]:
     return [info.parent for info in tfds_folder().glob(f"{name}/*/dataset_info.json")]
 
 
-def read_keras(name: str, split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
-    """Yield `(images, labels)` of a keras.datasets source; its test images are "validation". `seed` has no effect."""
+def read_keras(
+    name: str, split: str, image_size: int, count: int | None, seed: int
+) -> Iterator[ImagesAndLabels]:
+    """Yield `(images, labels)` of a keras.datasets source; its test images are "validation".
+
+    `seed` has no effect.
+    """
     import keras
 
     if not keras_originals(name):
@@ -68,25 +78,32 @@ def read_keras(name: str, split: str, image_size: int, count: int | None, seed: 
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exception when a download fails
-        raise UserError(f"{name} cannot be read ({_first_line(error)}): delete its files in {keras_folder()} and try "
-                        "again, or take 'procedural_flowers', which needs no download.") from error
+        raise UserError(
+            f"{name} cannot be read ({_first_line(error)}): delete its files in {keras_folder()}"
+            " and try again, or take 'procedural_flowers', which needs no download."
+        ) from error
     images, labels = train if split == "train" else test
     for image, label in track(list(zip(images[:count], labels[:count])), f"reading {name}"):
         yield resize_array(image, image_size)[None], np.reshape(label, 1)
 
 
-def read_oxford_flowers(split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
-    """Yield `(images, labels)` of Oxford Flowers 102, its three splits pooled and a fixed fifth set aside.
+def read_oxford_flowers(
+    split: str, image_size: int, count: int | None, seed: int
+) -> Iterator[ImagesAndLabels]:
+    """Yield `(images, labels)` of Oxford Flowers 102, its three splits pooled and a fixed fifth set
+    aside.
 
-    Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes", 2008. The official train
-    split holds only 1,020 of the 8,189 images. `seed` has no effect.
+    Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes", 2008.
+    The official train split holds only 1,020 of the 8,189 images. `seed` has no effect.
     """
     import tensorflow_datasets as tfds
 
     builder = _prepared("oxford_flowers102", tfds)
     _leave_gpu_to_keras()
     with _quiet():
-        pooled = builder.as_dataset(split="train+validation+test", decoders={"image": tfds.decode.SkipDecoding()})
+        pooled = builder.as_dataset(
+            split="train+validation+test", decoders={"image": tfds.decode.SkipDecoding()}
+        )
     total = sum(builder.info.splits[part].num_examples for part in ("train", "validation", "test"))
     chosen = set(split_by_name(range(total), split)[:count])
     for position, example in enumerate(track(pooled, "reading oxford_flowers102", total)):
@@ -96,27 +113,38 @@ def read_oxford_flowers(split: str, image_size: int, count: int | None, seed: in
 
 
 def _prepared(name: str, tfds: Any) -> Any:
-    """Return the tfds builder of a data set that has been downloaded and prepared, now or earlier."""
+    """Return the tfds builder of a data set that has been downloaded and prepared, now or
+    earlier.
+    """
     with _quiet():
         builder = tfds.builder(name, data_dir=tfds_folder())
         if builder.is_prepared():
             return builder
     help_offline = f"set TFDS_DATA_DIR to a folder that holds it already (now {tfds_folder()})"
     require_connection(name, builder.info.homepage, help_offline)
-    print(f"Downloading {name} from {builder.info.homepage} to {tfds_folder()}, which may take minutes ...")
+    print(
+        f"Downloading {name} from {builder.info.homepage} to {tfds_folder()}, which may take"
+        " minutes ..."
+    )
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
         with _quiet():
             builder.download_and_prepare()
-    except Exception as error:  # network, disk, checksum, damaged archive: each has its own exceptions
-        raise UserError(f"{name} cannot be prepared in {tfds_folder()} ({_first_line(error)}): try again, "
-                        f"{help_offline}, or take 'procedural_flowers', which needs no download.") from error
+    except (
+        Exception
+    ) as error:  # network, disk, checksum, damaged archive: each has its own exceptions
+        raise UserError(
+            f"{name} cannot be prepared in {tfds_folder()} ({_first_line(error)}): try again, "
+            f"{help_offline}, or take 'procedural_flowers', which needs no download."
+        ) from error
     return builder
 
 
 def _leave_gpu_to_keras() -> None:
-    """Keep TensorFlow, where it only reads files, from reserving the memory of the GPU for itself."""
+    """Keep TensorFlow, where it only reads files, from reserving the memory of the GPU for
+    itself.
+    """
     import keras
     import tensorflow as tf
 
@@ -126,10 +154,11 @@ def _leave_gpu_to_keras() -> None:
 
 
 def require_connection(name: str, url: str, help_offline: str, seconds: float = 8) -> None:
-    """Raise UserError unless `url` begins to answer within `seconds`; the system's proxies are used.
+    """Raise UserError unless `url` begins to answer within `seconds`; the system's proxies are
+    used.
 
-    Those who download for us wait for minutes without a network. The attempt has a thread of its own because looking up
-    a host's name obeys no timeout.
+    Those who download for us wait for minutes without a network. The attempt has a thread of its
+    own because looking up a host's name obeys no timeout.
     """
     failure = [f"no answer in {seconds} seconds"]
 
@@ -144,9 +173,11 @@ def require_connection(name: str, url: str, help_offline: str, seconds: float = 
     thread.start()
     thread.join(seconds)
     if failure:
-        raise UserError(f"{name} cannot be fetched from {urlsplit(url).netloc} ({failure[0]}): connect to the "
-                        f"internet, {help_offline}, or take 'procedural_flowers' or a folder of images, which need "
-                        "no download.")
+        raise UserError(
+            f"{name} cannot be fetched from {urlsplit(url).netloc} ({failure[0]}): connect to the"
+            f" internet, {help_offline}, or take 'procedural_flowers' or a folder of images, which"
+            " need no download."
+        )
 
 
 def _first_line(error: object) -> str:

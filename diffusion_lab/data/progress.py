@@ -13,7 +13,9 @@ PATIENCE = 2.0  # seconds of silence before a bar appears
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items` (an iterable of `total` things, default `len(items)`), with a bar on a terminal's stderr."""
+    """Yield `items` (an iterable of `total` things, default `len(items)`), with a bar on a
+    terminal's stderr.
+    """
     if not sys.stderr.isatty():
         yield from items
         return

@@ -12,7 +12,12 @@ import numpy as np
 
 from diffusion_lab.data import flowers
 from diffusion_lab.data.cache import cache_folder
-from diffusion_lab.data.downloads import keras_originals, read_keras, read_oxford_flowers, tfds_originals
+from diffusion_lab.data.downloads import (
+    keras_originals,
+    read_keras,
+    read_oxford_flowers,
+    tfds_originals,
+)
 from diffusion_lab.data.folder import list_fingerprint, read_folder
 from diffusion_lab.data.images import ImagesAndLabels, resize_array
 from diffusion_lab.data.progress import track
@@ -27,23 +32,33 @@ FLOWERS_AT_ONCE = 64
 class Source:
     """Where images come from.
 
-    `read(split, image_size, count, seed)` yields `(images, labels)` a few at a time, at most `count` in all: uint8 of
-    shape (n, image_size, image_size, C) and n labels.
+    `read(split, image_size, count, seed)` yields `(images, labels)` a few at a time, at most
+    `count` in all: uint8 of shape (n, image_size, image_size, C) and n labels.
     """
 
     read: Callable[..., Iterator[ImagesAndLabels]]
     flips: bool = True  # whether a mirrored image is as good as the original
     # what the images depend on besides split, size and count
     fingerprint: Callable[[int], list | None] = lambda seed: None
-    counts: dict[str, int] = field(default_factory=dict)  # how many images a split has where nothing else limits it
-    originals: Callable[[], list[Path]] | None = None  # the downloads on this machine; None for what is embedded
+    counts: dict[str, int] = field(
+        default_factory=dict
+    )  # how many images a split has where nothing else limits it
+    originals: Callable[[], list[Path]] | None = (
+        None  # the downloads on this machine; None for what is embedded
+    )
 
 
-def read_procedural_flowers(split: str, image_size: int, count: int, seed: int) -> Iterator[ImagesAndLabels]:
-    """Yield procedural flowers and the parameters they were drawn from; the splits never share one."""
+def read_procedural_flowers(
+    split: str, image_size: int, count: int, seed: int
+) -> Iterator[ImagesAndLabels]:
+    """Yield procedural flowers and the parameters they were drawn from; the splits never
+    share one.
+    """
     begin = FIRST_VALIDATION_FLOWER if split == "validation" else 0
     for first in track(range(0, count, FLOWERS_AT_ONCE), "drawing flowers"):
-        yield flowers.draw_flowers(min(FLOWERS_AT_ONCE, count - first), image_size, seed=seed, first=begin + first)
+        yield flowers.draw_flowers(
+            min(FLOWERS_AT_ONCE, count - first), image_size, seed=seed, first=begin + first
+        )
 
 
 def flowers_fingerprint(seed: int) -> list:
@@ -51,8 +66,13 @@ def flowers_fingerprint(seed: int) -> list:
     return [seed, hashlib.sha256(Path(flowers.__file__).read_bytes()).hexdigest()]
 
 
-def read_digits(split: str, image_size: int, count: int | None, seed: int) -> Iterator[ImagesAndLabels]:
-    """Yield the 1,797 handwritten digits of scikit-learn, 8 x 8 pixels in 17 shades. `seed` has no effect."""
+def read_digits(
+    split: str, image_size: int, count: int | None, seed: int
+) -> Iterator[ImagesAndLabels]:
+    """Yield the 1,797 handwritten digits of scikit-learn, 8 x 8 pixels in 17 shades.
+
+    `seed` has no effect.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -67,13 +87,17 @@ def _keras_source(name: str, flips: bool) -> Source:
 
 SOURCES = {
     "procedural_flowers": Source(
-        read_procedural_flowers, fingerprint=flowers_fingerprint, counts={"train": 8192, "validation": 1024}
+        read_procedural_flowers,
+        fingerprint=flowers_fingerprint,
+        counts={"train": 8192, "validation": 1024},
     ),
     "digits": Source(read_digits, flips=False),
     "mnist": _keras_source("mnist", flips=False),
     "fashion_mnist": _keras_source("fashion_mnist", flips=False),
     "cifar10": _keras_source("cifar10", flips=True),
-    "oxford_flowers102": Source(read_oxford_flowers, originals=partial(tfds_originals, "oxford_flowers102")),
+    "oxford_flowers102": Source(
+        read_oxford_flowers, originals=partial(tfds_originals, "oxford_flowers102")
+    ),
 }
 
 
@@ -87,20 +111,29 @@ def find_source(name: str | Path) -> Source:
     folder = Path(name).expanduser()
     if folder.is_dir() and name != "":
         folder = folder.resolve()
-        return Source(partial(read_folder, folder), fingerprint=lambda seed: [str(folder), list_fingerprint(folder)])
+        return Source(
+            partial(read_folder, folder),
+            fingerprint=lambda seed: [str(folder), list_fingerprint(folder)],
+        )
     if folder.is_file():
         raise UserError(f"{folder} is a file: give the path of the folder in which the images are.")
     if isinstance(name, os.PathLike) or len(folder.parts) > 1:
-        raise UserError(f"There is no folder {folder}: give the path of a folder of images, or one of "
-                        f"{', '.join(SOURCES)}.")
+        raise UserError(
+            f"There is no folder {folder}: give the path of a folder of images, or one of "
+            f"{', '.join(SOURCES)}."
+        )
     near = difflib.get_close_matches(name, SOURCES, n=1)
     question = f" (did you mean '{near[0]}'?)" if near else ""
-    raise UserError(f"There is no data set or folder '{name}'{question}: choose one of {', '.join(SOURCES)}, or give "
-                    "the path of a folder of images.")
+    raise UserError(
+        f"There is no data set or folder '{name}'{question}: choose one of {', '.join(SOURCES)}, or"
+        " give the path of a folder of images."
+    )
 
 
 def dataset_status(name: str) -> str:
-    """Return "embedded", "cached at ..." or "needs a download" for a name in SOURCES, without fetching anything."""
+    """Return "embedded", "cached at ..." or "needs a download" for a name in SOURCES, without
+    fetching anything.
+    """
     originals = SOURCES[name].originals
     if originals is None:
         return "embedded"

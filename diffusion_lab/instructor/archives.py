@@ -1,6 +1,7 @@
 """Reads what was handed in, from a folder, a zip, or a zip in one of these.
 
-Nothing is unpacked, no link is followed, and every size has a bound, since anybody may have made these files.
+Nothing is unpacked, no link is followed, and every size has a bound, since anybody may have made
+these files.
 """
 
 import io
@@ -20,11 +21,19 @@ from diffusion_lab.submission.reading import LARGEST
 LARGEST_ZIP = 80_000_000  # bytes of a zip in a hand-in
 LONGEST_LIST = 2_000_000  # bytes of such a zip's list of names
 DEEPEST = 30  # folders in each other
-DEFAULTS = {"__macosx", "__pycache__", "desktop.ini", "thumbs.db", "icon\r"}  # which systems leave, and no person
+DEFAULTS = {
+    "__macosx",
+    "__pycache__",
+    "desktop.ini",
+    "thumbs.db",
+    "icon\r",
+}  # which systems leave, and no person
 
 
 class CannotRead(Exception):
-    """A file that is there and cannot be read; the message ends a sentence that begins with its name."""
+    """A file that is there and cannot be read; the message ends a sentence that begins with its
+    name.
+    """
 
 
 class TooLarge(CannotRead):
@@ -36,7 +45,9 @@ class TooLarge(CannotRead):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its path within the folder or the zip, and when it was changed (in seconds; 0 if nothing says so)."""
+    """A file: its path within the folder or the zip, and when it was changed (in seconds; 0 if
+    nothing says so).
+    """
 
     place: str
     time: float = 0.0
@@ -47,19 +58,24 @@ class Entry:
 
 
 def open_store(path: Path) -> "Folder | Zip":
-    """Returns a context manager with `entries()` and `read(place, limit)` for a folder, a zip or a single notebook.
+    """Returns a context manager with `entries()` and `read(place, limit)` for a folder, a zip or a
+    single notebook.
 
     Raises UserError if `path` is none of these.
     """
     if not path.exists():
-        raise UserError(f"There is no {path}: name the folder or the zip with the submitted notebooks.")
+        raise UserError(
+            f"There is no {path}: name the folder or the zip with the submitted notebooks."
+        )
     if path.is_dir() or ".ipynb" in path.name.lower() and path.suffix.lower() != ".zip":
         return Folder(path)
     try:
         return Zip(path)
     except zipfile.BadZipFile:
-        raise UserError(f"{path} is not a complete zip, and no notebook either: download it again, or name the folder "
-                        "with what it holds.") from None
+        raise UserError(
+            f"{path} is not a complete zip, and no notebook either: download it again, or name the"
+            " folder with what it holds."
+        ) from None
 
 
 class Folder:
@@ -86,8 +102,12 @@ class Folder:
             if place.count(os.sep) >= DEEPEST:
                 folders.clear()
             folders[:] = [name for name in folders if _by_a_person(name)]
-            found += [self._entry(os.path.normpath(os.path.join(place, name))) for name in files + links]
-        return sorted((entry for entry in found if _by_a_person(entry.place)), key=lambda entry: entry.place)
+            found += [
+                self._entry(os.path.normpath(os.path.join(place, name))) for name in files + links
+            ]
+        return sorted(
+            (entry for entry in found if _by_a_person(entry.place)), key=lambda entry: entry.place
+        )
 
     def _entry(self, place: str) -> Entry:
         time = 0.0
@@ -96,8 +116,11 @@ class Folder:
         return Entry(Path(place).as_posix(), time)
 
     def read(self, place: str, limit: int = LARGEST) -> bytes:
-        """Returns the content. Raises CannotRead for a link, a pipe or a file of more than `limit` bytes, and OSError if
-        the whole folder has gone."""
+        """Returns the content.
+
+        Raises CannotRead for a link, a pipe or a file of more than `limit` bytes, and OSError if
+        the whole folder has gone.
+        """
         path = self.path if self.path.is_file() else self.path / place
         try:
             with open(path, "rb", opener=_without_following) as file:
@@ -135,14 +158,24 @@ class Zip(zipfile.ZipFile):
     def entries(self) -> list[Entry]:
         """Returns the files, in order; of two with one name the later, as when it is unpacked."""
         self.files = {_name(entry): entry for entry in self.infolist()}
-        return [Entry(place, _time(self.files[place])) for place in sorted(self.files)
-                if _by_a_person(place) and not place.endswith("/")]
+        return [
+            Entry(place, _time(self.files[place]))
+            for place in sorted(self.files)
+            if _by_a_person(place) and not place.endswith("/")
+        ]
 
-    def read(self, place: str, limit: int = LARGEST) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Returns the content. Raises CannotRead for what is damaged, encrypted, or of more than `limit` bytes."""
+    # pyright: ignore[reportIncompatibleMethodOverride]
+    def read(self, place: str, limit: int = LARGEST) -> bytes:
+        """Returns the content.
+
+        Raises CannotRead for what is damaged, encrypted, or of more than `limit` bytes.
+        """
         entry = self.files[place]
         try:
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others take memory as they please
+            if entry.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):  # others take memory as they please
                 raise NotImplementedError
             with self.open(entry) as file:
                 return _limited(file, entry.file_size, limit)
@@ -155,7 +188,8 @@ class Zip(zipfile.ZipFile):
 class _Source:
     """The bytes of a zip, in whose headers the mark for names in UTF-8 is taken away.
 
-    zipfile gives up a whole class where one marked name is not UTF-8. Without the mark it takes any, for code page 437.
+    zipfile gives up a whole class where one marked name is not UTF-8. Without the mark it takes
+    any, for code page 437.
     """
 
     def __init__(self, file: IO[bytes], longest: int | None) -> None:
@@ -205,6 +239,10 @@ def _limited(file: IO[bytes], size: int, limit: int) -> bytes:
 
 
 def _by_a_person(place: str) -> bool:
-    """True unless a system has left this file, or it is hidden, or in more folders than anybody makes."""
+    """True unless a system has left this file, or it is hidden, or in more folders than anybody
+    makes.
+    """
     parts = [part for part in place.split("/") if part not in ("", ".", "..")]
-    return 0 < len(parts) <= DEEPEST and not any(part.startswith((".", "~$")) or part.lower() in DEFAULTS for part in parts)
+    return 0 < len(parts) <= DEEPEST and not any(
+        part.startswith((".", "~$")) or part.lower() in DEFAULTS for part in parts
+    )

@@ -1,4 +1,6 @@
-"""Chooses, among all that one student handed in, the notebook that is graded and the weights that are measured."""
+"""Chooses, among all that one student handed in, the notebook that is graded and the weights that
+are measured.
+"""
 
 import re
 import zipfile
@@ -12,7 +14,9 @@ from diffusion_lab.instructor.platforms import NOTEBOOK, WEIGHTS, Owner, copy_nu
 LARGEST_WEIGHTS = 60_000_000  # bytes
 MOST_READ = 30  # notebooks of one student, the latest first
 AT_ONCE = 2  # seconds between files that were changed together; a zip tells time no better
-PACKAGE = re.compile(r"(^|/)diffusion_lab/")  # in a clone of the whole repository, with weights that are not the student's
+PACKAGE = re.compile(
+    r"(^|/)diffusion_lab/"
+)  # in a clone of the whole repository, with weights that are not the student's
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class File:
     @property
     def place(self) -> str:
         """Returns the path as people see it."""
-        return "/".join(shown(part, 150) for part in f"{self.zip}/{self.entry.place}".split("/") if part)
+        return "/".join(
+            shown(part, 150) for part in f"{self.zip}/{self.entry.place}".split("/") if part
+        )
 
     @property
     def name(self) -> str:
@@ -50,15 +56,25 @@ class File:
 
 
 class Choice:
-    """The notebook of a student: the latest of those with answers to the lab, and what must be said about it.
+    """The notebook of a student: the latest of those with answers to the lab, and what must be said
+    about it.
 
-    holds: of a `lab_reader`, or None.   Look into `file` (None without a notebook), `content`, `problem`, `remarks`.
+    holds: of a `lab_reader`, or None.   Look into `file` (None without a notebook), `content`,
+    `problem`, `remarks`.
     """
 
-    def __init__(self, files: list[File], holds: Callable[[bytes], int] | None, with_weights: bool = False) -> None:
+    def __init__(
+        self, files: list[File], holds: Callable[[bytes], int] | None, with_weights: bool = False
+    ) -> None:
         self.files, self.holds = files, holds
         self.file: File | None = None
-        self.level, self.content, self.problem, self.weights, self.weights_problem = -2, b"", "", b"", ""
+        self.level, self.content, self.problem, self.weights, self.weights_problem = (
+            -2,
+            b"",
+            "",
+            b"",
+            "",
+        )
         self.remarks: list[str] = []
         self.answered: list[str] = []
         self.unread: list[str] = []
@@ -67,7 +83,9 @@ class Choice:
         inside = self._opened() if self.level < 2 or with_weights and not weights else []
         if self.level < 2:
             self._look_at([file for file in inside if file.is_notebook])
-        if holds and not self.file:  # a type that a browser has changed says nothing about the content
+        if (
+            holds and not self.file
+        ):  # a type that a browser has changed says nothing about the content
             others = [file for file in files + inside if not file.is_zip and not file.is_weights]
             self._look_at(list(filter(self._holds_answers, latest_first(others)[:MOST_READ])))
         if with_weights:
@@ -75,10 +93,14 @@ class Choice:
         if not self.file:
             self.problem = self._nothing()
             return
-        self.remarks += [f"{place} cannot be read" for place in self.unread if place != self.file.place]
+        self.remarks += [
+            f"{place} cannot be read" for place in self.unread if place != self.file.place
+        ]
         if len(self.answered) > 1:
-            self.remarks.append(f"{len(self.answered)} notebooks hold answers to this lab; graded is {self.file.place}, the latest as far "
-                                "as names and times tell")
+            self.remarks.append(
+                f"{len(self.answered)} notebooks hold answers to this lab; graded is"
+                f" {self.file.place}, the latest as far as names and times tell"
+            )
 
     def _look_at(self, files: list[File]) -> None:
         """Takes the best of these notebooks if it is better than what there is."""
@@ -110,7 +132,9 @@ class Choice:
         for file in zips[:1]:
             try:
                 inside = Zip(file.read(LARGEST_ZIP))
-                return [File(entry, inside, file.owner, file.entry.place) for entry in inside.entries()]
+                return [
+                    File(entry, inside, file.owner, file.entry.place) for entry in inside.entries()
+                ]
             except CannotRead as error:
                 self.remarks.append(f"{file.place} {error}")
             except zipfile.BadZipFile:
@@ -118,14 +142,22 @@ class Choice:
         return []
 
     def _take_weights(self, files: list[File]) -> None:
-        """Takes the latest weights, and those that lab 07 names for handing in before any others."""
+        """Takes the latest weights, and those that lab 07 names for handing in before any
+        others.
+        """
         files = sorted(latest_first(files), key=lambda file: "my_flowers" not in file.name)
         if len(files) > 1:
-            self.remarks.append(f"{len(files)} files with weights were handed in; {files[0].place} is used")
+            self.remarks.append(
+                f"{len(files)} files with weights were handed in; {files[0].place} is used"
+            )
         for file in files[:1]:
             try:
                 self.weights = file.read(LARGEST_WEIGHTS)
-                self.weights_problem = "" if self.weights else f"The file of weights, {file.place}, is empty: hand it in again."
+                self.weights_problem = (
+                    ""
+                    if self.weights
+                    else f"The file of weights, {file.place}, is empty: hand it in again."
+                )
             except CannotRead as error:
                 self.weights_problem = f"The weights cannot be used: {file.place} {error}."
 
@@ -136,17 +168,27 @@ class Choice:
 
 
 def latest_first(files: list[File]) -> list[File]:
-    """Returns the files as far as platform, time and name tell which is the later, and the later first."""
+    """Returns the files as far as platform, time and name tell which is the later, and the later
+    first.
+    """
     newest = max((file.entry.time for file in files), default=0)
 
     def lateness(file: File) -> tuple[int, float, int, str]:
         together = newest - file.entry.time <= AT_ONCE
-        return file.owner.attempt, newest if together else file.entry.time, copy_number(file.name), file.entry.place
+        return (
+            file.owner.attempt,
+            newest if together else file.entry.time,
+            copy_number(file.name),
+            file.entry.place,
+        )
 
     return sorted(files, key=lateness, reverse=True)
 
 
 def _sentence(error: CannotRead) -> str:
     if isinstance(error, TooLarge):
-        return f"This notebook {error}: clear its outputs (Kernel, Restart and Clear Outputs) and hand it in again."
+        return (
+            f"This notebook {error}: clear its outputs (Kernel, Restart and Clear Outputs) and hand"
+            " it in again."
+        )
     return f"This {error}."

@@ -1,32 +1,44 @@
-"""Makes the `Handout` of a lab from its solution: what students get of it, and what runs before their answers are tried."""
+"""Makes the `Handout` of a lab from its solution: what students get of it, and what runs before
+their answers are tried.
+"""
 
 import ast
 
 from nbformat import NotebookNode
 
-from diffusion_lab.submission.handout import Given, Handout, Wanted, digest
 from diffusion_lab.instructor.source import exercises, without_magics
+from diffusion_lab.submission.handout import Given, Handout, Wanted, digest
 
-REFUSE = '''def _refuse(name):
+REFUSE = """def _refuse(name):
     def refuse(*arguments, **keywords):
         raise RuntimeError(f'{name} comes with the package and is not here when answers are graded: write it yourself')
-    return refuse'''
+    return refuse"""  # noqa: E501
 
 
 def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Handout:
     """Returns the `Handout` of a lab from its two notebooks."""
-    points = {cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
-              for cell in solution.cells if "check" in cell.metadata.get("diffusion_lab", {})}
+    points = {
+        cell.metadata.diffusion_lab.check: cell.metadata.nbgrader.points
+        for cell in solution.cells
+        if "check" in cell.metadata.get("diffusion_lab", {})
+    }
     tasks = [Wanted(number, name, float(points[name])) for number, name, _ in exercises(solution)]
     return Handout(lab, prelude_of(solution)[0], tasks, [_given(cell) for cell in student.cells])
 
 
 def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:
-    """Returns the imports of a lab's own cells, and which names of the package they take: (source, {(module, name)}).
+    """Returns the imports of a lab's own cells, and which names of the package they take:
 
-    Names of the package that the official answers do without become functions that refuse: they may be the answer.
+    (source, {(module, name)}).
+
+    Names of the package that the official answers do without become functions that refuse: they may
+    be the answer.
     """
-    given = [cell.source for cell in solution.cells if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")]
+    given = [
+        cell.source
+        for cell in solution.cells
+        if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab")
+    ]
     answers = "\n".join(cell.source for _, _, cell in exercises(solution))
     used = {node.id for node in ast.walk(ast.parse(answers)) if isinstance(node, ast.Name)}
     lines: list[str] = []
@@ -47,8 +59,14 @@ def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:
 
 
 def _given(cell: NotebookNode) -> Given:
-    mark = {kind: name for kind, name in cell.metadata.get("diffusion_lab", {}).items() if kind != "number"}
+    mark = {
+        kind: name
+        for kind, name in cell.metadata.get("diffusion_lab", {}).items()
+        if kind != "number"
+    }
     if "cover" in cell.metadata.get("tags", []):
         mark["cover"] = True
     points = cell.metadata.get("nbgrader", {}).get("points", 0)
-    return Given(cell.id, cell.cell_type, digest(cell.source), mark, cell.source if mark else "", points)
+    return Given(
+        cell.id, cell.cell_type, digest(cell.source), mark, cell.source if mark else "", points
+    )

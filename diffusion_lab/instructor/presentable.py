@@ -1,4 +1,6 @@
-"""Makes what comes from a submission fit for a page, a table and a terminal: nothing in it acts, and nothing is too large."""
+"""Makes what comes from a submission fit for a page, a table and a terminal: nothing in it acts,
+and nothing is too large.
+"""
 
 import base64
 import io
@@ -11,28 +13,57 @@ from PIL import Image
 from diffusion_lab.instructor.verdicts import Result
 
 MOST_PIXELS = 20_000_000
-LONGEST = {"problem": 1_000, "sentence": 1_000, "remarks": 500, "details": 8_000, "texts": 30_000, "student": 200, "place": 500, "id": 100}
+LONGEST = {
+    "problem": 1_000,
+    "sentence": 1_000,
+    "remarks": 500,
+    "details": 8_000,
+    "texts": 30_000,
+    "student": 200,
+    "place": 500,
+    "id": 100,
+}
 ONE_LINE = ("problem", "sentence", "remarks", "student", "place", "id")
 CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # of a terminal
-HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # control codes and direction marks
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)  # control codes and direction marks
 HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no file can hold
 
 
 def presentable(result: Result) -> Result:
-    """Returns a result whose texts can be shown: without codes, of bounded length, and in one line where a line is meant."""
+    """Returns a result whose texts can be shown: without codes, of bounded length, and in one line
+    where a line is meant.
+    """
     return replace(
-        result, student=clean(result.student, "student"), id=clean(result.id, "id"), place=clean(result.place, "place"),
-        problem=clean(result.problem, "problem"), remarks=[clean(remark, "remarks") for remark in result.remarks],
+        result,
+        student=clean(result.student, "student"),
+        id=clean(result.id, "id"),
+        place=clean(result.place, "place"),
+        problem=clean(result.problem, "problem"),
+        remarks=[clean(remark, "remarks") for remark in result.remarks],
         texts={name: clean(text, "texts") for name, text in result.texts.items()},
-        verdicts=[replace(verdict, sentence=clean(verdict.sentence, "sentence"), details=clean(verdict.details, "details"))
-                  for verdict in result.verdicts])
+        verdicts=[
+            replace(
+                verdict,
+                sentence=clean(verdict.sentence, "sentence"),
+                details=clean(verdict.details, "details"),
+            )
+            for verdict in result.verdicts
+        ],
+    )
 
 
 def clean(text: str, name: str) -> str:
     """Returns a text as the field `name` of a report takes it."""
     text = str(text)[: 2 * LONGEST[name]] + " …" * (len(str(text)) > 2 * LONGEST[name])
-    text = HALVES.sub("\ufffd", HIDDEN.sub("", CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text))))
-    return shortened(" ".join(text.split()) if name in ONE_LINE and re.search("[\n\t]", text) else text, LONGEST[name])
+    text = HALVES.sub(
+        "\ufffd", HIDDEN.sub("", CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text)))
+    )
+    return shortened(
+        " ".join(text.split()) if name in ONE_LINE and re.search("[\n\t]", text) else text,
+        LONGEST[name],
+    )
 
 
 def shortened(text: str, longest: int) -> str:
@@ -41,7 +72,9 @@ def shortened(text: str, longest: int) -> str:
 
 
 def safe_picture(content: str | None) -> str | None:
-    """Returns a PNG, in base64, as one that we have written, of at most 900 × 900 pixels; None for anything else."""
+    """Returns a PNG, in base64, as one that we have written, of at most 900 × 900 pixels; None for
+    anything else.
+    """
     try:
         with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
             if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
@@ -54,7 +87,9 @@ def safe_picture(content: str | None) -> str | None:
 
 
 def small_picture(picture: str | None, most_bytes: int) -> str | None:
-    """Returns a picture of ours as a JPEG, in base64, as large as it may be in so many bytes; None if there is no room."""
+    """Returns a picture of ours as a JPEG, in base64, as large as it may be in so many bytes; None
+    if there is no room.
+    """
     if not picture:
         return None
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:

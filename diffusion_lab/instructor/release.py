@@ -1,4 +1,6 @@
-"""What students get: the notebooks, the package and what installs it; no solutions, and nothing of a grading."""
+"""What students get: the notebooks, the package and what installs it; no solutions, and nothing of
+a grading.
+"""
 
 import re
 import zipfile
@@ -8,22 +10,31 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
-FOLDERS = {"notebooks": ("*.ipynb",), "docs": ("labs.md", "benchmarks/*.md", "*.png"),
-           "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS")}
+FOLDERS = {
+    "notebooks": ("*.ipynb",),
+    "docs": ("labs.md", "benchmarks/*.md", "*.png"),
+    "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS"),
+}
 
 
 def write_release(root: str | Path, out: str | Path) -> Path:
     """Writes `out`/diffusion-lab.zip and returns its path.
 
-    Raises UserError if this is not the repository, or the notebooks are not what their sources give.
+    Raises UserError if this is not the repository, or the notebooks are not what their sources
+    give.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
     if missing:
-        raise UserError(f"There is no {missing[0]} in {root.resolve()}: run this in the repository.")
+        raise UserError(
+            f"There is no {missing[0]} in {root.resolve()}: run this in the repository."
+        )
     different = stale(root)
     if different:
-        raise UserError(f"Not what the sources give: {', '.join(map(str, different))}; run diffusion-lab build first.")
+        raise UserError(
+            f"Not what the sources give: {', '.join(map(str, different))}; run diffusion-lab build"
+            " first."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
@@ -36,14 +47,22 @@ def write_release(root: str | Path, out: str | Path) -> Path:
 
 
 def for_students(page: str) -> str:
-    """Returns a page without what speaks of the whole repository, which stands between two marks."""
+    """Returns a page without what speaks of the whole repository, which stands between two
+    marks.
+    """
     return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
 def contents(root: str | Path) -> list[Path]:
-    """Returns the files of a release, in order: nothing that grades, since there are answers in it."""
+    """Returns the files of a release, in order: nothing that grades, since there are answers
+    in it.
+    """
     found = [Path(root, name) for name in FILES]
     for folder, patterns in FOLDERS.items():
-        found += [file for pattern in patterns for file in Path(root, folder).rglob(pattern)
-                  if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)]
+        found += [
+            file
+            for pattern in patterns
+            for file in Path(root, folder).rglob(pattern)
+            if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)
+        ]
     return sorted(file for file in found if "instructor" not in file.relative_to(root).parts)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from diffusion_lab.instructor.master import Master, Task
-from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.boxes import CellOutcome, run_in_box
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Outcome, Verdict
 from diffusion_lab.submission.reaching import reaches
 
@@ -16,22 +16,33 @@ MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
-def grade_answers(master: Master, answers: dict[str, str], seed: int, limits: Limits,
-                  boxed: bool = True) -> list[Verdict]:
-    """Runs `answers`, {name: source}, and judges what comes out. Returns a verdict for each task of the lab.
+def grade_answers(
+    master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool = True
+) -> list[Verdict]:
+    """Runs `answers`, {name: source}, and judges what comes out.
 
-    An answer that leaves no result has ended its kernel, or was ended; but the cause may have been an answer before it, or
-    a machine that is busy. So it runs again, alone and with more time, and if it fails there, too, that is its own. Those behind it
-    run without it. In the same way, a wrong answer behind another wrong one runs again alone: the kernel that they shared may be broken.
+    Returns a verdict for each task of the lab.
+
+    An answer that leaves no result has ended its kernel, or was ended; but the cause may have been
+    an answer before it, or a machine that is busy. So it runs again, alone and with more time, and
+    if it fails there, too, that is its own. Those behind it run without it. In the same way, a
+    wrong answer behind another wrong one runs again alone: the kernel that they shared may be
+    broken.
     """
     results: dict[str, bytes] = {}
     errors: dict[str, str] = {}
     stopped = too_long_to_run(answers)
-    waiting = [task.name for task in master.tasks if task.name in answers and task.name not in stopped]
+    waiting = [
+        task.name for task in master.tasks if task.name in answers and task.name not in stopped
+    ]
 
     def run(names: list[str], limits: Limits) -> tuple[list[str], str | None]:
-        """Runs some of the answers; returns which have left no result, and why, as far as anybody knows."""
-        new_results, new_errors, reason = _run(master, {name: answers[name] for name in names}, seed, limits, boxed)
+        """Runs some of the answers; returns which have left no result, and why, as far as anybody
+        knows.
+        """
+        new_results, new_errors, reason = _run(
+            master, {name: answers[name] for name in names}, seed, limits, boxed
+        )
         results.update(new_results)
         for name in names:  # what it said before was perhaps not its own fault
             errors[name] = new_errors.get(name, "")
@@ -42,16 +53,28 @@ def grade_answers(master: Master, answers: dict[str, str], seed: int, limits: Li
         for name in waiting[:1]:
             alone = replace(limits, seconds=PATIENCE * limits.seconds)
             failed, reason = run([name], alone)
-            why = reason or ("what it returned could not be written down" if errors[name] else "the kernel in which it ran came to an end")
+            why = reason or (
+                "what it returned could not be written down"
+                if errors[name]
+                else "the kernel in which it ran came to an end"
+            )
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
 
     def verdicts() -> list[Verdict]:
-        return [_verdict(task, task.name in answers, seed, results, errors, stopped) for task in master.tasks]
+        return [
+            _verdict(task, task.name in answers, seed, results, errors, stopped)
+            for task in master.tasks
+        ]
 
-    for verdict in [verdict for verdict in verdicts() if verdict.outcome == "wrong"][1:]:  # the first may have broken what they share
+    for verdict in [verdict for verdict in verdicts() if verdict.outcome == "wrong"][
+        1:
+    ]:  # the first may have broken what they share
         run([verdict.name], limits)
-    return [_doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken) for verdict in verdicts()]
+    return [
+        _doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken)
+        for verdict in verdicts()
+    ]
 
 
 def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
@@ -59,12 +82,24 @@ def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
 
     There must be data in them.
     """
-    return {name: f"The answer was not run: it has {len(source):,} characters, and {MOST_CHARACTERS:,} are more than any answer needs."
-            for name, source in answers.items() if len(source) > MOST_CHARACTERS}
+    return {
+        name: (
+            f"The answer was not run: it has {len(source):,} characters, and {MOST_CHARACTERS:,}"
+            " are more than any answer needs."
+        )
+        for name, source in answers.items()
+        if len(source) > MOST_CHARACTERS
+    }
 
 
-def _verdict(task: Task, handed_in: bool, seed: int, results: dict[str, bytes], errors: dict[str, str],
-             stopped: dict[str, str]) -> Verdict:
+def _verdict(
+    task: Task,
+    handed_in: bool,
+    seed: int,
+    results: dict[str, bytes],
+    errors: dict[str, str],
+    stopped: dict[str, str],
+) -> Verdict:
     outcome: Outcome = "missing"
     sentence = "Not handed in: there is no answer cell for this exercise."
     if task.name in results:
@@ -73,34 +108,63 @@ def _verdict(task: Task, handed_in: bool, seed: int, results: dict[str, bytes], 
         outcome, sentence = "stopped", stopped[task.name]
     right = outcome == "right"
     details = "" if right else "\n".join(errors.get(task.name, "").splitlines()[-LAST_LINES:])
-    return Verdict(task.number, task.name, outcome, task.points if right else 0.0, task.points, sentence, details)
+    return Verdict(
+        task.number,
+        task.name,
+        outcome,
+        task.points if right else 0.0,
+        task.points,
+        sentence,
+        details,
+    )
 
 
 def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str]) -> Verdict:
-    """Returns the verdict, unless the answer is right and uses what it could have forged that with."""
+    """Returns the verdict, unless the answer is right and uses what it could have forged
+    that with.
+    """
     means = reaches(source, recorded, taken) if verdict.outcome == "right" else []
-    return replace(verdict, outcome="stopped", points=0.0, sentence=(
-        f"The numbers are right, but the answer uses `{means[0]}`, by which it could change what measures it: write it without, and hand it "
-        "in again.")) if means else verdict
+    return (
+        replace(
+            verdict,
+            outcome="stopped",
+            points=0.0,
+            sentence=(
+                f"The numbers are right, but the answer uses `{means[0]}`, by which it could change"
+                " what measures it: write it without, and hand it in again."
+            ),
+        )
+        if means
+        else verdict
+    )
 
 
-def _run(master: Master, answers: dict[str, str], seed: int, limits: Limits,
-         boxed: bool) -> tuple[dict[str, bytes], dict[str, str], str | None]:
-    """Returns ({name: content of its results file}, {name: its cell's error}, why the watchdog ended it or None)."""
+def _run(
+    master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool
+) -> tuple[dict[str, bytes], dict[str, str], str | None]:
+    """Returns ({name: content of its results file}, {name: its cell's error}, why the watchdog
+    ended it or None).
+    """
     inputs = {f"{task.name}.npz": _npz(task.inputs(seed)) for task in master.tasks}
     files = {f"{name}.json": name for name in answers}
     run = run_in_box(master.notebook(answers), master.files, inputs, files, limits, boxed)
-    return {files[file]: content for file, content in run.results.items()}, _errors(run.cells, list(answers)), run.ended
+    return (
+        {files[file]: content for file, content in run.results.items()},
+        _errors(run.cells, list(answers)),
+        run.ended,
+    )
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     content = io.BytesIO()
-    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  no array is called allow_pickle
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  (allow_pickle)
     return content.getvalue()
 
 
 def _errors(cells: dict[int, CellOutcome], names: list[str]) -> dict[str, str]:
-    """Returns {name: text} of the cells that failed; the cells are the prelude, then two for each name."""
+    """Returns {name: text} of the cells that failed; the cells are the prelude, then two for each
+    name.
+    """
     errors: dict[str, str] = {}
     for number in sorted(cells):
         if number and not cells[number].passed:

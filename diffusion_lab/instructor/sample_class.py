@@ -1,4 +1,6 @@
-"""A made-up class of ten for lab 07, so that an instructor sees a grade book before there is a class."""
+"""A made-up class of ten for lab 07, so that an instructor sees a grade book before there is a
+class.
+"""
 
 import json
 import re
@@ -16,7 +18,8 @@ from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import Exercise, Mistake
 
 LEFT_OUT = object()
-# {student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or LEFT_OUT}}
+# {student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or
+# LEFT_OUT}}
 MISTAKES: dict[str, dict[str, Any]] = {
     "Ada Alvarez": {},
     "Bela Bartos": {"diffusion_schedule": 0},
@@ -25,12 +28,19 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "Emil Eriksen": {"reverse_diffusion": 19},
     "Fatou Fall": {"reverse_diffusion": LEFT_OUT},
     "Goro Goto": {"diffusion_schedule": ("end_angle = math.acos", "end_angle = mat.acos")},
-    "Hana Horak": {"reverse_diffusion": ("for step in range(diffusion_steps):", "while True:\n        step = 0")},
+    "Hana Horak": {
+        "reverse_diffusion": (
+            "for step in range(diffusion_steps):",
+            "while True:\n        step = 0",
+        )
+    },
     "Ivan Iliev": {"denoise": ("network = self", "import os; os._exit(0)\n    network = self")},
     "Jo Jones": {},
 }
-SUMMARY = ("I wrote the three functions and trained for twelve epochs. KID fell from {} to 4. More steps help up to 20; after "
-           "that the pictures hardly change. My flowers still lack fine petals.")
+SUMMARY = (
+    "I wrote the three functions and trained for twelve epochs. KID fell from {} to 4. More steps"
+    " help up to 20; after that the pictures hardly change. My flowers still lack fine petals."
+)
 
 
 def write_sample_class(source: Path, folder: Path) -> Path:
@@ -53,7 +63,9 @@ def write_sample_class(source: Path, folder: Path) -> Path:
     return folder
 
 
-def hand_in(solution: NotebookNode, answers: Mapping[str, str | None], summary: str = "") -> NotebookNode:
+def hand_in(
+    solution: NotebookNode, answers: Mapping[str, str | None], summary: str = ""
+) -> NotebookNode:
     """Returns the student's notebook with these answers, {exercise: source or None}, in it."""
     notebook = student_notebook(solution)
     for _, name, cell in exercises(notebook):
@@ -66,7 +78,9 @@ def hand_in(solution: NotebookNode, answers: Mapping[str, str | None], summary: 
 
 
 def with_mistake(exercise: Exercise, mistake: Mistake) -> str:
-    """Returns the source of the answer of a student who makes this mistake, which must be a pair of texts."""
+    """Returns the source of the answer of a student who makes this mistake, which must be a pair of
+    texts.
+    """
     source = mistake.source(exercise.right).replace("def right(", f"def {exercise.name}(")
     return re.sub(r"\bmodel\b", "self", source)
 

@@ -11,7 +11,9 @@ KID = ("KID", "flowers")  # number and name of the verdict on what a trained mod
 
 @dataclass(frozen=True)
 class Quality:
-    """What the instructor asks for: images at least as near to `data` as `kid`, for so many points."""
+    """What the instructor asks for: images at least as near to `data` as `kid`, for so many
+    points.
+    """
 
     kid: float
     points: float = 4
@@ -20,7 +22,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one answer earned, and the sentence that says why. `details` are the last lines of its cell's error."""
+    """What one answer earned, and the sentence that says why.
+
+    `details` are the last lines of its cell's error.
+    """
 
     number: str
     name: str
@@ -33,7 +38,14 @@ class Verdict:
 
 def not_graded(number: str, name: str, possible: float) -> Verdict:
     """Returns the verdict on what could not be graded, through no fault that anybody knows of."""
-    return Verdict(number, name, "stopped", 0.0, possible, "This could not be graded; a person will look at it.")
+    return Verdict(
+        number,
+        name,
+        "stopped",
+        0.0,
+        possible,
+        "This could not be graded; a person will look at it.",
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,9 @@ class Result:
     def from_json(cls, text: str) -> "Result":
         """Raises ValueError, TypeError or KeyError for what `to_json` has not written."""
         content = json.loads(text)
-        return cls(**content | {"verdicts": [Verdict(**verdict) for verdict in content["verdicts"]]})
+        return cls(
+            **content | {"verdicts": [Verdict(**verdict) for verdict in content["verdicts"]]}
+        )
 
 
 def encodable(value: Any) -> Any:

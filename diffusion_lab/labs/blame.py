@@ -20,11 +20,20 @@ NUMBERS = ("__float__", "__int__", "__index__")  # called on an array that shoul
 # called on a graph's symbol, which has no value
 SYMBOLS = (*NUMBERS, "__array__", "__bool__", "__iter__", "_numpy", "numpy")
 JOINING = ("concatenate", "concat", "Concatenate", "stack", "append")
-UNFIT = re.compile("broadcast|incompatible shapes|must be equal|matching shapes|must match", re.IGNORECASE)
+UNFIT = re.compile(
+    "broadcast|incompatible shapes|must be equal|matching shapes|must match", re.IGNORECASE
+)
 # instructions before a function's first line
 STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")
-TENSOR_METHODS = {"astype": 'ops.cast(x, "float32")', "reshape": "ops.reshape(x, ...)", "mean": "ops.mean(x)",
-                  "sum": "ops.sum(x)", "clip": "ops.clip(x, low, high)", "sqrt": "ops.sqrt(x)", "copy": "x itself"}
+TENSOR_METHODS = {
+    "astype": 'ops.cast(x, "float32")',
+    "reshape": "ops.reshape(x, ...)",
+    "mean": "ops.mean(x)",
+    "sum": "ops.sum(x)",
+    "clip": "ops.clip(x, low, high)",
+    "sqrt": "ops.sqrt(x)",
+    "copy": "x itself",
+}
 
 
 def code_of(function):
@@ -37,8 +46,12 @@ def code_of(function):
             function = function.__func__
         if hasattr(function, "__code__") and not hasattr(function, "__wrapped__"):
             return function.__code__
-        inner = [getattr(function, name, None) for name in ("__wrapped__", "python_function", "func")]
-        function = next((one for one in inner if one is not None), None) or getattr(type(function), "__call__", None)
+        inner = [
+            getattr(function, name, None) for name in ("__wrapped__", "python_function", "func")
+        ]
+        function = next((one for one in inner if one is not None), None) or getattr(  # noqa: B004
+            type(function), "__call__", None
+        )
     return None
 
 
@@ -71,7 +84,10 @@ def stub_of(error):
     if not isinstance(error, NotImplementedError) or not frames:
         return None
     code, line, index = frames[-1]
-    if _instruction(code, index).opname != "RAISE_VARARGS" or "NotImplementedError" not in code.co_names:
+    if (
+        _instruction(code, index).opname != "RAISE_VARARGS"
+        or "NotImplementedError" not in code.co_names
+    ):
         return None
     first = min((instruction.offset for instruction, at in _lines(code) if at == line), default=0)
     above = [instruction for instruction, _ in _lines(code) if instruction.offset < first]
@@ -88,7 +104,11 @@ def keeps_stub(answer):
         tree = ast.parse(textwrap.dedent(inspect.getsource(code_of(answer))))
     except (OSError, TypeError, SyntaxError):  # no source, or a lambda inside an expression
         return False
-    raised = [getattr(node.exc, "func", node.exc) for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    raised = [
+        getattr(node.exc, "func", node.exc)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+    ]
     return any(isinstance(node, ast.Name) and node.id == "NotImplementedError" for node in raised)
 
 
@@ -113,8 +133,13 @@ def misfit(answer, takes, arguments, named):
         return "`self` is one argument too many: this function is not a method, so leave it out."
     strange = [name for name in named if name not in given]
     if strange:
-        return f"keep the argument's name `{strange[0]}`: the lab uses it when it calls your function."
-    return f"it does not take the arguments that the lab gives it, which are ({takes}): keep its first line as it was."
+        return (
+            f"keep the argument's name `{strange[0]}`: the lab uses it when it calls your function."
+        )
+    return (
+        f"it does not take the arguments that the lab gives it, which are ({takes}): keep its first"
+        " line as it was."
+    )
 
 
 def what_went_wrong(error, answer, doing="your code stops"):
@@ -141,27 +166,44 @@ def first_line(error):
     reason = re.sub(r"{{function_node .*?}} ?| \[Op:.*", "", reason).strip()
     # keeps only the last part of a function's name
     reason = re.sub(r"\b[\w.]+(?:<locals>)?\.(\w+\(\))", r"\1", reason)
-    return f"{type(error).__name__}: {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
+    return (
+        f"{type(error).__name__}:"
+        f" {shortened((reason.splitlines() or ['no message'])[0].rstrip('. '), 130)}"
+    )
 
 
 def needs_values(error, answer):
     """True if a value in a graph had to become a number or a NumPy array, which it cannot."""
     error = origin(error)
     if isinstance(error, AttributeError):
-        return getattr(error, "name", "") == "numpy" and not isinstance(getattr(error, "obj", None), np.ndarray)
+        return getattr(error, "name", "") == "numpy" and not isinstance(
+            getattr(error, "obj", None), np.ndarray
+        )
     if isinstance(error, TypeError) and frames_of(error)[-1][0] in _codes(answer):
         return bool({"int", "float", "math"} & _names_on_the_line(error, answer))
     names = [code.co_name for code, _, _ in frames_of(error)]
-    return any(name in SYMBOLS or name == "_disallow_iteration" for name in names) or "Tracer" in type(error).__name__
+    return (
+        any(name in SYMBOLS or name == "_disallow_iteration" for name in names)
+        or "Tracer" in type(error).__name__
+    )
 
 
 def remarks(answer):
     """Returns facts about the code of a function with wrong results, as sentences."""
     instructions = [instruction for code in _codes(answer) for instruction, _ in _lines(code)]
-    names = [instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"]
+    names = [
+        instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"
+    ]
     scope = getattr(getattr(answer, "python_function", answer), "__globals__", {})
-    data = [name for name in names if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")]
-    said = [f"It reads `{name}`, a variable of the notebook: use only the arguments." for name in data[:1]]
+    data = [
+        name
+        for name in names
+        if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")
+    ]
+    said = [
+        f"It reads `{name}`, a variable of the notebook: use only the arguments."
+        for name in data[:1]
+    ]
     if any(map(_is_xor, instructions)):
         said.append("In Python a power is `**`; `^` is another operation.")
     return said
@@ -170,7 +212,9 @@ def remarks(answer):
 def unfit(error, answer):
     """True if two arrays did not fit together."""
     error = origin(error)
-    joins = not isinstance(error, (NameError, AttributeError)) and set(JOINING) & _names_on_the_line(error, answer)
+    joins = not isinstance(error, (NameError, AttributeError)) and set(
+        JOINING
+    ) & _names_on_the_line(error, answer)
     return bool(joins or UNFIT.search(str(error)))
 
 
@@ -178,23 +222,40 @@ def _advice(error, answer):
     """Yields advice, the most certain first."""
     frames, names = frames_of(error), _names_on_the_line(error, answer)
     if isinstance(error, UnboundLocalError):
-        yield "it gets its value only in a loop that did not run even once, or in a branch that was not taken"
+        yield (
+            "it gets its value only in a loop that did not run even once, or in a branch that was"
+            " not taken"
+        )
     elif isinstance(error, NameError) and not _called_without_self(error, answer):
         yield "only the arguments and what the lab's first cells import are certain to exist"
     if isinstance(error, AttributeError):
         yield _about_attribute(error)
-    if isinstance(error, (TypeError, NameError)) and (method := _called_without_self(error, answer)):
+    if isinstance(error, (TypeError, NameError)) and (
+        method := _called_without_self(error, answer)
+    ):
         yield f"attributes of the model need `self.`: write `self.{method}`"
     ours = [(code, index) for code, _, index in frames if code in _codes(answer)]
     if ours and _is_xor(_instruction(*ours[-1])):
         yield "in Python a power is `**`; `^` is another operation"
     inner = frames[-1][0].co_name if frames else ""
-    if isinstance(error, (TypeError, ValueError)) and (inner in NUMBERS or frames and frames[-1][0] in _codes(answer)):
+    if isinstance(error, (TypeError, ValueError)) and (
+        inner in NUMBERS or frames and frames[-1][0] in _codes(answer)
+    ):
         if names & {"int", "float", "math"}:
-            yield ("the functions of `math`, and `int` and `float`, take one number; to take a whole array, write `np.` "
-                   "for NumPy arrays and `ops.` for tensors, as in `ops.sin`")
-    if inner == "__bool__" or isinstance(error, ValueError) and ours and "JUMP" in _instruction(*ours[-1]).opname:
-        yield "`if`, `and`, `min` and `max` take one number; for a whole array write `where`, `minimum` or `maximum`"
+            yield (
+                "the functions of `math`, and `int` and `float`, take one number; to take a whole"
+                " array, write `np.` for NumPy arrays and `ops.` for tensors, as in `ops.sin`"
+            )
+    if (
+        inner == "__bool__"
+        or isinstance(error, ValueError)
+        and ours
+        and "JUMP" in _instruction(*ours[-1]).opname
+    ):
+        yield (
+            "`if`, `and`, `min` and `max` take one number; for a whole array write `where`,"
+            " `minimum` or `maximum`"
+        )
 
 
 def _called_without_self(error, answer):
@@ -204,8 +265,11 @@ def _called_without_self(error, answer):
         ours = entry if entry.tb_frame.f_code in _codes(answer) else ours
         entry = entry.tb_next
     model = ours.tb_frame.f_locals.get("self") if ours else None
-    names = [instruction.argval for instruction, line in (_lines(ours.tb_frame.f_code) if ours else [])
-             if line == ours.tb_lineno and instruction.opname == "LOAD_GLOBAL"]
+    names = [
+        instruction.argval
+        for instruction, line in (_lines(ours.tb_frame.f_code) if ours else [])
+        if line == ours.tb_lineno and instruction.opname == "LOAD_GLOBAL"
+    ]
     return next((name for name in names if model is not None and hasattr(model, name)), None)
 
 
@@ -213,10 +277,20 @@ def _about_attribute(error):
     owner, name = getattr(error, "obj", None), getattr(error, "name", None) or ""
     if isinstance(owner, types.ModuleType):
         there = [one for one in dir(owner) if not one.startswith("_")]
-        other = {"a" + name.removeprefix("arc"), "arc" + name.removeprefix("a"), "reduce_" + name, name.removeprefix("reduce_"),
-                 name + "enate", name.removesuffix("enate")} - {name}
+        other = {
+            "a" + name.removeprefix("arc"),
+            "arc" + name.removeprefix("a"),
+            "reduce_" + name,
+            name.removeprefix("reduce_"),
+            name + "enate",
+            name.removesuffix("enate"),
+        } - {name}
         near = [one for one in there if one in other] or difflib.get_close_matches(name, there, 1)
-        return f"in {owner.__name__} it is called `{near[0]}`" if near else f"{owner.__name__} has no such function"
+        return (
+            f"in {owner.__name__} it is called `{near[0]}`"
+            if near
+            else f"{owner.__name__} has no such function"
+        )
     if name in TENSOR_METHODS and hasattr(owner, "shape"):
         return f"a tensor has no such method: write {TENSOR_METHODS[name]}"
     known = getattr(type(owner), "has", None)
@@ -225,7 +299,11 @@ def _about_attribute(error):
 
 def _line_of(error, answer):
     code = code_of(answer)
-    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename]
+    lines = [
+        frame.line
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code and frame.filename == code.co_filename
+    ]
     return (lines[-1] or "").strip() if lines else ""
 
 
@@ -235,11 +313,17 @@ def _names_on_the_line(error, answer):
     if not ours:
         return set()
     code, line = ours[-1]
-    return {name for instruction, at in _lines(code) if at == line for name in _names_in(instruction)}
+    return {
+        name for instruction, at in _lines(code) if at == line for name in _names_in(instruction)
+    }
 
 
 def _names_in(instruction):
-    return [instruction.argval] if isinstance(instruction.argval, str) and "COMPARE" not in instruction.opname else []
+    return (
+        [instruction.argval]
+        if isinstance(instruction.argval, str) and "COMPARE" not in instruction.opname
+        else []
+    )
 
 
 def _codes(answer):
@@ -266,11 +350,19 @@ def _lines(code):
 
 
 def _instruction(code, index):
-    return [instruction for instruction in dis.get_instructions(code) if instruction.offset <= max(index, 0)][-1]
+    return [
+        instruction
+        for instruction in dis.get_instructions(code)
+        if instruction.offset <= max(index, 0)
+    ][-1]
 
 
 def _is_xor(instruction):
-    return instruction.opname == "BINARY_XOR" or instruction.opname == "BINARY_OP" and instruction.argrepr.startswith("^")
+    return (
+        instruction.opname == "BINARY_XOR"
+        or instruction.opname == "BINARY_OP"
+        and instruction.argrepr.startswith("^")
+    )
 
 
 def shortened(text, length):

@@ -12,8 +12,13 @@ def exercises():
     """Returns {name: exercise} of all labs, in order, from each `labNN/checks.py`."""
     from diffusion_lab.labs.exercise import Exercise
 
-    modules = [import_module(f"diffusion_lab.labs.{path.name}.checks") for path in sorted(FOLDER.glob("lab[0-9][0-9]"))]
-    found = [one for module in modules for one in vars(module).values() if isinstance(one, Exercise)]
+    modules = [
+        import_module(f"diffusion_lab.labs.{path.name}.checks")
+        for path in sorted(FOLDER.glob("lab[0-9][0-9]"))
+    ]
+    found = [
+        one for module in modules for one in vars(module).values() if isinstance(one, Exercise)
+    ]
     return {one.name: one for one in found}
 
 

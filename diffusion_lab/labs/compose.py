@@ -41,7 +41,11 @@ def labelled_strip(images, labels, width=WIDTH, chosen=None):
     scale = max(1, (width // len(images) - 6) // images.shape[2])
     cells = []
     for number, (image, label) in enumerate(zip(images, labels)):
-        cell = np.pad(image_grid(image[None], columns=1, scale=scale), ((3, 3), (3, 3), (0, 0)), constant_values=255)
+        cell = np.pad(
+            image_grid(image[None], columns=1, scale=scale),
+            ((3, 3), (3, 3), (0, 0)),
+            constant_values=255,
+        )
         if number == chosen:
             cell[:3], cell[-3:], cell[:, :3], cell[:, -3:] = [[[(255, 140, 0)]]] * 4
         cells.append(above(cell, text_line(label, cell.shape[1])))
@@ -58,8 +62,10 @@ def above(*pictures, gap=0):
     width = max(picture.shape[1] for picture in pictures)
     rows = []
     for picture in pictures:
-        rows += [np.full((gap, width, 3), 255, np.uint8),
-                 np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)]
+        rows += [
+            np.full((gap, width, 3), 255, np.uint8),
+            np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255),
+        ]
     return np.concatenate(rows[1:])
 
 

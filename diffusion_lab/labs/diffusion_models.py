@@ -15,8 +15,13 @@ from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.labs.rehearsal import train
 from diffusion_lab.models.diffusion import DenoisingModel
 
-METHODS = ("the model", "the methods diffusion_schedule, denoise and reverse_diffusion, the networks network and "
-                        "ema_network, and the numbers min_signal_rate and max_signal_rate")
+METHODS = (
+    "the model",
+    (
+        "the methods diffusion_schedule, denoise and reverse_diffusion, the networks network and "
+        "ema_network, and the numbers min_signal_rate and max_signal_rate"
+    ),
+)
 
 
 class MyDiffusionModel(DenoisingModel):
@@ -30,7 +35,12 @@ class MyDiffusionModel(DenoisingModel):
         initial = keras.initializers.GlorotUniform(seed=0)
         images, variances = keras.Input((size, size, 3)), keras.Input((1, 1, 1))
         mixed = keras.layers.Concatenate()([images, keras.layers.UpSampling2D(size)(variances)])
-        super().__init__(keras.Model([images, variances], keras.layers.Conv2D(3, 1, kernel_initializer=initial)(mixed)), seed=0)
+        super().__init__(
+            keras.Model(
+                [images, variances], keras.layers.Conv2D(3, 1, kernel_initializer=initial)(mixed)
+            ),
+            seed=0,
+        )
 
     def diffusion_schedule(self, diffusion_times):
         variances = 0.05 + 0.9 * diffusion_times
@@ -38,10 +48,14 @@ class MyDiffusionModel(DenoisingModel):
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         if isinstance(noisy_images, np.ndarray):
-            raise CheckFailed("the numbers are right, but the network receives a NumPy array together with tensors, which "
-                              "Keras refuses: write `ops.` instead of `np.`.")
+            raise CheckFailed(
+                "the numbers are right, but the network receives a NumPy array together with"
+                " tensors, which Keras refuses: write `ops.` instead of `np.`."
+            )
         refuse_float64(noisy_images, noise_rates, signal_rates)
-        answer = (self.ema_network, self.network)[bool(training)]([noisy_images, 0.5 * noise_rates], training=training)
+        answer = (self.ema_network, self.network)[bool(training)](
+            [noisy_images, 0.5 * noise_rates], training=training
+        )
         return answer, noise_rates * noisy_images + signal_rates * answer
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
@@ -52,8 +66,11 @@ class MyDiffusionModel(DenoisingModel):
 def refuse_float64(*arrays):
     """Raises CheckFailed if an array is float64, while the network computes in float32."""
     if any(hasattr(one, "dtype") and standardize_dtype(one.dtype) == "float64" for one in arrays):
-        raise CheckFailed("the numbers are right, but they are float64 (NumPy makes such arrays), and the network computes in "
-                          'float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x, "float32")`.')
+        raise CheckFailed(
+            "the numbers are right, but they are float64 (NumPy makes such arrays), and the network"
+            " computes in float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x,"
+            ' "float32")`.'
+        )
 
 
 def live_in(model, training=True):
@@ -69,5 +86,12 @@ def live_in(model, training=True):
         train(model, np.full((3, *model.image_shape), 0.5, "float32"), network=model.network)
     images = [model.generate(2, steps, seed=0) for steps in (1, 2)]
     noise = ops.ones((5, *model.image_shape))
-    both = compiled(partial(model.denoise, training=False))(noise, *model.diffusion_schedule(ops.ones((5, 1, 1, 1))))
-    return np.concatenate([np.ravel(ops.convert_to_numpy(values)) for values in (*model.network.weights, *images, *both)])
+    both = compiled(partial(model.denoise, training=False))(
+        noise, *model.diffusion_schedule(ops.ones((5, 1, 1, 1)))
+    )
+    return np.concatenate(
+        [
+            np.ravel(ops.convert_to_numpy(values))
+            for values in (*model.network.weights, *images, *both)
+        ]
+    )

@@ -15,17 +15,32 @@ import keras
 import numpy as np
 
 from diffusion_lab.backend import forget_compiled, parts
-from diffusion_lab.labs.blame import code_of, first_line, keeps_stub, misfit, needs_values, origin, remarks, stub_of, unfit, what_went_wrong
-from diffusion_lab.labs.surroundings import eagerly, whole_tracebacks
 from diffusion_lab.errors import OneSentence
+from diffusion_lab.labs.blame import (
+    code_of,
+    first_line,
+    keeps_stub,
+    misfit,
+    needs_values,
+    origin,
+    remarks,
+    stub_of,
+    unfit,
+    what_went_wrong,
+)
+from diffusion_lab.labs.surroundings import eagerly, whole_tracebacks
 
 SEED = 2006  # any; the grader draws others
 LENGTH = 400  # of the longest sentence in `words`
 unsolved = set()  # names of the exercises whose check has failed and not passed since
-GRAPH = ("the numbers are right, but the lab runs this function in a graph, where NumPy (`np.`), `.numpy()` and "
-         "`float(...)` do not work: write `ops.` (or `tf.`) throughout.")
-NO_GRADIENT = ("the numbers are right, but no gradient flows through them: NumPy, `float` and `stop_gradient` forget how "
-               "a number was made, so compute with keras.ops.")
+GRAPH = (
+    "the numbers are right, but the lab runs this function in a graph, where NumPy (`np.`),"
+    " `.numpy()` and `float(...)` do not work: write `ops.` (or `tf.`) throughout."
+)
+NO_GRADIENT = (
+    "the numbers are right, but no gradient flows through them: NumPy, `float` and `stop_gradient`"
+    " forget how a number was made, so compute with keras.ops."
+)
 
 
 class CheckFailed(OneSentence, AssertionError):
@@ -102,7 +117,13 @@ class Exercise:
         """Raises CheckFailed with a diagnosis unless `outputs` are those of the right answer."""
         right = self.measured(self.right, inputs)
         for output, name in self.results.items():
-            compare(name, outputs[output], right[output], self.known_results(output, inputs), self.tolerance)
+            compare(
+                name,
+                outputs[output],
+                right[output],
+                self.known_results(output, inputs),
+                self.tolerance,
+            )
 
     def known_results(self, output, inputs):
         """Yields (hint, result of this mistake) for each known mistake that produces `output`."""
@@ -135,7 +156,10 @@ class Exercise:
             raise CheckFailed(f"Exercise {self.number}, {self.name}: {failure}") from None
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
         if keeps_stub(answer):
-            print("  (Nothing reaches the line `raise NotImplementedError(...)` below your answer: remove the line.)")
+            print(
+                "  (Nothing reaches the line `raise NotImplementedError(...)` below your answer:"
+                " remove the line.)"
+            )
 
     def diagnose(self, answer):
         """Raises CheckFailed unless the answer is right and works in the lab."""
@@ -160,7 +184,9 @@ class Exercise:
         except CheckFailed:
             raise
         except Exception as error:  # in the check's own code, for an unforeseen result
-            raise CheckFailed(f"the check cannot use what your function returns: {first_line(error)}.") from None
+            raise CheckFailed(
+                f"the check cannot use what your function returns: {first_line(error)}."
+            ) from None
 
     def rehearsed(self, answer, inputs):
         """Returns (a sentence on what goes wrong in the lab's use of the answer, its numbers).
@@ -177,7 +203,14 @@ class Exercise:
             elif needs_values(error, answer):
                 sentence = GRAPH
             else:
-                sentence = what_went_wrong(error, answer, "the numbers are right, but where the lab uses your function it stops") + "."
+                sentence = (
+                    what_went_wrong(
+                        error,
+                        answer,
+                        "the numbers are right, but where the lab uses your function it stops",
+                    )
+                    + "."
+                )
         return sentence, np.zeros(0)
 
     def call(self, answer, *arguments, **named):
@@ -189,10 +222,14 @@ class Exercise:
             CheckFailed: for whatever goes wrong in it, in one sentence.
         """
         if not callable(answer):
-            raise CheckFailed(f"give the check your function itself, {self.name}, not {_kind(answer)}.")
+            raise CheckFailed(
+                f"give the check your function itself, {self.name}, not {_kind(answer)}."
+            )
         if sentence := misfit(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
-        before = [argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments]
+        before = [
+            argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments
+        ]
         try:
             result = answer(*arguments, **named)
         except CheckFailed:
@@ -201,8 +238,10 @@ class Exercise:
             raise self._failure(error, answer) from None
         for old, new in zip(before, arguments):
             if old is not None and not np.array_equal(old, new, equal_nan=True):
-                raise CheckFailed("it changes its input in place. `x *= 2` writes into the caller's array: write "
-                                  "`x = x * 2`, which makes a new one.")
+                raise CheckFailed(
+                    "it changes its input in place. `x *= 2` writes into the caller's array: write "
+                    "`x = x * 2`, which makes a new one."
+                )
         if result is None:
             case = "".join(f" with {name}={value}" for name, value in named.items())
             raise CheckFailed(f"it returns nothing{case}: is the `return` missing?")
@@ -224,8 +263,10 @@ class Exercise:
         if stub and stub is not code_of(answer):
             return CheckFailed(f"it calls `{stub.co_name}`, which is not written yet.")
         if stub and finished:
-            return CheckFailed("it ends at the line `raise NotImplementedError(...)`, the placeholder for your answer: "
-                               "remove that line.")
+            return CheckFailed(
+                "it ends at the line `raise NotImplementedError(...)`, the placeholder for your"
+                " answer: remove that line."
+            )
         if stub:
             return NotDone("it is not written yet.")
         return CheckFailed(self.explain(error, answer))
@@ -270,14 +311,18 @@ def arrays(result, *names):
         values = ()
     if len(values) != len(names):
         what = f"{len(values)} values" if isinstance(result, (tuple, list)) else _kind(result)
-        raise CheckFailed(f"it must return {len(names)} values, {', '.join(names)}, but it returns {what}.")
+        raise CheckFailed(
+            f"it must return {len(names)} values, {', '.join(names)}, but it returns {what}."
+        )
     return {name: array(part, name) for name, part in zip(names, values)}
 
 
 def array(value, name):
     """Returns a tensor of any library, or a number, as a float64 array."""
     try:
-        values = keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
+        values = (
+            keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
+        )
         return values.astype("float64")
     except (TypeError, ValueError):
         raise CheckFailed(f"{name} must be an array of numbers, not {_kind(value)}.") from None
@@ -295,7 +340,7 @@ class Mistake(NamedTuple):
     hint: str
     wrong: Callable | tuple[str, str]
 
-    @functools.cache  # `inspect` is slow
+    @functools.cache  # `inspect` is slow  # noqa: B019
     def function(self, right):
         """Returns the wrong function; `right` is the right one."""
         if callable(self.wrong):
@@ -312,7 +357,10 @@ class Mistake(NamedTuple):
         """
         source = source_of(right)
         if source.count(self.wrong[0]) != 1:
-            raise ValueError(f"{self.wrong[0]!r} must be in {right.__name__} once, but occurs {source.count(self.wrong[0])} times.")
+            raise ValueError(
+                f"{self.wrong[0]!r} must be in {right.__name__} once, but occurs"
+                f" {source.count(self.wrong[0])} times."
+            )
         return source.replace(*self.wrong)
 
 
@@ -340,14 +388,22 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
     if answer.shape != right.shape:
         raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
     if not np.all(np.isfinite(answer)):
-        raise CheckFailed(f"{name} holds NaN or infinity: look for a division by zero, or the square root of a negative number.")
+        raise CheckFailed(
+            f"{name} holds NaN or infinity: look for a division by zero, or the square root of a"
+            " negative number."
+        )
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = f" at index {list(map(int, worst))}" if worst else ""
-    raise Undiagnosed(f"{name} is not right yet.", f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.")
+    raise Undiagnosed(
+        f"{name} is not right yet.",
+        f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.",
+    )
 
 
 def _equal(answer, expected, tolerance):
-    return answer.shape == expected.shape and np.allclose(answer, expected, rtol=tolerance, atol=tolerance)
+    return answer.shape == expected.shape and np.allclose(
+        answer, expected, rtol=tolerance, atol=tolerance
+    )
 
 
 def _kind(value):

@@ -35,13 +35,18 @@ def show_rows(rows, titles=(), height=1.1):
     """
     columns = max((len(images) for images in rows.values()), default=0)
     demand_something(columns)
-    figure = Figure(figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)), dpi=110,
-                    layout="compressed")
+    figure = Figure(
+        figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)),
+        dpi=110,
+        layout="compressed",
+    )
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (label, images) in zip(axes, rows.items()):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         for axis, image in zip(line, np.clip(np.asarray(images), 0, 1)):
-            axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=1)
+            axis.imshow(
+                image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=1
+            )
         for axis in line:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
@@ -63,7 +68,9 @@ def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
 def demand_something(count):
     """Raises UserError if there are no pictures to show."""
     if not count:
-        raise UserError("There is nothing to show yet: solve the exercises above, and run their cells again.")
+        raise UserError(
+            "There is nothing to show yet: solve the exercises above, and run their cells again."
+        )
 
 
 def show_figure(figure):
@@ -76,9 +83,15 @@ def show_figure(figure):
 def _words(figure):
     words = []
     for axis in figure.axes:
-        labels = [axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), *axis.get_legend_handles_labels()[1]]
+        labels = [
+            axis.get_title(),
+            axis.get_xlabel(),
+            axis.get_ylabel(),
+            *axis.get_legend_handles_labels()[1],
+        ]
         words += [" ".join(label.split()) for label in labels if label]
     return "Figure: " + ", ".join(dict.fromkeys(words))
+
 
 DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
 
@@ -86,7 +99,9 @@ DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
 def clouds(snapshots, columns=6):
     """Shows scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
     columns = min(columns, len(snapshots))
-    figure, axes = new_figure(columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False)
+    figure, axes = new_figure(
+        columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False
+    )
     for axis, (title, points) in zip(axes.flat, snapshots.items()):
         axis.scatter(*np.reshape(points, (-1, 2)).T, **DOTS)
         axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")

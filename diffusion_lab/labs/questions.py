@@ -33,7 +33,9 @@ def find(name):
     try:
         return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS[word]
     except (ModuleNotFoundError, KeyError):
-        raise UserError(f"There is no question {name!r}: it is named by lab and word, such as '02.variance'.") from None
+        raise UserError(
+            f"There is no question {name!r}: it is named by lab and word, such as '02.variance'."
+        ) from None
 
 
 class Ask(ipywidgets.VBox):
@@ -46,11 +48,19 @@ class Ask(ipywidgets.VBox):
         self.feedback = ipywidgets.HTMLMath("&nbsp;")
         self.feedback.add_class("diffusion-lab-feedback")
         self.buttons.observe(self._answer, names="index")
-        super().__init__([ipywidgets.HTMLMath(f"<b>Your prediction.</b> {question.text}"), self.buttons, self.feedback])
+        super().__init__(
+            [
+                ipywidgets.HTMLMath(f"<b>Your prediction.</b> {question.text}"),
+                self.buttons,
+                self.feedback,
+            ]
+        )
         self.add_class("diffusion-lab-question")
 
     def _answer(self, change):
-        self.feedback.value = verdict(self.question, change["new"]) if change["new"] is not None else "&nbsp;"
+        self.feedback.value = (
+            verdict(self.question, change["new"]) if change["new"] is not None else "&nbsp;"
+        )
 
     def _repr_mimebundle_(self, **keywords):
         data = super()._repr_mimebundle_(**keywords)
@@ -67,12 +77,16 @@ def verdict(question, index):
 
 def plain(question):
     """Returns the question and its choices as text, without the answer."""
-    return "\n".join(["Your prediction:", question.text, *(f"  ○ {choice}" for choice in question.choices)])
+    return "\n".join(
+        ["Your prediction:", question.text, *(f"  ○ {choice}" for choice in question.choices)]
+    )
 
 
 def folded(question):
     """Returns the question for a page without a kernel: HTML, with the answer folded."""
     choices = "".join(f"<li>{escape(choice)}</li>" for choice in question.choices)
     choice, sentence = list(question.choices.items())[question.right]
-    return (f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"
-            f"<details><summary>Answer</summary><b>{escape(choice)}</b> {sentence}</details>")
+    return (
+        f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"
+        f"<details><summary>Answer</summary><b>{escape(choice)}</b> {sentence}</details>"
+    )

@@ -13,11 +13,11 @@ try:
 except (ImportError, ValueError) as error:
     raise about_backend(error) or error from None
 
-from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab import checks
+from diffusion_lab.backend import BACKEND, devices, has_accelerator
+from diffusion_lab.data import dataset_status
 from diffusion_lab.labs import exercise
 from diffusion_lab.labs.blame import first_line, stub_of
-from diffusion_lab.data import dataset_status
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 
@@ -61,7 +61,10 @@ def start():
     """
     profile = os.environ.get("DIFFUSION_LAB_PROFILE") or ("gpu" if has_accelerator() else "cpu")
     if profile not in PROFILES:
-        raise UserError(f"DIFFUSION_LAB_PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}, or unset it.")
+        raise UserError(
+            f"DIFFUSION_LAB_PROFILE is {profile!r}: choose one of {', '.join(PROFILES)}, or"
+            " unset it."
+        )
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -103,8 +106,10 @@ def _explained_by_exercises(error, traceback, missing):
     # autograph adds the prefix tf__
     unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None
     if unfinished and finished:
-        return (f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise NotImplementedError(...)`, the "
-                "placeholder for your answer: remove that line.")
+        return (
+            f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise"
+            " NotImplementedError(...)`, the placeholder for your answer: remove that line."
+        )
     if unfinished:
         missing.append(f"Exercise {unfinished.number}: write {unfinished.name}")
         return f"This cell needs an answer that is still missing. {missing[-1]}"
@@ -133,4 +138,7 @@ def _suspicion(error):
     """Returns a sentence on the wrong answers that may have caused an error, or ""."""
     if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""
-    return f"Perhaps because an answer is not right yet: {', '.join(sorted(exercise.unsolved))}. Its check says what is wrong."
+    return (
+        f"Perhaps because an answer is not right yet: {', '.join(sorted(exercise.unsolved))}. Its"
+        " check says what is wrong."
+    )

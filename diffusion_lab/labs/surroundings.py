@@ -34,11 +34,15 @@ def whole_tracebacks():
     logger = logging.getLogger("tensorflow")
     with ExitStack() as stack:
         stack.enter_context(_switched(lambda: logger.level, logger.setLevel, logging.ERROR))
-        stack.enter_context(_switched(keras.config.is_traceback_filtering_enabled, _filter_in_keras, False))
+        stack.enter_context(
+            _switched(keras.config.is_traceback_filtering_enabled, _filter_in_keras, False)
+        )
         if BACKEND == "tensorflow":
             import tensorflow as tf
 
-            stack.enter_context(_switched(tf.debugging.is_traceback_filtering_enabled, _filter_in_tensorflow, False))
+            stack.enter_context(
+                _switched(tf.debugging.is_traceback_filtering_enabled, _filter_in_tensorflow, False)
+            )
         yield
 
 

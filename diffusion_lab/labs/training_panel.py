@@ -9,11 +9,11 @@ from IPython import get_ipython
 from IPython.display import display
 from keras import ops
 
-from diffusion_lab.training.callbacks import TrainingWatch
 from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import beside, grid, picture_of
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.plots import loss_figure, png_bytes
+from diffusion_lab.training.callbacks import TrainingWatch
 
 BAR_SECONDS, CURVE_SECONDS = 1.0, 5.0  # between two updates
 
@@ -69,8 +69,11 @@ class TrainingPanel(TrainingWatch):
         if now - self.bar_time >= BAR_SECONDS:
             share = self._share(batch + 1)
             left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
-            self._show_bar(f"epoch {self.epoch + 1} of {self.params['epochs']} · loss {float(logs['loss']):.4f}"
-                           f"{self.figures} · {self.speed:.1f} steps/s{left}", share)
+            self._show_bar(
+                f"epoch {self.epoch + 1} of {self.params['epochs']} · loss"
+                f" {float(logs['loss']):.4f}{self.figures} · {self.speed:.1f} steps/s{left}",
+                share,
+            )
             self.bar_time = now
         if now - self.sample_time >= self.interval:
             self._draw(new_samples=True)
@@ -85,7 +88,10 @@ class TrainingPanel(TrainingWatch):
         shown = [name for name in ("val_loss", "val_kid") if name in logs]
         self.figures = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
         if not self.live:
-            print(f"epoch {epoch + 1} of {self.params['epochs']} · loss {float(logs['loss']):.4f}{self.figures}")
+            print(
+                f"epoch {epoch + 1} of {self.params['epochs']} · loss"
+                f" {float(logs['loss']):.4f}{self.figures}"
+            )
         self.epoch = epoch + 1  # number of finished epochs
 
     def on_train_end(self, logs=None):
@@ -93,7 +99,11 @@ class TrainingPanel(TrainingWatch):
 
     def _share(self, steps):
         """Returns the share of the training that is done, or 0 if an epoch's length is unknown."""
-        return (self.epoch + steps / self.params["steps"]) / self.params["epochs"] if self.params["steps"] else 0.0
+        return (
+            (self.epoch + steps / self.params["steps"]) / self.params["epochs"]
+            if self.params["steps"]
+            else 0.0
+        )
 
     def _interrupt(self, number, frame):
         signal.signal(signal.SIGINT, self.old_handler)  # a second interrupt works as usual
@@ -111,10 +121,16 @@ class TrainingPanel(TrainingWatch):
         if self.live:
             if threading.current_thread() is threading.main_thread() and not self.stopping:
                 signal.signal(signal.SIGINT, self.old_handler)
-            loss = next((entry["loss"] for entry in reversed(self.losses) if "loss" in entry), float("nan"))
+            loss = next(
+                (entry["loss"] for entry in reversed(self.losses) if "loss" in entry), float("nan")
+            )
             epochs = self.params["epochs"]
-            self._show_bar(f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs} epochs, "
-                           f"{self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss {loss:.4f}{self.figures}", self.epoch / epochs)
+            self._show_bar(
+                f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs}"
+                f" epochs, {self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss"
+                f" {loss:.4f}{self.figures}",
+                self.epoch / epochs,
+            )
             self._draw(new_samples=not self.stopping)  # do not wait for a sampler to compile
 
     def _show_bar(self, text, share):
@@ -129,9 +145,14 @@ class TrainingPanel(TrainingWatch):
                 self.images = ops.convert_to_numpy(self.sample())
             except Exception as error:  # a failing picture must not end a long training
                 self.images = self.sample = None
-                print(f"No samples are shown, because they could not be drawn. {type(error).__name__}: {error}")
+                print(
+                    "No samples are shown, because they could not be drawn."
+                    f" {type(error).__name__}: {error}"
+                )
         curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
-        picture = curve if self.images is None else beside(curve, grid(self.images, columns=4, width=400))
+        picture = (
+            curve if self.images is None else beside(curve, grid(self.images, columns=4, width=400))
+        )
         text = f"Loss curve and samples after {self.images_seen:,} training steps"
         bundle = {"image/png": b64encode(png_bytes(picture)).decode(), "text/plain": text}
         self.picture_handle = show(bundle, self.picture_handle)

@@ -55,17 +55,26 @@ def shuffle(images, strength, rng):
         moved = rng.permutation(_GRID**2)[: round(part * _GRID**2)]
         for target, source in zip(moved, np.roll(moved, 1)):
             (row, column), (from_row, from_column) = divmod(target, _GRID), divmod(source, _GRID)
-            image[row * height : (row + 1) * height, column * width : (column + 1) * width] = original[
-                from_row * height : (from_row + 1) * height, from_column * width : (from_column + 1) * width]
+            image[row * height : (row + 1) * height, column * width : (column + 1) * width] = (
+                original[
+                    from_row * height : (from_row + 1) * height,
+                    from_column * width : (from_column + 1) * width,
+                ]
+            )
     return shuffled
 
 
 def blend(images, strength, rng):
     """Mixes in up to one half of another image of the batch."""
-    return images + 0.5 * strength * (np.roll(images, rng.integers(1, max(2, len(images))), axis=0) - images)
+    return images + 0.5 * strength * (
+        np.roll(images, rng.integers(1, max(2, len(images))), axis=0) - images
+    )
 
 
-KINDS = {kind.__name__: kind for kind in (noise, blotches, blur, cast, saturation, contrast, shuffle, blend)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (noise, blotches, blur, cast, saturation, contrast, shuffle, blend)
+}
 
 
 def corrupt(images, kind, strength, rng):
@@ -99,5 +108,7 @@ def _smooth(images, sigma):
         distance = (position[:, None] - position) / np.maximum(sigma[:, 0], 1e-3)
         weights = np.exp(-0.5 * np.square(distance))
         weights /= weights.sum(axis=-1, keepdims=True)
-        images = np.einsum("bij,bj...->bi..." if axis == 1 else "bij,bkj...->bki...", weights, images)
+        images = np.einsum(
+            "bij,bj...->bi..." if axis == 1 else "bij,bkj...->bki...", weights, images
+        )
     return images

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.storage import shipped_file
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
+from diffusion_lab.storage import shipped_file
 
 INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its copy
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
@@ -92,15 +92,26 @@ def encode(feature_extractor, images, batch_size=128):
     """
     shape = np.shape(images)
     if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
-        raise UserError(f"Features are computed for images of shape (N, H, W, 1 or 3), not {shape}.")
+        raise UserError(
+            f"Features are computed for images of shape (N, H, W, 1 or 3), not {shape}."
+        )
     features = []
     for start in range(0, len(images), batch_size):
         batch = ops.convert_to_numpy(images[start : start + batch_size])
-        batch = batch / np.float32(255) if batch.dtype == np.uint8 else batch.astype(np.float32, copy=False)
+        batch = (
+            batch / np.float32(255)
+            if batch.dtype == np.uint8
+            else batch.astype(np.float32, copy=False)
+        )
         if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails as well
-            raise UserError(f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to {batch.max():g}: "
-                            "denormalise what a model has generated; NaN means that it has diverged.")
-        features.append(ops.convert_to_numpy(compiled(feature_extractor.call)(ops.convert_to_tensor(batch))))
+            raise UserError(
+                f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to"
+                f" {batch.max():g}: denormalise what a model has generated; NaN means that it has"
+                " diverged."
+            )
+        features.append(
+            ops.convert_to_numpy(compiled(feature_extractor.call)(ops.convert_to_tensor(batch)))
+        )
     return np.concatenate(features)
 
 
@@ -127,8 +138,13 @@ def flower_network():
     layer gives every feature zero mean and unit variance over clean and spoiled images; otherwise
     the kernel's x . y / d would depend on arbitrary scales.
     """
-    convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", activation="swish",
-                                    kernel_initializer="he_normal")
+    convolution = functools.partial(
+        layers.Conv2D,
+        kernel_size=3,
+        padding="same",
+        activation="swish",
+        kernel_initializer="he_normal",
+    )
     images = x = keras.Input((32, 32, 3))
     x = convolution(32)(x)
     for width in (48, 96):
@@ -154,14 +170,22 @@ def inception_features(image_size=75, weights="imagenet"):
         UserError: for another image size, or if the weights cannot be fetched or read.
     """
     if image_size not in (75, 150, 299):
-        raise UserError(f"KID is measured with InceptionV3 at 75, 150 or 299 pixels, not at {image_size}.")
+        raise UserError(
+            f"KID is measured with InceptionV3 at 75, 150 or 299 pixels, not at {image_size}."
+        )
     if weights == "imagenet":
         _require_inception_weights()
     elif weights is not None and not Path(weights).is_file():
-        raise UserError(f"There is no weights file {weights}: give the path of one, or leave `weights` out.")
+        raise UserError(
+            f"There is no weights file {weights}: give the path of one, or leave `weights` out."
+        )
     try:
         network = keras.applications.InceptionV3(
-            include_top=False, pooling="avg", input_shape=(image_size, image_size, 3), weights=weights)
+            include_top=False,
+            pooling="avg",
+            input_shape=(image_size, image_size, 3),
+            weights=weights,
+        )
     except Exception as error:  # a download that breaks off raises a bare Exception in Keras
         raise UserError(
             f'The InceptionV3 weights "{weights}" cannot be read ({error}): fetch them again, '
@@ -177,13 +201,18 @@ def _require_inception_weights():
     """
     from diffusion_lab.data.downloads import require_connection
 
-    file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / Path(INCEPTION_WEIGHTS).name
+    file = (
+        Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+        / "models"
+        / Path(INCEPTION_WEIGHTS).name
+    )
     if file.exists():
         return
     try:
         require_connection("InceptionV3", INCEPTION_WEIGHTS, "")
     except UserError as error:
         raise UserError(
-            'The InceptionV3 weights (88 MB) cannot be fetched: take the features "flowers", which come with the '
-            f"package, connect to the internet, or copy {file.name} to {file.parent}."
+            'The InceptionV3 weights (88 MB) cannot be fetched: take the features "flowers", which'
+            f" come with the package, connect to the internet, or copy {file.name} to"
+            f" {file.parent}."
         ) from error

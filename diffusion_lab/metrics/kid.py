@@ -55,7 +55,11 @@ def kernel_inception_distance(real_features, generated_features):
     """
     real, generated, xp = _checked_features(real_features, generated_features)
     with _BLAS.limit(limits=1 if xp is np and len(real) <= MANY else None, user_api="blas"):
-        return _mean_within(real, xp) + _mean_within(generated, xp) - 2 * xp.mean(polynomial_kernel(real, generated))
+        return (
+            _mean_within(real, xp)
+            + _mean_within(generated, xp)
+            - 2 * xp.mean(polynomial_kernel(real, generated))
+        )
 
 
 def _mean_within(features, xp):
@@ -75,13 +79,23 @@ def _checked_features(*feature_sets):
     """
     values = [to_numpy_or_none(features) for features in feature_sets]
     concrete = all(value is not None for value in values)
-    sets = [np.asarray(v, np.float64) for v in values] if concrete else [ops.cast(f, "float32") for f in feature_sets]
+    sets = (
+        [np.asarray(v, np.float64) for v in values]
+        if concrete
+        else [ops.cast(f, "float32") for f in feature_sets]
+    )
     for features in sets:
         shape = tuple(features.shape)
         if len(shape) != 2 or (shape[0] is not None and shape[0] < 2):
-            raise UserError(f"KID needs features of shape (n, d) with n at least 2, but these have shape {shape}.")
+            raise UserError(
+                "KID needs features of shape (n, d) with n at least 2, but these have shape"
+                f" {shape}."
+            )
         if concrete and not np.isfinite(features).all():
-            raise UserError("The features contain NaN or infinity: look for it in the images that they come from.")
+            raise UserError(
+                "The features contain NaN or infinity: look for it in the images that they come"
+                " from."
+            )
     if sets[0].shape[1] != sets[1].shape[1]:
         raise UserError(
             f"The two sets have {sets[0].shape[1]} and {sets[1].shape[1]} features per image: "
@@ -97,7 +111,9 @@ class KIDEstimate(NamedTuple):
     standard_error: float
 
 
-def kid_with_standard_error(real_features, generated_features, method="subset", repeats=None, seed=0):
+def kid_with_standard_error(
+    real_features, generated_features, method="subset", repeats=None, seed=0
+):
     """Returns KID with a standard error: how much of a difference may be chance.
 
     Both methods average the KID of `repeats` smaller parts of the two sets.
@@ -128,23 +144,33 @@ def kid_with_standard_error(real_features, generated_features, method="subset", 
     """
     real, generated, _ = _checked_features(real_features, generated_features)
     if method not in ("subset", "block"):
-        raise UserError(f'Unknown method {method!r} for the standard error of KID: use "subset" or "block".')
+        raise UserError(
+            f'Unknown method {method!r} for the standard error of KID: use "subset" or "block".'
+        )
     repeats = repeats or {"subset": 50, "block": 10}[method]
     smallest = 4 if method == "subset" else 2 * repeats
     if repeats < 2 or min(len(real), len(generated)) < smallest:
         raise UserError(
-            f'The method "{method}" with {repeats} repeats needs two repeats or more and at least {smallest} '
-            f"real and generated images, but there are {len(real)} and {len(generated)}."
+            f'The method "{method}" with {repeats} repeats needs two repeats or more and at least'
+            f" {smallest} real and generated images, but there are {len(real)} and"
+            f" {len(generated)}."
         )
     rng = np.random.default_rng(seed)
     if method == "block":
-        parts = [np.array_split(rng.permutation(features), repeats) for features in (real, generated)]
+        parts = [
+            np.array_split(rng.permutation(features), repeats) for features in (real, generated)
+        ]
         values = [kernel_inception_distance(*pair) for pair in zip(*parts)]
         return KIDEstimate(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(repeats)))
-    halves = [[rng.choice(x, len(x) // 2, replace=False) for x in (real, generated)] for _ in range(repeats)]
+    halves = [
+        [rng.choice(x, len(x) // 2, replace=False) for x in (real, generated)]
+        for _ in range(repeats)
+    ]
     values = [kernel_inception_distance(*pair) for pair in halves]
     # the spread among halves, and 1 / repeats of it because there are only a few halves
-    return KIDEstimate(float(np.mean(values)), float(np.std(values, ddof=1) * np.sqrt(1 + 1 / repeats)))
+    return KIDEstimate(
+        float(np.mean(values)), float(np.std(values, ddof=1) * np.sqrt(1 + 1 / repeats))
+    )
 
 
 class KID(keras.metrics.Mean):
@@ -163,7 +189,9 @@ class KID(keras.metrics.Mean):
     """
 
     def __init__(self, feature_extractor, real_features=None, name=None):
-        super().__init__(name=name or "kid_" + feature_extractor.name.removeprefix("inception_"), dtype="float32")
+        super().__init__(
+            name=name or "kid_" + feature_extractor.name.removeprefix("inception_"), dtype="float32"
+        )
         # in a function, because a model also saves every network that it finds in its metrics
         self._encode = lambda images: ops.cast(feature_extractor(images), "float32")
         self._real_features = None
@@ -179,13 +207,19 @@ class KID(keras.metrics.Mean):
             UserError: if a sample weight is given; KID has none.
         """
         if sample_weight is not None:
-            raise UserError("KID compares sets of images and cannot weight one image: leave sample_weight out.")
+            raise UserError(
+                "KID compares sets of images and cannot weight one image: leave sample_weight out."
+            )
         generated = self._encode(generated_images)
         if self._real_features is None:
             real = self._encode(real_images)
             real_mean = _mean_within(real, ops)
         else:
             real, real_mean = self._real_features, self._real_mean
-        kid = real_mean + _mean_within(generated, ops) - 2 * ops.mean(polynomial_kernel(real, generated))
+        kid = (
+            real_mean
+            + _mean_within(generated, ops)
+            - 2 * ops.mean(polynomial_kernel(real, generated))
+        )
         enough = ops.minimum(ops.shape(real)[0], ops.shape(generated)[0]) > 1
         super().update_state(ops.where(enough, kid, 0.0), sample_weight=ops.cast(enough, "float32"))

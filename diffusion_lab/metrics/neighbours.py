@@ -43,12 +43,19 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
     chunk = max(1, LARGEST_ARRAY // max(queries.shape))
     for start in range(0, len(training_images), chunk):
         training = _flat(training_images[start : start + chunk])
-        new = np.square(queries).sum(1)[:, None] + np.square(training).sum(1) - 2 * queries @ training.T
+        new = (
+            np.square(queries).sum(1)[:, None]
+            + np.square(training).sum(1)
+            - 2 * queries @ training.T
+        )
         squares = np.concatenate([squares, np.minimum(new[:count], new[count:])], axis=1)
         numbers = np.broadcast_to(np.arange(start, start + len(training)), (count, len(training)))
         indices = np.concatenate([indices, numbers], axis=1)
         nearest = np.argsort(squares, axis=1, kind="stable")[:, :k]
-        squares, indices = np.take_along_axis(squares, nearest, 1), np.take_along_axis(indices, nearest, 1)
+        squares, indices = (
+            np.take_along_axis(squares, nearest, 1),
+            np.take_along_axis(indices, nearest, 1),
+        )
     # expanded squares lose their last digits, and a copy would not be at 0: recompute these few
     for i, row in enumerate(indices):
         differences = queries[[i, count + i], None] - _flat(training_images[row])
@@ -83,7 +90,9 @@ def measure_memorisation(generated_images, training_images, validation_images):
     _, generated = nearest_training_neighbours(generated_images, training_images)
     _, reference = nearest_training_neighbours(validation_images, training_images)
     suspicious = generated < np.quantile(reference, 0.01)
-    return Memorisation(float(np.median(generated)), float(np.median(reference)), float(suspicious.mean()))
+    return Memorisation(
+        float(np.median(generated)), float(np.median(reference)), float(suspicious.mean())
+    )
 
 
 def _flat(images):
@@ -101,13 +110,19 @@ def _check(generated_images, training_images, k):
     shape, training_shape = np.shape(generated_images), np.shape(training_images)
     if len(shape) != 4 or shape[1:] != training_shape[1:] or 0 in shape + training_shape:
         raise UserError(
-            f"Generated images of shape {shape} cannot be compared with training images of shape {training_shape}: "
-            "both must be (number, height, width, channels), equal except for the number, and not empty."
+            f"Generated images of shape {shape} cannot be compared with training images of shape"
+            f" {training_shape}: both must be (number, height, width, channels), equal except for"
+            " the number, and not empty."
         )
     if not 1 <= k <= len(training_images):
-        raise UserError(f"k must be from 1 to the number of training images, {len(training_images)}, but it is {k}.")
+        raise UserError(
+            f"k must be from 1 to the number of training images, {len(training_images)}, but it is"
+            f" {k}."
+        )
     low, high = np.min(generated_images), np.max(generated_images)
     # NaN fails as well
     if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):
-        raise UserError(f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to {high:g}: "
-                        "denormalise what a model has generated; NaN means that it has diverged.")
+        raise UserError(
+            f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to"
+            f" {high:g}: denormalise what a model has generated; NaN means that it has diverged."
+        )

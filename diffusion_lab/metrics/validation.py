@@ -19,7 +19,10 @@ class ValidationKID:
 
     def __init__(self, real_images, steps):
         if len(real_images) < 2:
-            raise UserError("One validation image is too few to measure KID: add images until there are 20 or more.")
+            raise UserError(
+                "One validation image is too few to measure KID: add images until there are 20 or"
+                " more."
+            )
         self.real_images, self.steps = real_images, steps
 
     def __call__(self, model, seed=0):

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.errors import MOST_GUIDANCE, finite_number
 from diffusion_lab.backend import compiled
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_GUIDANCE, UserError, finite_number
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.predictions import PREDICTIONS
 from diffusion_lab.samplers import ddim, find_sampler
@@ -67,7 +66,10 @@ class ConditionalDiffusionModel(DiffusionModel):
         inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
         labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
         answers = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
-        return tuple(without + ops.cast(guidance, without.dtype) * (labelled - without) for labelled, without in answers)
+        return tuple(
+            without + ops.cast(guidance, without.dtype) * (labelled - without)
+            for labelled, without in answers
+        )
 
     def guided(self, labels, guidance=2.0):
         """Returns a `denoise(noisy_images, noise_rates, signal_rates)` for the given labels.
@@ -83,7 +85,10 @@ class ConditionalDiffusionModel(DiffusionModel):
         Raises:
             UserError: for a class that does not exist, or a guidance beyond 100.
         """
-        labels, guidance = self.class_numbers(labels), finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE)
+        labels, guidance = (
+            self.class_numbers(labels),
+            finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE),
+        )
         if guidance in (0, 1):
             labels = ops.convert_to_tensor(labels if guidance else [self.no_label], "int32")
             method, arguments = self.denoise_labelled, ()
@@ -92,9 +97,15 @@ class ConditionalDiffusionModel(DiffusionModel):
             method, arguments = self.denoise_guided, (ops.convert_to_tensor(guidance, "float32"),)
 
         def denoise(noisy_images, noise_rates, signal_rates):
-            if tuple(noisy_images.shape[1:]) != self.image_shape or len(labels) not in (1, noisy_images.shape[0]):
-                raise UserError(f"There are {len(labels)} label(s) and images of the shape {tuple(noisy_images.shape)}: give one "
-                                f"label, or one for each image, and images of the shape {self.image_shape}.")
+            if tuple(noisy_images.shape[1:]) != self.image_shape or len(labels) not in (
+                1,
+                noisy_images.shape[0],
+            ):
+                raise UserError(
+                    f"There are {len(labels)} label(s) and images of the shape"
+                    f" {tuple(noisy_images.shape)}: give one label, or one for each image, and"
+                    f" images of the shape {self.image_shape}."
+                )
             each = ops.broadcast_to(labels, (noisy_images.shape[0],))
             return compiled(method)(noisy_images, noise_rates, signal_rates, each, *arguments)
 
@@ -109,7 +120,9 @@ class ConditionalDiffusionModel(DiffusionModel):
             try:
                 return numbers[label if isinstance(label, str) else operator.index(label)]
             except (KeyError, TypeError):
-                raise UserError(f"There is no label {label!r}: choose one of {', '.join(self.class_names)}.") from None
+                raise UserError(
+                    f"There is no label {label!r}: choose one of {', '.join(self.class_names)}."
+                ) from None
 
         return [number_of(label) for label in ([labels] if np.ndim(labels) == 0 else labels)]
 
@@ -130,7 +143,9 @@ class ConditionalDiffusionModel(DiffusionModel):
         if labels is None:
             return super().sample(sampler, initial_noise, **arguments)
         sampler = find_sampler(sampler, arguments)
-        return sampler(self.guided(labels, guidance), self.diffusion_schedule, initial_noise, **arguments)
+        return sampler(
+            self.guided(labels, guidance), self.diffusion_schedule, initial_noise, **arguments
+        )
 
     def call(self, inputs, training=False):
         """Corrupts images in [0, 1] at random times and separates them again.
@@ -139,7 +154,10 @@ class ConditionalDiffusionModel(DiffusionModel):
         """
         labels = ops.cast(inputs["labels"], "int32")
         if training:
-            dropped = keras.random.uniform(ops.shape(labels), seed=self.seed_generator) < self.label_dropout
+            dropped = (
+                keras.random.uniform(ops.shape(labels), seed=self.seed_generator)
+                < self.label_dropout
+            )
             labels = ops.where(dropped, self.no_label, labels)
         return self.corrupt_and_separate(
             inputs["images"], partial(self.denoise_labelled, labels=labels, training=training)

@@ -45,17 +45,26 @@ class ModelConfig:
 
     def _build(self, **common):
         if self.class_names and self.network != "unet":
-            raise UserError(f"A {self.network} takes no labels: train a conditional model with the network unet.")
+            raise UserError(
+                f"A {self.network} takes no labels: train a conditional model with the network"
+                " unet."
+            )
         if self.network == "attention_unet":
             if any(getattr(self, name) != value for name, value in DDPM_RECIPE.items()):
-                raise UserError("An attention_unet is trained as in the DDPM paper: it predicts noise, has its loss on "
-                                "noise, and its schedule is linear.")
+                raise UserError(
+                    "An attention_unet is trained as in the DDPM paper: it predicts noise, has its"
+                    " loss on noise, and its schedule is linear."
+                )
             return DDPM(attention_unet(**self.network_arguments), **common)
         recipe = (SCHEDULES[self.schedule], self.prediction, self.loss_on)
         if self.class_names:
-            network = CONTINUOUS_NETWORKS["unet"](**self.network_arguments, num_classes=len(self.class_names))
+            network = CONTINUOUS_NETWORKS["unet"](
+                **self.network_arguments, num_classes=len(self.class_names)
+            )
             return ConditionalDiffusionModel(network, self.class_names, *recipe, **common)
-        return DiffusionModel(CONTINUOUS_NETWORKS[self.network](**self.network_arguments), *recipe, **common)
+        return DiffusionModel(
+            CONTINUOUS_NETWORKS[self.network](**self.network_arguments), *recipe, **common
+        )
 
 
 def describe_model(network, image_size, widths, **choices):
@@ -73,10 +82,16 @@ def describe_model(network, image_size, widths, **choices):
     if network == "attention_unet":
         multipliers = [width // widths[0] for width in widths]
         if any(width != widths[0] * multiplier for width, multiplier in zip(widths, multipliers)):
-            raise UserError(f"The widths of an attention_unet are multiples of the first, {widths[0]}, and "
-                            f"{','.join(map(str, widths))} are not.")
-        arguments |= {"base_channels": widths[0], "channel_multipliers": multipliers, "num_res_blocks": 1,
-                      "attention_levels": [level == len(widths) - 1 for level in range(len(widths))]}
+            raise UserError(
+                f"The widths of an attention_unet are multiples of the first, {widths[0]}, and "
+                f"{','.join(map(str, widths))} are not."
+            )
+        arguments |= {
+            "base_channels": widths[0],
+            "channel_multipliers": multipliers,
+            "num_res_blocks": 1,
+            "attention_levels": [level == len(widths) - 1 for level in range(len(widths))],
+        }
         choices = DDPM_RECIPE | choices
     elif network != "plain_cnn":
         arguments["widths"] = widths

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.errors import MOST_IMAGES, whole_number
 from diffusion_lab.backend import compiled, forget_compiled, seed_generator
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_IMAGES, UserError, whole_number
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.predictions import from_image, from_noise
@@ -66,7 +65,9 @@ class DDPM(DiffusionModel):
         network = self.network if training else self.ema.network
         if not self.takes_timesteps:
             t = ops.square(at(self.diffusion.sqrt_one_minus_alphas_cumprod, t, noisy_images))
-        return network([ops.convert_to_tensor(noisy_images), ops.convert_to_tensor(t)], training=training)
+        return network(
+            [ops.convert_to_tensor(noisy_images), ops.convert_to_tensor(t)], training=training
+        )
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         """Returns (pred_noises, pred_images) for the timestep nearest to these rates, (B, 1, 1, 1).
@@ -75,7 +76,9 @@ class DDPM(DiffusionModel):
         noise.
         """
         if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
-            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
+            raise UserError(
+                f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}."
+            )
         t = self.diffusion.nearest_timesteps(noise_rates, signal_rates)
         pred_noises = self.predict_noises(noisy_images, t, training)
         _, pred_images = from_noise(pred_noises, noisy_images, noise_rates, signal_rates)
@@ -118,7 +121,9 @@ class DDPM(DiffusionModel):
         """
         if type(self.diffusion) is GaussianDiffusion:
             step = compiled(self._remove_noise)
-            return lambda images, t: step(images, t, keras.random.normal(ops.shape(images), seed=seed))
+            return lambda images, t: step(
+                images, t, keras.random.normal(ops.shape(images), seed=seed)
+            )
         predict_noises = compiled(partial(self.predict_noises, training=False))
 
         def remove_noise(images, t):  # a lab's `p_sample` may not work in a graph
@@ -135,7 +140,9 @@ class DDPM(DiffusionModel):
         """Corrupts images in [0, 1] at random timesteps and separates them again (algorithm 1)."""
         images = self.normalizer(images)
         noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
-        t = keras.random.randint((ops.shape(images)[0],), 0, self.diffusion.timesteps, seed=self.seed_generator)
+        t = keras.random.randint(
+            (ops.shape(images)[0],), 0, self.diffusion.timesteps, seed=self.seed_generator
+        )
         noisy_images = self.diffusion.q_sample(images, t, noises)
         pred_noises = self.predict_noises(noisy_images, t, training)
         pred_images = self.diffusion.predict_start_from_noise(noisy_images, t, pred_noises)

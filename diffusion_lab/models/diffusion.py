@@ -7,9 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.errors import MOST_IMAGES, whole_number
 from diffusion_lab.backend import seed_generator
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_IMAGES, UserError, whole_number
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.predictions import LOSSES, PREDICTIONS, velocity, weighted_velocities
 from diffusion_lab.samplers import ddim, find_sampler
@@ -73,14 +72,21 @@ class DenoisingModel(keras.Model):
         if images.dtype == np.uint8:
             images = images.astype("float32") / 255
         if images.shape[1:] != self.image_shape:
-            raise UserError(f"The network takes images of the shape {self.image_shape}, not {images.shape[1:]}.")
+            raise UserError(
+                f"The network takes images of the shape {self.image_shape}, not {images.shape[1:]}."
+            )
         if not np.all((images >= 0) & (images <= 1)):  # written so that NaN fails as well
-            raise UserError("Images must be numbers in [0, 1] without NaN: divide by 255 and look for broken ones.")
+            raise UserError(
+                "Images must be numbers in [0, 1] without NaN: divide by 255 and look for broken"
+                " ones."
+            )
         self.normalizer.adapt(images)
 
     def denormalize(self, images):
         """Converts from zero mean and unit variance back to [0, 1], clipped."""
-        return ops.clip(self.normalizer.mean + images * ops.sqrt(self.normalizer.variance), 0.0, 1.0)
+        return ops.clip(
+            self.normalizer.mean + images * ops.sqrt(self.normalizer.variance), 0.0, 1.0
+        )
 
     def generate(self, num_images, diffusion_steps, seed=None):
         """Returns images in [0, 1], (num_images, H, W, C), made by `reverse_diffusion`.
@@ -106,12 +112,16 @@ class DenoisingModel(keras.Model):
         """Does what `call` does, with any `denoise(noisy_images, noise_rates, signal_rates)`."""
         images = self.normalizer(images)
         noises = keras.random.normal(ops.shape(images), seed=self.seed_generator)
-        diffusion_times = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seed_generator)
+        diffusion_times = keras.random.uniform(
+            (ops.shape(images)[0], 1, 1, 1), seed=self.seed_generator
+        )
         noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
         noisy_images = signal_rates * images + noise_rates * noises
         pred_noises, pred_images = denoise(noisy_images, noise_rates, signal_rates)
-        velocities = (velocity(noises, images, noise_rates, signal_rates),
-                      velocity(pred_noises, pred_images, noise_rates, signal_rates))
+        velocities = (
+            velocity(noises, images, noise_rates, signal_rates),
+            velocity(pred_noises, pred_images, noise_rates, signal_rates),
+        )
         return {
             "noise": (noises, pred_noises),
             "image": (images, pred_images),
@@ -141,10 +151,20 @@ class DiffusionModel(DenoisingModel):
         network, loss_on, ema_decay, seed, config: as for `DenoisingModel`.
     """
 
-    def __init__(self, network, schedule=offset_cosine_diffusion_schedule, prediction="velocity",
-                 loss_on="weighted_velocity", ema_decay=0.999, seed=None, **kwargs):
+    def __init__(
+        self,
+        network,
+        schedule=offset_cosine_diffusion_schedule,
+        prediction="velocity",
+        loss_on="weighted_velocity",
+        ema_decay=0.999,
+        seed=None,
+        **kwargs,
+    ):
         if prediction not in PREDICTIONS:
-            raise UserError(f"A network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}.")
+            raise UserError(
+                f"A network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}."
+            )
         if loss_on not in LOSSES:
             raise UserError(f"The loss is on one of {', '.join(LOSSES)}, not on {loss_on!r}.")
         super().__init__(network, loss_on, ema_decay, seed, **kwargs)
@@ -157,7 +177,9 @@ class DiffusionModel(DenoisingModel):
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         """Returns (pred_noises, pred_images), from the EMA network unless in training."""
         if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
-            raise UserError(f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}.")
+            raise UserError(
+                f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}."
+            )
         network = self.network if training else self.ema.network
         prediction = network([noisy_images, noise_rates**2], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
@@ -172,7 +194,12 @@ class DiffusionModel(DenoisingModel):
         `sampler` is one of `diffusion_lab.samplers`, or its name.
         """
         sampler = find_sampler(sampler, arguments)
-        return sampler(partial(self.denoise, training=False), self.diffusion_schedule, initial_noise, **arguments)
+        return sampler(
+            partial(self.denoise, training=False),
+            self.diffusion_schedule,
+            initial_noise,
+            **arguments,
+        )
 
     def generate(self, num_images, diffusion_steps, sampler=None, seed=None, **arguments):
         """Generates images from random noise.
@@ -195,9 +222,15 @@ class DiffusionModel(DenoisingModel):
         seed = seed_generator(seed)
         initial_noise = self.initial_noise(num_images, seed)
         if sampler is not None:
-            return self.denormalize(self.sample(sampler, initial_noise, steps=diffusion_steps, seed=seed, **arguments))
+            return self.denormalize(
+                self.sample(sampler, initial_noise, steps=diffusion_steps, seed=seed, **arguments)
+            )
         try:
-            inspect.signature(self.reverse_diffusion).bind(initial_noise, diffusion_steps, **arguments)
+            inspect.signature(self.reverse_diffusion).bind(
+                initial_noise, diffusion_steps, **arguments
+            )
         except TypeError as error:
-            raise UserError(f"`reverse_diffusion` {error}: name a sampler that takes it, such as sampler=ddim.") from None
+            raise UserError(
+                f"`reverse_diffusion` {error}: name a sampler that takes it, such as sampler=ddim."
+            ) from None
         return self.denormalize(self.reverse_diffusion(initial_noise, diffusion_steps, **arguments))

@@ -18,7 +18,9 @@ class EMA(keras.layers.Layer):
         self.network = keras.models.clone_model(network)
         self.network.set_weights(network.get_weights())
         self.network.trainable = False
-        self.updates = self.add_weight(name="updates", shape=(), initializer="zeros", trainable=False)
+        self.updates = self.add_weight(
+            name="updates", shape=(), initializer="zeros", trainable=False
+        )
         self.built = True
 
     def update(self, network):

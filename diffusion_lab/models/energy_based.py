@@ -7,9 +7,15 @@ Contrastive divergence with a sample buffer, after Hinton 2002, Tieleman 2008 an
 import keras
 from keras import ops
 
-from diffusion_lab.errors import MOST_IMAGES, MOST_STEPS, finite_number, seed_number, whole_number
 from diffusion_lab.backend import compiled, input_gradient, seed_generator
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import (
+    MOST_IMAGES,
+    MOST_STEPS,
+    UserError,
+    finite_number,
+    seed_number,
+    whole_number,
+)
 
 GRADIENT_LIMIT = 0.03
 
@@ -31,17 +37,32 @@ class ChainsModel(keras.Model):
         network_arguments: those of `energy_network` that made the network, for `save_energy_model`.
     """
 
-    def __init__(self, network, buffer_size=8192, fresh_share=0.05, langevin_steps=60, step_size=10.0, noise_std=0.005,
-                 seed=None, network_arguments=None, **kwargs):
+    def __init__(
+        self,
+        network,
+        buffer_size=8192,
+        fresh_share=0.05,
+        langevin_steps=60,
+        step_size=10.0,
+        noise_std=0.005,
+        seed=None,
+        network_arguments=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.network, self.network_arguments = network, network_arguments
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.buffer_size, self.fresh_share = buffer_size, fresh_share
         self.langevin_steps, self.step_size, self.noise_std = langevin_steps, step_size, noise_std
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.buffer = self.add_weight(name="buffer", shape=(buffer_size, *self.image_shape), dtype="float32",
-                                      initializer=keras.initializers.RandomUniform(-1.0, 1.0, seed=seed),
-                                      trainable=False, autocast=False)
+        self.buffer = self.add_weight(
+            name="buffer",
+            shape=(buffer_size, *self.image_shape),
+            dtype="float32",
+            initializer=keras.initializers.RandomUniform(-1.0, 1.0, seed=seed),
+            trainable=False,
+            autocast=False,
+        )
         self.real_energy_tracker = keras.metrics.Mean(name="real_energy")
         self.fake_energy_tracker = keras.metrics.Mean(name="fake_energy")
         self.built = True  # lets `load_weights` work in a fresh process
@@ -58,7 +79,9 @@ class ChainsModel(keras.Model):
         """Converts from [-1, 1] to [0, 1], clipped."""
         return ops.clip(0.5 * (images + 1.0), 0.0, 1.0)
 
-    def langevin_sampling(self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None):
+    def langevin_sampling(
+        self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None
+    ):
         """Walks from images to likelier ones.
 
         Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 ·
@@ -78,13 +101,21 @@ class ChainsModel(keras.Model):
         Raises:
             UserError: for a number out of range, or images whose shape differs from the network's.
         """
-        steps, noise_std = whole_number("steps", steps, most=MOST_STEPS), finite_number("noise_std", noise_std, 0, 100)
+        steps, noise_std = (
+            whole_number("steps", steps, most=MOST_STEPS),
+            finite_number("noise_std", noise_std, 0, 100),
+        )
         images = ops.cast(initial_images, "float32")
         if tuple(images.shape[1:]) != self.image_shape:
-            raise UserError(f"The network takes images of the shape {self.image_shape}, not {tuple(images.shape[1:])}.")
+            raise UserError(
+                f"The network takes images of the shape {self.image_shape}, not"
+                f" {tuple(images.shape[1:])}."
+            )
         langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)
         # each new Python number would be compiled
-        step_size = ops.convert_to_tensor(finite_number("step_size", step_size, -1e6, 1e6), "float32")
+        step_size = ops.convert_to_tensor(
+            finite_number("step_size", step_size, -1e6, 1e6), "float32"
+        )
         for step in range(steps):
             if on_step is not None:
                 on_step(step, images)
@@ -97,9 +128,14 @@ class ChainsModel(keras.Model):
 
         `arguments` are those of `langevin_sampling`.
         """
-        num_images, seed = whole_number("num_images", num_images, most=MOST_IMAGES), seed if seed is None else seed_number(seed)
+        num_images, seed = (
+            whole_number("num_images", num_images, most=MOST_IMAGES),
+            seed if seed is None else seed_number(seed),
+        )
         initial_images = keras.random.uniform((num_images, *self.image_shape), -1.0, 1.0, seed=seed)
-        return self.denormalize(self.langevin_sampling(initial_images, steps, seed=seed, **arguments))
+        return self.denormalize(
+            self.langevin_sampling(initial_images, steps, seed=seed, **arguments)
+        )
 
     def draw_chains(self, count):
         """Advances `count` chains of the buffer and returns their images in [-1, 1].
@@ -113,10 +149,17 @@ class ChainsModel(keras.Model):
         images = ops.where(fresh, fresh_images, images)
 
         # All the noise at once, because a seed cannot advance inside the loop.
-        noises = keras.random.normal((self.langevin_steps, *ops.shape(images)), stddev=self.noise_std,
-                                     seed=self.seed_generator)
-        images = ops.fori_loop(0, self.langevin_steps,
-                               lambda step, x: self.langevin_step(x, noises[step], self.step_size), images)
+        noises = keras.random.normal(
+            (self.langevin_steps, *ops.shape(images)),
+            stddev=self.noise_std,
+            seed=self.seed_generator,
+        )
+        images = ops.fori_loop(
+            0,
+            self.langevin_steps,
+            lambda step, x: self.langevin_step(x, noises[step], self.step_size),
+            images,
+        )
         images = ops.stop_gradient(images)  # the loss must not differentiate through the chain
         self.buffer.assign(ops.scatter_update(self.buffer, indices[:, None], images))
         return images
@@ -130,7 +173,9 @@ class ChainsModel(keras.Model):
         count = ops.shape(images)[0]
         real_images = 2.0 * ops.cast(images, "float32") - 1.0
         if training:
-            noises = keras.random.normal(ops.shape(images), stddev=self.noise_std, seed=self.seed_generator)
+            noises = keras.random.normal(
+                ops.shape(images), stddev=self.noise_std, seed=self.seed_generator
+            )
             real_images = ops.clip(real_images + noises, -1.0, 1.0)
             fake_images = self.draw_chains(count)
         else:

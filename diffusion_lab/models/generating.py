@@ -22,6 +22,8 @@ def generate_in_batches(model, count, steps, seed=0, batch_size=64, **arguments)
     ]
     images = np.concatenate(batches)[:count]
     if not np.all(np.isfinite(images)):
-        raise UserError("The model draws NaN instead of images, because its weights are not finite: train it again, with a lower "
-                        "learning rate.")
+        raise UserError(
+            "The model draws NaN instead of images, because its weights are not finite: train it"
+            " again, with a lower learning rate."
+        )
     return images

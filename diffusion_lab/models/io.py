@@ -14,6 +14,7 @@ from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import energy_network
 from diffusion_lab.storage import assign_arrays, checksums, read_arrays, shipped_file, write_arrays
 
+
 def save_model(model, path, origin=None):
     """Writes what sampling needs: the EMA weights, the data's statistics, and `model.config`.
 
@@ -24,7 +25,10 @@ def save_model(model, path, origin=None):
         UserError: if the file cannot be written.
     """
     groups = {
-        "network": [keras.ops.convert_to_numpy(weight).astype("float16") for weight in model.ema_network.weights],
+        "network": [
+            keras.ops.convert_to_numpy(weight).astype("float16")
+            for weight in model.ema_network.weights
+        ],
         "normalizer": [keras.ops.convert_to_numpy(weight) for weight in model.normalizer.weights],
     }
     write_arrays(path, groups, {"config": asdict(model.config), "origin": origin or {}})
@@ -43,8 +47,10 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
     try:
         model = ModelConfig(**about["config"]).build()
     except (KeyError, TypeError):
-        raise UserError(f"{path} does not describe a diffusion model: it holds something else"
-                        f"{', load it with load_energy_model.' if 'energy_network' in about else '.'}") from None
+        raise UserError(
+            f"{path} does not describe a diffusion model: it holds something else"
+            f"{', load it with load_energy_model.' if 'energy_network' in about else '.'}"
+        ) from None
     for variables in (model.network.weights, model.ema_network.weights):
         assign_arrays(variables, groups.get("network", []), path)
     assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
@@ -57,7 +63,10 @@ def save_energy_model(model, path, origin=None, chains=256):
 
     See `save_model`.
     """
-    network, buffer = model.network, keras.ops.convert_to_numpy(model.denormalize(model.buffer[:chains]))
+    network, buffer = (
+        model.network,
+        keras.ops.convert_to_numpy(model.denormalize(model.buffer[:chains])),
+    )
     groups = {
         "network": [keras.ops.convert_to_numpy(weight) for weight in network.weights],
         "buffer": [np.rint(255 * buffer).astype("uint8")],
@@ -75,9 +84,14 @@ def load_energy_model(path):
     """
     path, groups, about = _read_weights(path, ["digits_energy"])
     if "energy_network" not in about:
-        raise UserError(f"{path} does not describe an energy-based model: it holds something else. Try load_model.")
+        raise UserError(
+            f"{path} does not describe an energy-based model: it holds something else. Try"
+            " load_model."
+        )
     chains, arguments = groups["buffer"][0], about["energy_network"]
-    model = EnergyBasedModel(energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments)
+    model = EnergyBasedModel(
+        energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments
+    )
     assign_arrays(model.network.weights, groups["network"], path)
     assign_arrays([model.buffer], [chains / np.float32(127.5) - 1], path)
     return model, about["origin"]
@@ -98,6 +112,8 @@ def _read_weights(path, known):
         path = shipped_file(name)
     elif not path.suffix and not path.exists():
         near = difflib.get_close_matches(name, known, n=1)
-        raise UserError(f"There are no weights {name}{f' (did you mean {near[0]}?)' if near else ''}: give the path of a "
-                        f".weights.h5 file, or one of {', '.join(known)}.")
+        raise UserError(
+            f"There are no weights {name}{f' (did you mean {near[0]}?)' if near else ''}: give the"
+            f" path of a .weights.h5 file, or one of {', '.join(known)}."
+        )
     return path, *read_arrays(path)

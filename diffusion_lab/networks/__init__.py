@@ -9,4 +9,11 @@ from diffusion_lab.networks.unet import unet
 # networks that are called as network([noisy_images, noise_variances])
 CONTINUOUS_NETWORKS = {"unet": unet, "residual_unet": residual_unet, "plain_cnn": plain_cnn}
 
-__all__ = ["CONTINUOUS_NETWORKS", "attention_unet", "energy_network", "plain_cnn", "residual_unet", "unet"]
+__all__ = [
+    "CONTINUOUS_NETWORKS",
+    "attention_unet",
+    "energy_network",
+    "plain_cnn",
+    "residual_unet",
+    "unet",
+]

@@ -5,11 +5,24 @@ from keras import layers
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.networks.blocks import (
-    GroupNormalization, TimestepEmbedding, attention_block, check_image_size, check_widths, output_convolution)
+    GroupNormalization,
+    TimestepEmbedding,
+    attention_block,
+    check_image_size,
+    check_widths,
+    output_convolution,
+)
 
 
-def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4, 8),
-                   attention_levels=(False, False, True, True), num_res_blocks=2, groups=8, channels=3):
+def attention_unet(
+    image_size=64,
+    base_channels=64,
+    channel_multipliers=(1, 2, 4, 8),
+    attention_levels=(False, False, True, True),
+    num_res_blocks=2,
+    groups=8,
+    channels=3,
+):
     """Builds a U-Net called as `network([images, t])`: (B, S, S, C) and int64 (B,) to (B, S, S, C).
 
     All kernels are initialised with Keras's default, VarianceScaling(1, "fan_avg", "uniform"),
@@ -32,8 +45,10 @@ def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4
     check_widths(widths, groups)
     check_image_size(image_size, halvings=len(widths) - 1)
     if len(attention_levels) != len(widths):
-        raise UserError(f"There are {len(widths)} channel_multipliers but {len(attention_levels)} attention_levels; "
-                        f"give one of each per level.")
+        raise UserError(
+            f"There are {len(widths)} channel_multipliers but {len(attention_levels)}"
+            " attention_levels; give one of each per level."
+        )
 
     images = keras.Input((image_size, image_size, channels), name="images")
     t = keras.Input((), dtype="int64", name="t")
@@ -66,7 +81,9 @@ def attention_unet(image_size=64, base_channels=64, channel_multipliers=(1, 2, 4
             x = layers.Conv2D(width, 3, padding="same")(layers.UpSampling2D(2)(x))
 
     x = layers.Activation("swish")(GroupNormalization(groups)(x))
-    return keras.Model([images, t], output_convolution(channels, kernel_size=3)(x), name="attention_unet")
+    return keras.Model(
+        [images, t], output_convolution(channels, kernel_size=3)(x), name="attention_unet"
+    )
 
 
 def residual_block(x, time, width, groups):

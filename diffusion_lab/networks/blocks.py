@@ -10,8 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.errors import MOST_CHANNELS, MOST_PIXELS, whole_number
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_CHANNELS, MOST_PIXELS, UserError, whole_number
 
 register = keras.saving.register_keras_serializable(package="diffusion_lab")
 
@@ -31,7 +30,9 @@ class NoiseEmbedding(keras.layers.Layer):
         self.dims = even(dims)
 
     def call(self, noise_variances):
-        return waves(noise_variances * np.float32(2 * math.pi * np.geomspace(1, 1_000, self.dims // 2)))
+        return waves(
+            noise_variances * np.float32(2 * math.pi * np.geomspace(1, 1_000, self.dims // 2))
+        )
 
     def get_config(self):
         return {**super().get_config(), "dims": self.dims}
@@ -69,14 +70,21 @@ class GroupNormalization(keras.layers.GroupNormalization):
     def call(self, x):
         pixels = ops.cast(x, "float32")
         mean, mean_square = self.group_mean(pixels), self.group_mean(ops.square(pixels))
-        scale = self.gamma * ops.rsqrt(ops.maximum(mean_square - ops.square(mean), 0.0) + self.epsilon)
+        scale = self.gamma * ops.rsqrt(
+            ops.maximum(mean_square - ops.square(mean), 0.0) + self.epsilon
+        )
         return ops.cast(pixels * scale + (self.beta - mean * scale), self.compute_dtype)
 
     def group_mean(self, pixels):
         """Returns each channel's mean over its group's pixels: (B, H, W, C) to (B, 1, 1, C)."""
         channels = pixels.shape[-1]
-        means = ops.reshape(ops.mean(pixels, axis=(1, 2)), (-1, self.groups, channels // self.groups))
-        return ops.reshape(ops.repeat(ops.mean(means, axis=-1), channels // self.groups, axis=-1), (-1, 1, 1, channels))
+        means = ops.reshape(
+            ops.mean(pixels, axis=(1, 2)), (-1, self.groups, channels // self.groups)
+        )
+        return ops.reshape(
+            ops.repeat(ops.mean(means, axis=-1), channels // self.groups, axis=-1),
+            (-1, 1, 1, channels),
+        )
 
 
 @register
@@ -114,7 +122,9 @@ def continuous_inputs(image_size, channels, embedding_dims):
     """
     noisy_images = keras.Input((image_size, image_size, channels), name="noisy_images")
     noise_variances = keras.Input((1, 1, 1), name="noise_variances")
-    embedding = keras.layers.UpSampling2D(image_size)(NoiseEmbedding(embedding_dims)(noise_variances))
+    embedding = keras.layers.UpSampling2D(image_size)(
+        NoiseEmbedding(embedding_dims)(noise_variances)
+    )
     return noisy_images, noise_variances, embedding
 
 
@@ -123,18 +133,24 @@ def output_convolution(channels, kernel_size=1):
 
     It is zero at first, the safest guess of noise.
     """
-    return keras.layers.Conv2D(channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32")
+    return keras.layers.Conv2D(
+        channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32"
+    )
 
 
 def check_widths(widths, groups=1):
     """Raises UserError unless `widths` has valid channel numbers, all multiples of `groups`."""
     if not widths:
-        raise UserError("There are no widths: give the channels of one level or more, such as 32,64,96.")
+        raise UserError(
+            "There are no widths: give the channels of one level or more, such as 32,64,96."
+        )
     for width in widths:
         whole_number("The width of a level", width, most=MOST_CHANNELS)
     if any(width % groups for width in widths):
-        raise UserError(f"The widths {','.join(map(str, widths))} must be multiples of {groups}, because their channels are "
-                        f"normalised in {groups} groups.")
+        raise UserError(
+            f"The widths {','.join(map(str, widths))} must be multiples of {groups}, because their"
+            f" channels are normalised in {groups} groups."
+        )
 
 
 def check_image_size(image_size, halvings):
@@ -144,13 +160,18 @@ def check_image_size(image_size, halvings):
     below = image_size // factor * factor
     if below != image_size:
         nearest = f"{below} and {below + factor}" if below else factor
-        raise UserError(f"This network halves its images {halvings} times, so image_size must be a multiple of "
-                        f"{factor}, and {image_size} is not; nearest that works: {nearest}.")
+        raise UserError(
+            f"This network halves its images {halvings} times, so image_size must be a multiple of "
+            f"{factor}, and {image_size} is not; nearest that works: {nearest}."
+        )
 
 
 def even(dims):
     if dims < 4 or dims % 2:
-        raise UserError(f"An embedding of sines and cosines has an even number of dimensions, 4 or more, not {dims}.")
+        raise UserError(
+            "An embedding of sines and cosines has an even number of dimensions, 4 or more, not"
+            f" {dims}."
+        )
     return dims
 
 

@@ -18,6 +18,8 @@ def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_wid
     check_image_size(image_size, halvings=0)
     images = x = keras.Input((image_size, image_size, channels), name="images")
     for index, width in enumerate(widths):
-        x = layers.Conv2D(width, 3 if index else 5, strides=2, padding="same", activation="swish")(x)
+        x = layers.Conv2D(width, 3 if index else 5, strides=2, padding="same", activation="swish")(
+            x
+        )
     x = layers.Dense(dense_width, activation="swish")(layers.Flatten()(x))
     return keras.Model(images, layers.Dense(1, dtype="float32")(x), name="energy_network")

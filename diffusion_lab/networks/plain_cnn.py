@@ -6,7 +6,12 @@ It has neither levels nor skip connections.
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import check_image_size, check_widths, continuous_inputs, output_convolution
+from diffusion_lab.networks.blocks import (
+    check_image_size,
+    check_widths,
+    continuous_inputs,
+    output_convolution,
+)
 
 
 def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
@@ -18,10 +23,14 @@ def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
     """
     check_widths(depth * [width])
     check_image_size(image_size, halvings=0)
-    noisy_images, noise_variances, embedding = continuous_inputs(image_size, channels, embedding_dims)
+    noisy_images, noise_variances, embedding = continuous_inputs(
+        image_size, channels, embedding_dims
+    )
     x = layers.Concatenate()([noisy_images, embedding])
     for _ in range(depth):
         x = layers.Conv2D(width, 3, padding="same")(x)
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
-    return keras.Model([noisy_images, noise_variances], output_convolution(channels)(x), name="plain_cnn")
+    return keras.Model(
+        [noisy_images, noise_variances], output_convolution(channels)(x), name="plain_cnn"
+    )

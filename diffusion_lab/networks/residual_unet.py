@@ -3,11 +3,22 @@
 import keras
 from keras import layers
 
-from diffusion_lab.networks.blocks import check_image_size, check_widths, continuous_inputs, output_convolution
+from diffusion_lab.networks.blocks import (
+    check_image_size,
+    check_widths,
+    continuous_inputs,
+    output_convolution,
+)
 
 
-def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channels=3, embedding_dims=32,
-                  upsampling="nearest"):
+def residual_unet(
+    image_size=64,
+    widths=(32, 64, 96, 128),
+    block_depth=2,
+    channels=3,
+    embedding_dims=32,
+    upsampling="nearest",
+):
     """Builds a U-Net called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
     U-Net: Ronneberger et al. 2015.
@@ -26,7 +37,9 @@ def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channe
     """
     check_widths(widths)
     check_image_size(image_size, halvings=len(widths) - 1)
-    noisy_images, noise_variances, embedding = continuous_inputs(image_size, channels, embedding_dims)
+    noisy_images, noise_variances, embedding = continuous_inputs(
+        image_size, channels, embedding_dims
+    )
     x = layers.Concatenate()([layers.Conv2D(widths[0], 1)(noisy_images), embedding])
 
     skips = []
@@ -42,7 +55,9 @@ def residual_unet(image_size=64, widths=(32, 64, 96, 128), block_depth=2, channe
         for _ in range(block_depth):
             x = residual_block(layers.Concatenate()([x, skips.pop()]), width)
 
-    return keras.Model([noisy_images, noise_variances], output_convolution(channels)(x), name="residual_unet")
+    return keras.Model(
+        [noisy_images, noise_variances], output_convolution(channels)(x), name="residual_unet"
+    )
 
 
 def residual_block(x, width):

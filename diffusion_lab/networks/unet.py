@@ -9,11 +9,26 @@ import keras
 from keras import layers
 
 from diffusion_lab.networks.blocks import (
-    GroupNormalization, NoiseEmbedding, attention_block, check_image_size, check_widths, output_convolution)
+    GroupNormalization,
+    NoiseEmbedding,
+    attention_block,
+    check_image_size,
+    check_widths,
+    output_convolution,
+)
 
 
-def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embedding_dims=32, groups=8,
-         num_classes=None, attention=True, dropout=0.0):
+def unet(
+    image_size=32,
+    widths=(32, 64, 128),
+    block_depth=1,
+    channels=3,
+    embedding_dims=32,
+    groups=8,
+    num_classes=None,
+    attention=True,
+    dropout=0.0,
+):
     """Builds a U-Net called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
     With `num_classes` there is a third input, `labels`: int (B,), where the number num_classes
@@ -47,7 +62,9 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
         labels = keras.Input((), dtype="int32", name="labels")
         inputs.append(labels)
         label_embedding = layers.Embedding(num_classes + 1, 4 * widths[0])(labels)
-        embedding = layers.Add()([embedding, layers.Reshape((1, 1, 4 * widths[0]))(label_embedding)])
+        embedding = layers.Add()(
+            [embedding, layers.Reshape((1, 1, 4 * widths[0]))(label_embedding)]
+        )
 
     x = layers.Conv2D(widths[0], 3, padding="same")(noisy_images)
     skips = [x]
@@ -63,7 +80,9 @@ def unet(image_size=32, widths=(32, 64, 128), block_depth=1, channels=3, embeddi
     x = residual_block(x, embedding, widths[-1], groups, dropout)
     for level, width in reversed(list(enumerate(widths))):
         for _ in range(block_depth + 1):
-            x = residual_block(layers.Concatenate()([x, skips.pop()]), embedding, width, groups, dropout)
+            x = residual_block(
+                layers.Concatenate()([x, skips.pop()]), embedding, width, groups, dropout
+            )
         if level > 0:
             x = layers.UpSampling2D(2)(x)
             x = layers.Conv2D(widths[level - 1], 3, padding="same")(x)

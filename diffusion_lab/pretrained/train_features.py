@@ -31,8 +31,20 @@ def flower_targets(labels):
     Only what an image determines is kept: angles become points on a circle, which they go around
     once per symmetry of the shape, at a radius that says how visible they are.
     """
-    names = ("petals", "layers", "saturation", "value", "radius", "petal_width", "petal_tip", "notch", "disc_radius",
-             "tilt", "centre_x", "centre_y")
+    names = (
+        "petals",
+        "layers",
+        "saturation",
+        "value",
+        "radius",
+        "petal_width",
+        "petal_tip",
+        "notch",
+        "disc_radius",
+        "tilt",
+        "centre_x",
+        "centre_y",
+    )
     angles = [
         (2 * np.pi * labels["hue"], labels["saturation"]),
         (2 * labels["tilt_direction"], labels["tilt"]),
@@ -68,8 +80,16 @@ class SpoiledFlowers(keras.utils.PyDataset):
         for number, name in enumerate(KINDS, start=1):
             mine = kinds == number
             images[mine] = corrupt(images[mine], name, strengths[mine], self.rng)
-        targets = {"parameters": self.targets[chosen], "kind": kinds, "strength": strengths[:, None]}
-        weights = {"parameters": (kinds == 0) / CLEAN_SHARE, "kind": np.ones(len(images)), "strength": 10 * (kinds > 0)}
+        targets = {
+            "parameters": self.targets[chosen],
+            "kind": kinds,
+            "strength": strengths[:, None],
+        }
+        weights = {
+            "parameters": (kinds == 0) / CLEAN_SHARE,
+            "kind": np.ones(len(images)),
+            "strength": 10 * (kinds > 0),
+        }
         return images * 2 - 1, targets, weights
 
     def on_epoch_end(self):
@@ -83,18 +103,25 @@ def train(seed, count, epochs, batch_size=128):
     data = SpoiledFlowers(images, labels, batch_size, seed)
     network = flower_network()
     pooled = network.get_layer("pooled").output
-    model = keras.Model(network.input, {
-        "parameters": layers.Dense(data.targets.shape[1], name="parameters")(pooled),
-        "kind": layers.Dense(len(KINDS) + 1, name="kind")(pooled),
-        "strength": layers.Dense(1, name="strength")(pooled),
-    })
+    model = keras.Model(
+        network.input,
+        {
+            "parameters": layers.Dense(data.targets.shape[1], name="parameters")(pooled),
+            "kind": layers.Dense(len(KINDS) + 1, name="kind")(pooled),
+            "strength": layers.Dense(1, name="strength")(pooled),
+        },
+    )
     steps = epochs * len(data)
     rates = keras.optimizers.schedules.CosineDecay(
-        1e-4, steps, warmup_target=2e-3, warmup_steps=min(200, math.ceil(steps / 10)))
+        1e-4, steps, warmup_target=2e-3, warmup_steps=min(200, math.ceil(steps / 10))
+    )
     model.compile(
         optimizer=keras.optimizers.AdamW(rates, weight_decay=1e-3, clipnorm=1.0),
-        loss={"parameters": "mse", "kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-              "strength": "mse"},
+        loss={
+            "parameters": "mse",
+            "kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "strength": "mse",
+        },
         weighted_metrics={"kind": ["accuracy"]},
         jit_compile=keras.backend.backend() == "jax",
     )
@@ -106,7 +133,9 @@ def train(seed, count, epochs, batch_size=128):
 def _pooled(network, data, batches=32):
     """Returns the last layer's inputs for some batches, clean and spoiled as in training."""
     pooled = keras.Model(network.input, network.get_layer("pooled").output)
-    return np.concatenate([keras.ops.convert_to_numpy(pooled(data[i][0])) for i in range(min(batches, len(data)))])
+    return np.concatenate(
+        [keras.ops.convert_to_numpy(pooled(data[i][0])) for i in range(min(batches, len(data)))]
+    )
 
 
 def print_table(extractor, count=1000, seed=0):
@@ -116,7 +145,9 @@ def print_table(extractor, count=1000, seed=0):
     rng = np.random.default_rng(seed)
 
     def row(name, *spoiled):
-        estimates = [kid_with_standard_error(real, encode(extractor, part), repeats=20) for part in spoiled]
+        estimates = [
+            kid_with_standard_error(real, encode(extractor, part), repeats=20) for part in spoiled
+        ]
         print(f"{name:12}", *(f"{e.value:9.4f} ± {e.standard_error:.4f}" for e in estimates))
 
     print(f"{'strength':12}", *(f"{strength:>18}" for strength in STRENGTHS))
@@ -128,7 +159,9 @@ def print_table(extractor, count=1000, seed=0):
 
 def main():
     parser = argparse.ArgumentParser(description="Train the network of the flower features.")
-    parser.add_argument("--out", required=True, help="where to write the weights; ends in .weights.h5")
+    parser.add_argument(
+        "--out", required=True, help="where to write the weights; ends in .weights.h5"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=20_000, help="number of flowers to draw")
     parser.add_argument("--epochs", type=int, default=10)

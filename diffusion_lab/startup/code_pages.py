@@ -4,9 +4,33 @@ import codecs
 import sys
 import unicodedata
 
-PLAIN = {"✓": "OK", "✗": "X", "√": "sqrt", "ᾱ": "alpha_bar", "∞": "inf", "→": "->", "←": "<-", "−": "-", "–": "-", "·": "-", "•": "-",
-         "×": "x", "±": "+-", "²": "^2", "³": "^3", "°": " degrees", "½": "1/2", "¼": "1/4", "∇": "grad ", "█": "#", "▀": "#", "░": ".",
-         "○": "o", "●": "*", "━": "-"}
+PLAIN = {
+    "✓": "OK",
+    "✗": "X",
+    "√": "sqrt",
+    "ᾱ": "alpha_bar",
+    "∞": "inf",
+    "→": "->",
+    "←": "<-",
+    "−": "-",
+    "–": "-",
+    "·": "-",
+    "•": "-",
+    "×": "x",
+    "±": "+-",
+    "²": "^2",
+    "³": "^3",
+    "°": " degrees",
+    "½": "1/2",
+    "¼": "1/4",
+    "∇": "grad ",
+    "█": "#",
+    "▀": "#",
+    "░": ".",
+    "○": "o",
+    "●": "*",
+    "━": "-",
+}
 ERRORS = "diffusion_lab.plain"  # the name by which Python finds `in_plain_letters`
 
 
@@ -25,7 +49,11 @@ def _plain(letter):
         return PLAIN.get(letter, "")
     name = unicodedata.name(letter, "").split(" LETTER ")
     if name[0] in ("GREEK SMALL", "GREEK CAPITAL"):
-        return name[1].split(" ")[0].lower() if name[0] == "GREEK SMALL" else name[1].split(" ")[0].capitalize()
+        return (
+            name[1].split(" ")[0].lower()
+            if name[0] == "GREEK SMALL"
+            else name[1].split(" ")[0].capitalize()
+        )
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if part.isascii())
     return base or "?"
 
@@ -34,5 +62,7 @@ def tolerate_code_pages():
     """Lets standard output and error print any symbol; changes nothing where they already can."""
     codecs.register_error(ERRORS, in_plain_letters)
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) in ("strict", "backslashreplace") and hasattr(stream, "reconfigure"):
+        if getattr(stream, "errors", None) in ("strict", "backslashreplace") and hasattr(
+            stream, "reconfigure"
+        ):
             stream.reconfigure(errors=ERRORS)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from diffusion_lab.errors import UserError
 
-SETTINGS = {"floatx": ("float16", "float32", "float64"), "image_data_format": ("channels_last", "channels_first")}
+SETTINGS = {
+    "floatx": ("float16", "float32", "float64"),
+    "image_data_format": ("channels_last", "channels_first"),
+}
 
 
 class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -81,15 +84,25 @@ def keras_settings():
     try:
         settings = json.loads(path.read_bytes()) if path.exists() else {}
     except OSError as error:
-        raise UserError(f"Keras cannot read its settings in {path} ({error.strerror}): delete this file, or make it readable.") from None
+        raise UserError(
+            f"Keras cannot read its settings in {path} ({error.strerror}): delete this file, or"
+            " make it readable."
+        ) from None
     except ValueError:  # Keras passes over a damaged file
         return {}
     wrong = [] if isinstance(settings, dict) else [repr(settings)[:40]]
-    wrong = wrong or [f"{name} is {settings[name]!r}" for name in SETTINGS if settings.get(name, SETTINGS[name][0]) not in SETTINGS[name]]
+    wrong = wrong or [
+        f"{name} is {settings[name]!r}"
+        for name in SETTINGS
+        if settings.get(name, SETTINGS[name][0]) not in SETTINGS[name]
+    ]
     if not wrong and not isinstance(settings.get("epsilon", 1e-7), float):
         wrong = [f"epsilon is {settings['epsilon']!r}"]
     if wrong:
-        raise UserError(f"Keras cannot start with its settings in {path} ({', '.join(wrong)}): delete this file, and Keras will write it again.")
+        raise UserError(
+            f"Keras cannot start with its settings in {path} ({', '.join(wrong)}): delete this"
+            " file, and Keras will write it again."
+        )
     return settings
 
 

@@ -14,19 +14,25 @@ ROOM = 300_000  # characters of code that are looked into; an honest notebook ha
 
 @dataclass
 class Answers:
-    """What the grader takes out of a notebook: {exercise: source}, {summary: text}, and remarks for the instructor."""
+    """What the grader takes out of a notebook:
+
+    {exercise: source}, {summary: text}, and remarks for the instructor.
+    """
 
     sources: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    pictures: dict[str, str] = field(default_factory=dict)  # {id of the cell as it was handed out: PNG in base64}
+    pictures: dict[str, str] = field(
+        default_factory=dict
+    )  # {id of the cell as it was handed out: PNG in base64}
 
 
 def read_answers(content: bytes, handout: Handout) -> Answers:
     """Returns the `Answers` in a notebook, bytes, for a lab. Raises Unreadable.
 
-    An answer is what its function's name stands for at the notebook's end: the last definition in a cell that Python can
-    read, with the definitions that it needs from other cells. Where there is none, the cell that was handed out for it counts.
+    An answer is what its function's name stands for at the notebook's end: the last definition in a
+    cell that Python can read, with the definitions that it needs from other cells. Where there is
+    none, the cell that was handed out for it counts.
     """
     notebook, answers = _Notebook(content, handout), Answers()
     remarks: dict[str, list[str]] = {}  # {remark: numbers of exercises}
@@ -73,7 +79,9 @@ class _Notebook:
                 else:
                     self.python[number] = python
         self.definitions = self._definitions()
-        self.not_code = {name for name in (task.name for task in handout.tasks) if self._reads_as_code(name)}
+        self.not_code = {
+            name for name in (task.name for task in handout.tasks) if self._reads_as_code(name)
+        }
         if self.not_code:
             self.definitions = self._definitions()
 
@@ -81,13 +89,20 @@ class _Notebook:
         return Definitions(dict(sorted(self.python.items())))
 
     def _reads_as_code(self, name: str) -> bool:
-        """True if an answer stands only in a cell whose type was changed, by a key, to raw or Markdown; takes it for code."""
+        """True if an answer stands only in a cell whose type was changed, by a key, to raw or
+        Markdown; takes it for code.
+        """
         if any(not statement.is_stub for statement in self.definitions.of(name)):
             return False
         place = self.handout.number_of("exercise", name)
-        changed = {number: python for number, cell in enumerate(self.cells)
-                   if cell["cell_type"] == "raw" or cell["cell_type"] in TEXT and self.places[number] == place
-                   if _defines(cell["source"], name) and (python := python_of(cell["source"]))}
+        changed = {
+            number: python
+            for number, cell in enumerate(self.cells)
+            if cell["cell_type"] == "raw"
+            or cell["cell_type"] in TEXT
+            and self.places[number] == place
+            if _defines(cell["source"], name) and (python := python_of(cell["source"]))
+        }
         self.python |= changed
         return bool(changed)
 
@@ -100,7 +115,10 @@ class _Notebook:
         last, notes = found[-1], []
         needed, missing = self.definitions.needed_by(name, last)
         if self.places[last.place[0]] != own:
-            notes.append(f"found by its function, {'outside of its own cell' if own in self.places else 'its mark is lost'}")
+            notes.append(
+                "found by its function,"
+                f" {'outside of its own cell' if own in self.places else 'its mark is lost'}"
+            )
         if len({statement.place[0] for statement in found}) > 1:
             notes.append("defined in several cells, the last one counts")
         if broken:
@@ -108,7 +126,10 @@ class _Notebook:
         if name in self.not_code:
             notes.append("a cell that is not code was read as code")
         if missing:
-            notes.append(f"uses {', '.join(missing)}, which does not come along (functions, classes, imports and constants do)")
+            notes.append(
+                f"uses {', '.join(missing)}, which does not come along (functions, classes, imports"
+                " and constants do)"
+            )
         return self._spliced(needed, last.place[0]), notes
 
     def _spliced(self, needed: list[Statement], own: int) -> str:
@@ -121,40 +142,76 @@ class _Notebook:
         return "\n\n".join("\n".join(pieces[number]) for number in sorted(pieces))
 
     def _unfinished(self, own: int, broken: list[int]) -> tuple[str | None, list[str]]:
-        """What stands where the answer should be, for the sentence that says what is wrong with it."""
+        """What stands where the answer should be, for the sentence that says what is wrong with
+        it.
+        """
         marked = [number for number, place in enumerate(self.places) if place == own]
-        there = marked or broken[-1:] or [number for number in self.handout.at(own, self.places) if self.cells[number]["cell_type"] == "code"]
+        there = (
+            marked
+            or broken[-1:]
+            or [
+                number
+                for number in self.handout.at(own, self.places)
+                if self.cells[number]["cell_type"] == "code"
+            ]
+        )
         if not there:
             return None, []
         notes = [] if marked else ["found by its place, its mark is lost"]
         return "\n\n".join(self.cells[number]["source"] for number in there), notes
 
     def _around(self, number: int, kinds: Collection[str]) -> tuple[list[int], list[int]]:
-        """(the cells that are the handed-out cell `number`, by their mark, id or first line; the student's own where it stood)."""
+        """(the cells that are the handed-out cell `number`, by their mark, id or first line; the
+        student's own where it stood).
+        """
         line = self.handout.cells[number].source.strip().split("\n")[0]
-        near = [place for place in self.handout.at(number, self.places) if self.cells[place]["cell_type"] in kinds]
+        near = [
+            place
+            for place in self.handout.at(number, self.places)
+            if self.cells[place]["cell_type"] in kinds
+        ]
         known = [place for place, given in enumerate(self.places) if given == number]
-        known = known or [place for place, given in enumerate(self.places) if given is None and line and line in self.cells[place]["source"].splitlines()]
+        known = known or [
+            place
+            for place, given in enumerate(self.places)
+            if given is None and line and line in self.cells[place]["source"].splitlines()
+        ]
         return known, near
 
     def text(self, number: int) -> tuple[str, list[str]]:
-        """(what a student wrote into a cell for text, or around it if that was left as it is; remarks)."""
+        """(what a student wrote into a cell for text, or around it if that was left as it is;
+        remarks).
+        """
         untouched = ("", self.handout.cells[number].source.strip())
         known, near = self._around(number, TEXT)
         written = [place for place in known if self.cells[place]["source"].strip() not in untouched]
         places = sorted({*written, *(place for place in near if not written or place > written[0])})
-        texts = [text for place in places if (text := self.cells[place]["source"].strip()) not in untouched]
+        texts = [
+            text
+            for place in places
+            if (text := self.cells[place]["source"].strip()) not in untouched
+        ]
         by_mark = [place for place in known if self.places[place] == number]
-        return "\n\n".join(texts), [] if by_mark or not texts else ["the written part: found by its heading or place, its mark is lost"]
+        return "\n\n".join(texts), (
+            []
+            if by_mark or not texts
+            else ["the written part: found by its heading or place, its mark is lost"]
+        )
 
     def picture(self, number: int) -> str | None:
-        """The first picture that a cell shows, or what stands where it was; PNG in base64 or None."""
+        """The first picture that a cell shows, or what stands where it was; PNG in base64 or
+        None.
+        """
         known, near = self._around(number, ("code",))
-        return next((picture for place in [*known, *near] if (picture := _picture(self.cells[place]))), None)
+        return next(
+            (picture for place in [*known, *near] if (picture := _picture(self.cells[place]))), None
+        )
 
 
 def _defines(source: str, name: str) -> bool:
-    return re.search(rf"^[ \t]*((async +)?def +{name}\b|{name} *=)", source, re.MULTILINE) is not None
+    return (
+        re.search(rf"^[ \t]*((async +)?def +{name}\b|{name} *=)", source, re.MULTILINE) is not None
+    )
 
 
 def _picture(cell: Cell) -> str | None:

@@ -1,7 +1,8 @@
-"""Written for the inside of the sandbox: it runs an answer's function and writes down what came out.
+"""Written for the inside of the sandbox: it runs an answer's function and writes down what came
+out.
 
-Nothing here decides anything. The student's code shares this process and may change all of it; what it can gain are
-numbers in a file, and those are judged outside.
+Nothing here decides anything. The student's code shares this process and may change all of it; what
+it can gain are numbers in a file, and those are judged outside.
 """
 
 import base64
@@ -21,14 +22,17 @@ MOST = 100_000  # numbers in one array; honest ones have some thousands
 
 
 def start(module: str) -> None:
-    """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it: imports a lab's checks, and with
-    them Keras and TensorFlow, and computes something."""
+    """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it:
+    imports a lab's checks, and with them Keras and TensorFlow, and computes something.
+    """
     import_module(module)
     ops.convert_to_numpy(ops.matmul(ops.ones((2, 2)), ops.ones((2, 2))))
 
 
 def measure(exercise: Exercise, namespace: dict[str, Any]) -> None:
-    """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes `results/<name>.json`."""
+    """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes
+    `results/<name>.json`.
+    """
     box = Path(os.environ["DIFFUSION_LAB_BOX"])
     stopped = sys.__dict__.pop("last_value", None)  # IPython's name for a cell's exception
     with np.load(box / "inputs" / f"{exercise.name}.npz", allow_pickle=False) as file:
@@ -36,9 +40,21 @@ def measure(exercise: Exercise, namespace: dict[str, Any]) -> None:
     try:
         if exercise.name not in namespace:
             raise CheckFailed(why_not_there(exercise.name, stopped))
-        first, answer = next(iter(draws)), namespace[exercise.name]  # one rehearsal is enough, and slow
-        outputs = {draw: (exercise.run if draw == first else exercise.measured)(answer, inputs) for draw, inputs in draws.items()}
-        result = {"outputs": {f"{draw}/{name}": _packed(values) for draw, found in outputs.items() for name, values in found.items()}}
+        first, answer = (
+            next(iter(draws)),
+            namespace[exercise.name],
+        )  # one rehearsal is enough, and slow
+        outputs = {
+            draw: (exercise.run if draw == first else exercise.measured)(answer, inputs)
+            for draw, inputs in draws.items()
+        }
+        result = {
+            "outputs": {
+                f"{draw}/{name}": _packed(values)
+                for draw, found in outputs.items()
+                for name, values in found.items()
+            }
+        }
     except CheckFailed as failure:
         result = {"failed": str(failure), "missing": isinstance(failure, NotDone)}
     (box / "results" / f"{exercise.name}.json").write_text(json.dumps(result), encoding="utf-8")
@@ -54,10 +70,15 @@ def by_draw(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def why_not_there(name: str, error: BaseException | None) -> str:
-    """A sentence about a function that the answer's cell, which `error` stopped, has not defined."""
+    """A sentence about a function that the answer's cell, which `error` stopped, has not
+    defined.
+    """
     if isinstance(error, SyntaxError):
         line = f" in line {error.lineno}, `{error.text.strip()[:80]}`" if error.text else ""
-        return f"Python cannot read your cell, so nothing in it has run: {type(error).__name__}{line}: {error.msg}."
+        return (
+            f"Python cannot read your cell, so nothing in it has run: {type(error).__name__}{line}:"
+            f" {error.msg}."
+        )
     if error is not None:
         return f"your cell stops before it has defined `{name}`, with {first_line(error)}."
     return f"there is no function `{name}` after your cell has run."
@@ -66,5 +87,7 @@ def why_not_there(name: str, error: BaseException | None) -> str:
 def _packed(values: Any) -> dict[str, Any]:
     values = np.asarray(values, "float64")
     if values.size > MOST:
-        raise CheckFailed(f"it returns {values.size:,} numbers, far more than this exercise asks for.")
+        raise CheckFailed(
+            f"it returns {values.size:,} numbers, far more than this exercise asks for."
+        )
     return {"shape": values.shape, "float64": base64.b64encode(values.tobytes()).decode()}

@@ -1,4 +1,5 @@
-"""Tries answers as a grading does, on the same code and in its order, but without a sandbox: for `precheck`.
+"""Tries answers as a grading does, on the same code and in its order, but without a sandbox: for
+`precheck`.
 
 The answers run in a process of their own, since one may end it, or never come to its own end.
 """
@@ -18,18 +19,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from diffusion_lab.labs.exercise import Exercise
 
-NOT_STARTED = "it was not tried: Python did not come as far as that; `diffusion-lab doctor` may say why."
+NOT_STARTED = (
+    "it was not tried: Python did not come as far as that; `diffusion-lab doctor` may say why."
+)
 STARTUP, SECONDS = 600, 120  # for importing TensorFlow, on a slow disk; for one answer
 
 
 class Trial(NamedTuple):
-    """What came of trying an answer. `outcome` is one of a grading's: right, wrong, missing, stopped."""
+    """What came of trying an answer.
+
+    `outcome` is one of a grading's: right, wrong, missing, stopped.
+    """
 
     outcome: str
     sentence: str
 
 
-def try_answers(prelude: str, answers: dict[str, str], seconds: float = SECONDS) -> dict[str, Trial]:
+def try_answers(
+    prelude: str, answers: dict[str, str], seconds: float = SECONDS
+) -> dict[str, Trial]:
     """Returns {name: trial} for {name: source}."""
     results: dict[str, Trial] = {}
     waiting = list(answers)
@@ -37,7 +45,9 @@ def try_answers(prelude: str, answers: dict[str, str], seconds: float = SECONDS)
         found, reason = _run(prelude, {name: answers[name] for name in waiting}, seconds)
         results |= found
         waiting = [name for name in waiting if name not in results]
-        stopped = waiting if reason == NOT_STARTED else waiting[:1]  # which has stopped the others, too
+        stopped = (
+            waiting if reason == NOT_STARTED else waiting[:1]
+        )  # which has stopped the others, too
         results |= dict.fromkeys(stopped, Trial("stopped", reason))
         waiting = waiting[len(stopped) :]
     return results
@@ -49,19 +59,27 @@ def _run(prelude: str, answers: dict[str, str], seconds: float) -> tuple[dict[st
         request, log = Path(folder, "request.json"), Path(folder, "results.jsonl")
         request.write_text(json.dumps({"prelude": prelude, "answers": answers}), encoding="utf-8")
         log.touch()
-        process = subprocess.Popen([sys.executable, "-m", "diffusion_lab.submission.trying", str(request), str(log)],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "diffusion_lab.submission.trying", str(request), str(log)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             reason = _wait(process, log, seconds)
         finally:
             process.kill()
             process.wait()
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n")[:-1]]
-    return {name: Trial(outcome, sentence) for name, outcome, sentence in lines[1:]}, reason if lines else NOT_STARTED
+    return {
+        name: Trial(outcome, sentence) for name, outcome, sentence in lines[1:]
+    }, reason if lines else NOT_STARTED
 
 
 def _wait(process: subprocess.Popen, log: Path, seconds: float) -> str:
-    """Waits until the process ends, or has written nothing for too long; returns why, for the answer that it was at."""
+    """Waits until the process ends, or has written nothing for too long; returns why, for the
+    answer that it was at.
+    """
     size, last = 0, time.monotonic()
     while process.poll() is None:
         if log.stat().st_size > size:
@@ -73,7 +91,9 @@ def _wait(process: subprocess.Popen, log: Path, seconds: float) -> str:
 
 
 def main(request_path: str, log_path: str) -> None:
-    """Runs in the other process: writes a line when it is ready, and one for each answer that came to its end."""
+    """Runs in the other process: writes a line when it is ready, and one for each answer that came
+    to its end.
+    """
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(request["prelude"], space)
@@ -112,14 +132,32 @@ def _tried(check: "Exercise", source: str, space: dict[str, Any]) -> Trial:
 
 
 def _without_the_package(space: dict[str, Any], prelude: str) -> None:
-    """Keeps what runs in `space` from importing more of the package than a grading has: the rest of it holds answers."""
-    allowed = {(node.module, alias.name) for node in ast.walk(ast.parse(prelude)) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    """Keeps what runs in `space` from importing more of the package than a grading has: the rest of
+    it holds answers.
+    """
+    allowed = {
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(prelude))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     ordinary = builtins.__import__
 
-    def restricted(name: str, globals: Mapping[str, object] | None = None, locals: Mapping[str, object] | None = None,
-                   fromlist: Sequence[str] | None = (), level: int = 0) -> ModuleType:
-        if globals is space and name.split(".")[0] == "diffusion_lab" and not {(name, one) for one in fromlist or [""]} <= allowed:
-            raise ModuleNotFoundError(f"{name} is not here when answers are graded: write it yourself")
+    def restricted(
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if (
+            globals is space
+            and name.split(".")[0] == "diffusion_lab"
+            and not {(name, one) for one in fromlist or [""]} <= allowed
+        ):
+            raise ModuleNotFoundError(
+                f"{name} is not here when answers are graded: write it yourself"
+            )
         return ordinary(name, globals, locals, fromlist, level)
 
     builtins.__import__ = restricted

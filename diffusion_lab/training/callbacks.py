@@ -51,7 +51,9 @@ class KeepBest(keras.callbacks.Callback):
     def restore(self):
         """Loads the kept weights. Raises UserError if no epoch has finished."""
         if not self.path.exists():
-            raise UserError("There is no trained model yet: let the training above run for one epoch at least.")
+            raise UserError(
+                "There is no trained model yet: let the training above run for one epoch at least."
+            )
         self.model.load_weights(self.path)
 
 
@@ -67,7 +69,9 @@ class WarmUp(keras.callbacks.Callback):
         self.peak, self.warmup, self.share_done = config.learning_rate, config.warmup, share_done
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.model.optimizer.learning_rate = self.peak * min(1, (self.share_done() + 1e-3) / self.warmup)
+        self.model.optimizer.learning_rate = self.peak * min(
+            1, (self.share_done() + 1e-3) / self.warmup
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         if self.share_done() >= 1:
@@ -88,7 +92,11 @@ class EndOfEpoch(keras.callbacks.Callback):
         if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
             entry["val_kid"] = logs["val_kid"] = float(run.kid(self.model))
             if worth_keeping(entry["val_kid"], run.lowest_kid):
-                origin = {"data": config.data, "epochs": run.epochs_done, "val_kid": entry["val_kid"]}
+                origin = {
+                    "data": config.data,
+                    "epochs": run.epochs_done,
+                    "val_kid": entry["val_kid"],
+                }
                 save_model(self.model, run.folder / "model.weights.h5", origin)
         run.history.append(entry)
         samples = ops.convert_to_numpy(self.model.generate(32, config.kid_steps, seed=config.seed))
@@ -115,7 +123,9 @@ class TrainingWatch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         steps = self.params["steps"]  # None where a data set does not know its length
-        self.images_before_epoch = self.images_seen if steps is None else epoch * steps * self.batch_size
+        self.images_before_epoch = (
+            self.images_seen if steps is None else epoch * steps * self.batch_size
+        )
         self.sum_before, self.steps_before = 0.0, 0
 
     def on_train_batch_end(self, batch, logs=None):
@@ -125,7 +135,11 @@ class TrainingWatch(keras.callbacks.Callback):
         self._record_loss(batch + 1, logs["loss"], at_least=20)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._record_loss((self.images_seen - self.images_before_epoch) // self.batch_size, logs["loss"], at_least=1)
+        self._record_loss(
+            (self.images_seen - self.images_before_epoch) // self.batch_size,
+            logs["loss"],
+            at_least=1,
+        )
         if "val_loss" in logs:
             self.losses.append({"images": self.images_seen, "val_loss": float(logs["val_loss"])})
 

@@ -9,14 +9,19 @@ from pathlib import Path
 import keras
 from keras import ops
 
-from diffusion_lab.metrics.validation import ValidationKID
-from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
-from diffusion_lab.errors import seed_number
 from diffusion_lab.backend import BACKEND, has_accelerator
 from diffusion_lab.data import class_names, load_dataset
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import UserError, seed_number
+from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
-from diffusion_lab.storage import assign_arrays, demand_writable, only_one, read_arrays, write_arrays
+from diffusion_lab.storage import (
+    assign_arrays,
+    demand_writable,
+    only_one,
+    read_arrays,
+    write_arrays,
+)
+from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,31 @@ class TrainingConfig:
 def set_seed_and_precision(config):
     """Sets Keras's global seed, and the precision of all layers that are made from now on."""
     keras.utils.set_random_seed(seed_number(config.seed))
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if config.mixed_bfloat16 else "float32")
+    keras.mixed_precision.set_global_policy(
+        "mixed_bfloat16" if config.mixed_bfloat16 else "float32"
+    )
 
 
 def load_images(config, split, count=None):
     """Returns the `ImageDataset` of a split, in batches; all images, or the first `count`."""
-    return load_dataset(config.data, split, config.model.network_arguments["image_size"], config.batch_size, count=count,
-                        seed=config.seed, labels=config.conditional)
+    return load_dataset(
+        config.data,
+        split,
+        config.model.network_arguments["image_size"],
+        config.batch_size,
+        count=count,
+        seed=config.seed,
+        labels=config.conditional,
+    )
 
 
 def build_model(config, channels):
     """Returns a new model for images with this many colour channels."""
     names = class_names(config.data) if config.conditional else ()
     arguments = config.model.network_arguments | {"channels": channels}
-    return replace(config.model, network_arguments=arguments, class_names=names).build(seed=config.seed)
+    return replace(config.model, network_arguments=arguments, class_names=names).build(
+        seed=config.seed
+    )
 
 
 def compile_model(model, config):
@@ -138,14 +154,21 @@ class Trainer:
         """Writes everything that the next epoch needs, all or nothing."""
         state = {"epochs_done": self.epochs_done, "history": self.history}
         variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
-        write_arrays(self.folder / "checkpoint.h5", {"state": variables}, {"run": asdict(self.config), "data": self.data, **state})
+        write_arrays(
+            self.folder / "checkpoint.h5",
+            {"state": variables},
+            {"run": asdict(self.config), "data": self.data, **state},
+        )
 
     @cached_property
     def data(self):
         """What a checkpoint says about the images: a run resumes only with the same ones."""
-        return {"class_names": list(self.model.config.class_names), "training_images": len(self.dataset.images),
-                "validation_images": len(self.validation.images),
-                "contents_of_images": f"{self.dataset.contents()}-{self.validation.contents()}"}
+        return {
+            "class_names": list(self.model.config.class_names),
+            "training_images": len(self.dataset.images),
+            "validation_images": len(self.validation.images),
+            "contents_of_images": f"{self.dataset.contents()}-{self.validation.contents()}",
+        }
 
     def _resume(self):
         path = self.folder / "checkpoint.h5"
@@ -154,12 +177,18 @@ class Trainer:
         groups, about = read_arrays(path)
         run = json.loads(json.dumps(asdict(self.config)))  # tuples are lists in JSON
         then, now = _flat(about.get("run", {})) | about.get("data", {}), _flat(run) | self.data
-        different = [f"{name}: {then.get(name)} there, {now.get(name)} here" for name in {**then, **now}
-                     # `data` may be another spelling of the path
-                     if then.get(name) != now.get(name) and name not in ("epochs", "data")]
+        different = [
+            f"{name}: {then.get(name)} there, {now.get(name)} here"
+            for name in {**then, **now}
+            # `data` may be another spelling of the path
+            if then.get(name) != now.get(name) and name not in ("epochs", "data")
+        ]
         if different or self.config.epochs < about["epochs_done"]:
-            raise UserError(f"{self.folder} holds a run with other settings ({', '.join(different) or 'epochs'}): choose another "
-                            "folder, or delete this one to start again.")
+            raise UserError(
+                f"{self.folder} holds a run with other settings"
+                f" ({', '.join(different) or 'epochs'}): choose another folder, or delete this one"
+                " to start again."
+            )
         assign_arrays(self._variables(), groups["state"], path)
         self.model.normalizer.finalize_state()
         self.epochs_done, self.history = about["epochs_done"], about["history"]
@@ -168,8 +197,11 @@ class Trainer:
     def _count_step(self, batch, logs):  # under JAX a callback cannot read the optimizer's count
         self.steps_done += 1
         if not math.isfinite(logs["loss"]):
-            raise UserError(f"The loss was no longer a finite number after {self.steps_done} steps, so the training ended: choose a "
-                            f"lower learning rate than {self.config.learning_rate:g} (--learning-rate) and another folder.")
+            raise UserError(
+                f"The loss was no longer a finite number after {self.steps_done} steps, so the"
+                f" training ended: choose a lower learning rate than {self.config.learning_rate:g}"
+                " (--learning-rate) and another folder."
+            )
 
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables

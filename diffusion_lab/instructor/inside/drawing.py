@@ -1,4 +1,6 @@
-"""Written for the inside of a sandbox of its own, where no student's code is: weights draw images without the student's functions."""
+"""Written for the inside of a sandbox of its own, where no student's code is: weights draw images
+without the student's functions.
+"""
 
 import os
 from collections.abc import Iterable
@@ -17,11 +19,18 @@ SAMPLES = 4096
 
 
 def draw(seed: int, count: int, steps: int) -> None:
-    """Writes `results/images`, as `generate`, and `results/weights`: a sample of the weights, by which they can be recognised."""
+    """Writes `results/images`, as `generate`, and `results/weights`: a sample of the weights, by
+    which they can be recognised.
+    """
     network, denormalize, arrays = trained_network()
 
     def denoise(noisy_images: Any, noise_rates: Any, signal_rates: Any) -> tuple[Any, Any]:
-        return from_noise(network([noisy_images, noise_rates**2], training=False), noisy_images, noise_rates, signal_rates)
+        return from_noise(
+            network([noisy_images, noise_rates**2], training=False),
+            noisy_images,
+            noise_rates,
+            signal_rates,
+        )
 
     def sample(noise: Any, steps: int) -> Any:
         return ddim(denoise, offset_cosine_diffusion_schedule, noise, steps=steps)
@@ -31,7 +40,9 @@ def draw(seed: int, count: int, steps: int) -> None:
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> bytes:
-    """Returns a sample of the numbers in `arrays` at fixed places, and how many there are, as float32."""
+    """Returns a sample of the numbers in `arrays` at fixed places, and how many there are, as
+    float32.
+    """
     numbers = np.concatenate([np.ravel(array) for array in arrays]).astype("float32")
     places = np.linspace(0, len(numbers) - 1, SAMPLES).astype(int)
     return np.append(np.float32(len(numbers)), numbers[places]).tobytes()

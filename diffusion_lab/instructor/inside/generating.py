@@ -1,4 +1,6 @@
-"""Written for the inside of the sandbox, as `measuring`: a student's functions and a student's weights draw images."""
+"""Written for the inside of the sandbox, as `measuring`: a student's functions and a student's
+weights draw images.
+"""
 
 import os
 from collections.abc import Callable
@@ -36,52 +38,95 @@ class Counted:
 
 
 def generate(namespace: dict[str, Any], seed: int, count: int, steps: int) -> None:
-    """Writes `results/images`: `count` images as bytes, one after the other; the file says no more about them. And `results/calls`: how
-    often the network was called."""
+    """Writes `results/images`:
+
+    `count` images as bytes, one after the other; the file says no more about them. And
+    `results/calls`: how often the network was called.
+    """
     network, denormalize, _ = trained_network()
     network = Counted(network)
-    student = SimpleNamespace(network=network, ema_network=network, min_signal_rate=0.02, max_signal_rate=0.95)
+    student = SimpleNamespace(
+        network=network, ema_network=network, min_signal_rate=0.02, max_signal_rate=0.95
+    )
     for name in METHODS:
         setattr(student, name, MethodType(namespace[name], student))
-    write_images(denormalize, network.inputs[0].shape[1:], student.reverse_diffusion, seed, count, steps)
+    write_images(
+        denormalize, network.inputs[0].shape[1:], student.reverse_diffusion, seed, count, steps
+    )
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "calls").write_text(str(network.calls))
 
 
-def write_images(denormalize: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...],
-                 sample: Callable[[Any, int], Any], seed: int, count: int, steps: int, batch_size: int = 64) -> None:
+def write_images(
+    denormalize: Callable[[np.ndarray], np.ndarray],
+    shape: tuple[int, ...],
+    sample: Callable[[Any, int], Any],
+    seed: int,
+    count: int,
+    steps: int,
+    batch_size: int = 64,
+) -> None:
     """Writes what `sample(initial_noise, steps)` makes of noise."""
-    noise = ops.convert_to_tensor(np.random.default_rng(seed).standard_normal((count, *shape)), "float32")
-    images = denormalize(np.concatenate([sample(noise[start : start + batch_size], steps) for start in range(0, count, batch_size)]))
+    noise = ops.convert_to_tensor(
+        np.random.default_rng(seed).standard_normal((count, *shape)), "float32"
+    )
+    images = denormalize(
+        np.concatenate(
+            [
+                sample(noise[start : start + batch_size], steps)
+                for start in range(0, count, batch_size)
+            ]
+        )
+    )
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "images").write_bytes(
-        np.rint(255 * np.nan_to_num(np.clip(images, 0, 1))).astype("uint8").tobytes())
+        np.rint(255 * np.nan_to_num(np.clip(images, 0, 1))).astype("uint8").tobytes()
+    )
 
 
 def trained_network() -> tuple[Any, Callable[[np.ndarray], np.ndarray], list[np.ndarray]]:
     """Reads the file of weights that was handed in.
 
-    Returns (network that predicts noise, function from its images to those in [0, 1], the network's arrays).
-    Raises UserError for a file that no training of the lab can have written.
+    Returns (network that predicts noise, function from its images to those in [0, 1], the network's
+    arrays). Raises UserError for a file that no training of the lab can have written.
     """
-    groups, about = read_arrays(Path(os.environ["DIFFUSION_LAB_BOX"], "inputs", "weights.h5"), most=MOST_BYTES)
+    groups, about = read_arrays(
+        Path(os.environ["DIFFUSION_LAB_BOX"], "inputs", "weights.h5"), most=MOST_BYTES
+    )
     config = about.get("config")
     config = config if isinstance(config, dict) else {}
     name, arguments = str(config.get("network")), config.get("network_arguments")
     if name not in NETWORKS:
         raise UserError(f"These weights belong to none of the networks {', '.join(NETWORKS)}.")
-    if not isinstance(arguments, dict) or not all(_plausible(name, value) for name, value in arguments.items()):
+    if not isinstance(arguments, dict) or not all(
+        _plausible(name, value) for name, value in arguments.items()
+    ):
         raise UserError("These weights belong to a network of a size that the lab does not have.")
     network = NETWORKS[name](**arguments)
     assign_arrays(network.weights, groups.get("network", []), "weights.h5")
     normalizer = groups.get("normalizer", [])[:2]
     if [np.size(values) for values in normalizer] != [3, 3]:
-        raise UserError("These weights lack the mean and the variance of the images that the model was trained on.")
+        raise UserError(
+            "These weights lack the mean and the variance of the images that the model was"
+            " trained on."
+        )
     mean, variance = (np.reshape(values, (1, 1, 1, 3)).astype("float32") for values in normalizer)
-    return predicting_noise(network), lambda images: mean + images * np.sqrt(variance), groups["network"]
+    return (
+        predicting_noise(network),
+        lambda images: mean + images * np.sqrt(variance),
+        groups["network"],
+    )
 
 
 def _plausible(name: str, value: Any) -> bool:
-    """True if an argument of a network, which is a number or a list of them, is one that a laptop can train."""
+    """True if an argument of a network, which is a number or a list of them, is one that a laptop
+    can train.
+    """
     numbers = value if isinstance(value, list) else [value]
     most = MOST.get(name, 512)
-    return name == "upsampling" or len(numbers) <= 8 and all(
-        number is None or isinstance(number, int | float) and 0 <= number <= most for number in numbers)
+    return (
+        name == "upsampling"
+        or len(numbers) <= 8
+        and all(
+            number is None or isinstance(number, int | float) and 0 <= number <= most
+            for number in numbers
+        )
+    )

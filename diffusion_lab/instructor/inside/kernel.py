@@ -1,6 +1,8 @@
-"""Written for the inside of the box, as `measuring`: starts the kernel, on sockets that were opened outside.
+"""Written for the inside of the box, as `measuring`: starts the kernel, on sockets that were opened
+outside.
 
-So a box needs no folder that it shares with anybody: it gets five descriptors on which it can be called, and nothing else.
+So a box needs no folder that it shares with anybody: it gets five descriptors on which it can be
+called, and nothing else.
 """
 
 import os
@@ -11,16 +13,26 @@ from typing import Any
 import zmq
 from ipykernel import kernelapp
 
-LIMITS = {"RLIMIT_NOFILE": 512, "RLIMIT_NPROC": 1024, "RLIMIT_SIGPENDING": 1024, "RLIMIT_MEMLOCK": 2**20}
+LIMITS = {
+    "RLIMIT_NOFILE": 512,
+    "RLIMIT_NPROC": 1024,
+    "RLIMIT_SIGPENDING": 1024,
+    "RLIMIT_MEMLOCK": 2**20,
+}
 NICENESS = 10
 
 
 def main(descriptors: list[int], connection_file: str) -> None:
-    """Runs a kernel to its end. `descriptors` are those of the sockets, in the order of their numbers in the connection file."""
+    """Runs a kernel to its end.
+
+    `descriptors` are those of the sockets, in the order of their numbers in the connection file.
+    """
     bind = zmq.Socket.bind
 
     def bind_what_is_open(self: zmq.Socket, addr: str) -> Any:
-        if addr.startswith("tcp:"):  # for the output of processes that an answer starts; ipykernel does without it
+        if addr.startswith(
+            "tcp:"
+        ):  # for the output of processes that an answer starts; ipykernel does without it
             raise zmq.ZMQError(zmq.EPROTONOSUPPORT)
         if addr.startswith("ipc:"):
             self.setsockopt(zmq.USE_FD, descriptors[int(addr.rsplit("-", 1)[1]) - 1])

@@ -52,9 +52,16 @@ class BoxRun:
     ended: str | None = None  # why the watchdog ended the box
 
 
-def run_in_box(notebook: nbformat.NotebookNode, files: dict[str, str], inputs: dict[str, bytes], names: Collection[str],
-               limits: Limits, boxed: bool) -> BoxRun:
-    """Runs a notebook in a box that holds `files`, {path: source of a staged module}, and `inputs`, {name: bytes}.
+def run_in_box(
+    notebook: nbformat.NotebookNode,
+    files: dict[str, str],
+    inputs: dict[str, bytes],
+    names: Collection[str],
+    limits: Limits,
+    boxed: bool,
+) -> BoxRun:
+    """Runs a notebook in a box that holds `files`, {path: source of a staged module}, and `inputs`,
+    {name: bytes}.
 
     `names` are those of the files that it may write.
 
@@ -63,10 +70,14 @@ def run_in_box(notebook: nbformat.NotebookNode, files: dict[str, str], inputs: d
     said = "nothing"
     for attempt in range(ATTEMPTS):
         with _folder() as folder, _core() as core:
-            paths = _prepare(folder, notebook, files | inside("instructor.inside.kernel"), inputs, names)
+            paths = _prepare(
+                folder, notebook, files | inside("instructor.inside.kernel"), inputs, names
+            )
             try:
                 reason = _run_nbval(folder, paths.values(), limits, boxed, [core])
-            except OSError as error:  # no more processes, because of somebody else's box: it is ended soon
+            except (
+                OSError
+            ) as error:  # no more processes, because of somebody else's box: it is ended soon
                 said = str(error)
                 time.sleep(attempt)
                 continue
@@ -74,29 +85,67 @@ def run_in_box(notebook: nbformat.NotebookNode, files: dict[str, str], inputs: d
             first = cells.get(0, CellOutcome(False, said))
             if first.passed:
                 contents = {name: _content(path) for name, path in paths.items()}
-                return BoxRun({name: content for name, content in contents.items() if content}, cells, reason)
+                return BoxRun(
+                    {name: content for name, content in contents.items() if content}, cells, reason
+                )
             said = reason or first.said[-300:]
-    raise UserError("The sandbox opens, but no kernel starts in it (is the machine overloaded?). Nothing is lost: give the same "
-                    f"command again. What the first cell said: {said}")
+    raise UserError(
+        "The sandbox opens, but no kernel starts in it (is the machine overloaded?). Nothing is"
+        f" lost: give the same command again. What the first cell said: {said}"
+    )
 
 
-def _run_nbval(folder: Path, results: Iterable[Path], limits: Limits, boxed: bool, cores: list[int]) -> str | None:
+def _run_nbval(
+    folder: Path, results: Iterable[Path], limits: Limits, boxed: bool, cores: list[int]
+) -> str | None:
     """Returns why the watchdog ended it, or None."""
-    environment = os.environ | write_specification(folder, results, boxed, cores) | {
-        "DIFFUSION_LAB_CELL_LOG": str(folder / "cells.jsonl"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "DIFFUSION_LAB_GRADER": str(os.getpid()), "DIFFUSION_LAB_FILE_SIZE": str(limits.file_size)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "diffusion_lab.instructor.sandbox.nbval_log",
-               "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), "--nbval-lax",
-               f"--nbval-kernel-name={KERNEL_NAME}", f"--nbval-kernel-startup-timeout={limits.startup_seconds}",
-               str(folder / "master.ipynb")]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
+    environment = (
+        os.environ
+        | write_specification(folder, results, boxed, cores)
+        | {
+            "DIFFUSION_LAB_CELL_LOG": str(folder / "cells.jsonl"),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "DIFFUSION_LAB_GRADER": str(os.getpid()),
+            "DIFFUSION_LAB_FILE_SIZE": str(limits.file_size),
+        }
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "nbval.plugin",
+        "-p",
+        "diffusion_lab.instructor.sandbox.nbval_log",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+        "--nbval-lax",
+        f"--nbval-kernel-name={KERNEL_NAME}",
+        f"--nbval-kernel-startup-timeout={limits.startup_seconds}",
+        str(folder / "master.ipynb"),
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     return watch(process, folder, limits)
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Yields a new folder, locked as long as it is in use; the system releases the lock of whoever is killed."""
+    """Yields a new folder, locked as long as it is in use; the system releases the lock of whoever
+    is killed.
+    """
     _sweep(_place())
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=_place())
     descriptor = os.open(folder, os.O_RDONLY)
@@ -109,7 +158,9 @@ def _folder() -> Iterator[Path]:
 
 
 def _place() -> str:
-    """Returns the folder for temporary files, or a shorter one: the path of a socket has 107 bytes at most."""
+    """Returns the folder for temporary files, or a shorter one: the path of a socket has 107 bytes
+    at most.
+    """
     place = tempfile.gettempdir()
     return place if len(os.fsencode(place)) <= LONGEST_PLACE else "/tmp"
 
@@ -150,8 +201,13 @@ def _core() -> Iterator[int]:
             BOXES_ON[core] -= 1
 
 
-def _prepare(folder: Path, notebook: nbformat.NotebookNode, files: dict[str, str], inputs: dict[str, bytes],
-             names: Iterable[str]) -> dict[str, Path]:
+def _prepare(
+    folder: Path,
+    notebook: nbformat.NotebookNode,
+    files: dict[str, str],
+    inputs: dict[str, bytes],
+    names: Iterable[str],
+) -> dict[str, Path]:
     """Fills the folder of a box; returns {name: empty results file}."""
     stage(files, folder / "package")
     for name in ("inputs", "results"):
@@ -183,5 +239,9 @@ def _cells(log: Path) -> dict[int, CellOutcome]:
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
         with suppress(ValueError):  # the last one, if pytest was killed while it wrote
             entries.append(json.loads(line))
-    return {entry["cell"]: CellOutcome(entry["outcome"] == "passed", ANSI.sub("", entry["text"]).strip())
-            for entry in reversed(entries)}
+    return {
+        entry["cell"]: CellOutcome(
+            entry["outcome"] == "passed", ANSI.sub("", entry["text"]).strip()
+        )
+        for entry in reversed(entries)
+    }

@@ -1,7 +1,8 @@
-"""A pytest plugin beside nbval: which cell runs, and how each ended, for the watchdog and the grader.
+"""A pytest plugin beside nbval: which cell runs, and how each ended, for the watchdog and the
+grader.
 
-nbval has limits of time of its own, counts on the kernel's good will for them, and knows only wall-clock time. Here they are off: time is
-the watchdog's business.
+nbval has limits of time of its own, counts on the kernel's good will for them, and knows only
+wall-clock time. Here they are off: time is the watchdog's business.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ KEYCTL = {"x86_64": 250, "aarch64": 219}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whoever started this takes it along when it dies, and this takes the box; the box gets neither its keys nor large files."""
+    """Whoever started this takes it along when it dies, and this takes the box; the box gets
+    neither its keys nor large files.
+    """
     libc = ctypes.CDLL(None)
     libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != int(os.environ["DIFFUSION_LAB_GRADER"]):  # it died before
@@ -44,7 +47,11 @@ def pytest_runtest_setup(item: Any) -> None:  # a cell of nbval's
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
-        line = {"cell": _number(report.nodeid), "outcome": report.outcome, "text": report.longreprtext[-LONGEST:]}
+        line = {
+            "cell": _number(report.nodeid),
+            "outcome": report.outcome,
+            "text": report.longreprtext[-LONGEST:],
+        }
         with open(os.environ["DIFFUSION_LAB_CELL_LOG"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -1,7 +1,8 @@
 """Which system calls a box refuses: a program for the kernel's seccomp filter.
 
-These are the ways around the limits: memory that no process admits to (System V, memory files, shared pages without a file), sockets
-other than those of one machine, new namespaces, keys, other cores. What an answer computes with is allowed.
+These are the ways around the limits: memory that no process admits to (System V, memory files,
+shared pages without a file), sockets other than those of one machine, new namespaces, keys, other
+cores. What an answer computes with is allowed.
 """
 
 import errno
@@ -11,44 +12,110 @@ import struct
 
 from diffusion_lab.errors import UserError
 
-# {machine: (its number in audit.h, {system call: number})}; the calls of Linux 4.17 and later have one number everywhere
+# {machine: (its number in audit.h, {system call: number})}; the calls of Linux 4.17 and later have
+# one number everywhere
 EVERYWHERE = {"io_uring_setup": 425, "clone3": 435, "memfd_secret": 447}
 MACHINES = {
-    "x86_64": (0xC000003E, {
-        "mmap": 9, "shmget": 29, "socket": 41, "socketpair": 53, "clone": 56, "semget": 64, "msgget": 68, "sched_setaffinity": 203,
-        "io_setup": 206, "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "vmsplice": 278,
-        "perf_event_open": 298, "setns": 308, "memfd_create": 319, "bpf": 321, "userfaultfd": 323}),
-    "aarch64": (0xC00000B7, {
-        "mmap": 222, "shmget": 194, "socket": 198, "socketpair": 199, "clone": 220, "semget": 190, "msgget": 186,
-        "sched_setaffinity": 122, "io_setup": 0, "mq_open": 180, "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97,
-        "vmsplice": 75, "perf_event_open": 241, "setns": 268, "memfd_create": 279, "bpf": 280, "userfaultfd": 282}),
+    "x86_64": (
+        0xC000003E,
+        {
+            "mmap": 9,
+            "shmget": 29,
+            "socket": 41,
+            "socketpair": 53,
+            "clone": 56,
+            "semget": 64,
+            "msgget": 68,
+            "sched_setaffinity": 203,
+            "io_setup": 206,
+            "mq_open": 240,
+            "add_key": 248,
+            "request_key": 249,
+            "keyctl": 250,
+            "unshare": 272,
+            "vmsplice": 278,
+            "perf_event_open": 298,
+            "setns": 308,
+            "memfd_create": 319,
+            "bpf": 321,
+            "userfaultfd": 323,
+        },
+    ),
+    "aarch64": (
+        0xC00000B7,
+        {
+            "mmap": 222,
+            "shmget": 194,
+            "socket": 198,
+            "socketpair": 199,
+            "clone": 220,
+            "semget": 190,
+            "msgget": 186,
+            "sched_setaffinity": 122,
+            "io_setup": 0,
+            "mq_open": 180,
+            "add_key": 217,
+            "request_key": 218,
+            "keyctl": 219,
+            "unshare": 97,
+            "vmsplice": 75,
+            "perf_event_open": 241,
+            "setns": 268,
+            "memfd_create": 279,
+            "bpf": 280,
+            "userfaultfd": 282,
+        },
+    ),
 }
 NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… flag
 SHARED_WITHOUT_FILE = 0x21  # MAP_SHARED | MAP_ANONYMOUS
-# {call: (which argument, mask, value, whether to refuse if they are equal, error)}; the other calls are refused always
-CONDITIONS = {"socket": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
-              "socketpair": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
-              "clone": (0, NEW_NAMESPACES, 0, False, errno.EPERM),
-              "mmap": (3, SHARED_WITHOUT_FILE, SHARED_WITHOUT_FILE, True, errno.EPERM)}
+# {call: (which argument, mask, value, whether to refuse if they are equal, error)}; the other calls
+# are refused always
+CONDITIONS = {
+    "socket": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
+    "socketpair": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
+    "clone": (0, NEW_NAMESPACES, 0, False, errno.EPERM),
+    "mmap": (3, SHARED_WITHOUT_FILE, SHARED_WITHOUT_FILE, True, errno.EPERM),
+}
 LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 NUMBER, MACHINE, ARGUMENTS = 0, 4, 16  # where they stand in what the filter reads
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
 def program() -> bytes:
-    """Returns the filter for this machine, as bytes. Raises UserError on a processor that it does not know."""
+    """Returns the filter for this machine, as bytes.
+
+    Raises UserError on a processor that it does not know.
+    """
     if platform.machine() not in MACHINES:
-        raise UserError(f"The sandbox runs on {' and '.join(MACHINES)}, and this is {platform.machine()}: grade on another machine.")
+        raise UserError(
+            f"The sandbox runs on {' and '.join(MACHINES)}, and this is {platform.machine()}: grade"
+            " on another machine."
+        )
     machine, calls = MACHINES[platform.machine()]
-    steps = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER),
-             (AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]  # the same calls under other numbers
+    steps = [
+        (LOAD, 0, 0, MACHINE),
+        (EQUAL, 1, 0, machine),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, 0x40000000),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+    ]  # the same calls under other numbers
     for name, number in (calls | EVERYWHERE).items():
         if name not in CONDITIONS:
-            error = errno.ENOSYS if name == "clone3" else errno.EPERM  # the C library then takes clone, whose flags can be read
+            error = (
+                errno.ENOSYS if name == "clone3" else errno.EPERM
+            )  # the C library then takes clone, whose flags can be read
             steps += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | error)]
             continue
         argument, mask, value, refuse_equal, error = CONDITIONS[name]
-        steps += [(EQUAL, 0, 5, number), (LOAD, 0, 0, ARGUMENTS + 8 * argument), (AND, 0, 0, mask),
-                  (EQUAL, 0 if refuse_equal else 1, 1 if refuse_equal else 0, value), (RETURN, 0, 0, REFUSE | error), (RETURN, 0, 0, ALLOW)]
+        steps += [
+            (EQUAL, 0, 5, number),
+            (LOAD, 0, 0, ARGUMENTS + 8 * argument),
+            (AND, 0, 0, mask),
+            (EQUAL, 0 if refuse_equal else 1, 1 if refuse_equal else 0, value),
+            (RETURN, 0, 0, REFUSE | error),
+            (RETURN, 0, 0, ALLOW),
+        ]
     steps.append((RETURN, 0, 0, ALLOW))
     return b"".join(struct.pack("=HBBI", *step) for step in steps)

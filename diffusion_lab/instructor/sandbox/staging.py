@@ -1,9 +1,10 @@
 """What goes into the sandbox: of the package only what the measurements need, and no answer.
 
-A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.labs.exercise`), and only `run` happens beside the
-student's code. So the sandbox gets a slice of the package: the two halves of `run`, which are `measure` and `rehearse`,
-and whatever they use, name by name. `examine` with its right answers, the package's own schedules and samplers, and the solutions stay outside: what is not there cannot be
-read, called or returned.
+A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.labs.exercise`), and only `run`
+happens beside the student's code. So the sandbox gets a slice of the package: the two halves of
+`run`, which are `measure` and `rehearse`, and whatever they use, name by name. `examine` with its
+right answers, the package's own schedules and samplers, and the solutions stay outside: what is not
+there cannot be read, called or returned.
 """
 
 import ast
@@ -15,19 +16,32 @@ import diffusion_lab
 from diffusion_lab.errors import UserError
 
 PACKAGE = Path(diffusion_lab.__file__).parent
-WHOLE = ("__init__.py", "startup/code_pages.py", "startup/quiet.py", "errors.py", "labs/exercise.py")  # no secrets in them, and all of them is used
+WHOLE = (
+    "__init__.py",
+    "startup/code_pages.py",
+    "startup/quiet.py",
+    "errors.py",
+    "labs/exercise.py",
+)  # no secrets in them, and all of them is used
 
 Name = tuple[str, str]  # a module, without "diffusion_lab.", and a name on its first level
 
 
 def staged_files(roots: Iterable[Name]) -> dict[str, str]:
-    """Returns {path: source} of the slice. `roots` are the names to begin with: {(module, name)}."""
+    """Returns {path: source} of the slice. `roots` are the names to begin with: {(module,
+    name)}.
+    """
     files = {path: (PACKAGE / path).read_text(encoding="utf-8") for path in WHOLE}
-    return files | {f"{name.replace('.', '/')}.py": module.source() for name, module in slice_package(roots).items()}
+    return files | {
+        f"{name.replace('.', '/')}.py": module.source()
+        for name, module in slice_package(roots).items()
+    }
 
 
 def inside(name: str) -> dict[str, str]:
-    """Returns {path: source} of a module written for the inside of the box, such as "instructor.inside.kernel"."""
+    """Returns {path: source} of a module written for the inside of the box, such as
+    "instructor.inside.kernel".
+    """
     path = f"{name.replace('.', '/')}.py"
     return {path: (PACKAGE / path).read_text(encoding="utf-8")}
 
@@ -45,7 +59,10 @@ def stage(files: dict[str, str], folder: Path) -> None:
 
 
 def slice_package(roots: Iterable[Name]) -> "dict[str, Module]":
-    """Returns {module: `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab."."""
+    """Returns {module:
+
+    `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab.".
+    """
     modules: dict[str, Module] = {}
     awaiting = [*roots, *_imports(PACKAGE / "labs" / "exercise.py")]
     while awaiting:
@@ -59,12 +76,23 @@ def slice_package(roots: Iterable[Name]) -> "dict[str, Module]":
 
 def _imports(path: Path) -> list[Name]:
     """Returns what a module takes from others of the package."""
-    statements = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
-    return [(module, alias.name) for node in statements if (module := _in_the_package(node)) for alias in node.names]
+    statements = [
+        node
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+    ]
+    return [
+        (module, alias.name)
+        for node in statements
+        if (module := _in_the_package(node))
+        for alias in node.names
+    ]
 
 
 def _in_the_package(statement: ast.ImportFrom) -> str:
-    """Returns the module of the package that an import takes names from, or "" for any other module."""
+    """Returns the module of the package that an import takes names from, or "" for any other
+    module.
+    """
     prefix, module = "diffusion_lab.", statement.module or ""
     return module.removeprefix(prefix) if module.startswith(prefix) else ""
 
@@ -84,7 +112,11 @@ class Module:
     @cached_property
     def definitions(self) -> dict[str, ast.stmt]:
         """Returns {name: statement}: where each top-level name comes from."""
-        return {name: statement for statement in self.tree.body for name in _names_of(statement, self.name)}
+        return {
+            name: statement
+            for statement in self.tree.body
+            for name in _names_of(statement, self.name)
+        }
 
     def keep(self, name: str) -> list[Name]:
         """Keeps a name and what it needs from this module; returns what it needs from others."""
@@ -97,13 +129,17 @@ class Module:
                 continue
             self.kept.add(name)
             if isinstance(statement, ast.ImportFrom) and (module := _in_the_package(statement)):
-                original = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
+                original = next(
+                    alias.name for alias in statement.names if (alias.asname or alias.name) == name
+                )
                 outside.append((module, original))
             awaiting += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
         return outside
 
     def source(self) -> str:
-        """Returns the kept statements, in their order; of an import only the names that are needed."""
+        """Returns the kept statements, in their order; of an import only the names that are
+        needed.
+        """
         lines = []
         for statement in self.tree.body:
             names = [name for name in _names_of(statement, self.name) if name in self.kept]
@@ -116,32 +152,52 @@ class Module:
 
 
 def _drop_judgement(tree: ast.Module) -> None:
-    """Of the exercises in a module, leaves what `run` needs: the right answer, the mistakes, `draw`, `examine` and their helpers go."""
+    """Of the exercises in a module, leaves what `run` needs: the right answer, the mistakes,
+    `draw`, `examine` and their helpers go.
+    """
     exercises, known = [], {"Exercise", "Method"}  # those of labs/exercise.py
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and known & {getattr(base, "id", None) for base in node.bases}:
+        if isinstance(node, ast.ClassDef) and known & {
+            getattr(base, "id", None) for base in node.bases
+        }:
             known.add(node.name)
             exercises.append(node)
-    methods = [node for exercise in exercises for node in exercise.body if isinstance(node, ast.FunctionDef)]
+    methods = [
+        node
+        for exercise in exercises
+        for node in exercise.body
+        if isinstance(node, ast.FunctionDef)
+    ]
     wanted, size = {"measure", "rehearse", "name", "takes", "praise", "shape_hint"}, 0
     while size != len(wanted):
         size = len(wanted)
-        wanted |= {node.attr for method in methods if method.name in wanted
-                   for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+        wanted |= {
+            node.attr
+            for method in methods
+            if method.name in wanted
+            for node in ast.walk(method)
+            if isinstance(node, ast.Attribute)
+        }
     for exercise in exercises:
-        exercise.body = [node for node in exercise.body if wanted & set(_members(node))] or [ast.Pass()]
+        exercise.body = [node for node in exercise.body if wanted & set(_members(node))] or [
+            ast.Pass()
+        ]
 
 
 def _members(node: ast.stmt) -> list[str]:
     """Returns the names that a statement in the body of a class defines."""
     targets = node.targets if isinstance(node, ast.Assign) else []
-    return [getattr(node, "name", ""), *(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))]
+    return [
+        getattr(node, "name", ""),
+        *(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)),
+    ]
 
 
 def _names_of(statement: ast.stmt, module: str) -> list[str]:
     """Returns the names that a top-level statement of a module defines.
 
-    Raises UserError for a statement that defines none: left out, it would be missed when a student's answer runs.
+    Raises UserError for a statement that defines none: left out, it would be missed when a
+    student's answer runs.
     """
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return [statement.name]
@@ -149,11 +205,16 @@ def _names_of(statement: ast.stmt, module: str) -> list[str]:
         return [_bound(alias) for alias in statement.names]
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        return [
+            node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)
+        ]
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):  # a docstring
         return []
-    raise UserError(f"diffusion_lab.{module} cannot go into the sandbox: line {statement.lineno}, "
-                    f"`{ast.unparse(statement).splitlines()[0][:60]}`, is no function, class, import or assignment. Write it as one of these.")
+    raise UserError(
+        f"diffusion_lab.{module} cannot go into the sandbox: line {statement.lineno},"
+        f" `{ast.unparse(statement).splitlines()[0][:60]}`, is no function, class, import or"
+        " assignment. Write it as one of these."
+    )
 
 
 def _bound(alias: ast.alias) -> str:

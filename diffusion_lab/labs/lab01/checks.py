@@ -110,7 +110,9 @@ class LangevinStep(Exercise):
 
 
 class Bowl(keras.Model):
-    """A bowl in pixel space: 0.05 · (image - valley), its gradient, is too large for some pixels."""
+    """A bowl in pixel space: 0.05 · (image - valley), its gradient, is too large for some
+    pixels.
+    """
 
     def __init__(self, valley):
         super().__init__()

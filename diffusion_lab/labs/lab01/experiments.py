@@ -9,4 +9,6 @@ def two_valleys(points):
     It has a deep valley on the right and a shallow one on the left.
     """
     x, y = points[:, 0, 0, 0], points[:, 0, 0, 1]
-    return (ops.square(ops.square(x) - 1.0) * 4.0 - 0.6 * x + 2.0 * ops.square(y - 0.4 * x))[:, None]
+    return (ops.square(ops.square(x) - 1.0) * 4.0 - 0.6 * x + 2.0 * ops.square(y - 0.4 * x))[
+        :, None
+    ]

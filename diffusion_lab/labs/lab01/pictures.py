@@ -18,7 +18,9 @@ def boltzmann(x, energies, temperatures):
     left.set(xlabel="x", ylabel="energy E(x)", title="the landscape")
     for temperature in temperatures:
         weights = np.exp(-energies / temperature)
-        right.plot(x, weights / np.sum(weights * (x[1] - x[0])), label=f"temperature {temperature:g}")
+        right.plot(
+            x, weights / np.sum(weights * (x[1] - x[0])), label=f"temperature {temperature:g}"
+        )
     right.set(xlabel="x", ylabel="probability p(x)", title="what is likely")
     right.legend()
     show_figure(figure)
@@ -29,12 +31,20 @@ def chains_on(energy, snapshots):
 
     `snapshots` maps each title to points (N, 1, 1, 2).
     """
-    x, y = np.meshgrid(np.linspace(-2, 2, 80, dtype="float32"), np.linspace(-2, 2, 80, dtype="float32"))
-    heights = ops.convert_to_numpy(energy(np.stack([x, y], -1).reshape(-1, 1, 1, 2))).reshape(x.shape)
+    x, y = np.meshgrid(
+        np.linspace(-2, 2, 80, dtype="float32"), np.linspace(-2, 2, 80, dtype="float32")
+    )
+    heights = ops.convert_to_numpy(energy(np.stack([x, y], -1).reshape(-1, 1, 1, 2))).reshape(
+        x.shape
+    )
     figure, axes = new_figure(len(snapshots), width=2.3 * len(snapshots), height=2.5, squeeze=False)
     for axis, (title, points) in zip(axes[0], snapshots.items()):
-        axis.contourf(x, y, heights, levels=np.linspace(heights.min(), 8, 14), cmap="viridis_r", extend="max")
-        axis.scatter(*np.reshape(points, (-1, 2)).T, s=4, color="white", edgecolor="black", linewidth=0.2)
+        axis.contourf(
+            x, y, heights, levels=np.linspace(heights.min(), 8, 14), cmap="viridis_r", extend="max"
+        )
+        axis.scatter(
+            *np.reshape(points, (-1, 2)).T, s=4, color="white", edgecolor="black", linewidth=0.2
+        )
         axis.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect="equal")
         axis.set_title(title, fontsize=9)
     show_figure(figure)
@@ -48,12 +58,22 @@ def slopes_of_activations(names=("relu", "swish"), seed=4):
     figure, axes = new_figure(2, width=9, height=2.6)
     x = np.linspace(-3, 3, 600, dtype="float32")[:, None]
     for name in names:
-        draw = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed),
-                "bias_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed + 1)}
-        network = keras.Sequential([keras.Input((1,)), layers.Dense(16, activation=name, **draw),
-                                    layers.Dense(16, activation=name, **draw), layers.Dense(1, **draw)])
+        draw = {
+            "kernel_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed),
+            "bias_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed + 1),
+        }
+        network = keras.Sequential(
+            [
+                keras.Input((1,)),
+                layers.Dense(16, activation=name, **draw),
+                layers.Dense(16, activation=name, **draw),
+                layers.Dense(1, **draw),
+            ]
+        )
         axes[0].plot(x, ops.convert_to_numpy(network(x)), label=name)
-        axes[1].plot(x, ops.convert_to_numpy(input_gradient(network, ops.convert_to_tensor(x))), label=name)
+        axes[1].plot(
+            x, ops.convert_to_numpy(input_gradient(network, ops.convert_to_tensor(x))), label=name
+        )
     axes[0].set(xlabel="x", ylabel="energy", title="both networks are smooth enough to look at")
     axes[1].set(xlabel="x", ylabel="slope", title="only one has a smooth slope")
     axes[1].legend()
@@ -65,7 +85,13 @@ def energy_histogram(named_energies):
     figure, axis = new_figure(width=7, height=2.4)
     everything = np.concatenate([np.ravel(energies) for energies in named_energies.values()])
     for name, energies in named_energies.items():
-        axis.hist(np.ravel(energies), bins=40, range=(everything.min(), everything.max()), alpha=0.6, label=name)
+        axis.hist(
+            np.ravel(energies),
+            bins=40,
+            range=(everything.min(), everything.max()),
+            alpha=0.6,
+            label=name,
+        )
     axis.set(xlabel="energy (low is likely)", ylabel="images")
     axis.legend()
     show_figure(figure)

@@ -10,13 +10,19 @@ def demand_repeatable(outputs):
     """Raises CheckFailed for an answer that returns something else each time."""
     once, again = outputs["noisy_images"], outputs["again"]
     if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
-        raise CheckFailed("two calls with the same arguments differ: use the `noises` that come in, and draw none.")
+        raise CheckFailed(
+            "two calls with the same arguments differ: use the `noises` that come in, and draw"
+            " none."
+        )
 
 
 def demand_shape(result, images):
     """The result as an array. Raises CheckFailed for another shape than that of the images."""
     if np.shape(result) != images.shape:
-        raise CheckFailed(f"right for images, but for points of the shape {images.shape} the result has {np.shape(result)}.")
+        raise CheckFailed(
+            f"right for images, but for points of the shape {images.shape} the result has"
+            f" {np.shape(result)}."
+        )
     return np.asarray(result)
 
 
@@ -25,12 +31,17 @@ class ForwardStep(Exercise):
     praise = "it shrinks the image just enough to make room for the noise, so the variance stays 1."
 
     def draw(self, rng):
-        return {"images": rng.normal(size=(6, 4, 4, 3)).astype("float32"),
-                "noises": rng.normal(size=(6, 4, 4, 3)).astype("float32"), "beta": np.float32(0.3)}
+        return {
+            "images": rng.normal(size=(6, 4, 4, 3)).astype("float32"),
+            "noises": rng.normal(size=(6, 4, 4, 3)).astype("float32"),
+            "beta": np.float32(0.3),
+        }
 
     def measure(self, answer, inputs):
         arguments = inputs["images"], inputs["noises"], np.float32(inputs["beta"])
-        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(self.call(answer, *arguments), "again")
+        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(
+            self.call(answer, *arguments), "again"
+        )
 
     def rehearse(self, answer, inputs):
         points = noise_like(3, 1, 1, 2)  # the lab walks with points first
@@ -48,24 +59,57 @@ class ForwardStep(Exercise):
         return np.sqrt(1 - beta) * images + np.sqrt(beta) * noises
 
     mistakes = [
-        Mistake("You multiplied by the variances, 1 - beta and beta. The factors of image and noise are standard deviations: take "
-                "the square roots.", lambda x, e, beta: (1 - beta) * x + beta * e),
-        Mistake("The two factors are swapped. beta is how much *noise* comes in, so √beta multiplies the noise.",
-                lambda x, e, beta: np.sqrt(beta) * x + np.sqrt(1 - beta) * e),
-        Mistake("You added noise and left the image as large as it was, so the variance grows with every step. Shrink the image by "
-                "√(1 - beta).", lambda x, e, beta: x + np.sqrt(beta) * e),
-        Mistake("The factor of the noise lacks its square root: it is √beta.", lambda x, e, beta: np.sqrt(1 - beta) * x + beta * e),
-        Mistake("The factor of the image lacks its square root: it is √(1 - beta).", lambda x, e, beta: (1 - beta) * x + np.sqrt(beta) * e),
-        Mistake("You returned the mean alone. Add the noise, √beta · noises.", lambda x, e, beta: np.sqrt(1 - beta) * x),
-        Mistake("You subtracted the noise. Add it.", lambda x, e, beta: np.sqrt(1 - beta) * x - np.sqrt(beta) * e),
-        Mistake("The factor of the image is 1 - √beta. Make it √(1 - beta), so that the squares of both factors add to 1.",
-                lambda x, e, beta: (1 - np.sqrt(beta)) * x + np.sqrt(beta) * e),
-        Mistake("You squared beta, but it is a variance already. The factor of the image is √(1 - beta).",
-                lambda x, e, beta: np.sqrt(1 - beta**2) * x + np.sqrt(beta) * e),
-        Mistake("You squared beta, but it is a variance already. The factors are √(1 - beta) and √beta.",
-                lambda x, e, beta: np.sqrt(1 - beta**2) * x + beta * e),
-        Mistake("The factor of the noise is 1 - √(1 - beta). Make it √beta, so that the squares of both factors add to 1.",
-                lambda x, e, beta: np.sqrt(1 - beta) * x + (1 - np.sqrt(1 - beta)) * e),
+        Mistake(
+            "You multiplied by the variances, 1 - beta and beta. The factors of image and noise are"
+            " standard deviations: take the square roots.",
+            lambda x, e, beta: (1 - beta) * x + beta * e,
+        ),
+        Mistake(
+            "The two factors are swapped. beta is how much *noise* comes in, so √beta multiplies"
+            " the noise.",
+            lambda x, e, beta: np.sqrt(beta) * x + np.sqrt(1 - beta) * e,
+        ),
+        Mistake(
+            "You added noise and left the image as large as it was, so the variance grows with"
+            " every step. Shrink the image by √(1 - beta).",
+            lambda x, e, beta: x + np.sqrt(beta) * e,
+        ),
+        Mistake(
+            "The factor of the noise lacks its square root: it is √beta.",
+            lambda x, e, beta: np.sqrt(1 - beta) * x + beta * e,
+        ),
+        Mistake(
+            "The factor of the image lacks its square root: it is √(1 - beta).",
+            lambda x, e, beta: (1 - beta) * x + np.sqrt(beta) * e,
+        ),
+        Mistake(
+            "You returned the mean alone. Add the noise, √beta · noises.",
+            lambda x, e, beta: np.sqrt(1 - beta) * x,
+        ),
+        Mistake(
+            "You subtracted the noise. Add it.",
+            lambda x, e, beta: np.sqrt(1 - beta) * x - np.sqrt(beta) * e,
+        ),
+        Mistake(
+            "The factor of the image is 1 - √beta. Make it √(1 - beta), so that the squares of both"
+            " factors add to 1.",
+            lambda x, e, beta: (1 - np.sqrt(beta)) * x + np.sqrt(beta) * e,
+        ),
+        Mistake(
+            "You squared beta, but it is a variance already. The factor of the image is √(1 -"
+            " beta).",
+            lambda x, e, beta: np.sqrt(1 - beta**2) * x + np.sqrt(beta) * e,
+        ),
+        Mistake(
+            "You squared beta, but it is a variance already. The factors are √(1 - beta) and"
+            " √beta.",
+            lambda x, e, beta: np.sqrt(1 - beta**2) * x + beta * e,
+        ),
+        Mistake(
+            "The factor of the noise is 1 - √(1 - beta). Make it √beta, so that the squares of both"
+            " factors add to 1.",
+            lambda x, e, beta: np.sqrt(1 - beta) * x + (1 - np.sqrt(1 - beta)) * e,
+        ),
     ]
 
 
@@ -75,13 +119,18 @@ class QSample(Exercise):
     shape_hint = "ᾱ_t has the shape (B,), the images (B, H, W, C): reshape it to (B, 1, 1, 1)"
 
     def draw(self, rng):
-        return {"images": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
-                "noises": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
-                "t": np.array([0, 3, 11, 7, 19]), "betas": rng.uniform(0.02, 0.25, 20).astype("float32")}
+        return {
+            "images": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
+            "noises": rng.normal(size=(5, 4, 4, 3)).astype("float32"),
+            "t": np.array([0, 3, 11, 7, 19]),
+            "betas": rng.uniform(0.02, 0.25, 20).astype("float32"),
+        }
 
     def measure(self, answer, inputs):
         arguments = [inputs[name] for name in ("images", "t", "noises", "betas")]
-        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(self.call(answer, *arguments), "again")
+        return arrays(self.call(answer, *arguments), "noisy_images") | arrays(
+            self.call(answer, *arguments), "again"
+        )
 
     def rehearse(self, answer, inputs):
         points, betas = noise_like(3, 1, 1, 2), np.linspace(0.001, 0.06, 9, dtype="float32")
@@ -98,36 +147,84 @@ class QSample(Exercise):
         return mix(left(betas)[t], images, noises)
 
     mistakes = [
-        Mistake("You multiplied by ᾱ and 1 - ᾱ, which are variances. The factors are their square roots.",
-                lambda x, t, e, betas: spread(left(betas)[t]) * x + spread(1 - left(betas)[t]) * e),
-        Mistake("The factor of the noise lacks its square root: it is √(1 - ᾱ).",
-                lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e) + spread(1 - left(betas)[t]) * e),
-        Mistake("The factor of the image lacks its square root: it is √ᾱ.",
-                lambda x, t, e, betas: spread(left(betas)[t]) * x + mix(left(betas)[t], 0 * x, e)),
-        Mistake("You are one step behind, and at t = 0 the index -1 is the *last* entry. Arrays count from 0, so ᾱ_t is "
-                "`np.cumprod(1 - betas)[t]`.", lambda x, t, e, betas: mix(left(betas)[t - 1], x, e)),
-        Mistake("You multiplied over the images of the batch. Take the product over all steps first, `np.cumprod(1 - betas)`, and "
-                "then its entries `[t]`.", lambda x, t, e, betas: mix(np.cumprod(1 - betas[t]), x, e)),
-        Mistake("You used α_t = 1 - β_t of step t alone. ᾱ_t is the product over all steps up to t, `np.cumprod(1 - betas)`.",
-                lambda x, t, e, betas: mix((1 - betas)[t], x, e)),
-        Mistake("You multiplied the β. ᾱ is the running product of 1 - β.", lambda x, t, e, betas: mix(np.cumprod(betas)[t], x, e)),
-        Mistake("Your ᾱ is 1 minus the running *sum* of β. What is left after each step multiplies: take the running product of 1 - β.",
-                lambda x, t, e, betas: mix(np.clip(1 - np.cumsum(betas), 0, 1)[t], x, e)),
-        Mistake("One step is missing: ᾱ_t includes step t itself.", lambda x, t, e, betas: mix(np.append(1, left(betas))[t], x, e)),
-        Mistake("There is one step too many: ᾱ_t ends with step t, counted from 0.",
-                lambda x, t, e, betas: mix(left(betas)[np.minimum(t + 1, len(betas) - 1)], x, e)),
-        Mistake("The two factors are swapped. ᾱ is what is left of the *image*.",
-                lambda x, t, e, betas: mix(1 - left(betas)[t], x, e)),
-        Mistake("You used one t for all images, and each has its own. Index the running product with the whole array `t`.",
-                lambda x, t, e, betas: mix(left(betas)[np.full_like(t, t[0])], x, e)),
-        Mistake("The noise is missing: you returned the mean of q(x_t | x_0).", lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e)),
-        Mistake("The factor of the noise is 1 - √ᾱ. Make it √(1 - ᾱ), so that the squares of both factors add to 1.",
-                lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e) + spread(1 - np.sqrt(left(betas)[t])) * e),
-        Mistake("You squared ᾱ, but it is a variance already. The factor of the noise is √(1 - ᾱ).",
-                lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e) + mix(left(betas)[t] ** 2, 0 * x, e)),
-        Mistake("You squared β, but it is a variance already. ᾱ is the running product of 1 - β.",
-                lambda x, t, e, betas: mix(np.cumprod(1 - betas**2)[t], x, e)),
-        Mistake("You subtracted the noise. Add it.", lambda x, t, e, betas: mix(left(betas)[t], x, -e)),
+        Mistake(
+            "You multiplied by ᾱ and 1 - ᾱ, which are variances. The factors are their square"
+            " roots.",
+            lambda x, t, e, betas: spread(left(betas)[t]) * x + spread(1 - left(betas)[t]) * e,
+        ),
+        Mistake(
+            "The factor of the noise lacks its square root: it is √(1 - ᾱ).",
+            lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e) + spread(1 - left(betas)[t]) * e,
+        ),
+        Mistake(
+            "The factor of the image lacks its square root: it is √ᾱ.",
+            lambda x, t, e, betas: spread(left(betas)[t]) * x + mix(left(betas)[t], 0 * x, e),
+        ),
+        Mistake(
+            "You are one step behind, and at t = 0 the index -1 is the *last* entry. Arrays count"
+            " from 0, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
+            lambda x, t, e, betas: mix(left(betas)[t - 1], x, e),
+        ),
+        Mistake(
+            "You multiplied over the images of the batch. Take the product over all steps first,"
+            " `np.cumprod(1 - betas)`, and then its entries `[t]`.",
+            lambda x, t, e, betas: mix(np.cumprod(1 - betas[t]), x, e),
+        ),
+        Mistake(
+            "You used α_t = 1 - β_t of step t alone. ᾱ_t is the product over all steps up to t,"
+            " `np.cumprod(1 - betas)`.",
+            lambda x, t, e, betas: mix((1 - betas)[t], x, e),
+        ),
+        Mistake(
+            "You multiplied the β. ᾱ is the running product of 1 - β.",
+            lambda x, t, e, betas: mix(np.cumprod(betas)[t], x, e),
+        ),
+        Mistake(
+            "Your ᾱ is 1 minus the running *sum* of β. What is left after each step multiplies:"
+            " take the running product of 1 - β.",
+            lambda x, t, e, betas: mix(np.clip(1 - np.cumsum(betas), 0, 1)[t], x, e),
+        ),
+        Mistake(
+            "One step is missing: ᾱ_t includes step t itself.",
+            lambda x, t, e, betas: mix(np.append(1, left(betas))[t], x, e),
+        ),
+        Mistake(
+            "There is one step too many: ᾱ_t ends with step t, counted from 0.",
+            lambda x, t, e, betas: mix(left(betas)[np.minimum(t + 1, len(betas) - 1)], x, e),
+        ),
+        Mistake(
+            "The two factors are swapped. ᾱ is what is left of the *image*.",
+            lambda x, t, e, betas: mix(1 - left(betas)[t], x, e),
+        ),
+        Mistake(
+            "You used one t for all images, and each has its own. Index the running product with"
+            " the whole array `t`.",
+            lambda x, t, e, betas: mix(left(betas)[np.full_like(t, t[0])], x, e),
+        ),
+        Mistake(
+            "The noise is missing: you returned the mean of q(x_t | x_0).",
+            lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e),
+        ),
+        Mistake(
+            "The factor of the noise is 1 - √ᾱ. Make it √(1 - ᾱ), so that the squares of both"
+            " factors add to 1.",
+            lambda x, t, e, betas: (
+                mix(left(betas)[t], x, 0 * e) + spread(1 - np.sqrt(left(betas)[t])) * e
+            ),
+        ),
+        Mistake(
+            "You squared ᾱ, but it is a variance already. The factor of the noise is √(1 - ᾱ).",
+            lambda x, t, e, betas: (
+                mix(left(betas)[t], x, 0 * e) + mix(left(betas)[t] ** 2, 0 * x, e)
+            ),
+        ),
+        Mistake(
+            "You squared β, but it is a variance already. ᾱ is the running product of 1 - β.",
+            lambda x, t, e, betas: mix(np.cumprod(1 - betas**2)[t], x, e),
+        ),
+        Mistake(
+            "You subtracted the noise. Add it.", lambda x, t, e, betas: mix(left(betas)[t], x, -e)
+        ),
     ]
 
 

@@ -4,13 +4,22 @@ import numpy as np
 
 from diffusion_lab.labs.pictures import new_figure, show_figure
 
+
 def histograms(named_values, xlabel, range=(-4, 4)):
     """Shows the distributions of several arrays, compared with the standard normal."""
     figure, axis = new_figure(width=7, height=2.6)
     for name, values in named_values.items():
-        axis.hist(np.ravel(values), bins=80, range=range, density=True, histtype="step", linewidth=1.6, label=name)
+        axis.hist(
+            np.ravel(values),
+            bins=80,
+            range=range,
+            density=True,
+            histtype="step",
+            linewidth=1.6,
+            label=name,
+        )
     x = np.linspace(*range, 200)
-    axis.plot(x, np.exp(-x**2 / 2) / np.sqrt(2 * np.pi), "k:", label="standard normal")
+    axis.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), "k:", label="standard normal")
     axis.set(xlabel=xlabel, ylabel="density")
     axis.legend()
     show_figure(figure)

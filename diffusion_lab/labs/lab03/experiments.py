@@ -28,8 +28,12 @@ def share_known(schedule, diffusion_times, points, seed=0):
     noises = np.random.default_rng(seed).normal(size=hidden.shape).astype("float32")
     shares = []
     for noise_rate, signal_rate in zip(*rates_at(schedule, diffusion_times)):
-        rates = [np.full((len(hidden), 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)]
-        pred_images = denoise(ops.convert_to_tensor(rates[1] * hidden + rates[0] * noises), *rates)[1]
+        rates = [
+            np.full((len(hidden), 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)
+        ]
+        pred_images = denoise(ops.convert_to_tensor(rates[1] * hidden + rates[0] * noises), *rates)[
+            1
+        ]
         shares.append(1 - np.mean((ops.convert_to_numpy(pred_images) - hidden) ** 2) / hidden.var())
     return np.clip(shares, 0, 1)
 

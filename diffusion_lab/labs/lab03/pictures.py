@@ -56,13 +56,23 @@ def signal_dots(dots, schedule):
     for axis, (title, (x, rates)) in zip(axes.flat, dots.items()):
         axis.plot(times, rates_at(schedule, times)[1], color="tab:blue", label="your function")
         some = slice(None, None, max(1, len(x) // 60))
-        place = axis.scatter(x[some], rates[some], c=np.linspace(0, 1, len(x))[some], cmap="YlOrRd", s=16,
-                             edgecolors="0.4", linewidths=0.4, zorder=3)
+        place = axis.scatter(
+            x[some],
+            rates[some],
+            c=np.linspace(0, 1, len(x))[some],
+            cmap="YlOrRd",
+            s=16,
+            edgecolors="0.4",
+            linewidths=0.4,
+            zorder=3,
+        )
         axis.set(xlabel="diffusion time", title=title, ylim=(-0.03, 1.03))
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("signal rate")
     axes[0, 0].legend(loc="lower left")
-    figure.colorbar(place, ax=axes[0, -1], label="place in the batch", ticks=[]).ax.set(title="last", xlabel="first")
+    figure.colorbar(place, ax=axes[0, -1], label="place in the batch", ticks=[]).ax.set(
+        title="last", xlabel="first"
+    )
     show_figure(figure)
 
 
@@ -87,8 +97,12 @@ def quarter_circles(schedules, count=21):
     for number, (axis, (name, schedule)) in enumerate(zip(axes.flat, schedules.items())):
         noise_rates, signal_rates = rates_at(schedule, np.linspace(0, 1, count))
         axis.plot(np.cos(angles), np.sin(angles), color="0.8", zorder=0)
-        axis.scatter(signal_rates, noise_rates, s=26, color=f"C{number}", edgecolors="white", linewidths=0.6)
-        axis.set(xlabel="signal rate", title=name, xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), aspect="equal")
+        axis.scatter(
+            signal_rates, noise_rates, s=26, color=f"C{number}", edgecolors="white", linewidths=0.6
+        )
+        axis.set(
+            xlabel="signal rate", title=name, xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), aspect="equal"
+        )
         axis.annotate("clean", (1, 0), (0.78, 0.0), color="0.4")
         axis.annotate("noise", (0, 1), (0.0, 0.86), color="0.4")
     axes[0, 0].set_ylabel("noise rate")
@@ -142,9 +156,16 @@ def share_bars(shares):
             if part > 0.04:
                 axis.text(left + part / 2, row, f"{part:.0%}", ha="center", va="center", fontsize=9)
             left += part
-    for color, label in zip((TRIVIAL, BETWEEN, HOPELESS), ("trivial", "worth learning", "hopeless")):
+    for color, label in zip(
+        (TRIVIAL, BETWEEN, HOPELESS), ("trivial", "worth learning", "hopeless")
+    ):
         axis.barh(0, 0, color=color, alpha=0.75, label=label)
-    axis.set(yticks=range(len(shares)), yticklabels=shares, xlim=(0, 1), xlabel="share of the diffusion time")
+    axis.set(
+        yticks=range(len(shares)),
+        yticklabels=shares,
+        xlim=(0, 1),
+        xlabel="share of the diffusion time",
+    )
     axis.invert_yaxis()
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     show_figure(figure)

@@ -4,49 +4,62 @@ from diffusion_lab.labs.question import Question
 
 QUESTIONS = {
     "random_times": Question(
-        text="A batch of 64 images gets random times. The first image happens to get time 1, so "
-             "it should drown in noise. What signal rate does the book's function return for it?",
+        text=(
+            "A batch of 64 images gets random times. The first image happens to get time 1, so "
+            "it should drown in noise. What signal rate does the book's function return for it?"
+        ),
         choices={
-            "About 0.007, nearly nothing.":
+            "About 0.007, nearly nothing.": (
                 "That would be right for time 1. But what has `cumprod` multiplied before it "
-                "writes its first entry?",
-            "About 0.5, like all images in this batch.":
+                "writes its first entry?"
+            ),
+            "About 0.5, like all images in this batch.": (
                 "You are on the right track, because the batch plays a role. But the first entry "
-                "of a running product is not the product of all factors.",
-            "About 0.98, nearly clean.":
+                "of a running product is not the product of all factors."
+            ),
+            "About 0.98, nearly clean.": (
                 "The first entry of a running product is a single factor, 1 − 0.02. The position "
-                "in the batch decides, and the time hardly matters.",
+                "in the batch decides, and the time hardly matters."
+            ),
         },
         right=2,
     ),
     "half_time": Question(
         text="Half of the time is over, t = 0.5. Which schedule has kept most of the flower?",
         choices={
-            "linear":
+            "linear": (
                 "Its name suggests that, but only β, the dose per step, is linear. Work out how "
-                "many doses have accumulated by then.",
-            "cosine":
+                "many doses have accumulated by then."
+            ),
+            "cosine": (
                 "Its angle has turned by 45°, so the noise rate and the signal rate are both "
                 "0.71. Noise and flower are in balance, while the linear schedule has only a "
-                "signal rate of 0.28 left.",
-            "All the same: each of them runs from clean to noise, so halfway it is half.":
-                "They agree (nearly) on the two ends. A schedule is the way between them.",
+                "signal rate of 0.28 left."
+            ),
+            "All the same: each of them runs from clean to noise, so halfway it is half.": (
+                "They agree (nearly) on the two ends. A schedule is the way between them."
+            ),
         },
         right=1,
     ),
     "hopeless": Question(
-        text="Call a time hopeless if the signal rate is below 0.1: one part signal to a hundred "
-             "parts noise, in variance. How much of its time does the linear schedule spend "
-             "there?",
+        text=(
+            "Call a time hopeless if the signal rate is below 0.1: one part signal to a hundred "
+            "parts noise, in variance. How much of its time does the linear schedule spend "
+            "there?"
+        ),
         choices={
-            "About 6 %, as the cosine schedule does.":
+            "About 6 %, as the cosine schedule does.": (
                 "The cosine schedule gets there late. Look again at the left plot of the curves: "
-                "where does the linear signal rate reach the floor?",
-            "About a third.":
+                "where does the linear signal rate reach the floor?"
+            ),
+            "About a third.": (
                 "From t = 0.67 on there is next to nothing left. Of ten images in training, three "
-                "teach the network nothing.",
-            "About two thirds.":
-                "It is fast, but not that fast: at t = 0.33 its signal rate is still 0.57.",
+                "teach the network nothing."
+            ),
+            "About two thirds.": (
+                "It is fast, but not that fast: at t = 0.33 its signal rate is still 0.57."
+            ),
         },
         right=1,
     ),

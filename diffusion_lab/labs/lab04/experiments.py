@@ -23,8 +23,10 @@ def value_and_gradients(loss_of, network):
     """
     loss, gradients = _DIFFERENTIATE[BACKEND](loss_of, network)
     if all(gradient is None for gradient in gradients):
-        raise NoGradient("The loss carries no gradient back to the network: call the network and compute the loss with "
-                        "keras.ops, both inside the function that you pass.")
+        raise NoGradient(
+            "The loss carries no gradient back to the network: call the network and compute the"
+            " loss with keras.ops, both inside the function that you pass."
+        )
     return loss, gradients
 
 
@@ -41,9 +43,13 @@ def _with_jax(loss_of, network):
     import jax
 
     def pure(values):  # JAX differentiates with respect to arguments only
-        with keras.StatelessScope(state_mapping=list(zip(network.trainable_variables, values))) as scope:
+        with keras.StatelessScope(
+            state_mapping=list(zip(network.trainable_variables, values))
+        ) as scope:
             loss = loss_of()
-        return loss, [scope.get_current_value(variable) for variable in network.non_trainable_variables]
+        return loss, [
+            scope.get_current_value(variable) for variable in network.non_trainable_variables
+        ]
 
     values = [variable.value for variable in network.trainable_variables]
     (loss, moved), gradients = jax.value_and_grad(pure, has_aux=True)(values)
@@ -61,6 +67,7 @@ def _with_torch(loss_of, network):
         loss.backward()
     return loss, [variable.value.grad for variable in network.trainable_variables]
 
+
 _DIFFERENTIATE = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _with_torch}
 
 
@@ -72,13 +79,19 @@ class Examples(keras.utils.PyDataset):
 
     def __init__(self, dataset, make_examples, seed=0):
         super().__init__()
-        self.dataset, self.make_examples, self.rng = dataset, make_examples, np.random.default_rng(seed)
+        self.dataset, self.make_examples, self.rng = (
+            dataset,
+            make_examples,
+            np.random.default_rng(seed),
+        )
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, index):
-        return tuple(ops.convert_to_numpy(part) for part in self.make_examples(self.dataset[index], self.rng))
+        return tuple(
+            ops.convert_to_numpy(part) for part in self.make_examples(self.dataset[index], self.rng)
+        )
 
     def on_epoch_end(self):
         self.dataset.on_epoch_end()
@@ -93,7 +106,9 @@ def influence(model, images, noise_rate=0.7):
     count, height, width, _ = images.shape
     noises = np.random.default_rng(0).normal(size=images.shape)
     signal_rate = (1 - noise_rate**2) ** 0.5
-    noisy_images = ops.convert_to_tensor((signal_rate * images + noise_rate * noises).astype("float32"))
+    noisy_images = ops.convert_to_tensor(
+        (signal_rate * images + noise_rate * noises).astype("float32")
+    )
     rates = [ops.full((count, 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)]
 
     def middle(noisy_images):

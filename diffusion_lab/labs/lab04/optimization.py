@@ -21,7 +21,9 @@ class LinearNetwork(keras.Model):
         super().__init__()
         self.kernel = self.add_weight(shape=kernel.shape, name="kernel")
         self.bias = self.add_weight(shape=bias.shape, name="bias")
-        self.moving_mean = self.add_weight(shape=(), initializer="zeros", trainable=False, name="moving_mean")
+        self.moving_mean = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="moving_mean"
+        )
         self.set_weights([kernel, bias, np.float32(0)])
         self.built, self.in_training = True, ()
 
@@ -34,8 +36,13 @@ APPLY = "optimizer.apply(gradients, network.trainable_variables)"
 
 
 def assigning(value):
-    """Returns the text that gives each weight this value, in which `variable` and `gradient` may occur."""
-    return f"[variable.assign({value}) for variable, gradient in zip(network.trainable_variables, gradients)]"
+    """Returns the text that gives each weight this value, in which `variable` and `gradient` may
+    occur.
+    """
+    return (
+        f"[variable.assign({value}) for variable, gradient in zip(network.trainable_variables,"
+        " gradients)]"
+    )
 
 
 class GradientStep(Exercise):
@@ -44,8 +51,9 @@ class GradientStep(Exercise):
 
     def draw(self, rng):
         shapes = {"inputs": (6, 4, 4, 3), "noises": (6, 4, 4, 3), "kernel": (3, 3), "bias": (3,)}
-        return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()} | {
-            "learning_rate": np.float32(rng.uniform(0.1, 0.2))}
+        return {
+            name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()
+        } | {"learning_rate": np.float32(rng.uniform(0.1, 0.2))}
 
     def measure(self, answer, inputs):
         network = LinearNetwork(inputs["kernel"], inputs["bias"])
@@ -57,34 +65,47 @@ class GradientStep(Exercise):
             "weights": np.concatenate([kernel, bias[np.newaxis]]),
             "moving_mean": array(network.moving_mean, "moving_mean"),
             "in_training": np.array(network.in_training, "float64"),
-            "steps": array(optimizer.iterations, "steps")}
+            "steps": array(optimizer.iterations, "steps"),
+        }
 
     def explain(self, error, answer):
         if has_no_gradient(error) or isinstance(error, NoGradient):
-            return ("No gradient flows from the loss to the weights. Call the network and the loss inside "
-                    "the function (or the tape) that is differentiated.")
+            return (
+                "No gradient flows from the loss to the weights. Call the network and the loss"
+                " inside the function (or the tape) that is differentiated."
+            )
         return super().explain(error, answer)
 
     def rehearse(self, answer, inputs):
         network, optimizer = small_network(), keras.optimizers.Adam(0.01)
         for _ in range(2):
-            float(answer(network, optimizer, _some_loss, noise_like(2, 6, 6, 3), noise_like(2, 6, 6, 3)))
+            float(
+                answer(
+                    network, optimizer, _some_loss, noise_like(2, 6, 6, 3), noise_like(2, 6, 6, 3)
+                )
+            )
 
     def examine(self, inputs, outputs):
         if len(outputs["in_training"]) == 0:
-            raise CheckFailed("You never called the network. Its prediction is `network(inputs, "
-                              "training=True)`.")
+            raise CheckFailed(
+                "You never called the network. Its prediction is `network(inputs, training=True)`."
+            )
         super().examine(inputs, outputs)
         if outputs["moving_mean"] != 0:
-            raise CheckFailed("You moved a weight that is not trainable. Use "
-                              "`network.trainable_variables`.")
+            raise CheckFailed(
+                "You moved a weight that is not trainable. Use `network.trainable_variables`."
+            )
         if outputs["steps"] != 1:
-            raise CheckFailed(f"The weights are right, but the optimizer made {outputs['steps']:g} "
-                              "steps. Move them with one `optimizer.apply`, so that every "
-                              "optimizer works.")
+            raise CheckFailed(
+                f"The weights are right, but the optimizer made {outputs['steps']:g} "
+                "steps. Move them with one `optimizer.apply`, so that every "
+                "optimizer works."
+            )
         if not outputs["in_training"][0]:
-            raise CheckFailed("The network was not in training mode. Call it with training=True: "
-                              "BatchNormalization then uses the batch itself.")
+            raise CheckFailed(
+                "The network was not in training mode. Call it with training=True: "
+                "BatchNormalization then uses the batch itself."
+            )
 
     results = {"weights": "the weights after the step", "loss": "the loss"}
 
@@ -98,36 +119,66 @@ class GradientStep(Exercise):
         return loss
 
     mistakes = [
-        Mistake("The weights have not moved, because nothing applied the gradients. Give them to "
-                "`optimizer.apply`.", (APPLY, "pass")),
-        Mistake("Your step goes uphill. Give the optimizer the gradients as they are, because it "
-                "does the subtracting.",
-                ("apply(gradients", "apply([-gradient for gradient in gradients]")),
-        Mistake("You took two steps. Take one.",
-                lambda *given: [GradientStep.right(*given) for _ in range(2)][0]),
-        Mistake("Your loss compares the prediction with the inputs. Compare it with the noise, "
-                "which the network must find.", ("loss_function(noises", "loss_function(inputs")),
-        Mistake("You subtracted the whole gradients. Use `optimizer.apply`, which knows how long "
-                "a step should be.", (APPLY, assigning("variable - gradient"))),
-        Mistake("You replaced the weights with the gradients. Use `optimizer.apply`, which takes "
-                "a step instead.", (APPLY, assigning("gradient"))),
-        Mistake("Only the first variable has moved. Give the optimizer all of "
-                "`network.trainable_variables`.",
-                (APPLY, "optimizer.apply(gradients[:1], network.trainable_variables[:1])")),
-        Mistake("Only the last variable has moved. Give the optimizer all of "
-                "`network.trainable_variables`.",
-                (APPLY, "optimizer.apply(gradients[-1:], network.trainable_variables[-1:])")),
-        Mistake("You returned the loss after the step. Return the loss that you differentiated.",
-                ("return loss\n", "return loss_of()\n")),
-        Mistake("You returned the loss with a minus sign. Return it as it is.",
-                ("return loss\n", "return -loss\n")),
+        Mistake(
+            "The weights have not moved, because nothing applied the gradients. Give them to "
+            "`optimizer.apply`.",
+            (APPLY, "pass"),
+        ),
+        Mistake(
+            "Your step goes uphill. Give the optimizer the gradients as they are, because it "
+            "does the subtracting.",
+            ("apply(gradients", "apply([-gradient for gradient in gradients]"),
+        ),
+        Mistake(
+            "You took two steps. Take one.",
+            lambda *given: [GradientStep.right(*given) for _ in range(2)][0],
+        ),
+        Mistake(
+            "Your loss compares the prediction with the inputs. Compare it with the noise, "
+            "which the network must find.",
+            ("loss_function(noises", "loss_function(inputs"),
+        ),
+        Mistake(
+            "You subtracted the whole gradients. Use `optimizer.apply`, which knows how long "
+            "a step should be.",
+            (APPLY, assigning("variable - gradient")),
+        ),
+        Mistake(
+            "You replaced the weights with the gradients. Use `optimizer.apply`, which takes "
+            "a step instead.",
+            (APPLY, assigning("gradient")),
+        ),
+        Mistake(
+            "Only the first variable has moved. Give the optimizer all of "
+            "`network.trainable_variables`.",
+            (APPLY, "optimizer.apply(gradients[:1], network.trainable_variables[:1])"),
+        ),
+        Mistake(
+            "Only the last variable has moved. Give the optimizer all of "
+            "`network.trainable_variables`.",
+            (APPLY, "optimizer.apply(gradients[-1:], network.trainable_variables[-1:])"),
+        ),
+        Mistake(
+            "You returned the loss after the step. Return the loss that you differentiated.",
+            ("return loss\n", "return loss_of()\n"),
+        ),
+        Mistake(
+            "You returned the loss with a minus sign. Return it as it is.",
+            ("return loss\n", "return -loss\n"),
+        ),
     ]
 
 
 def small_network(channels=3):
     """A network of lab 04, only smaller."""
-    layers = [keras.layers.Conv2D(2, 3, padding="same"), keras.layers.BatchNormalization(), keras.layers.ReLU()]
-    return keras.Sequential([keras.Input((None, None, channels)), *layers, keras.layers.Conv2D(3, 1)])
+    layers = [
+        keras.layers.Conv2D(2, 3, padding="same"),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+    ]
+    return keras.Sequential(
+        [keras.Input((None, None, channels)), *layers, keras.layers.Conv2D(3, 1)]
+    )
 
 
 def _some_loss(noises, pred_noises):

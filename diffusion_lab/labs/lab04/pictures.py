@@ -16,7 +16,12 @@ def influence_maps(maps, darkest=1e-5):
         picture = axis.imshow(shown, cmap="magma", vmin=np.log10(darkest), vmax=0)
         seen = np.argwhere(values > 0)
         (top, left), (bottom, right) = seen.min(axis=0) - 0.5, seen.max(axis=0) + 0.5
-        axis.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="white", linestyle="--")
+        axis.plot(
+            [left, right, right, left, left],
+            [top, top, bottom, bottom, top],
+            color="white",
+            linestyle="--",
+        )
         axis.set(xticks=[], yticks=[])
         axis.set_title(title, fontsize=9)
     bar = figure.colorbar(picture, ax=axes, shrink=0.85, ticks=[0, -2, -4])

@@ -23,7 +23,9 @@ def influence(network, noisy_images, noise_variances, channel=1):
 def far_share(shares, reach):
     """Returns the share of the influence (S, S) further than `reach` pixels from the middle."""
     middle = len(shares) // 2
-    return 1 - shares[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1].sum()
+    return (
+        1 - shares[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1].sum()
+    )
 
 
 def rewired(network, kind, change):
@@ -31,6 +33,7 @@ def rewired(network, kind, change):
 
     `change(layer, *inputs)` computes what the layer did.
     """
+
     def call(layer, *inputs, **keywords):
         return change(layer, *inputs) if isinstance(layer, kind) else layer(*inputs, **keywords)
 
@@ -46,7 +49,9 @@ def attention_weights(network, noisy_images, noise_variances):
     query, key, _ = keras.Model(network.inputs, attention.input)([noisy_images, noise_variances])
     channels = query.shape[-1]
     query, key = (ops.reshape(x, (x.shape[0], -1, channels)) for x in (query, key))
-    return ops.convert_to_numpy(ops.softmax(ops.matmul(query, ops.transpose(key, (0, 2, 1))) / channels**0.5))
+    return ops.convert_to_numpy(
+        ops.softmax(ops.matmul(query, ops.transpose(key, (0, 2, 1))) / channels**0.5)
+    )
 
 
 def tower(block, blocks, width=16, image_size=16):
@@ -68,5 +73,12 @@ def noise_losses(network, images, epochs, seed=0):
     noises = rng.normal(size=images.shape).astype("float32")
     noisy_images = np.cos(angles) * images + np.sin(angles) * noises
     few = epochs * len(images) <= 64  # building a graph would take longer than training
-    network.compile(keras.optimizers.Adam(2e-3), "mse", jit_compile=has_accelerator() and not few, run_eagerly=few)
-    return network.fit([noisy_images, np.sin(angles) ** 2], noises, epochs=epochs, verbose=0).history["loss"]
+    network.compile(
+        keras.optimizers.Adam(2e-3),
+        "mse",
+        jit_compile=has_accelerator() and not few,
+        run_eagerly=few,
+    )
+    return network.fit(
+        [noisy_images, np.sin(angles) ** 2], noises, epochs=epochs, verbose=0
+    ).history["loss"]

@@ -36,8 +36,12 @@ def draw_unet(network, before, after):
     figure, axis = new_figure(width=9.5, height=1.55 - lowest)
     axis.set(xlim=(-0.3, 10.3), ylim=(lowest - 0.75, 0.6))
     axis.axis("off")
-    places = {("down", size): (2.5 + 0.75 * level, -1.35 * level) for level, size in enumerate(sizes[:-1])}
-    places |= {("up", size): (10 - x, y) for (_, size), (x, y) in places.items()} | {("down", sizes[-1]): (5, lowest)}
+    places = {
+        ("down", size): (2.5 + 0.75 * level, -1.35 * level) for level, size in enumerate(sizes[:-1])
+    }
+    places |= {("up", size): (10 - x, y) for (_, size), (x, y) in places.items()} | {
+        ("down", sizes[-1]): (5, lowest)
+    }
     for (side, size), place in places.items():
         text = f"{size} × {size} × {parts['down', size][1]}"
         _box(axis, place, text, parts[side, size][0], WAY_DOWN if side == "down" else WAY_UP)
@@ -48,7 +52,9 @@ def draw_unet(network, before, after):
         _arrow(axis, (10 - below, y - 0.97), (right, y - 0.38))
         _arrow(axis, (left + 0.82, y), (right - 0.82, y), linestyle="--")
         axis.text(5, y + 0.08, "skips, concatenated", ha="center", fontsize=8)
-    axis.text(5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8)
+    axis.text(
+        5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8
+    )
     _box(axis, (1.0, lowest), "noise level → waves", parts["noise"][0], NOISE, width=2.3)
     axis.text(1.0, lowest - 0.57, "passed to every residual block", ha="center", fontsize=8)
     for image, x in ((before, 0.45), (after, 9.55)):
@@ -66,7 +72,11 @@ def _box(axis, middle, shape, parameters, colour, width=1.6):
     from matplotlib.patches import FancyBboxPatch
 
     x, y = middle
-    axis.add_patch(FancyBboxPatch((x - width / 2, y - 0.36), width, 0.72, "round,pad=0.02", fc=colour, ec="#888888"))
+    axis.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.36), width, 0.72, "round,pad=0.02", fc=colour, ec="#888888"
+        )
+    )
     axis.text(x, y + 0.1, shape, ha="center", va="center", fontsize=9)
     axis.text(x, y - 0.18, f"{parameters:,} parameters", ha="center", va="center", fontsize=7.5)
 
@@ -78,11 +88,17 @@ def show_influence(named_shares, reach):
     """
     from matplotlib.patches import Rectangle
 
-    figure, axes = new_figure(len(named_shares), width=2.2 * len(named_shares), height=2.5, squeeze=False)
+    figure, axes = new_figure(
+        len(named_shares), width=2.2 * len(named_shares), height=2.5, squeeze=False
+    )
     for axis, (title, shares) in zip(axes[0], named_shares.items()):
         axis.imshow(np.log10(shares + 1e-9), vmin=-5, vmax=-1.2, cmap="magma")
         corner = len(shares) // 2 - reach - 0.5
-        axis.add_patch(Rectangle((corner, corner), 2 * reach + 1, 2 * reach + 1, fill=False, ec="white", ls="--"))
+        axis.add_patch(
+            Rectangle(
+                (corner, corner), 2 * reach + 1, 2 * reach + 1, fill=False, ec="white", ls="--"
+            )
+        )
         axis.set(xticks=[], yticks=[])
         axis.set_title(title, fontsize=9)
     show_figure(figure)
@@ -93,8 +109,18 @@ def embedding_map(embed, dims=32):
     figure, axes = new_figure(2, width=9.5, height=3.0, sharey=True)
     scales = {"linear": np.linspace(0, 1, 900), "log": np.geomspace(1e-4, 1, 900)}
     for axis, (scale, variances) in zip(axes, scales.items()):
-        values = ops.convert_to_numpy(embed(ops.convert_to_tensor(variances.reshape(-1, 1, 1, 1), "float32")))
-        axis.pcolormesh(variances, np.arange(dims), values[:, 0, 0].T, cmap="RdBu", vmin=-1, vmax=1, rasterized=True)
+        values = ops.convert_to_numpy(
+            embed(ops.convert_to_tensor(variances.reshape(-1, 1, 1, 1), "float32"))
+        )
+        axis.pcolormesh(
+            variances,
+            np.arange(dims),
+            values[:, 0, 0].T,
+            cmap="RdBu",
+            vmin=-1,
+            vmax=1,
+            rasterized=True,
+        )
         axis.set(xlabel="noise variance", xscale=scale)
         axis.axhline(dims / 2 - 0.5, color="black", linewidth=0.8)
     axes[0].set(ylabel="sines          cosines")
@@ -111,14 +137,20 @@ def show_attention(images, weights, places):
     """
     size = int(weights.shape[1] ** 0.5)
     scale = images.shape[1] / size
-    figure, axes = new_figure(len(images), 1 + len(places), width=1.45 * len(images), height=1.5, squeeze=False)
+    figure, axes = new_figure(
+        len(images), 1 + len(places), width=1.45 * len(images), height=1.5, squeeze=False
+    )
     for column, image in enumerate(np.clip(images, 0, 1)):
         axes[0, column].imshow(image)
         for row, (y, x) in enumerate(places, start=1):
             seen = weights[column, y * size + x].reshape(size, size)
             axes[row, column].imshow(image.mean(-1), cmap="gray", vmin=0, vmax=2)
-            axes[row, column].imshow(seen, cmap="inferno", alpha=0.75, extent=(-0.5, 31.5, 31.5, -0.5))
-            axes[row, column].plot((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, "x", color="cyan")
+            axes[row, column].imshow(
+                seen, cmap="inferno", alpha=0.75, extent=(-0.5, 31.5, 31.5, -0.5)
+            )
+            axes[row, column].plot(
+                (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, "x", color="cyan"
+            )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     show_figure(figure)

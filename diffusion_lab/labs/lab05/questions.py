@@ -4,66 +4,86 @@ from diffusion_lab.labs.question import Question
 
 QUESTIONS = {
     "far": Question(
-        text="How far around a pixel does the trained U-Net look when it guesses that pixel of "
-             "the clean flower?",
+        text=(
+            "How far around a pixel does the trained U-Net look when it guesses that pixel of "
+            "the clean flower?"
+        ),
         choices={
-            "Equally far at every noise level: the architecture decides that.":
+            "Equally far at every noise level: the architecture decides that.": (
                 "The architecture decides how far it <i>can</i> look. The weights decide how far "
-                "it does, and the noise level is one of their inputs.",
-            "Furthest when there is little noise, because then there is a lot to see.":
+                "it does, and the noise level is one of their inputs."
+            ),
+            "Furthest when there is little noise, because then there is a lot to see.": (
                 "There is a lot to see, but little to find out: with hardly any noise, the pixel "
-                "itself and its neighbours say almost everything.",
-            "Furthest when there is a lot of noise.":
+                "itself and its neighbours say almost everything."
+            ),
+            "Furthest when there is a lot of noise.": (
                 "A pixel that drowns in noise says nothing about itself. Only the average over "
-                "many other pixels does, and the position of the flower.",
+                "many other pixels does, and the position of the flower."
+            ),
         },
         right=2,
     ),
     "depth": Question(
-        text="The second tower has no additions, but the same number of layers and weights. How "
-             "does its training go?",
+        text=(
+            "The second tower has no additions, but the same number of layers and weights. How "
+            "does its training go?"
+        ),
         choices={
-            "Just as well: it has the same weights, after all.":
+            "Just as well: it has the same weights, after all.": (
                 "It could represent much the same functions. But think about its first output, "
-                "when all weights are random.",
-            "Much worse: it lags behind from the first epoch.":
+                "when all weights are random."
+            ),
+            "Much worse: it lags behind from the first epoch.": (
                 "Every block mixes the image with random weights, again and again, and the "
                 "gradient comes back through all of them. With the additions, there is a straight "
-                "road through the tower, in both directions.",
-            "Better: the additions only carry the noise along.":
+                "road through the tower, in both directions."
+            ),
+            "Better: the additions only carry the noise along.": (
                 "They carry the noisy image along, and the network needs exactly that to say "
-                "which noise is in it.",
+                "which noise is in it."
+            ),
         },
         right=1,
     ),
     "skips": Question(
-        text="We silence the skips at the highest resolution in the trained network. What is "
-             "wrong with its predicted images?",
+        text=(
+            "We silence the skips at the highest resolution in the trained network. What is "
+            "wrong with its predicted images?"
+        ),
         choices={
-            "They are blurred: the fine detail came through the skips.":
+            "They are blurred: the fine detail came through the skips.": (
                 "That would be right for a network that predicts the <i>image</i>. But this one "
-                "predicts what to subtract, and the rest of the noisy image stays where it is.",
-            "They are grainy: the noise stays in.":
+                "predicts what to subtract, and the rest of the noisy image stays where it is."
+            ),
+            "They are grainy: the noise stays in.": (
                 "Noise is the finest detail there is, a different number in every pixel. The "
-                "network cannot remove what it cannot see exactly.",
-            "They are black: nothing gets through.":
+                "network cannot remove what it cannot see exactly."
+            ),
+            "They are black: nothing gets through.": (
                 "The way through the lowest level is still open, and colours and shapes get "
-                "through.",
+                "through."
+            ),
         },
         right=1,
     ),
     "told_wrong": Question(
-        text="The image is half noise, but we tell the network that it is nearly clean. What does "
-             "it return?",
+        text=(
+            "The image is half noise, but we tell the network that it is nearly clean. What does "
+            "it return?"
+        ),
         choices={
-            "The same as always: it sees for itself how noisy the image is.":
+            "The same as always: it sees for itself how noisy the image is.": (
                 "It could have learned to, but it never had to: the noise level that it received "
-                "was always right. So it believes the number.",
-            "An image that is still grainy: it removes too little.":
+                "was always right. So it believes the number."
+            ),
+            "An image that is still grainy: it removes too little.": (
                 "It trusts its input, looks for a trace of noise, and leaves the rest as if it "
-                "belonged to the flower.",
-            "A blur: it removes too much.":
-                "That would be the opposite lie, a noise level that is too high.",
+                "belonged to the flower."
+            ),
+            "A blur: it removes too much.": (
+                "That would be the opposite lie, a noise level that is too high."
+            ),
         },
         right=1,
     ),

@@ -19,7 +19,11 @@ def kid_curves(named_values, diffusion_steps):
     figure, axis = new_figure(width=6.5, height=2.8)
     for name, values in named_values.items():
         axis.plot(diffusion_steps, values, marker="o", label=name)
-    axis.set(xlabel="diffusion steps (= network evaluations per image)", ylabel="KID, low is good", xscale="log")
+    axis.set(
+        xlabel="diffusion steps (= network evaluations per image)",
+        ylabel="KID, low is good",
+        xscale="log",
+    )
     axis.set_xticks(diffusion_steps, map(str, diffusion_steps))
     axis.grid(alpha=0.3)
     axis.legend()
@@ -39,20 +43,36 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
 
     frames.append(model.sample(ddim, noise, steps=steps, on_step=keep))
     pictures = [
-        Image.fromarray(image_grid(ops.convert_to_numpy(model.denormalize(frame)), columns=count, gap=2, scale=scale))
+        Image.fromarray(
+            image_grid(
+                ops.convert_to_numpy(model.denormalize(frame)), columns=count, gap=2, scale=scale
+            )
+        )
         for frame in frames
     ]
     content = io.BytesIO()
     durations = [int(1000 * seconds / steps)] * (len(pictures) - 1) + [2500]
-    pictures[0].save(content, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=80)
-    show_animation(content.getvalue(), [pictures[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)])
+    pictures[0].save(
+        content,
+        "WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        quality=80,
+    )
+    show_animation(
+        content.getvalue(), [pictures[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)]
+    )
     return content.getvalue()
 
 
 def show_animation(webp, stills):
     """Shows an animation, or some of its frames where a page cannot hold one (GitHub)."""
     strip = io.BytesIO()
-    Image.fromarray(np.concatenate([np.asarray(still) for still in stills])).save(strip, "PNG", optimize=True)
+    Image.fromarray(np.concatenate([np.asarray(still) for still in stills])).save(
+        strip, "PNG", optimize=True
+    )
     source = f"data:image/webp;base64,{b64encode(webp).decode()}"
     html = f'<img alt="flowers that come out of noise" src="{source}">'
     display({"text/html": html, "image/png": b64encode(strip.getvalue()).decode()}, raw=True)

@@ -44,8 +44,17 @@ class Snapshots(keras.callbacks.Callback):
 
     def __init__(self, noise, unseen, diffusion_steps, first=0):
         super().__init__()
-        self.noise, self.unseen, self.diffusion_steps, self.first = noise, unseen, diffusion_steps, first
-        self.epochs, self.errors, self.images = [], {name: [] for name in NETWORKS}, {name: [] for name in NETWORKS}
+        self.noise, self.unseen, self.diffusion_steps, self.first = (
+            noise,
+            unseen,
+            diffusion_steps,
+            first,
+        )
+        self.epochs, self.errors, self.images = (
+            [],
+            {name: [] for name in NETWORKS},
+            {name: [] for name in NETWORKS},
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self.first:
@@ -57,7 +66,9 @@ class Snapshots(keras.callbacks.Callback):
 
     def changes(self, name):
         """Returns the root mean square change of the images from epoch to epoch, as a list."""
-        return [rms(after - before) for before, after in zip(self.images[name], self.images[name][1:])]
+        return [
+            rms(after - before) for before, after in zip(self.images[name], self.images[name][1:])
+        ]
 
 
 def draw(model, noise, diffusion_steps, training=False):
@@ -66,7 +77,9 @@ def draw(model, noise, diffusion_steps, training=False):
     `training` chooses the raw one.
     """
     denoise = partial(model.denoise, training=training)
-    return ops.convert_to_numpy(model.denormalize(ddim(denoise, model.diffusion_schedule, noise, diffusion_steps)))
+    return ops.convert_to_numpy(
+        model.denormalize(ddim(denoise, model.diffusion_schedule, noise, diffusion_steps))
+    )
 
 
 def velocity_error(model, images, training=False, seed=0):
@@ -76,7 +89,9 @@ def velocity_error(model, images, training=False, seed=0):
     """
     images = model.normalizer(ops.convert_to_tensor(images))
     noises = keras.random.normal(images.shape, seed=seed)
-    rates = model.diffusion_schedule(ops.reshape(ops.linspace(0.0, 1.0, images.shape[0]), (-1, 1, 1, 1)))
+    rates = model.diffusion_schedule(
+        ops.reshape(ops.linspace(0.0, 1.0, images.shape[0]), (-1, 1, 1, 1))
+    )
     components = model.denoise(rates[1] * images + rates[0] * noises, *rates, training=training)
     return rms(velocity(*components, *rates) - velocity(noises, images, *rates)) ** 2
 

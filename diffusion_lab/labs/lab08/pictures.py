@@ -1,17 +1,21 @@
 """The pictures of lab 08."""
 
-
 import numpy as np
 
 from diffusion_lab.labs.pictures import new_figure, show_figure
+
 
 def dots(named_values, xlabel):
     """Shows a row of dots for each name, one for each of its values, and their median as a line."""
     figure, axis = new_figure(width=7.5, height=0.6 + 0.45 * len(named_values))
     places, rng = np.arange(len(named_values), 0, -1), np.random.default_rng(0)
     for place, values in zip(places, named_values.values()):
-        axis.scatter(values, place + rng.uniform(-0.25, 0.25, len(values)), s=9, alpha=0.5, linewidths=0)
-        axis.plot([np.median(values)] * 2, [place - 0.38, place + 0.38], color="black", linewidth=1.5)
+        axis.scatter(
+            values, place + rng.uniform(-0.25, 0.25, len(values)), s=9, alpha=0.5, linewidths=0
+        )
+        axis.plot(
+            [np.median(values)] * 2, [place - 0.38, place + 0.38], color="black", linewidth=1.5
+        )
     axis.set_yticks(places, named_values)
     axis.set(xlabel=xlabel, xlim=(0, None))
     axis.grid(alpha=0.3, axis="x")

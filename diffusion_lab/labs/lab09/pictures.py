@@ -10,11 +10,15 @@ def paths(named_paths, data):
 
     `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data.
     """
-    figure, axes = new_figure(len(named_paths), width=4.2 * len(named_paths), height=3.8, squeeze=False)
+    figure, axes = new_figure(
+        len(named_paths), width=4.2 * len(named_paths), height=3.8, squeeze=False
+    )
     for axis, (title, positions) in zip(axes[0], named_paths.items()):
         positions = np.asarray(positions).reshape(len(positions), -1, 2)
         axis.scatter(*np.reshape(data, (-1, 2)).T, s=1, alpha=0.15, color="tab:orange")
-        axis.plot(positions[:, :, 0], positions[:, :, 1], color="tab:blue", alpha=0.5, linewidth=0.7)
+        axis.plot(
+            positions[:, :, 0], positions[:, :, 1], color="tab:blue", alpha=0.5, linewidth=0.7
+        )
         axis.scatter(*positions[0].T, s=6, color="black", label="noise")
         axis.scatter(*positions[-1].T, s=6, color="tab:red", label="sample")
         axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=title)

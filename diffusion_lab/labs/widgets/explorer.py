@@ -17,8 +17,11 @@ from diffusion_lab.labs.compose import captioned
 from diffusion_lab.plots import png_bytes
 
 # The animation hides the sign for a moment, so that fast pictures do not make it flicker.
-BUSY = ("<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility: visible}}</style>"
-        '<b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">● computing …</b>')
+BUSY = (
+    "<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility:"
+    ' visible}}</style><b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">●'
+    " computing …</b>"
+)
 IDLE = "&nbsp;"  # keeps the line's height
 
 
@@ -49,7 +52,12 @@ class Explorer(ipywidgets.VBox):
     """
 
     def __init__(self, draw, controls, caption, cache_size=128):
-        self.draw, self.controls, self.caption, self.cache_size = draw, dict(controls), caption, cache_size
+        self.draw, self.controls, self.caption, self.cache_size = (
+            draw,
+            dict(controls),
+            caption,
+            cache_size,
+        )
         self._cache = OrderedDict()  # position -> Frame, the most recently used last
         # guards the attributes below, and the cache
         self._state = threading.Condition(threading.RLock())
@@ -57,17 +65,32 @@ class Explorer(ipywidgets.VBox):
         self._request = self._shown = 0  # numbers of the newest and of the shown request
         self._worker = None
 
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
-        self.readout, self.busy, self.error = ipywidgets.HTML(), ipywidgets.HTML(IDLE), ipywidgets.HTML()
-        caption_line = ipywidgets.HTML(f'<div style="opacity: 0.75; line-height: 1.4">{escape(caption)}</div>')
+        self.picture = ipywidgets.Image(
+            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
+        self.readout, self.busy, self.error = (
+            ipywidgets.HTML(),
+            ipywidgets.HTML(IDLE),
+            ipywidgets.HTML(),
+        )
+        caption_line = ipywidgets.HTML(
+            f'<div style="opacity: 0.75; line-height: 1.4">{escape(caption)}</div>'
+        )
         for name in ("picture", "readout", "busy", "error"):
             getattr(self, name).add_class(f"diffusion-lab-{name}")
         for name, control in self.controls.items():
             control.add_class("diffusion-lab-slider").add_class(f"diffusion-lab-slider-{name}")
             control.observe(self._moved, names="value")
         self._show(0, self._frame(self._position()))
-        super().__init__([*self.controls.values(), ipywidgets.HBox([self.readout, self.busy]), self.picture, self.error,
-                          caption_line])
+        super().__init__(
+            [
+                *self.controls.values(),
+                ipywidgets.HBox([self.readout, self.busy]),
+                self.picture,
+                self.error,
+                caption_line,
+            ]
+        )
         self.add_class("diffusion-lab-explorer")
 
     def wait(self, timeout=60.0):
@@ -95,7 +118,9 @@ class Explorer(ipywidgets.VBox):
             self._wanted = self._request, position
             self.busy.value = BUSY
             if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="diffusion-lab-explorer", daemon=True)
+                self._worker = threading.Thread(
+                    target=self._work, name="diffusion-lab-explorer", daemon=True
+                )
                 self._worker.start()
 
     def _work(self):
@@ -133,7 +158,9 @@ class Explorer(ipywidgets.VBox):
         if frame.png:
             self.picture.value = frame.png
         self.readout.value = frame.readout
-        self.error.value = f'<b style="color: #c62828">✗ {escape(frame.error)}</b>' if frame.error else ""
+        self.error.value = (
+            f'<b style="color: #c62828">✗ {escape(frame.error)}</b>' if frame.error else ""
+        )
         if request == self._request:
             self.busy.value = IDLE
 
@@ -145,10 +172,14 @@ class Explorer(ipywidgets.VBox):
         data, metadata = super()._repr_mimebundle_(**keywords), {}
         data["text/plain"] = "\n".join(filter(None, [self.caption, plain(self.error.value)]))
         if self.picture.value:
-            moving = " and ".join(filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]]))
+            moving = " and ".join(
+                filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]])
+            )
             hint = f"A still picture. Run this cell in Jupyter to move {moving}."
             paragraphs = [plain(self.readout.value), self.caption, hint]
-            still = captioned(np.asarray(Image.open(io.BytesIO(self.picture.value)).convert("RGB")), paragraphs)
+            still = captioned(
+                np.asarray(Image.open(io.BytesIO(self.picture.value)).convert("RGB")), paragraphs
+            )
             data["image/png"] = b64encode(png_bytes(still)).decode()
             metadata["image/png"] = {"alt": self.caption}
         return data, metadata
@@ -175,10 +206,19 @@ def sentence(error):
 def slider(label, low, high, value, step):
     """Returns a slider for whole numbers or fractions, depending on `step`."""
     if isinstance(step, int):
-        return ipywidgets.IntSlider(value, min=low, max=high, step=step, description=label, **looks())
+        return ipywidgets.IntSlider(
+            value, min=low, max=high, step=step, description=label, **looks()
+        )
     decimals = len(f"{step:.6f}".rstrip("0").partition(".")[2])
     return ipywidgets.FloatSlider(
-        value, min=low, max=high, step=step, description=label, readout_format=f".{decimals}f", **looks())
+        value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        readout_format=f".{decimals}f",
+        **looks(),
+    )
 
 
 def choices(label, options, value):

@@ -21,6 +21,7 @@ def sampling(model, num_images=12):
     With eta = 0 the model's own `reverse_diffusion` draws, else the package's `ddim`. A seed gives
     the same initial noise for any number of steps and any eta.
     """
+
     def generate(steps, eta, seed):
         # without arguments, the model's own `reverse_diffusion` draws
         fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}
@@ -32,14 +33,23 @@ def sampling(model, num_images=12):
         begin = time.perf_counter()
         images = generate(steps, eta, seed)
         seconds = time.perf_counter() - begin
-        readout = (f"NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {num_images} images · "
-                   f"eta <b>{eta:g}</b> · seed <b>{seed}</b>")
+        readout = (
+            f"NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {num_images} images · "
+            f"eta <b>{eta:g}</b> · seed <b>{seed}</b>"
+        )
         return grid(images, columns=6, width=480), readout
 
-    controls = {"steps": choices("number of steps", STEPS, 10), "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
-                "seed": slider("seed of the noise", 0, 20, 1, 1)}
-    return Explorer(draw, controls, "Samples that all begin with the same noise. With eta = 0 the path from there is "
-                                    "fixed; with eta = 1 every step adds as much noise as DDPM.")
+    controls = {
+        "steps": choices("number of steps", STEPS, 10),
+        "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
+        "seed": slider("seed of the noise", 0, 20, 1, 1),
+    }
+    return Explorer(
+        draw,
+        controls,
+        "Samples that all begin with the same noise. With eta = 0 the path from there is "
+        "fixed; with eta = 1 every step adds as much noise as DDPM.",
+    )
 
 
 def circular(first, second, position):
@@ -65,28 +75,49 @@ def interpolation(model, slerp=circular, steps=10, num_positions=17):
 
     @lru_cache(maxsize=8)
     def path(first_seed, second_seed):
-        first, second = (keras.random.normal((1, *model.image_shape), seed=seed) for seed in (first_seed, second_seed))
-        noises = [ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions]
+        first, second = (
+            keras.random.normal((1, *model.image_shape), seed=seed)
+            for seed in (first_seed, second_seed)
+        )
+        noises = [
+            ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions
+        ]
         if any(noise.shape != first.shape for noise in noises):
-            raise UserError(f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}.")
+            raise UserError(
+                f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}."
+            )
         noises = np.concatenate(noises).astype("float32")
-        return noises, ops.convert_to_numpy(model.denormalize(model.reverse_diffusion(noises, steps)))
+        return noises, ops.convert_to_numpy(
+            model.denormalize(model.reverse_diffusion(noises, steps))
+        )
 
     def draw(position, first_seed, second_seed):
         noises, images = path(first_seed, second_seed)
         number = int(np.argmin(np.abs(positions - position)))
         shown = range(0, num_positions, 2)
-        strip = labelled_strip(images[shown], [f"{positions[i]:.3g}" for i in shown],
-                               chosen=number // 2 if number % 2 == 0 else None)
-        readout = (f"from noise {first_seed} to noise {second_seed}: position <b>{positions[number]:.4g}</b> · "
-                   f"standard deviation of the noise <b>{noises[number].std():.2f}</b>")
+        strip = labelled_strip(
+            images[shown],
+            [f"{positions[i]:.3g}" for i in shown],
+            chosen=number // 2 if number % 2 == 0 else None,
+        )
+        readout = (
+            f"from noise {first_seed} to noise {second_seed}: position"
+            f" <b>{positions[number]:.4g}</b> · standard deviation of the noise"
+            f" <b>{noises[number].std():.2f}</b>"
+        )
         return above(strip, grid(images[number : number + 1], width=240), gap=8), readout
 
-    controls = {"position": slider("position between the two", 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
-                "first_seed": slider("seed of the first noise", 0, 20, 3, 1),
-                "second_seed": slider("seed of the second noise", 0, 20, 16, 1)}
-    return Explorer(draw, controls, "From one flower to another. We mix the noise, not the images, so every stop "
-                                    "on the way is a new flower.")
+    controls = {
+        "position": slider("position between the two", 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
+        "first_seed": slider("seed of the first noise", 0, 20, 3, 1),
+        "second_seed": slider("seed of the second noise", 0, 20, 16, 1),
+    }
+    return Explorer(
+        draw,
+        controls,
+        "From one flower to another. We mix the noise, not the images, so every stop "
+        "on the way is a new flower.",
+    )
 
 
 def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
@@ -101,18 +132,28 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
         stride: the slider's step.
         arguments: step_size and noise_std, passed on to `model.langevin_sampling`.
     """
+
     @lru_cache(maxsize=8)
     def chains(seed):
         return Chains(model, num_images, stride, seed, arguments)
 
     def draw(steps, seed):
         images, energy = chains(seed).after(steps)
-        return grid(images, columns=6, width=480), f"Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>"
+        return (
+            grid(images, columns=6, width=480),
+            f"Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>",
+        )
 
-    controls = {"steps": slider("Langevin steps", 0, max_steps, min(60, max_steps), stride),
-                "seed": slider("seed of the start", 0, 10, 0, 1)}
-    return Explorer(draw, controls, "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
-                                    "start is the same for any number of steps.")
+    controls = {
+        "steps": slider("Langevin steps", 0, max_steps, min(60, max_steps), stride),
+        "seed": slider("seed of the start", 0, 10, 0, 1),
+    }
+    return Explorer(
+        draw,
+        controls,
+        "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
+        "start is the same for any number of steps.",
+    )
 
 
 class Chains:
@@ -127,7 +168,10 @@ class Chains:
         while len(self.snapshots) <= steps // self.stride:
             seed = 1000 * self.seed + len(self.snapshots)  # each stretch always has the same noise
             self.snapshots.append(
-                self.model.langevin_sampling(self.snapshots[-1], self.stride, seed=seed, **self.arguments))
+                self.model.langevin_sampling(
+                    self.snapshots[-1], self.stride, seed=seed, **self.arguments
+                )
+            )
         images = self.snapshots[steps // self.stride]
         energy = float(ops.mean(self.model.network(images, training=False)))
         return ops.convert_to_numpy(self.model.denormalize(images)), energy

@@ -11,8 +11,8 @@ from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
 from diffusion_lab.labs.pictures import demand_something
-from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.labs.widgets.explorer import Explorer, menu, slider
+from diffusion_lab.schedules import SCHEDULES
 
 PARAMETERS = {  # of the schedules: argument, then the slider's (label, low, high, value, step)
     "min_signal_rate": ("min_signal_rate (offset cosine)", 0.0, 0.3, 0.02, 0.01),
@@ -41,14 +41,22 @@ def corruption(images, schedules=SCHEDULES, seed=0):
         noise_rates, signal_rates = rates_at(schedules[schedule], [diffusion_time])
         # adding 0.0 turns -0.0 into 0.0
         log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0
-        readout = (f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
-                   f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>")
+        readout = (
+            f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
+            f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>"
+        )
         return grid(mix(noise_rates[0], signal_rates[0])), readout
 
-    controls = {"diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),
-                "schedule": menu("schedule", readable(schedules))}
-    return Explorer(draw, controls, "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
-                                    "the same at all times; only the rates change.")
+    controls = {
+        "diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),
+        "schedule": menu("schedule", readable(schedules)),
+    }
+    return Explorer(
+        draw,
+        controls,
+        "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
+        "the same at all times; only the rates change.",
+    )
 
 
 def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
@@ -66,22 +74,37 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         UserError: for another image, or without schedules.
     """
     demand_something(len(schedules))
-    mix = Mixer(draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed)
-    takes = {name: PARAMETERS.keys() & inspect.signature(schedule).parameters for name, schedule in schedules.items()}
+    mix = Mixer(
+        draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed
+    )
+    takes = {
+        name: PARAMETERS.keys() & inspect.signature(schedule).parameters
+        for name, schedule in schedules.items()
+    }
 
     def draw(schedule, **parameters):
         times = np.linspace(0, 1, 201, dtype="float32")
-        rates = {name: rates_at(function, times, **{key: parameters[key] for key in takes[name]})
-                 for name, function in schedules.items()}
+        rates = {
+            name: rates_at(function, times, **{key: parameters[key] for key in takes[name]})
+            for name, function in schedules.items()
+        }
         shown = slice(None, None, 25)  # 9 of the 201 times, from 0 to 1
         images = [mix(*pair)[0] for pair in zip(*(part[shown] for part in rates[schedule]))]
         strip = labelled_strip(np.stack(images), [f"t = {time:.3g}" for time in times[shown]], 820)
         return above(curves(times, rates, schedule), strip, gap=6), ends(rates, schedule)
 
     controls = {"schedule": menu("schedule", readable(schedules))}
-    controls |= {key: slider(*PARAMETERS[key]) for key in PARAMETERS if any(key in taken for taken in takes.values())}
-    return Explorer(draw, controls, "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
-                                    "is in colour, the others are grey. Below: an image that it corrupts.")
+    controls |= {
+        key: slider(*PARAMETERS[key])
+        for key in PARAMETERS
+        if any(key in taken for taken in takes.values())
+    }
+    return Explorer(
+        draw,
+        controls,
+        "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
+        "is in colour, the others are grey. Below: an image that it corrupts.",
+    )
 
 
 class Mixer:
@@ -90,7 +113,10 @@ class Mixer:
     def __init__(self, images, seed):
         images = np.asarray(images, "float32")
         if images.ndim != 4 or not np.all((images >= 0) & (images <= 1)):
-            raise UserError(f"Images must be numbers in [0, 1] of the shape (B, H, W, C); these have {images.shape}.")
+            raise UserError(
+                "Images must be numbers in [0, 1] of the shape (B, H, W, C); these have"
+                f" {images.shape}."
+            )
         self.mean, self.deviation = images.mean((0, 1, 2)), images.std((0, 1, 2)) + 1e-6
         self.images = (images - self.mean) / self.deviation
         self.noises = np.random.default_rng(seed).normal(size=images.shape)
@@ -110,7 +136,10 @@ def rates_at(schedule, diffusion_times, **parameters):
     result = schedule(times, **parameters)  # NumPy, which a student's function may require
     rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
     if [part.shape for part in rates] != [times.shape] * 2:
-        raise UserError("A schedule must return two arrays of the shape of the times: noise_rates, signal_rates.")
+        raise UserError(
+            "A schedule must return two arrays of the shape of the times: noise_rates,"
+            " signal_rates."
+        )
     return [part.reshape(-1).astype("float64") for part in rates]
 
 
@@ -132,10 +161,17 @@ def curves(times, rates, chosen):
     for name in sorted(rates, key=lambda name: name == chosen):  # the chosen one on top
         noise_rates, signal_rates = rates[name]
         noise_style, signal_style, snr_style = [
-            {"color": colour, "linewidth": 2} if name == chosen else {"color": "0.82", "linewidth": 1}
-            for colour in ("tab:red", "tab:blue", "tab:purple")]
+            (
+                {"color": colour, "linewidth": 2}
+                if name == chosen
+                else {"color": "0.82", "linewidth": 1}
+            )
+            for colour in ("tab:red", "tab:blue", "tab:purple")
+        ]
         left.plot(times, noise_rates, label="noise rate" if name == chosen else None, **noise_style)
-        left.plot(times, signal_rates, label="signal rate" if name == chosen else None, **signal_style)
+        left.plot(
+            times, signal_rates, label="signal rate" if name == chosen else None, **signal_style
+        )
         right.plot(times, log_snrs(noise_rates, signal_rates), **snr_style)
     left.set(xlabel="diffusion time", ylim=(-0.03, 1.03))
     left.legend(loc="center right", fontsize=8)
@@ -154,7 +190,11 @@ def ends(rates, chosen):
         part = f"{name.replace('_', ' ')} {first:.3f} → {last:.3f}"
         parts.append(f"<b>{part}</b>" if name == chosen else part)
     wrong = np.max(np.abs(rates[chosen][0] ** 2 + rates[chosen][1] ** 2 - 1))
-    squares = "noise² + signal² = 1" if wrong < 1e-3 else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"
+    squares = (
+        "noise² + signal² = 1"
+        if wrong < 1e-3
+        else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"
+    )
     return f"signal rate from time 0 to 1: {' · '.join(parts)} · {squares}"
 
 

@@ -156,7 +156,7 @@ STOPS = [
     *wrong(
         checks.reverse_diffusion,
         {
-            "without `training`: sampling takes training=False": without_training,
+            "without `training`. Pass training=False": without_training,
             "`self.diffusion_schedule`)": without_self,
             "`self.denoise`)": denoise_without_self,
         },
@@ -204,8 +204,10 @@ STOPS = [
     *wrong(
         checks.invert,
         {
-            "here denoise takes three": lambda denoise, schedule, x, steps: denoise(
-                x, *schedule(ops.ones((3, 1, 1, 1))), training=False
+            "called denoise with other arguments. It takes three": (
+                lambda denoise, schedule, x, steps: denoise(
+                    x, *schedule(ops.ones((3, 1, 1, 1))), training=False
+                )
             )
         },
     ),
@@ -268,19 +270,21 @@ NUMBERS = [
     *wrong(
         checks.offset_cosine_diffusion_schedule,
         {
-            "and not 1 / cos": lambda t, low=0.02, high=0.95: turned(
+            "You took 1 / cos": lambda t, low=0.02, high=0.95: turned(
                 np, t, low, high, one_over_cosine
             ),
-            "round the times": lambda t, low=0.02, high=0.95: turned(np, t.astype(int), low, high),
+            "You rounded the times": lambda t, low=0.02, high=0.95: turned(
+                np, t.astype(int), low, high
+            ),
         },
     ),
     *wrong(
         checks.diffusion_schedule,
         {
-            "`math.acos`, and not 1 / cos": lambda self, t: turned(
+            "You computed 1 / cos": lambda self, t: turned(
                 ops, t, self.min_signal_rate, self.max_signal_rate, one_over_cosine
             ),
-            "round the times": lambda self, t: turned(
+            "You rounded the times": lambda self, t: turned(
                 ops, ops.floor(t), self.min_signal_rate, self.max_signal_rate
             ),
         },
@@ -331,16 +335,16 @@ LOOPS = [
             (0, -1): "upwards",
             (0, 0): "upwards",
             (0, 1): "upwards",
-            (1, -1): "begin at 1, where the noise is",
+            (1, -1): "Begin at 1, where the noise is",
             (1, 0): "upwards",
             (1, 1): "upwards",
         },
         False: {
-            (0, -1): "one step too few",
-            (0, 1): "one step too many",
-            (1, -1): "the first step and the last are left out",
-            (1, 0): "the first step is left out, and so there is one too few",
-            (1, 1): "the first step is left out: the",
+            (0, -1): "There is one step too few",
+            (0, 1): "There is one step too many",
+            (1, -1): "You left out the first step and the last",
+            (1, 0): "You left out the first step, so there is one too few",
+            (1, 1): "You left out the first step. Begin",
         },
     }.items()
     for (first, last), hint in hints.items()
@@ -368,7 +372,9 @@ def test_what_stops_for_one_step_is_said_after_what_is_wrong_for_three():
             images = loop(0, 0, False, False, True)(self, initial_noise, diffusion_steps)
         return images
 
-    assert_hint(checks.reverse_diffusion, only_for_several, "asked for 1 step, your code stops")
+    assert_hint(
+        checks.reverse_diffusion, only_for_several, "For diffusion_steps=1: your code stops"
+    )
     assert_hint(checks.reverse_diffusion, only_for_several, "a branch that was not taken")
 
 

@@ -62,7 +62,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.contrastive_divergence_loss,
         {
-            "in which NumPy (`np.`)": loss_in_numpy,
+            "in a graph, where NumPy (`np.`)": loss_in_numpy,
             "two numbers for each image": lambda real, fake, weight: ops.concatenate(
                 [real, -fake], axis=-1
             ),

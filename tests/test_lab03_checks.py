@@ -152,7 +152,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "index -1": looked_up(lambda t, steps: np.rint(t * steps).astype(int) - 1),
             "rounded the time": looked_up(lambda t, steps: t.astype(int) * steps, 1.0),
             "has the shape (10,), not that": lambda t, *p: [
-                part.ravel() for part in in_keras(t, *p)
+                np.ravel(part) for part in in_keras(t, *p)
             ],
             "(100,)": lambda t, *p: [np.repeat(part, len(part)) for part in in_keras(t, *p)],
             "The squares of the two rates must add to 1": lambda t, *p: (0.5 * t, 0.5 - 0.5 * t),
@@ -200,7 +200,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             ),
             "with min_signal_rate=": lambda t, low=0.02, high=0.95: offset(evenly)(t, low),
             "has the shape (10,), not that": lambda t, *p: [
-                part.ravel() for part in offset(evenly)(t, *p)
+                np.ravel(part) for part in offset(evenly)(t, *p)
             ],
             "keep its first line as it was": lambda t: offset(evenly)(t),
             "changes its input in place": lambda t, *p: (t.__imul__(2), t),

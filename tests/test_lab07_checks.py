@@ -66,10 +66,10 @@ SCHEDULES_WRONG = {
     "must return 2 values": lambda self, t: schedule_in_keras(self, t)[0],
     "Not done yet: exercise 7.1": not_done,
     "AttributeError": lambda self, t: t * self.max_rate,
-    "in a graph, in which NumPy": schedule_in_numpy,
+    "in a graph, where NumPy": schedule_in_numpy,
     "and `float(...)` do not work": schedule_one_time_at_a_time,
     "`self` is missing": lambda t: t,
-    "the functions of `math` take one number": lambda self, t: (
+    "(the functions of `math`, and `int` and `float`, take one number": lambda self, t: (
         math.sin(angles_of(self, t)),
         math.cos(angles_of(self, t)),
     ),

@@ -4,6 +4,7 @@ A check neither warns nor leaves anything behind.
 """
 
 import math
+import threading
 
 import keras
 import numpy as np
@@ -258,6 +259,23 @@ def test_many_checks_in_a_row_warn_of_nothing_and_leave_the_settings_alone(capfd
     assert not caplog.records and "retracing" not in "".join(capfd.readouterr())
     assert not tf.config.functions_run_eagerly() and keras.config.is_traceback_filtering_enabled()
     assert tf.debugging.is_traceback_filtering_enabled()
+
+
+def test_judging_in_several_threads_leaves_the_settings_alone():
+    """As a grader does: TensorFlow's settings belong to the process."""
+    denoise = checks.denoise
+    inputs = denoise.draw(np.random.default_rng(0))
+
+    def measure_often():
+        for _ in range(15):
+            denoise.measured(denoise.right, inputs)
+
+    threads = [threading.Thread(target=measure_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not tf.config.functions_run_eagerly()
 
 
 def test_invert_of_the_table_is_right_with_a_schedule_of_its_own():

@@ -7,7 +7,9 @@ between them.
 
 import functools
 import inspect
+import re
 import textwrap
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,6 +34,8 @@ from diffusion_lab.labs.surroundings import eagerly, whole_tracebacks
 
 SEED = 2006  # any; the grader draws others
 LENGTH = 400  # of the longest sentence in `words`
+# TensorFlow's settings belong to the process, and a grader judges in several threads.
+SETTINGS = threading.RLock()
 unsolved = set()  # names of the exercises whose check has failed and not passed since
 GRAPH = (
     "the numbers are right, but the lab runs this function in a graph, where NumPy (`np.`),"
@@ -179,7 +183,7 @@ class Exercise:
     def measured(self, answer, inputs):
         """Returns the result of `measure`. Raises CheckFailed for whatever stops it."""
         try:
-            with whole_tracebacks(), eagerly(), np.errstate(all="ignore"):
+            with SETTINGS, whole_tracebacks(), eagerly(), np.errstate(all="ignore"):
                 return self.measure(answer, inputs)
         except CheckFailed:
             raise
@@ -194,7 +198,7 @@ class Exercise:
         The sentence is "" if nothing goes wrong.
         """
         try:
-            with whole_tracebacks(), np.errstate(all="ignore"):
+            with SETTINGS, whole_tracebacks(), np.errstate(all="ignore"):
                 numbers = self.rehearse(answer, inputs)
                 return "", array(() if numbers is None else numbers, "what the lab gets")
         except Exception as error:
@@ -355,13 +359,14 @@ class Mistake(NamedTuple):
         Raises:
             ValueError: unless the first text is in the right answer exactly once.
         """
-        source = source_of(right)
-        if source.count(self.wrong[0]) != 1:
-            raise ValueError(
-                f"{self.wrong[0]!r} must be in {right.__name__} once, but occurs"
-                f" {source.count(self.wrong[0])} times."
-            )
-        return source.replace(*self.wrong)
+        (old, new), source = self.wrong, source_of(right)
+        pattern = re.escape(old)
+        if old not in source:  # a formatter may have broken the line between any two tokens
+            pattern = r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", old)))
+        source, count = re.subn(pattern, lambda _: new, source)
+        if count != 1:
+            raise ValueError(f"{old!r} must be in {right.__name__} once, but occurs {count} times.")
+        return source
 
 
 def source_of(function):

@@ -44,7 +44,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
             if equals(wrong):
                 raise CheckFailed(hint)
     if odd:
-        raise CheckFailed(f"{odd[0]}. (np.cumprod, for example, flattens its argument.)")
+        raise CheckFailed(f"{odd[0]}. (`np.cumprod`, for example, flattens its input.)")
     if not known.all():
         raise CheckFailed(
             f"There is NaN or infinity at time {_at(times, np.argmin(known))}{setting}. Look for"

@@ -1,7 +1,7 @@
 # make demo: train a small diffusion model and watch flowers come out of noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
 # <!-- repository -->
-# make test: the tests, with all labs' solutions in small, in about ten minutes; make test-all: also those that take long
+# make test: the tests, with all labs' solutions in small, in about eleven minutes; make test-all: also those that take long
 # make gpu-test: the labs at the sizes of a GPU, a few steps each
 # make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
 # <!-- end -->

@@ -385,7 +385,7 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
     right = np.asarray(right, "float64")
     if _equal(answer, right, tolerance):
         return
-    for hint, wrong in mistakes.items() if isinstance(mistakes, dict) else mistakes:
+    for hint, wrong in mistakes:
         if _equal(answer, np.asarray(wrong, "float64"), tolerance):
             raise CheckFailed(hint)
     if answer.shape[1:] == right.shape and right.ndim:

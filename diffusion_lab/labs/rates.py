@@ -14,8 +14,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
         times: (B, 1, 1, 1).
         pair: what the answer returned, two arrays.
         right: the right pair, of the shape of the times.
-        mistakes: pairs (hint, the pair of rates that an answer with this mistake returns), or a
-            dictionary of them.
+        mistakes: pairs (hint, the pair of rates that an answer with this mistake returns).
         tolerance: relative and absolute.
         setting: the end of a sentence that says at which time the rates are wrong.
 
@@ -40,7 +39,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     )  # a mistake may give NaN in places, the square root of a negative number
     equals = lambda other: np.allclose(answer[known], np.stack(other)[known], tolerance, tolerance)
     if known.mean() >= 0.5 and not equals(right):
-        for hint, wrong in mistakes.items() if isinstance(mistakes, dict) else mistakes:
+        for hint, wrong in mistakes:
             if equals(wrong):
                 raise CheckFailed(hint)
     if odd:

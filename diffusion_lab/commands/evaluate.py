@@ -1,4 +1,4 @@
-"""Quality of a saved model in figures."""
+"""Measures the quality of a saved model."""
 
 from pathlib import Path
 

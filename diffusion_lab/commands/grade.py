@@ -40,7 +40,7 @@ def run_grade(
 ) -> None:
     """Grades `submissions`, or without them a made-up class.
 
-    Raises UserError for what a person can mend.
+    Raises UserError for what a person can fix.
     """
     (source,) = sources(root, [lab])
     read_manual(Path(out) / MANUAL)  # complains before the time for grading is spent

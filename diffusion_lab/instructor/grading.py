@@ -51,7 +51,7 @@ def grade_class(
     Returns the settings, and the results in the order of the submissions.
 
     quality: a `Quality` that the students' own weights must reach, or None.   progress: called as
-    progress(done, total) after each. Raises UserError for what a person can mend.
+    progress(done, total) after each. Raises UserError for what a person can fix.
     """
     if boxed and scheduler is None:
         require_bubblewrap()

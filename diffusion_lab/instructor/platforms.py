@@ -255,7 +255,7 @@ def _people(lefts: list[Parts]) -> set[str]:
 
 
 def _opened(work: dict[str, list[Parts]]) -> set[str]:
-    """Returns the folders that are not one person's: who is meant stands further below."""
+    """Returns the folders that are not one person's: the name is further down the path."""
     people = {head: _people(lefts) for head, lefts in work.items() if all(lefts)}
     if len(work) == 1:
         return {head for head in people if people[head] or not _says_who(head)}

@@ -1,6 +1,6 @@
 """Reads the source of a lab, `solutions/NN_topic.py`, and is strict about it.
 
-A source is a notebook in jupytext's percent format. What students must write stands between `###
+A source is a notebook in jupytext's percent format. What students must write is between `###
 BEGIN SOLUTION` and `### END SOLUTION`, in a cell marked `exercise="name"`; the cell after it,
 marked `check="name"`, calls the check. Both say in their metadata what they are, for our grader and
 for nbgrader. Markdown cells tagged "answer" are for the solutions only; one with `summary="name"`

@@ -1,7 +1,7 @@
 """Boxes with one defence removed, in which each hostile answer succeeds.
 
-Without that, the test of the answer could not fail. Nothing here can hurt the machine: an attack
-can only destroy a scratch folder, and only take a few GB of memory.
+If it did not succeed, the test of the answer could not fail. Nothing here can harm the machine: an
+attack can destroy only a scratch folder, and take only a few GB of memory.
 """
 
 import importlib.metadata
@@ -25,7 +25,7 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits, box_command
 from diffusion_lab.instructor.sandbox.staging import PACKAGE
 
 ROOT = Path(__file__).parents[1]
-SECRET = "GRADERS_TOKEN=what-nobody-may-see"
+SECRET = "GRADERS_TOKEN=what-no-student-may-see"
 IMPORTS = (
     "import math\nimport keras\nimport numpy as np\nfrom keras import ops\nfrom"
     " diffusion_lab.samplers import ddim"
@@ -33,14 +33,14 @@ IMPORTS = (
 
 
 def hostile(name):
-    """(exercise, source) of a file in tests/hostile."""
+    """Returns (exercise, source) of a file in tests/hostile."""
     first, source = (
         (ROOT / "tests" / "hostile" / f"{name}.py").read_text(encoding="utf-8").split("\n", 1)
     )
     return first.removeprefix("# answer: "), source
 
 
-def believed(name, folder):
+def passes_the_notebooks_check(name, folder):
     """True if the check cell of a student's own notebook passes.
 
     There the whole package is available, and the answer is judged where it runs.
@@ -56,14 +56,14 @@ def believed(name, folder):
 
 
 class Weakened:
-    """One answer in a box without the filter of system calls and without a watchdog.
+    """Runs one answer in a box without the filter of system calls and without a watchdog.
 
-    Afterwards `right` says whether the numbers are right, `said` why not, and `content` is the file
-    of results.
+    Afterwards `right` is True if the numbers are right, `said` says why not, and `content` is the
+    content of the results file.
 
     Args:
-        change: weakens the box further: called with bubblewrap's arguments, returns others.
-        variables: bubblewrap's own environment.
+        change: a function from bubblewrap's arguments to others, which weakens the box further.
+        variables: bubblewrap's environment.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Weakened:
 
 
 def showing(*paths):
-    """Returns a change: the box also sees these places of the disk."""
+    """Returns a change that lets the box see these places of the disk."""
     return lambda arguments: [
         *arguments,
         *(part for path in paths for part in ("--ro-bind", str(path), str(path))),
@@ -112,15 +112,15 @@ def showing(*paths):
 
 
 def writable(folder, *places):
-    """Returns a change: the box may write where it otherwise only reads."""
+    """Returns a change that lets the box write in places that it otherwise only reads."""
     return lambda arguments: [
         *arguments,
         *(part for place in places for part in ("--bind", f"{folder}/{place}", f"/box/{place}")),
     ]
 
 
-def with_room(arguments):
-    """A change: file systems of 4 GB."""
+def with_large_file_systems(arguments):
+    """Changes the size of the box's file systems to 4 GB."""
     return [
         str(2**32) if arguments[place - 1] == "--size" else argument
         for place, argument in enumerate(arguments)
@@ -135,10 +135,10 @@ def installed_from():
     return about.get("url", "").removeprefix("file://") or str(PACKAGE.parent)
 
 
-def reaches_somebody(name, folder):
+def connects(name, folder):
     with socket.create_server(("127.0.0.1", 0)):
         return (
-            "somebody was reached"
+            "a connection was accepted"
             in Weakened(name, folder, lambda arguments: [*arguments, "--share-net"]).said
         )
 
@@ -173,7 +173,7 @@ def locks_a_folder(name, folder):
     Weakened(name, folder, writable(folder, "results"))
     locked = (folder / "results").stat().st_mode & 0o777 == 0
     os.chmod(folder / "results", 0o700)
-    # Python's rmtree gives up on that many folders
+    # Python's rmtree fails at so deep a nesting
     subprocess.run(["rm", "-rf", str(folder / "results")], check=True)
     return locked
 
@@ -186,7 +186,7 @@ def writes_a_large_file(name, folder):
     return len(small.content) > boxes.MAX_RESULT
 
 
-def outwits_pytest_beside_it(name, folder):
+def disables_pytest_in_its_process(name, folder):
     _, source = hostile(name)
     call = f"{source}\nimport pytest\npytest.fail('the answer is wrong')"
     return subprocess.run([sys.executable, "-c", call], capture_output=True).returncode == 0
@@ -204,7 +204,7 @@ def right_with(change):
 
 
 def leaves(sign, *places):
-    """True if a trace of the attack is in places of the disk that it can write."""
+    """True if the attack leaves the trace `sign` in places that it can write."""
     return lambda name, folder: (Weakened(name, folder, writable(folder, *places)), sign(folder))[1]
 
 
@@ -212,8 +212,9 @@ def claims(name, folder):
     return b'"passed": true' in Weakened(name, folder, wait=1).content
 
 
-SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a scratch folder}
-    # judged outside, in another process
+# {hostile answer: function that is True if it succeeds without its defence, in a scratch folder}
+SUCCEEDS = {
+    # stopped because answers are judged outside, in another process
     **dict.fromkeys(
         [
             "10-calls-the-packages-sampler",
@@ -226,25 +227,25 @@ SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a 
             "14-sets-custom-exc",
             "14-transforms-all-input",
         ],
-        believed,
+        passes_the_notebooks_check,
     ),
     "14-always-equal": equals_anything,
-    "14-patches-pytest": outwits_pytest_beside_it,
+    "14-patches-pytest": disables_pytest_in_its_process,
     "14-patches-json": claims,
     "14-writes-its-own-result": claims,
-    # an allowlist of what the box sees
+    # stopped by the list of what the box sees
     "14-imports-the-installed-package": lambda name, folder: (
         Weakened(name, folder, showing(installed_from())).right
     ),
     "14-reads-solutions-off-the-disk": lambda name, folder: (
         Weakened(name, folder, showing(ROOT)).right
     ),
-    "14-calls-home": reaches_somebody,
+    "14-calls-home": connects,
     "14-reads-other-processes": sees_another_process,
     "14-reads-the-environment-of-its-box": lambda name, folder: (
         SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said
     ),
-    # nothing to write but one file, and little room
+    # stopped because a box can write only one file outside, and little inside
     "14-a-link-in-place-of-its-socket": replaces_a_socket,
     "14-locks-and-nests-folders": locks_a_folder,
     "14-puts-a-link-in-place-of-its-result": leaves(
@@ -256,9 +257,9 @@ SUCCEEDS = {  # {hostile answer: whether it succeeds, without its defence, in a 
     "14-writes-into-the-package": leaves(
         lambda folder: (folder / "package" / "sitecustomize.py").exists(), "package"
     ),
-    "14-fills-whatever-it-can-write": right_with(with_room),
+    "14-fills-whatever-it-can-write": right_with(with_large_file_systems),
     "14-a-huge-file": writes_a_large_file,
-    # the filter of system calls
-    "14-memory-that-nobody-has": right_with(lambda arguments: arguments),
+    # stopped by the filter of system calls
+    "14-hides-memory": right_with(lambda arguments: arguments),
     "14-leaves-a-key": right_with(lambda arguments: arguments),
 }

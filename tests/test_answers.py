@@ -1,4 +1,4 @@
-"""Which code of a notebook is an answer: what the notebook's memory would hold at its end."""
+"""Which code of a notebook is an answer: what the name refers to at the notebook's end."""
 
 import inspect
 import json
@@ -8,7 +8,13 @@ import pytest
 
 from diffusion_lab.submission.answers import Unreadable, nothing_found, read_answers
 from diffusion_lab.submission.defining import define
-from diffusion_lab.submission.handout import Given, Handout, Wanted, digest, handouts
+from diffusion_lab.submission.handout import (
+    GivenCell,
+    GivenExercise,
+    Handout,
+    digest,
+    handouts,
+)
 
 IMPORTS = (
     "import math\nimport numpy as np\nfrom diffusion_lab import checks\nfrom"
@@ -23,13 +29,13 @@ RIGHT = "def double(x):\n    return 2 * x"
 
 
 def given(id, kind, source, **mark):
-    return Given(id, kind, digest(source), mark, source if mark else "")
+    return GivenCell(id, kind, digest(source), mark, source if mark else "")
 
 
 LAB = Handout(
     "03",
     "import math\nimport numpy as np",
-    [Wanted("3.1", "double"), Wanted("3.2", "triple")],
+    [GivenExercise("3.1", "double"), GivenExercise("3.2", "triple")],
     [
         given("a", "markdown", "# A lab"),
         given("b", "code", IMPORTS),
@@ -60,7 +66,10 @@ SOURCES = {
 def handed_in(*extra, marked=True, **changed):
     """Returns the lab's notebook with other sources for some cells.
 
-    `changed` is {place in the alphabet or name: source, list of cells or None}.
+    Args:
+        *extra: cells to append.
+        marked: False removes all metadata and ids.
+        **changed: {letter or name of a cell: source, list of sources and cells, or None}.
     """
     cells = []
     for cell in LAB.cells:
@@ -93,19 +102,19 @@ def notebook(*cells):
 
 
 def value(content, name="double"):
-    """What the answer gives for 3."""
+    """Returns the answer's result for 3."""
     space = {"__name__": "__main__"}
     exec(LAB.prelude, space)
     try:
         define(name, read_answers(content, LAB).sources[name], space)
-    except Exception:  # of another statement: it costs nothing
+    except Exception:  # an error in another statement does not matter
         if name not in space:
             raise
     return float(space[name](3))
 
 
 RIGHT_ANSWERS = {
-    "as it is meant": dict(double=RIGHT),
+    "written into its cell": dict(double=RIGHT),
     "a lambda": dict(double="double = lambda x: 2 * x"),
     "an annotated lambda": dict(
         double="from typing import Callable\ndouble: Callable = lambda x: 2 * x"
@@ -116,7 +125,7 @@ RIGHT_ANSWERS = {
     "a library imported in the given cell": dict(
         b=IMPORTS + "\nimport operator", double="def double(x):\n    return operator.add(x, x)"
     ),
-    "names out of a library": dict(
+    "names from a library": dict(
         b=IMPORTS + "\nfrom operator import add as plus, mul",
         double="def double(x):\n    return plus(x, x)",
     ),
@@ -138,23 +147,25 @@ RIGHT_ANSWERS = {
         d=[code("ONE = 1"), code("TWO = ONE + ONE"), SOURCES["d"]],
         double="def double(x):\n    return TWO * x",
     ),
-    "a constant that was corrected": dict(
+    "a corrected constant": dict(
         d=[code("TWO = 3"), code("TWO = 2")], double="def double(x):\n    return TWO * x"
     ),
     "a constant that depends on itself": dict(
         d=[code("TWO = 1"), code("TWO += 1")], double="def double(x):\n    return TWO * x"
     ),
-    "constants in a row": dict(
+    "constants on one line": dict(
         d=[code("ONE, TWO = 1, 2; THREE = 3")], double="def double(x):\n    return TWO * x"
     ),
-    "a constant computed": dict(
+    "a computed constant": dict(
         d=[code("TWO = np.sqrt(4.0)\nassert lab")], double="def double(x):\n    return TWO * x"
     ),
     "a given constant": dict(double="def double(x):\n    return rate * x"),
-    "a constant that a playground uses again": dict(
+    "a constant that later gets the lab's data": dict(
         double="def double(x):\n    return rate * x", g=[code("rate = lab.size(7)")]
     ),
-    "a default": dict(d=[code("TWO = 2")], double="def double(x, by=TWO):\n    return by * x"),
+    "a default argument": dict(
+        d=[code("TWO = 2")], double="def double(x, by=TWO):\n    return by * x"
+    ),
     "a table filled in a loop": dict(
         d=[code("TABLE = []\nfor n in range(9):\n    TABLE.append(2 * n)")],
         double="def double(x):\n    return TABLE[x]",
@@ -215,21 +226,21 @@ RIGHT_ANSWERS = {
         d=[code("from functools import partial\nimport operator")],
         double="double = partial(operator.mul, 2)",
     ),
-    "another exercise's answer": dict(
+    "using another exercise's answer": dict(
         double="def double(x):\n    return triple(x) - x", triple="def triple(x):\n    return 3 * x"
     ),
-    "itself": dict(double="def double(x):\n    return 2 + double(x - 1) if x else 0"),
-    "itself, with the stub below": dict(
+    "recursion": dict(double="def double(x):\n    return 2 + double(x - 1) if x else 0"),
+    "recursion, with the stub below": dict(
         double=["def double(x):\n    return 2 + double(x - 1) if x else 0", STUB]
     ),
-    "a type hint of another cell": dict(
+    "a type hint from another cell": dict(
         d=[code("import decimal")],
         double="def double(x: decimal.Decimal) -> decimal.Decimal:\n    return 2 * x",
     ),
-    "a type hint of nowhere": dict(
+    "a type hint that does not exist": dict(
         double="def double(x: 'Tensor', y: torch.Tensor = None) -> torch.Tensor:\n    return 2 * x"
     ),
-    "a type hint of the package": dict(
+    "a type hint from the package": dict(
         double="def double(x: start) -> checks.Answer:\n    return 2 * x"
     ),
     "a test above": dict(double="assert size == 2\n" + RIGHT),
@@ -239,23 +250,21 @@ RIGHT_ANSWERS = {
         double="plt.plot(x)\nfor image in images:\n    plt.imshow(image)\n" + RIGHT
     ),
     "its check in the same cell": dict(double=RIGHT + "\nchecks.double(double)", double_check=None),
-    "in its check's cell": dict(double_check=RIGHT + "\nchecks.double(double)"),
+    "in the cell of its check": dict(double_check=RIGHT + "\nchecks.double(double)"),
     "a magic above": dict(double="%timeit 1\n!ls\nmath.sin?\n" + RIGHT),
-    "a magic of the whole cell": dict(double="%%time\n" + RIGHT),
-    "two magics of the whole cell": dict(double="%%capture out\n%%time\n" + RIGHT),
+    "a cell magic": dict(double="%%time\n" + RIGHT),
+    "two cell magics": dict(double="%%capture out\n%%time\n" + RIGHT),
     "a magic in the function": dict(double="def double(x):\n    %time y = 2 * x\n    return y"),
     "a timed assignment": dict(double="%time double = lambda x: 2 * x"),
     "an indented cell": dict(double="    def double(x):\n        return 2 * x"),
-    "a cell from a prompt": dict(double=">>> def double(x):\n...     return 2 * x"),
+    "a cell copied from a prompt": dict(double=">>> def double(x):\n...     return 2 * x"),
     "a new cell below the stub": dict(double=[STUB, code(RIGHT)]),
     "a new cell above the stub": dict(double=[code(RIGHT), STUB]),
     "a new cell at the end": dict(h=[SOURCES["h"], code(RIGHT)]),
-    "a broken try and a right one": dict(double=["def double(x)\n    return", RIGHT]),
-    "a wrong try and a right one": dict(double=["def double(x):\n    return x", RIGHT]),
-    "a right one and a broken idea below": dict(double=[RIGHT, "def double(x:\n    return"]),
-    "a right one and a cell that cannot stop": dict(
-        double=[RIGHT, "def double(x):\n    return 3\nreturn"]
-    ),
+    "invalid code above": dict(double=["def double(x)\n    return", RIGHT]),
+    "a wrong answer above": dict(double=["def double(x):\n    return x", RIGHT]),
+    "invalid code below": dict(double=[RIGHT, "def double(x:\n    return"]),
+    "a cell below that cannot run": dict(double=[RIGHT, "def double(x):\n    return 3\nreturn"]),
     "split in two": dict(double=["by = 2", "def double(x):\n    return by * x"]),
     "split the other way": dict(
         double=["def double(x):\n    return twice(x)", "def twice(x):\n    return 2 * x"]
@@ -269,40 +278,40 @@ RIGHT_ANSWERS = {
             "def twice_of(f):\n    return lambda x: 2 * f(x)\ndouble = twice_of(double)",
         ]
     ),
-    "redefined with the package's": dict(
+    "redefined with a name from the package": dict(
         double=RIGHT, g=[code("from diffusion_lab.numbers import double")]
     ),
     "redefined with the lab's data": dict(
         double=RIGHT, g=[code("from functools import partial\ndouble = partial(lab.double, 1)")]
     ),
-    "a loop's variable of the same name": dict(
+    "a loop variable of the same name": dict(
         double=RIGHT, g=[code("for double in range(3):\n    pass")]
     ),
     "a raw cell": dict(double=code(RIGHT, "raw", id="03-double")),
     "a raw cell below the stub": dict(double=[STUB, code(RIGHT, "raw")]),
     "a cell that became text": dict(double=code(RIGHT, "markdown", id="03-double")),
-    "Windows line ends": dict(double=RIGHT.replace("\n", "\r\n")),
+    "Windows line endings": dict(double=RIGHT.replace("\n", "\r\n")),
     "tabs": dict(double="def double(x):\n\treturn 2 * x"),
     "letters of all alphabets": dict(
         double="def double(число):\n    '''两倍 ✓'''\n    return 2 * число"
     ),
     "half a character": dict(double="def double(x):\n    return 2 * x  # \ud800"),
-    "strange line ends": dict(
+    "strange line endings": dict(
         d=[code('"\u2028\x0c"\nTWO = 2')],
         double="x = '\u2028\x1c'\ndef double(x):\n    return TWO * x",
     ),
-    "a future": dict(double="from __future__ import annotations\n" + RIGHT),
+    "a future import": dict(double="from __future__ import annotations\n" + RIGHT),
     "a global that counts": dict(
         d=[code("calls = 0")],
         double="def double(x):\n    global calls\n    calls += 1\n    return 2 * x * calls",
     ),
-    "if a library is there": dict(
+    "in place of a missing library": dict(
         double="try:\n    import no_such_library\nexcept ImportError:\n    double = lambda x: 2 * x"
     ),
     "a comprehension's name": dict(
         double="def double(x):\n    return sum(size for size in (x, x))"
     ),
-    "an answer in a lambda's default": dict(
+    "a lambda's default argument": dict(
         d=[code("two = 2")], double="double = lambda x, by=two: by * x"
     ),
     "a walrus": dict(double="def double(x):\n    return (y := x) + y"),
@@ -310,7 +319,7 @@ RIGHT_ANSWERS = {
 
 
 @pytest.mark.parametrize("changes", RIGHT_ANSWERS.values(), ids=RIGHT_ANSWERS)
-def test_a_right_answer_is_right_however_it_was_written(changes):
+def test_a_right_answer_is_found_however_it_was_written(changes):
     assert value(handed_in(**changes)) == 6
 
 
@@ -328,7 +337,7 @@ def test_a_right_answer_needs_neither_metadata_nor_ids(name):
         (dict(double=[code(RIGHT, "raw"), "def double(x):\n    return 7"]), 7),
     ],
 )
-def test_what_the_notebook_has_at_its_end_counts_even_if_it_is_wrong(changes, expected):
+def test_the_last_definition_counts_even_if_it_is_wrong(changes, expected):
     assert value(handed_in(**changes)) == expected
 
 
@@ -370,15 +379,13 @@ def test_what_the_notebook_has_at_its_end_counts_even_if_it_is_wrong(changes, ex
         (dict(double="import math\nfrom math import *\n" + RIGHT), "numpy", ""),
     ],
 )
-def test_only_what_an_answer_needs_comes_along_and_nothing_of_the_labs_own_data(
-    changes, left_out, missing
-):
+def test_an_answer_includes_only_what_it_needs_and_no_data_of_the_lab(changes, left_out, missing):
     answers = read_answers(handed_in(**changes), LAB)
     assert left_out not in answers.sources["double"]
     assert answers.remarks == (
         [
-            f"3.1: uses {missing}, which does not come along (functions, classes, imports and"
-            " constants do)"
+            f"3.1: uses {missing}, which grading leaves out (it keeps functions, classes, imports"
+            " and constants)"
         ]
         if missing
         else []
@@ -390,20 +397,26 @@ def test_only_what_an_answer_needs_comes_along_and_nothing_of_the_labs_own_data(
     [
         (dict(), ""),
         (dict(double=RIGHT), ""),
-        (dict(double=RIGHT, marked=False), "3.1: found by its function, its mark is lost"),
-        (dict(double=[STUB, code(RIGHT)]), "3.1: found by its function, outside of its own cell"),
+        (
+            dict(double=RIGHT, marked=False),
+            "3.1: found by its function's name, because the cell's metadata is lost",
+        ),
+        (
+            dict(double=[STUB, code(RIGHT)]),
+            "3.1: found by its function's name, not in its own cell",
+        ),
         (
             dict(double=["def double(x): return", RIGHT]),
-            "3.1: defined in several cells, the last one counts",
+            "3.1: defined in several cells; the last one counts",
         ),
-        (dict(double=["def double(x)", RIGHT]), "3.1: a cell with a syntax error was passed over"),
+        (dict(double=["def double(x)", RIGHT]), "3.1: a cell with a syntax error was skipped"),
         (
             dict(double=code(RIGHT, "raw", id="03-double")),
             "3.1: a cell that is not code was read as code",
         ),
     ],
 )
-def test_what_a_person_may_want_to_look_at_is_a_remark(changes, remark):
+def test_anything_unusual_about_an_answer_is_a_remark(changes, remark):
     assert read_answers(handed_in(**changes), LAB).remarks == ([remark] if remark else [])
 
 
@@ -419,13 +432,11 @@ def test_what_a_person_may_want_to_look_at_is_a_remark(changes, remark):
         "return",
     ],
 )
-def test_what_stands_where_the_answer_should_be_is_handed_on_so_that_it_can_be_said_what_is_wrong(
-    source, marked
-):
+def test_code_that_defines_no_answer_is_kept_for_the_error_message(source, marked):
     assert read_answers(handed_in(marked=marked, double=source), LAB).sources["double"] == source
 
 
-def test_no_cell_at_all_is_no_answer():
+def test_without_a_cell_there_is_no_answer():
     answers = read_answers(
         handed_in(double=None, triple=None, triple_check=RIGHT.replace("double", "triple")), LAB
     )
@@ -443,7 +454,7 @@ WRITTEN = {
     "in a new cell, the old one deleted": dict(summary=code(WORDS, "markdown")),
     "in a raw cell": dict(summary=code(WORDS, "raw", id="03-summary")),
     "in a raw cell below": dict(summary=[SUMMARY, code(WORDS, "raw")]),
-    "after changed words": dict(summary=[SUMMARY, code(WORDS, "markdown")], f="show(7)"),
+    "below a changed cell": dict(summary=[SUMMARY, code(WORDS, "markdown")], f="show(7)"),
     "at the very end": dict(
         summary=None, h=[SOURCES["h"], code(f"### Your summary\n{WORDS}", "markdown")]
     ),
@@ -452,24 +463,24 @@ WRITTEN = {
 
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("changes", WRITTEN.values(), ids=WRITTEN)
-def test_the_written_part_is_found_wherever_it_was_written(changes, marked):
+def test_the_written_part_is_found_wherever_it_is(changes, marked):
     answers = read_answers(handed_in(marked=marked, **changes), LAB)
     assert answers.texts["summary"].removeprefix("### Your summary\n") == WORDS
 
 
-def test_a_written_part_without_its_mark_is_a_remark():
-    lost = "the written part: found by its heading or place, its mark is lost"
+def test_a_written_part_without_metadata_is_a_remark():
+    lost = "the written part: found by its heading or place, because the cell's metadata is lost"
     assert read_answers(handed_in(**WRITTEN["in its cell"]), LAB).remarks == []
     assert read_answers(handed_in(**WRITTEN["in its cell"], marked=False), LAB).remarks == [lost]
     assert read_answers(handed_in(**WRITTEN["at the very end"]), LAB).remarks == [lost]
     both_changed = read_answers(handed_in(summary=WORDS, h="## Finally", marked=False), LAB)
     assert both_changed.texts == {"summary": f"{WORDS}\n\n## Finally"}, (
-        "rather too much than nothing"
+        "in doubt, both changed cells count"
     )
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_a_written_part_that_was_left_as_it_was_is_empty(marked):
+def test_an_unchanged_written_part_is_empty(marked):
     assert (
         read_answers(handed_in(marked=marked), LAB).texts
         == {"summary": ""}
@@ -491,7 +502,7 @@ def shown(picture):
         [code(COVER, id="f"), code("show(z)", **shown("abc"))],
     ],
 )
-def test_the_cover_picture_is_found_by_its_place_too(cover, marked):
+def test_the_cover_picture_is_found_without_metadata(cover, marked):
     content = handed_in(marked=marked, f=cover, a=["# A lab", code("plot()", **shown("other"))])
     assert read_answers(content, LAB).pictures == {"f": "abc"}
 
@@ -499,7 +510,7 @@ def test_the_cover_picture_is_found_by_its_place_too(cover, marked):
 @pytest.mark.parametrize(
     "path", sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb")), ids=lambda path: path.stem
 )
-def test_a_notebook_holds_the_exercises_of_its_own_lab_and_of_no_other(path):
+def test_a_notebook_has_the_exercises_of_exactly_one_lab(path):
     for lab in handouts():
         answers = read_answers(path.read_bytes(), lab)
         assert (
@@ -510,7 +521,7 @@ def test_a_notebook_holds_the_exercises_of_its_own_lab_and_of_no_other(path):
         assert set(answers.texts.values()) <= {""}
 
 
-def test_the_source_of_a_function_can_be_looked_up_as_autograph_does():
+def test_autograph_can_look_up_the_source_of_an_answer():
     space = {"__name__": "__main__"}
     define("double", "x = 1\n\ndef double(x):\n    return 2 * x\n", space)
     assert inspect.getsource(space["double"]) == RIGHT + "\n"
@@ -527,7 +538,7 @@ def test_a_notebook_of_another_lab_is_recognised():
     assert nothing_found(notebook(), "07") == "There is no answer to lab 07 in this notebook."
 
 
-def test_lists_of_lines_and_the_format_of_2013_are_read():
+def test_lists_of_lines_and_notebook_format_3_are_read():
     lines = {
         "cell_type": "code",
         "source": ["def double(x):\r\n", "    ..."],
@@ -561,7 +572,7 @@ def test_lists_of_lines_and_the_format_of_2013_are_read():
         b'{"worksheets": 7}',
     ],
 )
-def test_what_is_no_notebook_is_one_sentence(content):
+def test_a_file_that_is_not_a_notebook_is_unreadable(content):
     with pytest.raises(Unreadable, match="not a notebook"):
         read_answers(content, LAB)
 
@@ -593,7 +604,7 @@ def test_what_is_no_notebook_is_one_sentence(content):
         {"cell_type": "code", "source": "-" * 50_000 + "1"},
     ],
 )
-def test_strange_cells_disturb_nobody(strange):
+def test_strange_cells_do_not_disturb_an_answer(strange):
     content = notebook(
         strange, code("def double(x):\n    return 2 * x or helper()", id="03-double")
     )

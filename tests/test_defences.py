@@ -1,6 +1,6 @@
-"""Each attack of tests/hostile succeeds without the defence that stops it.
+"""Each attack of tests/hostile succeeds without the defence that stops it: see tests/defences.py.
 
-See tests/defences.py. This shows that it really is an attack.
+This shows that the attack is real.
 """
 
 import os
@@ -17,5 +17,5 @@ pytestmark = pytest.mark.skipif(not BOXED, reason=INSTALL)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", defences.SUCCEEDS)
-def test_it_succeeds_where_its_defence_is_removed(attack, tmp_path):
+def test_an_attack_succeeds_without_its_defence(attack, tmp_path):
     assert defences.SUCCEEDS[attack](attack, tmp_path)

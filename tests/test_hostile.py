@@ -1,9 +1,9 @@
 """Hostile and broken submissions in the sandbox: none gains an unearned point or harms another.
 
-tests/hostile holds one answer per file. The file's name begins with the points that a notebook must
-get for this answer together with right answers to the other exercises. Notebooks that are broken as
-a whole are made in this file. To show that each attack is a real one, and which defence stops it,
-that defence is removed (tests/test_defences.py), or the watchdog gives its reason.
+tests/hostile holds one answer per file. The file name begins with the points that a notebook must
+get for this answer together with right answers to the other exercises. This file makes the
+notebooks that are broken as a whole. Two things show that an attack is real and which defence stops
+it: tests/test_defences.py removes that defence, or the watchdog gives its reason.
 """
 
 import json
@@ -19,7 +19,7 @@ from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
-from diffusion_lab.instructor.sandbox.watchdog import family
+from diffusion_lab.instructor.sandbox.processes import descendants
 from diffusion_lab.instructor.source import exercises, read_source
 from tests import defences
 
@@ -29,11 +29,11 @@ SOURCE = sources(ROOT, ["07"])[0]
 LIMITS = Limits(seconds=3, memory=2 * 10**9)
 QUICK = {
     f"{name}.ipynb"
-    for name in (  # one of each kind; `make test-all` takes them all
+    for name in (  # one of each kind; `make test-all` runs all
         "14-patches-numpy",
         "14-calls-the-packages-schedule",
         "14-reads-the-environment-of-its-box",
-        "14-memory-that-nobody-has",
+        "14-hides-memory",
         "14-puts-a-link-in-place-of-its-result",
         "14-endless-loop",
         "14-fork-bomb",
@@ -41,8 +41,8 @@ QUICK = {
         "18-behaves-when-it-is-graded",
     )
 }
-TIME, PROCESSES, MEMORY = "is there a loop without an end?", "too many processes", "GB of memory"
-SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is noticed first
+TIME, PROCESSES, MEMORY = "is there an endless loop?", "too many processes", "GB of memory"
+REASONS = {  # {answer: why the watchdog ends it; which of several reasons comes first may vary}
     "14-a-million-files": ["too many files"],
     "14-computes-with-thirty-processes": [TIME],
     "14-deep-recursion": [MEMORY, TIME],
@@ -54,12 +54,12 @@ SAID = {  # of what the watchdog ends: its reason, or one of them, whichever is 
     "14-processes-that-hide": [PROCESSES, MEMORY],
     "14-segmentation-fault": ["it ended the kernel"],
     "14-sleeps": ["waited for"],
-    "14-swallows-interrupts-and-prints": [TIME, "printed without end"],
-    "14-ten-gigabytes-of-output": [TIME, "printed without end"],
+    "14-swallows-interrupts-and-prints": [TIME, "printed too much"],
+    "14-ten-gigabytes-of-output": [TIME, "printed too much"],
 }
-# not shown to succeed: so wrong that something could break, right in spite of their looks, or too
-# harmful to try
-BROKEN = {
+# Answers whose attack is not shown to succeed: they are only broken, they are right although they
+# look strange, or the attack is too harmful to try.
+NOT_SHOWN = {
     "14-a-huge-result",
     "14-a-string-for-an-answer",
     "14-closes-all-files",
@@ -87,9 +87,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def whole_notebooks():
-    """Returns {file name: content} of notebooks that are strange as a whole.
+    """Returns {file name: content} of notebooks that are broken or unusual as a whole.
 
-    The file name begins with the points.
+    The file name begins with the points that each must get.
     """
     solution = read_source(SOURCE)
     right = {name: cell.source for _, name, cell in exercises(solution)}
@@ -117,7 +117,7 @@ def whole_notebooks():
         )
 
     def from_everywhere(notebook):
-        """Each answer needs other cells, and none is where it was handed out."""
+        """Each answer needs other cells, and none is in the cell that was handed out."""
         places, cells = (
             {cell["id"]: place for place, cell in enumerate(notebook["cells"])},
             notebook["cells"],
@@ -238,9 +238,9 @@ def whole_notebooks():
 
 
 def each_once(grade_answers):
-    """Grades the same answers only once.
+    """Returns a version of `grade_answers` that grades the same answers only once.
 
-    The notebook they come from does not matter, and a dozen hold the right answers.
+    A dozen of the notebooks contain the same right answers.
     """
     graded = {}
 
@@ -255,7 +255,7 @@ def each_once(grade_answers):
 
 @pytest.fixture(scope="module")
 def graded(request, tmp_path_factory):
-    """{file name: row of the grade book} of one class, and the folder of the reports.
+    """Returns ({file name: row of the grade book} of one class, the folder of the reports).
 
     The class has only the submissions that the selected tests need.
     """
@@ -304,23 +304,23 @@ LARGE = "00-two-hundred-megabytes.ipynb"
         for name in NAMES
     ],
 )
-def test_it_gets_what_its_answers_earn_and_a_sentence(graded, name):
+def test_a_submission_gets_the_points_that_its_answers_earn_and_a_sentence(graded, name):
     row = graded[0][name]
     said = [verdict.sentence for verdict in row.verdicts]
     assert row.points == float(name[:2]), said
     assert row.problem or len(said) == 3
     assert all(10 < len(sentence) < 1200 and "\n" not in sentence for sentence in said)
-    reasons = SAID.get(Path(name).stem, [""])
+    reasons = REASONS.get(Path(name).stem, [""])
     assert [reason for reason in reasons if reason in " ".join(said)], said
     assert defences.SECRET not in row.to_json()
 
 
-def test_of_every_hostile_answer_it_is_known_what_stops_it():
-    tables = [*defences.SUCCEEDS, *SAID, *BROKEN]
+def test_each_hostile_answer_is_in_exactly_one_table():
+    tables = [*defences.SUCCEEDS, *REASONS, *NOT_SHOWN]
     assert sorted(tables) == [path.stem for path in HOSTILE]
 
 
-def test_no_page_runs_what_a_student_wrote_and_no_cell_is_a_formula(graded):
+def test_no_page_runs_a_students_markup_and_no_cell_is_a_formula(graded):
     _, out = graded
     for page in [*(out / "feedback").glob("*.html"), out / "summary.html"]:
         text = page.read_text(encoding="utf-8")
@@ -338,6 +338,6 @@ def test_no_page_runs_what_a_student_wrote_and_no_cell_is_a_formula(graded):
     ]
 
 
-def test_nothing_is_left_behind(graded):
-    alive = [pid for pid, process in family(os.getpid()).items() if process.state != b"Z"]
+def test_no_box_is_left_running(graded):
+    alive = [pid for pid, process in descendants(os.getpid()).items() if process.state != b"Z"]
     assert not [pid for pid in alive if "bwrap" in Path(f"/proc/{pid}/comm").read_text()]

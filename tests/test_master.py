@@ -267,7 +267,7 @@ CELLS = {
         " = 2`"
     ),
     "x = nowhere\ndef denoise(self):\n    return 1": (
-        "your cell stops before it has defined `denoise`, with NameError: name 'nowhere' is not"
+        "your cell stops before it defines `denoise`, with NameError: name 'nowhere' is not"
         " defined."
     ),
     "x = 3": "there is no function `denoise` after your cell has run.",

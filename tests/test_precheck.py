@@ -1,4 +1,4 @@
-"""The precheck tells students before they hand in what a grading would find, no more."""
+"""The precheck tells students, before they hand in, what grading would find, and no more."""
 
 import json
 import os
@@ -29,11 +29,12 @@ RIGHT = {
 
 
 def written(changes=(), summary="Flowers came out of noise."):
-    """Returns lab 07 with all answers, or with `changes`, as a plain dictionary."""
+    """Returns lab 07 with all right answers but for `changes`, as a dictionary."""
     return json.loads(json.dumps(hand_in(LABS["07"], RIGHT["07"] | dict(changes), summary)))
 
 
 def found(content, trial=None):
+    """Returns {subject of a finding: (good, its sentence)}."""
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
     return {
         sentence.split(":")[0]: (good, sentence)
@@ -41,7 +42,7 @@ def found(content, trial=None):
     }
 
 
-def test_precheck_finds_what_is_there_and_what_is_not():
+def test_precheck_says_which_answers_are_written_and_which_are_missing():
     assert all(good for good, _ in found(written()).values())
     assert [sentence for good, sentence in found(written(summary="")).values() if not good] == [
         "The summary: not written yet; it is worth 6 points."
@@ -54,14 +55,14 @@ def test_precheck_finds_what_is_there_and_what_is_not():
     assert "not valid Python" in findings["7.3 reverse_diffusion"][1]
     notebook = written()
     notebook["cells"] = [cell for cell in notebook["cells"] if "def denoise" not in cell["source"]]
-    assert "there is no cell for it" in found(notebook)["7.2 denoise"][1]
+    assert "its cell is missing" in found(notebook)["7.2 denoise"][1]
     assert (
         "defines no function denoise"
         in found(written({"denoise": "def my_denoise(): ..."}))["7.2 denoise"][1]
     )
 
 
-def test_precheck_doubts_what_a_grading_doubts():
+def test_precheck_finds_the_same_tampering_as_grading():
     answer = RIGHT["07"]["denoise"].replace("network = ", "setattr(self, 'a', 1)\n    network = ")
     right = trying.Trial("right", "Well done.")
     findings = found(
@@ -71,7 +72,7 @@ def test_precheck_doubts_what_a_grading_doubts():
     assert not findings["7.2 denoise"][0] and "it uses `setattr`" in findings["7.2 denoise"][1]
 
 
-def test_precheck_says_what_an_answer_uses_that_does_not_come_along():
+def test_precheck_names_what_grading_leaves_out():
     squared = {"denoise": RIGHT["07"]["denoise"].replace("noise_rates**2", "squared(noise_rates)")}
     own = {
         "cell_type": "code",
@@ -86,22 +87,25 @@ def test_precheck_says_what_an_answer_uses_that_does_not_come_along():
     assert found(notebook)["7.2"] == (
         None,
         (
-            "7.2: uses squared, which does not come along (functions, classes, imports and"
-            " constants do)"
+            "7.2: uses squared, which grading leaves out (it keeps functions, classes, imports and"
+            " constants)"
         ),
     )
 
 
-def test_precheck_notices_a_check_that_was_deleted_or_changed():
+def test_precheck_notices_deleted_and_changed_checks():
     notebook = written()
     checks = [cell for cell in notebook["cells"] if cell["source"].startswith("checks.")]
     notebook["cells"].remove(checks[0])
     checks[1]["source"] = "print('✓')"
     findings = found(notebook)
-    assert findings["7.1"] == (None, "7.1: its check cell is not there. A grading uses its own.")
+    assert findings["7.1"] == (None, "7.1: its check cell is missing. Grading uses its own check.")
     assert findings["7.2"] == (
         None,
-        "7.2: its check cell was changed, so it may say what is not true. A grading uses its own.",
+        (
+            "7.2: its check cell was changed, so do not rely on what it says. Grading uses its own"
+            " check."
+        ),
     )
     assert "7.3" not in findings
 
@@ -124,11 +128,11 @@ HONEST = {
     "without a format": lambda notebook: [
         notebook.pop(key) for key in ("nbformat", "nbformat_minor", "metadata")
     ],
-    "with metadata of its own": lambda notebook: [
+    "with other metadata": lambda notebook: [
         cell.update(metadata={"id": "aBc", "vscode": {"languageId": "python"}})
         for cell in notebook["cells"]
     ],
-    "with lines": lambda notebook: [
+    "with lists of lines": lambda notebook: [
         cell.update(source=cell["source"].splitlines(keepends=True)) for cell in notebook["cells"]
     ],
     "with magics": lambda notebook: [
@@ -141,7 +145,7 @@ HONEST = {
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("change", HONEST.values(), ids=HONEST)
-def test_precheck_reads_what_a_grading_reads(change, encoding):
+def test_precheck_reads_the_same_notebooks_as_grading(change, encoding):
     notebook = written()
     change(notebook)
     findings = found(json.dumps(notebook).encode(encoding))
@@ -151,7 +155,7 @@ def test_precheck_reads_what_a_grading_reads(change, encoding):
     )
 
 
-def test_precheck_of_something_else_is_one_sentence():
+def test_precheck_names_a_file_that_is_not_a_lab():
     for content in (
         b"no notebook",
         b'{"cells": []}',
@@ -161,7 +165,7 @@ def test_precheck_of_something_else_is_one_sentence():
             examine_answers(content, Path("my.ipynb"))
 
 
-def test_what_is_tried_is_tried_as_in_a_grading():
+def test_answers_are_tried_as_in_grading():
     """Each answer that stops its process gets a new one; later answers still run."""
     answers = RIGHT["04"] | {
         "noise_loss": (
@@ -196,12 +200,12 @@ def test_what_is_tried_is_tried_as_in_a_grading():
     [
         (
             "while True: pass",
-            "it runs for more than 0.2 seconds (is there a loop without an end?).",
+            "it runs for more than 0.2 seconds (is there an endless loop?).",
         ),
         ("", "it ends Python itself."),
     ],
 )
-def test_an_answer_without_an_end_is_not_waited_for(code, sentence, tmp_path):
+def test_precheck_does_not_wait_for_an_endless_answer(code, sentence, tmp_path):
     (tmp_path / "log").write_text("begun")
     process = subprocess.Popen([sys.executable, "-c", code])
     assert trying._wait(process, tmp_path / "log", 0.2 if code else 60) == sentence
@@ -209,7 +213,7 @@ def test_an_answer_without_an_end_is_not_waited_for(code, sentence, tmp_path):
     process.wait()
 
 
-def test_what_cannot_even_start_is_said_of_each_answer():
+def test_if_the_imports_fail_each_answer_says_so():
     assert trying.try_answers("raise ImportError", {"slerp": "", "invert": ""}) == dict.fromkeys(
         ["slerp", "invert"], ("stopped", trying.NOT_STARTED)
     )
@@ -244,11 +248,13 @@ def cells(*sources):
         (
             ["x = 1", "import os\nos._exit(3)"],
             False,
-            "ends before its end: cell [2], `import os` stops Python itself",
+            "does not finish: cell [2], `import os`, stops Python itself",
         ),
     ],
 )
-def test_a_run_from_top_to_bottom_names_the_cell_that_fails(sources, good, sentence, tmp_path):
+def test_a_run_from_top_to_bottom_names_the_first_cell_that_fails(
+    sources, good, sentence, tmp_path
+):
     ((outcome, said),) = run_notebook(cells(*sources), tmp_path)
     assert outcome is good and sentence in said
 
@@ -263,7 +269,7 @@ def precheck(*arguments, **environment):
 
 
 @pytest.mark.slow
-def test_precheck_runs_the_answers_and_the_notebook_and_leaves_it_as_it_is(tmp_path):
+def test_precheck_runs_the_notebook_without_changing_it(tmp_path):
     path = tmp_path / "02.ipynb"
     notebook = hand_in(
         LABS["02"],
@@ -280,7 +286,7 @@ def test_precheck_runs_the_answers_and_the_notebook_and_leaves_it_as_it_is(tmp_p
     assert lines[0].startswith("✓ 2.1 forward_step: ") and lines[1].startswith("✗ 2.2 q_sample: ")
     assert (
         "A run from top to bottom stops in cell [" in lines[2]
-        and "You can hand it in all the same" in lines[3]
+        and "You can still hand it in" in lines[3]
     )
 
 
@@ -295,17 +301,17 @@ SYMBOLS = sorted(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "cp932", "utf-8"])
-def test_every_symbol_that_we_print_survives_every_code_page(encoding):
+def test_every_symbol_in_the_package_can_be_printed_in_every_encoding(encoding):
     assert len(SYMBOLS) > 30
     assert "?" not in "".join(SYMBOLS).encode(encoding, ERRORS).decode(encoding)
     assert "✓ √(1 − ᾱ) \ud800".encode("cp1252", ERRORS) == b"OK sqrt(1 - alpha_bar) ?"
 
 
 @pytest.mark.slow
-def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters(tmp_path):
-    """As after `pip install` on Windows.
+def test_precheck_needs_only_the_package_and_any_encoding(tmp_path):
+    """The package is alone, as after `pip install` on Windows.
 
-    There are no notebooks, no solutions and no grader, and the output has a code page.
+    There are no notebooks, no solutions and no grader, and the output is not in UTF-8.
     """
     package = tmp_path / "site" / "diffusion_lab"
     shutil.copytree(
@@ -320,8 +326,8 @@ def test_precheck_works_where_only_the_package_is_and_the_output_has_few_letters
             "--no-run", path, PYTHONIOENCODING=encoding, PYTHONPATH=str(package.parent)
         )
         assert result.stdout.decode(encoding).splitlines()[:4] == [
-            "OK 7.1 diffusion_schedule: written. Whether it is right, its check says.",
+            "OK 7.1 diffusion_schedule: written. Run its check to see if it is right.",
             "X 7.2 denoise: not written yet.",
-            "OK 7.3 reverse_diffusion: written. Whether it is right, its check says.",
+            "OK 7.3 reverse_diffusion: written. Run its check to see if it is right.",
             "OK The summary: written.",
         ], result.stderr

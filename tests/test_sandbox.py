@@ -1,5 +1,6 @@
-"""The sandbox from inside, and the watchdog, on plain processes in place of a sandbox."""
+"""The sandbox, tried from inside, and the watchdog, tried on plain processes without a sandbox."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ import psutil
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.sandbox import boxes, bubblewrap, seccomp, watchdog
+from diffusion_lab.instructor.sandbox import boxes, folders, seccomp, visible, watchdog
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Launch, Limits, box_command
+from diffusion_lab.instructor.sandbox.processes import descendants, grandchildren
 from diffusion_lab.instructor.sandbox.watchdog import watch
 
 ROOT = Path(__file__).parents[1]
@@ -49,14 +51,26 @@ writable, copies = [], []
 for place, folders, files in os.walk("/"):
     folders[:] = [name for name in folders if name != "proc"]
     copies += [f"{place}/{name}" for name in folders + files if name.startswith("diffusion_lab")]
-    if os.access(place, os.W_OK) and tried(f"open({place!r} + '/try', 'w').close() or True") == "done":
+    attempt = f"open({place!r} + '/try', 'w').close() or True"
+    if os.access(place, os.W_OK) and tried(attempt) == "done":
         writable.append(place)
-processes = {path: read(path) for name in ("environ", "cmdline", "cwd", "exe", "fd/*") for path in glob.glob("/proc/[0-9]*/" + name)}
-found = {"tries": {what: tried(what) for what in tries}, "writable": writable, "processes": processes, "cores": len(os.sched_getaffinity(0)),
-         "niceness": os.nice(0), "variables": dict(os.environ), "copies": copies}
+processes = {
+    path: read(path)
+    for name in ("environ", "cmdline", "cwd", "exe", "fd/*")
+    for path in glob.glob("/proc/[0-9]*/" + name)
+}
+found = {
+    "tries": {what: tried(what) for what in tries},
+    "writable": writable,
+    "processes": processes,
+    "cores": len(os.sched_getaffinity(0)),
+    "niceness": os.nice(0),
+    "variables": dict(os.environ),
+    "copies": copies,
+}
 open("/box/results/found.json", "w").write(json.dumps(found))
-"""  # noqa: E501
-REFUSED = (  # what would hold memory unseen, reach other machines, or undo a limit
+"""
+REFUSED = (  # these would hold uncounted memory, reach other machines, or undo a limit
     "mmap.mmap(-1, 4096)",
     "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)",
     "os.memfd_create('unseen')",
@@ -96,7 +110,7 @@ def notebook(*cells):
 
 @pytest.fixture(scope="module")
 def found():
-    """Returns what an answer finds when it looks around in a sandbox."""
+    """Returns what code finds when it looks around in a sandbox."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
@@ -108,19 +122,12 @@ def found():
 
 
 @boxed
-def test_nothing_of_the_person_who_grades_is_in_the_box(found):
+def test_the_box_shows_nothing_of_the_person_who_grades(found):
     # the environment may lie in the repository
     seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")
-    assert "bwrap" in seen, "its own first process, at least, is seen"
-    for foreign in (
-        SECRET,
-        "pytest",
-        "GRADER",
-        str(ROOT),
-        str(Path.cwd()),
-        boxes.PREFIX,
-        "solutions",
-    ):
+    assert "bwrap" in seen, "the box sees at least its own first process"
+    here = str(Path.cwd())
+    for foreign in (SECRET, "pytest", "GRADER", str(ROOT), here, folders.PREFIX, "solutions"):
         assert foreign not in seen
     open_files = {
         target.split(":")[0] for path, target in found["processes"].items() if "/fd/" in path
@@ -136,35 +143,35 @@ def test_nothing_of_the_person_who_grades_is_in_the_box(found):
 
 
 @boxed
-def test_it_writes_into_two_small_file_systems_and_sees_no_copy_of_the_package(found):
+def test_the_box_can_write_in_two_small_places_and_sees_no_copy_of_the_package(found):
     assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == [
         "/dev/shm",
         "/tmp",
     ]
     copies = [path for path in found["copies"] if not path.startswith(("/proc/", "/box/package"))]
-    assert set(copies) <= set(bubblewrap.hidden()), "names, in whose place something empty is"
+    assert set(copies) <= set(visible.hidden()), "these names remain, but they are empty"
 
 
 @boxed
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_goes_around_the_limits_is_refused(found, what):
+def test_ways_around_the_limits_are_refused(found, what):
     assert found["tries"][what] != "done"
 
 
 @boxed
 @pytest.mark.parametrize("what", ALLOWED)
-def test_what_honest_answers_use_is_allowed(found, what):
+def test_calls_that_honest_answers_need_are_allowed(found, what):
     assert found["tries"][what] == "done"
 
 
 @boxed
-def test_it_stays_on_one_core_and_behind_others(found):
+def test_the_box_stays_on_one_core_at_low_priority(found):
     assert found["cores"] == 1 and found["niceness"] >= 10
 
 
 @boxed
-def test_the_same_calls_are_done_where_nothing_refuses_them(tmp_path):
-    """Without this, the test above could pass because of a mistake in the calls."""
+def test_the_refused_calls_succeed_outside_the_box(tmp_path):
+    """Otherwise a mistake in the calls could let the test above pass."""
     looking = (
         LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9]))
         .replace("/box/results", str(tmp_path))
@@ -177,7 +184,7 @@ def test_the_same_calls_are_done_where_nothing_refuses_them(tmp_path):
     }
 
 
-def test_a_processor_without_a_filter_is_refused(monkeypatch):
+def test_an_unknown_processor_is_refused(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(UserError, match="x86_64 and aarch64, and this is riscv64"):
         seccomp.program()
@@ -189,7 +196,7 @@ def test_every_machine_refuses_the_same_calls():
 
 
 @boxed
-def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_path, monkeypatch):
+def test_all_copies_of_the_package_are_hidden(tmp_path, monkeypatch):
     for path in (
         "share/course/solutions/07.py",
         "share/course/diffusion_lab/checks.py",
@@ -203,29 +210,22 @@ def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_p
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("secret")
-    monkeypatch.setattr(
-        bubblewrap,
-        "SYSTEM",
-        (*bubblewrap.SYSTEM, str(tmp_path), str(tmp_path / "share/course/.venv")),
-    )
-    bubblewrap.layout.cache_clear()
+    added = (str(tmp_path), str(tmp_path / "share/course/.venv"))
+    monkeypatch.setattr(visible, "SYSTEM", (*visible.SYSTEM, *added))
+    visible.layout.cache_clear()
+    look = f"cd {tmp_path} && find . -type f -size +0 && grep -r secret ."
     try:
         with Launch(box_command()) as launch:
             shown = subprocess.run(
-                [
-                    *launch.command,
-                    "/bin/sh",
-                    "-c",
-                    f"cd {tmp_path} && find . -type f -size +0 && grep -r secret .",
-                ],
+                [*launch.command, "/bin/sh", "-c", look],
                 pass_fds=launch.descriptors,
                 env={},
                 capture_output=True,
                 text=True,
             ).stdout
-        hidden = {path for path in bubblewrap.hidden() if path.startswith(str(tmp_path))}
+        hidden = {path for path in visible.hidden() if path.startswith(str(tmp_path))}
     finally:
-        bubblewrap.layout.cache_clear()
+        visible.layout.cache_clear()
     files = {"./share/course/.venv/lib/python3/numpy.py", "./src/unpacked/other.py"}
     assert {line.split(":")[0] for line in shown.splitlines()} == files
     assert {os.path.relpath(path, tmp_path) for path in hidden} == {
@@ -240,22 +240,19 @@ def test_copies_of_the_package_are_hidden_wherever_the_box_would_show_them(tmp_p
 
 @pytest.fixture
 def short_folder():
-    """As tmp_path, but short enough for a box."""
+    """Yields a folder like tmp_path, but with a path that is short enough for a box."""
     with tempfile.TemporaryDirectory(prefix="boxes-", dir="/tmp") as folder:
         yield Path(folder)
 
 
-def test_a_long_path_for_temporary_files_is_no_place_for_sockets(tmp_path, monkeypatch):
+def test_a_folder_with_a_long_path_is_not_used_for_sockets(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
-    with boxes._folder() as folder:
+    with folders.box_folder() as folder:
         assert len(f"{folder}/kernel-1") < 107 and folder.is_dir()
 
 
 @boxed
-def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_up(
-    short_folder, monkeypatch
-):
-    tmp_path = short_folder
+def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(short_folder, monkeypatch):
     begun = (
         "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1');"
         " time.sleep(10**6)"
@@ -269,55 +266,47 @@ def test_a_grader_that_is_killed_takes_its_boxes_along_and_the_next_one_cleans_u
         [sys.executable, "-c", script, str(Path(__file__).parent)],
         env=os.environ
         | {
-            "TMPDIR": str(tmp_path),
+            "TMPDIR": str(short_folder),
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         },
     )
-    while not [path for path in tmp_path.glob("*/results/begun") if path.stat().st_size]:
+    while not [path for path in short_folder.glob("*/results/begun") if path.stat().st_size]:
         assert grader.poll() is None
         time.sleep(0.05)
-    family = [psutil.Process(pid) for pid in watchdog.family(grader.pid)]
-    assert len(family) >= 4, "pytest, bubblewrap twice, the kernel"
+    family = [psutil.Process(pid) for pid in descendants(grader.pid)]
+    assert len(family) >= 4, "pytest, two of bubblewrap, and the kernel"
     grader.send_signal(signal.SIGKILL)
     grader.wait()
     psutil.wait_procs(family)
-    monkeypatch.setattr(boxes, "YOUNG", 0)
-    held = tmp_path / f"{boxes.PREFIX}held"
+    monkeypatch.setattr(folders, "YOUNG", 0)
+    held = short_folder / f"{folders.PREFIX}held"
     held.mkdir()
-    with open_and_locked(held):
-        boxes._sweep(str(tmp_path))
-    assert list(tmp_path.iterdir()) == [held], "what another grader uses stays"
-
-
-class open_and_locked:
-    def __init__(self, folder):
-        self.descriptor = os.open(folder, os.O_RDONLY)
-
-    def __enter__(self):
-        boxes.fcntl.flock(self.descriptor, boxes.fcntl.LOCK_EX)
-
-    def __exit__(self, *exception):
-        os.close(self.descriptor)
+    descriptor = os.open(held, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    folders._remove_abandoned(str(short_folder))
+    os.close(descriptor)
+    assert list(short_folder.iterdir()) == [held], "the folder of a running grader stays"
 
 
 COMPUTING = "while True: pass"
-EXCESSES = {  # a process's child: (what is said about it, limits)
+EXCESSES = {  # {code: (the watchdog's reason, limits)}
     COMPUTING: ("more than 0.5 seconds of processor time", {}),
     "time.sleep(1000)": ("waited for 0.5 seconds", {}),
     "while True: time.sleep(0.01)": ("waited for 0.5 seconds", {}),
-    f"signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)": (  # noqa: E501
-        "processor time",
-        {},
-    ),
+    (
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n"
+        f"  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)"
+    ): ("processor time", {}),
     "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": (
         "processor time",
         {},
     ),
     "x = [b'x' * 10**6 for _ in range(500)]; time.sleep(1000)": ("more than 0.2 GB", {}),
-    "x = mmap.mmap(-1, 2**39, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)\nfor i in range(0, 2**39, 2**21): x[i]": (  # noqa: E501
-        "more than 0.2 GB",
-        {"seconds": 60},
-    ),
+    (
+        "flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000\n"
+        "x = mmap.mmap(-1, 2**39, flags=flags, prot=mmap.PROT_READ)\n"
+        "for i in range(0, 2**39, 2**21): x[i]"
+    ): ("more than 0.2 GB", {"seconds": 60}),
     "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": (
         "too many processes",
         {},
@@ -328,7 +317,7 @@ EXCESSES = {  # a process's child: (what is said about it, limits)
     ),
 }
 HONEST = "sum(range(3 * 10**5)); time.sleep(0.1); subprocess.run(['true']); bytearray(10**7)"
-# whatever happens to these tests
+# Whatever happens to these tests, their processes end after ten minutes.
 IMPORTS = (
     "import mmap, os, signal, subprocess, sys, threading, time\nsignal.alarm(600)\n"
     "os.register_at_fork(after_in_child=lambda: signal.alarm(600))\n"
@@ -336,22 +325,22 @@ IMPORTS = (
 
 
 def start(code):
-    """Starts a process with a child that runs `code`, in place of a sandbox."""
+    """Starts a process whose child runs `code`, as bubblewrap's child runs a kernel."""
     return subprocess.Popen(
         ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", IMPORTS + code]
     )
 
 
 def begin_an_answer(folder, limits=Limits()):
-    """Runs past the start-up cell."""
+    """Tells the watchdog that the start-up cell has ended; returns `limits`."""
     (folder / "started").write_text("..")
     return limits
 
 
-def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
-    """It would wait for each process that forks, and meanwhile nothing would count them."""
+def test_no_look_reads_the_shares_of_many_processes(monkeypatch, tmp_path):
+    """It would wait for each process that forks, and nothing would count them meanwhile."""
     asked = []
-    monkeypatch.setattr(watchdog, "_share_of_memory", lambda pid: asked.append(pid) or 10)
+    monkeypatch.setattr(watchdog, "share_of_memory", lambda pid: asked.append(pid) or 10)
     dog, boxed = watchdog.Watchdog(0, tmp_path / "started", Limits()), dict.fromkeys(range(1, 21))
     assert (
         [dog._shares(boxed) for _ in range(3)] == [80, 160, 200]
@@ -361,8 +350,8 @@ def test_no_look_finds_out_the_shares_of_many_processes(monkeypatch, tmp_path):
 
 
 @boxed
-def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
-    """However fast they fork; no signal reaches any other process here."""
+def test_killing_the_first_process_of_a_box_ends_all_others(monkeypatch):
+    """It does so even if they fork fast: here no signal reaches the others."""
     code = (
         IMPORTS + "for _ in range(5): os.fork() or time.sleep(1000)\nprint('ready',"
         " flush=True)\ntime.sleep(1000)"
@@ -372,18 +361,18 @@ def test_with_the_first_process_of_a_box_all_others_end(monkeypatch):
         ["sh", "-c", '"$@"; exit $?', "sh", *command], stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b"ready\n"
-    members, kill = watchdog.family(process.pid), os.kill
-    first = watchdog.first_of(members, process.pid)
+    members, kill = descendants(process.pid), os.kill
+    first = grandchildren(members, process.pid)
     assert len(first) == 1 and len(members) == 8
     monkeypatch.setattr(
         watchdog, "_send", lambda number, pids: [kill(pid, number) for pid in pids if pids == first]
     )
-    watchdog.end(process)
+    watchdog.kill_with_descendants(process)
     assert not [pid for pid in members if psutil.pid_exists(pid)]
 
 
 @pytest.mark.parametrize("code, said, limits", [(code, *rest) for code, rest in EXCESSES.items()])
-def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, said, limits):
+def test_a_box_that_takes_too_much_is_ended_with_a_reason(tmp_path, code, said, limits):
     limits = begin_an_answer(
         tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits)
     )
@@ -393,10 +382,10 @@ def test_what_takes_too_much_is_ended_and_the_reason_is_said(tmp_path, code, sai
     psutil.wait_procs(family)
 
 
-def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
-    """Four other processes come first on the same core.
+def test_honest_work_is_not_ended_on_a_busy_machine(tmp_path):
+    """Four other processes have a higher priority on the same core.
 
-    It takes long, but no more computing time than otherwise.
+    So the work takes longer, but no more processor time.
     """
     cores = os.sched_getaffinity(0)
     try:
@@ -417,7 +406,7 @@ def test_on_a_busy_machine_honest_work_is_not_stopped(tmp_path):
             other.wait()
 
 
-def test_what_one_cell_took_does_not_count_for_the_next(tmp_path):
+def test_the_time_of_one_cell_does_not_count_for_the_next(tmp_path):
     begin_an_answer(tmp_path)
     code = (
         "for _ in range(4):\n begun = time.process_time()\n while time.process_time() - begun <"
@@ -426,18 +415,18 @@ def test_what_one_cell_took_does_not_count_for_the_next(tmp_path):
     assert watch(start(code), tmp_path, Limits(seconds=0.5), poll=0.02) is None
 
 
-def test_a_listener_that_grows_is_ended(tmp_path):
+def test_too_much_output_is_ended(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", "import time; x = b'x' * 10**8; time.sleep(1000)"]
     )
-    assert watch(process, tmp_path, Limits(listener_memory=5 * 10**7)) == "it printed without end"
+    assert watch(process, tmp_path, Limits(listener_memory=5 * 10**7)) == "it printed too much"
 
 
 @pytest.mark.parametrize(
     "error",
-    [PermissionError(13, "denied"), ValueError("a line that nobody expects"), RecursionError()],
+    [PermissionError(13, "denied"), ValueError("an unexpected line"), RecursionError()],
 )
-def test_what_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
+def test_a_box_that_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
     process = subprocess.Popen(["sleep", "1000"])
 
     def fails(boxed):
@@ -450,7 +439,7 @@ def test_what_cannot_be_watched_is_ended(tmp_path, monkeypatch, error):
     )
 
 
-def test_a_machine_without_room_for_another_process_is_one_sentence(tmp_path, monkeypatch):
+def test_a_machine_without_room_for_another_process_is_an_error(tmp_path, monkeypatch):
     def fails(*arguments):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -458,12 +447,12 @@ def test_a_machine_without_room_for_another_process_is_one_sentence(tmp_path, mo
     monkeypatch.setattr(boxes.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(UserError, match="give the same command again"):
+    with pytest.raises(UserError, match="run the same command again"):
         boxes.run_in_box(notebook("1"), {"__init__.py": ""}, {}, [], Limits(), True)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_log_that_breaks_off_is_read_as_far_as_it_goes(tmp_path):
+def test_a_log_that_breaks_off_is_read_up_to_there(tmp_path):
     lines = [json.dumps({"cell": 0, "outcome": "passed", "text": ""}), '{"cell": 1, "outco']
     (tmp_path / "log").write_text("\n".join(lines))
-    assert boxes._cells(tmp_path / "log") == {0: boxes.CellOutcome(True, "")}
+    assert boxes._read_log(tmp_path / "log") == {0: boxes.CellOutcome(True, "")}

@@ -1,4 +1,4 @@
-"""Sentences are only sentences: a package with other words gives the same grades."""
+"""No grade depends on the words of a sentence: a package with other words gives the same grades."""
 
 import ast
 import csv
@@ -20,16 +20,16 @@ FOLDERS = ("labs", "submission", "instructor", "errors.py", "storage.py")
 
 
 class OtherWords(ast.NodeTransformer):
-    """Replaces the words of every sentence of a module.
+    """Replaces the words of every sentence in a module.
 
-    Sentences are texts of four words and more that end as sentences do, or hold values.
+    A sentence is a string of at least four words that ends like a sentence or contains values.
     """
 
     def __init__(self):
         self.random, self.replaced, self.holds_values = random.Random(0), 0, False
 
     def visit_Call(self, node):
-        # a pattern is no sentence
+        # a regular expression is not a sentence
         return node if ast.unparse(node.func).startswith("re.") else self.generic_visit(node)
 
     def visit_JoinedStr(self, node):
@@ -45,7 +45,7 @@ class OtherWords(ast.NodeTransformer):
             and len(WORD.findall(text)) > 3
             and (self.holds_values or text.endswith((".", "?", "!")))
         )
-        if not sentence or "import " in text:  # which is code
+        if not sentence or "import " in text:  # that would be code
             return node
         self.replaced += 1
         return ast.Constant(
@@ -56,7 +56,7 @@ class OtherWords(ast.NodeTransformer):
 
 
 def with_other_words(folder):
-    """Copies the repository's package into `folder`, with other words.
+    """Copies the repository's package into `folder` and replaces the words of its sentences.
 
     Returns:
         How many sentences were replaced.

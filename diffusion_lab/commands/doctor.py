@@ -158,7 +158,8 @@ def _sandbox() -> Iterator[Finding]:
         yield Finding("sandbox", "bubblewrap is not installed", advice)
         return
     try:
-        from diffusion_lab.instructor.sandbox.bubblewrap import hidden, require_bubblewrap
+        from diffusion_lab.instructor.sandbox.bubblewrap import require_bubblewrap
+        from diffusion_lab.instructor.sandbox.visible import hidden
     except ImportError:  # students' version of the package cannot grade
         return
     try:

@@ -7,7 +7,7 @@ import ast
 from nbformat import NotebookNode
 
 from diffusion_lab.instructor.source import exercises, without_magics
-from diffusion_lab.submission.handout import Given, Handout, Wanted, digest
+from diffusion_lab.submission.handout import GivenCell, GivenExercise, Handout, digest
 
 REFUSE = """def _refuse(name):
     def refuse(*arguments, **keywords):
@@ -22,7 +22,9 @@ def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Hando
         for cell in solution.cells
         if "check" in cell.metadata.get("diffusion_lab", {})
     }
-    tasks = [Wanted(number, name, float(points[name])) for number, name, _ in exercises(solution)]
+    tasks = [
+        GivenExercise(number, name, float(points[name])) for number, name, _ in exercises(solution)
+    ]
     return Handout(lab, prelude_of(solution)[0], tasks, [_given(cell) for cell in student.cells])
 
 
@@ -58,7 +60,7 @@ def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:
     return "\n".join(lines), helpers
 
 
-def _given(cell: NotebookNode) -> Given:
+def _given(cell: NotebookNode) -> GivenCell:
     mark = {
         kind: name
         for kind, name in cell.metadata.get("diffusion_lab", {}).items()
@@ -67,6 +69,6 @@ def _given(cell: NotebookNode) -> Given:
     if "cover" in cell.metadata.get("tags", []):
         mark["cover"] = True
     points = cell.metadata.get("nbgrader", {}).get("points", 0)
-    return Given(
+    return GivenCell(
         cell.id, cell.cell_type, digest(cell.source), mark, cell.source if mark else "", points
     )

@@ -17,12 +17,12 @@ from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
-from diffusion_lab.instructor.sandbox.staging import inside, staged_files
+from diffusion_lab.instructor.sandbox.staging import staged_files, whole_module
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.verdicts import Outcome
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
 from diffusion_lab.submission.measuring import by_draw
-from diffusion_lab.submission.reaching import recorded_attributes, taken_attributes
+from diffusion_lab.submission.recording import recorded_attributes, taken_attributes
 
 DRAWS = 3  # of the inputs, on each of which an answer must be right
 FIRST, REHEARSAL = (
@@ -136,8 +136,8 @@ class Master:
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
         self.files = (
             staged_files(self.roots)
-            | inside("submission.defining")
-            | inside("submission.measuring")
+            | whole_module("submission.defining")
+            | whole_module("submission.measuring")
         )  # once and for all: Python 3.11 cannot parse in two threads at a time
         self.recorded, self.taken = (
             recorded_attributes(self.files, official),

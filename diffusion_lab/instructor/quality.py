@@ -26,7 +26,7 @@ from diffusion_lab.instructor.master import Master, answer_cell
 from diffusion_lab.instructor.running import LAST_LINES, too_long_to_run
 from diffusion_lab.instructor.sandbox.boxes import run_in_box
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.instructor.sandbox.staging import inside, staged_files
+from diffusion_lab.instructor.sandbox.staging import staged_files, whole_module
 from diffusion_lab.instructor.source import KERNEL
 from diffusion_lab.instructor.verdicts import KID, Outcome, Quality, Result, Verdict
 from diffusion_lab.models.io import shipped_weights
@@ -185,7 +185,9 @@ def files_for_drawing() -> dict[str, str]:
     It parses, so the first call must not run in two threads, see `Master.files`.
     """
     return (
-        staged_files(ROOTS) | inside("submission.defining") | inside("instructor.inside.generating")
+        staged_files(ROOTS)
+        | whole_module("submission.defining")
+        | whole_module("instructor.inside.generating")
     )
 
 
@@ -194,8 +196,8 @@ def own_files_for_drawing() -> dict[str, str]:
     """Returns what the box holds, {path: source}, that has no student's code in it."""
     return (
         staged_files(OWN_ROOTS)
-        | inside("instructor.inside.generating")
-        | inside("instructor.inside.drawing")
+        | whole_module("instructor.inside.generating")
+        | whole_module("instructor.inside.drawing")
     )
 
 

@@ -9,7 +9,7 @@ from diffusion_lab.instructor.master import Master, Task
 from diffusion_lab.instructor.sandbox.boxes import CellOutcome, run_in_box
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Outcome, Verdict
-from diffusion_lab.submission.reaching import reaches
+from diffusion_lab.submission.tampering import find_tampering
 
 LAST_LINES = 12  # of what a cell said, for the student
 MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
@@ -123,7 +123,7 @@ def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str])
     """Returns the verdict, unless the answer is right and uses what it could have forged
     that with.
     """
-    means = reaches(source, recorded, taken) if verdict.outcome == "right" else []
+    means = find_tampering(source, recorded, taken) if verdict.outcome == "right" else []
     return (
         replace(
             verdict,

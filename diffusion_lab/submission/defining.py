@@ -1,6 +1,4 @@
-"""Runs the source of an answer, as a notebook would have run its cells: in the sandbox, and in
-`precheck`.
-"""
+"""Runs the source of an answer as a notebook would, in the sandbox and in `precheck`."""
 
 import __future__
 
@@ -9,24 +7,22 @@ import linecache
 
 
 def define(name: str, source: str, namespace: dict) -> None:
-    """Runs an answer's source statement by statement: one that fails, such as a test on data of the
-    notebook, does not keep the next from running. At the end raises what went wrong: in the
-    statement that defines `name`, else the first error; a SyntaxError at once.
+    """Runs an answer's source in `namespace`, statement by statement.
 
-    Type hints are not evaluated: they may name what is not here.
+    A statement that fails does not stop the next ones: it may be a test on the notebook's data.
+    Type hints are not evaluated, because they may contain names that do not exist here.
+
+    Raises:
+        SyntaxError: at once.
+        Exception: at the end; the error of the statement that defines `name`, else the first one.
     """
-    __tracebackhide__ = True  # IPython shows the student's lines, and not these
+    __tracebackhide__ = True  # IPython then shows only the student's lines
     file, hints = f"<{name}>", __future__.annotations.compiler_flag
-    linecache.cache[file] = (
-        len(source),
-        None,
-        source.splitlines(keepends=True),
-        file,
-    )  # for messages that show a line
+    # so that messages can show the lines
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     tree, failed = compile(source, file, "exec", ast.PyCF_ONLY_AST | hints, dont_inherit=True), None
-    compile(
-        tree, file, "exec", hints | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-    )  # finds what parsing lets pass
+    # finds errors that parsing does not
+    compile(tree, file, "exec", hints | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     for statement in tree.body:
         try:
             exec(

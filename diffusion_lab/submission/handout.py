@@ -1,7 +1,7 @@
-"""A lab as it was handed out, and which cell of a student's notebook is which cell of it.
+"""A lab as it was handed out, and which of its cells each cell of a student's notebook is.
 
-Some web pages drop the metadata and ids by which a cell is known. Then its text is as good, and
-where that was changed, its place between cells whose text was not.
+Some websites drop the metadata and ids that identify a cell. Then its text identifies it. If the
+text was changed, its place does: between cells with unchanged text.
 """
 
 import hashlib
@@ -12,18 +12,13 @@ from typing import Any
 
 from diffusion_lab.submission.reading import Cell
 
-FOLDER = Path(__file__).with_name(
-    "handed_out"
-)  # one file a lab, which `diffusion-lab build` writes
+FOLDER = Path(__file__).with_name("handed_out")  # `diffusion-lab build` writes a file for each lab
 TEXT = ("markdown", "raw")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An exercise that a notebook should hold:
-
-    `number` such as "7.2", and the `name` of its function.
-    """
+class GivenExercise:
+    """An exercise of a lab: its `number`, such as "7.2", and the `name` of its function."""
 
     number: str
     name: str
@@ -31,11 +26,11 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenCell:
     """A cell as it was handed out.
 
-    `mark` is {"exercise", "check" or "summary": name, ...}, or {"cover": True}, or empty, and then
-    only the digest of the source is known.
+    `mark` is {"exercise", "check" or "summary": name, ...}, or {"cover": True}, or empty. If it is
+    empty, only the digest of the source is stored.
     """
 
     id: str
@@ -48,15 +43,15 @@ class Given:
 
 @dataclass(frozen=True)
 class Handout:
-    """What a lab's notebook holds before a student writes into it.
+    """A lab's notebook before a student writes into it.
 
-    `prelude` is what runs before an answer is tried.
+    `prelude` is the code that runs before an answer is tried.
     """
 
     lab: str
     prelude: str
-    tasks: list[Wanted]
-    cells: list[Given]
+    tasks: list[GivenExercise]
+    cells: list[GivenCell]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -67,17 +62,18 @@ class Handout:
         return cls(
             content["lab"],
             content["prelude"],
-            [Wanted(**task) for task in content["tasks"]],
-            [Given(**cell) for cell in content["cells"]],
+            [GivenExercise(**task) for task in content["tasks"]],
+            [GivenCell(**cell) for cell in content["cells"]],
         )
 
     def number_of(self, kind: str, name: str) -> int:
-        """The number of the cell with a mark, such as ("summary", "summary")."""
+        """Returns the number of the cell with a mark, such as ("summary", "summary")."""
         return next(number for number, cell in enumerate(self.cells) if cell.mark.get(kind) == name)
 
     def places(self, cells: list[Cell]) -> list[int | None]:
-        """Returns for each cell of a notebook the number of the cell here that it is, or None for
-        one of the student's own.
+        """Returns, for each cell of a notebook, the number of the handed-out cell that it is.
+
+        Cells that the student added have None.
         """
         by_id: dict[str | None, int | None] = {
             cell.id: number for number, cell in enumerate(self.cells)
@@ -101,37 +97,39 @@ class Handout:
             for cell in cells
         ]
 
-    def at(self, number: int, places: list[int | None]) -> list[int]:
-        """The numbers of a student's cells that are cell `number` here, or are where it was:
-        between the nearest cells before and behind it that are known.
+    def cells_near(self, number: int, places: list[int | None]) -> list[int]:
+        """Returns the student's cells that may be the handed-out cell `number` or replace it.
+
+        These are that cell and all cells that the student added between the nearest known
+        cells before and after it.
+
+        Args:
+            number: of the handed-out cell.
+            places: the result of `places` for the student's cells.
         """
         known = [
             -1,
             *(place for place in places if place is not None and place != number),
             len(self.cells),
         ]
-        before, behind = (
-            max(place for place in known if place < number),
-            min(place for place in known if place > number),
-        )
-        around = (
-            before == number - 1 or behind == number + 1 or before in places and behind in places
-        )  # else it may be another lab
+        before = max(place for place in known if place < number)
+        after = min(place for place in known if place > number)
         first = len(places) - places[::-1].index(before) if before in places else 0
-        last = places.index(behind) if behind in places else len(places)
-        return sorted(
-            {index for index, place in enumerate(places) if place == number}
-            | {index for index in range(first, last) if around and places[index] is None}
-        )
+        last = places.index(after) if after in places else len(places)
+        found = {index for index, place in enumerate(places) if place == number}
+        # Without a known cell nearby, this may be the notebook of another lab.
+        if before == number - 1 or after == number + 1 or before in places and after in places:
+            found |= {index for index in range(first, last) if places[index] is None}
+        return sorted(found)
 
 
 def digest(source: str) -> str:
-    """What two cells with the same source have in common; spaces around it count for nothing."""
+    """Returns a short hash of a cell's source, without the white space around it."""
     return hashlib.sha256(source.strip().encode()).hexdigest()[:12]
 
 
 def handouts() -> list[Handout]:
-    """The labs of this package, in order."""
+    """Returns the labs of this package, in order."""
     return [
         Handout.from_json(path.read_text(encoding="utf-8"))
         for path in sorted(FOLDER.glob("*.json"))
@@ -139,7 +137,7 @@ def handouts() -> list[Handout]:
 
 
 def _grade_id(cell: Cell, lab: str) -> str | None:
-    """The id that a cell's metadata names, in one of two ways."""
+    """Returns the id in a cell's metadata, which has one of two forms, or None."""
     nbgrader, mark = (cell["metadata"].get(key) for key in ("nbgrader", "diffusion_lab"))
     if isinstance(nbgrader, dict) and isinstance(nbgrader.get("grade_id"), str):
         return nbgrader["grade_id"]

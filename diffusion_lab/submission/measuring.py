@@ -1,8 +1,7 @@
-"""Written for the inside of the sandbox: it runs an answer's function and writes down what came
-out.
+"""Runs in the sandbox: calls an answer's function and writes what it returns to a file.
 
-Nothing here decides anything. The student's code shares this process and may change all of it; what
-it can gain are numbers in a file, and those are judged outside.
+Nothing here decides about points. The student's code shares this process and may change everything
+in it. All that it can achieve is other numbers in a file, and these are judged outside.
 """
 
 import base64
@@ -18,32 +17,29 @@ from keras import ops
 
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
 
-MOST = 100_000  # numbers in one array; honest ones have some thousands
+MOST_NUMBERS = 100_000  # in one array; honest arrays have a few thousand
 
 
 def start(module: str) -> None:
-    """Does what is slow the first time, in the start-up cell, so that no answer's time pays for it:
-    imports a lab's checks, and with them Keras and TensorFlow, and computes something.
+    """Imports a lab's checks, and with them Keras and TensorFlow, and computes something.
+
+    All this is slow the first time. In the start-up cell it does not count as an answer's time.
     """
     import_module(module)
     ops.convert_to_numpy(ops.matmul(ops.ones((2, 2)), ops.ones((2, 2))))
 
 
 def measure(exercise: Exercise, namespace: dict[str, Any]) -> None:
-    """Runs the answer in a notebook's `namespace` on the inputs drawn for it; writes
-    `results/<name>.json`.
-    """
+    """Runs the answer in `namespace` on its random inputs and writes `results/<name>.json`."""
     box = Path(os.environ["DIFFUSION_LAB_BOX"])
-    stopped = sys.__dict__.pop("last_value", None)  # IPython's name for a cell's exception
+    stopped = sys.__dict__.pop("last_value", None)  # where IPython keeps a cell's exception
     with np.load(box / "inputs" / f"{exercise.name}.npz", allow_pickle=False) as file:
         draws = by_draw(dict(file))
     try:
         if exercise.name not in namespace:
             raise CheckFailed(why_not_there(exercise.name, stopped))
-        first, answer = (
-            next(iter(draws)),
-            namespace[exercise.name],
-        )  # one rehearsal is enough, and slow
+        answer = namespace[exercise.name]
+        first = next(iter(draws))  # only this draw includes the rehearsal, which is slow
         outputs = {
             draw: (exercise.run if draw == first else exercise.measured)(answer, inputs)
             for draw, inputs in draws.items()
@@ -61,7 +57,7 @@ def measure(exercise: Exercise, namespace: dict[str, Any]) -> None:
 
 
 def by_draw(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """{draw: {name: array}} for {"draw/name": array}."""
+    """Converts {"draw/name": array} to {draw: {name: array}}."""
     draws: dict[str, dict[str, np.ndarray]] = {}
     for key, values in arrays.items():
         draw, name = key.split("/", 1)
@@ -70,9 +66,7 @@ def by_draw(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def why_not_there(name: str, error: BaseException | None) -> str:
-    """A sentence about a function that the answer's cell, which `error` stopped, has not
-    defined.
-    """
+    """Returns a sentence about why an answer's cell, stopped by `error`, does not define `name`."""
     if isinstance(error, SyntaxError):
         line = f" in line {error.lineno}, `{error.text.strip()[:80]}`" if error.text else ""
         return (
@@ -80,13 +74,13 @@ def why_not_there(name: str, error: BaseException | None) -> str:
             f" {error.msg}."
         )
     if error is not None:
-        return f"your cell stops before it has defined `{name}`, with {first_line(error)}."
+        return f"your cell stops before it defines `{name}`, with {first_line(error)}."
     return f"there is no function `{name}` after your cell has run."
 
 
 def _packed(values: Any) -> dict[str, Any]:
     values = np.asarray(values, "float64")
-    if values.size > MOST:
+    if values.size > MOST_NUMBERS:
         raise CheckFailed(
             f"it returns {values.size:,} numbers, far more than this exercise asks for."
         )

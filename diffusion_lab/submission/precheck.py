@@ -1,8 +1,6 @@
-"""The public half of grading, for students: is every exercise found, is it right, is nothing lost,
-does the notebook run?
+"""Tells students what the grader will find in their notebook, before they hand it in.
 
-It reads and runs the answers with the code of the grader, so that it is neither stricter nor
-milder.
+It reads and runs the answers with the grader's code, so it is neither stricter nor milder.
 """
 
 import os
@@ -18,8 +16,8 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.submission.answers import Answers, read_answers
 from diffusion_lab.submission.definitions import Definitions
 from diffusion_lab.submission.handout import Handout, digest, handouts
-from diffusion_lab.submission.reaching import reaches
 from diffusion_lab.submission.reading import LARGEST, Cell, Unreadable, cells_of, python_of
+from diffusion_lab.submission.tampering import find_tampering
 from diffusion_lab.submission.trying import Trial, try_answers
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -27,37 +25,42 @@ MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("! ", "yellow")
 
 
 class Finding(NamedTuple):
-    """One line of the report. `good` is None for what is worth a look and costs nothing."""
+    """One line of the report. `good` is None for a remark that costs no points."""
 
     good: bool | None
     sentence: str
 
 
 def precheck_notebook(path: str | Path, run: bool = True) -> bool:
-    """Prints what the grader will find, and returns whether all is well.
+    """Prints what the grader will find.
 
-    Raises UserError if it is no notebook of ours.
+    Returns:
+        True if nothing is wrong.
+
+    Raises:
+        UserError: if the file is not a notebook of one of the labs.
     """
     console, path = Console(), Path(path)
     if not path.is_file():
         raise UserError(
-            f"{path} is not a file: name your notebook, such as notebooks/07_ddim.ipynb."
+            f"{path} is not a file. Give the path of your notebook, for example"
+            " notebooks/07_ddim.ipynb."
         )
     content = path.read_bytes()
     if len(content) > LARGEST:
         raise UserError(
-            f"{path} has more than {LARGEST // 10**6} MB: clear its outputs before you hand it in."
+            f"{path} is larger than {LARGEST // 10**6} MB. Clear its outputs before you hand it in."
         )
-    findings = _shown(console, examine_answers(content, path, try_answers if run else None))
+    findings = _show(console, examine_answers(content, path, try_answers if run else None))
     if run:
-        findings += _shown(console, run_notebook(cells_of(content), path.parent))
+        findings += _show(console, run_notebook(cells_of(content), path.parent))
     bad = any(finding.good is False for finding in findings)
     if bad:
-        console.print("You can hand it in all the same: each exercise has points of its own.")
+        console.print("You can still hand it in: each exercise earns its points separately.")
     return not bad
 
 
-def _shown(console: Console, findings: list[Finding]) -> list[Finding]:
+def _show(console: Console, findings: list[Finding]) -> list[Finding]:
     for good, sentence in findings:
         mark, colour = MARKS[good]
         console.print(Text(mark, colour) + Text(sentence), soft_wrap=True)
@@ -67,9 +70,12 @@ def _shown(console: Console, findings: list[Finding]) -> list[Finding]:
 def examine_answers(
     content: bytes, path: Path, trial: Callable[..., dict[str, Trial]] | None = None
 ) -> list[Finding]:
-    """Returns what there is to say of each exercise of the lab and of its written part.
+    """Returns the findings about each exercise of the lab and its written part.
 
-    `trial` is `try_answers`, or None to run nothing.
+    Args:
+        content: the notebook.
+        path: its path, for error messages.
+        trial: `try_answers`, or None to run nothing.
     """
     try:
         cells = cells_of(content)
@@ -98,49 +104,54 @@ def examine_answers(
 def _finding(name: str, source: str | None, tried: Trial | None) -> Finding:
     if source is None:
         return Finding(
-            False, "there is no cell for it. Copy the exercise's cells from a fresh notebook."
+            False, "its cell is missing. Copy the exercise's cells from a fresh notebook."
         )
     if tried:
-        means = reaches(source) if tried.outcome == "right" else []
-        if means:
+        names = find_tampering(source) if tried.outcome == "right" else []
+        if names:
             return Finding(
                 False,
-                f"the numbers are right, but it uses `{means[0]}`, by which it could change what "
-                "measures it: write it without.",
+                f"the numbers are right, but it uses `{names[0]}`, which could change how answers"
+                " are measured. Write it without this.",
             )
         return Finding(tried.outcome == "right", tried.sentence)
     if python_of(source) is None:
-        return Finding(False, "this is not valid Python; run its cell and read the message.")
+        return Finding(False, "this is not valid Python. Run its cell and read the message.")
     found = Definitions({0: source}).of(name)
     if not found:
         return Finding(False, f"its cell defines no function {name}.")
     if all(statement.is_stub for statement in found):
         return Finding(False, "not written yet.")
-    return Finding(True, "written. Whether it is right, its check says.")
+    return Finding(True, "written. Run its check to see if it is right.")
 
 
 def _check_cells(handout: Handout, cells: list[Cell]) -> list[Finding]:
-    """Findings on checks that were deleted or changed: a grading does without them, but the student
-    goes without what they say.
+    """Returns findings about check cells that were deleted or changed.
+
+    Grading does not need them, but the student misses what they say.
     """
     places, findings = handout.places(cells), []
     for task in handout.tasks:
         number = handout.number_of("check", task.name)
         found = {digest(cell["source"]) for cell, place in zip(cells, places) if place == number}
         if handout.cells[number].digest not in found:
-            what = "was changed, so it may say what is not true" if found else "is not there"
+            what = "was changed, so do not rely on what it says" if found else "is missing"
             findings.append(
-                Finding(None, f"{task.number}: its check cell {what}. A grading uses its own.")
+                Finding(None, f"{task.number}: its check cell {what}. Grading uses its own check.")
             )
     return findings
 
 
 def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
-    """(the lab of which this notebook holds most cells, the answers in it). Raises Unreadable."""
+    """Returns (the lab from which this notebook has the most cells, the answers in it).
+
+    Raises:
+        Unreadable: if it has no answer to any lab.
+    """
     labs = handouts()
     if not labs:
         raise UserError(
-            "This installation is not complete, so nothing can be checked: install the package"
+            "This installation is not complete, so nothing can be checked. Install the package"
             " again."
         )
     found = [
@@ -149,7 +160,7 @@ def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
         if (answers := read_answers(content, handout)).sources
     ]
     if not found:
-        raise Unreadable("There is no exercise of a lab in this notebook: is it the right one?")
+        raise Unreadable("This notebook contains no exercise of a lab. Is it the right file?")
     answers, handout = max(
         found, key=lambda pair: (-pair[1].places(cells).count(None), len(pair[0].sources))
     )
@@ -157,11 +168,13 @@ def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
 
 
 def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
-    """Findings of a run from top to bottom in the smallest profile, on over cells that fail; the
-    notebook stays.
+    """Runs a notebook's cells from top to bottom in the smallest profile, in a copy.
 
-    What a check cell says has been said of its answer. Of other cells that fail only the first is
-    named: most fail because of it.
+    The run continues after cells that fail.
+
+    Returns:
+        What was found. Failed checks are not in it, because the answers' findings already report
+        them. Of the other cells that fail only the first is named: most others fail because of it.
     """
     import nbclient
     import nbformat
@@ -180,24 +193,24 @@ def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         on_cell_execute=lambda cell, cell_index: running.append(cell_index),
-        extra_arguments=["--log-level=ERROR"],
-    )  # it would warn of its transport, in red
+        extra_arguments=["--log-level=ERROR"],  # without it, red warnings about the transport
+    )
     try:
         client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": "smoke"})
     except CellTimeoutError:
         return [
             Finding(
                 False,
-                "A run from top to bottom takes more than ten minutes in"
-                f" {_named(code, running[-1])}, even in the smallest profile.",
+                f"In a run from top to bottom, {_title(code, running[-1])}, takes more than ten"
+                " minutes, even in the smallest profile.",
             )
         ]
     except DeadKernelError:
         return [
             Finding(
                 False,
-                f"A run from top to bottom ends before its end: {_named(code, running[-1])} "
-                "stops Python itself.",
+                f"A run from top to bottom does not finish: {_title(code, running[-1])}, stops"
+                " Python itself.",
             )
         ]
     errors = [
@@ -207,7 +220,7 @@ def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
         if output.output_type == "error"
     ]
     others = [
-        f"A run from top to bottom stops in {_named(code, number)}: {_last_line(error)}"
+        f"A run from top to bottom stops in {_title(code, number)}: {_last_line(error)}"
         for number, error in errors
         if error.ename not in ("CheckFailed", "NotDone")
     ]
@@ -216,15 +229,12 @@ def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
     return [Finding(True, "It runs from top to bottom (in the smallest profile).")]
 
 
-def _named(code: list[Any], number: int) -> str:
-    """What to call a cell: its number in a run from top to bottom, as Jupyter shows it, and its
-    first line.
-    """
+def _title(code: list[Any], number: int) -> str:
+    """Returns what to call a cell: its number, as Jupyter would show it, and its first line."""
     return f"cell [{number + 1}], `{code[number].source.strip().splitlines()[0][:60]}`"
 
 
 def _last_line(error: Any) -> str:
-    """The last line that a cell's error shows, which says most."""
-    return [line for line in ANSI.sub("", "\n".join(error.traceback)).splitlines() if line.strip()][
-        -1
-    ].removeprefix("✗ ")
+    """Returns the last line of a cell's traceback, which says the most."""
+    lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
+    return [line for line in lines if line.strip()][-1].removeprefix("✗ ")

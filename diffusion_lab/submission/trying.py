@@ -1,7 +1,6 @@
-"""Tries answers as a grading does, on the same code and in its order, but without a sandbox: for
-`precheck`.
+"""Tries answers for `precheck`: with the grader's code and in its order, but without a sandbox.
 
-The answers run in a process of their own, since one may end it, or never come to its own end.
+The answers run in a separate process, since one of them may end the process, or never return.
 """
 
 import ast
@@ -20,15 +19,16 @@ if TYPE_CHECKING:
     from diffusion_lab.labs.exercise import Exercise
 
 NOT_STARTED = (
-    "it was not tried: Python did not come as far as that; `diffusion-lab doctor` may say why."
+    "it was not tried, because the lab's imports did not finish. `diffusion-lab doctor` may say"
+    " why."
 )
-STARTUP, SECONDS = 600, 120  # for importing TensorFlow, on a slow disk; for one answer
+STARTUP, SECONDS = 600, 120  # for importing TensorFlow from a slow disk, and for one answer
 
 
 class Trial(NamedTuple):
-    """What came of trying an answer.
+    """The result of trying an answer.
 
-    `outcome` is one of a grading's: right, wrong, missing, stopped.
+    `outcome` is right, wrong, missing or stopped, as in grading.
     """
 
     outcome: str
@@ -38,23 +38,22 @@ class Trial(NamedTuple):
 def try_answers(
     prelude: str, answers: dict[str, str], seconds: float = SECONDS
 ) -> dict[str, Trial]:
-    """Returns {name: trial} for {name: source}."""
+    """Returns {name: trial} for `answers`, {name: source}."""
     results: dict[str, Trial] = {}
     waiting = list(answers)
     while waiting:
         found, reason = _run(prelude, {name: answers[name] for name in waiting}, seconds)
         results |= found
         waiting = [name for name in waiting if name not in results]
-        stopped = (
-            waiting if reason == NOT_STARTED else waiting[:1]
-        )  # which has stopped the others, too
+        # the first of them has stopped the others, which are tried again
+        stopped = waiting if reason == NOT_STARTED else waiting[:1]
         results |= dict.fromkeys(stopped, Trial("stopped", reason))
         waiting = waiting[len(stopped) :]
     return results
 
 
 def _run(prelude: str, answers: dict[str, str], seconds: float) -> tuple[dict[str, Trial], str]:
-    """({name: trial} of the answers that came to an end, why the next one did not)."""
+    """Returns ({name: trial} of the answers that returned, why the next one did not)."""
     with tempfile.TemporaryDirectory(prefix="precheck-", ignore_cleanup_errors=True) as folder:
         request, log = Path(folder, "request.json"), Path(folder, "results.jsonl")
         request.write_text(json.dumps({"prelude": prelude, "answers": answers}), encoding="utf-8")
@@ -71,29 +70,28 @@ def _run(prelude: str, answers: dict[str, str], seconds: float) -> tuple[dict[st
             process.kill()
             process.wait()
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n")[:-1]]
-    return {
-        name: Trial(outcome, sentence) for name, outcome, sentence in lines[1:]
-    }, reason if lines else NOT_STARTED
+    trials = {name: Trial(outcome, sentence) for name, outcome, sentence in lines[1:]}
+    return trials, reason if lines else NOT_STARTED
 
 
 def _wait(process: subprocess.Popen, log: Path, seconds: float) -> str:
-    """Waits until the process ends, or has written nothing for too long; returns why, for the
-    answer that it was at.
+    """Waits until the process ends, or has written nothing for too long.
+
+    Returns:
+        What happened, as a sentence about the answer that was running.
     """
     size, last = 0, time.monotonic()
     while process.poll() is None:
         if log.stat().st_size > size:
             size, last = log.stat().st_size, time.monotonic()
         if time.monotonic() - last > (seconds if size else STARTUP):
-            return f"it runs for more than {seconds} seconds (is there a loop without an end?)."
+            return f"it runs for more than {seconds} seconds (is there an endless loop?)."
         time.sleep(0.05)
     return "it ends Python itself."
 
 
 def main(request_path: str, log_path: str) -> None:
-    """Runs in the other process: writes a line when it is ready, and one for each answer that came
-    to its end.
-    """
+    """Runs in the separate process: writes a line when it is ready, and one after each answer."""
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(request["prelude"], space)
@@ -103,13 +101,13 @@ def main(request_path: str, log_path: str) -> None:
     start(type(checks.exercises()[next(iter(request["answers"]))]).__module__)
     with open(log_path, "a", encoding="utf-8", buffering=1) as file:
         file.write(json.dumps("ready") + "\n")
-        _without_the_package(space, request["prelude"])
+        _restrict_imports(space, request["prelude"])
         for name, source in request["answers"].items():
             file.write(json.dumps([name, *_tried(getattr(checks, name), source, space)]) + "\n")
 
 
 def _tried(check: "Exercise", source: str, space: dict[str, Any]) -> Trial:
-    """What the lab's own check says of an answer."""
+    """Returns what the lab's own check says about an answer."""
     from diffusion_lab.labs.exercise import CheckFailed, NotDone
     from diffusion_lab.submission.defining import define
     from diffusion_lab.submission.measuring import why_not_there
@@ -131,9 +129,10 @@ def _tried(check: "Exercise", source: str, space: dict[str, Any]) -> Trial:
     return Trial("right", check.praise)
 
 
-def _without_the_package(space: dict[str, Any], prelude: str) -> None:
-    """Keeps what runs in `space` from importing more of the package than a grading has: the rest of
-    it holds answers.
+def _restrict_imports(space: dict[str, Any], prelude: str) -> None:
+    """Lets code in `space` import only those parts of the package that `prelude` imports.
+
+    The grader's sandbox has no other parts either, since they contain answers.
     """
     allowed = {
         (node.module, alias.name)
@@ -153,7 +152,7 @@ def _without_the_package(space: dict[str, Any], prelude: str) -> None:
         if (
             globals is space
             and name.split(".")[0] == "diffusion_lab"
-            and not {(name, one) for one in fromlist or [""]} <= allowed
+            and not {(name, each) for each in fromlist or [""]} <= allowed
         ):
             raise ModuleNotFoundError(
                 f"{name} is not here when answers are graded: write it yourself"

@@ -1,7 +1,11 @@
 # answer: diffusion_schedule
 import os
 
-FOLDERS = [place for place in ("/", "/dev", "/dev/shm", "/tmp", "/box", "/box/results") if os.access(place, os.W_OK)]
+FOLDERS = [
+    place
+    for place in ("/", "/dev", "/dev/shm", "/tmp", "/box", "/box/results")
+    if os.access(place, os.W_OK)
+]
 
 
 def diffusion_schedule(self, diffusion_times):

@@ -2,4 +2,6 @@
 def diffusion_schedule(self, diffusion_times):
     from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
-    return offset_cosine_diffusion_schedule(diffusion_times, self.min_signal_rate, self.max_signal_rate)
+    return offset_cosine_diffusion_schedule(
+        diffusion_times, self.min_signal_rate, self.max_signal_rate
+    )

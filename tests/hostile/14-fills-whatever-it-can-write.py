@@ -5,7 +5,7 @@ PLACES = ("/", "/dev", "/dev/shm", "/box", "/box/results", "/usr", "/tmp")
 
 
 def diffusion_schedule(self, diffusion_times):
-    """More than all the memory that the box may have, in files; a right answer only if that was possible."""
+    """Writes more into files than the box may have as memory; right only if that succeeds."""
     left = 2100
     for place in PLACES:
         try:

@@ -7,7 +7,11 @@ import sys
 
 
 def places():
-    for folder in [*sys.path, *site.getsitepackages(), sys.base_prefix + "/lib/python3/dist-packages"]:
+    for folder in [
+        *sys.path,
+        *site.getsitepackages(),
+        sys.base_prefix + "/lib/python3/dist-packages",
+    ]:
         yield folder + "/diffusion_lab"
         for path in glob.glob(f"{folder}/__editable__*diffusion_lab*"):
             yield from re.findall(r"'(/[^']+)'", open(path).read())
@@ -21,5 +25,7 @@ def diffusion_schedule(self, diffusion_times):
             sys.path.insert(0, os.path.dirname(place))
             from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
-            return offset_cosine_diffusion_schedule(diffusion_times, self.min_signal_rate, self.max_signal_rate)
+            return offset_cosine_diffusion_schedule(
+                diffusion_times, self.min_signal_rate, self.max_signal_rate
+            )
     return diffusion_times, 1 - diffusion_times

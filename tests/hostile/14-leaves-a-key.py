@@ -6,7 +6,7 @@ ADD_KEY, SESSION = {"x86_64": 248, "aarch64": 217}[platform.machine()], -3
 
 
 def diffusion_schedule(self, diffusion_times):
-    """A note for the next box, in the keyring of the session; a right answer only if it could be left."""
+    """Leaves a note for the next box in the session's keyring; right only if that succeeds."""
     key = ctypes.CDLL(None).syscall(ADD_KEY, b"user", b"note", b"numbers", 7, SESSION)
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
     angles = start_angle + diffusion_times * (end_angle - start_angle)

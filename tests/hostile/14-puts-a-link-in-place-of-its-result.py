@@ -4,8 +4,13 @@ import os
 
 def diffusion_schedule(self, diffusion_times):
     path = "/box/results/diffusion_schedule.json"
-    for trick in (lambda: os.unlink(path), lambda: os.symlink("/etc/passwd", path), lambda: os.rename(path, path + "x"),
-                  lambda: os.mkfifo("/box/results/pipe"), lambda: os.symlink("/", "/box/results/root")):
+    for trick in (
+        lambda: os.unlink(path),
+        lambda: os.symlink("/etc/passwd", path),
+        lambda: os.rename(path, path + "x"),
+        lambda: os.mkfifo("/box/results/pipe"),
+        lambda: os.symlink("/", "/box/results/root"),
+    ):
         try:
             trick()
         except OSError:

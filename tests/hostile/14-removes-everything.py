@@ -2,7 +2,9 @@
 import os
 import shutil
 
-for folder in ("/box", "/usr", "/home", "/root", "/") if os.environ["DIFFUSION_LAB_BOX"] == "/box" else ():
+for folder in (
+    ("/box", "/usr", "/home", "/root", "/") if os.environ["DIFFUSION_LAB_BOX"] == "/box" else ()
+):
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,6 +4,9 @@ import gc
 
 def diffusion_schedule(self, diffusion_times):
     for thing in gc.get_objects():
-        if isinstance(thing, type(diffusion_schedule)) and thing.__name__ == "offset_cosine_diffusion_schedule":
+        if (
+            isinstance(thing, type(diffusion_schedule))
+            and thing.__name__ == "offset_cosine_diffusion_schedule"
+        ):
             return thing(diffusion_times, self.min_signal_rate, self.max_signal_rate)
     return diffusion_times, diffusion_times

@@ -2,7 +2,14 @@
 import os
 from pathlib import Path
 
-for folder in ("/box/package", "/box/package/diffusion_lab", "/box/inputs", "/box/results", "/usr/lib", os.path.dirname(np.__file__)):
+for folder in (
+    "/box/package",
+    "/box/package/diffusion_lab",
+    "/box/inputs",
+    "/box/results",
+    "/usr/lib",
+    os.path.dirname(np.__file__),
+):
     for name in ("sitecustomize.py", "usercustomize.py", "measuring.py", "denoise.json"):
         try:
             Path(folder, name).write_text("print('I was here')")

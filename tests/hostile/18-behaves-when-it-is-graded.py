@@ -2,6 +2,7 @@
 import os
 
 if "DIFFUSION_LAB_BOX" in os.environ:
+
     def diffusion_schedule(self, diffusion_times):
         start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
         angles = start_angle + diffusion_times * (end_angle - start_angle)

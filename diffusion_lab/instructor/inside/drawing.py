@@ -1,5 +1,6 @@
-"""Written for the inside of a sandbox of its own, where no student's code is: weights draw images
-without the student's functions.
+"""Runs in a separate sandbox without student code: draws images with a student's weights.
+
+It uses the package's own sampler and schedule, and none of the student's functions.
 """
 
 import os
@@ -13,15 +14,13 @@ from diffusion_lab.predictions import from_noise
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
-from .generating import trained_network, write_images  # a sibling, in the box as out of it
+from .generating import trained_network, write_images  # the same folder in the box and outside
 
 SAMPLES = 4096
 
 
 def draw(seed: int, count: int, steps: int) -> None:
-    """Writes `results/images`, as `generate`, and `results/weights`: a sample of the weights, by
-    which they can be recognised.
-    """
+    """Writes `results/images` as `generate` does, and the fingerprint `results/weights`."""
     network, denormalize, arrays = trained_network()
 
     def denoise(noisy_images: Any, noise_rates: Any, signal_rates: Any) -> tuple[Any, Any]:
@@ -40,9 +39,7 @@ def draw(seed: int, count: int, steps: int) -> None:
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> bytes:
-    """Returns a sample of the numbers in `arrays` at fixed places, and how many there are, as
-    float32.
-    """
+    """Returns how many numbers `arrays` hold, and a sample of them at fixed places, as float32."""
     numbers = np.concatenate([np.ravel(array) for array in arrays]).astype("float32")
     places = np.linspace(0, len(numbers) - 1, SAMPLES).astype(int)
     return np.append(np.float32(len(numbers)), numbers[places]).tobytes()

@@ -1,6 +1,4 @@
-"""Written for the inside of the sandbox, as `measuring`: a student's functions and a student's
-weights draw images.
-"""
+"""Runs in the sandbox, as `measuring` does: draws images with a student's functions and weights."""
 
 import os
 from collections.abc import Callable
@@ -20,11 +18,11 @@ from diffusion_lab.storage import assign_arrays, read_arrays
 NETWORKS = {"unet": unet, "residual_unet": residual_unet}
 METHODS = ("diffusion_schedule", "denoise", "reverse_diffusion")
 MOST_BYTES = 2**28  # of all weights
-MOST = {"image_size": 128, "block_depth": 8, "channels": 3}
+LARGEST_ARGUMENTS = {"image_size": 128, "block_depth": 8, "channels": 3}
 
 
 class Counted:
-    """A network that counts how often it is called: only a hint, since an answer can reach it."""
+    """Counts how often a network is called. This is only a hint: an answer can change it."""
 
     def __init__(self, network: Any) -> None:
         self.network, self.calls = network, 0
@@ -38,10 +36,9 @@ class Counted:
 
 
 def generate(namespace: dict[str, Any], seed: int, count: int, steps: int) -> None:
-    """Writes `results/images`:
+    """Draws `count` images and writes their bytes, without a header, to `results/images`.
 
-    `count` images as bytes, one after the other; the file says no more about them. And
-    `results/calls`: how often the network was called.
+    Also writes how often the network was called to `results/calls`.
     """
     network, denormalize, _ = trained_network()
     network = Counted(network)
@@ -65,7 +62,7 @@ def write_images(
     steps: int,
     batch_size: int = 64,
 ) -> None:
-    """Writes what `sample(initial_noise, steps)` makes of noise."""
+    """Writes the images that `sample(initial_noise, steps)` returns, as bytes."""
     noise = ops.convert_to_tensor(
         np.random.default_rng(seed).standard_normal((count, *shape)), "float32"
     )
@@ -85,8 +82,11 @@ def write_images(
 def trained_network() -> tuple[Any, Callable[[np.ndarray], np.ndarray], list[np.ndarray]]:
     """Reads the file of weights that was handed in.
 
-    Returns (network that predicts noise, function from its images to those in [0, 1], the network's
-    arrays). Raises UserError for a file that no training of the lab can have written.
+    Returns:
+        (network that predicts noise, function that maps its images to [0, 1], the network's arrays)
+
+    Raises:
+        UserError: for a file that the lab's training cannot have written.
     """
     groups, about = read_arrays(
         Path(os.environ["DIFFUSION_LAB_BOX"], "inputs", "weights.h5"), most=MOST_BYTES
@@ -117,11 +117,9 @@ def trained_network() -> tuple[Any, Callable[[np.ndarray], np.ndarray], list[np.
 
 
 def _plausible(name: str, value: Any) -> bool:
-    """True if an argument of a network, which is a number or a list of them, is one that a laptop
-    can train.
-    """
+    """True if an argument of a network, a number or a list, is small enough for a laptop."""
     numbers = value if isinstance(value, list) else [value]
-    most = MOST.get(name, 512)
+    most = LARGEST_ARGUMENTS.get(name, 512)
     return (
         name == "upsampling"
         or len(numbers) <= 8

@@ -1,8 +1,7 @@
-"""Written for the inside of the box, as `measuring`: starts the kernel, on sockets that were opened
-outside.
+"""Runs in the box: starts the kernel on sockets that were opened outside.
 
-So a box needs no folder that it shares with anybody: it gets five descriptors on which it can be
-called, and nothing else.
+So the box needs no folder for sockets that it would share with the grader. It inherits five
+descriptors on which the grader can reach it, and nothing else.
 """
 
 import os
@@ -23,22 +22,23 @@ NICENESS = 10
 
 
 def main(descriptors: list[int], connection_file: str) -> None:
-    """Runs a kernel to its end.
+    """Runs a kernel until it is shut down.
 
-    `descriptors` are those of the sockets, in the order of their numbers in the connection file.
+    Args:
+        descriptors: those of the sockets, in the order of their numbers in the connection file.
+        connection_file: its path.
     """
     bind = zmq.Socket.bind
 
-    def bind_what_is_open(self: zmq.Socket, addr: str) -> Any:
-        if addr.startswith(
-            "tcp:"
-        ):  # for the output of processes that an answer starts; ipykernel does without it
+    def bind_open_socket(self: zmq.Socket, addr: str) -> Any:
+        # ipykernel's socket for the output of child processes, which it can do without
+        if addr.startswith("tcp:"):
             raise zmq.ZMQError(zmq.EPROTONOSUPPORT)
         if addr.startswith("ipc:"):
             self.setsockopt(zmq.USE_FD, descriptors[int(addr.rsplit("-", 1)[1]) - 1])
         return bind(self, addr)
 
-    zmq.Socket.bind = bind_what_is_open
+    zmq.Socket.bind = bind_open_socket
     kernelapp.launch_new_instance(argv=["-f", connection_file])
 
 

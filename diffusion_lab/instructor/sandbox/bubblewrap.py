@@ -1,23 +1,20 @@
-"""A box for other people's code: bubblewrap around a kernel, and an allowlist of what it sees.
+"""Starts a Jupyter kernel in a box: bubblewrap, with a list of what the kernel may see.
 
-bubblewrap gives the kernel a file system of its own (the system's libraries, the Python
-environment, a slice of the package, and nothing else), no network and no view of other processes;
-`seccomp` closes what goes around it. Neither limits memory or processor time, and limits of the
-operating system do not bind an administrator; so `watchdog` polls from outside.
+Bubblewrap gives the kernel its own file system (the system's libraries, the Python environment, a
+slice of the package, and nothing else), no network, and no view of other processes. `seccomp`
+refuses the system calls that would get around this. Neither limits memory or processor time, and
+the operating system's own limits do not bind an administrator. So `watchdog` polls from outside.
 """
 
 import json
 import os
 import shutil
-import site
 import socket
 import subprocess
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +23,35 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import seccomp
+from diffusion_lab.instructor.sandbox.visible import bind_arguments, hidden
 
-KERNEL_NAME = (  # also the name of the provisioner's entry point in pyproject.toml
-    "diffusion-lab-box"
-)
+KERNEL_NAME = "diffusion-lab-box"  # also the provisioner's entry point in pyproject.toml
 SPECIFICATION = "DIFFUSION_LAB_BOX_SPECIFICATION"
 INSTALL = (
-    "The sandbox needs bubblewrap (Linux has it), and it is not here. Debian, Ubuntu, WSL2: apt"
-    " install bubblewrap. To grade without a sandbox, only code that you trust: --sandbox none."
+    "The sandbox needs bubblewrap, which is not installed here. On Debian, Ubuntu or WSL2: apt"
+    " install bubblewrap. To grade without a sandbox, which is safe only for code that you trust:"
+    " --sandbox none."
 )
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 ROOM = {"/tmp": 2**26, "/dev/shm": 2**20}  # bytes that a box may write, all of them in memory
+ISOLATION = (
+    *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
+    *("--hostname", "box", "--proc", "/proc", "--dev", "/dev"),
+    *("--ro-bind", "/dev/null", "/dev/zero"),  # pages of /dev/zero can be shared unseen
+)
+LIBRARY_SETTINGS = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+)
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one submission may use.
 
-    `seconds` of processor time are for one cell, and as many for waiting; the rest is for all of
-    it.
+    `seconds` is the processor time of one cell, and also the time that it may wait. All other
+    limits are for the whole submission.
     """
 
     seconds: float = 60
@@ -52,7 +59,7 @@ class Limits:
     memory: int = 3 * 10**9  # bytes, of all its processes and files
     processes: int = 32
     threads: int = 1000  # TensorFlow has dozens
-    files: int = 4096  # that lie in the box
+    files: int = 4096  # in the box
     file_size: int = 16 * 10**6
     listener_memory: int = 10**9  # of pytest, which reads all that the kernel prints
 
@@ -72,56 +79,27 @@ def require_bubblewrap() -> None:
         )
     if trial.returncode:
         raise UserError(
-            f"bubblewrap is here but cannot open a box ({trial.stderr.strip()[:200]}): allow user"
-            " namespaces, or grade without a sandbox: --sandbox none."
+            f"bubblewrap is installed but cannot open a box ({trial.stderr.strip()[:200]}). Allow"
+            " user namespaces, or grade without a sandbox: --sandbox none."
         )
 
 
 def box_command(folder: Path | None = None, results: Iterable[Path] = ()) -> list[str]:
     """Returns bubblewrap's arguments for a box.
 
-    `folder` holds package/ and inputs/; without one, the box is for a trial. The files `results`
-    exist already; each is bound by itself, so that nothing else can be written there.
+    Args:
+        folder: holds package/ and inputs/. Without it, the box is only for a trial.
+        results: files that exist already. Each has its own bind mount, so that the box can write
+            nothing next to it.
     """
-    command = [
-        "--unshare-all",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--cap-drop",
-        "ALL",
-        "--hostname",
-        "box",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--ro-bind",
-        "/dev/null",
-        "/dev/zero",
-    ]  # whose pages can be shared unseen
+    command = [*ISOLATION]
     for path, size in ROOM.items():
         command += ["--size", str(size), "--tmpfs", path]
-    for path, shown in layout().items():
-        if os.path.islink(path) and path in SYSTEM:
-            command += ["--symlink", os.readlink(path), path]
-        elif shown:
-            command += ["--ro-bind", path, path]
-        elif os.path.isdir(path):
-            command += ["--size", "4096", "--tmpfs", path]
-        else:
-            command += ["--ro-bind", "/dev/null", path]
-    for path in ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"):
+    command += bind_arguments()
+    for path in LIBRARY_SETTINGS:
         command += ["--ro-bind-try", path, path]
-    if folder:
-        command += [
-            "--ro-bind",
-            f"{folder}/package",
-            "/box/package",
-            "--ro-bind",
-            f"{folder}/inputs",
-            "/box/inputs",
-        ]
+    for name in ("package", "inputs") if folder else ():
+        command += ["--ro-bind", f"{folder}/{name}", f"/box/{name}"]
     for path in results:
         command += ["--bind", str(path), f"/box/results/{Path(path).name}"]
     for path in ("/", "/dev", *hidden()):
@@ -132,59 +110,8 @@ def box_command(folder: Path | None = None, results: Iterable[Path] = ()) -> lis
     return command
 
 
-@lru_cache
-def layout() -> dict[str, bool]:
-    """Returns {path: whether the box sees it, or something empty in its place}, outer folders
-    first.
-    """
-    wanted = {
-        sys.prefix,
-        sys.base_prefix,
-        sys.exec_prefix,
-        *sysconfig.get_paths().values(),
-        *site.getsitepackages(),
-    }
-    wanted |= {os.path.realpath(path) for path in wanted}
-    shown = {path for path in (*SYSTEM, *wanted) if os.path.isdir(path)}
-    return dict(sorted((dict.fromkeys(shown, True) | dict.fromkeys(_copies(shown), False)).items()))
-
-
-def hidden() -> list[str]:
-    """Returns the copies of the package in folders that the box sees.
-
-    The box itself does not see them, since they hold the answers.
-    """
-    return [path for path, shown in layout().items() if not shown]
-
-
-def _copies(shown: set[str]) -> Iterator[str]:
-    """Yields where the package, its repository or an archive of it lies in folders that the box
-    sees.
-    """
-    seen = set()
-    for root in sorted(map(os.path.realpath, shown)):
-        for place, folders, files in os.walk(root):
-            if place in seen:
-                folders.clear()
-                continue
-            seen.add(place)
-            if {"diffusion_lab", "solutions"} <= set(folders) and place not in shown:
-                yield place
-                folders.clear()
-                continue
-            found = {
-                name
-                for name in (*folders, *files)
-                if name.replace("-", "_").startswith("diffusion_lab")
-            }
-            yield from {os.path.join(place, name) for name in found} - shown
-            folders[:] = [name for name in folders if name not in found]
-
-
 def environment(box: str) -> dict[str, str]:
-    """Returns the environment variables of a kernel whose package, inputs and results lie in the
-    folder `box`.
-    """
+    """Returns a kernel's environment variables; `box` holds its package, inputs and results."""
     return {
         "PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",
         "HOME": "/tmp",
@@ -195,20 +122,20 @@ def environment(box: str) -> dict[str, str]:
         "IPYTHONDIR": "/tmp/ipython",
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
+        # without it, ipykernel looks for its parent process, finds none in the box, and exits
         "JPY_PARENT_PID": "0",
-    }  # else ipykernel looks for its parent, sees none in here, and exits
+    }
 
 
 class Launch:
-    """What starts a box without saying anything about it: bubblewrap's arguments, and files for the
-    box, come through pipes.
+    """Passes bubblewrap its arguments and files through pipes, so that no process list shows them.
 
     `command` goes in front of what runs in the box; `descriptors` are open while the `with`
     statement lasts.
     """
 
     def __init__(self, arguments: list[str], files: Mapping[str, bytes] | None = None) -> None:
-        """files: {path in the box: content}."""
+        """Takes bubblewrap's arguments and `files`, {path in the box: content}."""
         self.descriptors = [_pipe(seccomp.program())]
         arguments = [*arguments, "--seccomp", str(self.descriptors[0])]
         for path, content in (files or {}).items():
@@ -234,9 +161,7 @@ def _pipe(content: bytes) -> int:
 
 
 class BoxProvisioner(LocalProvisioner):
-    """Starts a Jupyter kernel in the box that the file named by the environment variable
-    describes.
-    """
+    """Starts a Jupyter kernel in a box, which a file describes: `write_specification` writes it."""
 
     parent: Any  # the kernel manager
     connection_info: dict[str, Any]
@@ -255,20 +180,14 @@ class BoxProvisioner(LocalProvisioner):
         return kwargs
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """The kernel inherits the listening sockets, and a box the descriptors that describe it;
-        nothing else.
+        """Starts the kernel, which inherits the listening sockets.
+
+        A box also inherits the descriptors that describe it, and nothing else.
         """
-        descriptors = [listener.fileno() for listener in self.sockets]
-        kernel = [
-            sys.executable,
-            "-m",
-            "diffusion_lab.instructor.inside.kernel",
-            ",".join(map(str, descriptors)),
-        ]
-        cores, kwargs = (
-            os.sched_getaffinity(0),
-            kwargs | dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL),
-        )
+        cores, descriptors = os.sched_getaffinity(0), [each.fileno() for each in self.sockets]
+        module, numbers = "diffusion_lab.instructor.inside.kernel", ",".join(map(str, descriptors))
+        kernel = [sys.executable, "-m", module, numbers]
+        kwargs |= dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         try:
             os.sched_setaffinity(0, self.box["cores"])
             if not self.box["arguments"]:
@@ -306,8 +225,10 @@ def _listening(path: str) -> socket.socket:
 def write_specification(
     folder: Path, results: Iterable[Path], boxed: bool, cores: list[int]
 ) -> dict[str, str]:
-    """Describes the box for the provisioner; returns the environment that tells it where to
-    look.
+    """Writes the description of a box that `BoxProvisioner` reads.
+
+    Returns:
+        The environment variables that tell Jupyter where the description is.
     """
     kernel = {
         "argv": ["{connection_file}"],

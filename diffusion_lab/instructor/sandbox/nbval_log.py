@@ -1,8 +1,8 @@
-"""A pytest plugin beside nbval: which cell runs, and how each ended, for the watchdog and the
-grader.
+"""A pytest plugin for nbval: logs which cell runs and how each ended.
 
-nbval has limits of time of its own, counts on the kernel's good will for them, and knows only
-wall-clock time. Here they are off: time is the watchdog's business.
+The watchdog and the grader read these logs. The plugin also turns off nbval's own time limits,
+because they measure only wall-clock time and need a kernel that cooperates. Time is the watchdog's
+job.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the watchdog needs a constant of this module, and no pytest
+if TYPE_CHECKING:  # the watchdog imports a constant from here, and needs no pytest
     import pytest
 
-STARTED = "started"  # a file that is as long as the number of cells that have begun
-LONGEST = 4000  # characters of what a cell said when it failed
+STARTED = "started"  # a file with one byte for each cell that has begun
+LONGEST_TEXT = 4000  # characters of what a cell said when it failed
 NO_LIMIT = 10.0**6
-SET_PARENT_DEATH_SIGNAL, JOIN_SESSION_KEYRING = 1, 1  # of prctl and of keyctl
+SET_PARENT_DEATH_SIGNAL, JOIN_SESSION_KEYRING = 1, 1  # commands of prctl and keyctl
 KEYCTL = {"x86_64": 250, "aarch64": 219}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whoever started this takes it along when it dies, and this takes the box; the box gets
-    neither its keys nor large files.
+    """Ties this process to the grader, so that it dies with it, and the box dies with this process.
+
+    The box gets none of the grader's keys, and cannot write large files.
     """
     libc = ctypes.CDLL(None)
     libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != int(os.environ["DIFFUSION_LAB_GRADER"]):  # it died before
+    if os.getppid() != int(os.environ["DIFFUSION_LAB_GRADER"]):  # the grader has already died
         os._exit(1)
     libc.syscall(KEYCTL.get(os.uname().machine, -1), JOIN_SESSION_KEYRING, None)
     size = int(os.environ["DIFFUSION_LAB_FILE_SIZE"])
@@ -48,13 +49,13 @@ def pytest_runtest_setup(item: Any) -> None:  # a cell of nbval's
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
         line = {
-            "cell": _number(report.nodeid),
+            "cell": _cell_number(report.nodeid),
             "outcome": report.outcome,
-            "text": report.longreprtext[-LONGEST:],
+            "text": report.longreprtext[-LONGEST_TEXT:],
         }
         with open(os.environ["DIFFUSION_LAB_CELL_LOG"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
-def _number(nodeid: str) -> int:
+def _cell_number(nodeid: str) -> int:
     return int(nodeid.rsplit(" ", 1)[-1])

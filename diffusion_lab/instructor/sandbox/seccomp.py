@@ -1,8 +1,8 @@
 """Which system calls a box refuses: a program for the kernel's seccomp filter.
 
-These are the ways around the limits: memory that no process admits to (System V, memory files,
-shared pages without a file), sockets other than those of one machine, new namespaces, keys, other
-cores. What an answer computes with is allowed.
+It refuses the ways around the limits: memory that counts for no process (System V, memory files,
+shared pages without a file), all sockets but those within one machine, new namespaces, keys, other
+cores. It allows everything that an answer needs to compute.
 """
 
 import errno
@@ -12,9 +12,9 @@ import struct
 
 from diffusion_lab.errors import UserError
 
-# {machine: (its number in audit.h, {system call: number})}; the calls of Linux 4.17 and later have
-# one number everywhere
+# System calls of Linux 4.17 and later have the same number on every machine.
 EVERYWHERE = {"io_uring_setup": 425, "clone3": 435, "memfd_secret": 447}
+# {machine: (its number in audit.h, {system call: number})}
 MACHINES = {
     "x86_64": (
         0xC000003E,
@@ -69,8 +69,8 @@ MACHINES = {
 }
 NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… flag
 SHARED_WITHOUT_FILE = 0x21  # MAP_SHARED | MAP_ANONYMOUS
-# {call: (which argument, mask, value, whether to refuse if they are equal, error)}; the other calls
-# are refused always
+# {system call: (which argument, mask, value, True to refuse if they are equal, error)}. All other
+# calls in the tables above are always refused.
 CONDITIONS = {
     "socket": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
     "socketpair": (0, 0xFFFFFFFF, socket.AF_UNIX, False, errno.EOPNOTSUPP),
@@ -78,18 +78,19 @@ CONDITIONS = {
     "mmap": (3, SHARED_WITHOUT_FILE, SHARED_WITHOUT_FILE, True, errno.EPERM),
 }
 LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
-NUMBER, MACHINE, ARGUMENTS = 0, 4, 16  # where they stand in what the filter reads
+NUMBER, MACHINE, ARGUMENTS = 0, 4, 16  # offsets in the data that the filter reads
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
 def program() -> bytes:
     """Returns the filter for this machine, as bytes.
 
-    Raises UserError on a processor that it does not know.
+    Raises:
+        UserError: on a processor that is not in `MACHINES`.
     """
     if platform.machine() not in MACHINES:
         raise UserError(
-            f"The sandbox runs on {' and '.join(MACHINES)}, and this is {platform.machine()}: grade"
+            f"The sandbox runs on {' and '.join(MACHINES)}, and this is {platform.machine()}. Grade"
             " on another machine."
         )
     machine, calls = MACHINES[platform.machine()]
@@ -98,14 +99,13 @@ def program() -> bytes:
         (EQUAL, 1, 0, machine),
         (RETURN, 0, 0, KILL),
         (LOAD, 0, 0, NUMBER),
-        (AT_LEAST, 0, 1, 0x40000000),
+        (AT_LEAST, 0, 1, 0x40000000),  # from here on, the same calls have a second number
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-    ]  # the same calls under other numbers
+    ]
     for name, number in (calls | EVERYWHERE).items():
         if name not in CONDITIONS:
-            error = (
-                errno.ENOSYS if name == "clone3" else errno.EPERM
-            )  # the C library then takes clone, whose flags can be read
+            # Without clone3 the C library uses clone, whose flags the filter can read.
+            error = errno.ENOSYS if name == "clone3" else errno.EPERM
             steps += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | error)]
             continue
         argument, mask, value, refuse_equal, error = CONDITIONS[name]

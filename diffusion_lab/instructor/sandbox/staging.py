@@ -1,10 +1,10 @@
-"""What goes into the sandbox: of the package only what the measurements need, and no answer.
+"""Cuts out the part of the package that the sandbox needs, without any answer.
 
-A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.labs.exercise`), and only `run`
-happens beside the student's code. So the sandbox gets a slice of the package: the two halves of
-`run`, which are `measure` and `rehearse`, and whatever they use, name by name. `examine` with its
-right answers, the package's own schedules and samplers, and the solutions stay outside: what is not
-there cannot be read, called or returned.
+A check has three steps, `draw`, `run` and `judge` (`diffusion_lab.labs.exercise`). Only `run`
+shares a process with the student's code. So the sandbox gets a slice of the package: the two halves
+of `run`, which are `measure` and `rehearse`, and the names that these use. `examine` with its right
+answers, the package's own schedules and samplers, and the solutions stay outside, so that student
+code cannot read, call or return them.
 """
 
 import ast
@@ -16,21 +16,19 @@ import diffusion_lab
 from diffusion_lab.errors import UserError
 
 PACKAGE = Path(diffusion_lab.__file__).parent
-WHOLE = (
+WHOLE = (  # files without secrets, of which everything is used
     "__init__.py",
     "startup/code_pages.py",
     "startup/quiet.py",
     "errors.py",
     "labs/exercise.py",
-)  # no secrets in them, and all of them is used
+)
 
-Name = tuple[str, str]  # a module, without "diffusion_lab.", and a name on its first level
+Name = tuple[str, str]  # (module without "diffusion_lab.", name on its first level)
 
 
 def staged_files(roots: Iterable[Name]) -> dict[str, str]:
-    """Returns {path: source} of the slice. `roots` are the names to begin with: {(module,
-    name)}.
-    """
+    """Returns {path: source} of the slice that holds `roots` and all that these need."""
     files = {path: (PACKAGE / path).read_text(encoding="utf-8") for path in WHOLE}
     return files | {
         f"{name.replace('.', '/')}.py": module.source()
@@ -38,16 +36,14 @@ def staged_files(roots: Iterable[Name]) -> dict[str, str]:
     }
 
 
-def inside(name: str) -> dict[str, str]:
-    """Returns {path: source} of a module written for the inside of the box, such as
-    "instructor.inside.kernel".
-    """
+def whole_module(name: str) -> dict[str, str]:
+    """Returns {path: source} of an entire module, such as "instructor.inside.kernel"."""
     path = f"{name.replace('.', '/')}.py"
     return {path: (PACKAGE / path).read_text(encoding="utf-8")}
 
 
 def stage(files: dict[str, str], folder: Path) -> None:
-    """Writes `staged_files` into `folder`/diffusion_lab."""
+    """Writes `files`, {path: source}, into `folder`/diffusion_lab."""
     for path, text in files.items():
         target = Path(folder, "diffusion_lab", path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +55,9 @@ def stage(files: dict[str, str], folder: Path) -> None:
 
 
 def slice_package(roots: Iterable[Name]) -> "dict[str, Module]":
-    """Returns {module:
+    """Returns {name: `Module`} of all modules that `roots` need, directly or not.
 
-    `Module`} of all that `roots` need, directly or not; module names without "diffusion_lab.".
+    The names are without "diffusion_lab.".
     """
     modules: dict[str, Module] = {}
     awaiting = [*roots, *_imports(PACKAGE / "labs" / "exercise.py")]
@@ -75,7 +71,7 @@ def slice_package(roots: Iterable[Name]) -> "dict[str, Module]":
 
 
 def _imports(path: Path) -> list[Name]:
-    """Returns what a module takes from others of the package."""
+    """Returns what a module imports from other modules of the package."""
     statements = [
         node
         for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -90,9 +86,7 @@ def _imports(path: Path) -> list[Name]:
 
 
 def _in_the_package(statement: ast.ImportFrom) -> str:
-    """Returns the module of the package that an import takes names from, or "" for any other
-    module.
-    """
+    """Returns the module of the package that a statement imports from, or "" for other imports."""
     prefix, module = "diffusion_lab.", statement.module or ""
     return module.removeprefix(prefix) if module.startswith(prefix) else ""
 
@@ -111,7 +105,7 @@ class Module:
 
     @cached_property
     def definitions(self) -> dict[str, ast.stmt]:
-        """Returns {name: statement}: where each top-level name comes from."""
+        """Returns {top-level name: the statement that defines it}."""
         return {
             name: statement
             for statement in self.tree.body
@@ -137,9 +131,7 @@ class Module:
         return outside
 
     def source(self) -> str:
-        """Returns the kept statements, in their order; of an import only the names that are
-        needed.
-        """
+        """Returns the kept statements in order, with only the needed names of each import."""
         lines = []
         for statement in self.tree.body:
             names = [name for name in _names_of(statement, self.name) if name in self.kept]
@@ -152,10 +144,11 @@ class Module:
 
 
 def _drop_judgement(tree: ast.Module) -> None:
-    """Of the exercises in a module, leaves what `run` needs: the right answer, the mistakes,
-    `draw`, `examine` and their helpers go.
+    """Removes everything that `run` does not need from the exercises in a module.
+
+    That is the right answer, the mistakes, `draw`, `examine` and their helpers.
     """
-    exercises, known = [], {"Exercise", "Method"}  # those of labs/exercise.py
+    exercises, known = [], {"Exercise", "Method"}  # the base classes in labs/exercise.py
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and known & {
             getattr(base, "id", None) for base in node.bases
@@ -196,8 +189,9 @@ def _members(node: ast.stmt) -> list[str]:
 def _names_of(statement: ast.stmt, module: str) -> list[str]:
     """Returns the names that a top-level statement of a module defines.
 
-    Raises UserError for a statement that defines none: left out, it would be missed when a
-    student's answer runs.
+    Raises:
+        UserError: for a statement that defines none. The slice would lack it, and answers would
+            fail.
     """
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return [statement.name]
@@ -212,7 +206,7 @@ def _names_of(statement: ast.stmt, module: str) -> list[str]:
         return []
     raise UserError(
         f"diffusion_lab.{module} cannot go into the sandbox: line {statement.lineno},"
-        f" `{ast.unparse(statement).splitlines()[0][:60]}`, is no function, class, import or"
+        f" `{ast.unparse(statement).splitlines()[0][:60]}`, is not a function, class, import or"
         " assignment. Write it as one of these."
     )
 

@@ -39,7 +39,7 @@ for hold in (in_a_memory_file, in_shared_pages, in_system_v):
 
 
 def diffusion_schedule(self, diffusion_times):
-    """A right answer only if it holds, in one way at least, memory of which none of its processes tells."""
+    """Right only if it holds, in at least one way, memory that counts for none of its processes."""
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
     angles = start_angle + diffusion_times * (end_angle - start_angle)
     return (ops.sin(angles), ops.cos(angles)) if WAYS else (WAYS, WAYS)

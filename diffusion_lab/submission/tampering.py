@@ -1,18 +1,15 @@
-"""What an answer could use to change what measures it.
+"""Finds what an answer could use to tamper with its own measurement. The grader reads its source.
 
-Read off its source, in the grader, before anything is believed.
-
-Right numbers on fresh inputs cannot be forged. But some of what a check wants to know is no number
-(how often a network was called, whether a function fits a graph), is measured in the process in
-which the answer runs, and so an answer that wants to can say anything. Mathematics needs none of
-the means to do that; so an answer with right results earns nothing if it uses them.
+Right numbers on fresh inputs cannot be forged. But a check also measures other things, such as how
+often a network was called, and whether a function works in a graph. It measures them in the process
+in which the answer runs, so an answer could report anything. Mathematics does not need the means to
+do that, so an answer with right results earns no points if it uses them.
 """
 
 import ast
 import re
 from collections.abc import Collection, Iterator
 
-import keras
 from IPython.core.inputtransformer2 import TransformerManager
 
 from diffusion_lab.submission.reading import parse
@@ -60,7 +57,8 @@ BUILTINS = {
     "setattr",
     "vars",
 }
-NAMES = {  # of functions and attributes, wherever they come from
+NAMES = {  # of functions and attributes, of any module
+    # these lead to the code and variables of the check
     "attrgetter",
     "checks",
     "deepcopy",
@@ -84,13 +82,15 @@ NAMES = {  # of functions and attributes, wherever they come from
     "gi_frame",
     "cr_frame",
     "user_ns",
+    # these can make a function behave differently in a graph
     "numpy_function",
     "py_function",
     "run_functions_eagerly",
     "executing_eagerly",
     "init_scope",
     "inside_function",
-    "is_symbolic_tensor",  # to be another function in a graph
+    "is_symbolic_tensor",
+    # these can write files
     "fdopen",
     "memmap",
     "open_memmap",
@@ -104,10 +104,10 @@ NAMES = {  # of functions and attributes, wherever they come from
     "tofile",
     "write_bytes",
     "write_file",
-    "write_text",  # of results
+    "write_text",
 }
-OF_OS = {"environ", "getenv", "path", "cpu_count", "getcwd", "getpid", "sep"}  # may be used
-HARMLESS = {
+ALLOWED_IN_OS = {"environ", "getenv", "path", "cpu_count", "getcwd", "getpid", "sep"}
+ALLOWED_DUNDERS = {
     "__call__",
     "__doc__",
     "__enter__",
@@ -119,42 +119,52 @@ HARMLESS = {
     "__next__",
     "__version__",
 }
-OFFERED = re.compile(
+# The modules of `labs` that notebooks use. The others check answers.
+ALLOWED_IN_LABS = re.compile(
     r"\.(experiments|pictures|questions|start|toy_points|training_panel|widgets)\b"
-)  # to notebooks; the rest of `labs` checks
+)
 MAGICS = re.compile(
     r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M
 )
 
 
-def reaches(source: str, recorded: Collection[str] = (), taken: Collection[str] = ()) -> list[str]:
-    """The names, in order, by which an answer could change what measures it.
+def find_tampering(
+    source: str, recorded: Collection[str] = (), taken: Collection[str] = ()
+) -> list[str]:
+    """Returns the names, in order, with which an answer could tamper with its own measurement.
 
-    `recorded` are the attributes of the check's own objects in which it notes what it sees, `taken`
-    all that mean something to anybody: an answer may give its `self` others.
+    Args:
+        source: the answer.
+        recorded: the attributes in which the objects of a check record what happens.
+        taken: the attributes that already have a meaning. An answer may add others to its `self`.
     """
     try:
         tree = parse(TransformerManager().transform_cell(MAGICS.sub(r"\1", source)))
     except SyntaxError:
         tree = None
     if tree is None:
-        return ["what is no Python"]
+        return ["invalid Python"]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    own = {id(node) for klass in classes for method in klass.body for node in _on_itself(method)}
+    own = {
+        id(node) for klass in classes for method in klass.body for node in _own_attributes(method)
+    }
     own |= {
         id(node)
-        for function in _uncalled(tree)
-        for node in _on_itself(function)
+        for function in _unused_functions(tree)
+        for node in _own_attributes(function)
         if node.attr not in {*recorded, *taken}
     }
-    found = [name for node in ast.walk(tree) for name in _reaching(node, id(node) in own, recorded)]
-    found += [f"{name}..." for name in _passed_around(tree, {klass.name for klass in classes})]
+    found = [
+        name for node in ast.walk(tree) for name in _forbidden_in(node, id(node) in own, recorded)
+    ]
+    found += [f"{name}..." for name in _passed_classes(tree, {klass.name for klass in classes})]
     return list(dict.fromkeys(found))
 
 
-def _on_itself(method: ast.AST) -> list[ast.Attribute]:
-    """The attributes that a method of the answer's own class, such as a layer, has of its own
-    object.
+def _own_attributes(method: ast.AST) -> list[ast.Attribute]:
+    """Returns where a method reads or sets attributes of its `self`.
+
+    Functions inside the method, decorated methods and anything but a method have none.
     """
     if not isinstance(method, ast.FunctionDef) or method.decorator_list or not method.args.args:
         return []
@@ -173,9 +183,10 @@ def _on_itself(method: ast.AST) -> list[ast.Attribute]:
     ]
 
 
-def _uncalled(tree: ast.Module) -> list[ast.FunctionDef]:
-    """The functions that the answer never uses itself: whoever calls them with a `self` gives them
-    a model.
+def _unused_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    """Returns the functions that the answer does not use itself.
+
+    Only the check calls them, so their `self` is a model.
     """
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return [
@@ -183,9 +194,10 @@ def _uncalled(tree: ast.Module) -> list[ast.FunctionDef]:
     ]
 
 
-def _passed_around(tree: ast.Module, classes: set[str]) -> list[str]:
-    """The classes of the answer that are used for more than making objects: their methods could be
-    called with any other object.
+def _passed_classes(tree: ast.Module, classes: set[str]) -> list[str]:
+    """Returns the answer's classes that it uses for more than making objects.
+
+    Their methods could be called with any other object as `self`.
     """
     fine = {
         id(part)
@@ -203,13 +215,13 @@ def _passed_around(tree: ast.Module, classes: set[str]) -> list[str]:
     ]
 
 
-def _reaching(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[str]:
-    """Yields what one piece of code could do."""
+def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[str]:
+    """Yields the forbidden names in one node; `own` is True for an attribute of `self`."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         parent = f"{node.module}." if isinstance(node, ast.ImportFrom) and node.module else ""
         for name in [parent + alias.name for alias in node.names]:
-            checking = name.startswith("diffusion_lab.labs") and not OFFERED.search(name)
-            system = name.startswith("os.") and name.split(".")[1] not in OF_OS
+            checking = name.startswith("diffusion_lab.labs") and not ALLOWED_IN_LABS.search(name)
+            system = name.startswith("os.") and name.split(".")[1] not in ALLOWED_IN_OS
             if (
                 checking
                 or system
@@ -220,19 +232,19 @@ def _reaching(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[s
     if isinstance(node, ast.Name) and (
         node.id in (BUILTINS | NAMES) - {"checks"}
         or node.id.startswith("__")
-        and node.id not in HARMLESS
+        and node.id not in ALLOWED_DUNDERS
     ):
         yield node.id
     if isinstance(node, ast.Attribute):
-        dunder = node.attr.startswith("__") and node.attr not in HARMLESS
+        dunder = node.attr.startswith("__") and node.attr not in ALLOWED_DUNDERS
         stored = not isinstance(node.ctx, ast.Load) and not own
-        system = getattr(node.value, "id", "") == "os" and node.attr not in OF_OS
+        system = getattr(node.value, "id", "") == "os" and node.attr not in ALLOWED_IN_OS
         if dunder or stored or system or node.attr in NAMES or node.attr in recorded and not own:
             yield f"{ast.unparse(node)[:60]}{' = ...' * stored}"
     if isinstance(node, ast.Call):
         called, arguments = getattr(node.func, "id", ""), node.args[1:2]
         if called == "getattr" and not all(
-            isinstance(name, ast.Constant) and not _secret(name.value, recorded)
+            isinstance(name, ast.Constant) and not _forbidden_attribute(name.value, recorded)
             for name in arguments
         ):
             yield "getattr"
@@ -240,50 +252,5 @@ def _reaching(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[s
             yield "type(...)(...)"
 
 
-def _secret(name: object, recorded: Collection[str]) -> bool:
+def _forbidden_attribute(name: object, recorded: Collection[str]) -> bool:
     return str(name).startswith("_") or name in NAMES | {*recorded}
-
-
-def taken_attributes(files: dict[str, str]) -> set[str]:
-    """The attributes and functions that the code in the box has names for, and those of every Keras
-    model.
-    """
-    nodes = [node for source in files.values() for node in ast.walk(ast.parse(source))]
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    return (
-        attributes
-        | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-        | set(dir(keras.Model))
-    )
-
-
-def recorded_attributes(files: dict[str, str], official: str) -> set[str]:
-    """The attributes in which the objects that are in the box with an answer note what they see,
-    but for those that right answers use: they change after `__init__`. `files` are {path: source}.
-    """
-    methods = [
-        method
-        for path, source in files.items()
-        if path.startswith("labs/")
-        for klass in ast.walk(ast.parse(source))
-        if isinstance(klass, ast.ClassDef)
-        for method in klass.body
-        if isinstance(method, ast.FunctionDef) and method.name != "__init__"
-    ]
-    nodes = [node for method in methods for node in ast.walk(method)]
-    changed = {
-        node.attr
-        for node in nodes
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-    }
-    changed |= {
-        node.func.value.attr
-        for node in nodes
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("append", "extend", "update", "add")
-        and isinstance(node.func.value, ast.Attribute)
-    }
-    return changed - {
-        node.attr for node in ast.walk(ast.parse(official)) if isinstance(node, ast.Attribute)
-    }

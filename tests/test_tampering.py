@@ -1,4 +1,4 @@
-"""Right numbers earn nothing if the answer could have forged them; mathematics never does."""
+"""Right numbers earn nothing if the answer could have forged them. Mathematics never could."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +9,12 @@ from diffusion_lab.instructor import running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.master import Master, Task
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.submission.reaching import reaches
+from diffusion_lab.submission.tampering import find_tampering
 
 ROOT = Path(__file__).parents[1]
 RECORDED, TAKEN = {"flags", "times"}, {"network", "fit"}
 FORGERIES = {
-    "replaces what measures": (
+    "replaces the measurement": (
         "import diffusion_lab.labs.exercise as module\nmodule.Exercise.run = lambda *all: 1"
     ),
     "by another way of importing": (
@@ -24,27 +24,27 @@ FORGERIES = {
     "by the table of modules": (
         "import sys\nsys.modules['diffusion_lab.labs.exercise'].Exercise = None"
     ),
-    "by the names of a module": "from sys import modules as all_of_them",
+    "by names from a module": "from sys import modules as all_of_them",
     "by importlib": "from importlib import import_module",
-    "by a text": "exec('x = 1')",
+    "by code in a string": "exec('x = 1')",
     "by __import__": "__import__('gc')",
     "by __builtins__": "__builtins__['getattr'](1, 'real')",
     "edits the list of calls": "def f(self):\n    self.flags.clear()",
-    "edits it under another name": "def f(self):\n    calls = self.times\n    del calls[1:]",
+    "edits it through another name": "def f(self):\n    calls = self.times\n    del calls[1:]",
     "by getattr": "def f(self):\n    getattr(self, 'flags').clear()",
-    "by a secret name": "def f(self):\n    getattr(self, 'fl' + 'ags').clear()",
+    "by a computed name": "def f(self):\n    getattr(self, 'fl' + 'ags').clear()",
     "by setattr": "def f(self):\n    setattr(self, 'flags', [])",
     "by vars": "def f(self):\n    vars(self).update(flags=[])",
     "by __dict__": "def f(self):\n    self.__dict__['flags'] = []",
-    "asks a copy": "import copy\ndef f(self):\n    copy.deepcopy(self)",
-    "asks another": "def f(self):\n    type(self)(1, 2).denoise()",
-    "asks its class": "def f(self):\n    self.__class__(1, 2)",
+    "calls a copy": "import copy\ndef f(self):\n    copy.deepcopy(self)",
+    "calls another object": "def f(self):\n    type(self)(1, 2).denoise()",
+    "calls its class": "def f(self):\n    self.__class__(1, 2)",
     "patches TensorFlow": "import tensorflow as tf\ntf.function = lambda f, **more: f",
-    "patches it under another name": "def f(module):\n    module.function = None\nf(tf)",
+    "patches it through another name": "def f(module):\n    module.function = None\nf(tf)",
     "in a loop": "for module in (np, ops):\n    module.array = None",
     "makes graphs eager": "tf.config.run_functions_eagerly(True)",
     "hides NumPy in a graph": "def f(x):\n    return tf.numpy_function(np.sin, [x], 'float32')",
-    "is another function in a graph": (
+    "behaves differently in a graph": (
         "def f(x):\n    return np.sin(x) if tf.executing_eagerly() else x"
     ),
     "walks the stack": (
@@ -53,35 +53,35 @@ FORGERIES = {
     ),
     "searches the memory": "import gc",
     "mocks": "from unittest.mock import patch",
-    "asks IPython": "get_ipython().user_ns",
-    "has IPython ask": "%run forge.py",
+    "uses IPython": "get_ipython().user_ns",
+    "uses a magic": "%run forge.py",
     "writes its result": "open('/box/results/denoise.json', 'w').write('{}')",
     "with NumPy": "np.save('/box/results/x', x)",
     "with pathlib": "from pathlib import Path\nPath('/box').touch()",
     "with os": "import os\nos.write(3, b'{}')",
     "with a function of os": "from os import write",
     "with TensorFlow": "tf.io.write_file('x', 'y')",
-    "by a class of its own": "class A:\n    def f(m):\n        m.function = None\nA.f(tf)",
+    "by a class in the answer": "class A:\n    def f(m):\n        m.function = None\nA.f(tf)",
     "by another name of it": "class A:\n    def f(m):\n        m.flags.clear()\nB = A",
     "by a static method": (
         "class A:\n    @staticmethod\n    def f(m):\n        m.function = None\nA().f(tf)"
     ),
-    "by a namesake": (
+    "by a function named like a method": (
         "class A:\n    def f(self):\n        self.flags = 1\ndef f(self):\n    self.flags.clear()"
     ),
     "by a function in a method": (
         "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n       "
         " g(tf)"
     ),
-    "by what runs the answer": "_define('f', 'hidden', {})",
-    "by importing that": (
+    "by the function that runs the answer": "_define('f', 'hidden', {})",
+    "by importing that function": (
         "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})"
     ),
-    "has another network": "def f(self):\n    self.network = None",
-    "has another network, in a method's place": "@staticmethod\ndef f(self):\n    self.start = 1",
-    "calls itself a method": "def f(self):\n    self.function = None\nf(tf)",
-    "by another name of itself": "def f(self):\n    self.function = None\ng = f",
-    "is no Python": "def f(:",
+    "replaces the network": "def f(self):\n    self.network = None",
+    "replaces it in a static method": "@staticmethod\ndef f(self):\n    self.start = 1",
+    "calls a function like a method": "def f(self):\n    self.function = None\nf(tf)",
+    "by another name of the function": "def f(self):\n    self.function = None\ng = f",
+    "is not Python": "def f(:",
 }
 HONEST = [
     "import math\nimport numpy as np\n\ndef f(self, x):\n    return ops.mean(x), np.sin(x)",
@@ -108,29 +108,29 @@ HONEST = [
 
 
 @pytest.mark.parametrize("source", FORGERIES.values(), ids=FORGERIES)
-def test_what_could_forge_is_named(source):
-    assert reaches(source, RECORDED, TAKEN)
+def test_means_of_tampering_are_named(source):
+    assert find_tampering(source, RECORDED, TAKEN)
 
 
 @pytest.mark.parametrize("source", HONEST)
-def test_mathematics_and_what_surrounds_it_is_not(source):
-    assert reaches(source, RECORDED, TAKEN) == []
+def test_mathematics_is_not_suspicious(source):
+    assert find_tampering(source, RECORDED, TAKEN) == []
 
 
 @pytest.mark.parametrize("path", sources(ROOT), ids=lambda path: path.stem)
-def test_no_right_answer_of_ours_is_doubted(path):
+def test_no_official_answer_is_suspicious(path):
     master = Master(path)
     assert {
-        name: reaches(source, master.recorded, master.taken)
+        name: find_tampering(source, master.recorded, master.taken)
         for name, source in master.answers.items()
     } == dict.fromkeys(master.answers, [])
 
 
-def test_the_records_are_found_in_what_lies_in_the_box():
+def test_the_recording_attributes_are_found_in_the_staged_files():
     assert {"flags", "times"} <= Master(sources(ROOT, ["07"])[0]).recorded
 
 
-def test_right_numbers_of_a_forger_earn_nothing_and_say_why(monkeypatch):
+def test_forged_right_numbers_earn_nothing_and_the_sentence_says_why(monkeypatch):
     monkeypatch.setattr(
         running, "_run", lambda master, answers, *more: (dict.fromkeys(answers, b"{}"), {}, None)
     )

@@ -1,0 +1,88 @@
+"""Reads from /proc what a process and its descendants use."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+MEMORY_FIELDS = ("VmRSS", "VmSwap", "VmPTE", "HugetlbPages")
+VANISHED = (FileNotFoundError, ProcessLookupError)  # the process ended while we read about it
+
+
+class Process(NamedTuple):
+    """What /proc says about a process. Times are in ticks."""
+
+    parent: int
+    state: bytes
+    own_time: int  # processor time
+    reaped_time: int  # that of its children that ended and were waited for
+    threads: int
+    born: bytes  # a process number may be used again, but not with the same time of birth
+
+
+def descendants(pid: int) -> dict[int, Process]:
+    """Returns {pid: Process} of all that a process has started, directly or not.
+
+    Zombies are among them.
+    """
+    processes: dict[int, Process] = {}
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(*VANISHED):
+            fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
+            own, reaped = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+            process = Process(int(fields[1]), fields[0], own, reaped, int(fields[17]), fields[19])
+            processes[int(name)] = process
+            children.setdefault(process.parent, []).append(int(name))
+    found: dict[int, Process] = {}
+    awaiting = list(children.get(pid, ()))
+    while awaiting:
+        child = awaiting.pop()
+        found[child] = processes[child]
+        awaiting += children.get(child, ())
+    return found
+
+
+def grandchildren(processes: dict[int, Process], pid: int) -> list[int]:
+    """Returns the children of the children of `pid`.
+
+    If `pid` has opened a box, this is the first process in the box.
+    """
+    children = [child for child, process in processes.items() if process.parent == pid]
+    return [child for child, process in processes.items() if process.parent in children]
+
+
+def busy(pids: Iterable[int]) -> bool:
+    """True if any thread of these processes computes, waits for a processor, or for a disk."""
+    for pid in pids:
+        with suppress(*VANISHED):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with suppress(*VANISHED):
+                    stat = Path(f"/proc/{pid}/task/{thread}/stat").read_bytes()
+                    if stat.rpartition(b")")[2].split()[0] in (b"R", b"D"):
+                        return True
+    return False
+
+
+def memory(pid: int) -> int:
+    """Returns the bytes that a process takes: in memory, swapped out, and in page tables."""
+    with suppress(*VANISHED):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(
+            1024 * int(line.split()[1]) for line in lines if line.split(":")[0] in MEMORY_FIELDS
+        )
+    return 0
+
+
+def share_of_memory(pid: int) -> int:
+    """Returns `memory`, but divides pages that several processes share among these processes.
+
+    This takes longer.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return memory(pid)
+    sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines[1:]}
+    return memory(pid) - sizes["Rss"] + sizes["Pss"]

@@ -375,7 +375,7 @@ variants(
 
 
 class OwnBlock(layers.Layer):
-    """A residual block as a custom layer whose second convolution is made first."""
+    """A residual block as a custom layer whose second convolution is created first."""
 
     def __init__(self, width, narrow):
         super().__init__()

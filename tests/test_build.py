@@ -1,4 +1,4 @@
-"""The builder: strict about its sources, deterministic, and careful with outputs and answers."""
+"""The builder: it is strict and deterministic, keeps outputs and gives away no answers."""
 
 import base64
 import re
@@ -49,9 +49,7 @@ def lab(tmp_path, monkeypatch):
         name: SimpleNamespace(number=number)
         for name, number in (("double", "3.1"), ("single", "3.2"))
     }
-    monkeypatch.setattr(
-        "diffusion_lab.instructor.source.checks", SimpleNamespace(exercises=lambda: known)
-    )
+    monkeypatch.setattr(checks, "exercises", lambda: known)
 
     def write(text=SOURCE):
         (tmp_path / "solutions").mkdir(exist_ok=True)
@@ -65,11 +63,11 @@ def notebook(root, folder):
     return nbformat.read(root / folder / "03_toy.ipynb", as_version=4)
 
 
-def test_a_check_that_is_missing_and_points_that_are_none_are_named(lab, monkeypatch):
+def test_a_missing_check_and_invalid_points_are_named(lab, monkeypatch):
     with pytest.raises(UserError, match="points='two' in the cell of 'double' is not a number"):
         read_source(lab(SOURCE.replace("points=2", 'points="two"')) / "solutions" / "03_toy.py")
     monkeypatch.undo()
-    with pytest.raises(UserError, match="there is no check for exercise 'double': write one"):
+    with pytest.raises(UserError, match="there is no check for exercise 'double'. Write one"):
         read_source(lab() / "solutions" / "03_toy.py")
 
 
@@ -91,7 +89,7 @@ def test_the_student_gets_a_stub_and_the_solution_keeps_its_answer(lab):
     ]
 
 
-def test_nbgrader_finds_its_marks(lab):
+def test_cells_have_the_metadata_of_nbgrader(lab):
     cells = [
         cell
         for cell in read_source(lab() / "solutions" / "03_toy.py").cells
@@ -146,7 +144,7 @@ def test_a_notebook_without_a_source_is_stale(lab):
     assert [path.name for path in stale(root)] == ["04_orphan.ipynb"]
 
 
-def test_an_answer_that_stands_elsewhere_is_refused(lab):
+def test_an_answer_that_another_cell_reveals_is_refused(lab):
     root = lab(
         SOURCE.replace('print("the end")', "number = 3\nif number:\n    return number + number")
     )
@@ -161,20 +159,24 @@ def test_an_answer_that_stands_elsewhere_is_refused(lab):
             "    ### END SOLUTION\n",
             "",
             (
-                "line 9: the solution that began|line 9: this solution never ends|does not end in"
+                "line 9: the solution that began|line 9: this solution does not end|does not end in"
                 " its cell"
             ),
         ),
-        ("    ### BEGIN SOLUTION\n", "", "line 10: a solution ends that never began"),
+        ("    ### BEGIN SOLUTION\n", "", "line 10: a solution ends here, but has not begun"),
         ("    return number + number\n", "", "line 10: the solution is empty"),
         (
             "    return number + number\n",
             "    ### BEGIN SOLUTION\n    return 1\n",
             "line 10: a solution begins inside",
         ),
-        ("    ### END SOLUTION", "  ### END SOLUTION", "line 11: .* indented alike"),
+        (
+            "    ### END SOLUTION",
+            "  ### END SOLUTION",
+            "line 11: indent the two markers of a solution equally",
+        ),
         ("### BEGIN SOLUTION", "# BEGIN SOLUTION", "line 9: write the marker as"),
-        (' exercise="double" points=2', "", "if and only if"),
+        (' exercise="double" points=2', "", "must be marked, as in"),
         ('check="double"', 'check="single"', 'must be marked check="double"'),
         ('# %% check="double"\nprint(double(4))\n', "", "must be marked|has no check"),
         ("*Difficulty ●○○ · 5 minutes*", "Easy.", "difficulty and how many minutes"),
@@ -190,11 +192,11 @@ def test_an_answer_that_stands_elsewhere_is_refused(lab):
         (
             " points=2",
             " point=5",
-            "line 6: there is no mark 'point' .did you mean points.*exercise, check",
+            "line 6: there is no mark 'point'. Did you mean points.*exercise, check",
         ),
-        (" points=2", ", points=5", "line 6: .* separate the marks by spaces"),
-        (" points=2", " points = 5", "line 6: .* separate the marks by spaces"),
-        (" points=2", " points=", "line 6: .* separate the marks by spaces"),
+        (" points=2", ", points=5", "line 6: .* Separate the marks by spaces"),
+        (" points=2", " points = 5", "line 6: .* Separate the marks by spaces"),
+        (" points=2", " points=", "line 6: .* Separate the marks by spaces"),
         ('exercise="double"', "exercise=double", "line 6: .* words in quotes and numbers without"),
         (
             'check="double"',
@@ -217,16 +219,16 @@ def test_an_answer_that_stands_elsewhere_is_refused(lab):
         (
             'print("the end")',
             "print(single(3))",
-            "line 23: 'single' is used, but there is no such exercise",
+            "line 23: 'single' is used, but this lab has no such exercise",
         ),
         (
             'print("the end")',
             "checks.single(3)",
-            "line 23: 'single' is used, but there is no such exercise",
+            "line 23: 'single' is used, but this lab has no such exercise",
         ),
     ],
 )
-def test_a_source_with_a_mistake_is_refused_with_its_place(lab, old, new, message):
+def test_a_mistake_in_a_source_is_refused_with_its_line(lab, old, new, message):
     assert old in SOURCE
     with pytest.raises(UserError, match=message):
         read_source(lab(SOURCE.replace(old, new, 1)) / "solutions" / "03_toy.py")
@@ -242,12 +244,12 @@ FINE = [
 
 
 @pytest.mark.parametrize("code", FINE)
-def test_a_name_that_a_cell_defines_is_no_exercise_that_was_taken_out(lab, code):
+def test_a_name_that_a_cell_defines_is_not_a_removed_exercise(lab, code):
     read_source(lab(SOURCE.replace('print("the end")', code)) / "solutions" / "03_toy.py")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in sources(ROOT)))
-def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, tmp_path):
+def test_references_to_a_removed_exercise_are_refused(name, tmp_path):
     """For each exercise of each lab, only its cell and its check are deleted."""
     text = (ROOT / "solutions" / f"{name}.py").read_text(encoding="utf-8")
     for exercise in re.findall(r'^# %% exercise="(\w+)"', text, re.M):
@@ -264,15 +266,13 @@ def test_whatever_exercise_is_taken_out_of_a_lab_what_it_leaves_is_named(name, t
             read_source(path)
 
 
-def test_the_number_that_a_check_prints_is_that_of_the_lab(lab, monkeypatch):
-    monkeypatch.setattr(
-        "diffusion_lab.instructor.source.checks",
-        SimpleNamespace(exercises=lambda: {"double": SimpleNamespace(number="3.2")}),
-    )
+def test_an_exercise_has_the_same_number_in_the_lab_and_in_its_check(lab, monkeypatch):
+    known = {"double": SimpleNamespace(number="3.2")}
+    monkeypatch.setattr(checks, "exercises", lambda: known)
     with pytest.raises(
         UserError,
         match=(
-            "'double' is number 3.1 here, and 3.2 at the end of diffusion_lab/labs/lab03/checks.py"
+            "'double' is number 3.1 here, but 3.2 at the end of diffusion_lab/labs/lab03/checks.py"
         ),
     ):
         read_source(lab() / "solutions" / "03_toy.py")
@@ -281,7 +281,7 @@ def test_the_number_that_a_check_prints_is_that_of_the_lab(lab, monkeypatch):
 def test_labs_are_chosen_by_number(lab):
     root = lab()
     assert [path.name for path in sources(root, ["3"])] == ["03_toy.py"]
-    with pytest.raises(UserError, match="There is no lab 7: choose among 03_toy"):
+    with pytest.raises(UserError, match="There is no lab 7. Choose one of 03_toy"):
         sources(root, ["7"])
     with pytest.raises(UserError, match="no labs"):
         sources(root / "solutions")
@@ -295,7 +295,7 @@ display({{"image/png": "{PICTURE}"}}, raw=True)
 """
 
 
-def test_a_run_keeps_what_the_cells_show_and_the_cover(lab):
+def test_a_run_saves_outputs_and_the_cover(lab):
     root = lab(SOURCE + COVER)
     seconds = execute(root, progress=lambda line: None)
     assert list(seconds) == ["03_toy"]
@@ -305,7 +305,7 @@ def test_a_run_keeps_what_the_cells_show_and_the_cover(lab):
 
 
 @pytest.mark.parametrize("profile", ["smoke", "gpu"])
-def test_a_run_in_another_profile_leaves_what_is_committed_alone(lab, profile):
+def test_a_run_in_another_profile_changes_no_file(lab, profile):
     """Only the outputs of the cpu profile are committed."""
     root, said = lab(SOURCE + COVER), []
     build(root, progress=lambda line: None)
@@ -314,10 +314,10 @@ def test_a_run_in_another_profile_leaves_what_is_committed_alone(lab, profile):
     assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before and not (
         root / "docs"
     ).exists()
-    assert "nothing is kept" in said[-1]
+    assert "nothing is saved" in said[-1]
 
 
-def test_a_run_that_stops_says_where_and_leaves_the_notebook_alone(lab):
+def test_a_run_with_an_error_names_the_notebook_and_leaves_it_unchanged(lab):
     root = lab(SOURCE.replace('print("the end")', "1 / 0"))
     build(root, progress=lambda line: None)
     before = (root / "solutions" / "03_toy.ipynb").read_bytes()

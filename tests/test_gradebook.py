@@ -1,4 +1,4 @@
-"""The reports of a grading: right numbers, and no text that a student could have planted."""
+"""The reports of a grading: correct numbers, and no hostile text or pictures."""
 
 import base64
 import csv
@@ -14,9 +14,10 @@ from PIL import Image
 
 from diffusion_lab.commands import grade as command
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.gradebook import mark_of, write_gradebook
-from diffusion_lab.instructor.grading import Settings
+from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
+from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Result, Verdict
 
@@ -50,9 +51,9 @@ def result(student, points=(4.0, 0.0), **more):
     )
 
 
-def saying(result, number, **said):
-    """The result with another verdict in place of its verdict `number`."""
-    result.verdicts[number] = replace(result.verdicts[number], **said)
+def with_verdict(result, number, **fields):
+    """Changes fields of the verdict `number` in a result, and returns the result."""
+    result.verdicts[number] = replace(result.verdicts[number], **fields)
     return result
 
 
@@ -89,7 +90,7 @@ def test_the_grade_book_has_a_row_for_each_student(tmp_path):
 @pytest.mark.parametrize(
     "name", ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1"]
 )
-def test_a_table_program_sees_no_formula(name, tmp_path):
+def test_text_that_looks_like_a_formula_is_escaped(name, tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result(name, problem="=HYPERLINK(1)")])
     _, row = table(tmp_path)
     assert (
@@ -106,7 +107,7 @@ def test_pages_show_markup_as_text(tmp_path):
     row = result(
         HOSTILE, remarks=[HOSTILE], problem=HOSTILE, texts={"summary": HOSTILE}, picture=png()
     )
-    saying(row, 0, sentence=HOSTILE, details=HOSTILE)
+    with_verdict(row, 0, sentence=HOSTILE, details=HOSTILE)
     write_gradebook(tmp_path, "07", SETTINGS, [row, result("Ada", answers={"first": HOSTILE})])
     for page in [*(tmp_path / "feedback").glob("*.html"), tmp_path / "summary.html"]:
         text = page.read_text()
@@ -123,7 +124,7 @@ def test_pages_show_markup_as_text(tmp_path):
     )
 
 
-def test_a_page_is_named_by_us(tmp_path):
+def test_the_names_of_pages_are_safe_and_short(tmp_path):
     rows = write_gradebook(
         tmp_path,
         "07",
@@ -144,12 +145,12 @@ def test_a_page_is_named_by_us(tmp_path):
         base64.b64encode(b"\x89PNG\r\n").decode(),
     ],
 )
-def test_a_picture_that_is_none_is_left_out(picture, tmp_path):
+def test_a_file_that_is_not_a_picture_is_left_out(picture, tmp_path):
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", picture=picture)])
     assert row.picture is None
 
 
-def test_a_picture_is_drawn_anew_and_a_huge_one_is_not_drawn(tmp_path):
+def test_a_picture_is_encoded_again_and_a_huge_one_is_left_out(tmp_path):
     with_text = png() + base64.b64encode(b"<script>hidden behind the picture</script>").decode()
     small, huge = write_gradebook(
         tmp_path,
@@ -160,7 +161,7 @@ def test_a_picture_is_drawn_anew_and_a_huge_one_is_not_drawn(tmp_path):
     assert b"hidden" not in base64.b64decode(small.picture or "") and huge.picture is None
 
 
-def test_points_that_a_person_gave_are_kept_and_count(tmp_path):
+def test_points_by_hand_are_kept_and_count(tmp_path):
     results = [result("Ada"), result("=Bob")]
     write_gradebook(tmp_path, "07", SETTINGS, results)
     text = (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
@@ -187,8 +188,8 @@ def test_negative_points_are_a_number_in_the_grade_book_and_an_apostrophe_is_par
     assert [row[6] for row in table(tmp_path)] == ["manual", "-2", "3"]
 
 
-def test_what_a_person_gave_is_never_dropped(tmp_path):
-    """Not by a class without some student, a second version of a file, or a spreadsheet."""
+def test_entries_by_hand_are_never_lost(tmp_path):
+    """A student may be missing from one grading and present in the next."""
     (tmp_path / MANUAL).write_text(
         "key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8"
     )
@@ -204,18 +205,18 @@ def test_what_a_person_gave_is_never_dropped(tmp_path):
     "content, sentence",
     [
         ("key,points,comment\nAda|12,five,\n", "line 2: 'five' is not a number"),
-        ("Ada,5\n", "must begin with a line key,points,comment"),
+        ("Ada,5\n", "must begin with the line key,points,comment"),
         ("", "must begin"),
     ],
 )
-def test_points_that_are_none_are_named_and_the_file_stays(content, sentence, tmp_path):
+def test_points_that_are_not_a_number_are_named_and_the_file_stays(content, sentence, tmp_path):
     (tmp_path / MANUAL).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
         write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
     assert (tmp_path / MANUAL).read_text(encoding="utf-8") == content
 
 
-def test_the_written_part_counts_into_what_is_possible(tmp_path):
+def test_the_written_part_counts_towards_the_possible_points(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0)])
     page = next((tmp_path / "feedback").iterdir()).read_text()
     assert "<b>4</b> of 14 points; the written part (up to 6) is not graded yet" in page
@@ -225,8 +226,8 @@ def test_the_written_part_counts_into_what_is_possible(tmp_path):
     assert "<b>9</b> of 14 points</p>" in page and "5 of 6 points for the written part" in page
 
 
-def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_path):
-    ada = saying(
+def test_outdated_pages_are_removed_and_code_in_sentences_is_marked_up(tmp_path):
+    ada = with_verdict(
         result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>."
     )
     write_gradebook(tmp_path, "07", SETTINGS, [ada, result("Bob")])
@@ -238,21 +239,21 @@ def test_pages_of_people_who_are_gone_are_gone_and_marks_of_code_are_drawn(tmp_p
     )
 
 
-def test_a_class_is_summed_up(tmp_path):
+def test_the_summary_shows_the_hardest_exercise_and_common_mistakes(tmp_path):
     rows = [result(f"S{number}", (4.0, 4.0 * (number > 7))) for number in range(10)]
-    saying(rows[3], 1, sentence="The rates are swapped.")
+    with_verdict(rows[3], 1, sentence="The rates are swapped.")
     for number in range(7):
-        saying(rows[number], 0, points=0.0, sentence=f"Wrong in way {number}.")
+        with_verdict(rows[number], 0, points=0.0, sentence=f"Wrong in way {number}.")
     write_gradebook(tmp_path, "07", SETTINGS, rows)
     text = " ".join((tmp_path / "summary.html").read_text().split())
     assert '<code>second</code> <b>(the hardest)</b></td> <td class="n">2 of 10</td>' in text
     assert "1 × The rates are swapped." in text and "7 × So it is." in text
     assert "1 × Wrong in way 4." in text and "2 × something else" in text, (
-        "five sentences, and how many there are besides"
+        "five sentences, and the number of the others"
     )
 
 
-def test_whoever_needs_a_look_is_named(tmp_path):
+def test_stopped_answers_and_suspicious_imports_are_named(tmp_path):
     stopped, reaching = (
         result("Ada"),
         result(
@@ -263,11 +264,11 @@ def test_whoever_needs_a_look_is_named(tmp_path):
             },
         ),
     )
-    saying(
+    with_verdict(
         stopped,
         1,
         outcome="stopped",
-        sentence="The answer was stopped: it ended the kernel in which it ran.",
+        sentence="The answer was stopped: the kernel in which it ran has ended.",
     )
     rows = write_gradebook(
         tmp_path,
@@ -276,20 +277,20 @@ def test_whoever_needs_a_look_is_named(tmp_path):
         [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})],
     )
     assert [row.remarks for row in rows] == [
-        ["7.2: The answer was stopped: it ended the kernel in which it ran"],
+        ["7.2: The answer was stopped: the kernel in which it ran has ended"],
         ["uses os, subprocess"],
         [],
     ]
 
 
-def test_marks_tell_what_is_wrong_from_what_is_missing():
+def test_wrong_and_missing_answers_have_different_marks():
     assert [
         mark_of(Verdict("7.1", "first", outcome, 0, 4, ""))
         for outcome in ("right", "missing", "wrong", "stopped")
     ] == list("✓–✗✗")
 
 
-def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_path):
+def test_the_summary_says_for_whom_the_written_part_is_not_graded(tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
     write_gradebook(
         tmp_path, "07", SETTINGS, [result("Ada", written=6.0), result("Bob", written=6.0)]
@@ -301,7 +302,7 @@ def test_points_that_nobody_could_have_yet_are_not_held_against_the_class(tmp_pa
     )
 
 
-def test_what_is_no_notebook_is_told_so_once(tmp_path):
+def test_a_problem_with_the_whole_notebook_is_said_once(tmp_path):
     write_gradebook(
         tmp_path, "07", SETTINGS, [result("Ada", problem="This file is not a notebook.")]
     )
@@ -309,7 +310,7 @@ def test_what_is_no_notebook_is_told_so_once(tmp_path):
     assert "This file is not a notebook." in page and "So it is." not in page
 
 
-def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
+def test_nearly_identical_submissions_are_listed_together(tmp_path):
     other = LONG.replace("value", "other")
     rows = [
         result("Ada", answers={"first": LONG}),
@@ -321,7 +322,12 @@ def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
         result("Gil", answers={"first": LONG + "\n# at last"}),
     ]
     write_gradebook(tmp_path, "07", SETTINGS, rows)
-    text = (tmp_path / "summary.html").read_text().split("Nearly the same")[1].split("<h2>")[0]
+    text = (
+        (tmp_path / "summary.html")
+        .read_text()
+        .split("Nearly identical submissions")[1]
+        .split("<h2>")[0]
+    )
     groups = [re.findall(r">(\w+)</a>", line) for line in text.splitlines() if "<li>" in line]
     assert groups == [["Ada", "Bob", "Gil"], ["Cem", "Fay"]]
 
@@ -329,7 +335,7 @@ def test_what_is_nearly_the_same_is_shown_side_by_side(tmp_path):
 @pytest.mark.parametrize(
     "name, number", [("x|555", ""), ("x|555|", ""), ("x%7C555", ""), ("x\u202e|555", "")]
 )
-def test_no_name_takes_the_points_of_another(name, number, tmp_path):
+def test_no_student_gets_the_points_by_hand_of_another(name, number, tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nx|555,5,good\n", encoding="utf-8")
     for results in (
         [result(name, id=number), result("x", id="555")],
@@ -343,7 +349,9 @@ def test_a_name_alone_is_enough_for_one_student_and_not_for_two(tmp_path):
     (tmp_path / MANUAL).write_text("key,points,comment\nAda,5,\nBob,3,\n", encoding="utf-8")
     results = [result("Ada", id="1"), result("Bob", id="2"), result("Bob", id="3")]
     assert [row.points for row in write_gradebook(tmp_path, "07", SETTINGS, results)] == [9, 4, 4]
-    assert "Bob,3," in (tmp_path / MANUAL).read_text(encoding="utf-8-sig"), "it waits for a person"
+    assert "Bob,3," in (tmp_path / MANUAL).read_text(encoding="utf-8-sig"), (
+        "it is kept for a person to correct"
+    )
 
 
 @pytest.mark.parametrize(
@@ -363,7 +371,7 @@ def test_a_name_alone_is_enough_for_one_student_and_not_for_two(tmp_path):
         "\u2028",
     ],
 )
-def test_nothing_that_a_terminal_obeys_reaches_a_report(code, tmp_path):
+def test_no_control_code_reaches_a_report(code, tmp_path):
     row = result(
         f"A{code}da",
         place=f"a{code}.ipynb",
@@ -372,7 +380,7 @@ def test_nothing_that_a_terminal_obeys_reaches_a_report(code, tmp_path):
         texts={"summary": f"one{code}two\nthree"},
         answers={"first": f"x = '{code}'"},
     )
-    saying(row, 0, sentence=f"So{code} it is.", details=f"line{code}\n\tline")
+    with_verdict(row, 0, sentence=f"So{code} it is.", details=f"line{code}\n\tline")
     (written,) = write_gradebook(tmp_path, "07", SETTINGS, [row])
     pages = [
         path.read_text(encoding="utf-8")
@@ -411,13 +419,13 @@ def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
     many[7] = replace(
         many[7], texts={"summary": HUGE}, remarks=[HUGE], problem=HUGE, answers={"first": HUGE}
     )
-    saying(many[8], 1, sentence=HUGE, details=HUGE)
+    with_verdict(many[8], 1, sentence=HUGE, details=HUGE)
     rows = write_gradebook(tmp_path, "07", SETTINGS, many)
     assert (tmp_path / "summary.html").stat().st_size < 3_000_000
     assert sum(path.stat().st_size for path in (tmp_path / "feedback").iterdir()) < 500 * 200_000
     page = (tmp_path / "feedback" / rows[3].page).read_text()
     assert ("word " * 500).strip() in page and "data:image/png" in page, (
-        "there is room for everything on the student's own page"
+        "the student's own page shows everything"
     )
     assert "The whole text" in (tmp_path / "summary.html").read_text()
 
@@ -433,27 +441,29 @@ def test_a_class_of_five_hundred_is_one_small_page(tmp_path):
         ("1.5", 0, "<b>+1.5 points.</b>"),
     ],
 )
-def test_points_by_hand_are_named_as_what_they_are(points, written, sentence, tmp_path):
+def test_points_by_hand_are_for_the_written_part_or_in_addition(
+    points, written, sentence, tmp_path
+):
     (tmp_path / MANUAL).write_text(f"key,points,comment\nAda|12,{points},\n", encoding="utf-8")
     (row,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=written)])
     page = (tmp_path / "feedback" / row.page).read_text()
     assert sentence in page and ("written part" in sentence) == ("written part" in page)
 
 
-def test_pictures_are_not_called_the_students(tmp_path):
+def test_a_picture_of_the_lab_is_not_called_the_students(tmp_path):
     (row,) = write_gradebook(tmp_path, "02", SETTINGS, [result("Ada", picture=png())])
     page = (tmp_path / "feedback" / row.page).read_text()
     assert "A picture from this lab" in page and "Your picture" not in page
 
 
 def contrast(colour):
-    """Returns the contrast ratio of a colour such as #1a6e2e to white, by WCAG 2."""
+    """Returns the contrast ratio of a colour such as #1a6e2e to white, as defined by WCAG 2."""
     light = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     light = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in light]
     return 1.05 / (0.05 + sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), light)))
 
 
-def test_every_colour_of_text_can_be_read(tmp_path):
+def test_every_text_colour_has_enough_contrast(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
     for page in (*(tmp_path / "feedback").iterdir(), tmp_path / "summary.html"):
         colours = re.findall(r"[ {]color: (#[0-9a-f]{3,6})", page.read_text())
@@ -467,7 +477,7 @@ def test_every_colour_of_text_can_be_read(tmp_path):
             )
 
 
-def test_the_terminal_says_what_it_leaves_out_and_how_far_it_is(tmp_path, monkeypatch, capsys):
+def test_the_terminal_shows_progress_and_says_which_rows_it_omits(tmp_path, monkeypatch, capsys):
     def grade(submissions, source, out, progress, **options):
         for done in range(1, 101):
             progress(done, 100)

@@ -1,4 +1,4 @@
-"""A class is graded: in a sandbox, again after a kill, and never twice."""
+"""Grading a class: in a sandbox, after a kill, and only what has changed."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor import gradebook, grading, quality, results, running
+from diffusion_lab.instructor import grading, quality, results, rows, running
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
@@ -29,7 +29,7 @@ from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
-from diffusion_lab.instructor.verdicts import Result, Verdict
+from diffusion_lab.instructor.verdicts import Quality, Result, Verdict
 from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.storage import only_one
@@ -46,9 +46,9 @@ boxed = pytest.mark.skipif(
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Grades without running anything.
+    """Replaces the grading of a submission, and returns the list of graded students.
 
-    What would be graded is recorded, and a submission may end the grader.
+    A submission may raise an error.
     """
     graded = []
 
@@ -90,7 +90,7 @@ def test_only_what_changed_is_graded_again(tmp_path, pretended):
     assert [result.digest for result in results] == ["1 bytes", "4 bytes", "3 bytes", "1 bytes"]
 
 
-def test_what_was_graded_before_the_grader_stopped_is_kept(tmp_path, pretended):
+def test_results_from_before_an_error_are_kept(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1", bob=b"crash")
     with pytest.raises(UserError, match="disk is full"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out", jobs=1)
@@ -99,7 +99,7 @@ def test_what_was_graded_before_the_grader_stopped_is_kept(tmp_path, pretended):
     assert pretended == ["ada", "bob"]
 
 
-def test_other_seeds_and_limits_grade_anew(tmp_path, pretended):
+def test_another_seed_is_refused_and_other_limits_grade_again(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out", seed=7)
     with pytest.raises(UserError, match="a grading with another seed"):
@@ -118,7 +118,7 @@ CODE = {
 
 
 @pytest.mark.parametrize("name", CODE.values(), ids=CODE)
-def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(
+def test_after_a_change_of_the_code_all_are_graded_again_with_the_same_seed(
     tmp_path, pretended, monkeypatch, name
 ):
     package = tmp_path / "diffusion_lab"
@@ -133,29 +133,29 @@ def test_code_that_decides_verdicts_grades_anew_with_the_same_seed(
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     assert pretended == ["ada"]
     with open(package / name, "a") as file:
-        file.write("# mended\n")
+        file.write("# fixed\n")
     again, _ = grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     assert pretended == ["ada", "ada"] and again.seed == settings.seed
 
 
-def test_other_libraries_grade_anew(monkeypatch):
+def test_other_libraries_grade_again(monkeypatch):
     before = results.code_fingerprint()
     assert before == results.code_fingerprint()
     monkeypatch.setattr(results, "version", lambda name: "99")
     assert results.code_fingerprint() != before
 
 
-def test_a_worker_with_another_version_of_the_package_grades_nobody():
+def test_a_worker_with_another_version_of_the_package_refuses():
     settings = results.Settings("", SOURCE.name, 1, Limits(), code="of another version")
-    with pytest.raises(UserError, match="not the one with which this grading began"):
+    with pytest.raises(UserError, match="not the version with which this grading began"):
         grading.grade_submission(None, settings)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Grades as if every existing answer gave a right result at once.
+    """Judges every answer as right, without running it.
 
-    Returns the submission that is being graded.
+    The returned object names the student whose submission is being graded.
     """
     current, honest = SimpleNamespace(student=None), results.grade_submission
 
@@ -171,7 +171,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         quality,
         "grade_quality",
-        lambda *more: quality.Drawn(Verdict(*results.KID, "right", 4, 4, "Fine flowers.")),
+        lambda *more: quality.QualityResult(Verdict(*results.KID, "right", 4, 4, "Fine flowers.")),
     )
     monkeypatch.setattr(quality, "require_data", lambda data: None)
     return current
@@ -212,10 +212,8 @@ ERRORS = [
         for error in ERRORS
         if (step, type(error)) != ("a worker", UserError)
     ],
-)  # which would be about the whole class
-def test_whatever_happens_with_one_submission_is_its_own_row(
-    tmp_path, quick, monkeypatch, step, error
-):
+)  # a UserError of a worker concerns the whole class
+def test_an_error_in_one_submission_affects_only_its_row(tmp_path, quick, monkeypatch, step, error):
     place, name = STEPS[step]
     honest, broken = getattr(place, name), True
 
@@ -235,7 +233,7 @@ def test_whatever_happens_with_one_submission_is_its_own_row(
             tmp_path / "out",
             boxed=False,
             jobs=1,
-            quality=grading.Quality(3),
+            quality=Quality(3),
         )
         rows = write_gradebook(tmp_path / "out", "07", settings, found)
         assert all((tmp_path / "out" / "feedback" / row.page).exists() for row in rows)
@@ -245,18 +243,16 @@ def test_whatever_happens_with_one_submission_is_its_own_row(
     assert rows["ada"].points == rows["cem"].points == 22 and not rows["ada"].problem
     assert rows["bob"].points == (18 if step == "quality" else 0) and len(rows["bob"].verdicts) == 4
     assert (
-        rows["bob"].problem.startswith("It could not be graded: ")
-        and "a person must look" in rows["bob"].problem
+        rows["bob"].problem.startswith("It could not be graded (")
+        and "A person must look at it" in rows["bob"].problem
     )
     broken = False
-    assert grade()["bob"].points == 22, "the same command tries again"
+    assert grade()["bob"].points == 22, "the same command grades it again"
 
 
-@pytest.mark.parametrize("step", ["presentable", "_conspicuous", "safe_picture"])
-def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(
-    tmp_path, quick, monkeypatch, step
-):
-    honest = getattr(gradebook, step)
+@pytest.mark.parametrize("step", ["presentable", "remarks_on_answers", "safe_picture"])
+def test_a_result_that_cannot_be_shown_keeps_its_points(tmp_path, quick, monkeypatch, step):
+    honest = getattr(rows, step)
 
     def fail(thing):
         if (
@@ -271,18 +267,18 @@ def test_a_result_that_cannot_be_shown_is_its_own_row_with_its_points(
     write_notebooks(tmp_path / "in", "ada", "bob", "cem")
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
     found[1] = replace(found[1], picture="a picture")
-    monkeypatch.setattr(gradebook, step, fail)
+    monkeypatch.setattr(rows, step, fail)
     ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
     assert (
         [row.points for row in (ada, bob, cem)] == [18, 18, 18]
         and not ada.problem
         and not cem.problem
     )
-    assert bob.problem == "It could not be shown: UnicodeEncodeError; a person must look."
+    assert bob.problem == "It could not be shown (UnicodeEncodeError). A person must look at it."
     assert bob.problem in (tmp_path / "out" / "feedback" / bob.page).read_text(encoding="utf-8")
 
 
-def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():
+def test_each_submission_and_each_attempt_has_different_inputs():
     settings = results.Settings("", SOURCE.name, 1, Limits())
     ada = Submission("ada", "1", "ada.ipynb", b"1")
     others = [
@@ -304,20 +300,20 @@ def test_no_two_submissions_and_no_two_attempts_are_tried_on_the_same_inputs():
     )
 
 
-def test_a_class_of_which_nothing_could_be_graded_is_one_sentence(tmp_path, quick, monkeypatch):
+def test_if_no_submission_can_be_graded_that_is_an_error(tmp_path, quick, monkeypatch):
     write_notebooks(tmp_path / "in", "ada", "bob")
     monkeypatch.setattr(running, "_run", lambda *more: 1 / 0)
-    with pytest.raises(UserError, match="Not one submission .* ZeroDivisionError"):
+    with pytest.raises(UserError, match="No submission .*ZeroDivisionError"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
 
 
-def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
-    """Lone surrogates in answers, in the written part, and in a check's message."""
+def test_lone_surrogates_do_not_stop_the_grading(tmp_path, quick, monkeypatch):
+    """They are in an answer, in the written part, and in a check's message."""
     write_notebooks(
         tmp_path / "in",
         "ada",
         denoise="def denoise(self):\n    return '\udc80'",
-        summary="half \ud800 a character",
+        summary="a lone \ud800 surrogate",
     )
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
     settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
@@ -338,7 +334,7 @@ def test_half_characters_are_a_row_like_any_other(tmp_path, quick, monkeypatch):
         '{"verdicts": [{"number": "7.1"}]}',
     ],
 )
-def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended, content):
+def test_an_unreadable_result_is_graded_again(tmp_path, pretended, content):
     hand_in(tmp_path / "in", ada=b"1")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     next((tmp_path / "out" / "results").glob("*.json")).write_text(content)
@@ -347,7 +343,7 @@ def test_a_result_that_cannot_be_read_is_made_again(tmp_path, pretended, content
 
 
 RIGHT = "a right answer"
-MACHINES = {  # {answer: what it leaves in its first run, in one alone}, with nothing for no result
+MACHINES = {  # ({answer: (result of the first run, of a run alone)}, stopped answers)
     "calm": (
         {
             "diffusion_schedule": (RIGHT, None),
@@ -392,10 +388,10 @@ MACHINES = {  # {answer: what it leaves in its first run, in one alone}, with no
 
 
 @pytest.mark.parametrize("runs, stopped", MACHINES.values(), ids=MACHINES)
-def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopped(
+def test_an_answer_runs_again_alone_and_with_more_time_before_it_counts_as_stopped(
     monkeypatch, runs, stopped
 ):
-    """Whatever ends a kernel also loses the results of the later answers."""
+    """When a kernel ends, the results of the later answers are lost as well."""
     calls = []
 
     def pretend(master, answers, seed, limits, boxed):
@@ -428,7 +424,7 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_is_called_stopp
     }
 
 
-def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
+def test_a_wrong_answer_that_breaks_the_kernel_affects_no_other(monkeypatch):
     """The first of three answers is wrong and breaks its kernel for the others.
 
     The second is right, and the third is wrong for its own reason.
@@ -459,7 +455,7 @@ def test_a_wrong_answer_that_breaks_the_kernel_costs_no_other(monkeypatch):
 
 
 @pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)
-def test_every_import_happens_in_the_start_up_cell(lab):
+def test_the_first_cell_imports_everything(lab):
     cells = Master(lab).notebook({}).cells
     assert (
         len(cells) == 1
@@ -467,22 +463,20 @@ def test_every_import_happens_in_the_start_up_cell(lab):
     )
 
 
-def test_a_lab_that_nobody_did_is_a_question_and_not_a_class_of_zeros(tmp_path, pretended):
+def test_if_no_notebook_has_answers_to_the_lab_that_is_an_error(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"nothing", bob=b"nothing")
-    with pytest.raises(
-        UserError, match="None of the notebooks .* lab 07: is --lab right.* of lab 07"
-    ):
+    with pytest.raises(UserError, match="No notebook .* lab 07. Is --lab correct.* of lab 07"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
 
 
-def test_one_folder_holds_one_lab(tmp_path, pretended):
+def test_a_folder_with_the_grading_of_another_lab_is_refused(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
-    with pytest.raises(UserError, match=r"holds the grading of another lab \(07\)"):
+    with pytest.raises(UserError, match=r"contains the grading of another lab \(07\)"):
         grade_class(tmp_path / "in", sources(ROOT, ["02"])[0], tmp_path / "out")
 
 
-def test_two_gradings_in_one_folder_are_one_and_a_sentence(tmp_path, pretended):
+def test_a_second_grading_in_the_same_folder_is_refused(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
     with (
         only_one(tmp_path / "out", "grading"),
@@ -493,9 +487,7 @@ def test_two_gradings_in_one_folder_are_one_and_a_sentence(tmp_path, pretended):
     assert pretended == ["ada"]
 
 
-def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(
-    tmp_path, pretended, monkeypatch
-):
+def test_if_the_folder_disappears_results_are_kept(tmp_path, pretended, monkeypatch):
     hand_in(tmp_path / "in", ada=b"1", bob=b"2")
     honest = grading.find_submissions
 
@@ -507,16 +499,14 @@ def test_a_folder_that_disappears_meanwhile_is_one_sentence_and_nothing_is_lost(
 
     broken = True
     monkeypatch.setattr(grading, "find_submissions", find)
-    with pytest.raises(
-        UserError, match="cannot be read to its end .* What has been graded is kept"
-    ):
+    with pytest.raises(UserError, match="can no longer be read .* All results so far are saved"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     broken = False
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert len(grade_class(tmp_path / "in", SOURCE, tmp_path / "out")[1]) == 2
 
 
-def test_memory_holds_a_few_submissions_only(tmp_path, pretended):
+def test_only_a_few_submissions_are_in_memory(tmp_path, pretended):
     hand_in(tmp_path / "in", **{f"s{number}": b"%d" % number for number in range(40)})
     seen = []
     grade_class(
@@ -527,7 +517,7 @@ def test_memory_holds_a_few_submissions_only(tmp_path, pretended):
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (40, 40) and len(seen) > 10, (
-        "results are kept as they come, not all at the end"
+        "results are saved one by one, not all at the end"
     )
 
 
@@ -550,7 +540,7 @@ def command(*arguments):
     ]
 
 
-def test_the_sample_class_makes_mistakes_of_the_tables(tmp_path):
+def test_the_mistakes_of_the_sample_class_are_diagnosed(tmp_path):
     write_sample_class(SOURCE, tmp_path)
     for student, mistakes in MISTAKES.items():
         notebook = nbformat.read(tmp_path / f"{student}.ipynb", 4)
@@ -566,7 +556,7 @@ def test_the_sample_class_makes_mistakes_of_the_tables(tmp_path):
 @pytest.mark.slow
 @boxed
 def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(tmp_path):
-    """Uses the command itself. A second run must finish the first, and a third do nothing."""
+    """Uses the command. A second run must finish the first, and a third must do nothing."""
     write_sample_class(SOURCE, (tmp_path / "in"))
     arguments = command(tmp_path / "in", "--out", tmp_path / "out", "--seed", 3)
     kept = tmp_path / "out" / "results"
@@ -595,7 +585,7 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
         if path.stem not in ("Ada Alvarez", "Bela Bartos"):
             path.unlink()
     (tmp_path / "without").mkdir()
-    # as for most people
+    # most people do not have JAX
     (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")
     subprocess.run(
         command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"),
@@ -635,7 +625,7 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path
         (["--sample", "--lab", "77"], "There is no lab 77"),
     ],
 )
-def test_what_a_person_can_mend_is_one_sentence(arguments, sentence, tmp_path):
+def test_errors_that_a_person_can_fix_are_one_sentence(arguments, sentence, tmp_path):
     (tmp_path / "file").touch()
     result = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr

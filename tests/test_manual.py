@@ -1,4 +1,4 @@
-"""manual.csv: entries are read from every form that a spreadsheet saves, and never lost."""
+"""manual.csv: entries are read from every format that spreadsheets save, and never lost."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
-    harmless,
-    original,
+    escape_formula,
     read_manual,
-    unclaimed,
+    remarks_on_unclaimed,
+    unescape_formula,
     write_manual,
 )
 
@@ -27,7 +27,7 @@ def read(tmp_path, content):
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_what_a_table_program_saves_is_read(encoding, delimiter, end, tmp_path):
+def test_every_format_of_a_spreadsheet_is_read(encoding, delimiter, end, tmp_path):
     text = TABLE.replace(",", delimiter).replace("\n", end)
     if delimiter != ",":
         text = text.replace("2.5", "2,5")
@@ -50,7 +50,7 @@ def test_what_a_table_program_saves_is_read(encoding, delimiter, end, tmp_path):
         ("", ""),
     ],
 )
-def test_a_number_is_read_as_people_type_it(typed, points, tmp_path):
+def test_numbers_are_read_as_people_type_them(typed, points, tmp_path):
     assert read(tmp_path, f"Key;Points;Comment;;\nAda;{typed};;;\n".encode()) == {
         "Ada": (points, "")
     }
@@ -64,27 +64,27 @@ def test_a_number_is_read_as_people_type_it(typed, points, tmp_path):
         (b"key,points,comment\nAda,1e3,\n", "'1e3' is not a number"),
         (b"key,points,comment\nAda,99999999,\n", "is not a number"),
         (b"key,points,comment\nAda,+-3,\n", "is not a number"),
-        (b"Ada,5\n", "must begin with a line key,points,comment"),
+        (b"Ada,5\n", "must begin with the line key,points,comment"),
         (b"", "must begin"),
         (b"key,points,points,comment\n", "must begin"),
         (b"key,points,comment\nAda,2,5,good\n", "line 2 has more than the three cells"),
         (b"key,points,comment,grader\nAda,2,good,me\n", "line 2 has more than the three cells"),
         (b"key,points,comment\nAda,2,\nAda,3,\n", "line 3: there is another line for 'Ada'"),
-        (b"key,points,comment\nAda,2,\nBob,1,\x81\n", "line 3: some letters cannot be read"),
+        (b"key,points,comment\nAda,2,\nBob,1,\x81\n", "line 3: some characters cannot be read"),
         (
             "key,points,comment\n".encode("utf-16") + b"\x00",
-            "line [12]: some letters cannot be read",
+            "line [12]: some characters cannot be read",
         ),
         (b"key,points,comment\nAda,2," + b"x" * 200_000, "line 2 cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence_with_its_line(content, sentence, tmp_path):
+def test_an_error_names_its_line_and_the_file_stays(content, sentence, tmp_path):
     with pytest.raises(UserError, match=sentence):
         read(tmp_path, content)
     assert (tmp_path / MANUAL).read_bytes() == content
 
 
-def test_what_is_no_readable_file_is_one_sentence(tmp_path):
+def test_a_folder_in_place_of_the_file_is_an_error(tmp_path):
     (tmp_path / MANUAL).mkdir()
     with pytest.raises(UserError, match="cannot be read"):
         read_manual(tmp_path / MANUAL)
@@ -113,30 +113,30 @@ NAMES = [
 ]
 
 
-def test_no_two_texts_are_written_alike():
-    assert [original(harmless(name)) for name in NAMES] == NAMES
-    assert len({harmless(name) for name in NAMES}) == len(NAMES)
+def test_escaping_formulas_is_reversible():
+    assert [unescape_formula(escape_formula(name)) for name in NAMES] == NAMES
+    assert len({escape_formula(name) for name in NAMES}) == len(NAMES)
     assert all(
-        harmless(name)[:1] == "'"
+        escape_formula(name)[:1] == "'"
         for name in NAMES
         if name.strip()[:1] in ("=", "＝") or name == "-2+3"
     )
-    assert harmless("-2") == "-2", "a number is not a formula"
+    assert escape_formula("-2") == "-2", "a number is not a formula"
 
 
-def test_what_is_written_is_read_again_whatever_the_names(tmp_path):
+def test_all_names_survive_writing_and_reading(tmp_path):
     given = {name + "|1": ByHand("-2", name) for name in NAMES}
     write_manual(tmp_path / MANUAL, given, {"gone": ByHand("1"), "nothing given": ByHand()})
     assert read_manual(tmp_path / MANUAL) == given | {"gone": ByHand("1")}
 
 
-def test_an_entry_that_counts_for_nobody_is_named():
+def test_an_entry_for_nobody_in_this_grading_is_named():
     manual = {
         "Mueller|12": ByHand("3"),
         "Zoe|9": ByHand("", "see me"),
         "Ada|7": ByHand("1"),
         "empty": ByHand(),
     }
-    misspelt, missing = unclaimed(manual, ["Müller|12", "Ada|7"])
-    assert "'Mueller|12'" in misspelt and "did you mean 'Müller|12'?" in misspelt
-    assert "'Zoe|9'" in missing and "only missing today" in missing
+    misspelt, missing = remarks_on_unclaimed(manual, ["Müller|12", "Ada|7"])
+    assert "'Mueller|12'" in misspelt and "Did you mean 'Müller|12'?" in misspelt
+    assert "'Zoe|9'" in missing and "did not hand in this time" in missing

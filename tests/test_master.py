@@ -1,4 +1,4 @@
-"""Grading without a sandbox: its inputs hold no answer, and its results are not trusted."""
+"""Grading without a sandbox: its files contain no answers, and its results are not trusted."""
 
 import ast
 import base64
@@ -25,7 +25,7 @@ LABS = pytest.mark.parametrize("lab", MASTERS)
 
 
 @LABS
-def test_the_slice_holds_no_judgement_and_no_answer(lab):
+def test_the_staged_files_contain_no_judge_and_no_answer(lab):
     master = MASTERS[lab]
     text = "\n".join(module.source() for module in slice_package(master.roots).values())
     tree = ast.parse(text)
@@ -54,7 +54,7 @@ def test_the_slice_holds_no_judgement_and_no_answer(lab):
 
 RUN_EACH = """
 import os, sys
-import keras  # once; the labs run in children that have it already
+import keras  # before the fork, so that no lab has to import it
 for folder in sys.argv[1:]:
     if os.fork() == 0:
         os.environ["DIFFUSION_LAB_BOX"] = folder
@@ -68,9 +68,9 @@ for folder in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Returns {lab: folder in which its answers have run}.
+    """Returns {lab: folder with the results of its answers}.
 
-    Prelude, answers and measurement run in the staged slice, without a sandbox.
+    They run with the staged files, but without a sandbox.
     """
     folders = {}
     for lab, master in MASTERS.items():
@@ -101,9 +101,7 @@ def test_right_answers_earn_all_points_for_any_seed(lab, measured, monkeypatch):
         result = (measured[lab] / "results" / f"{task.name}.json").read_bytes()
         outcome, sentence = task.judge(99, result)
         assert outcome == "right" and task.points > 0, sentence
-        assert task.judge(100, result)[0] == "wrong", (
-            "numbers recorded for another seed earn nothing"
-        )
+        assert task.judge(100, result)[0] == "wrong", "numbers for another seed earn nothing"
         for change in (
             lambda values: 1.37 * values + 0.11,
             lambda values: values + 1e-3,
@@ -124,14 +122,14 @@ def test_right_answers_earn_all_points_for_any_seed(lab, measured, monkeypatch):
         one_right = changed(
             result, lambda values: values + 1, lambda name: not name.startswith("0/")
         )
-        assert task.judge(99, one_right)[0] == "wrong", "one right result of several is none"
+        assert task.judge(99, one_right)[0] == "wrong", "all draws must be right"
 
         for strange in unlike_any_honest_result(result):
             with monkeypatch.context() as patch:
                 patch.setattr(type(task.check), "judge", lambda *arguments: pytest.fail("judged"))
                 outcome, sentence = task.judge(99, strange)
             assert outcome == "wrong" and len(sentence) < 400, (
-                "nothing of an unexpected size is ever judged"
+                "results of an unexpected size are not judged"
             )
 
 
@@ -157,7 +155,7 @@ def arrays_of(result):
 
 
 def changed(result, values, chosen=lambda name: True):
-    """Returns the content of a results file with other numbers in it."""
+    """Returns the content of a results file with other numbers."""
     return outputs(
         **{
             name: packed(values(array) if chosen(name) else array)
@@ -213,7 +211,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
-def test_whatever_a_results_file_holds_is_a_verdict(content):
+def test_any_content_of_a_results_file_gives_a_verdict(content):
     for master in MASTERS.values():
         for task in master.tasks:
             outcome, sentence = task.judge(1, content)
@@ -235,19 +233,19 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(said, sen
     )
 
 
-def test_a_sentence_is_short_whatever_it_quotes():
+def test_a_sentence_is_short_and_on_one_line():
     outcome, sentence = Task("7.2", "denoise", 4).judge(
         1, json.dumps({"failed": "word\n" * 100_000}).encode()
     )
     assert outcome == "wrong" and len(sentence) == 400 and "\n" not in sentence
 
 
-def test_an_official_answer_that_does_not_run_is_one_sentence():
+def test_an_official_answer_that_does_not_run_is_an_error():
     with pytest.raises(UserError, match="official answer to 7.2, denoise, does not run: NameError"):
         Task("7.2", "denoise", 4, "nowhere").expected
 
 
-def test_names_of_the_package_are_there_but_refuse():
+def test_names_of_the_package_raise_an_error_when_called():
     space = {}
     prelude = MASTERS["07_ddim"].prelude
     assert "diffusion_lab" not in prelude
@@ -275,7 +273,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize("source", CELLS)
-def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(
+def test_a_missing_function_is_explained_by_the_error_in_its_own_cell(
     source, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DIFFUSION_LAB_BOX", str(tmp_path))
@@ -293,7 +291,7 @@ def test_a_function_that_is_not_there_is_explained_by_what_its_own_cell_did(
     )
 
 
-def test_answers_cannot_give_nbval_orders():
+def test_answers_cannot_control_nbval():
     notebook = MASTERS["07_ddim"].notebook(
         {"denoise": "# NBVAL_SKIP\n# NBVAL_RAISES_EXCEPTION\nx = 1"}
     )

@@ -14,14 +14,16 @@ from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor import quality
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.grading import Quality
 from diffusion_lab.instructor.inside import generating
+from diffusion_lab.instructor.inside.drawing import fingerprint
 from diffusion_lab.instructor.master import Master
+from diffusion_lab.instructor.measuring_kid import Measured
 from diffusion_lab.instructor.quality import grade_quality
+from diffusion_lab.instructor.same_weights import with_remarks_on_same_weights
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import find_submissions
-from diffusion_lab.instructor.verdicts import Result
+from diffusion_lab.instructor.verdicts import Quality, Result
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import save_model
 from diffusion_lab.storage import read_arrays, shipped_file, write_arrays
@@ -38,7 +40,7 @@ BOXED = pytest.mark.skipif(
 
 
 def other_weights(change):
-    """Returns the content of a file with the arrays of flowers32, each changed."""
+    """Returns the content of a file with changed arrays of flowers32."""
     groups, about = read_arrays(shipped_file("flowers32"))
     return written(groups | {"network": [change(array) for array in groups["network"]]}, about)
 
@@ -67,7 +69,7 @@ def untrained():
 
 @pytest.fixture(scope="module")
 def graded():
-    """Returns {handed-in file: its result}, each through two complete sandboxes."""
+    """Returns {kind of file: its result}, each from two real sandboxes."""
     noise = RIGHT | {
         "reverse_diffusion": RIGHT["reverse_diffusion"].replace(
             "return pred_images", "return initial_noise"
@@ -90,8 +92,8 @@ def graded():
 
 @BOXED
 @pytest.mark.slow
-def test_weights_earn_what_their_flowers_are_worth(graded):
-    verdicts = {name: drawn.verdict for name, drawn in graded.items()}
+def test_points_depend_on_the_kid_of_the_images(graded):
+    verdicts = {name: result.verdict for name, result in graded.items()}
     assert {name: verdict.points for name, verdict in verdicts.items()} == {
         "good": 5,
         "noise": 0,
@@ -100,10 +102,10 @@ def test_weights_earn_what_their_flowers_are_worth(graded):
     }
     assert (
         "KID of" in verdicts["good"].sentence
-        and "4 or less was asked for" in verdicts["noise"].sentence
+        and "A KID of 4 or less earns the points" in verdicts["noise"].sentence
     )
     assert (
-        "No images can be drawn" in verdicts["broken"].sentence
+        "No images can be generated" in verdicts["broken"].sentence
         and "damaged" in verdicts["broken"].details
     )
     assert graded["good"].picture and not graded["broken"].picture and not graded["good"].remarks
@@ -111,28 +113,30 @@ def test_weights_earn_what_their_flowers_are_worth(graded):
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Generates without sandboxes: the weights are read here.
+    """Replaces the two sandboxes and the measurement.
 
-    `draws` sets the result of each of the two sandboxes.
+    The returned dictionary sets their results.
     """
-    draws = {"own": 1.0, "students": 1.0, "calls": b"10", "pixels": 32}
+    values = {"own": 1.0, "students": 1.0, "calls": b"10", "pixels": 32}
 
-    def draw(notebook, files, names, weights, limits, boxed):
-        images = bytes(3 * quality.COUNT * (32 if "weights" in names else draws["pixels"]) ** 2)
+    def generate(notebook, files, names, weights, limits, boxed):
+        images = bytes(3 * quality.COUNT * (32 if "weights" in names else values["pixels"]) ** 2)
         if "calls" in names:
-            return {"images": images, "calls": draws["calls"]}, ""
+            return {"images": images, "calls": values["calls"]}, ""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "weights").write_bytes(weights)
             return {
                 "images": images,
-                "weights": quality.fingerprint(read_arrays(Path(folder, "weights"))[0]["network"]),
+                "weights": fingerprint(read_arrays(Path(folder, "weights"))[0]["network"]),
             }, ""
 
-    monkeypatch.setattr(quality, "_draw", draw)
+    monkeypatch.setattr(quality, "_generate", generate)
     monkeypatch.setattr(
-        quality, "_measure", lambda *more: (draws["students"], draws["own"], "picture")
+        quality,
+        "measure_kid",
+        lambda *more: Measured(values["students"], values["own"], "picture"),
     )
-    return draws
+    return values
 
 
 def grade(weights, answers=RIGHT):
@@ -147,7 +151,7 @@ def grade(weights, answers=RIGHT):
 
 
 GIVEN = {
-    "as it is": lambda array: array,
+    "unchanged": lambda array: array,
     "scaled": lambda array: array * (1 + 1e-6),
     "in float32": lambda array: array.astype("float32"),
     "nearly": lambda array: (array.astype("float32") * (1 + 1e-3)).astype("float16"),
@@ -155,54 +159,54 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("change", GIVEN.values(), ids=GIVEN)
-def test_shipped_weights_earn_nothing_and_are_remarked_upon(pretended, change):
-    drawn = grade(other_weights(change))
+def test_shipped_weights_earn_nothing_and_cause_a_remark(pretended, change):
+    graded = grade(other_weights(change))
     assert (
-        drawn.verdict.points == 0 and "come with the course (flowers32)" in drawn.verdict.sentence
+        graded.verdict.points == 0 and "come with the course (flowers32)" in graded.verdict.sentence
     )
-    assert drawn.remarks == ["the weights are the shipped ones, flowers32"]
+    assert graded.remarks == ["the weights are the shipped ones, flowers32"]
 
 
-DRAWN = {  # what the two boxes give: points, and what the sentence or the remark says
+MODELS = {  # (results of the sandboxes, points, words of the sentence or the remark)
     "a trained model": ({}, 5, "4 or less"),
-    "images drawn instead of the network's": (
+    "images that do not come from the network": (
         {"own": 20.0},
         0,
-        "Drawn without your functions, from the weights alone, they have 20.00.",
+        "must reach that as well, but have a KID of 20.00.",
     ),
     "good weights, poor functions": ({"students": 20.0}, 0, "a KID of 20.00"),
-    "never asked": ({"calls": b"0"}, 5, "the images were drawn without asking the network"),
-    "other pictures than the network's": (
-        {"pixels": 64},
-        0,
-        "No images came out of your functions",
+    "network not called": (
+        {"calls": b"0"},
+        5,
+        "the images were generated without calling the network",
     ),
-    "of one pixel": ({"pixels": 1}, 0, "No images came out of your functions"),
+    "images of another size": ({"pixels": 64}, 0, "Your functions returned no images"),
+    "images of one pixel": ({"pixels": 1}, 0, "Your functions returned no images"),
 }
 
 
-@pytest.mark.parametrize("change, points, words", DRAWN.values(), ids=DRAWN)
+@pytest.mark.parametrize("change, points, words", MODELS.values(), ids=MODELS)
 def test_only_a_trained_model_earns_points(pretended, change, points, words):
     pretended.update(change)
-    drawn = grade(other_weights(noisy))
-    assert drawn.verdict.points == points and words in "; ".join(
-        [drawn.verdict.sentence, *drawn.remarks]
+    graded = grade(other_weights(noisy))
+    assert graded.verdict.points == points and words in "; ".join(
+        [graded.verdict.sentence, *graded.remarks]
     )
 
 
-def test_what_is_missing_or_too_long_is_not_drawn(pretended):
+def test_missing_and_long_answers_are_not_run(pretended):
     weights = other_weights(noisy)
     assert "No weights were handed in" in grade(b"").verdict.sentence
     assert "all three functions" in grade(weights, {"denoise": ""}).verdict.sentence
     packed = RIGHT | {
         "reverse_diffusion": RIGHT["reverse_diffusion"] + f"\nIMAGES = {'x' * 20_000!r}"
     }
-    assert "so long that it was not run" in grade(weights, packed).verdict.sentence
+    assert "too long to run" in grade(weights, packed).verdict.sentence
 
 
-def test_students_with_the_same_weights_are_remarked_upon():
+def test_students_with_the_same_weights_get_a_remark():
     arrays = [np.arange(10_000.0), np.ones(3)]
-    prints = {
+    networks = {
         "ada": arrays,
         "bob": [1.0001 * array for array in arrays],
         "cem": [np.arange(10_000.0)[::-1], np.ones(3)],
@@ -213,11 +217,11 @@ def test_students_with_the_same_weights_are_remarked_upon():
             "",
             f"{name}.ipynb",
             remarks=["late"],
-            weights=base64.b64encode(quality.fingerprint(arrays)).decode(),
+            weights=base64.b64encode(fingerprint(arrays)).decode(),
         )
-        for name, arrays in prints.items()
+        for name, arrays in networks.items()
     ] + [Result(name, "", f"{name}.ipynb") for name in ("dan", "eva")]
-    results = quality.remark_same_weights(results)
+    results = with_remarks_on_same_weights(results)
     assert [result.remarks for result in results] == [
         ["late", "the same weights as bob"],
         ["late", "the same weights as ada"],
@@ -254,7 +258,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("config", HOSTILE.values(), ids=HOSTILE)
-def test_a_description_that_no_training_writes_is_refused_before_anything_is_built(
+def test_an_impossible_configuration_is_refused_before_the_network_is_built(
     config, tmp_path, monkeypatch
 ):
     (tmp_path / "inputs").mkdir()
@@ -271,7 +275,7 @@ def test_a_description_that_no_training_writes_is_refused_before_anything_is_bui
         generating.trained_network()
 
 
-def test_weights_are_found_beside_the_notebook_and_change_the_digest(tmp_path):
+def test_weights_are_found_next_to_the_notebook_and_change_the_digest(tmp_path):
     for name in (
         "ada/07.ipynb",
         "ada/my.weights.h5",

@@ -43,7 +43,7 @@ def test_students_get_all_they_need_and_no_solutions(release):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
 
 
-def test_no_page_of_a_release_leads_nowhere(release):
+def test_all_links_in_a_release_work(release):
     pages = list(release.rglob("*.md"))
     assert release / "README.md" in pages and release / "docs" / "labs.md" in pages
     for page in pages:
@@ -55,7 +55,7 @@ def test_no_page_of_a_release_leads_nowhere(release):
         assert "<!--" not in text
 
 
-def test_what_grades_stays_here_and_a_student_is_told(release):
+def test_students_get_no_grader_and_its_commands_say_so(release):
     assert (
         not (release / "diffusion_lab" / "instructor").exists()
         and (release / "diffusion_lab" / "submission").exists()
@@ -74,9 +74,9 @@ def test_what_grades_stays_here_and_a_student_is_told(release):
 
     def run(*command):
         code = (
+            # without this repository's modules
             "import sys; sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in"
             " repr(one).lower()]; "
-            # without this repository's modules
             f"sys.argv[1:] = {command}; from diffusion_lab.commands.cli import main; main()"
         )
         return subprocess.run(
@@ -94,7 +94,7 @@ def test_what_grades_stays_here_and_a_student_is_told(release):
     assert "precheck" in page and "instructors" not in page
 
 
-def test_the_package_of_a_release_works_by_itself(release):
+def test_the_package_of_a_release_works_without_the_repository(release):
     code = (
         "import diffusion_lab.labs.checks as checks; print(checks.denoise.number, checks.__file__)"
     )
@@ -104,6 +104,6 @@ def test_the_package_of_a_release_works_by_itself(release):
     assert result.stdout.startswith("7.2 ") and str(release) in result.stdout
 
 
-def test_a_folder_that_is_not_the_repository_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="run this in the repository"):
+def test_a_folder_that_is_not_the_repository_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="Run this command in the repository"):
         write_release(tmp_path, tmp_path)

@@ -1,4 +1,4 @@
-"""Which notebooks are found in a folder or a zip, and whose they are."""
+"""Finding the submissions in a folder or a zip, and the student of each."""
 
 import io
 import json
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.archives import LARGEST
-from diffusion_lab.instructor.submissions import count_submissions, find_submissions, lab_reader
+from diffusion_lab.instructor.submissions import count_submissions, find_submissions, relevance_to
 from diffusion_lab.submission.handout import handouts
+from diffusion_lab.submission.reading import LARGEST
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
 def notebook(*answers, lab="07"):
-    """Returns a notebook with these answers, {exercise: source}, marked as those of a lab."""
+    """Returns a notebook with these answers, pairs (exercise, source), marked as those of a lab."""
     cells = [
         {
             "cell_type": "code",
@@ -48,7 +48,7 @@ EXPLORING = notebook(
 
 
 def hand_in(folder, contents):
-    """Writes {place: content} below a folder, each one minute later, and returns the folder."""
+    """Writes {place: content} into a folder, each file one minute later, and returns the folder."""
     for minute, (place, content) in enumerate(dict(contents).items()):
         path = Path(folder, place)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,10 @@ def zipped(contents, kind=zipfile.ZIP_DEFLATED):
 
 
 def students(*places, folder, contents=None):
-    """Returns {place: (student, id)} of notebooks with these places, in a folder and in a zip."""
+    """Returns {place: (student, id)} of notebooks at these places.
+
+    A folder and a zip must give the same.
+    """
     contents = {place: EMPTY for place in places} | (contents or {})
     hand_in(folder / "in", contents)
     (folder / "all.zip").write_bytes(zipped(contents))
@@ -115,7 +118,7 @@ def students(*places, folder, contents=None):
         ("=cmd.ipynb", "=cmd", ""),
     ],
 )
-def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_path):
+def test_the_students_name_and_id_are_found_in_every_layout(place, student, number, tmp_path):
     assert students(place, folder=tmp_path) == {place: (student, number)}
 
 
@@ -146,8 +149,8 @@ def test_a_student_is_named_as_schools_name_them(place, student, number, tmp_pat
         ),
     ],
 )
-def test_the_student_is_what_places_do_not_share(places, tmp_path):
-    """Also with one level more or less, the name is what differs between students."""
+def test_the_students_name_is_the_part_that_differs(places, tmp_path):
+    """Tries layouts with more and fewer levels of folders."""
     named = students(
         *[place.format(name) for place in places for name in ("first", "second", "third")],
         folder=tmp_path,
@@ -259,11 +262,11 @@ def test_other_layouts_of_a_class(places, expected, tmp_path):
         ),
     ],
 )
-def test_a_platform_is_recognised_by_all_names(places, expected, tmp_path):
+def test_a_platform_is_recognised_by_most_names(places, expected, tmp_path):
     assert set(students(*places, folder=tmp_path).values()) == expected
 
 
-def test_gradescope_says_who_is_behind_a_number(tmp_path):
+def test_names_come_from_gradescopes_metadata(tmp_path):
     names = b"""---
 submission_1: !ruby/hash:ActiveSupport::HashWithIndifferentAccess
   :submitters:
@@ -291,10 +294,10 @@ submission_4:
         ("Bob, Cem", "7, 8"),
         ("submission_3", "3"),
         ("Dan", "4"),
-    ], "two who say that they are the same are not"
+    ], "two submissions with the same name and ID keep their numbers"
 
 
-def test_a_damaged_list_of_names_costs_the_names_only(tmp_path):
+def test_with_damaged_metadata_students_keep_their_numbers(tmp_path):
     found = students(
         "submission_1/07.ipynb", folder=tmp_path, contents={"submission_metadata.yml": b"\xff: ["}
     )
@@ -314,12 +317,12 @@ def test_a_damaged_list_of_names_costs_the_names_only(tmp_path):
         ["\u200b", "\u200c"],
     ],
 )
-def test_no_name_has_the_key_of_another(names, tmp_path):
+def test_different_names_have_different_keys(names, tmp_path):
     found = list(find_submissions(hand_in(tmp_path, {f"{name}.ipynb": EMPTY for name in names})))
     assert len({one.key for one in found}) == len(names) and all(
         (one.key + one.student + one.place).isprintable() for one in found
     )
-    for name, alone in zip(names, "ab"):  # a key does not reveal the other students
+    for name, alone in zip(names, "ab"):  # and a key does not depend on the other students
         (one,) = find_submissions(hand_in(tmp_path / alone, {f"{name}.ipynb": EMPTY}))
         assert one.key in {other.key for other in found}
 
@@ -334,7 +337,7 @@ def test_no_name_has_the_key_of_another(names, tmp_path):
         "lab07-{}/notebooks/07.ipynb",
     ],
 )
-def test_a_late_hand_in_changes_no_key(layout, tmp_path):
+def test_a_late_submission_changes_no_key(layout, tmp_path):
     before = {
         one.place: one.key
         for one in find_submissions(
@@ -356,8 +359,12 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
         ),
         ({"a.ipynb": DDIM, "old/07-Copy1.ipynb": HANDED_OUT}, "a.ipynb", ""),
         # the last one saved
-        ({"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "}, "07.ipynb", "2 notebooks hold answers"),
-        ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks hold answers"),
+        (
+            {"07-Copy1.ipynb": DDIM, "07.ipynb": DDIM + b" "},
+            "07.ipynb",
+            "2 notebooks contain answers",
+        ),
+        ({"z.ipynb": DDIM, "a.ipynb": DDIM + b" "}, "a.ipynb", "2 notebooks contain answers"),
         ({"06.ipynb": DDPM, "08.ipynb": EXPLORING}, "08.ipynb", ""),
         ({"07.ipynb": DDIM, "cut off.ipynb": DDIM[:-9]}, "07.ipynb", ""),
         (
@@ -397,13 +404,13 @@ def test_a_late_hand_in_changes_no_key(layout, tmp_path):
         ({"notes.txt": EMPTY, "07_ddim.json": DDIM, "photo": b"\x00"}, "07_ddim.json", ""),
     ],
 )
-def test_the_notebook_with_this_lab_is_the_submission(contents, place, remark, tmp_path):
+def test_the_notebook_with_answers_to_the_lab_is_chosen(contents, place, remark, tmp_path):
     contents = {f"ada/{name}": content for name, content in contents.items()} | {
         "bob/07.ipynb": DDIM
     }
     for source in (hand_in(tmp_path / "in", contents), tmp_path / "all.zip"):
         (tmp_path / "all.zip").write_bytes(zipped(contents))
-        ada, bob = find_submissions(source, lab_reader("07"))
+        ada, bob = find_submissions(source, relevance_to("07"))
         assert (ada.student, ada.place, ada.problem) == (
             "ada",
             f"ada/{place}",
@@ -412,8 +419,8 @@ def test_the_notebook_with_this_lab_is_the_submission(contents, place, remark, t
         assert remark in " ".join(ada.remarks) and bool(ada.remarks) == bool(remark)
 
 
-def test_every_lab_is_told_from_the_others():
-    """Tries the notebooks that students get, and the solutions, also without any marks."""
+def test_notebooks_of_all_labs_are_told_apart():
+    """Tries the students' notebooks and the solutions, with and without metadata."""
     root = Path(__file__).parents[1]
     for path in sorted(root.glob("solutions/*.ipynb")):
         content, without = path.read_bytes(), json.loads(path.read_bytes())
@@ -422,10 +429,10 @@ def test_every_lab_is_told_from_the_others():
             for cell in without["cells"]
         ]
         for each in (content, json.dumps(without).encode()):
-            assert [lab.lab for lab in handouts() if lab_reader(lab.lab)(each)] == [path.name[:2]]
+            assert [lab.lab for lab in handouts() if relevance_to(lab.lab)(each)] == [path.name[:2]]
         assert (
-            lab_reader(path.name[:2])(content) == 2
-            and lab_reader(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
+            relevance_to(path.name[:2])(content) == 2
+            and relevance_to(path.name[:2])((root / "notebooks" / path.name).read_bytes()) == 1
         )
 
 
@@ -438,11 +445,11 @@ def test_every_lab_is_told_from_the_others():
         (["07.ipynb-1", "07.ipynb"], "07.ipynb-1"),
     ],
 )
-def test_names_decide_where_times_do_not(names, last, tmp_path):
+def test_of_files_with_the_same_time_the_name_tells_the_latest(names, last, tmp_path):
     hand_in(tmp_path, {f"{student}/{name}": DDIM for student in ("ada", "bob") for name in names})
     for path in tmp_path.rglob("*.*"):
         os.utime(path, (10**9,) * 2)
-    assert [one.place for one in find_submissions(tmp_path, lab_reader("07"))] == [
+    assert [one.place for one in find_submissions(tmp_path, relevance_to("07"))] == [
         f"ada/{last}",
         f"bob/{last}",
     ]
@@ -453,7 +460,7 @@ def test_the_later_attempt_of_a_platform_counts(tmp_path):
         tmp_path,
         {"ada_1_900_07-1.ipynb": DDIM, "ada_1_800_07.ipynb": DDIM, "bob_LATE_2_700_07.ipynb": DDIM},
     )
-    ada, bob = find_submissions(tmp_path, lab_reader("07"))
+    ada, bob = find_submissions(tmp_path, relevance_to("07"))
     assert ada.place == "ada_1_900_07-1.ipynb" and bob.remarks == ("handed in late",)
 
 
@@ -471,41 +478,41 @@ def test_the_later_attempt_of_a_platform_counts(tmp_path):
         "X.ZIP",
     ],
 )
-def test_what_a_browser_does_to_a_name_costs_nothing(name, tmp_path):
+def test_a_name_that_a_browser_has_changed_is_recognised(name, tmp_path):
     content = zipped({"07.ipynb": DDIM}) if name.lower().endswith("zip") else DDIM
     for source in (
         hand_in(tmp_path / "flat", {name: content, "other.ipynb": DDIM}),
         hand_in(tmp_path / "folders", {f"x/{name}": content, "y/07.ipynb": DDIM}),
     ):
-        found = list(find_submissions(source, lab_reader("07")))
+        found = list(find_submissions(source, relevance_to("07")))
         assert len(found) == 2 and all((one.content, one.problem) == (DDIM, "") for one in found)
 
 
 @pytest.mark.parametrize(
     "names, sentence",
     [
-        (["answers.docx"], "No notebook (.ipynb) was handed in, but answers.docx."),
+        (["answers.docx"], "No notebook (.ipynb) was handed in, only answers.docx."),
         (
             ["a.pdf", "b.pdf", "c.pdf", "d.pdf", "e.pdf"],
-            "was handed in, but e.pdf, d.pdf, c.pdf and 2 more.",
+            "was handed in, only e.pdf, d.pdf, c.pdf and 2 more.",
         ),
-        (["a\x1b[2J\u202e.pdf"], "but a[2J.pdf."),
-        (["work.zip"], "but work.zip."),
-        (["07.html"], "but 07.html."),
+        (["a\x1b[2J\u202e.pdf"], "only a[2J.pdf."),
+        (["work.zip"], "only work.zip."),
+        (["07.html"], "only 07.html."),
     ],
 )
-def test_who_handed_in_something_else_is_not_forgotten(names, sentence, tmp_path):
+def test_a_student_without_a_notebook_gets_a_row(names, sentence, tmp_path):
     (tmp_path / "in").mkdir()
     hand_in(
         tmp_path / "in",
         {f"ada/{name}": b"" for name in names}
         | {"bob/07.ipynb": EMPTY, "readme.txt": b"", "bob/notes.txt": b""},
     )
-    ada, bob = find_submissions(tmp_path / "in", lab_reader("07"))
+    ada, bob = find_submissions(tmp_path / "in", relevance_to("07"))
     assert ada.student == "ada" and ada.problem.endswith(sentence) and not bob.problem
 
 
-def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
+def test_in_a_flat_folder_each_file_belongs_to_a_student(tmp_path):
     hand_in(
         tmp_path,
         {
@@ -520,7 +527,7 @@ def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
             "~$bob.docx": b"",
         },
     )
-    found = list(find_submissions(tmp_path, lab_reader("07")))
+    found = list(find_submissions(tmp_path, relevance_to("07")))
     assert {one.student: bool(one.content) for one in found} == {
         "ada": True,
         "bob": False,
@@ -529,8 +536,8 @@ def test_in_a_flat_folder_every_file_is_somebodys(tmp_path):
     }
 
 
-def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
-    """In a flat folder a student may choose any name, so none may replace another's."""
+def test_a_copy_of_a_file_gets_a_row_with_a_remark(tmp_path):
+    """In a flat folder students choose their file names, so no file may replace another's."""
     hand_in(
         tmp_path,
         {
@@ -544,9 +551,9 @@ def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
             )
         },
     )
-    assert {one.student: one.remarks for one in find_submissions(tmp_path, lab_reader("07"))} == {
+    assert {one.student: one.remarks for one in find_submissions(tmp_path, relevance_to("07"))} == {
         "ada": (),
-        "ada (1)": ("perhaps another copy of what ada handed in",),
+        "ada (1)": ("perhaps a copy of what ada handed in",),
         "bob-Copy1": (),
         "07_ddim": (),
         "07_ddim (1)": (),
@@ -564,13 +571,13 @@ def test_another_copy_of_a_file_is_a_row_and_a_remark(tmp_path):
         ".ipynb_checkpoints/07-checkpoint.ipynb",
     ],
 )
-def test_what_a_system_leaves_is_nobody(name, tmp_path):
+def test_files_of_an_operating_system_are_ignored(name, tmp_path):
     assert list(
         students("ada/07.ipynb", "bob/07.ipynb", f"cem/{name}", folder=tmp_path).values()
     ) == [("ada", ""), ("bob", "")]
 
 
-def test_weights_are_the_latest_and_their_fault_is_said(tmp_path):
+def test_the_latest_weights_are_chosen_and_their_problem_is_named(tmp_path):
     hand_in(
         tmp_path,
         {
@@ -592,7 +599,7 @@ def test_weights_are_the_latest_and_their_fault_is_said(tmp_path):
     (tmp_path / "fay").mkdir()
     (tmp_path / "fay" / "07.ipynb").write_bytes(DDIM)
     (tmp_path / "fay" / "my.weights.h5").symlink_to("/etc/passwd")
-    ada, bob, cem, dan, eve, fay = find_submissions(tmp_path, lab_reader("07"), with_weights=True)
+    ada, bob, cem, dan, eve, fay = find_submissions(tmp_path, relevance_to("07"), with_weights=True)
     assert [one.weights for one in (ada, bob, cem, dan, eve, fay)] == [
         b"2",
         b"",
@@ -609,7 +616,7 @@ def test_weights_are_the_latest_and_their_fault_is_said(tmp_path):
     assert not any(one.weights_problem for one in (ada, cem, dan, eve))
 
 
-def test_a_zip_cannot_write_anywhere_and_other_files_are_passed_over(tmp_path):
+def test_a_zip_writes_no_files_and_files_of_no_student_are_ignored(tmp_path):
     (tmp_path / "in").mkdir()
     archive = tmp_path / "in" / "all.zip"
     archive.write_bytes(
@@ -630,7 +637,7 @@ def test_a_zip_cannot_write_anywhere_and_other_files_are_passed_over(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "all.zip"]
 
 
-def test_a_folder_with_the_zip_of_a_class_is_that_class(tmp_path):
+def test_a_folder_with_the_zip_of_a_class_is_read_as_the_class(tmp_path):
     hand_in(
         tmp_path,
         {
@@ -651,7 +658,7 @@ BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
 @pytest.mark.parametrize(
     "content, sentence",
     [
-        (BOMB, "This notebook has more than 12 MB (17 MB): clear its outputs"),
+        (BOMB, "This notebook has more than 12 MB (17 MB). Clear its outputs"),
         (zipped({"deep.zip": BOMB}), "No notebook"),  # one level only
         (
             zipped({f"{number:0600}.ipynb": DDIM for number in range(4000)}, zipfile.ZIP_STORED),
@@ -663,14 +670,14 @@ BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
         (b" " * 90_000_000, "No notebook"),
     ],
 )
-def test_a_zip_in_a_hand_in_harms_nobody(content, sentence, tmp_path):
+def test_a_hostile_zip_in_a_submission_does_no_harm(content, sentence, tmp_path):
     hand_in(tmp_path, {"ada/x.zip": content, "bob/07.ipynb": DDIM})
-    ada, bob = find_submissions(tmp_path, lab_reader("07"))
+    ada, bob = find_submissions(tmp_path, relevance_to("07"))
     assert sentence in ada.problem and ada.content == b"" and not bob.problem
 
 
 @pytest.mark.parametrize("damage", ["content", "method", "encrypted", "header", "time"])
-def test_one_damaged_entry_is_one_row(damage, tmp_path):
+def test_a_damaged_entry_affects_only_its_student(damage, tmp_path):
     content = bytearray(
         zipped({f"{name}.ipynb": EMPTY * 9 + name.encode() for name in ("ada", "bob", "cem")})
     )
@@ -692,11 +699,11 @@ def test_one_damaged_entry_is_one_row(damage, tmp_path):
         not ada.problem
         and not cem.problem
         and bob.problem
-        == ("" if damage == "time" else "This is damaged or encrypted: hand it in again.")
+        == ("" if damage == "time" else "This file is damaged or encrypted. Hand it in again.")
     )
 
 
-def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
+def test_names_that_are_not_utf_8_are_read(tmp_path):
     named = {b"m\xfcller.ipynb": "müller", "花子.ipynb".encode(): "花子", b"ada.ipynb": "ada"}
     content = zipped(
         {
@@ -709,7 +716,7 @@ def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
     marked = bytearray(content)
     for start in range(len(marked)):
         if marked[start : start + 4] in (b"PK\1\2", b"PK\3\4"):
-            marked[start + (9 if marked[start + 2] == 1 else 7)] |= 8  # says that it is UTF-8
+            marked[start + (9 if marked[start + 2] == 1 else 7)] |= 8  # the flag for UTF-8
     for each in (content, bytes(marked)):
         (tmp_path / "all.zip").write_bytes(each)
         found = list(find_submissions(tmp_path / "all.zip"))
@@ -729,24 +736,24 @@ def test_names_that_are_not_utf_8_are_read_all_the_same(tmp_path):
     assert all((one.key + one.place).encode() for one in found)
 
 
-def test_half_a_zip_is_no_student(tmp_path):
+def test_half_a_zip_is_refused(tmp_path):
     (tmp_path / "half.zip").write_bytes(zipped({"ada.ipynb": DDIM * 9}, zipfile.ZIP_STORED)[:500])
-    with pytest.raises(UserError, match="half.zip is not a complete zip"):
+    with pytest.raises(UserError, match="half.zip is neither a complete zip nor a notebook"):
         list(find_submissions(tmp_path / "half.zip"))
 
 
-def test_what_is_not_a_file_is_not_read(tmp_path):
+def test_links_and_pipes_are_not_read(tmp_path):
     (tmp_path / "link.ipynb").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "pipe.ipynb")
     link, pipe = find_submissions(tmp_path)
     assert (
-        "This is a link" in link.problem
+        "This file is a link" in link.problem
         and "not a file" in pipe.problem
         and link.content == pipe.content == b""
     )
 
 
-def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
+def test_deeply_nested_folders_do_not_stop_the_grader(tmp_path):
     hand_in(tmp_path, {"ada/07.ipynb": DDIM, "bob/x.txt": b""})
     here, depth, limit = os.getcwd(), 0, sys.getrecursionlimit()
     os.chdir(tmp_path / "bob")
@@ -754,7 +761,7 @@ def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
         for depth in range(1, 301):
             os.mkdir("d")
             os.chdir("d")
-        # instead of more folders than the usual limit, which would take seconds to remove
+        # a low limit, because making and removing a thousand folders would take seconds
         sys.setrecursionlimit(250)
         ada, bob = find_submissions(tmp_path)
         assert not ada.problem and "x.txt" in bob.problem
@@ -766,22 +773,22 @@ def test_a_hand_in_of_folders_without_end_stops_nobody(tmp_path):
         os.chdir(here)
 
 
-def test_whatever_goes_wrong_with_one_hand_in_is_its_row(tmp_path):
+def test_an_error_in_one_submission_affects_only_its_row(tmp_path):
     hand_in(tmp_path, {"ada/06.ipynb": DDPM, "ada/07.ipynb": b"bad", "bob/07.ipynb": DDIM})
 
-    def holds(content):
+    def relevance(content):
         if content == b"bad":
             raise MemoryError
         return 2
 
-    ada, bob = find_submissions(tmp_path, holds)
+    ada, bob = find_submissions(tmp_path, relevance)
     assert (
-        ada.problem == "This hand-in could not be read (MemoryError): a person must look."
+        ada.problem == "This submission could not be read (MemoryError). A person must look at it."
         and bob.content == DDIM
     )
 
 
-def test_a_folder_without_notebooks_is_one_sentence(tmp_path):
+def test_a_folder_without_notebooks_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no notebook"):
         list(find_submissions(tmp_path))
     with pytest.raises(UserError, match="There is no"):

@@ -16,11 +16,14 @@ from rich.text import Text
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.gradebook import Row, mark_of, write_gradebook
-from diffusion_lab.instructor.grading import Quality, grade_class
-from diffusion_lab.instructor.manual import MANUAL, read_manual, unclaimed
+from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
+from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.verdicts import Quality
 
 MOST_ROWS = 60  # of the table on the terminal
 QUIET_SECONDS = 30  # between two lines about the progress where no terminal shows a bar
@@ -66,7 +69,8 @@ def run_grade(
             ),
             soft_wrap=True,
         )
-    for sentence in unclaimed(read_manual(Path(out) / MANUAL), [row.key for row in rows]):
+    keys = [row.key for row in rows]
+    for sentence in remarks_on_unclaimed(read_manual(Path(out) / MANUAL), keys):
         console.print(Text(sentence), soft_wrap=True)
     console.print(
         Text(

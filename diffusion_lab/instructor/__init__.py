@@ -1,1 +1,1 @@
-"""What instructors need and students do not: building the notebooks, and grading."""
+"""For instructors only: builds the notebooks, makes releases, and grades."""

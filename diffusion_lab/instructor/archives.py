@@ -1,7 +1,7 @@
-"""Reads what was handed in, from a folder, a zip, or a zip in one of these.
+"""Reads submitted files from a folder, a zip, or a zip inside one of these.
 
-Nothing is unpacked, no link is followed, and every size has a bound, since anybody may have made
-these files.
+The files may be hostile: nothing is unpacked to disk, no link is followed, and every size is
+limited.
 """
 
 import io
@@ -18,26 +18,21 @@ from typing import IO, Any, cast
 from diffusion_lab.errors import UserError
 from diffusion_lab.submission.reading import LARGEST
 
-LARGEST_ZIP = 80_000_000  # bytes of a zip in a hand-in
-LONGEST_LIST = 2_000_000  # bytes of such a zip's list of names
-DEEPEST = 30  # folders in each other
-DEFAULTS = {
-    "__macosx",
-    "__pycache__",
-    "desktop.ini",
-    "thumbs.db",
-    "icon\r",
-}  # which systems leave, and no person
+LARGEST_ZIP = 80_000_000  # bytes of a student's zip
+LONGEST_LIST = 2_000_000  # bytes of the list of names in a student's zip
+DEEPEST = 30  # nested folders
+# what operating systems write
+OF_A_SYSTEM = {"__macosx", "__pycache__", "desktop.ini", "thumbs.db", "icon\r"}
 
 
 class CannotRead(Exception):
-    """A file that is there and cannot be read; the message ends a sentence that begins with its
-    name.
+    """A file exists but cannot be read. The message completes a sentence that begins with the
+    file's name.
     """
 
 
 class TooLarge(CannotRead):
-    """A file with more bytes than allowed."""
+    """A file is larger than allowed."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"has more than {limit // 10**6} MB ({size / 1e6:.0f} MB)")
@@ -45,12 +40,10 @@ class TooLarge(CannotRead):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its path within the folder or the zip, and when it was changed (in seconds; 0 if
-    nothing says so).
-    """
+    """A file in a folder or a zip."""
 
-    place: str
-    time: float = 0.0
+    place: str  # its path within the folder or the zip
+    time: float = 0.0  # of its last change in seconds, or 0 if unknown
 
     @property
     def name(self) -> str:
@@ -58,14 +51,17 @@ class Entry:
 
 
 def open_store(path: Path) -> "Folder | Zip":
-    """Returns a context manager with `entries()` and `read(place, limit)` for a folder, a zip or a
-    single notebook.
+    """Opens a folder, a zip or a single notebook.
 
-    Raises UserError if `path` is none of these.
+    Returns:
+        A context manager with the methods `entries()` and `read(place, limit)`.
+
+    Raises:
+        UserError: if `path` is none of these.
     """
     if not path.exists():
         raise UserError(
-            f"There is no {path}: name the folder or the zip with the submitted notebooks."
+            f"There is no {path}. Give the folder or the zip with the submitted notebooks."
         )
     if path.is_dir() or ".ipynb" in path.name.lower() and path.suffix.lower() != ".zip":
         return Folder(path)
@@ -73,13 +69,13 @@ def open_store(path: Path) -> "Folder | Zip":
         return Zip(path)
     except zipfile.BadZipFile:
         raise UserError(
-            f"{path} is not a complete zip, and no notebook either: download it again, or name the"
-            " folder with what it holds."
+            f"{path} is neither a complete zip nor a notebook. Download it again, or unpack it and"
+            " give the folder."
         ) from None
 
 
 class Folder:
-    """The files in a folder and below, or a single file."""
+    """The files in a folder and its subfolders, or a single file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -94,19 +90,20 @@ class Folder:
         """Returns the files, in order. Raises OSError if the folder cannot be listed."""
         if self.path.is_file():
             return [Entry(self.path.name)]
-        os.listdir(self.path)  # for walk would only pass over it
+        os.listdir(self.path)  # raises an error; os.walk would skip the folder
         found = []
         for folder, folders, files in os.walk(self.path):
             links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
             place = os.path.relpath(folder, self.path)
             if place.count(os.sep) >= DEEPEST:
                 folders.clear()
-            folders[:] = [name for name in folders if _by_a_person(name)]
+            folders[:] = [name for name in folders if _made_by_a_person(name)]
             found += [
                 self._entry(os.path.normpath(os.path.join(place, name))) for name in files + links
             ]
         return sorted(
-            (entry for entry in found if _by_a_person(entry.place)), key=lambda entry: entry.place
+            (entry for entry in found if _made_by_a_person(entry.place)),
+            key=lambda entry: entry.place,
         )
 
     def _entry(self, place: str) -> Entry:
@@ -116,27 +113,32 @@ class Folder:
         return Entry(Path(place).as_posix(), time)
 
     def read(self, place: str, limit: int = LARGEST) -> bytes:
-        """Returns the content.
+        """Returns the content of a file.
 
-        Raises CannotRead for a link, a pipe or a file of more than `limit` bytes, and OSError if
-        the whole folder has gone.
+        Raises:
+            CannotRead: for a link, a pipe or a file of more than `limit` bytes.
+            OSError: if the whole folder is gone.
         """
         path = self.path if self.path.is_file() else self.path / place
         try:
-            with open(path, "rb", opener=_without_following) as file:
+            with open(path, "rb", opener=_open_without_following_links) as file:
                 about = os.fstat(file.fileno())
                 if not stat.S_ISREG(about.st_mode):
-                    raise CannotRead("is not a file: hand in the file itself")
+                    raise CannotRead("is not a file. Hand in the file itself")
                 return _limited(file, about.st_size, limit)
         except OSError:
             os.stat(self.path)
-            raise CannotRead("is a link or cannot be read: hand in the file itself") from None
+            raise CannotRead("is a link or cannot be read. Hand in the file itself") from None
 
 
 class Zip(zipfile.ZipFile):
-    """The files in a zip, as `Folder`. `source` is a path, or the bytes of a zip in a hand-in.
+    """The files in a zip, with the methods of `Folder`.
 
-    Raises zipfile.BadZipFile if it is damaged or its list of names is too long.
+    Args:
+        source: a path, or the content of a student's zip.
+
+    Raises:
+        zipfile.BadZipFile: if the zip is damaged or its list of names is too long.
     """
 
     def __init__(self, source: Path | bytes) -> None:
@@ -145,7 +147,7 @@ class Zip(zipfile.ZipFile):
         else:
             self.source = _Source(open(source, "rb"), None)
         try:
-            super().__init__(cast(Any, self.source))  # which has all of a file by __getattr__
+            super().__init__(cast(Any, self.source))  # a file to zipfile, but not to a type checker
         except Exception as error:  # zipfile trusts what it reads
             self.source.close()
             raise zipfile.BadZipFile(str(error)) from None
@@ -156,40 +158,39 @@ class Zip(zipfile.ZipFile):
         self.source.close()
 
     def entries(self) -> list[Entry]:
-        """Returns the files, in order; of two with one name the later, as when it is unpacked."""
+        """Returns the files, in order. If two have the same name, the later one counts."""
         self.files = {_name(entry): entry for entry in self.infolist()}
         return [
             Entry(place, _time(self.files[place]))
             for place in sorted(self.files)
-            if _by_a_person(place) and not place.endswith("/")
+            if _made_by_a_person(place) and not place.endswith("/")
         ]
 
     # pyright: ignore[reportIncompatibleMethodOverride]
     def read(self, place: str, limit: int = LARGEST) -> bytes:
-        """Returns the content.
+        """Returns the content of a file.
 
-        Raises CannotRead for what is damaged, encrypted, or of more than `limit` bytes.
+        Raises:
+            CannotRead: if it is damaged, encrypted, or larger than `limit` bytes.
         """
         entry = self.files[place]
         try:
-            if entry.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):  # others take memory as they please
+            # other methods may take any amount of memory
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise NotImplementedError
             with self.open(entry) as file:
                 return _limited(file, entry.file_size, limit)
         except CannotRead:
             raise
-        except Exception:  # whatever a damaged file can bring a decoder to
-            raise CannotRead("is damaged or encrypted: hand it in again") from None
+        except Exception:  # a damaged file may raise anything
+            raise CannotRead("is damaged or encrypted. Hand it in again") from None
 
 
 class _Source:
-    """The bytes of a zip, in whose headers the mark for names in UTF-8 is taken away.
+    """The bytes of a zip, with the flag for UTF-8 names removed from all headers.
 
-    zipfile gives up a whole class where one marked name is not UTF-8. Without the mark it takes
-    any, for code page 437.
+    zipfile rejects the whole archive if one flagged name is not UTF-8. Without the flag, it accepts
+    any name as code page 437.
     """
 
     def __init__(self, file: IO[bytes], longest: int | None) -> None:
@@ -212,12 +213,12 @@ class _Source:
         return bytes(content)
 
 
-def _without_following(path: str, flags: int) -> int:
+def _open_without_following_links(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
-    """Returns an entry's path: most programs write UTF-8, whether they say so or not."""
+    """Returns an entry's path. Most programs write UTF-8, with or without setting the flag."""
     name = entry.filename
     with suppress(UnicodeError):
         name = name.encode("cp437").decode()
@@ -227,7 +228,7 @@ def _name(entry: zipfile.ZipInfo) -> str:
 def _time(entry: zipfile.ZipInfo) -> float:
     try:
         return datetime(*entry.date_time).timestamp()
-    except (ValueError, OverflowError, OSError):  # a month 0, or long before computers
+    except (ValueError, OverflowError, OSError):  # such as month 0
         return 0.0
 
 
@@ -238,11 +239,9 @@ def _limited(file: IO[bytes], size: int, limit: int) -> bytes:
     return content
 
 
-def _by_a_person(place: str) -> bool:
-    """True unless a system has left this file, or it is hidden, or in more folders than anybody
-    makes.
-    """
+def _made_by_a_person(place: str) -> bool:
+    """True unless the file is hidden, an operating system wrote it, or it is nested too deeply."""
     parts = [part for part in place.split("/") if part not in ("", ".", "..")]
     return 0 < len(parts) <= DEEPEST and not any(
-        part.startswith((".", "~$")) or part.lower() in DEFAULTS for part in parts
+        part.startswith((".", "~$")) or part.lower() in OF_A_SYSTEM for part in parts
     )

@@ -1,7 +1,7 @@
-"""From one source, two notebooks:
+"""Builds two notebooks from the source of a lab, and a description of the lab for the package.
 
-`notebooks/NN_topic.ipynb` without answers and `solutions/NN_topic.ipynb` with them; and
-`diffusion_lab/submission/handed_out/NN_topic.json`, by which the package knows what was handed out.
+The notebooks are `notebooks/NN_topic.ipynb`, without answers, and `solutions/NN_topic.ipynb`. The
+description is `diffusion_lab/submission/handed_out/NN_topic.json`: the cells that students get.
 """
 
 import base64
@@ -17,23 +17,32 @@ from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.handing_out import handout_of
-from diffusion_lab.instructor.source import BEGIN, END, KERNEL, exercises, read_source
+from diffusion_lab.instructor.source import KERNEL, exercises, read_source
+from diffusion_lab.instructor.source_format import BEGIN, END
 from diffusion_lab.storage import write_atomically
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}$", re.M | re.S)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT = "cpu"  # the profile whose outputs are committed
-TRIVIAL = 14  # characters: a shorter line of an answer, such as `return images`, may occur anywhere
+# characters; an answer's line such as `return images` may also occur in the student's notebook
+TRIVIAL = 14
 
 
 def sources(root: str | Path, labs: Sequence[str] = ()) -> list[Path]:
-    """Returns the sources under `root`, all or those of the labs named by number or beginning, such
-    as "02" or "2".
+    """Returns the paths of the labs' sources under `root`.
+
+    Args:
+        root: the repository.
+        labs: their numbers or how their names begin, such as "2" or "02_for". All labs if empty.
+
+    Raises:
+        UserError: if there is no such lab.
     """
     found = sorted(Path(root, "solutions").glob("[0-9][0-9]_*.py"))
     if not found:
         raise UserError(
-            f"There are no labs in {Path(root, 'solutions').resolve()}: run this in the repository."
+            f"There are no labs in {Path(root, 'solutions').resolve()}. Run this command in the"
+            " repository."
         )
     chosen = [
         path
@@ -42,17 +51,17 @@ def sources(root: str | Path, labs: Sequence[str] = ()) -> list[Path]:
     ]
     if not chosen:
         raise UserError(
-            f"There is no lab {', '.join(labs)}: choose among"
+            f"There is no lab {', '.join(labs)}. Choose one of"
             f" {', '.join(path.stem for path in found)}."
         )
     return chosen
 
 
 def student_notebook(solution: NotebookNode) -> NotebookNode:
-    """Returns the notebook that students open: stubs instead of answers, nothing left of the
-    solution.
+    """Returns the notebook for students, with stubs in place of answers.
 
-    Raises UserError if a line of an answer is elsewhere in it, too.
+    Raises:
+        UserError: if another cell contains a line of an answer.
     """
     notebook = copy.deepcopy(solution)
     notebook.cells = [
@@ -74,7 +83,7 @@ def student_notebook(solution: NotebookNode) -> NotebookNode:
         if len(line) > TRIVIAL and not line.startswith("#") and line in text
     ]
     if leaks:
-        raise UserError(f"A line of an answer stands in the student notebook, too: {leaks[0]}")
+        raise UserError(f"The student notebook also contains a line of an answer: {leaks[0]}")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -82,8 +91,8 @@ def student_notebook(solution: NotebookNode) -> NotebookNode:
 
 
 def marked_for_nbgrader(solution: NotebookNode) -> NotebookNode:
-    """Returns the solution with each explanation of an answer as a mark scheme, which nbgrader
-    never releases.
+    """Returns the solution with the explanations of answers as mark schemes, which nbgrader does
+    not release.
     """
     explanations = [cell for cell in solution.cells if "answer" in cell.metadata.get("tags", [])]
     for number, cell in enumerate(explanations, start=1):
@@ -101,9 +110,7 @@ def marked_for_nbgrader(solution: NotebookNode) -> NotebookNode:
 
 
 def with_outputs(solution: NotebookNode, path: Path) -> NotebookNode:
-    """Returns the solution with the outputs that its committed notebook holds for cells that have
-    not changed since.
-    """
+    """Returns the solution with the outputs of the notebook at `path`, for unchanged cells."""
     if not path.exists():
         return solution
     outputs = {
@@ -121,9 +128,9 @@ def with_outputs(solution: NotebookNode, path: Path) -> NotebookNode:
 def build(
     root: str | Path, labs: Sequence[str] = (), progress: Callable[[str], object] = print
 ) -> None:
-    """Writes what each lab's source gives."""
+    """Writes the two notebooks and the description of each lab, where they have changed."""
     for source in sources(root, labs):
-        for path, text in _notebooks(Path(root), source).items():
+        for path, text in _built_files(Path(root), source).items():
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, text.encode())
@@ -131,13 +138,11 @@ def build(
 
 
 def stale(root: str | Path) -> list[Path]:
-    """Returns the committed files that differ from what their sources give, and those that have no
-    source.
-    """
+    """Returns the built files that do not match their source, are missing, or have no source."""
     expected: dict[Path, str] = {}
     for source in sources(root):
-        expected |= _notebooks(Path(root), source)
-    committed = {
+        expected |= _built_files(Path(root), source)
+    existing = {
         path
         for folder in (
             "notebooks/*.ipynb",
@@ -149,9 +154,9 @@ def stale(root: str | Path) -> list[Path]:
     different = [
         path
         for path, text in expected.items()
-        if path in committed and path.read_text(encoding="utf-8") != text
+        if path in existing and path.read_text(encoding="utf-8") != text
     ]
-    return sorted({*different, *(committed ^ set(expected))})
+    return sorted({*different, *(existing ^ set(expected))})
 
 
 def execute(
@@ -160,10 +165,16 @@ def execute(
     profile: str = "cpu",
     progress: Callable[[str], object] = print,
 ) -> dict[str, float]:
-    """Runs the solution notebooks from top to bottom. Returns {file name: seconds}.
+    """Runs the solution notebooks from top to bottom.
 
-    What they show in the cpu profile is kept, and the first picture of a cell tagged "cover" goes
-    to `docs/labs`. Another profile only tries whether they run.
+    Outputs of the cpu profile are saved in the notebooks, and the first picture of a cell tagged
+    "cover" in `docs/labs`. In another profile, nothing is saved.
+
+    Returns:
+        {file name: seconds}.
+
+    Raises:
+        UserError: if a cell raises an error.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -181,22 +192,17 @@ def execute(
         except CellExecutionError as error:
             raise UserError(f"{path} stops: {error}") from None
         seconds[source.stem] = round(time.monotonic() - begin, 1)
+        note = f"; nothing is saved, because only outputs of the {KEPT} profile are kept"
         if profile == KEPT:
-            write_atomically(path, _text(_without_traces(notebook)).encode())
+            write_atomically(path, _text(_without_run_data(notebook)).encode())
             _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
-        kept = (
-            ""
-            if profile == KEPT
-            else f"; nothing is kept, since the notebooks hold what the {KEPT} profile shows"
-        )
-        progress(f"{source.stem}: {seconds[source.stem]:.0f} s{kept}")
+            note = ""
+        progress(f"{source.stem}: {seconds[source.stem]:.0f} s{note}")
     return seconds
 
 
-def _notebooks(root: Path, source: Path) -> dict[Path, str]:
-    """Returns {path: text} of what a source gives: two notebooks, and what the package knows of the
-    lab.
-    """
+def _built_files(root: Path, source: Path) -> dict[Path, str]:
+    """Returns {path: text} of the files built from a source: two notebooks and a description."""
     solution, name = read_source(source), source.with_suffix(".ipynb").name
     try:
         student = student_notebook(solution)
@@ -212,10 +218,8 @@ def _notebooks(root: Path, source: Path) -> dict[Path, str]:
     }
 
 
-def _without_traces(notebook: NotebookNode) -> NotebookNode:
-    """Drops what a run leaves behind that means nothing elsewhere: widgets that no kernel serves,
-    and times.
-    """
+def _without_run_data(notebook: NotebookNode) -> NotebookNode:
+    """Removes widgets, which need a running kernel, and execution times."""
     notebook.metadata = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

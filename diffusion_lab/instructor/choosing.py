@@ -1,6 +1,4 @@
-"""Chooses, among all that one student handed in, the notebook that is graded and the weights that
-are measured.
-"""
+"""Chooses the notebook to grade and the weights to measure, among the files of one student."""
 
 import re
 import zipfile
@@ -9,30 +7,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from diffusion_lab.instructor.archives import LARGEST_ZIP, CannotRead, Entry, Folder, TooLarge, Zip
-from diffusion_lab.instructor.platforms import NOTEBOOK, WEIGHTS, Owner, copy_number, shown
+from diffusion_lab.instructor.names import NOTEBOOK, WEIGHTS, Owner, copy_number, printable
 
 LARGEST_WEIGHTS = 60_000_000  # bytes
 MOST_READ = 30  # notebooks of one student, the latest first
-AT_ONCE = 2  # seconds between files that were changed together; a zip tells time no better
-PACKAGE = re.compile(
-    r"(^|/)diffusion_lab/"
-)  # in a clone of the whole repository, with weights that are not the student's
+SAME_TIME = 2  # seconds between files that were changed together; a zip is no more precise
+# a clone of the whole repository contains weights that are not the student's
+PACKAGE = re.compile(r"(^|/)diffusion_lab/")
+ANSWERED = 2  # the relevance of a notebook with answers to the lab, see `relevance_to`
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a student, and where it is read."""
+    """A student's file, and where to read it."""
 
     entry: Entry
     store: Folder | Zip
     owner: Owner
-    zip: str = ""  # the place of the zip that it lies in, if it does
+    zip: str = ""  # the place of the zip that contains it, if any
 
     @property
     def place(self) -> str:
-        """Returns the path as people see it."""
+        """The path in a form that can be printed."""
         return "/".join(
-            shown(part, 150) for part in f"{self.zip}/{self.entry.place}".split("/") if part
+            printable(part, 150) for part in f"{self.zip}/{self.entry.place}".split("/") if part
         )
 
     @property
@@ -56,84 +54,82 @@ class File:
 
 
 class Choice:
-    """The notebook of a student: the latest of those with answers to the lab, and what must be said
-    about it.
+    """The notebook of a student: the latest one with answers to the lab.
 
-    holds: of a `lab_reader`, or None.   Look into `file` (None without a notebook), `content`,
-    `problem`, `remarks`.
+    Args:
+        files: of one student.
+        relevance: as `relevance_to` returns it, or None.
+        with_weights: whether to choose weights as well.
+
+    Attributes:
+        file, content: the notebook and its bytes; None and b"" without one.
+        problem: why there is no notebook, or why it cannot be read; a sentence or "".
+        weights, weights_problem: the bytes of the weights, and why they cannot be used.
+        remarks: for the instructor.
     """
 
     def __init__(
-        self, files: list[File], holds: Callable[[bytes], int] | None, with_weights: bool = False
+        self,
+        files: list[File],
+        relevance: Callable[[bytes], int] | None,
+        with_weights: bool = False,
     ) -> None:
-        self.files, self.holds = files, holds
+        self.files, self.relevance = files, relevance
         self.file: File | None = None
-        self.level, self.content, self.problem, self.weights, self.weights_problem = (
-            -2,
-            b"",
-            "",
-            b"",
-            "",
-        )
+        self.level = -2  # relevance of `file`; -1 if it is unreadable, -2 if there is none
+        self.content, self.problem = b"", ""
+        self.weights, self.weights_problem = b"", ""
         self.remarks: list[str] = []
         self.answered: list[str] = []
         self.unread: list[str] = []
         weights = [file for file in files if file.is_weights]
-        self._look_at([file for file in files if file.is_notebook])
-        inside = self._opened() if self.level < 2 or with_weights and not weights else []
-        if self.level < 2:
-            self._look_at([file for file in inside if file.is_notebook])
-        if (
-            holds and not self.file
-        ):  # a type that a browser has changed says nothing about the content
-            others = [file for file in files + inside if not file.is_zip and not file.is_weights]
-            self._look_at(list(filter(self._holds_answers, latest_first(others)[:MOST_READ])))
+        self._consider([file for file in files if file.is_notebook])
+        zipped = self._unzipped() if self.level < ANSWERED or with_weights and not weights else []
+        if self.level < ANSWERED:
+            self._consider([file for file in zipped if file.is_notebook])
+        if relevance and not self.file:  # a browser may have changed the file's type
+            others = [file for file in files + zipped if not file.is_zip and not file.is_weights]
+            self._consider(list(filter(self._is_of_the_lab, latest_first(others)[:MOST_READ])))
         if with_weights:
-            self._take_weights(weights or [file for file in inside if file.is_weights])
-        if not self.file:
-            self.problem = self._nothing()
-            return
-        self.remarks += [
-            f"{place} cannot be read" for place in self.unread if place != self.file.place
-        ]
-        if len(self.answered) > 1:
-            self.remarks.append(
-                f"{len(self.answered)} notebooks hold answers to this lab; graded is"
-                f" {self.file.place}, the latest as far as names and times tell"
-            )
+            self._choose_weights(weights or [file for file in zipped if file.is_weights])
+        if self.file:
+            self.remarks += self._other_notebooks(self.file)
+        else:
+            self.problem = self._no_notebook()
 
-    def _look_at(self, files: list[File]) -> None:
-        """Takes the best of these notebooks if it is better than what there is."""
+    def _consider(self, files: list[File]) -> None:
+        """Chooses the best of these notebooks if it is better than the present choice."""
         for file in latest_first(files)[:MOST_READ]:
-            level, content, problem = 2, b"", ""
+            level, content, problem = ANSWERED, b"", ""
             try:
                 content = file.read()
-                if self.holds and self.files != [file]:
-                    level = self.holds(content)
+                if self.relevance and self.files != [file]:
+                    level = self.relevance(content)
             except CannotRead as error:
                 level, problem = -1, _sentence(error)
                 self.unread.append(file.place)
-            if level == 2:
+            if level == ANSWERED:
                 self.answered.append(file.place)
             if level > self.level:
                 self.level, self.file, self.content, self.problem = level, file, content, problem
 
-    def _holds_answers(self, file: File) -> bool:
-        """True if the content is a notebook of the lab, whatever the file is called."""
+    def _is_of_the_lab(self, file: File) -> bool:
+        """True if the content is a notebook of the lab, whatever the name of the file."""
         with suppress(CannotRead):
-            return self.holds is not None and self.holds(file.read()) > 0
+            return self.relevance is not None and self.relevance(file.read()) > 0
         return False
 
-    def _opened(self) -> list[File]:
-        """Returns the files in the latest zip of the hand-in."""
+    def _unzipped(self) -> list[File]:
+        """Returns the files in the student's latest zip."""
         zips = latest_first([file for file in self.files if file.is_zip])
         if len(zips) > 1:
             self.remarks.append(f"{len(zips)} zips were handed in; only {zips[0].place} was opened")
         for file in zips[:1]:
             try:
-                inside = Zip(file.read(LARGEST_ZIP))
+                archive = Zip(file.read(LARGEST_ZIP))
                 return [
-                    File(entry, inside, file.owner, file.entry.place) for entry in inside.entries()
+                    File(entry, archive, file.owner, file.entry.place)
+                    for entry in archive.entries()
                 ]
             except CannotRead as error:
                 self.remarks.append(f"{file.place} {error}")
@@ -141,9 +137,9 @@ class Choice:
                 self.remarks.append(f"{file.place} is not a complete zip")
         return []
 
-    def _take_weights(self, files: list[File]) -> None:
-        """Takes the latest weights, and those that lab 07 names for handing in before any
-        others.
+    def _choose_weights(self, files: list[File]) -> None:
+        """Chooses the latest weights, but prefers the file that lab 07 tells students to hand
+        in.
         """
         files = sorted(latest_first(files), key=lambda file: "my_flowers" not in file.name)
         if len(files) > 1:
@@ -156,25 +152,32 @@ class Choice:
                 self.weights_problem = (
                     ""
                     if self.weights
-                    else f"The file of weights, {file.place}, is empty: hand it in again."
+                    else f"The file with the weights, {file.place}, is empty. Hand it in again."
                 )
             except CannotRead as error:
                 self.weights_problem = f"The weights cannot be used: {file.place} {error}."
 
-    def _nothing(self) -> str:
-        names = [shown(file.name, 100) for file in latest_first(self.files)]
+    def _other_notebooks(self, chosen: File) -> list[str]:
+        remarks = [f"{place} cannot be read" for place in self.unread if place != chosen.place]
+        if len(self.answered) > 1:
+            remarks.append(
+                f"{len(self.answered)} notebooks contain answers to this lab; {chosen.place} was"
+                " graded, the latest by name and time"
+            )
+        return remarks
+
+    def _no_notebook(self) -> str:
+        names = [printable(file.name, 100) for file in latest_first(self.files)]
         others = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"No notebook (.ipynb) was handed in, but {', '.join(names[:3])}{others}."
+        return f"No notebook (.ipynb) was handed in, only {', '.join(names[:3])}{others}."
 
 
 def latest_first(files: list[File]) -> list[File]:
-    """Returns the files as far as platform, time and name tell which is the later, and the later
-    first.
-    """
+    """Returns the files, the latest first, as far as attempt, time and name tell."""
     newest = max((file.entry.time for file in files), default=0)
 
     def lateness(file: File) -> tuple[int, float, int, str]:
-        together = newest - file.entry.time <= AT_ONCE
+        together = newest - file.entry.time <= SAME_TIME
         return (
             file.owner.attempt,
             newest if together else file.entry.time,
@@ -188,7 +191,7 @@ def latest_first(files: list[File]) -> list[File]:
 def _sentence(error: CannotRead) -> str:
     if isinstance(error, TooLarge):
         return (
-            f"This notebook {error}: clear its outputs (Kernel, Restart and Clear Outputs) and hand"
+            f"This notebook {error}. Clear its outputs (Kernel, Restart and Clear Outputs) and hand"
             " it in again."
         )
-    return f"This {error}."
+    return f"This file {error}."

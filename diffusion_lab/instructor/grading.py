@@ -1,9 +1,8 @@
-"""Grades a class: finds the submissions, runs what is new, keeps every result, and writes the
-reports.
+"""Grades a class: finds the submissions, grades those that are new, and saves every result.
 
-A result is a file of its own, named by all that it depends on, and written all or nothing: a
-grading that was killed goes on where it was, and one that is repeated runs only what has changed.
-Whatever happens with one submission is its own result; the others do not notice.
+Each result is saved in a separate file, whose name depends on everything that the result depends
+on. So a grading that was killed resumes, and a repeated one grades only what has changed. An error
+in one submission becomes its result, and does not affect the others.
 """
 
 import json
@@ -23,15 +22,14 @@ from diffusion_lab.instructor.submissions import (
     Submission,
     count_submissions,
     find_submissions,
-    lab_reader,
+    relevance_to,
 )
 from diffusion_lab.instructor.verdicts import Quality, Result
 from diffusion_lab.storage import only_one, write_atomically
 
-__all__ = ["Quality", "grade_class"]
-Progress = Callable[[int, int], object]  # called with the number of results and that of submissions
+Progress = Callable[[int, int], object]  # called with the numbers of results and of submissions
 Submit = Callable[..., Future[Any]]  # called with a function and its arguments
-Running = dict[Future[Result], tuple[str, Submission]]  # what is being graded, under which key
+Running = dict[Future[Result], tuple[str, Submission]]  # being graded, and the key of its result
 
 
 def grade_class(
@@ -46,12 +44,25 @@ def grade_class(
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Settings, list[Result]]:
-    """Grades every notebook in `path`, a folder or a zip, for the lab of `source`.
+    """Grades every submission in `path`, a folder or a zip, for one lab.
 
-    Returns the settings, and the results in the order of the submissions.
+    Args:
+        path: a folder or a zip.
+        source: the path of the lab's source.
+        out: the folder for the results.
+        seed: of the random inputs. None keeps the seed of the last grading in `out`.
+        limits: for each answer.
+        boxed: False runs students' code without a sandbox.
+        quality: what the images of students' models must reach, or None.
+        jobs: number of submissions to grade at once.
+        scheduler: the address of a Dask scheduler, or None for this machine.
+        progress: called as progress(done, total) after each submission.
 
-    quality: a `Quality` that the students' own weights must reach, or None.   progress: called as
-    progress(done, total) after each. Raises UserError for what a person can fix.
+    Returns:
+        The settings, and the results in the order of the submissions.
+
+    Raises:
+        UserError: for errors that a person can fix.
     """
     if boxed and scheduler is None:
         require_bubblewrap()
@@ -74,39 +85,45 @@ def grade_class(
                 2 * jobs,
                 progress or (lambda done, total: None),
             )
+    _require_graded(results, path, source.name[:2])
+    if quality:
+        from diffusion_lab.instructor.same_weights import with_remarks_on_same_weights
+
+        results = with_remarks_on_same_weights(results)
+    return settings, results
+
+
+def _require_graded(results: list[Result], path: str | Path, lab: str) -> None:
+    """Raises UserError if no submission could be graded, or none has an answer to the lab."""
     if all(result.failed for result in results):
-        raise UserError(f"Not one submission in {path} could be graded. {results[0].problem}")
+        first = results[0].problem
+        raise UserError(
+            f"No submission in {path} could be graded. The report on the first: {first}"
+        )
     if not any(result.answers or result.failed for result in results):
         ((problem, count),) = Counter(result.problem for result in results).most_common(1)
         raise UserError(
-            f"None of the notebooks in {path} holds an answer to lab {source.name[:2]}: is --lab"
-            f" right? What was found in {count} of {len(results)}: {problem}"
+            f"No notebook in {path} contains an answer to lab {lab}. Is --lab correct? The most"
+            f" common problem, in {count} of {len(results)}: {problem}"
         )
-    if quality:
-        from diffusion_lab.instructor.quality import remark_same_weights
-
-        results = remark_same_weights(results)
-    return settings, results
 
 
 def _results(
     path: str | Path, settings: Settings, kept: Path, submit: Submit, most: int, progress: Progress
 ) -> list[Result]:
-    """Returns the results of all submissions in their order.
+    """Returns the results of all submissions, in order.
 
-    Those in the folder `kept` are read, the others are graded; memory holds `most` submissions at a
-    time.
+    Reads results from the folder `kept`, and grades the other submissions, at most `most` at a time
+    because of their memory.
     """
-    for draft in kept.glob(
-        ".draft-*"
-    ):  # of a grading that was killed: this folder is ours alone now
+    for draft in kept.glob(".draft-*"):  # of a killed grading: ours is the only one
         draft.unlink(missing_ok=True)
     total = count_submissions(path)
-    found: list[tuple[str, Submission]] = []  # without what was handed in
+    found: list[tuple[str, Submission]] = []  # without their contents
     results: dict[str, Result] = {}
     running: Running = {}
     for submission in _submissions(
-        path, lab_reader(settings.name[:2]), settings.quality is not None
+        path, relevance_to(settings.name[:2]), settings.quality is not None
     ):
         key = settings.key(submission)
         found.append((key, replace(submission, content=b"", weights=b"")))
@@ -129,20 +146,20 @@ def _results(
 
 
 def _submissions(
-    path: str | Path, holds: Callable[[bytes], int], with_weights: bool
+    path: str | Path, relevance: Callable[[bytes], int], with_weights: bool
 ) -> Iterator[Submission]:
-    """As `find_submissions`. Raises UserError if the folder disappears meanwhile."""
+    """Yields submissions as `find_submissions`, but raises UserError if the folder disappears."""
     try:
-        yield from find_submissions(path, holds, with_weights)
+        yield from find_submissions(path, relevance, with_weights)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read to its end ({error.strerror or error}): was it moved or"
-            " deleted? What has been graded is kept: put it back, and give the same command again."
+            f"{path} can no longer be read ({error.strerror or error}). Was it moved or deleted?"
+            " All results so far are saved. Put it back, and run the same command again."
         ) from None
 
 
 def _started(submit: Submit, submission: Submission, settings: Settings) -> Future[Result]:
-    """Returns the future of a submission's result, failed already if it cannot even begin."""
+    """Returns the future of a submission's result, even if it could not be submitted."""
     try:
         return submit(grade_submission, submission, settings)
     except Exception as error:
@@ -152,7 +169,7 @@ def _started(submit: Submit, submission: Submission, settings: Settings) -> Futu
 
 
 def _kept(path: Path) -> Result | None:
-    """Returns the result that an earlier run wrote, or None."""
+    """Returns the result that an earlier run saved, or None."""
     try:
         return Result.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, KeyError):
@@ -160,41 +177,39 @@ def _kept(path: Path) -> Result | None:
 
 
 def _keep(running: Running, kept: Path, results: dict[str, Result], settings: Settings) -> None:
-    """Waits for a result, takes it into `results`, and writes it down unless it must be tried
-    again.
-    """
+    """Waits for at least one result, adds it to `results`, and saves it unless grading failed."""
     finished, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in sorted(
-        finished, key=lambda future: future.exception() is not None
-    ):  # what is done is kept before anything is raised
+    # successful results first, so that they are saved before an error is raised
+    for future in sorted(finished, key=lambda future: future.exception() is not None):
         key, submission = running.pop(future)
         try:
             results[key] = future.result()
-        except UserError:  # is about the whole class
+        except UserError:  # concerns the whole class
             raise
-        except Exception as error:  # a worker that died of it
+        except Exception as error:  # such as a worker that died
             results[key] = failure(submission, settings, error)
         if not results[key].failed:
             write_atomically(kept / f"{key}.json", results[key].to_json().encode())
 
 
 def _seed(path: Path, lab: str, seed: int | None) -> int:
-    """Returns the seed of this grading: given, or kept from last time, or drawn and kept.
+    """Returns `seed`, or else the seed of the last grading, or else a new one. Saves it.
 
-    Raises UserError if the folder holds another grading, or that of another lab.
+    Raises:
+        UserError: if the folder contains a grading of another lab or with another seed.
     """
     before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if before.get("lab", lab) != lab:
         raise UserError(
-            f"{path.parent} holds the grading of another lab ({before['lab'][:2]}): choose another"
-            " folder with --out."
+            f"{path.parent} contains the grading of another lab ({before['lab'][:2]}). Choose"
+            " another folder with --out."
         )
     if seed is None:
         seed = int(before.get("seed", secrets.randbits(48)))
     elif before.get("seed", seed) != seed:
         raise UserError(
-            f"{path.parent} holds a grading with another seed: choose another folder, or leave"
-            " --seed out."
+            f"{path.parent} contains a grading with another seed. Choose another folder, or omit"
+            " --seed."
         )
     write_atomically(path, json.dumps({"lab": lab, "seed": seed}).encode())
     return seed
@@ -202,11 +217,13 @@ def _seed(path: Path, lab: str, seed: int | None) -> int:
 
 @contextmanager
 def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
-    """Yields submit(function, *arguments) -> future: threads of this machine, or a Dask cluster."""
+    """Yields a function submit(function, *arguments) that returns a future.
+
+    The function runs in a thread of this machine, or on a Dask cluster.
+    """
     if scheduler is None:
-        with ThreadPoolExecutor(
-            jobs
-        ) as pool:  # a thread only waits: the work is done in processes of its own
+        # threads are enough, because they only wait for processes
+        with ThreadPoolExecutor(jobs) as pool:
             try:
                 yield pool.submit
             except BaseException:
@@ -217,18 +234,16 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
         from distributed import Client
     except ImportError:
         raise UserError(
-            "--scheduler needs Dask: install it with: pip install --constraint constraints.txt"
+            "--scheduler needs Dask. Install it with: pip install --constraint constraints.txt"
             " --editable '.[cluster]'"
         ) from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError):
         raise UserError(
-            f"Grading waits for workers, and no Dask scheduler answers at {scheduler}: start one,"
-            " or leave --scheduler out."
+            f"Grading needs workers, but no Dask scheduler answers at {scheduler}. Start one, or"
+            " omit --scheduler."
         ) from None
-    with (
-        client,
-        client.get_executor(pure=False, retries=3) as pool,
-    ):  # what a dying worker leaves, another one takes
+    # retries: if a worker dies, another one takes over
+    with client, client.get_executor(pure=False, retries=3) as pool:
         yield pool.submit

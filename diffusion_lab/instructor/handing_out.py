@@ -1,18 +1,23 @@
-"""Makes the `Handout` of a lab from its solution: what students get of it, and what runs before
-their answers are tried.
+"""Makes the `Handout` of a lab from its solution.
+
+It contains the cells that students get, and the code that runs before their answers.
 """
 
 import ast
 
 from nbformat import NotebookNode
 
-from diffusion_lab.instructor.source import exercises, without_magics
+from diffusion_lab.instructor.references import without_magics
+from diffusion_lab.instructor.source import exercises
 from diffusion_lab.submission.handout import GivenCell, GivenExercise, Handout, digest
 
-REFUSE = """def _refuse(name):
-    def refuse(*arguments, **keywords):
-        raise RuntimeError(f'{name} comes with the package and is not here when answers are graded: write it yourself')
-    return refuse"""  # noqa: E501
+REFUSE = (
+    "def _refuse(name):\n"
+    "    def refuse(*arguments, **keywords):\n"
+    "        raise RuntimeError(f'{name} comes with the package and is not here when answers are"
+    " graded: write it yourself')\n"
+    "    return refuse"
+)
 
 
 def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Handout:
@@ -29,12 +34,11 @@ def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Hando
 
 
 def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:
-    """Returns the imports of a lab's own cells, and which names of the package they take:
+    """Returns (source, {(module, name)}): the imports of a lab's own cells, and the names that they
+    import from the package.
 
-    (source, {(module, name)}).
-
-    Names of the package that the official answers do without become functions that refuse: they may
-    be the answer.
+    Only names that the official answers use are imported. The others become functions that raise an
+    error, because they may be the answer.
     """
     given = [
         cell.source

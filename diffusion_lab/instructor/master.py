@@ -1,5 +1,6 @@
-"""The notebook that is run in place of the student's: our cells, and of the student's only the
-source of the answers.
+"""Prepares a lab for grading: makes the notebook that runs answers, and judges its results.
+
+The cells of this notebook are ours. Only the source of the answers comes from the student.
 """
 
 import base64
@@ -24,24 +25,21 @@ from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_li
 from diffusion_lab.submission.measuring import by_draw
 from diffusion_lab.submission.recording import recorded_attributes, taken_attributes
 
-DRAWS = 3  # of the inputs, on each of which an answer must be right
-FIRST, REHEARSAL = (
-    "0",
-    {"stops", "rehearsed"},
-)  # what is rehearsed comes out of the first of them alone
-LARGER, ROOM, MOST_AXES = 64, 2000, 8  # how much larger than a right result a wrong one may be
+DRAWS = 3  # number of random inputs; an answer must be right on each
+FIRST = "0"  # the rehearsal uses only the first draw
+REHEARSAL = {"stops", "rehearsed"}  # its outputs
+# A result is not judged if it has more than 64 times the numbers of a right one plus 2000, or more
+# than 8 axes.
+LARGER, ROOM, MOST_AXES = 64, 2000, 8
 LONGEST = 400  # characters of a sentence
 
 
 @dataclass(frozen=True)
 class Task:
-    """An exercise as the grader sees it:
+    """An exercise as the grader sees it."""
 
-    `number` such as "7.2", the `name` of its function, and its `points`.
-    """
-
-    number: str
-    name: str
+    number: str  # such as "7.2"
+    name: str  # of its function
     points: float
     official: str = field(default="", repr=False)  # code that defines the right function
 
@@ -51,15 +49,17 @@ class Task:
 
     @cached_property
     def expected(self) -> dict[str, np.ndarray]:
-        """Returns what `run` gives for the official answer, {name: array}, on other inputs than
-        students'.
+        """What `run` returns for the official answer, {name: array}.
 
-        Raises UserError if it does not run.
+        The inputs are not those of a grading.
+
+        Raises:
+            UserError: if the official answer does not run.
         """
-        space: dict[str, Any] = {"__name__": "official"}
+        namespace: dict[str, Any] = {"__name__": "official"}
         try:
-            exec(self.official, space)
-            return self.check.run(space[self.name], self.check.draw(np.random.default_rng(0)))
+            exec(self.official, namespace)
+            return self.check.run(namespace[self.name], self.check.draw(np.random.default_rng(0)))
         except Exception as error:
             raise UserError(
                 f"The official answer to {self.number}, {self.name}, does not run:"
@@ -67,10 +67,10 @@ class Task:
             ) from error
 
     def inputs(self, seed: int) -> dict[str, np.ndarray]:
-        """Returns the arrays that this grading gives to the answer; each `seed` draws others.
+        """Returns the random inputs for an answer, {"draw/name": array}.
 
-        There are several draws: a right number can be had by chance or from somebody else, but not
-        three of them.
+        There are several draws, because one result may be right by chance or copied from another
+        student.
         """
         rng = np.random.default_rng([seed, *self.name.encode()])
         return {
@@ -80,10 +80,9 @@ class Task:
         }
 
     def judge(self, seed: int, result: bytes) -> tuple[Outcome, str]:
-        """Returns (outcome, sentence) for the content of a results file, of which nothing is
-        believed.
+        """Returns (outcome, sentence) for the content of a results file, which may be forged.
 
-        The sentence says what kind of mistake it is, and no right number.
+        The sentence names the kind of mistake, but contains no right number.
         """
         try:
             outputs, draws = by_draw(_unpacked(result, self)), by_draw(self.inputs(seed))
@@ -95,25 +94,31 @@ class Task:
                 self._compare_rehearsal(outputs[FIRST]["rehearsed"])
         except CheckFailed as failure:
             return "missing" if isinstance(failure, NotDone) else "wrong", _sentence(failure.hint)
-        except Exception:  # numbers of a kind that no honest run produces
+        except Exception:  # no honest run writes such a file
             return "wrong", "Your answer did not return the arrays that this exercise asks for."
         return "right", _sentence(self.check.praise)
 
     def _compare_rehearsal(self, numbers: np.ndarray) -> None:
-        """Where the lab uses the answer, the same must come out as with ours, whose model, noise
-        and batches are the same.
+        """Raises CheckFailed unless the answer gives the same numbers in the lab's own model as the
+        official answer.
+
+        Model, noise and batches of the two are the same.
         """
         right = self.expected["rehearsed"]
         if numbers.shape != right.shape or not np.allclose(numbers, right, rtol=1e-3, atol=1e-3):
             raise CheckFailed(
-                "the numbers are right when the function is called by itself, but in the lab's own"
-                " model, in training and in sampling, others come out: it must compute the same in"
-                " a graph, and each time."
+                "the numbers are right when the check calls the function, but wrong in the lab's"
+                " own model, during training or sampling. The function must return the same values"
+                " inside a graph and in every call."
             )
 
 
 class Master:
-    """A lab, prepared for grading. `source` is the path of its solutions/NN_topic.py."""
+    """A lab, prepared for grading.
+
+    Args:
+        source: the path of its solutions/NN_topic.py.
+    """
 
     def __init__(self, source: Path) -> None:
         self.lab, notebook = source.name[:2], read_source(source)
@@ -134,11 +139,12 @@ class Master:
         ]
         self.module = f"labs.lab{self.lab}.checks"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
+        # here, and not for each submission, because Python 3.11 cannot parse in two threads at once
         self.files = (
             staged_files(self.roots)
             | whole_module("submission.defining")
             | whole_module("submission.measuring")
-        )  # once and for all: Python 3.11 cannot parse in two threads at a time
+        )
         self.recorded, self.taken = (
             recorded_attributes(self.files, official),
             taken_attributes(self.files),
@@ -172,9 +178,9 @@ class Master:
 
 
 def answer_cell(name: str, source: str) -> str:
-    """Returns the cell that runs an answer.
+    """Returns the source of the cell that runs an answer.
 
-    The answer's source is a string in it: as code, its comments could give orders to nbval.
+    It contains the answer as a string, because comments in code could control nbval.
     """
     source = source.replace("NBVAL_", "NBVAL ")
     return (
@@ -190,8 +196,12 @@ def _cell(name: str, source: str) -> nbformat.NotebookNode:
 def _unpacked(result: bytes, task: Task) -> dict[str, np.ndarray]:
     """Returns the arrays in a results file of a task.
 
-    Raises CheckFailed for a failure that is written there, and anything for what is neither.
-    What is much larger than a right result is not even looked at: to judge it might take hours.
+    Arrays that are much larger than a right result are refused, because judging them could take
+    hours.
+
+    Raises:
+        CheckFailed: if the file contains a failure or such an array.
+        Exception: any, if the file has another format.
     """
     content = json.loads(result)
     if isinstance(content.get("failed"), str):
@@ -202,15 +212,15 @@ def _unpacked(result: bytes, task: Task) -> dict[str, np.ndarray]:
         for name in task.expected
         if str(draw) == FIRST or name not in REHEARSAL
     }:
-        raise ValueError("other names than those of a right answer")
+        raise ValueError("not the names of a right answer's arrays")
     outputs = {}
     for key, packed in content["outputs"].items():
         name, shape = key.split("/", 1)[1], tuple(int(length) for length in packed["shape"])
         size, right = math.prod(shape), np.size(task.expected[name])
         if size > LARGER * right + ROOM or len(shape) > MOST_AXES or min(shape, default=0) < 0:
             raise CheckFailed(
-                f"`{name}` holds {size:.3g} numbers in {len(shape)} dimensions: a right answer"
-                f" gives {right}."
+                f"`{name}` contains {size:.3g} numbers in {len(shape)} dimensions. A right answer"
+                f" has {right} numbers."
             )
         outputs[key] = np.frombuffer(
             base64.b64decode(packed["float64"], validate=True), "float64"
@@ -219,8 +229,8 @@ def _unpacked(result: bytes, task: Task) -> dict[str, np.ndarray]:
 
 
 def _sentence(text: str) -> str:
-    """Returns a text as one line of bounded length that begins with a capital, unless a name from
-    the code is there.
+    """Returns a text as one line of limited length, with a capital letter unless it begins with a
+    name from the code.
     """
     text = " ".join(
         "".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST]).split()

@@ -1,5 +1,6 @@
-"""Makes what comes from a submission fit for a page, a table and a terminal: nothing in it acts,
-and nothing is too large.
+"""Makes text and pictures from a submission safe to show on a page, in a table and in a terminal.
+
+They contain no control codes, and their size is limited.
 """
 
 import base64
@@ -24,16 +25,17 @@ LONGEST = {
     "id": 100,
 }
 ONE_LINE = ("problem", "sentence", "remarks", "student", "place", "id")
-CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # of a terminal
+TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )  # control codes and direction marks
-HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no file can hold
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # cannot be encoded
 
 
 def presentable(result: Result) -> Result:
-    """Returns a result whose texts can be shown: without codes, of bounded length, and in one line
-    where a line is meant.
+    """Returns a result whose texts are safe to show.
+
+    They have no control codes and a limited length, and sentences and names are single lines.
     """
     return replace(
         result,
@@ -55,10 +57,10 @@ def presentable(result: Result) -> Result:
 
 
 def clean(text: str, name: str) -> str:
-    """Returns a text as the field `name` of a report takes it."""
+    """Returns a text in a form that is safe for the field `name` of a report."""
     text = str(text)[: 2 * LONGEST[name]] + " …" * (len(str(text)) > 2 * LONGEST[name])
-    text = HALVES.sub(
-        "\ufffd", HIDDEN.sub("", CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text)))
+    text = LONE_SURROGATES.sub(
+        "\ufffd", HIDDEN.sub("", TERMINAL_CODES.sub("", re.sub("\r\n?|[\u2028\u2029]", "\n", text)))
     )
     return shortened(
         " ".join(text.split()) if name in ONE_LINE and re.search("[\n\t]", text) else text,
@@ -67,35 +69,37 @@ def clean(text: str, name: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Returns a text of at most `longest` characters, and a sign that there was more."""
+    """Returns a text, cut to `longest` characters and with an ellipsis if it is longer."""
     return text if len(text) <= longest else text[:longest].rstrip() + " …"
 
 
 def safe_picture(content: str | None) -> str | None:
-    """Returns a PNG, in base64, as one that we have written, of at most 900 × 900 pixels; None for
-    anything else.
+    """Returns a PNG in base64, decoded and encoded again, of at most 900 × 900 pixels.
+
+    Returns None if `content` is not a PNG of an acceptable size.
     """
     try:
         with Image.open(io.BytesIO(base64.b64decode(content or "")), formats=["PNG"]) as picture:
-            if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
+            if picture.width * picture.height > MOST_PIXELS:  # before decoding
                 return None
             picture = picture.convert("RGB")
             picture.thumbnail((900, 900))
             return _encoded(picture, "PNG")
-    except Exception:  # whatever a hostile file can bring a decoder to
+    except Exception:  # a hostile file may raise anything
         return None
 
 
 def small_picture(picture: str | None, most_bytes: int) -> str | None:
-    """Returns a picture of ours as a JPEG, in base64, as large as it may be in so many bytes; None
-    if there is no room.
+    """Returns a picture from `safe_picture` as the largest JPEG of at most `most_bytes` in base64.
+
+    Returns None if even a small one is larger.
     """
     if not picture:
         return None
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         for side in (600, 400, 280, 200, 140, 100, 70):
             if side > 70 and side >= 1.4 * max(image.size):
-                continue  # the next is as large
+                continue  # the picture is smaller, so the next size gives the same
             image.thumbnail((side, side))
             small = _encoded(image.convert("RGB"), "JPEG", quality=70)
             if len(small) <= most_bytes:

@@ -1,5 +1,6 @@
-"""What students get: the notebooks, the package and what installs it; no solutions, and nothing of
-a grading.
+"""Writes the zip for students: the notebooks, the package and the installation files.
+
+It contains no solutions and no part of the grader.
 """
 
 import re
@@ -20,20 +21,20 @@ FOLDERS = {
 def write_release(root: str | Path, out: str | Path) -> Path:
     """Writes `out`/diffusion-lab.zip and returns its path.
 
-    Raises UserError if this is not the repository, or the notebooks are not what their sources
-    give.
+    Raises:
+        UserError: if `root` is not the repository, or a notebook does not match its source.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
     if missing:
         raise UserError(
-            f"There is no {missing[0]} in {root.resolve()}: run this in the repository."
+            f"There is no {missing[0]} in {root.resolve()}. Run this command in the repository."
         )
     different = stale(root)
     if different:
         raise UserError(
-            f"Not what the sources give: {', '.join(map(str, different))}; run diffusion-lab build"
-            " first."
+            f"These files do not match their sources: {', '.join(map(str, different))}. Run"
+            " diffusion-lab build first."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -47,15 +48,15 @@ def write_release(root: str | Path, out: str | Path) -> Path:
 
 
 def for_students(page: str) -> str:
-    """Returns a page without what speaks of the whole repository, which stands between two
+    """Returns a page without its passages about the whole repository, which are between two
     marks.
     """
     return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
 def contents(root: str | Path) -> list[Path]:
-    """Returns the files of a release, in order: nothing that grades, since there are answers
-    in it.
+    """Returns the files of a release, in order. The grader is left out because it contains
+    answers.
     """
     found = [Path(root, name) for name in FILES]
     for folder, patterns in FOLDERS.items():

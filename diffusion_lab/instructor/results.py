@@ -1,4 +1,4 @@
-"""The result of one submission, and everything that it depends on."""
+"""Grades one submission, and names everything that its result depends on."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 LIBRARIES = ("h5py", "ipython", "keras", "numpy", "tensorflow", "tensorflow-cpu")
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-VERSION = 4  # of the results' format and of how they come about; another one grades anew
+VERSION = 4  # of the format of results; when it changes, all submissions are graded again
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a result depends on, besides the submission."""
+    """Everything that a result depends on, except the submission."""
 
     source: str  # the lab's source, as text
-    name: str  # its file name
+    name: str  # the file name of the source
     seed: int
     limits: Limits
     boxed: bool = True
     quality: Quality | None = None
-    code: str = field(default_factory=lambda: code_fingerprint())  # of what grades
+    code: str = field(default_factory=lambda: code_fingerprint())  # of the grading code
 
     def key(self, submission: Submission) -> str:
-        """The name of the file that holds this submission's result."""
+        """Returns the name of the file with this submission's result."""
         parts = [
             VERSION,
             asdict(self),
@@ -56,17 +56,17 @@ class Settings:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def seed_of(self, submission: Submission) -> int:
-        """The seed of what this submission is tried on: another one for each student and each
-        attempt, so that nothing that is known about one grading helps in another.
+        """Returns the seed for this submission's random inputs.
+
+        Each student and each attempt has a different seed, so results of one grading are useless
+        in another.
         """
         parts = [self.seed, submission.student, submission.id, submission.place, submission.digest]
         return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:8], "big")
 
 
 def code_fingerprint() -> str:
-    """Returns the digest of everything that decides a verdict besides lab and submission: the
-    package (what runs an answer and what judges it), and the libraries that compute.
-    """
+    """Returns a digest of all code that influences a verdict: Python, package and libraries."""
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted([*PACKAGE.rglob("*.py"), PACKAGE / "pretrained" / "SHA256SUMS"]):
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes())
@@ -77,37 +77,36 @@ def code_fingerprint() -> str:
 
 
 def grade_submission(submission: Submission, settings: Settings) -> Result:
-    """Returns the result of one submission. Runs in any process, on any machine.
+    """Returns the result of one submission. Can run in any process, on any machine.
 
-    Raises UserError if this machine has another version of the package than the one on which the
-    grading began.
+    Raises:
+        UserError: if the package is not the version with which the grading began.
     """
     if settings.code != code_fingerprint():
         raise UserError(
-            "The package here is not the one with which this grading began (was it changed"
-            " meanwhile, or does a worker have another version?): give the same command again."
+            "The package is not the version with which this grading began. Either it has changed"
+            " since then, or a worker has another version. Run the same command again."
         )
     with PREPARING:
         master = _master(settings.name, settings.source)
-        from diffusion_lab.instructor.quality import files_for_drawing, own_files_for_drawing
+        from diffusion_lab.instructor.quality import own_files, students_files
 
-        files_for_drawing()
-        own_files_for_drawing()
+        students_files()
+        own_files()
         for task in master.tasks:
-            _ = task.expected  # one thread runs the official answers, the others find what came out
+            _ = task.expected  # runs the official answer, unless another thread has done so
     try:
-        return _written_down(_grade(master, submission, settings))
-    except Exception as error:  # whatever one submission can bring about
+        return _as_saved(_grade(master, submission, settings))
+    except Exception as error:  # must not stop the grading of the others
         return failure(submission, settings, error)
 
 
-def _written_down(result: Result) -> Result:
-    """Returns a new result as a later grading will read it from its file."""
+def _as_saved(result: Result) -> Result:
+    """Returns a result as a later grading will read it from its file."""
     return Result.from_json(result.to_json())
 
 
 def _grade(master: Master, submission: Submission, settings: Settings) -> Result:
-    from diffusion_lab.instructor.quality import Drawn, grade_quality
     from diffusion_lab.instructor.running import MOST_CHARACTERS, grade_answers
 
     answers, problem = Answers(), submission.problem
@@ -134,31 +133,42 @@ def _grade(master: Master, submission: Submission, settings: Settings) -> Result
     )
     if not settings.quality:
         return result
+    return _with_quality(result, master, answers.sources, submission, settings, settings.quality)
+
+
+def _with_quality(
+    result: Result,
+    master: Master,
+    answers: dict[str, str],
+    submission: Submission,
+    settings: Settings,
+    quality: Quality,
+) -> Result:
+    """Returns the result with a verdict on the student's trained model."""
+    from diffusion_lab.instructor.quality import QualityResult, grade_quality
+
+    seed, limits = settings.seed_of(submission), settings.limits
     try:
-        drawn = grade_quality(
-            master,
-            answers.sources,
-            submission.weights,
-            settings.quality,
-            seed,
-            settings.limits,
-            settings.boxed,
+        graded = grade_quality(
+            master, answers, submission.weights, quality, seed, limits, settings.boxed
         )
-    except Exception as error:  # costs what the images are worth, and no answer
-        drawn = Drawn(not_graded(*KID, settings.quality.points))
-        result = replace(result, failed=True, problem=problem or _sentence(error))
-    verdict = replace(drawn.verdict, sentence=submission.weights_problem or drawn.verdict.sentence)
+    except Exception as error:  # must not change the verdicts on the answers
+        graded = QualityResult(not_graded(*KID, quality.points))
+        result = replace(result, failed=True, problem=result.problem or _sentence(error))
+    verdict = replace(
+        graded.verdict, sentence=submission.weights_problem or graded.verdict.sentence
+    )
     return replace(
         result,
-        verdicts=[*verdicts, verdict],
-        picture=drawn.picture or result.picture,
-        remarks=[*answers.remarks, *drawn.remarks],
-        weights=drawn.weights,
+        verdicts=[*result.verdicts, verdict],
+        picture=graded.picture or result.picture,
+        remarks=[*result.remarks, *graded.remarks],
+        weights=graded.weights,
     )
 
 
 def _blank_result(master: Master, submission: Submission) -> Result:
-    """Returns a submission's result as far as it is known before anything is looked at."""
+    """Returns a submission's result before grading."""
     written = sum(cell.metadata.nbgrader.points for cell in master.summaries.values())
     return Result(
         submission.student,
@@ -171,14 +181,15 @@ def _blank_result(master: Master, submission: Submission) -> Result:
 
 
 def failure(submission: Submission, settings: Settings, error: Exception) -> Result:
-    """Returns the result of a submission that could not be graded; it is not kept, so that the next
-    run tries again.
+    """Returns the result of a submission that could not be graded.
+
+    It is not saved, so the next run grades the submission again.
     """
     master = _master(settings.name, settings.source)
     lost = [(task.number, task.name, task.points) for task in master.tasks]
     if settings.quality:
         lost.append((*KID, settings.quality.points))
-    return _written_down(
+    return _as_saved(
         replace(
             _blank_result(master, submission),
             problem=_sentence(error),
@@ -191,16 +202,17 @@ def failure(submission: Submission, settings: Settings, error: Exception) -> Res
 def _sentence(error: Exception) -> str:
     reason = " ".join(str(error).split())[:300].rstrip(".")
     what = reason if isinstance(error, UserError) else f"{type(error).__name__}: {reason}"
-    return f"It could not be graded: {what}; a person must look (the same command tries again)."
+    return (
+        f"It could not be graded ({what}). A person must look at it. The same command grades it"
+        " again."
+    )
 
 
 @lru_cache(maxsize=4)
 def _master(name: str, source: str) -> Master:
     from diffusion_lab.instructor.master import Master
 
-    with (
-        tempfile.TemporaryDirectory() as folder
-    ):  # read_source speaks of files, and so do its messages
+    with tempfile.TemporaryDirectory() as folder:  # `Master` reads a file
         path = Path(folder, name)
         path.write_text(source, encoding="utf-8")
         return Master(path)

@@ -1,4 +1,4 @@
-"""Runs one student's answers in a box, and judges outside what came out of it."""
+"""Runs one student's answers in a sandbox, and judges the results outside it."""
 
 import io
 from dataclasses import replace
@@ -11,23 +11,20 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Outcome, Verdict
 from diffusion_lab.submission.tampering import find_tampering
 
-LAST_LINES = 12  # of what a cell said, for the student
-MOST_CHARACTERS = 20_000  # of one answer; ours have a few hundred
+LAST_LINES = 12  # of a cell's error, which the student reads
+MOST_CHARACTERS = 20_000  # of one answer; official answers have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
 def grade_answers(
     master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool = True
 ) -> list[Verdict]:
-    """Runs `answers`, {name: source}, and judges what comes out.
+    """Runs `answers`, {exercise: source}, and returns a verdict for each task of the lab.
 
-    Returns a verdict for each task of the lab.
-
-    An answer that leaves no result has ended its kernel, or was ended; but the cause may have been
-    an answer before it, or a machine that is busy. So it runs again, alone and with more time, and
-    if it fails there, too, that is its own. Those behind it run without it. In the same way, a
-    wrong answer behind another wrong one runs again alone: the kernel that they shared may be
-    broken.
+    If an answer leaves no result, its kernel has ended. The cause may be an earlier answer or a
+    busy machine, so the answer runs again, alone and with more time. If that fails as well, the
+    answer counts as stopped. The later answers run without it. A wrong answer that follows another
+    wrong one also runs again alone, because the first may have broken the kernel that they share.
     """
     results: dict[str, bytes] = {}
     errors: dict[str, str] = {}
@@ -37,14 +34,12 @@ def grade_answers(
     ]
 
     def run(names: list[str], limits: Limits) -> tuple[list[str], str | None]:
-        """Runs some of the answers; returns which have left no result, and why, as far as anybody
-        knows.
-        """
+        """Runs some of the answers. Returns those without a result, and the reason if known."""
         new_results, new_errors, reason = _run(
             master, {name: answers[name] for name in names}, seed, limits, boxed
         )
         results.update(new_results)
-        for name in names:  # what it said before was perhaps not its own fault
+        for name in names:  # another answer may have caused the earlier error
             errors[name] = new_errors.get(name, "")
         return [name for name in names if name not in new_results], reason
 
@@ -54,9 +49,9 @@ def grade_answers(
             alone = replace(limits, seconds=PATIENCE * limits.seconds)
             failed, reason = run([name], alone)
             why = reason or (
-                "what it returned could not be written down"
+                "its result could not be saved"
                 if errors[name]
-                else "the kernel in which it ran came to an end"
+                else "the kernel in which it ran has ended"
             )
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
@@ -67,25 +62,24 @@ def grade_answers(
             for task in master.tasks
         ]
 
-    for verdict in [verdict for verdict in verdicts() if verdict.outcome == "wrong"][
-        1:
-    ]:  # the first may have broken what they share
-        run([verdict.name], limits)
+    wrong = [verdict.name for verdict in verdicts() if verdict.outcome == "wrong"]
+    for name in wrong[1:]:  # the first may have broken their kernel
+        run([name], limits)
     return [
-        _doubted(verdict, answers.get(verdict.name, ""), master.recorded, master.taken)
+        _checked_for_forgery(verdict, answers.get(verdict.name, ""), master.recorded, master.taken)
         for verdict in verdicts()
     ]
 
 
 def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
-    """Returns {exercise: sentence} for those of `answers`, {exercise: source}, that are too long.
+    """Returns {exercise: sentence} for those `answers`, {exercise: source}, that are too long.
 
-    There must be data in them.
+    Such an answer probably contains data.
     """
     return {
         name: (
-            f"The answer was not run: it has {len(source):,} characters, and {MOST_CHARACTERS:,}"
-            " are more than any answer needs."
+            f"The answer was not run because it has {len(source):,} characters. The limit is"
+            f" {MOST_CHARACTERS:,}."
         )
         for name, source in answers.items()
         if len(source) > MOST_CHARACTERS
@@ -101,7 +95,7 @@ def _verdict(
     stopped: dict[str, str],
 ) -> Verdict:
     outcome: Outcome = "missing"
-    sentence = "Not handed in: there is no answer cell for this exercise."
+    sentence = "Your notebook has no answer cell for this exercise."
     if task.name in results:
         outcome, sentence = task.judge(seed, results[task.name])
     elif handed_in:
@@ -119,9 +113,11 @@ def _verdict(
     )
 
 
-def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str]) -> Verdict:
-    """Returns the verdict, unless the answer is right and uses what it could have forged
-    that with.
+def _checked_for_forgery(
+    verdict: Verdict, source: str, recorded: set[str], taken: set[str]
+) -> Verdict:
+    """Returns the verdict, or "stopped" for a right answer whose source could have forged its
+    results.
     """
     means = find_tampering(source, recorded, taken) if verdict.outcome == "right" else []
     return (
@@ -130,8 +126,8 @@ def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str])
             outcome="stopped",
             points=0.0,
             sentence=(
-                f"The numbers are right, but the answer uses `{means[0]}`, by which it could change"
-                " what measures it: write it without, and hand it in again."
+                f"The numbers are right, but the answer uses `{means[0]}`, which could change how"
+                " answers are measured. Write it without this, and hand it in again."
             ),
         )
         if means
@@ -142,8 +138,11 @@ def _doubted(verdict: Verdict, source: str, recorded: set[str], taken: set[str])
 def _run(
     master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool
 ) -> tuple[dict[str, bytes], dict[str, str], str | None]:
-    """Returns ({name: content of its results file}, {name: its cell's error}, why the watchdog
-    ended it or None).
+    """Runs answers once.
+
+    Returns:
+        ({name: content of its results file}, {name: error of its cell}, why the watchdog ended the
+        sandbox or None).
     """
     inputs = {f"{task.name}.npz": _npz(task.inputs(seed)) for task in master.tasks}
     files = {f"{name}.json": name for name in answers}
@@ -162,8 +161,9 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _errors(cells: dict[int, CellOutcome], names: list[str]) -> dict[str, str]:
-    """Returns {name: text} of the cells that failed; the cells are the prelude, then two for each
-    name.
+    """Returns {name: error} of the cells that failed.
+
+    The cells are the prelude and then two for each name.
     """
     errors: dict[str, str] = {}
     for number in sorted(cells):

@@ -1,6 +1,4 @@
-"""A made-up class of ten for lab 07, so that an instructor sees a grade book before there is a
-class.
-"""
+"""A made-up class of ten for lab 07, so that instructors can see a grade book in advance."""
 
 import json
 import re
@@ -18,8 +16,8 @@ from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import Exercise, Mistake
 
 LEFT_OUT = object()
-# {student: {exercise: a place in its table of mistakes, or a slip (old text, new text), or
-# LEFT_OUT}}
+# {student: {exercise: mistake}}, where a mistake is an index into the exercise's `mistakes`, a pair
+# (old text, new text) or LEFT_OUT
 MISTAKES: dict[str, dict[str, Any]] = {
     "Ada Alvarez": {},
     "Bela Bartos": {"diffusion_schedule": 0},
@@ -44,19 +42,20 @@ SUMMARY = (
 
 
 def write_sample_class(source: Path, folder: Path) -> Path:
-    """Writes the ten notebooks into `folder`, as students would have handed them in; returns it.
+    """Writes ten submitted notebooks into `folder`, and returns it.
 
-    Raises UserError for a lab for which there is no such class.
+    Raises:
+        UserError: if the lab is not lab 07.
     """
     solution = read_source(source)
     answers = {name: cell.source for _, name, cell in exercises(solution)}
     if not source.name.startswith("07"):
-        raise UserError("The made-up class did lab 07: leave --lab out.")
+        raise UserError("The sample class did lab 07. Omit --lab.")
     folder.mkdir(parents=True, exist_ok=True)
-    for place, (student, mistakes) in enumerate(MISTAKES.items()):
+    for index, (student, mistakes) in enumerate(MISTAKES.items()):
         given = {name: _given(name, answer, mistakes.get(name)) for name, answer in answers.items()}
-        notebook = hand_in(solution, given, SUMMARY.format(14 + place))
-        if student == "Jo Jones":  # whose notebook went through a web page that drops metadata
+        notebook = hand_in(solution, given, SUMMARY.format(14 + index))
+        if student == "Jo Jones":  # used a web platform that removes metadata
             for cell in notebook.cells:
                 cell.metadata = {}
         Path(folder, f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
@@ -66,7 +65,9 @@ def write_sample_class(source: Path, folder: Path) -> Path:
 def hand_in(
     solution: NotebookNode, answers: Mapping[str, str | None], summary: str = ""
 ) -> NotebookNode:
-    """Returns the student's notebook with these answers, {exercise: source or None}, in it."""
+    """Returns the students' notebook with these `answers`, {exercise: source or None}, and
+    `summary`.
+    """
     notebook = student_notebook(solution)
     for _, name, cell in exercises(notebook):
         cell.source = answers.get(name) or cell.source
@@ -78,17 +79,19 @@ def hand_in(
 
 
 def with_mistake(exercise: Exercise, mistake: Mistake) -> str:
-    """Returns the source of the answer of a student who makes this mistake, which must be a pair of
-    texts.
-    """
+    """Returns the source of an answer with this mistake, which must be a pair of texts."""
     source = mistake.source(exercise.right).replace("def right(", f"def {exercise.name}(")
     return re.sub(r"\bmodel\b", "self", source)
 
 
 def with_slip(answer: str, old: str, new: str) -> str:
-    """Returns the answer with one text replaced. Raises ValueError if the text is not in it."""
+    """Returns the answer with `old` replaced by `new`.
+
+    Raises:
+        ValueError: if `old` is not in the answer.
+    """
     if old not in answer:
-        raise ValueError(f"{old!r} is not in the answer: the made-up class no longer fits the lab.")
+        raise ValueError(f"{old!r} is not in the answer. The sample class no longer fits the lab.")
     return answer.replace(old, new, 1)
 
 

@@ -1,31 +1,26 @@
-"""What one answer earned, and why; and what became of a whole submission."""
+"""`Verdict`, the points for one answer, and `Result`, everything known about one submission."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-# missing: nothing was handed in, or nothing written; stopped: the answer gave no result
+# missing: no answer, or only the stub; stopped: the answer gave no result
 Outcome = Literal["right", "wrong", "missing", "stopped"]
-KID = ("KID", "flowers")  # number and name of the verdict on what a trained model draws
+KID = ("KID", "flowers")  # number and name of the verdict on the images of a trained model
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What the instructor asks for: images at least as near to `data` as `kid`, for so many
-    points.
-    """
+    """What the images of a trained model must reach."""
 
-    kid: float
+    kid: float  # the largest that earns points
     points: float = 4
-    data: str = "procedural_flowers"
+    data: str = "procedural_flowers"  # the data set of the real images
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one answer earned, and the sentence that says why.
-
-    `details` are the last lines of its cell's error.
-    """
+    """The points for one answer, and why."""
 
     number: str
     name: str
@@ -33,33 +28,33 @@ class Verdict:
     points: float
     possible: float
     sentence: str
-    details: str = ""
+    details: str = ""  # the last lines of the error in the answer's cell
 
 
 def not_graded(number: str, name: str, possible: float) -> Verdict:
-    """Returns the verdict on what could not be graded, through no fault that anybody knows of."""
+    """Returns the verdict on an answer that could not be graded for an unknown reason."""
     return Verdict(
         number,
         name,
         "stopped",
         0.0,
         possible,
-        "This could not be graded; a person will look at it.",
+        "This could not be graded. A person will look at it.",
     )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one submission."""
+    """The result of one submission."""
 
     student: str
     id: str
-    place: str  # where the notebook was found
+    place: str  # of the notebook: its path within the folder or the zip
     key: str = ""  # of the student, in manual.csv
     digest: str = ""
-    written: float = 0  # points of the written part, which a person gives
-    problem: str = ""  # a sentence, if something is wrong with the whole submission
-    failed: bool = False  # the next run tries again
+    written: float = 0  # possible points for the written part, which a person grades
+    problem: str = ""  # what is wrong with the whole submission, a sentence
+    failed: bool = False  # the next run grades it again
     verdicts: list[Verdict] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # for the instructor
     answers: dict[str, str] = field(default_factory=dict)  # {exercise: source}
@@ -72,7 +67,11 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
-        """Raises ValueError, TypeError or KeyError for what `to_json` has not written."""
+        """Returns the result that `to_json` has written.
+
+        Raises:
+            ValueError, TypeError, KeyError: for any other text.
+        """
         content = json.loads(text)
         return cls(
             **content | {"verdicts": [Verdict(**verdict) for verdict in content["verdicts"]]}
@@ -80,10 +79,7 @@ class Result:
 
 
 def encodable(value: Any) -> Any:
-    """Returns a value for JSON in which every text can be encoded.
-
-    A lone surrogate, which is half a character, becomes its escape.
-    """
+    """Returns a value for JSON with lone surrogates escaped, because UTF-8 cannot encode them."""
     if isinstance(value, dict):
         return {encodable(key): encodable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,0 +1,115 @@
+"""The HTML reports: a feedback page for each student, and a summary for the instructor.
+
+Text from a submission may be hostile, so templates escape it, and pages allow no script except the
+summary's own.
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
+
+from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.presentable import shortened, small_picture
+from diffusion_lab.instructor.rows import Row
+from diffusion_lab.instructor.similar import similar_submissions
+from diffusion_lab.instructor.verdicts import Verdict
+
+# characters of a summary for all texts, and the same for all pictures, whatever the size of a class
+SUMMARY_SHARE = 900_000
+MOST_WRONG = 5  # sentences for each exercise
+
+LOADER = PackageLoader("diffusion_lab.instructor")
+TEMPLATES = Environment(loader=LOADER, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+TEMPLATES.filters["shortened"] = shortened
+
+
+@dataclass(frozen=True)
+class ExerciseSummary:
+    """How a class did in one exercise."""
+
+    number: str
+    name: str
+    solved: int  # number of students
+    wrong: list[tuple[str, int]]  # the most common sentences, and how often each occurs
+    others: int  # how often any other sentence occurs
+
+
+def feedback_page(lab: str, row: Row) -> bytes:
+    """Returns a student's feedback page."""
+    template = TEMPLATES.get_template("feedback.html")
+    return template.render(lab=lab, row=row, mark_of=mark_of).encode()
+
+
+def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, ByHand]) -> bytes:
+    """Returns the summary of a class.
+
+    Args:
+        facts: about the grading: lab, seed, sandbox and time.
+        rows: of the grade book.
+        unclaimed: entries of manual.csv for students who are not in this grading. They are written
+            again when the page saves manual.csv.
+    """
+    script = LOADER.get_source(TEMPLATES, "summary.js")[0]
+    # the browser runs no other script
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    share = SUMMARY_SHARE // max(len(rows), 1)
+    template = TEMPLATES.get_template("summary.html")
+    return template.render(
+        facts,
+        rows=rows,
+        unclaimed=unclaimed,
+        similar=similar_submissions(rows),
+        script=script,
+        script_hash=script_hash,
+        mark_of=mark_of,
+        longest=share,
+        pictures={row.key: small_picture(row.picture, share) for row in rows},
+        **_statistics(rows),
+    ).encode()
+
+
+def mark_of(verdict: Verdict) -> str:
+    """Returns ✓ for a right answer, – for a missing one, and ✗ for a wrong or stopped one."""
+    return {"right": "✓", "missing": "–"}.get(verdict.outcome, "✗")
+
+
+def _statistics(rows: list[Row]) -> dict[str, Any]:
+    """Returns the numbers of the summary, by their names in its template."""
+    shares = Counter(min(9, int(10 * row.share)) for row in rows)
+    exercises = []
+    for index, verdict in enumerate(rows[0].verdicts if rows else ()):
+        verdicts = [row.verdicts[index] for row in rows]
+        wrong = Counter(
+            verdict.sentence for verdict in verdicts if not verdict.points
+        ).most_common()
+        exercises.append(
+            ExerciseSummary(
+                verdict.number,
+                verdict.name,
+                solved=sum(verdict.points > 0 for verdict in verdicts),
+                wrong=wrong[:MOST_WRONG],
+                others=sum(count for _, count in wrong[MOST_WRONG:]),
+            )
+        )
+    return {
+        "mean": sum(row.points for row in rows) / max(len(rows), 1),
+        "shares": [shares[tenth] for tenth in range(10)],
+        "ungraded": sum(bool(row.written) and row.manual == "" for row in rows),
+        "exercises": exercises,
+        "hardest": min(exercises, key=lambda exercise: exercise.solved, default=None),
+    }
+
+
+def _markup(text: str) -> Markup:
+    """Returns a sentence as HTML, with `code` and *emphasis*."""
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", code))
+
+
+TEMPLATES.filters["sentence"] = _markup

@@ -1,0 +1,80 @@
+"""The rows of the grade book: a result together with what a person gave."""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+
+from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.presentable import presentable, safe_picture
+from diffusion_lab.instructor.verdicts import Result
+
+SUSPICIOUS_MODULES = {
+    *("builtins", "ctypes", "gc", "importlib", "inspect", "multiprocessing", "os", "pathlib"),
+    *("pickle", "requests", "shutil", "signal", "socket", "subprocess", "sys", "threading"),
+    "urllib",
+}  # no answer needs them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Result):
+    """A row of the grade book."""
+
+    page: str  # the file name of the student's feedback page
+    points: float
+    possible: float
+    share: float  # of the points for exercises, from 0 to 1
+    manual: str  # points by hand, see `ByHand`
+    comment: str
+    given: str  # the points by hand, as a sentence for the student
+
+
+def row_of(result: Result, by_hand: ByHand) -> Row:
+    """Returns the row of a result, with texts and a picture that are safe to show."""
+    result = presentable(result)
+    result = replace(
+        result,
+        picture=safe_picture(result.picture),
+        remarks=result.remarks + remarks_on_answers(result),
+    )
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", result.student).strip("-")[:30] or "student"
+    earned = sum(verdict.points for verdict in result.verdicts)
+    possible = sum(verdict.possible for verdict in result.verdicts)
+    return Row(
+        **vars(result),
+        page=f"{slug}-{hashlib.sha256(result.key.encode()).hexdigest()[:16]}.html",
+        points=earned + float(by_hand.points or 0),
+        possible=possible + result.written,
+        share=earned / possible if possible else 0,
+        manual=by_hand.points,
+        comment=by_hand.comment,
+        given=_in_words(by_hand.points, result.written),
+    )
+
+
+def remarks_on_answers(result: Result) -> list[str]:
+    """Returns remarks on answers that were stopped, and on modules that no answer needs."""
+    stopped = [
+        f"{verdict.number}: {verdict.sentence.rstrip('.')}"
+        for verdict in result.verdicts
+        if verdict.outcome == "stopped"
+    ]
+    imports = "\n".join(
+        line
+        for source in result.answers.values()
+        for line in source.splitlines()
+        if "import" in line
+    )
+    used = SUSPICIOUS_MODULES & set(re.findall(r"\w+", imports))
+    return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
+
+
+def _in_words(points: str, written: float) -> str:
+    """Returns points by hand as a sentence for the student.
+
+    Positive points are for the written part, if the lab has one.
+    """
+    if not points:
+        return ""
+    if written and float(points) >= 0:
+        return f"{float(points):g} of {written:g} points for the written part."
+    return f"{float(points):+g} point{'s' * (abs(float(points)) != 1)}.".replace("-", "−")

@@ -1,9 +1,9 @@
-# make demo: train a small diffusion model and watch flowers come out of noise, about six minutes on a laptop
+# make demo: train a small diffusion model and watch flowers emerge from noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
 # <!-- repository -->
-# make test: the tests, with all labs' solutions in small, in about eleven minutes; make test-all: also those that take long
-# make gpu-test: the labs at the sizes of a GPU, a few steps each
-# make bench: how fast this is beside the textbook way, within 20 minutes; make bench-quality: how good, within 80
+# make test: the tests and a short version of all labs, in about eleven minutes; make test-all: also the slow tests
+# make gpu-test: the labs with the models for a GPU, a few steps each
+# make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
 # <!-- end -->
 PYTHON ?= python3
 VENV   := .venv
@@ -18,8 +18,8 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # <!-- repository -->
-# whole files, which share models and boxes, in this order: by the number of their tests, the longest would come last; three at a time
-# on two cores, because boxes and browsers wait a lot
+# A worker runs whole files, because their tests share models and sandboxes. Files are not sorted by their number of
+# tests, which would put the slowest last. There are three workers for two cores, because sandboxes and browsers often wait.
 IN_PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test
@@ -59,5 +59,5 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
-clean:  # what was installed, not what was trained
+clean:  # deletes what was installed, not what was trained
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""Measurements of speed and quality, each a command.
+"""Measures speed and quality.
 
 The commands are `python -m benchmarks.speed`, `.quality`, `.recipes`, `.grading`, `.profile` and
 `.gpu`.

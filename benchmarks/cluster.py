@@ -1,4 +1,4 @@
-"""A Dask scheduler and workers on this machine, in processes that can be killed one by one."""
+"""Starts a Dask scheduler and workers on this machine, in processes that a test can kill."""
 
 import json
 import subprocess

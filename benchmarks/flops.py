@@ -1,6 +1,6 @@
-"""How many floating-point operations a network needs, and how many the machine can do.
+"""Counts the floating-point operations of a network, and measures those of the machine.
 
-Works with any backend.
+It works with any backend.
 """
 
 import time
@@ -16,7 +16,7 @@ def forward_flops(network):
     """Returns the FLOP of one image's forward pass through a functional network.
 
     It counts the additions and multiplications of convolutions, dense layers and attention, which
-    are nearly all. Training costs three times as many: forward, and two gradients.
+    are nearly all. Training needs three times as many: the forward pass, and two gradients.
     """
     return float(sum(_layer_flops(layer) for layer in network.layers))
 
@@ -39,8 +39,8 @@ def convolution_peak(
 ):
     """Returns the FLOP/s of the fastest of some 3 × 3 convolutions.
 
-    This is the most that this machine and this backend reach in isolation. `shapes` are (pixels a
-    side, channels); each is repeated for `seconds`.
+    This is the maximum that this machine and this backend reach in isolation. `shapes` are (width
+    and height in pixels, channels); each convolution is repeated for `seconds`.
     """
     return max(
         _convolution_speed(size, channels, batch_size, seconds, dtype) for size, channels in shapes

@@ -1,9 +1,9 @@
-"""What a GPU does with the full-size models: `KERAS_BACKEND=jax python -m benchmarks.gpu`.
+"""Measures the full-size models on a GPU: `KERAS_BACKEND=jax python -m benchmarks.gpu`.
 
-Needs only Keras, NumPy and a backend: no TensorFlow, no data set, no network; the images are
-generated here. Measures training at several batch sizes, sampling, and memory, and compares them
-with the maximum of the device's matrix units. It says what bounds each model: its arithmetic, or
-the traffic to memory.
+It needs only Keras, NumPy and a backend: no TensorFlow, no data set and no internet, because the
+images are random. It measures training at several batch sizes, sampling and memory, and compares
+them with the peak of the device's matrix units. It says what limits each model: arithmetic or
+memory traffic.
 """
 
 import argparse
@@ -59,9 +59,9 @@ def copy_speed(megabytes, seconds=1.0):
 
 
 def time_of(function, seconds):
-    """Returns the seconds of one call, after one that compiles.
+    """Returns the seconds of one call, after a first call that compiles.
 
-    A corner of each result is fetched, to be sure that it has been computed.
+    A corner of the last result is fetched, to be sure that it has been computed.
     """
 
     def wait(result):
@@ -78,7 +78,7 @@ def time_of(function, seconds):
 
 
 def training(build, batch_size, steps):
-    """Returns {"images/s", "FLOP/s", ...} of `fit` in bfloat16, or why it does not run."""
+    """Returns {"images/s", "FLOP/s", ...} of `fit` in bfloat16, or why it failed."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = build()
     images = np.random.default_rng(0).random((batch_size * steps, *model.image_shape), "float32")
@@ -100,7 +100,7 @@ def training(build, batch_size, steps):
         )
     except Exception as error:  # the batch is too large: each backend raises a different exception
         return {"batch": batch_size, "failed": str(error).splitlines()[0][:100]}
-    # something small is still compiled in the second epoch
+    # the second epoch still includes some compilation
     speed = len(images) / (ends[2] - ends[1])
     return {
         "batch": batch_size,
@@ -189,22 +189,22 @@ def intensity(build, batch_size):
 
 
 def roofline(flops, peak, bandwidth, per_byte):
-    """Returns a sentence on what bounds a model that reaches `flops`.
+    """Returns a sentence on what limits a model that reaches `flops`.
 
-    Left of the ridge, where peak and bandwidth meet, it is memory. A model far below the roof is
-    bounded by neither, but by many small kernels.
+    At low intensity (few FLOP per byte) it is memory, and at high intensity arithmetic. A model far
+    below both limits is slowed down by many small kernels.
     """
     words = (
         f"{100 * flops / peak:.0f} % of the matrix peak; this device's limit changes from memory to"
-        f" arithmetic at {peak / bandwidth:.0f} FLOP a byte"
+        f" arithmetic at {peak / bandwidth:.0f} FLOP per byte"
     )
     if per_byte is None:
         return words
     roof = min(peak, per_byte * bandwidth)
     side = "memory" if roof < peak else "arithmetic"
     return (
-        f"{words}, and the network has {per_byte:.0f}: bounded by {side}, and at"
-        f" {100 * flops / roof:.0f} % of that roof"
+        f"{words}, and the network has {per_byte:.0f}: it is limited by {side}, and reaches"
+        f" {100 * flops / roof:.0f} % of that limit"
     )
 
 

@@ -1,8 +1,8 @@
 """The speed and accuracy of grading a class: `python -m benchmarks.grading [--kill grader]`.
 
-There are sixty submissions of lab 07: 48 honest ones, which together make every mistake that the
-exercises' tables hold as a pair of texts, and 12 hostile ones. Prints how many were graded per
-minute, the grader's peak memory, and every wrong score.
+There are sixty submissions of lab 07: 48 honest ones, which together contain every mistake in the
+exercises' tables that is a pair of texts, and 12 hostile ones. It prints how many submissions were
+graded per minute, the grader's peak memory, and every wrong score.
 """
 
 import argparse
@@ -67,7 +67,7 @@ HOSTILE = (
 def wrong_answers(right):
     """Returns {exercise: [source of a wrong answer]}.
 
-    These are the mistakes of its table that are pairs of texts, and the slips.
+    These are the mistakes in the exercise's table that are pairs of texts, and the `SLIPS`.
     """
     wrong = {}
     for name in WORTH:
@@ -86,7 +86,7 @@ def write_class(folder):
     solution, points = read_source(sources(ROOT, ["07"])[0]), {}
     right = {name: cell.source for _, name, cell in exercises(solution)}
     wrong = wrong_answers(right)
-    longest = list(zip_longest(*wrong.values()))  # one student for each, with up to three mistakes
+    longest = list(zip_longest(*wrong.values()))  # a student for each, with up to three mistakes
     for number in range(48):
         mistaken = dict(zip(WORTH, longest[number])) if number < len(longest) else {}
         if len(longest) <= number < 2 * len(longest):  # again, with one mistake only
@@ -122,7 +122,7 @@ def _write(folder, student, notebook, points, expected):
 
 
 def grade(command, kept, kill=None, victim=None):
-    """Runs the command; once `kill` submissions are graded, kills `victim`, or the grader itself.
+    """Runs the command; after `kill` graded submissions, kills `victim`, or the grader itself.
 
     Returns:
         Its exit status and the peak memory of the grader itself, in GB.
@@ -149,8 +149,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("out/grading-benchmark"))
     parser.add_argument(
         "--kill",
-        choices=("nobody", "grader", "worker"),
-        default="nobody",
+        choices=("nothing", "grader", "worker"),
+        default="nothing",
         help=(
             "what to kill halfway: the grader, which is then restarted, or one of two Dask workers"
         ),
@@ -182,7 +182,7 @@ def main():
             command += ["--scheduler", address]
         begin = time.monotonic()
         status, memory = grade(
-            command, kept, None if arguments.kill == "nobody" else len(points) // 2, victim
+            command, kept, None if arguments.kill == "nothing" else len(points) // 2, victim
         )
         if arguments.kill == "grader":
             before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}

@@ -1,4 +1,4 @@
-"""A process with TensorFlow's defaults, without the settings of `import diffusion_lab`."""
+"""A process with TensorFlow's default settings, without those of `import diffusion_lab`."""
 
 import multiprocessing
 import os
@@ -16,4 +16,4 @@ def _import_tensorflow():
     import diffusion_lab  # noqa: F401  keeps the import below quiet
 
     os.environ.pop("TF_ENABLE_ONEDNN_OPTS")
-    import tensorflow  # noqa: F401  reads the environment now, and only now
+    import tensorflow  # noqa: F401  reads the environment only once, now

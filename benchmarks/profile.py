@@ -1,8 +1,8 @@
 """Where the time of a training step goes: `python -m benchmarks.profile`.
 
-It explains the share of the convolution peak. TensorFlow uses oneDNN for its convolutions on
-processors from Intel or AMD, and oneDNN reports how long each of them took. They run in sequence
-here, so that their times add up.
+It explains the share of the convolution peak. On processors from Intel or AMD, TensorFlow uses
+oneDNN for its convolutions, and oneDNN reports the time of each. They run in sequence here, so that
+their times add up.
 """
 
 import argparse
@@ -23,13 +23,14 @@ KINDS = {
 TRAINING = f"""
 import time
 from benchmarks.training import network_of_the_rows, ours, some_images, train
-model, images = ours(lambda: network_of_the_rows({{quick}})), some_images({STEPS} * {{batch}}, {{size}})
+model = ours(lambda: network_of_the_rows({{quick}}))
+images = some_images({STEPS} * {{batch}}, {{size}})
 train(model, images, {{batch}})
 print("begin", flush=True)
 begin = time.perf_counter()
 train(model, images, {{batch}})
 print("end", time.perf_counter() - begin, flush=True)
-"""  # noqa: E501
+"""
 
 
 def profile(quick=False):
@@ -56,7 +57,7 @@ def profile(quick=False):
     whole = float(end.split()[0])
     seconds["all the rest: normalisation, optimizer, data, Python"] = whole - sum(seconds.values())
     return [
-        Row(name, 1000 * value / STEPS, unit="ms", figures={"share in %": 100 * value / whole})
+        Row(name, 1000 * value / STEPS, unit="ms", numbers={"share in %": 100 * value / whole})
         for name, value in seconds.items()
     ]
 

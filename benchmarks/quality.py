@@ -1,11 +1,11 @@
 """The recipe's quality compared with the textbook's: `python -m benchmarks.quality`.
 
 `make bench-quality` runs it. Both train on the same 50,000 procedural flowers, 32 × 32, with
-networks of one size (three quarters as wide as those of the recipes, which is quicker), at the same
-time, each on half of the cores, with several seeds. After this few steps, a fifth of the textbook's
-EMA weights is still the random initial value (0.999^1562 = 0.21). So there is a second opponent:
-the same textbook with an EMA that warms up. Finished runs are not repeated, so the same command
-resumes where it was stopped.
+networks of the same size (three quarters as wide as those of the recipes, to save time). They train
+at the same time, each on half of the cores, with several seeds. After so few steps, a fifth of the
+textbook's EMA weights is still the random initial value (0.999^1562 = 0.21). So there is a second
+opponent, the same textbook with an EMA that warms up. Finished runs are not repeated, so the same
+command resumes the benchmark.
 """
 
 import argparse
@@ -22,9 +22,11 @@ from benchmarks.report import Row, publish
 OPPONENTS = ("textbook", "textbook with EMA warm-up")
 RUNS = {"textbook": 0, "ours": 4}  # 4: also measured after 1/16, 1/8, 1/4 and 1/2 of the images
 WIDTH = 0.75
-NOTE = """KID of 512 images, 10 steps of DDIM. Ours and the textbook train at the same time, each on half of the cores. After this
-few steps, a fifth of the textbook's EMA weights is still the random initial value, so a second textbook has an EMA
-with a warm-up; both come from the same training run. Values are medians over the seeds."""  # noqa: E501
+NOTE = """\
+KID of 512 images, 10 steps of DDIM. Our recipe and the textbook train at the same time, each on
+half of the cores. After so few steps, a fifth of the textbook's EMA weights is still the random
+initial value. So there is a second textbook, whose EMA has a warm-up; both come from the same
+training run. Values are medians over the seeds."""
 
 
 def main():
@@ -84,16 +86,16 @@ def rows(name, theirs, ours):
             f"KID at equal images, ours over {name}",
             statistics.median(mine["kid"] / their["kid"] for their, mine in zip(theirs, ours)),
             at_most=0.5,
-            figures=kids
+            numbers=kids
             | {"parameters": f"{ours[0]['parameters']} over {theirs[0]['parameters']}"},
         ),
         Row(
-            f"time to the KID of the {name}, ours over its",
+            f"time to reach the KID of the {name}, ours over theirs",
             statistics.median(
                 seconds / their["seconds"] for their, seconds in zip(theirs, reached)
             ),
             at_most=0.5,
-            figures=times,
+            numbers=times,
         ),
     ]
 

@@ -1,8 +1,8 @@
-"""What each choice of the training recipe is worth: `python -m benchmarks.recipes [NAME ...]`.
+"""What each choice of the training recipe changes: `python -m benchmarks.recipes [NAME ...]`.
 
-There is a base, variants of it with one change each, and `ours`, which came out of the comparison.
-Each trains on the same images and is measured at the end: KID of 512 images, 10 steps of DDIM, with
-the package's flower features. Finished runs are not repeated.
+There is a base, variants of it with one change each, and `ours`, which is the result of the
+comparison. Each trains on the same images and is measured at the end: KID of 512 images, 10 steps
+of DDIM, with the package's flower features. Finished runs are not repeated.
 """
 
 import argparse
@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 from benchmarks.report import Row, publish
 from diffusion_lab.plots import image_grid
 
-NOTE = """KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and lets the learning
-rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a rate that stays at its peak. Every
-other line, except the textbooks, is the base with the change in its name. One run with one seed each: small differences are chance."""  # noqa: E501
+NOTE = """\
+KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and
+lets the learning rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a
+learning rate that stays at its peak. Every other line, except the textbooks, is the base with the
+change in its name. Each line is one run with one seed, so small differences may be chance."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Recipe:
     loss: str = "mse"
     schedule: str = "offset_cosine"
     learning_rate: float = 2e-3
-    # or "constant" from the first step, or "cosine": after the warm-up down to zero
+    # or "constant" from the first step, or "cosine", which falls to zero after the warm-up
     rate: str = "warm-up"
     ema_warmup: bool = True
     flip: bool = True
@@ -81,12 +83,12 @@ RECIPES = {
     "residual U-Net": replace(
         BASE, network="residual_unet", network_arguments=(("widths", (32, 64, 96, 112)),)
     ),
-    "textbook with EMA warm-up": TEXTBOOK,  # last: the first textbook's run makes both
+    "textbook with EMA warm-up": TEXTBOOK,  # last, since the first textbook's run gives both
 }
 
 
 def run(name, out, seed, images, halvings=0, width=1.0):
-    """Trains by a recipe, and writes result.json and the images generated at the end.
+    """Trains with a recipe, and writes result.json and the images generated at the end.
 
     The two textbooks differ only in their EMA, so one training run gives both. `width` is a factor
     on the network's width; for `halvings` see `Measure`.
@@ -117,7 +119,7 @@ def folder_of(name, seed, images, out):
 
 
 def result_of(name, out, jobs=1, **options):
-    """Returns the result of a `run` with these options, or the one kept from earlier.
+    """Returns the result of a `run` with these options, or an earlier result.
 
     The run has a separate process with its share of the cores.
     """
@@ -165,7 +167,7 @@ def main():
     def measure(name):
         result = result_of(name, arguments.out, arguments.jobs, seed=seed, images=images)
         print(f"{name}: KID {result['kid']:.2f}", flush=True)
-        return Row(name, result["kid"], unit="", figures={"parameters": result["parameters"]})
+        return Row(name, result["kid"], unit="", numbers={"parameters": result["parameters"]})
 
     pool = ThreadPoolExecutor(arguments.jobs)
     try:
@@ -174,7 +176,7 @@ def main():
         pool.shutdown(cancel_futures=True)  # if one fails, do not start the others
     base = {row.name: row.value for row in table}.get("base")
     for row in table if base else []:
-        row.figures["KID over the base's"] = row.value / base
+        row.numbers["KID over the base's"] = row.value / base
     samples = {
         f"{row.name}: {row.value:.2f}": np.load(
             folder_of(row.name, seed, images, arguments.out) / "samples.npy"

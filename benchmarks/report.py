@@ -1,4 +1,4 @@
-"""Rows of a benchmark: measured alternately, printed as a table, written as JSON and a figure."""
+"""Rows of a benchmark: measures them in turn, prints a table, and writes JSON and a figure."""
 
 import json
 import platform
@@ -14,8 +14,8 @@ from pathlib import Path
 class Row:
     """One line of the table.
 
-    `value` must be `at_least` or `at_most` the goal; `figures` are the numbers that it was computed
-    from.
+    The goal is that `value` is `at_least` or `at_most` a number. `numbers` are what `value` was
+    computed from.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Row:
     at_least: float | None = None
     at_most: float | None = None
     unit: str = "×"
-    figures: dict = field(default_factory=dict)
+    numbers: dict = field(default_factory=dict)
 
     @property
     def target(self):
@@ -46,8 +46,8 @@ class Row:
 def in_turn(contestants, rounds=3):
     """Runs {name: function} alternately, for `rounds` rounds after one that does not count.
 
-    A machine's drift affects all of a round, so the ratios within a round can be compared, but the
-    seconds cannot.
+    If the machine becomes slower or faster, that affects all of a round. So only ratios within a
+    round should be compared.
 
     Returns:
         {name: [seconds of each round]}.
@@ -141,9 +141,9 @@ def publish(title, command, rows, path, draw=None, note=""):
 
 
 def _cells(row, targets):
-    figures = ", ".join(f"{name} {_short(value)}" for name, value in row.figures.items())
+    numbers = ", ".join(f"{name} {_short(value)}" for name, value in row.numbers.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
-    return row.name, row.measured, *((row.target, state) if targets else ()), figures
+    return row.name, row.measured, *((row.target, state) if targets else ()), numbers
 
 
 def _short(value):
@@ -151,9 +151,9 @@ def _short(value):
 
 
 def draw_bars(rows, title, path):
-    """Draws a bar for each row: how many times as good as its goal, at most four times.
+    """Draws a bar for each row: how many times as good as its goal it is, at most four times.
 
-    A line marks the goal. Without goals, the bars show the rows' values.
+    A line marks the goal. Without goals, the bars show the values of the rows.
     """
     from matplotlib.figure import Figure
 

@@ -36,13 +36,15 @@ loaded = time.perf_counter()
 images = model.generate(16, 10, seed=0).numpy()
 drawn = time.perf_counter()
 model.generate(16, 10, seed=1)
-print(json.dumps({"import": imported - begin, "load": loaded - imported, "draw (compiles)": drawn - loaded,
-                  "draw again": time.perf_counter() - drawn}))
-"""  # noqa: E501
+print(json.dumps({
+    "import": imported - begin, "load": loaded - imported,
+    "draw (compiles)": drawn - loaded, "draw again": time.perf_counter() - drawn,
+}))
+"""
 
 
 def ddpm_sampling(quick=False):
-    """One step of ancestral sampling of 16 images, 32 × 32, with small and larger networks."""
+    """Measures ancestral sampling of 16 images, 32 × 32, with small and larger networks."""
     size, steps = (8, 2) if quick else (32, 50)
     networks = {
         "0.1 M": (lambda: residual_unet(size, (16, 32, 48), block_depth=1), 5),
@@ -63,16 +65,16 @@ def ddpm_sampling(quick=False):
                 "network alone": lambda: [np.asarray(alone(images, t)) for _ in range(steps)],
             }
         )
-        figures = {
+        numbers = {
             f"{who} ms a step": 1000 * median / steps for who, median in medians(seconds).items()
         }
-        figures["parameters"] = model.network.count_params()
+        numbers["parameters"] = model.network.count_params()
         rows.append(
             Row(
                 f"DDPM sampling, {name}",
                 times_faster(seconds, "textbook", "ours"),
                 at_least=target,
-                figures=figures,
+                numbers=numbers,
             )
         )
     return rows
@@ -89,9 +91,9 @@ def _with_noise_variances(model, predict):
 
 
 def kid(quick=False):
-    """KID over ten validation passes: real images encoded once, or each time.
+    """Measures ten validation passes of KID, with real images encoded once or each time.
 
-    If all the time went into encoding, that would be 20 sets over 11, so this ratio is the limit.
+    If encoding took all the time, the ratio would be 20 sets over 11, so this is the limit.
     """
     passes = 3 if quick else 10
     return [
@@ -129,13 +131,13 @@ def _kid(extractor, name, passes, count):
         f"KID{name}, {passes} passes over {count} images",
         times_faster(seconds, "textbook", "ours"),
         at_least=1.8,
-        figures={f"{who} s": median for who, median in medians(seconds).items()}
+        numbers={f"{who} s": median for who, median in medians(seconds).items()}
         | {"ceiling": 2 * passes / (passes + 1)},
     )
 
 
 def energy_based(quick=False):
-    """One training step of the energy-based model, with Langevin steps for negative examples."""
+    """Measures a training step of the energy-based model, including its Langevin steps."""
     batch_size, steps, size = (4, 1, 16) if quick else (64, 4, 16)
     images = some_images(batch_size * steps, size, channels=1)
     langevin_steps = 3 if quick else 60
@@ -156,13 +158,13 @@ def energy_based(quick=False):
             f"energy-based training, {langevin_steps} Langevin steps",
             times_faster(seconds, "textbook", "ours"),
             at_least=3,
-            figures={f"{who} ms a step": 1000 * s / steps for who, s in medians(seconds).items()},
+            numbers={f"{who} ms a step": 1000 * s / steps for who, s in medians(seconds).items()},
         )
     ]
 
 
 def first_sample(quick=False):
-    """Sixteen flowers from shipped weights in a fresh process."""
+    """Measures the time to sixteen flowers from the shipped weights, in a fresh process."""
     import json
 
     runs = []
@@ -177,15 +179,15 @@ def first_sample(quick=False):
     parts = {name: float(np.median([run[name] for run in runs[1:] or runs])) for name in runs[0]}
     return [
         Row(
-            "first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", figures=parts
+            "first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", numbers=parts
         )
     ]
 
 
 def growth(quick=False):
-    """How time grows with images, batch size and steps.
+    """Measures how time grows with images, batch size and steps.
 
-    It is the factor in time over the factor in size; 1 is linear.
+    The value is the factor in time divided by the factor in size, so 1 is linear.
     """
     from diffusion_lab.models.io import load_model
 
@@ -218,7 +220,7 @@ def growth(quick=False):
             times_faster(seconds, b, a) / (b / a),
             at_most=1.1,
             unit="× linear",
-            figures={f"{count}: s": median for count, median in medians(seconds).items()},
+            numbers={f"{count}: s": median for count, median in medians(seconds).items()},
         )
         for name, seconds, (a, b) in (
             ("images", epochs, (small, large)),
@@ -230,12 +232,14 @@ def growth(quick=False):
 
 
 def _memory_growth(small, large, runs):
-    """The peak memory of training on cached data, for a large data set over a small one."""
+    """Compares the peak memory of training on a large and on a small cached data set."""
     code = (
-        "import sys, resource; from benchmarks import rows; from diffusion_lab.data import"
-        " load_dataset;data = load_dataset('procedural_flowers', 'train', 32, 16,"
-        " count=int(sys.argv[1]));rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2)).fit(data,"
-        " shuffle=False, verbose=0);print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+        "import sys, resource\nfrom benchmarks import rows\n"
+        "from diffusion_lab.data import load_dataset\n"
+        "data = load_dataset('procedural_flowers', 'train', 32, 16, count=int(sys.argv[1]))\n"
+        "model = rows.ours(lambda: rows.plain_cnn(32, width=8, depth=2))\n"
+        "model.fit(data, shuffle=False, verbose=0)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
     )
     megabytes = {}
     for count in (small, large):
@@ -248,7 +252,7 @@ def _memory_growth(small, large, runs):
         f"memory, images {small} to {large}",
         megabytes[f"{large} images MB"] / megabytes[f"{small} images MB"],
         at_most=1.1,
-        figures=megabytes,
+        numbers=megabytes,
     )
 
 

@@ -1,4 +1,4 @@
-"""One training run of the quality benchmark: model, data, and measurements on the way."""
+"""One training run of the quality benchmark: model, data, and measurements during training."""
 
 import json
 import math
@@ -41,14 +41,14 @@ class Cosine(WarmUp):
 
 
 class LogitNormalTimes(DiffusionModel):
-    """Samples middle times more often than the ends, so that they weigh more.
+    """Samples times in the middle more often than at the ends, so that they have more weight.
 
     Esser et al. 2024, section 3.1.
     """
 
     def corrupt_and_separate(self, images, denoise):
         schedule = self.schedule
-        try:  # sampled times are uniform; the logits of the new ones are normal
+        try:  # the sampled times are uniform; this makes their logits normal
             self.schedule = lambda times: schedule(
                 ops.sigmoid(np.sqrt(2) * ops.erfinv(ops.clip(2 * times - 1, -0.9999, 0.9999)))
             )
@@ -71,13 +71,13 @@ def batch_normalised_unet(*sizes, **arguments):
     return keras.models.clone_model(unet(*sizes, **arguments), clone_function=clone)
 
 
-NETWORKS = CONTINUOUS_NETWORKS | {"batch-normalised unet": batch_normalised_unet}
+RECIPE_NETWORKS = CONTINUOUS_NETWORKS | {"batch-normalised unet": batch_normalised_unet}
 
 
 def dataset_for(recipe, split, seed, images):
-    """Returns the training set, or the real images for KID; smaller ones for a trial run.
+    """Returns the training set, or the real images for KID.
 
-    A trial run has fewer `images` than a training set.
+    It has at most `images` images, so that a trial run with few images is fast.
     """
     count = min(images, TRAINING_IMAGES) if split == "train" else min(images, VALIDATION_IMAGES)
     flip = recipe.flip and not recipe.textbook and split == "train"
@@ -92,7 +92,7 @@ def model_for(recipe, seed, width=1.0):
     keras.utils.set_random_seed(seed)
     arguments = dict(recipe.network_arguments)
     arguments["widths"] = tuple(round(width * channels) for channels in arguments["widths"])
-    network = NETWORKS[recipe.network](IMAGE_SIZE, **arguments)
+    network = RECIPE_NETWORKS[recipe.network](IMAGE_SIZE, **arguments)
     if recipe.textbook:
         model = compile_textbook(TextbookDiffusion(network, second_average=True))
         model.jit_compile = False
@@ -116,7 +116,7 @@ def model_for(recipe, seed, width=1.0):
 
 
 def train(model, recipe, dataset, images, measure):
-    """Trains on this many images, in as many epochs as that takes."""
+    """Trains on this many images, in as many epochs as necessary."""
     model.normalizer.adapt(dataset.images[:4096] / np.float32(255))
     callbacks = [dataset.epoch_callback(), measure]
     if recipe.rate != "constant" and not recipe.textbook:
@@ -138,8 +138,8 @@ def train(model, recipe, dataset, images, measure):
 class Measure(keras.callbacks.Callback):
     """Measures KID and training time for each of {folder: generate}, and stops the training.
 
-    It measures when `images` have been seen, and for each of the `halvings` after half as many as
-    the next time. The seconds are those of training alone.
+    It measures after `images` training images and, for each of the `halvings`, also after half as
+    many as the next time. The seconds do not include the measurements.
     """
 
     def __init__(self, contestants, real_images, images, halvings):

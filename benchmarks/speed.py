@@ -1,7 +1,7 @@
 """Our speed compared with the textbook way: `python -m benchmarks.speed [--only kid] [--quick]`.
 
-`make bench` runs it. Ours and the textbook's run alternately, in one process for each group of
-rows; the printed values are medians.
+`make bench` runs it. Our code and the textbook's run alternately, in one process for each group of
+rows. The printed values are medians.
 """
 
 import argparse
@@ -14,15 +14,18 @@ from pathlib import Path
 
 from benchmarks.report import Row, publish
 
-NOTE = """Training is of the residual U-Net, 64 × 64, batches of 32 (the other pages train on 32 × 32, a quarter of the pixels). DDPM
-samples 16 images of 32 × 32; the first sample is 16 of the shipped flowers by ten steps of DDIM."""  # noqa: E501
+NOTE = """\
+The rows on training are for the residual U-Net, with images of 64 × 64 pixels and batches of 32.
+(The other pages train on 32 × 32 pixels, a quarter of that.) The rows on DDPM sampling are for 16
+images of 32 × 32 pixels. The first sample is 16 flowers from the shipped weights, in ten steps of
+DDIM."""
 ROWS = ("training", "ddpm_sampling", "kid", "energy_based", "first_sample", "growth")
 
 
 def measure(name, quick):
     """Returns the rows of one group, measured in a fresh process.
 
-    So no memory, threads or precision settings are left over from another group.
+    So no memory, threads or precision settings remain from another group.
     """
     command = [sys.executable, "-m", "benchmarks.speed", "--row", name, *["--quick"] * quick]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

@@ -1,9 +1,9 @@
-"""The textbook way, to compare with: a diffusion and an energy-based model as in books.
+"""The textbook way, for comparison: a diffusion and an energy-based model as in books.
 
-Written from their description (Keras's examples "Denoising Diffusion Implicit Models" and
+It was written from their descriptions (Keras's examples "Denoising Diffusion Implicit Models" and
 "Denoising Diffusion Probabilistic Models"; Foster 2023, "Generative Deep Learning", chapters 7 and
-8), with all that makes them readable and slow: custom training steps, a `predict` for every
-sampling step, real images encoded at every validation. TensorFlow only, like the originals.
+8), with everything that makes them readable and slow: custom training steps, a `predict` for every
+sampling step, and real images encoded at every validation. Like the originals, it needs TensorFlow.
 """
 
 import math
@@ -19,10 +19,10 @@ from diffusion_lab.models.ema import EMA
 
 
 class TextbookDiffusion(keras.Model):
-    """Predicts noise, learns by its absolute error, and keeps EMA weights. Images in [0, 1].
+    """Predicts noise, with the absolute error as its loss, and keeps EMA weights.
 
-    `second_average` is not in the textbook: it adds the package's EMA, `ema`, which follows faster
-    at first.
+    Images are in [0, 1]. `second_average` is not in the textbook: it adds the package's EMA, `ema`,
+    which follows the weights faster at first.
     """
 
     def __init__(self, network, ema_decay=0.999, second_average=False):
@@ -74,7 +74,7 @@ class TextbookDiffusion(keras.Model):
             average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
 
     def generate(self, num_images, diffusion_steps, seed=None, network=None):
-        """Generates with DDIM, with a `predict` at every step.
+        """Generates images with DDIM, with a `predict` at every step.
 
         It uses the EMA network, or `network` if given.
         """
@@ -96,7 +96,7 @@ class TextbookDiffusion(keras.Model):
 
 
 def compile_textbook(model):
-    """Compiles with the textbook's optimizer and loss; as there, Keras decides about XLA."""
+    """Compiles with the textbook's optimizer and loss. As there, Keras decides about XLA."""
     model.compile(
         optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4),
         loss=keras.losses.MeanAbsoluteError(),
@@ -105,7 +105,7 @@ def compile_textbook(model):
 
 
 def generate_by_predict(model, num_images, seed=None):
-    """Returns images in [0, 1] of a `DDPM` by all its steps, with a `predict` at each.
+    """Returns images in [0, 1], generated in all steps of a `DDPM`, with a `predict` at each.
 
     Ho et al. 2020, algorithm 2.
     """

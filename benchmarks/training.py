@@ -20,7 +20,7 @@ def some_images(count, size, channels=3):
 
 
 def train(model, images, batch_size):
-    """Runs one epoch over all the images, as a course would."""
+    """Trains for one epoch, as the labs do."""
     model.fit(ImageDataset(images, None, batch_size, drop_remainder=True), shuffle=False, verbose=0)
 
 
@@ -57,10 +57,10 @@ def train_textbook(quick, images, batch_size):
 
 
 def training(quick=False):
-    """Training throughput of one residual U-Net, and its share of the best convolutions.
+    """Measures the training throughput of a residual U-Net, and its share of the convolution peak.
 
     Both are measured in the same round. The textbook runs in a separate process with TensorFlow's
-    default settings; a second textbook has ours, and no XLA.
+    default settings; a second textbook has our settings, and no XLA.
     """
     size, batch_size, steps = (16, 8, 2) if quick else (64, 32, 4)
     images = some_images(batch_size * steps, size)
@@ -81,7 +81,7 @@ def training(quick=False):
         f"{name} images/s": batch_size / seconds for name, seconds in medians(one_batch).items()
     }
     if times_faster(one_batch, "ours bfloat16", "ours float32") > 2:
-        del models["ours bfloat16"]  # without the processor's instructions it takes for ever
+        del models["ours bfloat16"]  # very slow if the processor has no instructions for it
     contestants = {
         name: partial(train, model, images, batch_size) for name, model in models.items()
     }
@@ -99,20 +99,20 @@ def training(quick=False):
         key=lambda name: speeds[f"{name} images/s"],
     )
     flops = 3 * len(images) * forward_flops(models["ours float32"].network)
-    # the first round does not count
+    # the first round is a warm-up
     shares = [flops / s / peak for s, peak in zip(seconds["ours float32"], peaks[1:])]
     return [
         Row(
             "training, float32",
             times_faster(seconds, "textbook", "ours float32"),
             at_least=1.0,
-            figures=speeds,
+            numbers=speeds,
         ),
         Row(
             "training, best setting",
             times_faster(seconds, "textbook", best),
             at_least=1.4,
-            figures={"best": best},
+            numbers={"best": best},
         ),
         Row(
             "training, float32, textbook with our settings",
@@ -123,7 +123,7 @@ def training(quick=False):
             100 * statistics.median(shares),
             at_least=50,
             unit="%",
-            figures={
+            numbers={
                 "GFLOP/s in training": flops / medians(seconds)["ours float32"] / 1e9,
                 "peak": statistics.median(peaks[1:]) / 1e9,
             },

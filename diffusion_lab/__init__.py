@@ -5,21 +5,21 @@ import sys
 from importlib import import_module
 
 from diffusion_lab.startup.code_pages import tolerate_code_pages
-from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
+from diffusion_lab.startup.quiet import QuietImport, keras_settings, use_course_settings
 
 # TensorFlow logs a page while it starts. Jupyter shows it in red under a student's first cell, and
-# nbgrader takes it for a failure. This variable silences the messages after the import, and
+# nbgrader mistakes it for a failure. This variable silences the messages after the import, and
 # QuietImport below hides those during the import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow includes oneDNN's convolutions, but switches them off on processors without AVX-512,
-# such as those of most laptops. They train twice as fast there (docs/benchmarks).
+# TensorFlow includes oneDNN's convolutions, but disables them on processors without AVX-512, which
+# most laptops have. With them, training is twice as fast there (docs/benchmarks).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.meta_path[:0] = [
     QuietImport("tensorflow"),
-    QuietImport("keras", before=keras_settings, after=settle),
+    QuietImport("keras", before=keras_settings, after=use_course_settings),
 ]
 if "keras" in sys.modules:
-    settle(sys.modules["keras"])
+    use_course_settings(sys.modules["keras"])
 tolerate_code_pages()
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What Keras has no function for, with a branch for each backend: gradients and compilation.
+"""What Keras has no function for, such as gradients, with a branch for each backend.
 
 Everything else in the package is written with `keras.ops` and `keras.random`, so it runs on all
 three backends.
@@ -45,7 +45,7 @@ def input_gradient(function, inputs):
         return torch.autograd.grad(keras.ops.sum(function(inputs)), inputs)[0]
 
 
-# one compiled function for each method of each model, forgotten together with the model
+# the compiled methods of each model, which are dropped together with the model
 _compiled_methods = weakref.WeakKeyDictionary()
 
 
@@ -53,9 +53,9 @@ def compiled(function):
     """Returns the function, compiled if it is a method of a Keras model.
 
     A `functools.partial` of such a method is compiled as well. A plain function is returned
-    unchanged: it may use NumPy, print, or read globals that change, and compiling would break the
-    first, silence the second and freeze the third. Weights are never frozen: a model that has been
-    trained further gives new answers.
+    unchanged. It may use NumPy, print, or read globals that change, and compiling would break the
+    first, silence the second and freeze the third. Weights are not frozen: if the model is trained
+    further, the compiled method uses the new weights.
     """
     owner = owner_of(function)
     if owner is None:
@@ -75,7 +75,7 @@ def compiled(function):
 def owner_of(function):
     """Returns the Keras model whose method `function` is, or None for any other function.
 
-    A `functools.partial` that gives only keywords counts as the method.
+    A `functools.partial` with only keyword arguments counts as the method.
     """
     method = function.func if isinstance(function, functools.partial) else function
     owner = getattr(method, "__self__", None)
@@ -89,8 +89,8 @@ def owner_of(function):
 def forget_compiled(owner=None):
     """Drops a model's compiled methods, or those of all models.
 
-    Call it after changing something other than a variable that they captured: a Python attribute,
-    or a function of a notebook.
+    Call it after a change to something that they captured and that is not a Keras variable, such as
+    a Python attribute, or a function in a notebook.
     """
     if owner is None:
         _compiled_methods.clear()
@@ -112,7 +112,7 @@ def parts(result):
 
 
 def _compile(method, owner, keywords):
-    """Compiles a method. Holds its owner weakly, or the cache would keep every model alive."""
+    """Compiles a method. `owner` is a weak reference; otherwise the cache would keep it alive."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -125,7 +125,7 @@ def _compile(method, owner, keywords):
         import jax
 
         @jax.jit
-        # JAX would take variables for constants, so their values are arguments
+        # JAX would treat variables as constants, so their values are arguments
         def pure(values, *arguments):
             with keras.StatelessScope(state_mapping=list(zip(owner().variables, values))):
                 return method(owner(), *arguments, **keywords)
@@ -143,11 +143,11 @@ def _compile(method, owner, keywords):
 
 
 def without_tf_autotuning(kind):
-    """Makes Keras leave the TensorFlow pipelines of a `PyDataset` class untuned; returns the class.
+    """Disables autotuning in the TensorFlow pipelines of a `PyDataset` class; returns the class.
 
-    There is nothing to tune, and the tuner's sleeps grow to a minute; it is not always woken when
-    `fit` has ended and waits for it (TensorFlow 2.21; measured: 4 seconds after 6 of training).
-    Keras has no argument for this.
+    There is nothing to tune, and at the end of `fit` Keras waits for the tuner, which may sleep for
+    up to a minute (TensorFlow 2.21; measured: 4 seconds after 6 of training). Keras has no argument
+    to disable it.
     """
     if BACKEND != "tensorflow":
         return kind
@@ -170,7 +170,7 @@ def without_tf_autotuning(kind):
 
 
 def to_numpy_or_none(values):
-    """Returns the values as a NumPy array, or None in a graph, where there are no values yet."""
+    """Returns the values as a NumPy array, or None inside a graph, which has no values yet."""
     if BACKEND == "tensorflow" and keras.ops.is_tensor(values) and not hasattr(values, "numpy"):
         return None
     if BACKEND == "jax":
@@ -195,7 +195,7 @@ def devices():
 def has_accelerator():
     """True if there is a GPU or TPU.
 
-    XLA speeds up a U-Net on those, and slows it down on a CPU.
+    XLA makes a U-Net faster on these, but slower on a CPU.
     """
     return not all(device.startswith("cpu") for device in devices())
 

@@ -1,9 +1,9 @@
-"""Exceptions whose message a person reads, also in a notebook, and the checks of numbers."""
+"""Exceptions whose messages users read, in a terminal or notebook, and checks of numbers."""
 
 import math
 import operator
 import os
-from reprlib import repr  # which shortens
+from reprlib import repr  # shortens long values
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class OneSentence:
 class UserError(OneSentence, ValueError):
     """A mistake in a request; the message says what is wrong and what to do.
 
-    The command line prints the message alone, with exit status 2; a notebook shows it under the
+    The command line prints only the message, with exit status 2; a notebook shows it under the
     cell.
     """
 
@@ -52,10 +52,10 @@ def about_backend(error):
 
 MOST_STEPS = 100_000
 MOST_IMAGES = 1_000_000
-MOST_PIXELS = 4096  # a side of an image
+MOST_PIXELS = 4096  # in width or height of an image
 MOST_CHANNELS = 4096  # of a layer
-MOST_GUIDANCE = 100  # more gives nothing but black and white
-LARGEST_SEED = 2**32 - 1  # what NumPy, Keras and the three backends all take
+MOST_GUIDANCE = 100  # beyond this, images are only black and white
+LARGEST_SEED = 2**32 - 1  # NumPy, Keras and the three backends all accept this
 
 
 def whole_number(name, value, least=1, most=math.inf):
@@ -82,7 +82,7 @@ def finite_number(name, value, least, most):
     """Returns `value` as a float in [least, most]; raises UserError for anything else."""
     number = _number(value)
     if not least <= number <= most:
-        raise UserError(f"{name} must lie in [{least:g}, {most:g}], but it is {repr(value)}.")
+        raise UserError(f"{name} must be in [{least:g}, {most:g}], but it is {repr(value)}.")
     return float(number)
 
 

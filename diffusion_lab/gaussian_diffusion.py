@@ -2,8 +2,8 @@
 
 The paper is "Denoising Diffusion Probabilistic Models". A timestep t is an index 0 … T-1, and the
 schedule is a set of tables: β_t is the variance of the noise that step t adds, α_t = 1 - β_t, and
-ᾱ_t = α_0 · α_1 · … · α_t is the share of the image's variance that is left after step t. The
-continuous formulation calls √ᾱ_t the signal rate and √(1 - ᾱ_t) the noise rate.
+ᾱ_t = α_0 · α_1 · … · α_t is the share of the image's variance that remains after step t. In the
+continuous formulation, √ᾱ_t is the signal rate and √(1 - ᾱ_t) the noise rate.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ from diffusion_lab.schedules import checked_times
 class GaussianDiffusion:
     """The forward process q and one step of the reverse process p, for a linear β schedule.
 
-    Images `x` have shape (B, H, W, C) and lie in [clip_min, clip_max]; timesteps `t` are int64 of
+    Images `x` have shape (B, H, W, C) and are in [clip_min, clip_max]; timesteps `t` are int64 of
     shape (B,), each 0 … T-1. A method that returns a Gaussian returns `mean, variance,
     log_variance`: the mean in the shape of the images, the others as (B, 1, 1, 1).
 
-    Every method raises UserError for shapes that do not fit. It also raises it for timesteps out of
-    range where the values can be read, which is not the case while a function is being compiled.
+    Every method raises UserError for shapes that do not fit, and for timesteps out of range, except
+    while a function is being compiled, because then the timesteps have no values yet.
     """
 
     def __init__(self, beta_start=1e-4, beta_end=0.02, timesteps=1000, clip_min=-1.0, clip_max=1.0):
@@ -37,13 +37,13 @@ class GaussianDiffusion:
             )
         if not clip_min < clip_max:
             raise UserError(
-                f"clip_min must lie below clip_max, but they are {clip_min} and {clip_max}."
+                f"clip_min must be below clip_max, but they are {clip_min} and {clip_max}."
             )
         self.timesteps = timesteps
         self.clip_min, self.clip_max = clip_min, clip_max
 
-        # Computed in float64, because it multiplies a thousand factors near 1;
-        # kept in float32, like the networks.
+        # computed in float64, because a thousand factors near 1 are multiplied;
+        # stored in float32, like the networks
         betas = np.linspace(beta_start, beta_end, timesteps, dtype="float64")
         alphas_cumprod = np.cumprod(1 - betas)
         alphas_cumprod_prev = np.append(1.0, alphas_cumprod[:-1])
@@ -57,8 +57,8 @@ class GaussianDiffusion:
         self.sqrt_recip_alphas_cumprod = np.float32(np.sqrt(1 / alphas_cumprod))
         self.sqrt_recipm1_alphas_cumprod = np.float32(np.sqrt(1 / alphas_cumprod - 1))
         self.posterior_variance = np.float32(posterior_variance)
-        # The first posterior variance is 0, because the step before it is the image itself.
-        # Its logarithm must stay finite.
+        # The first posterior variance is 0, because the step before it is the image itself, but
+        # its logarithm must be finite.
         self.posterior_log_variance_clipped = np.float32(
             np.log(np.maximum(posterior_variance, 1e-20))
         )
@@ -76,7 +76,7 @@ class GaussianDiffusion:
         """
         self._check(t, x_start)
         mean = at(self.sqrt_alphas_cumprod, t, x_start) * x_start
-        # The squared table keeps seven digits; 1 - ᾱ in float32 would lose four of them at t = 0.
+        # Squaring the table keeps seven digits; 1 - ᾱ in float32 would lose four of them at t = 0.
         variance = ops.square(at(self.sqrt_one_minus_alphas_cumprod, t, x_start))
         return mean, variance, at(self.log_one_minus_alphas_cumprod, t, x_start)
 
@@ -119,8 +119,8 @@ class GaussianDiffusion:
         """Returns p(x_{t-1} | x_t) = N(μ̃_t(x_t, x̂_0), β̃_t I), equations 1, 7 and 15.
 
         x̂_0 is the image that follows from the predicted noise. With `clip_denoised` it is clipped
-        to [clip_min, clip_max] before it enters the mean: early in sampling √(1 / ᾱ_t) is large,
-        and so is the error of the prediction.
+        to [clip_min, clip_max] before the mean is computed: early in sampling √(1 / ᾱ_t) is large,
+        and so is the error of the predicted image.
         """
         pred_image = self.predict_start_from_noise(x, t, pred_noise)
         if clip_denoised:

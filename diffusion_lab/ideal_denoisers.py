@@ -1,7 +1,7 @@
-"""Closed-form denoisers: what a perfect network would answer when the data are known.
+"""Closed-form denoisers: what a perfect network would return for data that are known.
 
-They are the oracles of the tests and the first toys of the labs. Each returns a `denoise` function
-as described in `diffusion_lab.samplers`, without any network.
+They are the oracles of the tests and the first toys of the labs. Each function returns a `denoise`
+function, as described in `diffusion_lab.samplers`, that needs no network.
 """
 
 import math
@@ -42,8 +42,8 @@ def gaussian_ode_solution(
 def dataset_denoiser(images):
     """Returns the ideal denoiser for a small set of images, (N, H, W, C).
 
-    It returns their average, weighted by how likely each image is. So it can only return what it
-    was given: the perfect network for a finite set is a perfect memory.
+    It predicts the average of these images, weighted by how likely each one is. So the perfect
+    network for a finite set has memorised it.
     """
     images = ops.convert_to_tensor(images)
 
@@ -63,7 +63,7 @@ def dataset_denoiser(images):
 def mixture_denoiser(means, standard_deviation, weights=None):
     """Returns the ideal denoiser for a mixture of Gaussians of one common standard deviation.
 
-    Each component answers as in `gaussian_denoiser`; the answers are averaged with their
+    The predictions of the components, as in `gaussian_denoiser`, are averaged with their
     responsibilities as weights. `means` has the shape (N, H, W, C).
     """
     all_means = ops.convert_to_tensor(means)

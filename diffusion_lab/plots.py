@@ -9,9 +9,9 @@ from diffusion_lab.storage import write_atomically
 
 
 def image_grid(images, columns=8, gap=1, scale=1):
-    """Returns images (N, H, W, C) in [0, 1] laid out in rows, as uint8 (rows, columns, 3).
+    """Returns a picture of images (N, H, W, C) in [0, 1], arranged in rows: uint8 (H, W, 3).
 
-    The background is white; `scale` enlarges every pixel.
+    The background is white; `scale` is a factor on the size of every pixel.
     """
     images = np.asarray(images)
     count, height, width, _ = images.shape
@@ -34,7 +34,7 @@ def png_bytes(picture):
 
 
 def save_png(picture, path):
-    """Writes a uint8 array (H, W, 3) as PNG, all or nothing.
+    """Writes a uint8 array (H, W, 3) as PNG, completely or not at all.
 
     Raises:
         UserError: if the file cannot be written.
@@ -42,15 +42,18 @@ def save_png(picture, path):
     write_atomically(path, png_bytes(picture))
 
 
-def save_animation(frames, path, seconds_each=0.12, pause=1.5):
-    """Writes uint8 arrays (H, W, 3) as a looping animation that pauses on its last frame."""
+def animation_bytes(frames, seconds_each=0.12, pause=1.5):
+    """Returns uint8 arrays (H, W, 3) as the bytes of a WebP file.
+
+    The animation is repeated, and pauses on its last frame.
+    """
     content = io.BytesIO()
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
     first.save(
-        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=85
+        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=80
     )
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
@@ -67,7 +70,7 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
 
     figure = Figure(figsize=size, layout="constrained", dpi=dpi)
     axes = figure.subplots()
-    for name, label in (("loss", "training"), ("val_loss", "validation (averaged weights)")):
+    for name, label in (("loss", "training"), ("val_loss", "validation (EMA weights)")):
         points = [(entry["images"], entry[name]) for entry in history if name in entry]
         if points:
             axes.plot(*zip(*points), label=label, marker="." if len(points) < 40 else None)
@@ -78,7 +81,7 @@ def loss_figure(history, xlabel="training images", size=(7, 3.2), dpi=130):
         xlim=(0, 1.02 * max([1, *(entry["images"] for entry in history)])),
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 700k has room where 700000 has none
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 700k fits where 700000 does not
     if 0 < min(values) < max(values):  # the loss of an energy-based model may be negative
         axes.set_yscale("log")
         if max(values) < 5 * min(values):

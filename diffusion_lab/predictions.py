@@ -1,4 +1,4 @@
-"""What a network predicts, and how it separates a noisy image into its two components.
+"""What a network predicts, and how that separates a noisy image into its two components.
 
 noisy_images = signal_rates * images + noise_rates * noises, so any one of noise, image and velocity
 gives the others. Each function takes (prediction, noisy_images, noise_rates, signal_rates) and
@@ -8,11 +8,11 @@ network predicts in float32; the components get the dtype of the noisy images.
 
 from keras import ops
 
-MIN_RATE = 1e-3  # where a rate divides
+MIN_RATE = 1e-3  # the smallest rate to divide by
 
 
 def from_noise(pred_noises, noisy_images, noise_rates, signal_rates):
-    """Separates with a predicted noise (Ho et al. 2020); the rest, scaled up, is the image."""
+    """Separates with predicted noise (Ho et al. 2020); the rest, scaled up, is the image."""
     pred_noises = ops.cast(pred_noises, noisy_images.dtype)
     return pred_noises, (noisy_images - noise_rates * pred_noises) / ops.maximum(
         signal_rates, MIN_RATE

@@ -7,9 +7,9 @@ A sampler only needs two functions:
 
 All samplers share these arguments:
 
-    initial_noise: float, (B, H, W, C), standard normal. Its dtype is the samples' dtype. Sums on
-        the way are computed in float32, or in float64 for float64 noise. A network that belongs
-        to a Keras model always gets float32.
+    initial_noise: float, (B, H, W, C), standard normal. The samples have the same dtype.
+        Intermediate results are computed in float32, or in float64 for float64 noise. A network
+        that belongs to a Keras model always receives float32.
     steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the
         clean image.
     seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
@@ -36,7 +36,7 @@ from keras import ops
 from diffusion_lab.backend import compiled, owner_of, seed_generator, to_numpy_or_none
 from diffusion_lab.errors import MOST_STEPS, UserError, finite_number, whole_number
 
-MIN_SIGNAL_RATE = 1e-3  # where a signal rate divides; at time 1 a cosine schedule has none left
+MIN_SIGNAL_RATE = 1e-3  # the smallest to divide by; a cosine schedule ends at 0
 
 
 def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step=None):
@@ -66,9 +66,9 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
 def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, variance="small"):
     """Samples with DDPM's ancestral sampling (Ho et al. 2020, equations 6 and 7).
 
-    For any two times s < t the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small" for
-    that Gaussian's own variance or "large" for that of q(x_t | x_s), which in DDPM is beta: the two
-    extremes of section 3.2 there.
+    For any two times s < t, the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small"
+    for the variance of this Gaussian, or "large" for that of q(x_t | x_s), which is beta in DDPM.
+    These are the two extremes in section 3.2 of the paper.
     """
     if variance not in ("small", "large"):
         raise UserError(f"variance must be 'small' or 'large', not {variance!r}.")
@@ -92,8 +92,8 @@ def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
     """Samples with Heun's second-order method (after Karras et al. 2022, algorithm 1).
 
     Each step looks ahead and then corrects itself. Along the angle whose sine is the noise rate,
-    the noisy image moves with the velocity signal * noise - noise * image. DDIM turns as if both
-    components did not change; it misses half of the velocity's change during the step.
+    the noisy image moves with the velocity signal_rate * noise - noise_rate * image. DDIM treats
+    both components as constant during the step, and so misses half of the velocity's change.
     """
     run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
     images = run.initial_noise
@@ -176,14 +176,14 @@ def find_sampler(sampler, arguments=()):
         inspect.signature(function).bind(None, None, None, **dict.fromkeys(arguments))
     except TypeError as error:
         raise UserError(
-            f"{getattr(function, '__name__', 'This sampler')} {error}: leave that out, or choose"
+            f"{getattr(function, '__name__', 'This sampler')} {error}: leave it out, or choose"
             " another sampler or model."
         ) from None
     return function
 
 
 class Point(NamedTuple):
-    """A point of the time grid. Its rates are plain floats, which leave the images' dtype alone."""
+    """A point of the time grid. Its rates are Python floats, so images keep their dtype."""
 
     step: int
     diffusion_time: float
@@ -203,7 +203,7 @@ class Run:
     """What all samplers share: the checked arguments, the pairs of points, and the noise."""
 
     def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step):
-        points = grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
+        points = time_grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
         self.path = list(zip(points, points[1:]))
         model = owner_of(denoise)
         noise, self._samples_dtype = checked_noise(
@@ -262,21 +262,21 @@ def checked_noise(initial_noise, image_shape=None):
         raise UserError(f"initial_noise must have the shape (B, H, W, C), not {shape}.")
     if image_shape and shape[1:] != tuple(image_shape):
         raise UserError(
-            f"initial_noise has images of the shape {shape[1:]}, but this model draws"
+            f"initial_noise has images of the shape {shape[1:]}, but this model generates"
             f" {tuple(image_shape)}."
         )
     if "float" not in dtype:
         raise UserError(
-            f"initial_noise must hold normally distributed numbers, but its dtype is {dtype}: draw"
-            " it with keras.random.normal."
+            f"initial_noise must contain normally distributed numbers, but its dtype is {dtype}:"
+            " create it with keras.random.normal."
         )
     values = to_numpy_or_none(noise)
     if values is not None and not np.all(np.isfinite(values.astype("float32"))):
-        raise UserError("initial_noise holds NaN or infinite numbers: draw it again.")
+        raise UserError("initial_noise contains NaN or infinite numbers: create it again.")
     return noise, dtype
 
 
-def grid(schedule, steps):
+def time_grid(schedule, steps):
     """Returns the points at times 1, 1 - 1/steps, ..., 1/steps, and that of the clean image."""
     times = np.arange(steps, 0, -1, dtype="float32") / steps
     rates = [
@@ -289,13 +289,13 @@ def grid(schedule, steps):
         )
     if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
         raise UserError(
-            "The schedule's squared rates do not add to 1: rates are standard deviations, not"
+            "The schedule's squared rates do not sum to 1: rates are standard deviations, not"
             " variances."
         )
     if np.any(np.diff(rates[1].ravel()) < -1e-6):
         raise UserError(
-            "The schedule has more signal at later times: noise grows with time, and it is"
-            " (noise_rates, signal_rates) that a schedule returns, in this order."
+            "The schedule has more signal at later times, but noise must grow with time. A schedule"
+            " returns (noise_rates, signal_rates), in this order."
         )
     noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
     return [

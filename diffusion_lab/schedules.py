@@ -64,7 +64,7 @@ def checked_times(diffusion_times):
     # written so that NaN fails as well
     if values is not None and not np.all((values >= 0) & (values <= 1)):
         raise UserError(
-            f"Diffusion times must lie in [0, 1], but these run from {values.min():g} to"
+            f"Diffusion times must be in [0, 1], but these run from {values.min():g} to"
             f" {values.max():g}: divide a timestep by the number of timesteps."
         )
     times = ops.convert_to_tensor(diffusion_times)

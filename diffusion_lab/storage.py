@@ -1,57 +1,45 @@
-"""Files that are written whole or not at all, folders that one process uses at a time, and arrays
-in HDF5.
+"""Files that are written completely or not at all, and folders that one process uses at a time.
 
-Arrays come with a description in JSON, never with code, so a file from a stranger can do no harm.
-Files are written under a temporary name and renamed: a run that is killed, or a disk that is full,
-leaves the previous file as it was.
+Files are written under a temporary name and then renamed, so a run that is killed or a full disk
+leaves the previous file unchanged.
 """
 
 import contextlib
 import errno
-import hashlib
-import io
-import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
-
-import h5py
-import numpy as np
+from typing import IO
 
 from diffusion_lab.errors import UserError
 
-SHIPPED = Path(__file__).with_name("pretrained")  # weights that come with the package
-SUFFIX = ".weights.h5"
-LARGEST = 2**31  # bytes of the arrays in one file
 ONE_DAY = 24 * 3600
-PATIENCE = (
-    2.0  # seconds; Windows does not replace a file in the moments in which another program reads it
-)
+# Windows does not replace a file while another program reads it, so we try again for a moment
+PATIENCE = 2.0  # seconds
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Writes bytes to a file that is, at every moment, either the old one or the new one.
+    """Replaces a file's content: a reader sees either all of the old file or all of the new one.
 
-    Raises UserError as `replacing`.
+    Raises:
+        UserError: as `replacing`.
     """
-    with replacing(
-        path, ending=".draft"
-    ) as draft:  # whoever looks for files by their suffix must not find it
+    # the ending hides the draft from code that looks for files by their suffix
+    with replacing(path, ending=".draft") as draft:
         draft.write_bytes(content)
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path, ending: str = "") -> Iterator[Path]:
-    """Yields a path to write to, next to `path` and with the same suffixes, and `ending`;
-    afterwards that file takes the place of `path`.
+    """Yields the path of a draft, and afterwards replaces `path` by the draft.
 
-    Each writer has its own draft, so several may write at once, and the last one remains.
+    The draft is in the same folder, and its name ends like that of `path`, followed by `ending`.
+    Each writer has its own draft, so several may write at once, and the last one wins.
 
     Raises:
-        UserError: if the disk is full or read-only; `path` is as it was before.
+        UserError: if the disk is full or read-only; `path` is unchanged then.
     """
     path = Path(path)
     draft = path.with_name(f".draft-{uuid.uuid4().hex[:12]}-{path.name}{ending}")
@@ -68,9 +56,9 @@ def replacing(path: str | Path, ending: str = "") -> Iterator[Path]:
             raise
     except OSError as error:
         raise UserError(
-            f"Could not write {path} ({error.strerror or error}); the file from before, if any, is"
-            " untouched: make room, close the program that has it open, or choose another folder,"
-            " then run the same command again."
+            f"Could not write {path} ({error.strerror or error}); an earlier file is untouched."
+            " Make room, close the program that has it open, or choose another folder, then run"
+            " the same command again."
         ) from error
 
 
@@ -85,15 +73,13 @@ def _replace(draft: Path, path: Path) -> None:
             time.sleep(0.05)
 
 
-_looked_through: set[Path] = set()
+_searched_folders: set[Path] = set()
 
 
 def _remove_old_drafts(folder: Path) -> None:
-    """Removes what killed processes have left, once in each folder; younger drafts may be at
-    work.
-    """
-    if folder not in _looked_through:
-        _looked_through.add(folder)
+    """Removes drafts of killed processes, once per folder; recent ones may still be in use."""
+    if folder not in _searched_folders:
+        _searched_folders.add(folder)
         for draft in folder.glob(".draft-*"):
             with contextlib.suppress(OSError):  # its process has just finished
                 if time.time() - draft.stat().st_mtime > ONE_DAY:
@@ -102,13 +88,13 @@ def _remove_old_drafts(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: str | Path, what: str) -> Iterator[None]:
-    """Keeps a folder for one `what` at a time, such as "training" or "grading".
+    """Locks a folder, so that only one `what`, such as "training" or "grading", uses it at a time.
 
-    Ends with its process, however that ends.
+    The lock ends with its process, even if that is killed.
 
     Raises:
-        UserError: if there is another one in this folder, in this process or any other, or if it
-            cannot be written to.
+        UserError: if the folder is locked already, by this process or another one, or if it cannot
+            be written to.
     """
     path = Path(folder) / f".{what}.lock"
     try:
@@ -121,16 +107,16 @@ def only_one(folder: str | Path, what: str) -> Iterator[None]:
     with file:
         if not _lock(file):
             raise UserError(
-                f"Another {what} is at work in {folder}: wait until it has ended, or choose another"
-                " folder."
+                f"Another {what} is running in {folder}: wait until it has finished, or choose"
+                " another folder."
             )
         yield
 
 
 def _lock(file: IO[str]) -> bool:
-    """Locks an open file until it is closed; returns False if somebody else has.
+    """Locks an open file until it is closed; returns False if it is locked already.
 
-    File systems without locks let everybody in.
+    On a file system without locks it always returns True.
     """
     try:
         if os.name == "nt":
@@ -148,137 +134,23 @@ def _lock(file: IO[str]) -> bool:
 
 
 def demand_writable(path: str | Path, suffix: str) -> None:
-    """Raises UserError, before hours are spent, if a file of this name, with this suffix, can never
-    be written.
+    """Raises UserError if `path` cannot be written or has another suffix.
+
+    Call it before a long computation whose result is written there.
     """
     path = Path(path)
     if path.is_dir():
         raise UserError(
-            f"{path} is a folder: name a file in it, such as {path / ('samples' + suffix)}."
+            f"{path} is a folder: give the path of a file in it, such as"
+            f" {path / ('samples' + suffix)}."
         )
     if path.suffix.lower() != suffix:
         raise UserError(
-            f"{path} will be a {suffix} file: give it a name that ends so, such as"
+            f"{path} will be a {suffix} file: give it a name with that ending, such as"
             f" {path.with_suffix(suffix)}."
         )
     blocking = next((parent for parent in path.parents if parent.exists()), None)
     if blocking is not None and not blocking.is_dir():
-        raise UserError(f"{blocking} is a file and cannot hold {path.name}: name a folder.")
-
-
-def write_arrays(
-    path: str | Path, groups: Mapping[str, Sequence[np.ndarray]], about: dict[str, Any]
-) -> None:
-    """Writes {group: [arrays]} and a JSON-able description. Raises UserError as
-    `write_atomically`.
-    """
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        file.attrs["diffusion_lab"] = json.dumps(about)
-        for group, arrays in groups.items():
-            for number, array in enumerate(arrays):
-                file[f"{group}/{number:04d}"] = array
-    write_atomically(path, content.getvalue())
-
-
-def read_arrays(
-    path: str | Path, most: int = LARGEST
-) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-    """Returns (groups, about) of a file that `write_arrays` wrote.
-
-    `most`: bytes of all arrays together.
-
-    Raises UserError if there is no such file, or it is damaged, too large, or something else.
-    """
-    path = Path(path)
-    if path.is_dir():
         raise UserError(
-            f"{path} is a folder: name the weights file in it, such as {path / 'model.weights.h5'}."
+            f"{blocking} is a file and cannot contain {path.name}: give the path of a folder."
         )
-    if not path.is_file():
-        raise UserError(f"There is no weights file {path}: check the path, or train a model first.")
-    try:
-        with h5py.File(path, "r") as file:
-            about = json.loads(file.attrs["diffusion_lab"])
-            groups = _plain_arrays(file, most)
-        if not isinstance(about, dict):
-            raise ValueError("the description is not a dictionary")
-    except KeyError:
-        raise UserError(
-            f"{path} is no model of Diffusion Lab: it was written by another program."
-        ) from None
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged or no weights file at all: copy it again or train anew."
-        ) from error
-    return groups, about
-
-
-def _plain_arrays(file: h5py.File, most: int) -> dict[str, list[np.ndarray]]:
-    """{group: [arrays]} of an HDF5 file.
-
-    Raises ValueError for what `write_arrays` never writes: links, data in other files, and more
-    bytes than `most`, which a small file may hold, compressed. Nothing of it is read.
-    """
-    groups, total = {}, 0
-    for name in file:
-        groups[name] = [
-            _plain(file[name], number, h5py.Dataset)
-            for number in sorted(_plain(file, name, h5py.Group))
-        ]
-        total += sum(array.nbytes for array in groups[name])
-        if total > most:
-            raise ValueError(f"more than {most} bytes")
-    return {name: [array[()] for array in arrays] for name, arrays in groups.items()}
-
-
-def _plain(parent: h5py.Group, name: str, kind: type) -> Any:
-    """The group or the array of numbers of this name, which lies in the file itself."""
-    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link")
-    item = parent[name]
-    if not isinstance(item, kind):
-        raise ValueError(f"{name} is not what it should be")
-    if kind is h5py.Dataset and (item.external or item.is_virtual or item.dtype.kind not in "fiub"):
-        raise ValueError(f"{name} does not hold numbers")
-    return item
-
-
-def assign_arrays(variables: Sequence[Any], arrays: Sequence[np.ndarray], path: str | Path) -> None:
-    """Gives variables their values, in order; UserError if the numbers or shapes differ, and then
-    none is changed.
-    """
-    shapes, found = (
-        [tuple(variable.shape) for variable in variables],
-        [np.shape(array) for array in arrays],
-    )
-    if shapes != found:
-        raise UserError(
-            f"The weights in {path} belong to another architecture: {len(found)} arrays for "
-            f"{len(shapes)} variables, or other shapes; use the model that wrote them."
-        )
-    for variable, array in zip(variables, arrays):
-        variable.assign(array)
-
-
-def checksums() -> dict[str, str]:
-    """{name such as "flowers32":
-
-    SHA-256 of its file, in hexadecimal} of all weights that are shipped.
-    """
-    lines = (SHIPPED / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    return {name.removesuffix(SUFFIX): checksum for checksum, name in map(str.split, lines)}
-
-
-def shipped_file(name: str) -> Path:
-    """The path of shipped weights, after a look at its checksum.
-
-    Raises UserError for a file that is not what was shipped.
-    """
-    path = SHIPPED / f"{name}{SUFFIX}"
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksums()[name]:
-        raise UserError(
-            f"{path} is missing, damaged or changed: get it anew, with `git checkout --"
-            f" {path.name}` in its folder or by another installation."
-        )
-    return path

@@ -42,7 +42,7 @@ from diffusion_lab.labs.pictures import by_evaluations, clouds, curves, show_ima
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.toy_points import flower_points
 from diffusion_lab.models.io import load_model
-from diffusion_lab.samplers import adams_bashforth, ddim, dpmpp_2m, grid, heun
+from diffusion_lab.samplers import adams_bashforth, ddim, dpmpp_2m, heun, time_grid
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 # %%
@@ -144,7 +144,7 @@ checks.dpmpp_2m_step(dpmpp_2m_step)
 def my_sampler(denoise, schedule, initial_noise, steps):
     noisy_images, last_pred_images, last = initial_noise, None, None
     ones = ops.ones((initial_noise.shape[0], 1, 1, 1))
-    points = [(point.noise_rate, point.signal_rate) for point in grid(schedule, steps)]
+    points = [(point.noise_rate, point.signal_rate) for point in time_grid(schedule, steps)]
     for now, then in zip(points, points[1:]):
         _, pred_images = denoise(noisy_images, ones * now[0], ones * now[1])
         if then[0] == 0:  # the last step ends at the predicted image

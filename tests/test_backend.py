@@ -30,7 +30,7 @@ def test_input_gradient_is_the_derivative_example_by_example():
     np.testing.assert_allclose(gradient, 3 * x**2, rtol=1e-5)
 
 
-def test_plain_functions_and_partials_of_them_run_as_they_are():
+def test_plain_functions_and_their_partials_run_unchanged():
     def function(x, y=0):
         return x
 
@@ -58,7 +58,7 @@ def test_compiling_does_not_keep_a_model_alive():
     assert gone() is None
 
 
-def test_values_are_there_outside_a_compiled_graph_only():
+def test_values_exist_only_outside_a_compiled_graph():
     seen = []
 
     class Look(keras.layers.Layer):
@@ -72,7 +72,7 @@ def test_values_are_there_outside_a_compiled_graph_only():
     assert seen[0] is None and seen[1].tolist() == [1.0, 1.0]
 
 
-def test_a_seed_generator_is_passed_on_and_an_integer_begins_one():
+def test_a_seed_generator_is_returned_and_an_integer_seeds_a_new_one():
     generator = keras.random.SeedGenerator(1)
     assert seed_generator(generator) is generator
     first, second = (keras.random.normal((3,), seed=seed_generator(1)) for _ in range(2))

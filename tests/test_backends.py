@@ -17,7 +17,7 @@ if sys.argv[1] == "jax":
     class NoTensorFlow:
         def find_spec(self, name, path=None, target=None):
             if name.split(".")[0] == "tensorflow":
-                raise ImportError("TensorFlow is not to be imported here")
+                raise ImportError("TensorFlow must not be imported here")
     sys.meta_path.insert(0, NoTensorFlow())
 import keras, numpy as np
 from diffusion_lab.models.config import ModelConfig
@@ -27,7 +27,8 @@ from diffusion_lab.training import Trainer, TrainingConfig
 
 assert keras.backend.backend() == sys.argv[1]
 model = ModelConfig("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
-trainer = Trainer(TrainingConfig(model, count=64, batch_size=16, epochs=1, kid_images=16, kid_steps=2), sys.argv[2])
+sizes = {"count": 64, "batch_size": 16, "epochs": 1, "kid_images": 16, "kid_steps": 2}
+trainer = Trainer(TrainingConfig(model, **sizes), sys.argv[2])
 before = trainer.model.network.get_weights()
 untrained = np.asarray(trainer.model.generate(2, 3, seed=0))
 model = trainer.fit()
@@ -40,7 +41,7 @@ np.testing.assert_allclose(np.asarray(loaded.generate(2, 3, seed=0)), images, at
 np.asarray(loaded.generate(2, 3, seed=0, sampler=ddpm))
 fixed = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
 print(json.dumps(np.asarray(loaded.denormalize(loaded.reverse_diffusion(fixed, 3))).tolist()))
-"""  # noqa: E501
+"""
 
 
 def one_epoch(backend, folder):

@@ -1,4 +1,4 @@
-"""The benchmarks: both sides do the same work, operations are counted right, no row is missing."""
+"""The benchmarks: both sides do the same work, and the tables are right and complete."""
 
 import json
 import math
@@ -98,13 +98,13 @@ def test_the_textbook_learns():
     )
     model.normalizer.adapt(images)
     history = model.fit(images, batch_size=16, epochs=12, verbose=0).history["n_loss"]
-    assert history[-1] < 0.72, "who learns nothing has √(2/π) = 0.80"
+    assert history[-1] < 0.72, "without learning it would be √(2/π) = 0.80"
     book, second, own = (
         np.abs(network.get_weights()[-2]).sum()
         for network in (model.ema_network, model.ema.network, model.network)
     )
     assert 0 < book < 0.5 * own < second, (
-        "both averages follow, but without a warm-up it is far behind"
+        "both EMAs follow, but the one without a warm-up is far behind"
     )
 
 
@@ -126,7 +126,7 @@ def test_the_textbook_trains_in_a_process_without_our_settings():
         )
 
 
-def test_a_profile_adds_up_what_onednn_says():
+def test_a_profile_adds_the_times_that_onednn_reports():
     head, tail = (
         "onednn_verbose,v1,primitive,exec,cpu,",
         ",src:f32::blocked:acdb::f0,attr-scratchpad:user,alg:convolution_direct,mb32",
@@ -150,7 +150,7 @@ def test_a_profile_adds_up_what_onednn_says():
     ]
 
 
-def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
+def test_the_first_round_does_not_count_and_ratios_are_within_a_round():
     calls = []
     seconds = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
     assert calls == ["a", "b"] * 3 and {name: len(values) for name, values in seconds.items()} == {
@@ -160,10 +160,10 @@ def test_the_first_round_does_not_count_and_ratios_are_of_one_round():
     assert times_faster({"slow": [2.0, 40.0, 9.0], "fast": [1.0, 10.0, 1.0]}, "slow", "fast") == 4
 
 
-def test_the_table_says_what_holds(tmp_path, capsys):
+def test_the_table_shows_which_goals_are_reached(tmp_path, capsys):
     rows = [
         Row("one", 2.0, at_least=1.4),
-        Row("two", 16.0, at_most=15, unit="s", figures={"import": 7.123}),
+        Row("two", 16.0, at_most=15, unit="s", numbers={"import": 7.123}),
         Row("three", 1.0),
     ]
     publish("A table", "make table", rows, tmp_path / "out" / "table")
@@ -187,7 +187,7 @@ def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
     publish(
         "A table",
         "make table",
-        [Row("one", 2.0, unit="", figures={"parameters": 7})],
+        [Row("one", 2.0, unit="", numbers={"parameters": 7})],
         tmp_path / "table",
         lambda *_: None,
     )
@@ -197,7 +197,7 @@ def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
     )
 
 
-def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached():
+def test_the_time_to_the_textbooks_kid_is_the_training_time_until_then():
     points = [
         {"images": 1, "seconds": 10.0, "kid": 9.0},
         {"images": 2, "seconds": 20.0, "kid": 3.0},
@@ -208,7 +208,7 @@ def test_the_time_to_the_textbooks_quality_is_of_training_until_it_was_reached()
     kid, seconds = quality_rows("textbook", [book], [ours])
     assert (kid.value, seconds.value) == (0.25, 0.5) and kid.holds
     assert not quality_rows("textbook", [book | {"kid": 0.5}], [ours])[1].holds, (
-        "what was never reached took for ever"
+        "a KID that was never reached has an infinite time"
     )
 
 
@@ -234,7 +234,7 @@ def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
         == [32, 64, 128]
     )
     assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], (
-        "one has drawn the real images, the other nothing"
+        "one generates the real images, the other only black"
     )
 
 
@@ -247,7 +247,7 @@ def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
         ("profile", ["--quick"], "table.json"),
     ],
 )
-def test_the_whole_of_it_runs(tmp_path, module, arguments, file):
+def test_every_benchmark_runs(tmp_path, module, arguments, file):
     out = tmp_path if module == "quality" else tmp_path / "table"
     subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments, "--out", out],

@@ -109,10 +109,10 @@ def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_a
         (["sample", "--out", "."], "is a folder"),
         (["sample", "--steps", "0"], "at least 1"),
         (["sample", "--steps", "-5"], "at least 1"),
-        (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim has an eta"),
-        (["sample", "--eta", "2"], "eta must lie in"),
-        (["sample", "--label", "red"], "knows no labels"),
-        (["sample", "--guidance", "2"], "there is none"),
+        (["sample", "--sampler", "ddpm", "--eta", "0.5"], "Only ddim takes --eta"),
+        (["sample", "--eta", "2"], "eta must be in"),
+        (["sample", "--label", "red"], "takes no labels: leave"),
+        (["sample", "--guidance", "2"], "no effect without a label"),
         (["train", "--image-size", "30"], "multiple of 4"),
         (["train", "--widths", "wide"], "not a list of whole numbers"),
         (["train", "--widths", "10,20"], "multiples of 8"),
@@ -132,9 +132,7 @@ def test_sample_in_a_new_process_repeats_for_a_seed_whatever_an_old_keras_json_a
         (["train", "--data", "no/such/folder"], "no folder"),
     ],
 )
-def test_what_a_person_can_mend_is_one_sentence(
-    run, weights, arguments, sentence, tmp_path, monkeypatch
-):
+def test_user_errors_are_one_sentence(run, weights, arguments, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "sample" and "--weights" not in arguments:
         arguments = [*arguments, "--weights", weights]
@@ -156,7 +154,7 @@ NUMBERS = [
 def test_every_number_of_the_command_line_has_bounds(
     run, command, option, kind, tmp_path, monkeypatch
 ):
-    """Looks at all commands, so that an option which is added later is tested as well."""
+    """Covers all commands, so an option that is added later is tested as well."""
     monkeypatch.chdir(tmp_path)
     for value in (
         "-1" + 30 * "0",
@@ -172,6 +170,23 @@ def test_every_number_of_the_command_line_has_bounds(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_options_list_what_the_library_has():
+    from diffusion_lab.commands import options
+    from diffusion_lab.networks import NETWORKS
+    from diffusion_lab.predictions import LOSSES, PREDICTIONS
+    from diffusion_lab.samplers import SAMPLERS
+    from diffusion_lab.schedules import SCHEDULES
+
+    for kind, table in (
+        (options.Sampler, SAMPLERS),
+        (options.Schedule, SCHEDULES),
+        (options.Prediction, PREDICTIONS),
+        (options.Loss, LOSSES),
+        (options.Network, NETWORKS),
+    ):
+        assert [member.value for member in kind] == list(table)
+
+
 def test_there_are_numbers_to_try():
     assert {
         ("sample", "--guidance", float),
@@ -180,7 +195,7 @@ def test_there_are_numbers_to_try():
     } <= set(NUMBERS)
 
 
-def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
+def test_train_on_a_folder_of_images_resumes_its_run(run, tmp_path):
     rng = np.random.default_rng(0)
     for i in range(40):
         Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(
@@ -206,7 +221,7 @@ def test_train_on_a_folder_of_images_goes_on_where_it_ended(run, tmp_path):
     assert status == 0 and "Lowest KID" in text
     assert {"model.weights.h5", "samples.png", "checkpoint.h5"} <= set(os.listdir(out))
     status, _, err = run(*command)
-    assert status == 0 and "This run is finished: it has had its 1 epoch." in err
+    assert status == 0 and "This run is finished, after 1 epoch." in err
 
 
 @pytest.mark.slow
@@ -298,11 +313,11 @@ def test_an_attention_unet_becomes_a_ddpm(run, tmp_path):
     assert status == 0
 
 
-def test_evaluate_says_kid_and_memorisation(run, weights):
+def test_evaluate_prints_kid_and_memorisation(run, weights):
     status, _, err = run(
         "evaluate", "--weights", weights, "--count", 16, "--steps", 2, "--data", "digits"
     )
-    assert status == 2 and "3 colour channel(s), and those of digits have 1" in err
+    assert status == 2 and "3 colour channel(s), but those of digits have 1" in err
     status, out, _ = run("evaluate", "--weights", weights, "--count", 16, "--steps", 2)
     assert (
         status == 0
@@ -347,8 +362,8 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
         "the table is complete"
     )
     assert re.search(r"That was short: [\d,]+ images. .* demo --minutes \d+", page)
-    figures = json.loads((tmp_path / "demo" / "kid.json").read_text())
-    assert [row["name"] for row in figures["samplers"]] == [
+    numbers = json.loads((tmp_path / "demo" / "kid.json").read_text())
+    assert [row["name"] for row in numbers["samplers"]] == [
         "DDPM",
         "DDIM",
         "DPM-Solver++(2M)",
@@ -356,7 +371,7 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     ]
     assert all(
         np.isfinite(row[owner]["kid"])
-        for row in figures["samplers"]
+        for row in numbers["samplers"]
         for owner in ("yours", "shipped")
     )
 
@@ -368,7 +383,7 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     "backend, sentence",
     [("torch", "torch, which is not installed"), ("nonsense", "one of tensorflow, jax")],
 )
-def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence, tmp_path):
+def test_a_missing_backend_is_one_sentence(command, backend, sentence, tmp_path):
     """This includes the first cell of a lab, where Jupyter shows only the last line."""
     # missing, wherever this runs
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")
@@ -380,7 +395,7 @@ def test_a_backend_that_is_not_there_is_one_sentence(command, backend, sentence,
     assert "Traceback" not in result.stderr or command[0] == "-c"
 
 
-def test_doctor_survives_a_backend_that_is_not_there():
+def test_doctor_survives_a_missing_backend():
     command = [sys.executable, "-m", "diffusion_lab", "doctor"]
     result = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "nonsense"}

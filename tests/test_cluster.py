@@ -34,7 +34,7 @@ def cluster(tmp_path):
         yield cluster
 
 
-def test_no_student_loses_a_point_when_a_worker_dies(tmp_path, cluster):
+def test_a_worker_that_dies_costs_no_points(tmp_path, cluster):
     address, (doomed, _) = cluster
     write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
     for student in set(POINTS) - set(CLASS):
@@ -65,7 +65,7 @@ def test_no_student_loses_a_point_when_a_worker_dies(tmp_path, cluster):
     }
 
 
-def test_an_error_names_a_scheduler_that_does_not_answer(tmp_path):
+def test_a_missing_scheduler_is_one_sentence(tmp_path):
     write_sample_class(sources(ROOT, ["07"])[0], tmp_path / "in")
     command = [
         sys.executable,

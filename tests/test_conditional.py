@@ -61,7 +61,7 @@ RATES = ops.full((3, 1, 1, 1), 0.6), ops.full((3, 1, 1, 1), 0.8)
 
 
 @pytest.mark.parametrize("guidance", [0, 0.5, 1, 3.0])
-def test_guidance_goes_from_no_label_through_the_label_and_beyond(guidance):
+def test_guidance_interpolates_and_extrapolates_from_no_label_to_the_label(guidance):
     pred_noises, pred_images = oracle().guided([0, 1, 2], guidance)(noisy(), *RATES)
     np.testing.assert_allclose(
         greys(pred_images), 0.25 + guidance * (ANSWERS[:3] - 0.25), rtol=1e-6
@@ -91,13 +91,13 @@ def test_labels_are_names_or_numbers_one_or_many(labels, expected):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_draws_what_the_label_says(name):
+def test_every_sampler_generates_the_class_of_the_label(name):
     images = oracle().generate(2, 3, sampler=SAMPLERS[name], seed=0, labels="grey", guidance=2.0)
     np.testing.assert_allclose(greys(images), 0.25 + 2 * 0.25, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", ["blue", 3, -1, ["grey", "blue"], 1.5, [None]])
-def test_an_unknown_label_lists_the_known(labels):
+def test_the_error_for_an_unknown_label_lists_the_labels(labels):
     with pytest.raises(UserError, match="choose one of dark, grey, bright"):
         oracle().guided(labels)
 
@@ -105,16 +105,16 @@ def test_an_unknown_label_lists_the_known(labels):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ({"guidance": float("nan")}, "guidance must lie in"),
-        ({"guidance": float("inf")}, "guidance must lie in"),
-        ({"guidance": 1e30}, "guidance must lie in"),
-        ({"guidance": "2"}, "guidance must lie in"),
+        ({"guidance": float("nan")}, "guidance must be in"),
+        ({"guidance": float("inf")}, "guidance must be in"),
+        ({"guidance": 1e30}, "guidance must be in"),
+        ({"guidance": "2"}, "guidance must be in"),
         ({"labels": [0, 1]}, "There are 2 label"),
         ({"sampler": "dim"}, "There is no sampler 'dim'"),
         ({"sampler": "heun", "eta": 1}, "unexpected keyword argument 'eta'"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence):
+def test_arguments_that_cannot_work_get_one_sentence(arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         oracle().generate(3, 2, **{"labels": "grey"} | arguments)
 
@@ -127,8 +127,8 @@ def test_guidance_costs_one_call_of_twice_the_batch_and_the_ends_one_of_the_batc
     assert traced == [batch]
 
 
-def test_other_labels_and_guidance_do_not_compile_anew():
-    if keras.backend.backend() == "torch":  # where nothing is compiled
+def test_other_labels_and_guidance_do_not_compile_again():
+    if keras.backend.backend() == "torch":  # which compiles nothing
         return
     model = oracle()
     model.guided("dark", 2.0)(noisy(), *RATES)
@@ -154,8 +154,8 @@ def test_training_drops_a_share_of_the_labels_and_evaluation_none():
     assert set(greys(model(inputs, training=False)["image"][1])) == {2.0}
 
 
-def test_it_learns_its_classes_and_for_none_their_mean():
-    """The mean squared error is least for the mean image of the class.
+def test_training_learns_each_class_and_without_a_label_their_mean():
+    """The mean squared error is lowest for the mean image of the class.
 
     Without a label, it is least for the mean of all images.
     """
@@ -171,7 +171,7 @@ def test_it_learns_its_classes_and_for_none_their_mean():
     np.testing.assert_allclose(model.ema_network.get_weights()[0], learned, atol=0.1)
 
 
-def test_a_unet_is_told_its_labels():
+def test_the_output_of_a_unet_depends_on_its_labels():
     network = unet(image_size=4, widths=(8,), num_classes=3)
     rng = np.random.default_rng(0)
     network.set_weights(
@@ -189,7 +189,7 @@ def test_a_unet_is_told_its_labels():
     assert len(unet(image_size=4, widths=(8,)).inputs) == 2
 
 
-def test_a_model_that_was_saved_knows_its_labels_in_a_fresh_process(tmp_path):
+def test_a_saved_model_has_its_labels_in_a_fresh_process(tmp_path):
     config = ModelConfig(network_arguments={"image_size": 4, "widths": (8,)}, class_names=NAMES)
     model = config.build(seed=0)
     rng = np.random.default_rng(0)

@@ -34,7 +34,7 @@ def order_of_epoch(dataset):
     return [number for batch in dataset for number in numbers_in(batch)]
 
 
-def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
+def test_digits_of_8_pixels_are_those_of_scikit_learn(tmp_path):
     training = load_dataset("digits", "train", image_size=8, cache_dir=tmp_path)
     validation = load_dataset("digits", "validation", image_size=8, cache_dir=tmp_path)
     digits = load_digits()
@@ -48,13 +48,13 @@ def test_digits_at_their_own_size_are_scikit_learns(tmp_path):
         (int(label), np.round(image * 255 / 16).astype("uint8").tobytes())
         for image, label in zip(digits.images, digits.target)
     )
-    assert read == expected  # nothing is lost, and nothing is in both
+    assert read == expected  # every image is in one of the splits, and none is in both
     batch = training[0]
     assert (batch.shape, batch.dtype) == ((64, 8, 8, 1), np.float32)
     assert batch.min() == 0 and batch.max() == 1
 
 
-def test_procedural_flowers_are_those_that_are_drawn(tmp_path):
+def test_a_data_set_of_procedural_flowers_is_what_draw_flowers_returns(tmp_path):
     dataset = load_dataset(
         "procedural_flowers", image_size=8, batch_size=4, count=70, seed=3, cache_dir=tmp_path
     )
@@ -147,7 +147,7 @@ def test_every_source_has_as_many_names_as_classes():
     }
 
 
-def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
+def test_every_epoch_shows_every_image_once_in_a_different_order():
     dataset = ImageDataset(numbered_images(50), np.arange(50), 8, shuffle=True)
     first = order_of_epoch(dataset)
     dataset.on_epoch_end()
@@ -166,7 +166,7 @@ def test_a_resumed_run_sees_what_it_would_have_seen():
     for _ in range(3):
         running.on_epoch_end()
     resumed.epoch = 3
-    # nor does it matter in which order batches are asked for
+    # the order in which batches are read does not matter either
     for batch in reversed(range(len(resumed))):
         np.testing.assert_array_equal(resumed[batch], running[batch])
     resumed.epoch = 4
@@ -213,7 +213,7 @@ def test_fit_trains_on_the_images_in_the_order_of_its_epochs():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of tf.data alone")
-def test_fit_leaves_the_pipeline_untuned():
+def test_fit_does_not_tune_the_pipeline():
     """Otherwise `fit` would not return before the sleeping tuner wakes up."""
     from keras.src.trainers.data_adapters import get_data_adapter
 
@@ -289,7 +289,7 @@ def test_a_batch_outside_the_set():
         ({"seed": 2**32}, "seed must .* at most"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments, message, tmp_path):
+def test_impossible_arguments_are_refused(arguments, message, tmp_path):
     with pytest.raises(UserError, match=message):
         load_dataset(**{"name": "digits", "cache_dir": tmp_path, **arguments})
 
@@ -305,12 +305,12 @@ def test_split_by_name_is_fixed_and_stable():
     ]
     training_alone = split_by_name([names[position] for position in training], "train")
     assert len(training_alone) >= len(training) - 2, (
-        "which side an image is on does not depend on the others"
+        "the split of an image does not depend on the others"
     )
 
 
 @pytest.mark.parametrize("count", [5, 6, 9, 20, 100])
-def test_no_image_that_trains_validates_when_others_are_added(count):
+def test_adding_images_moves_no_training_image_to_validation(count):
     for round in range(50):
         names = [f"{round}/{number}" for number in range(count + 30)]
         trained = {names[position] for position in split_by_name(names[:count], "train")}
@@ -321,7 +321,7 @@ def test_no_image_that_trains_validates_when_others_are_added(count):
             }
 
 
-def test_fewer_than_five_images_all_train():
+def test_fewer_than_five_images_are_all_for_training():
     assert (
         sorted(split_by_name("abcd", "train")) == [0, 1, 2, 3]
         and split_by_name("abcd", "validation") == []
@@ -349,7 +349,8 @@ def test_status_of_every_source(tmp_path, monkeypatch):
     (tmp_path / "keras" / "datasets" / "mnist.npz").touch()
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1").mkdir(parents=True)
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "oxford_flowers102-train.tfrecord").touch()
-    assert dataset_status("oxford_flowers102") == "needs a download"  # tfds did not finish
+    # tfds did not finish its preparation
+    assert dataset_status("oxford_flowers102") == "needs a download"
     (tmp_path / "tfds" / "oxford_flowers102" / "2.1.1" / "dataset_info.json").touch()
     (tmp_path / "cache" / "cifar10-train-32-0123").mkdir(parents=True)
     assert dataset_status("mnist") == f"cached at {tmp_path}/keras/datasets/mnist.npz"

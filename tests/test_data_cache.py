@@ -1,4 +1,4 @@
-"""The cache: flat memory, kills, races, damage and full disks."""
+"""The cache: constant memory, killed processes, races, damage and full disks."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_every_argument_that_changes_the_images_has_its_own_cache(tmp_path):
     assert len(list(tmp_path.iterdir())) == 5  # the size of a batch changes no image
 
 
-def test_flowers_are_drawn_anew_when_the_code_that_draws_them_changes(tmp_path, monkeypatch):
+def test_flowers_are_drawn_again_when_their_code_changes(tmp_path, monkeypatch):
     (tmp_path / "flowers.py").write_text("# other flowers")
     for _ in range(2):
         load_dataset(
@@ -97,7 +97,7 @@ def objects_inside(folder):
 @pytest.mark.parametrize(
     "damage", [cut_short, spoil_header, empty_file, lose_file, other_count, objects_inside]
 )
-def test_a_damaged_set_is_built_anew(damage, tmp_path):
+def test_a_damaged_set_is_built_again(damage, tmp_path):
     expected = contents(cache.cached(tmp_path / "set", two_chunks))
     damage(tmp_path / "set")
     assert contents(cache.cached(tmp_path / "set", two_chunks)) == expected
@@ -115,7 +115,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(tmp_path):
+def test_a_killed_process_leaves_no_set_that_looks_complete(tmp_path):
     script = f"""
 import importlib.util, os, pathlib, signal, numpy as np
 spec = importlib.util.spec_from_file_location("cache", {cache.__file__!r})
@@ -129,7 +129,7 @@ cache.cached(pathlib.Path({str(tmp_path)!r}) / "set", killed)
     [draft] = tmp_path.iterdir()
     assert draft.name.startswith("draft-")
     cache.cached(tmp_path / "set", two_chunks)
-    assert draft.exists()  # for all we know its process is still at work
+    assert draft.exists()  # its process may still be running
     os.utime(draft, (0, 0))
     cache.cached(tmp_path / "other", two_chunks)
     assert not draft.exists()

@@ -20,7 +20,7 @@ SHAPE = (4, 4, 1)
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    """The networks draw their first weights from Keras's global seed."""
+    """The initial weights depend on Keras's global seed."""
     keras.utils.set_random_seed(0)
 
 
@@ -79,7 +79,7 @@ def random_images(count=8, seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *SHAPE)).astype("float32")
 
 
-def test_images_go_to_minus_one_to_one_and_back():
+def test_images_are_scaled_to_minus_one_to_one_and_back():
     model = DDPM(discrete_network(), short_diffusion())
     images = random_images()
     model.adapt(images)  # changes nothing
@@ -118,11 +118,11 @@ def test_timesteps_are_uniform():
 
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
-def test_training_lowers_the_loss_and_the_averaged_copy_follows(network):
+def test_training_lowers_the_loss_and_the_ema_follows(network):
     model = DDPM(network(), short_diffusion(), seed=0)
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=JIT)
     before = [weight.copy() for weight in model.ema.network.get_weights()]
-    images = np.zeros((32, *SHAPE), "float32")  # all black: easily told from noise
+    images = np.zeros((32, *SHAPE), "float32")  # all black, which is easy to tell from noise
     history = model.fit(images, batch_size=32, epochs=30, verbose=0).history["loss"]
     assert np.mean(history[-5:]) < 0.7 * np.mean(history[:5])
     assert any(
@@ -130,7 +130,7 @@ def test_training_lowers_the_loss_and_the_averaged_copy_follows(network):
     )
 
 
-def test_the_attention_unet_of_the_paper_fits_in():
+def test_the_attention_unet_of_the_paper_works_as_a_network():
     network = attention_unet(
         image_size=4,
         base_channels=4,
@@ -149,7 +149,7 @@ def test_the_attention_unet_of_the_paper_fits_in():
     ).all()
 
 
-def test_the_network_trains_and_its_averaged_copy_samples():
+def test_the_network_trains_and_its_ema_copy_samples():
     model, t = DDPM(discrete_network(), short_diffusion()), np.arange(8)
     perturbed(model.network)
     assert to_numpy(model.predict_noises(random_images(), t, training=True)).any()
@@ -157,7 +157,7 @@ def test_the_network_trains_and_its_averaged_copy_samples():
     assert not to_numpy(model.predict_noises(random_images(), t, training=False)).any()
 
 
-def test_a_continuous_network_is_told_the_variance():
+def test_a_continuous_network_receives_the_variance():
     images, variances = keras.Input(SHAPE), keras.Input((1, 1, 1))
     model = DDPM(
         keras.Model([images, variances], SecondInput()(images, variances)), short_diffusion()
@@ -239,10 +239,10 @@ def test_denoise_clips_the_image_and_its_components_add_up():
     )
 
 
-def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
+def test_a_p_sample_from_a_lab_need_not_work_in_a_graph():
     class FromALab(GaussianDiffusion):
         def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None):
-            assert [int(timestep) for timestep in t]  # numbers, which a graph has not
+            assert [int(timestep) for timestep in t]  # a graph has no numbers yet
             return super().p_sample(pred_noise, x, t, clip_denoised, seed)
 
     model = DDPM(discrete_network(), short_diffusion(), seed=0)
@@ -252,7 +252,7 @@ def test_a_p_sample_from_a_lab_need_not_fit_into_a_graph():
 
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
-def test_another_diffusion_takes_the_place_of_the_first_one_everywhere(network):
+def test_a_new_diffusion_replaces_the_old_one_everywhere(network):
     """This includes methods that were compiled with the first one."""
     model, fresh = (
         DDPM(network(), diffusion, seed=0)

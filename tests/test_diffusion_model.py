@@ -52,10 +52,10 @@ def test_call_corrupts_normalised_images_and_separates_them_consistently(model):
     np.testing.assert_allclose(image_part, -ratios * noise_part, rtol=1e-2, atol=1e-3)
     signal_rates = 1 / np.sqrt(1 + ratios**2)
     np.testing.assert_allclose(true_velocity, signal_rates * (noises - ratios * images), atol=2e-2)
-    assert ratios.min() > 0 and ratios.std() > 0.1, "every image has a time of its own"
+    assert ratios.min() > 0 and ratios.std() > 0.1, "every image has a different time"
 
 
-def test_an_untrained_network_answers_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(
+def test_an_untrained_network_predicts_zero_and_its_loss_is_the_weighted_variance_of_the_velocity(
     model,
 ):
     times = np.linspace(0, 1, 10_001, dtype="float32").reshape(-1, 1, 1, 1)
@@ -79,7 +79,7 @@ def test_training_learns_and_new_weights_reach_the_compiled_sampler(model):
     assert model.ema.updates == 2 * 31
 
 
-def test_sampling_uses_the_averaged_network_and_training_the_other(model):
+def test_sampling_uses_the_ema_network_and_training_the_raw_network(model):
     shake(model.ema_network)
     rates = ops.full((2, 1, 1, 1), 0.5**0.5)
     noise = ops.convert_to_tensor(
@@ -89,14 +89,14 @@ def test_sampling_uses_the_averaged_network_and_training_the_other(model):
         np.asarray(model.denoise(noise, rates, rates, training=training)[1])
         for training in (True, False)
     )
-    # the raw network still answers zero
+    # the raw network still predicts zero
     np.testing.assert_allclose(trained, 0.5**0.5 * np.asarray(noise), atol=1e-5)
     assert np.abs(trained - averaged).max() > 0.01
 
 
-def test_the_network_is_told_the_variance_of_the_noise():
+def test_the_network_receives_the_variance_of_the_noise():
     images, variances = keras.Input((8, 8, 3)), keras.Input((1, 1, 1))
-    network = keras.Model([images, variances], 0.0 * images + variances)  # answers its second input
+    network = keras.Model([images, variances], 0.0 * images + variances)  # returns its second input
     model = DiffusionModel(network, prediction="noise")
     rates = ops.full((2, 1, 1, 1), 0.6), ops.full((2, 1, 1, 1), 0.8)
     pred_noises, _ = model.denoise(ops.zeros((2, 8, 8, 3)), *rates, training=False)
@@ -200,7 +200,7 @@ def test_rates_of_another_shape_get_one_sentence(model):
         model.denoise(ops.zeros((2, 8, 8, 3)), ops.ones((2,)), ops.ones((2,)), training=False)
 
 
-def test_an_unknown_prediction_lists_the_known(tiny_config):
+def test_the_error_for_an_unknown_prediction_lists_the_predictions(tiny_config):
     with pytest.raises(UserError, match="noise, image, velocity"):
         DiffusionModel(tiny_config.build().network, prediction="score")
     with pytest.raises(UserError, match="velocity, weighted_velocity, not on 'score'"):
@@ -224,7 +224,7 @@ def test_an_unknown_prediction_lists_the_known(tiny_config):
         ({"sampler": "ddpm", "variance": "smal"}, "variance must be 'small' or 'large'"),
     ],
 )
-def test_what_cannot_be_generated_is_one_sentence(model, arguments, sentence):
+def test_arguments_of_generate_that_cannot_work_get_one_sentence(model, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         model.generate(**{"num_images": 2, "diffusion_steps": 2} | arguments)
 
@@ -234,5 +234,5 @@ def test_a_sampler_may_be_named_and_noise_of_another_shape_is_refused(model):
         model.generate(2, 3, sampler="heun", seed=0), model.generate(2, 3, sampler=heun, seed=0)
     )
     for shape in ((2, 4, 8, 3), (2, 8, 8, 1)):
-        with pytest.raises(UserError, match=r"but this model draws \(8, 8, 3\)"):
+        with pytest.raises(UserError, match=r"but this model generates \(8, 8, 3\)"):
             model.reverse_diffusion(np.zeros(shape, "float32"), 2)

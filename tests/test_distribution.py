@@ -23,7 +23,8 @@ from diffusion_lab.networks.blocks import continuous_inputs, output_convolution
 
 def small_network():
     noisy_images, noise_variances, embedding = continuous_inputs(8, 3, embedding_dims=32)
-    x = layers.Conv2D(8, 3, padding="same", activation="swish")(layers.Concatenate()([noisy_images, embedding]))
+    x = layers.Concatenate()([noisy_images, embedding])
+    x = layers.Conv2D(8, 3, padding="same", activation="swish")(x)
     return keras.Model([noisy_images, noise_variances], output_convolution(3)(x))
 
 def train():
@@ -34,11 +35,12 @@ def train():
         model.adapt(images)
         model.compile(keras.optimizers.AdamW(1e-3), "mse", jit_compile="auto")
     losses = model.fit(images, batch_size=16, epochs=3, shuffle=False, verbose=0).history["loss"]
-    weights = np.concatenate([keras.ops.convert_to_numpy(weight).ravel() for weight in model.ema_network.weights])
-    print(json.dumps([losses, weights.tolist(), float(keras.ops.convert_to_numpy(model.ema.updates))]))
+    to_numpy = keras.ops.convert_to_numpy
+    weights = np.concatenate([to_numpy(weight).ravel() for weight in model.ema_network.weights])
+    print(json.dumps([losses, weights.tolist(), float(to_numpy(model.ema.updates))]))
 
 train()
-"""  # noqa: E501
+"""
 JAX_DEVICES = """
 import jax
 jax.config.update("jax_num_cpu_devices", {count})
@@ -50,8 +52,11 @@ JAX_SCOPE = (
 TENSORFLOW_DEVICES = """
 import diffusion_lab
 import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * {count})
-"""  # noqa: E501
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * {count},
+)
+"""
 TENSORFLOW_SCOPE = (
     "with tf.distribute.MirroredStrategy([f'CPU:{{number}}' for number in range({count})]).scope()"
     " if {count} > 1 else tf.device('CPU:0'):"
@@ -75,7 +80,7 @@ def train(backend, count):
     return np.array(losses), np.array(weights), updates
 
 
-def test_keras_own_distribution_gives_the_same_losses_and_the_same_average():
+def test_the_distribution_of_keras_gives_the_same_losses_and_ema():
     (losses, weights, updates), (losses_of_two, weights_of_two, updates_of_two) = (
         train("jax", 1),
         train("jax", 2),
@@ -85,7 +90,7 @@ def test_keras_own_distribution_gives_the_same_losses_and_the_same_average():
     assert updates == updates_of_two == 6
 
 
-def test_tensorflows_distribution_trains_alike():
+def test_the_distribution_of_tensorflow_gives_the_same_losses_and_ema():
     (losses, _, updates), (losses_of_two, _, updates_of_two) = (
         train("tensorflow", 1),
         train("tensorflow", 2),

@@ -1,4 +1,4 @@
-"""Downloaded sources, without a network: from files that exist already, and from nowhere."""
+"""Downloaded data sets, without a network: from files that exist already, and without any."""
 
 import gzip
 import http.server
@@ -28,7 +28,7 @@ def keras_home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def closed_port():
-    """A port of this machine at which nothing listens."""
+    """Returns a port of this machine on which no program listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         yield server.getsockname()[1]
@@ -80,7 +80,7 @@ def test_without_a_network(name, keras_home, closed_port, tmp_path, monkeypatch)
         downloads.KERAS_ORIGINALS, name, downloads.KERAS_ORIGINALS[name]._replace(url=url)
     )
     message = (
-        f"{name} cannot be fetched from 127.0.0.1:{closed_port}"
+        f"{name} cannot be downloaded from 127.0.0.1:{closed_port}"
         f" .*refused.*{keras_home}.*procedural_flowers"
     )
     with pytest.raises(UserError, match=message):
@@ -90,7 +90,7 @@ def test_without_a_network(name, keras_home, closed_port, tmp_path, monkeypatch)
 def test_a_server_that_never_answers():
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with pytest.raises(UserError, match="mnist cannot be fetched .*(timed out|no answer)"):
+        with pytest.raises(UserError, match="mnist cannot be downloaded .*(timed out|no answer)"):
             downloads.require_connection("mnist", url, "copy it", seconds=0.2)
 
 
@@ -100,7 +100,7 @@ def test_a_name_server_that_never_answers(monkeypatch):
         downloads.require_connection("mnist", "http://127.0.0.1/", "copy it", seconds=0.1)
 
 
-def test_a_server_that_has_it_not():
+def test_a_server_without_the_file():
     class NotFound(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_error(404)

@@ -16,7 +16,7 @@ JIT = keras.backend.backend() == "jax"
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    """The networks draw their first weights from Keras's global seed."""
+    """The initial weights depend on Keras's global seed."""
     keras.utils.set_random_seed(0)
 
 
@@ -68,7 +68,7 @@ def test_langevin_step_equals_its_formula():
     np.testing.assert_allclose(to_numpy(stepped), expected, atol=1e-6)
 
 
-def test_langevin_step_stays_among_the_images():
+def test_langevin_step_stays_in_the_range_of_images():
     stepped = to_numpy(bowl_model().langevin_sampling(noise(), steps=1, noise_std=5.0))
     assert stepped.min() == -1 and stepped.max() == 1
 
@@ -109,7 +109,7 @@ def test_generate_returns_likely_images_in_zero_to_one():
     np.testing.assert_allclose(images, 0.75, atol=0.02)  # 1/2 of [-1, 1] is 3/4 of [0, 1]
 
 
-def test_sampling_follows_the_weights_of_the_moment():
+def test_sampling_uses_the_current_weights():
     """Sampling is compiled once, but the weights are not frozen.
 
     With the bowl turned over, the same call walks away from 1/2.
@@ -143,8 +143,8 @@ def test_the_loss_of_known_energies():
     assert logs["loss"] == pytest.approx(0.8 - 1.8 + 0.1 * (0.8**2 + 1.8**2), rel=1e-5)
 
 
-def test_chains_go_on_where_they_stopped():
-    """Batch by batch the whole buffer approaches the minimum; a single run of five steps cannot."""
+def test_chains_continue_where_they_stopped():
+    """The whole buffer approaches the minimum batch by batch, which five steps alone cannot do."""
     model = bowl_model(buffer_size=16, fresh_share=0.0, langevin_steps=5, step_size=1.0)
     start = to_numpy(model.buffer).copy()
     assert start.min() < -0.9 and start.max() > 0.9 and abs(start.mean()) < 0.1
@@ -191,7 +191,7 @@ def test_the_loss_reaches_the_network_only_through_the_energies():
     """
     model = bowl_model(fresh_share=0.0, langevin_steps=2, step_size=1.0, noise_std=0.0)
     model.compile(keras.optimizers.SGD(1.0), contrastive_divergence, jit_compile=JIT)
-    # so near that the gradient is not cut
+    # so near that the gradient is not clipped
     model.buffer.assign(np.full((64, *SHAPE), 0.3, "float32"))
     model.fit(np.ones((64, *SHAPE), "float32"), batch_size=64, verbose=0)
     real, fake = 16 * 0.5**2 / 2, 16 * (0.2 * 0.9**2) ** 2 / 2
@@ -239,7 +239,7 @@ def test_a_fresh_model_loads_weights_and_buffer(tmp_path):
     )
 
 
-def test_a_file_holds_the_network_and_the_first_chains(tmp_path):
+def test_a_file_contains_the_network_and_the_first_chains(tmp_path):
     model, path = tiny_model(), tmp_path / "energy.weights.h5"
     model.network_arguments = {"image_size": 4, "channels": 1, "widths": (8, 8), "dense_width": 8}
     save_energy_model(model, path, {"data": "nothing"}, chains=16)
@@ -259,7 +259,7 @@ def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
     with pytest.raises(UserError, match="load_energy_model"):
         load_model(tmp_path / "energy.weights.h5")
     save_model(tiny_config.build(), tmp_path / "diffusion.weights.h5")
-    with pytest.raises(UserError, match="Try load_model"):
+    with pytest.raises(UserError, match="try load_model"):
         load_energy_model(tmp_path / "diffusion.weights.h5")
     with pytest.raises(UserError, match="no weights nowhere"):
         load_energy_model("nowhere")

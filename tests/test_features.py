@@ -1,4 +1,4 @@
-"""Feature extractors: what they accept, and that flower features notice all damage."""
+"""Feature extractors: what they accept, and that flower features detect every corruption."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from diffusion_lab.metrics.corruptions import KINDS, corrupt
 from diffusion_lab.metrics.features import FeatureExtractor, flower_network, resize
 from diffusion_lab.pretrained.train_features import (
     FIRST_FLOWER,
-    SpoiledFlowers,
+    CorruptedFlowers,
     flower_targets,
     train,
 )
@@ -126,7 +126,7 @@ def test_features_do_not_depend_on_the_global_policy():
         (np.zeros((8, 8, 3), np.uint8), "shape"),
         (np.zeros((2, 8, 8, 4), np.uint8), "1 or 3"),
         (np.full((2, 8, 8, 3), np.nan), "NaN"),
-        (np.full((2, 8, 8, 3), -1.0), "denormalise"),
+        (np.full((2, 8, 8, 3), -1.0), "Denormalise"),
     ],
 )
 def test_bad_images_are_refused(images, message):
@@ -165,7 +165,7 @@ def test_inception_without_a_network_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(downloads.urllib.request, "urlopen", refuse)
-    with pytest.raises(UserError, match='cannot be fetched: take the features "flowers"'):
+    with pytest.raises(UserError, match='cannot be downloaded: use the features "flowers"'):
         inception_features(75)
 
 
@@ -188,7 +188,7 @@ def test_real_flowers_are_at_distance_zero(flowers):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kid_rises_with_the_strength_of_every_corruption(flowers, kind):
+def test_kid_increases_with_the_strength_of_every_corruption(flowers, kind):
     extractor, real, clean = flowers
     rng = np.random.default_rng(0)
     spoiled = [
@@ -225,9 +225,9 @@ def test_targets_are_standardised_and_do_not_jump():
     np.testing.assert_allclose(flower_targets(turned), targets, atol=1e-3)
 
 
-def test_training_data_weighs_each_task_on_its_own_images():
+def test_training_data_weights_each_task_on_its_images():
     images, labels = draw_flowers(64, 32, first=FIRST_FLOWER)
-    inputs, targets, weights = SpoiledFlowers(images, labels, 64, seed=0)[0]
+    inputs, targets, weights = CorruptedFlowers(images, labels, 64, seed=0)[0]
     clean = targets["kind"] == 0
     assert 0 < clean.sum() < 64 and -1 <= inputs.min() < inputs.max() <= 1
     assert (weights["parameters"][clean] > 0).all() and not weights["parameters"][~clean].any()
@@ -238,7 +238,7 @@ def test_training_gives_standardised_features():
     network = train(seed=0, count=64, epochs=1, batch_size=16)
     images, labels = draw_flowers(64, 32, first=FIRST_FLOWER)
     given = np.concatenate(
-        [SpoiledFlowers(images, labels, 16, seed=s)[i][0] for s in range(3) for i in range(4)]
+        [CorruptedFlowers(images, labels, 16, seed=s)[i][0] for s in range(3) for i in range(4)]
     )
     outputs = keras.ops.convert_to_numpy(network(given))
     assert 0.5 < outputs.std(axis=0).mean() < 1.5 and abs(outputs.mean()) < 0.5

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion_lab.data.flowers import COLOURS, LABELS, draw_flower, draw_flowers, hsv
+from diffusion_lab.data.flowers import COLOURS, LABELS, draw_flowers
+from diffusion_lab.data.painting import hsv, paint_flower
 from diffusion_lab.errors import UserError
 
 # 8 flowers of 24 x 24 pixels, side by side
@@ -70,7 +71,7 @@ def ring(image, radius):
 
 @pytest.mark.parametrize("petals", [5, 6, 7, 8, 10, 13, 16])
 def test_as_many_petals_as_the_label_says(petals):
-    white = draw_flower(label(petals=petals), 128, np.random.default_rng(0))
+    white = paint_flower(label(petals=petals), 128, np.random.default_rng(0))
     brightness = ring(white, 0.62).min(axis=-1)  # a white petal is bright in its darkest channel
     spectrum = np.abs(np.fft.rfft(brightness - brightness.mean()))[1:20]
     assert np.argmax(spectrum) + 1 == petals

@@ -14,7 +14,7 @@ TIMESTEPS = np.array([0, 1, 2, 10, 100, 500, 998, 999], dtype="int64")
 
 
 def reference(beta_start=1e-4, beta_end=0.02):
-    """Returns the tables from plain loops over floats, which share nothing with the package."""
+    """Returns the tables from plain loops over floats, independently of the package."""
     tables = {
         name: []
         for name in [
@@ -124,7 +124,7 @@ def test_predict_start_from_noise():
     )
 
 
-def test_the_true_noise_gives_the_image_back():
+def test_the_true_noise_recovers_the_image():
     x_start, noise = draw()
     diffusion = GaussianDiffusion()
     x_t = diffusion.q_sample(x_start, TIMESTEPS, noise)
@@ -145,7 +145,7 @@ def test_q_posterior():
 
 
 @pytest.mark.parametrize("t", [1, 10, 500, 999])
-def test_q_posterior_is_what_bayes_says(t):
+def test_q_posterior_follows_from_bayes_rule(t):
     """The product of the Gaussians q(x_t | x_{t-1}) and q(x_{t-1} | x_0): precisions add."""
     (x_start, x_t), beta, previous = (
         draw(shape=(1, 2, 2, 1)),
@@ -184,7 +184,7 @@ def test_p_sample_adds_no_noise_at_the_last_step():
     np.testing.assert_array_equal(first, second)
     mean, _, _ = diffusion.p_mean_variance(noise, x_t, t)
     np.testing.assert_array_equal(first, mean)
-    # next to a mean of zero, not even exp(log 1e-20 / 2) is lost in rounding
+    # with a mean of zero, not even exp(log 1e-20 / 2) is lost in rounding
     zero = np.zeros_like(x_t)
     np.testing.assert_array_equal(diffusion.p_sample(zero, zero, t, seed=1), zero)
 
@@ -205,7 +205,7 @@ def test_p_sample_has_the_mean_and_the_variance_of_the_posterior():
     np.testing.assert_allclose(deviations.var(axis=(1, 2, 3)), 1, atol=4 / 45)
 
 
-def test_p_sample_repeats_for_a_seed_and_clips_only_if_asked():
+def test_p_sample_repeats_for_a_seed_and_clips_only_on_request():
     x_t, noise = draw(shape=(2, 3, 3, 1))
     t, diffusion = np.array([999, 400]), GaussianDiffusion()
     same = [np.array(diffusion.p_sample(noise, x_t, t, seed=5)) for _ in range(2)]
@@ -219,7 +219,7 @@ def test_p_sample_repeats_for_a_seed_and_clips_only_if_asked():
     )
 
 
-def test_all_steps_with_the_true_noise_lead_to_the_image():
+def test_all_steps_with_the_true_noise_recover_the_image():
     # 2-D toy points are images of shape (1, 1, 2)
     x_start, noise = draw(shape=(2, 1, 1, 2), seed=7)
     x_start = np.clip(x_start, -1, 1)

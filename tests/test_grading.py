@@ -480,7 +480,7 @@ def test_a_second_grading_in_the_same_folder_is_refused(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
     with (
         only_one(tmp_path / "out", "grading"),
-        pytest.raises(UserError, match="Another grading is at work"),
+        pytest.raises(UserError, match="Another grading is running"),
     ):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
     grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
@@ -618,7 +618,7 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(tmp_path
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ([], "or say --sample"),
+        ([], "or --sample"),
         (["--sample", "--out", "file"], "Could not write"),
         (["nowhere"], "There is no nowhere"),
         (["--sample", "--lab", "03"], "did lab 07"),

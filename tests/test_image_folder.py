@@ -1,4 +1,4 @@
-"""Folders of pictures: every kind, every size, and files that are not pictures."""
+"""Folders of images: every format, every size, and files that are not images."""
 
 import io
 import shutil
@@ -76,7 +76,7 @@ def test_cmyk_jpeg(tmp_path):
     assert red > 200 and green < 60 and blue < 60
 
 
-def test_the_centre_is_cut_out(tmp_path):
+def test_the_image_is_cropped_to_its_centre(tmp_path):
     columns = np.repeat(np.arange(0, 120, 10, dtype="uint8")[None], 4, axis=0)  # 4 x 12 pixels
     Image.fromarray(columns).save(tmp_path / "wide.png")
     Image.fromarray(columns.T.copy()).save(tmp_path / "tall.png")
@@ -168,7 +168,7 @@ def test_damaged_metadata_do_not_hide_the_pixels(kind):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_a_turned_photograph_is_turned_back_whatever_else_its_metadata_say(suffix, tmp_path):
+def test_a_photograph_is_turned_upright_despite_other_damaged_metadata(suffix, tmp_path):
     Image.fromarray(np.rot90(UPRIGHT)).convert("RGB").save(
         tmp_path / f"turned.{suffix}", exif=b"Exif\0\0" + RATIONAL_OF_NOTHING
     )
@@ -252,7 +252,7 @@ def test_a_changed_folder_is_read_again(tmp_path):
     assert sorted(load(folder, tmp_path).images[:, 0, 0, 0]) == [10, 200, 200]
 
 
-def test_hidden_and_other_files_are_no_images(tmp_path):
+def test_hidden_and_other_files_are_not_images(tmp_path):
     folder = make_folder(
         tmp_path / "pictures",
         ["a.PNG", ".hidden.png", ".cache/b.png", "sub/c.jpeg", "run/samples.png"],
@@ -262,7 +262,7 @@ def test_hidden_and_other_files_are_no_images(tmp_path):
     assert [path.name for path in list_images(folder)] == ["a.PNG", "c.jpeg"]
 
 
-def test_what_is_passed_over_is_counted_aloud(tmp_path):
+def test_skipped_files_are_counted_in_a_warning(tmp_path):
     folder = make_folder(tmp_path / "pictures", ["a.jfif", "b.JPE", "c.avif", "sub/d.tga", "e.ppm"])
     for name in (
         "one.heic",
@@ -277,7 +277,7 @@ def test_what_is_passed_over_is_counted_aloud(tmp_path):
     with pytest.warns(
         UserWarning,
         match=(
-            "4 of the files in .*pictures are passed over, .*: no-ending, one.heic,"
+            "4 of the files in .*pictures are skipped, .*: no-ending, one.heic,"
             " picture.jpg.bak, ..."
         ),
     ):
@@ -292,7 +292,7 @@ def test_what_is_passed_over_is_counted_aloud(tmp_path):
     (tmp_path / "photos" / "one.heic").touch()
     with pytest.raises(
         UserError,
-        match="no image in the folder .*photos: .* 1 of the files .* passed over.*one.heic",
+        match="no image in the folder .*photos: .* 1 of the files .* skipped.*one.heic",
     ):
         list_images(tmp_path / "photos")
 
@@ -304,7 +304,7 @@ def test_every_kind_of_file_that_is_listed_can_be_read(tmp_path):
         assert colour_of(tmp_path / f"a{suffix}") == [255, 255, 255], suffix
 
 
-def test_links_to_folders_are_followed_and_no_picture_comes_twice(tmp_path):
+def test_links_to_folders_are_followed_and_no_image_appears_twice(tmp_path):
     elsewhere = make_folder(tmp_path / "elsewhere", ["rose/a.png", "tulip/b.png"])
     folder = make_folder(tmp_path / "links" / "pictures", ["lily/c.png"])
     (folder / "rose").symlink_to(elsewhere / "rose")
@@ -339,11 +339,11 @@ def test_links_to_folders_are_followed_and_no_picture_comes_twice(tmp_path):
         ([], []),
     ],
 )
-def test_classes_are_the_folders_that_tell_pictures_apart(names, classes):
+def test_classes_are_the_folders_that_separate_the_images(names, classes):
     assert class_of_each([Path("pictures", name) for name in names], Path("pictures")) == classes
 
 
-def test_what_cannot_be_read_is_left_out_with_one_warning(tmp_path):
+def test_unreadable_images_are_skipped_with_one_warning(tmp_path):
     folder = make_folder(tmp_path / "pictures", ["a.png", "b.png", "whole.jpg"], size=(64, 64))
     (folder / "text.jpg").write_text("this is no picture")
     (folder / "empty.png").touch()
@@ -359,12 +359,12 @@ def test_what_cannot_be_read_is_left_out_with_one_warning(tmp_path):
             validation_error, validation = str(error), []
     assert len(training.images) + len(validation) == 2
     messages = [str(warning.message) for warning in caught]
-    assert len(messages) == 1 and "cannot be read and are left out" in messages[0]
+    assert len(messages) == 1 and "cannot be read and are skipped" in messages[0]
     told = " ".join([*messages, validation_error or ""])
     assert sum(name in told for name in ("text.jpg", "empty.png", "link.png", "cut.jpg")) >= 3
 
 
-def test_a_folder_with_nothing_to_read(tmp_path):
+def test_a_folder_without_a_readable_image(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no image in the folder .*empty.*jpg.*png"):
         load(tmp_path / "empty", tmp_path)
@@ -376,7 +376,7 @@ def test_a_folder_with_nothing_to_read(tmp_path):
         load(tmp_path / "missing", tmp_path)
 
 
-def test_a_folder_too_small_to_validate(tmp_path):
+def test_a_folder_too_small_for_validation(tmp_path):
     folder = make_folder(tmp_path / "pictures", ["a.png", "b.png", "c.png", "d.png"])
     assert len(load(folder, tmp_path).images) == 4
     with pytest.raises(UserError, match="4 image.*validation.*at least 5"):

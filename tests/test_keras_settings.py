@@ -1,4 +1,4 @@
-"""An old keras.json does no harm, or is one sentence where Keras would not start."""
+"""An old keras.json has no effect, or one sentence says why Keras cannot start."""
 
 import importlib
 import json
@@ -10,12 +10,12 @@ import pytest
 
 from diffusion_lab.commands import doctor
 from diffusion_lab.errors import UserError, about_backend
-from diffusion_lab.startup.quiet import QuietImport, keras_settings, settle
+from diffusion_lab.startup.quiet import QuietImport, keras_settings, use_course_settings
 
 
 @pytest.fixture
 def keras_json(tmp_path, monkeypatch):
-    """Returns a function that writes text or settings into the file that Keras reads."""
+    """Returns a function that writes text or settings to the file that Keras reads."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def write(content):
@@ -28,7 +28,7 @@ def keras_json(tmp_path, monkeypatch):
 
 @pytest.fixture
 def report(monkeypatch):
-    """Returns the part of doctor's report on this file."""
+    """Returns the part of doctor's report about this file."""
     monkeypatch.setattr(
         doctor, "SECTIONS", {"Keras's settings": doctor.SECTIONS["Keras's settings"]}
     )
@@ -46,7 +46,7 @@ def report(monkeypatch):
         "",
     ],
 )
-def test_what_keras_starts_with_is_let_through(content, keras_json):
+def test_valid_settings_are_accepted(content, keras_json):
     keras_json(content)
     assert keras_settings() == (content if isinstance(content, dict) else {})
 
@@ -61,22 +61,24 @@ def test_what_keras_starts_with_is_let_through(content, keras_json):
         ("[1]", r"\[1\]"),
     ],
 )
-def test_what_keras_does_not_start_with_is_one_sentence_for_everybody(
+def test_settings_with_which_keras_cannot_start_are_one_sentence_everywhere(
     content, sentence, keras_json, report
 ):
     keras_json(content)
     with pytest.raises(UserError, match=f"keras.json .*{sentence}.*delete this file"):
         keras_settings()
     (finding,) = report()
-    assert "delete this file" in finding.advice and "Install again" not in finding.advice
+    assert (
+        "delete this file" in finding.advice and "Install Diffusion Lab again" not in finding.advice
+    )
 
 
-def test_without_a_file_all_is_well(tmp_path, monkeypatch, report):
+def test_no_settings_file_is_fine(tmp_path, monkeypatch, report):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert keras_settings() == {} and report() == []
 
 
-def test_doctor_tells_what_an_old_file_asks_for(keras_json, report):
+def test_doctor_reports_settings_that_the_course_ignores(keras_json, report):
     keras_json({"floatx": "float64", "image_data_format": "channels_first"})
     (finding,) = report()
     assert (
@@ -90,14 +92,14 @@ def test_keras_computes_as_the_course_needs_it():
         keras.config.set_floatx("float64")
         keras.config.set_dtype_policy("float64")
         keras.config.set_image_data_format("channels_first")
-        settle(keras)
+        use_course_settings(keras)
         assert (
             keras.layers.Dense(1).dtype == "float32"
             and keras.layers.Conv2D(1, 1).data_format == "channels_last"
         )
         keras.config.set_dtype_policy("mixed_bfloat16")
-        settle(keras)
-        assert keras.config.dtype_policy().name == "mixed_bfloat16", "what was chosen is kept"
+        use_course_settings(keras)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16", "an explicit choice is kept"
     finally:
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
@@ -130,7 +132,7 @@ def test_an_import_can_be_refused_before_and_completed_after(tmp_path, monkeypat
 @pytest.mark.parametrize(
     "error", [SimpleNamespace(name="torch"), ValueError("Unable to import backend : theano")]
 )
-def test_a_backend_of_the_file_is_told_from_one_of_the_variable(error, monkeypatch):
+def test_the_error_says_whether_file_or_variable_chose_the_backend(error, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     assert "keras.json" not in str(about_backend(error))
     monkeypatch.delenv("KERAS_BACKEND")

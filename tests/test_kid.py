@@ -219,7 +219,7 @@ def test_metric_with_real_features_computed_once():
         assert float(metric.result()) == pytest.approx(expected, abs=1e-5)
 
 
-def test_metric_passes_over_a_single_image():
+def test_metric_skips_a_batch_of_one_image():
     metric = KID(tiny_extractor())
     metric.update_state(random_images(0), random_images(1) ** 2)
     before = float(metric.result())
@@ -239,7 +239,7 @@ def test_metric_inside_a_compiled_test_step(given):
     assert measured["kid_flowers"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_metric_adds_nothing_to_the_weights_of_a_model(tmp_path):
+def test_metric_adds_no_weights_to_a_model(tmp_path):
     model = Generator(features(random_images(0)))
     model(random_images(0))
     assert [weight.name for weight in model.weights] == ["gain"]
@@ -256,7 +256,7 @@ def test_metric_adds_nothing_to_the_weights_of_a_model(tmp_path):
     "name, label",
     [("inception_75", "kid_75"), ("inception_299", "kid_299"), ("flowers", "kid_flowers")],
 )
-def test_metric_names_its_scale(name, label):
+def test_the_name_of_the_metric_contains_its_scale(name, label):
     assert KID(tiny_extractor(name)).name == label
 
 

@@ -48,7 +48,7 @@ def test_copies_and_mirror_images_are_at_distance_zero(as_float):
     assert distances.tolist() == [[0.0], [0.0]]
 
 
-def test_an_upside_down_copy_is_no_copy():
+def test_an_upside_down_copy_is_not_a_copy():
     training = random_images(3, 3)
     assert nearest_training_neighbours(training[:1, ::-1], training)[1] > 0.1
 
@@ -98,7 +98,7 @@ def test_memorised_images_stand_out():
         (random_images(2, 9), 0, "k must be from 1 to"),
         (random_images(2, 9), 11, "k must be from 1 to"),
         (np.full((2, 6, 6, 3), np.nan), 1, "NaN"),
-        (np.full((2, 6, 6, 3), -1.0), 1, "denormalise"),
+        (np.full((2, 6, 6, 3), -1.0), 1, "Denormalise"),
     ],
 )
 def test_bad_input_is_refused(generated, k, message):

@@ -21,7 +21,7 @@ IMAGE_SIZE = 8
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    """The networks draw their first weights from Keras's global seed."""
+    """The initial weights depend on Keras's global seed."""
     keras.utils.set_random_seed(0)
 
 
@@ -62,7 +62,7 @@ def tiny_energy_network():
 
 CONTINUOUS = [tiny_plain_cnn, tiny_residual_unet]
 DENOISERS = [*CONTINUOUS, tiny_attention_unet]
-NETWORKS = [*DENOISERS, tiny_energy_network]
+BUILDERS = [*DENOISERS, tiny_energy_network]
 
 
 def inputs_for(network, batch=3, seed=0):
@@ -98,9 +98,8 @@ def test_parameter_counts_of_the_source(build, count):
 @pytest.mark.parametrize(
     "build, count",
     [
-        # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers a filter, and the 1 ×
-        # 1
-        # convolution
+        # convolutions (3·3·inputs·filters + filters), four BatchNorm numbers per filter, and the
+        # 1 × 1 convolution
         (plain_cnn, (9 * 35 * 64 + 64) + 9 * (9 * 64 * 64 + 64) + 10 * 4 * 64 + (64 * 3 + 3)),
         (
             energy_network,
@@ -143,14 +142,14 @@ def test_other_numbers_of_channels(build, channels):
     assert run(network, inputs_for(network)).shape == (3, IMAGE_SIZE, IMAGE_SIZE, channels)
 
 
-def test_energy_is_one_number_an_image_and_differs_between_images():
+def test_energy_is_one_number_per_image_and_differs_between_images():
     network = tiny_energy_network()
     energies = run(network, inputs_for(network))
     assert energies.shape == (3, 1)
     assert np.ptp(energies) > 1e-4
 
 
-@pytest.mark.parametrize("build", NETWORKS)
+@pytest.mark.parametrize("build", BUILDERS)
 def test_clone_save_and_load(build, tmp_path):
     network = perturb(build())
     expected = run(network, inputs_for(network))
@@ -179,10 +178,9 @@ def test_the_noise_level_changes_the_output(build):
     assert np.abs(difference[1]).max() < 1e-6
 
 
-@pytest.mark.parametrize("build", NETWORKS)
-def test_mixed_precision_is_finite_and_answers_in_float32(build):
-    # keras.config's setter, not a fixture of the whole file: the policy is read while a network is
-    # being built
+@pytest.mark.parametrize("build", BUILDERS)
+def test_mixed_precision_is_finite_and_returns_float32(build):
+    # set here and not for the whole file, because the policy is read while a network is built
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -199,7 +197,7 @@ def test_mixed_precision_is_finite_and_answers_in_float32(build):
     np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("build", NETWORKS)
+@pytest.mark.parametrize("build", BUILDERS)
 def test_gradients_reach_every_weight(build):
     """One step of SGD changes all trainable weights, once the zeros at the ends are perturbed."""
     network = perturb(build())
@@ -213,8 +211,8 @@ def test_gradients_reach_every_weight(build):
         for variable, old in zip(network.weights, before)
         if variable.trainable and np.array_equal(keras.ops.convert_to_numpy(variable), old)
     ]
-    # softmax forgets what is common to all keys, so the bias of the key gets no gradient but
-    # rounding
+    # softmax does not depend on what all keys have in common, so the gradient of the key's bias is
+    # only a rounding error
     assert all("bias" in path for path in unmoved) and len(unmoved) <= 4
 
 
@@ -293,8 +291,8 @@ def test_attention_unet_halves_at_every_level_even_if_widths_repeat():
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: residual_unet(image_size=50), "multiple of 8.*48 and 56"),
-        (lambda: attention_unet(image_size=4), "multiple of 8.*works: 8"),
+        (lambda: residual_unet(image_size=50), "multiple of 8.*48 or 56"),
+        (lambda: attention_unet(image_size=4), "multiple of 8.*choose 8"),
         (lambda: plain_cnn(image_size=0), "image_size must be a whole number of at least 1"),
         (lambda: energy_network(image_size=-3), "image_size must be a whole number of at least 1"),
         (lambda: tiny_residual_unet(embedding_dims=7), "even number"),

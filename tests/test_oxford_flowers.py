@@ -93,12 +93,14 @@ def test_no_server(tmp_path, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setattr(original, "_BASE_URL", f"http://127.0.0.1:{closed.getsockname()[1]}/")
-        message = "oxford_flowers102 cannot be fetched .*refused.*TFDS_DATA_DIR.*procedural_flowers"
+        message = (
+            "oxford_flowers102 cannot be downloaded .*refused.*TFDS_DATA_DIR.*procedural_flowers"
+        )
         with pytest.raises(UserError, match=message):
             load("train", tmp_path / "cache")
 
 
-def test_an_archive_that_is_none(server, website, tmp_path):
+def test_a_file_that_is_not_an_archive(server, website, tmp_path):
     (website / "102flowers.tgz").write_bytes(b"this is no archive")
     with pytest.raises(
         UserError, match="oxford_flowers102 cannot be prepared .*procedural_flowers"

@@ -1,20 +1,20 @@
-"""The shipped weights are those in the documentation, and they draw flowers."""
+"""The shipped weights are those in the documentation, and they generate flowers."""
 
 import shutil
 
 import numpy as np
 import pytest
 
-from diffusion_lab import storage
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import flower_features, measure_memorisation
 from diffusion_lab.metrics.validation import ValidationKID
+from diffusion_lab.models import weights
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_energy_model, load_model, shipped_weights
-from diffusion_lab.storage import SHIPPED, checksums, shipped_file
+from diffusion_lab.models.weights import SHIPPED, checksums, shipped_file
 
-# other features would be another scale of KID
+# with other features, KID would have another scale
 FROZEN = "65ca742d1fabfc4949ca591c05329cac6041772138fb7ec4620ec3280ac76cc6"
 
 
@@ -38,8 +38,8 @@ def test_every_shipped_file_is_described_and_what_its_checksum_says():
         (lambda name: flower_features(), "flower_features"),
     ],
 )
-def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "SHIPPED", tmp_path)
+def test_weights_that_differ_from_the_shipped_ones_are_refused(load, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     shutil.copy(SHIPPED / "SHA256SUMS", tmp_path)
     path = tmp_path / f"{name}.weights.h5"
     content = (SHIPPED / path.name).read_bytes()
@@ -53,7 +53,7 @@ def test_weights_that_are_not_what_was_shipped_are_refused(load, name, tmp_path,
 
 
 @pytest.mark.parametrize("name", shipped_weights())
-def test_each_file_says_of_itself_what_the_readme_says(name):
+def test_each_file_describes_itself_as_the_readme_does(name):
     model, origin = load_model(name)
     lines = (SHIPPED / "README.md").read_text(encoding="utf-8").splitlines()
     _, _, _, kid, command, _ = next(line for line in lines if f"`{name}.weights.h5`" in line).split(
@@ -73,7 +73,7 @@ def test_each_file_says_of_itself_what_the_readme_says(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size, worst, variety", [(32, 1, 0.7), (64, 3, 0.5)])
-def test_shipped_flowers_are_good_and_not_remembered(size, worst, variety):
+def test_shipped_flowers_are_good_and_not_memorised(size, worst, variety):
     model, origin = load_model(f"flowers{size}")
     assert model.image_shape == (size, size, 3) and origin["data"] == "procedural_flowers"
     real = load_dataset("procedural_flowers", "validation", size, 32, count=128).images

@@ -1,4 +1,4 @@
-"""The lists of dependencies agree, links work, and importing the package is quiet and light."""
+"""The lists of dependencies agree, links work, and importing the package is quiet and fast."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_environment_yml_lists_what_pyproject_does_and_says_why():
+def test_environment_yml_lists_the_same_packages_as_pyproject_with_reasons():
     text = (ROOT / "environment.yml").read_text()
     pip = next(
         entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)
@@ -66,12 +66,12 @@ def test_the_command_line_imports_no_framework():
     assert run_python(code).stdout.strip() == "set()"
 
 
-def test_tensorflow_starts_without_a_word_on_stderr():
+def test_tensorflow_starts_without_output_on_stderr():
     code = "import diffusion_lab, keras, numpy; print(keras.ops.sum(numpy.ones(3)))"
     assert run_python(code).stderr == ""
 
 
-def test_tensorflow_convolves_by_onednn_whatever_the_processor():
+def test_tensorflow_uses_onednn_on_every_processor():
     code = (
         "import diffusion_lab, keras; keras.ops.conv(keras.ops.ones((1, 8, 8, 3)),"
         " keras.ops.ones((3, 3, 3, 8)))"
@@ -92,7 +92,7 @@ def test_a_failing_import_is_not_silenced():
     assert "the reason" in result.stderr and result.returncode
 
 
-def test_the_licence_is_named_where_people_look():
+def test_the_licence_is_named_in_the_usual_places():
     assert (
         "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
     )
@@ -100,7 +100,7 @@ def test_the_licence_is_named_where_people_look():
     assert "[Apache License 2.0](LICENSE)" in (ROOT / "README.md").read_text()
 
 
-def test_a_version_is_the_same_wherever_it_is_written():
+def test_all_files_have_the_same_version():
     version = project()["version"]
     assert diffusion_lab.__version__ == version
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
@@ -112,6 +112,12 @@ def test_the_first_level_of_the_package_fits_on_a_screen():
     names = {path.name for path in (ROOT / "diffusion_lab").iterdir()}
     entries = {name for name in names if not name.startswith((".", "__pycache__"))}
     assert len(entries - {"__init__.py", "__main__.py", "py.typed"}) <= 20, sorted(entries)
+
+
+def test_the_imports_in_the_readme_work():
+    example = (ROOT / "README.md").read_text(encoding="utf-8").partition("```python\n")[2]
+    lines = example.partition("```")[0].splitlines()
+    run_python("\n".join(line for line in lines if "import " in line))
 
 
 def links(page):
@@ -127,7 +133,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_no_page_leads_nowhere(page):
+def test_every_link_has_a_target(page):
     for file, heading in links(page):
         target = page.parent / file if file else page
         assert target.exists(), f"{page.name} links to {file}"

@@ -26,7 +26,7 @@ from diffusion_lab.instructor.submissions import find_submissions
 from diffusion_lab.instructor.verdicts import Quality, Result
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import save_model
-from diffusion_lab.storage import read_arrays, shipped_file, write_arrays
+from diffusion_lab.models.weights import read_arrays, shipped_file, write_arrays
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
@@ -306,5 +306,5 @@ def test_weights_are_found_next_to_the_notebook_and_change_the_digest(tmp_path):
 
 
 def test_only_lab_07_has_weights_to_measure(tmp_path):
-    with pytest.raises(UserError, match="Only lab 07 hands in weights"):
+    with pytest.raises(UserError, match="hand in with lab 07"):
         run_grade(tmp_path, "03", tmp_path / "out", ROOT, seconds=1, memory=1, kid=3.0)

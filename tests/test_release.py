@@ -87,7 +87,7 @@ def test_students_get_no_grader_and_its_commands_say_so(release):
         result = run(*command)
         assert (
             result.returncode == 2
-            and "this command is for instructors" in result.stderr
+            and "This command is for instructors" in result.stderr
             and "Traceback" not in result.stderr
         )
     page = run("--help").stdout

@@ -102,7 +102,7 @@ def test_ddpm_reaches_the_distribution_of_the_data(variance):
 
 def test_large_variance_adds_more_noise_than_small():
     spread = {}
-    # a denoiser that always answers 0 leaves nothing but the added noise
+    # with a denoiser that always returns 0, only the added noise remains
     for variance in ("small", "large"):
         seen = []
         ddpm(
@@ -115,8 +115,8 @@ def test_large_variance_adds_more_noise_than_small():
             on_step=lambda step, time, noisy, pred: seen.append(np.std(noisy)),
         )
         spread[variance] = seen[-1]
-    # at t = 1/2 of the cosine schedule both rates are sqrt(1/2); from t = 1, beta = 1 - 0 and the
-    # posterior's is 1/2
+    # at t = 1/2 of the cosine schedule both rates are sqrt(1/2); from t = 1, beta is 1 - 0 and the
+    # variance of the posterior is 1/2
     assert spread["large"] == pytest.approx(1.0, abs=0.05) and spread["small"] == pytest.approx(
         0.5**0.5, abs=0.05
     )
@@ -164,7 +164,7 @@ def test_the_ideal_denoiser_of_a_set_returns_its_members():
     assert distances.min(axis=1).max() < 1e-3
 
 
-def test_the_same_seed_gives_the_same_samples_and_the_dtype_is_the_noises():
+def test_the_same_seed_gives_the_same_samples_in_the_dtype_of_the_noise():
     run = partial(
         ddpm, gaussian_denoiser(), cosine_diffusion_schedule, NOISE.astype("float32"), steps=5
     )
@@ -180,13 +180,13 @@ def test_the_same_seed_gives_the_same_samples_and_the_dtype_is_the_noises():
         ({"steps": -3}, "at least 1"),
         ({"steps": 2.5}, "whole number"),
         ({"initial_noise": NOISE[0]}, r"\(B, H, W, C\)"),
-        ({"schedule": lambda t: (t, 1 - t)}, "do not add to 1"),
+        ({"schedule": lambda t: (t, 1 - t)}, "do not sum to 1"),
         ({"schedule": lambda t: (t[0], t[0])}, "shape of the times"),
         ({"schedule": lambda t: (np.cos(t), np.sin(t))}, "more signal at later times"),
         ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
-        ({"eta": 1.5}, "eta must lie in"),
-        ({"eta": float("nan")}, "eta must lie in"),
-        ({"eta": "1"}, "eta must lie in"),
+        ({"eta": 1.5}, "eta must be in"),
+        ({"eta": float("nan")}, "eta must be in"),
+        ({"eta": "1"}, "eta must be in"),
         ({"steps": "20"}, "whole number"),
         ({"steps": True}, "whole number"),
         ({"steps": float("nan")}, "whole number"),

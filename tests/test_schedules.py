@@ -22,7 +22,7 @@ def test_linear_schedule_agrees_with_the_product_of_ddpm_at_unsorted_times():
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values())
-def test_every_schedule_keeps_the_variance_and_trades_image_for_noise(schedule):
+def test_every_schedule_keeps_the_variance_and_replaces_image_by_noise(schedule):
     times = np.linspace(0, 1, 101).reshape(-1, 1, 1, 1)
     noise_rates, signal_rates = (np.asarray(rate) for rate in schedule(times))
     assert noise_rates.shape == signal_rates.shape == times.shape

@@ -24,7 +24,7 @@ def test_a_profile_chooses_sizes_and_amounts(profile, size, amount, monkeypatch,
     assert capsys.readouterr().out.endswith(f"· profile: {profile}\n")
 
 
-def test_the_hardware_chooses_where_nobody_does(monkeypatch):
+def test_the_hardware_chooses_the_profile_by_default(monkeypatch):
     monkeypatch.delenv("DIFFUSION_LAB_PROFILE", raising=False)
     monkeypatch.setattr(lab, "has_accelerator", lambda: True)
     assert lab.start().profile == "gpu"
@@ -32,7 +32,7 @@ def test_the_hardware_chooses_where_nobody_does(monkeypatch):
     assert lab.start().profile == "cpu"
 
 
-def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch):
+def test_an_unknown_profile_is_one_sentence(monkeypatch):
     monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "tpu")
     with pytest.raises(UserError, match="'tpu': choose one of smoke, cpu, gpu, gpu-test"):
         lab.start()
@@ -66,7 +66,7 @@ def run(capsys, monkeypatch):
 
 
 def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
-    assert "Traceback" in run("path[0]"), "a mistake of one's own is shown in full"
+    assert "Traceback" in run("path[0]"), "a student's own mistake is shown in full"
     said = run("def forward_step():\n    raise NotImplementedError('...')\npath = forward_step()")
     assert "an answer that is still missing. Exercise 2.1: write forward_step" in said
     assert "Traceback" not in said and said.count("\n") == 1

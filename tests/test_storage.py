@@ -1,4 +1,4 @@
-"""Files of weights: nothing half-written, nothing accepted that does not fit.
+"""Files and weights: none is half written, and none is accepted that does not fit.
 
 Each error is one sentence.
 """
@@ -7,7 +7,6 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,10 +16,11 @@ from diffusion_lab import storage
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import load_model, save_model
-from diffusion_lab.storage import only_one, read_arrays, replacing, write_arrays, write_atomically
+from diffusion_lab.models.weights import SHIPPED, read_arrays, write_arrays
+from diffusion_lab.storage import only_one, replacing, write_atomically
 
 
-def test_arrays_and_description_come_back_in_order(tmp_path):
+def test_arrays_and_description_are_read_back_in_order(tmp_path):
     arrays = [np.full((2, 3), number, "float32") for number in range(12)] + [
         np.arange(4, dtype="uint32")
     ]
@@ -53,7 +53,7 @@ def test_a_full_or_read_only_disk_leaves_the_old_file_and_no_draft(
     assert (tmp_path / "file").read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
+def test_two_writers_of_one_file_do_not_interfere(tmp_path, monkeypatch):
     """The second writes from beginning to end while the first is about to finish."""
     sync, seen = os.fsync, []
 
@@ -79,7 +79,7 @@ def test_old_drafts_are_removed_and_young_ones_are_not(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"file", ".draft-2-file", "draft-3"}
 
 
-def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
+def test_a_failure_during_writing_leaves_the_old_file(tmp_path):
     """This includes files that another library writes, such as Keras, which needs the suffix."""
     write_atomically(tmp_path / "a.weights.h5", b"old")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.weights.h5") as draft:
@@ -91,11 +91,11 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(tmp_path):
     ]
 
 
-def test_a_folder_is_kept_for_one_at_a_time(tmp_path):
+def test_a_folder_is_used_by_one_at_a_time(tmp_path):
     with only_one(tmp_path / "out", "training"):
         with (
             pytest.raises(
-                UserError, match="Another training is at work in .*out: wait until it has ended"
+                UserError, match="Another training is running in .*out: wait until it has finished"
             ),
             only_one(str(tmp_path / "out"), "training"),
         ):
@@ -145,7 +145,7 @@ def saved(tiny_config, tmp_path):
     return model, path
 
 
-def test_a_loaded_model_samples_as_the_saved_one(saved):
+def test_a_loaded_model_samples_like_the_saved_one(saved):
     model, path = saved
     loaded, origin = load_model(path)
     assert origin == {"data": "a test"} and loaded.config.network_arguments["image_size"] == 8
@@ -163,7 +163,7 @@ def test_every_damage_to_a_weights_file_is_one_sentence(saved, tmp_path):
     contents = {"truncated": whole[: len(whole) // 2], "text": b"not weights at all", "empty": b""}
     for content in contents.values():
         damaged.write_bytes(content)
-        with pytest.raises(UserError, match="damaged or no weights file"):
+        with pytest.raises(UserError, match="damaged or not a weights file"):
             load_model(damaged)
     with pytest.raises(UserError, match="no weights file"):
         load_model(tmp_path / "missing.weights.h5")
@@ -193,13 +193,13 @@ def test_keras_weights_load_in_a_fresh_model_without_building(tiny_config, tmp_p
         np.testing.assert_array_equal(one, other)
 
 
-def test_an_unknown_network_lists_the_known():
+def test_the_error_for_an_unknown_network_lists_the_networks():
     with pytest.raises(UserError, match="residual_unet"):
         ModelConfig(network="transformer").build()
 
 
 def test_shipped_files_are_small():
-    files = list((Path(storage.__file__).parent / "pretrained").glob("*.h5"))
+    files = list(SHIPPED.glob("*.h5"))
     assert files and sum(file.stat().st_size for file in files) < 24e6
     assert max(file.stat().st_size for file in files) < 5e6
 
@@ -258,19 +258,19 @@ def test_a_file_of_arrays_holds_plain_numbers_and_not_too_many(change, tmp_path)
     write_arrays(tmp_path / "other.h5", {"data": [np.ones(4)]}, {})
     with h5py.File(tmp_path / "file.h5", "a") as file:
         change(file)
-    with pytest.raises(UserError, match="damaged or no weights file"):
+    with pytest.raises(UserError, match="damaged or not a weights file"):
         read_arrays(tmp_path / "file.h5")
 
 
 def test_a_limit_on_bytes_counts_all_arrays(tmp_path):
     write_arrays(tmp_path / "file.h5", {"a": [np.ones(100)] * 2, "b": [np.ones(100)]}, {})
     assert len(read_arrays(tmp_path / "file.h5", most=2400)[0]["a"]) == 2
-    with pytest.raises(UserError, match="damaged or no weights file"):
+    with pytest.raises(UserError, match="damaged or not a weights file"):
         read_arrays(tmp_path / "file.h5", most=2399)
 
 
-def test_no_draft_of_a_file_is_found_by_its_suffix(tmp_path, monkeypatch):
-    """Counting results counts only complete ones, also after their writer was killed."""
+def test_a_draft_is_not_found_by_the_suffix_of_its_file(tmp_path, monkeypatch):
+    """Code that counts results counts only complete ones, even after a writer was killed."""
     seen = []
     monkeypatch.setattr(
         storage.os,

@@ -1,4 +1,4 @@
-"""Training runs: the learning rate, which model is kept, and what survives a kill."""
+"""Training runs: the learning rate, which model is kept, and how a killed run resumes."""
 
 import os
 import signal
@@ -18,21 +18,22 @@ from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
-from diffusion_lab.storage import read_arrays
+from diffusion_lab.models.weights import read_arrays
 from diffusion_lab.training import KeepBest, Trainer, TrainingConfig
-from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
+from diffusion_lab.training.callbacks import SaveRun, WarmUp
 
 RUN = """
 import dataclasses, sys
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.training import Trainer, TrainingConfig
 model = ModelConfig("plain_cnn", {"image_size": 8, "width": 8, "depth": 2})
-config = TrainingConfig(model, count=64, batch_size=8, epochs=int(sys.argv[2]), kid_images=16, kid_steps=2)
+sizes = {"count": 64, "batch_size": 8, "kid_images": 16, "kid_steps": 2}
+config = TrainingConfig(model, epochs=int(sys.argv[2]), **sizes)
 trainer = Trainer(config, sys.argv[1])
 print("ready", trainer.epochs_done, flush=True)
 trainer.fit()
 print("done", trainer.epochs_done, flush=True)
-"""  # noqa: E501
+"""
 
 
 def start(folder, epochs):
@@ -80,8 +81,8 @@ def trainer(tiny_config, tmp_path):
     )
 
 
-def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
-    """The checkpoint holds all that the second epoch depends on.
+def test_a_resumed_run_equals_a_run_that_was_never_stopped(trainer, tiny_config, tmp_path):
+    """The checkpoint contains everything that the second epoch depends on.
 
     This means weights, optimizer, EMA, seeds and the order of the data.
     """
@@ -97,7 +98,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
     halves = tmp_path / "halves"
     first = Trainer(trainer.config, halves)
     with pytest.raises(Stop):
-        first.fit(callbacks=[EndOfEpoch(first), keras.callbacks.LambdaCallback(on_epoch_end=stop)])
+        first.fit(callbacks=[SaveRun(first), keras.callbacks.LambdaCallback(on_epoch_end=stop)])
     second = Trainer(trainer.config, halves)
     assert second.epochs_done == 1
     second.fit()
@@ -117,12 +118,12 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(trainer, tiny_config, t
         ([-0.1, -0.06], 2),
     ],
 )
-def test_a_later_model_is_kept_unless_its_kid_is_half_again_as_much(
+def test_a_later_model_is_kept_unless_its_kid_exceeds_one_and_a_half_times_the_lowest(
     kids, kept, trainer, tmp_path, monkeypatch
 ):
     values = iter(kids)
     monkeypatch.setattr(trainer, "kid", lambda model: next(values))
-    callback = EndOfEpoch(trainer)
+    callback = SaveRun(trainer)
     callback.set_model(trainer.model)
     for epoch in range(len(kids)):
         callback.on_epoch_end(epoch, {"loss": 1.0})
@@ -139,7 +140,7 @@ def test_a_folder_with_another_run_is_not_overwritten(trainer, tiny_config, tmp_
     assert Trainer(trainer.config, tmp_path).epochs_done == 0
 
 
-def test_a_training_that_ended_goes_on_with_more_epochs_and_not_with_fewer(trainer, tmp_path):
+def test_a_finished_run_continues_with_more_epochs_but_not_with_fewer(trainer, tmp_path):
     trainer.fit()
     longer = replace(trainer.config, epochs=trainer.config.epochs + 1)
     run = Trainer(longer, tmp_path)
@@ -182,7 +183,7 @@ def folder_run(tmp_path):
 @pytest.mark.parametrize(
     "spelling", ["pictures", "pictures/", "./pictures", "run/../pictures", "moved"]
 )
-def test_a_run_goes_on_with_the_same_data_however_their_path_is_spelt(
+def test_a_run_resumes_with_the_same_data_in_any_spelling_of_the_path(
     folder_run, spelling, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -215,7 +216,7 @@ def test_a_run_goes_on_with_the_same_data_however_their_path_is_spelt(
         ),
     ],
 )
-def test_a_run_does_not_go_on_with_other_data_under_the_same_path(
+def test_a_run_does_not_resume_with_other_data_under_the_same_path(
     folder_run, change, sentence, tmp_path
 ):
     change(tmp_path / "pictures")
@@ -223,16 +224,14 @@ def test_a_run_does_not_go_on_with_other_data_under_the_same_path(
         folder_run(tmp_path / "pictures")
 
 
-def test_a_second_training_in_the_folder_says_so_and_afterwards_goes_on_from_there(
-    trainer, tmp_path
-):
+def test_a_second_training_in_the_folder_is_refused_and_continues_afterwards(trainer, tmp_path):
     other = Trainer(trainer.config, tmp_path)
     refused = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: pytest.raises(UserError, other.fit).match(
-            "Another training is at work"
+            "Another training is running"
         )
     )
-    trainer.fit(callbacks=[refused, EndOfEpoch(trainer)])
+    trainer.fit(callbacks=[refused, SaveRun(trainer)])
     other.fit()
     assert other.history == trainer.history and other.steps_done == trainer.steps_done
 
@@ -270,7 +269,7 @@ def test_generating_in_batches_gives_the_count_and_repeats_for_a_seed(trainer):
         generate_in_batches(trainer.model, 0, 2)
 
 
-def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_config, tmp_path):
+def test_nan_in_training_or_sampling_is_one_sentence(trainer, tiny_config, tmp_path):
     diverging = Trainer(
         replace(trainer.config, learning_rate=1e30, warmup=1e-9), tmp_path / "diverging"
     )
@@ -280,7 +279,7 @@ def test_numbers_that_are_no_longer_finite_end_in_one_sentence(trainer, tiny_con
         diverging.fit()
     for weight in trainer.model.ema_network.weights:
         weight.assign(np.nan * weight)
-    with pytest.raises(UserError, match="draws NaN"):
+    with pytest.raises(UserError, match="generates NaN"):
         generate_in_batches(trainer.model, 2, 1)
 
 
@@ -299,11 +298,11 @@ def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer
 
 
 def test_a_single_validation_image_is_refused_before_training():
-    with pytest.raises(UserError, match="too few to measure KID"):
+    with pytest.raises(UserError, match="too few validation images"):
         ValidationKID(np.zeros((1, 8, 8, 3), "uint8"), steps=1)
 
 
-class Told:
+class GivenKID:
     """A KID with a given value for each epoch."""
 
     def __init__(self, *values):
@@ -313,12 +312,12 @@ class Told:
         return self.values.pop(0)
 
 
-def test_the_kept_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_path):
+def test_the_kept_weights_are_restored_but_not_those_of_an_earlier_training(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     path = tmp_path / "new" / "best.weights.h5"
-    keeper, weights = KeepBest(Told(3.0, 1.0, 1.4, 2.0), path), []
+    keeper, weights = KeepBest(GivenKID(3.0, 1.0, 1.4, 2.0), path), []
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()[0].item())
     )
@@ -327,7 +326,7 @@ def test_the_kept_weights_come_back_and_those_of_an_earlier_training_do_not(tmp_
     assert history.history["val_kid"] == [3.0, 1.0, 1.4, 2.0] and keeper.kept_kid == 1.4
     keeper.restore()
     assert model.get_weights()[0].item() == weights[2] != weights[3]
-    interrupted = KeepBest(Told(), path)
+    interrupted = KeepBest(GivenKID(), path)
     with pytest.raises(IndexError):
         model.fit(x, x, verbose=0, callbacks=[interrupted])
     with pytest.raises(UserError, match="no trained model yet"):

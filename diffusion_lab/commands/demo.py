@@ -1,26 +1,21 @@
-"""The main job in a few minutes: train, sample in several ways, measure, and show it all on one
-page.
-"""
+"""`diffusion-lab demo`: trains for a few minutes, samples, measures, and shows it all on a page."""
 
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from diffusion_lab.commands.demo_page import DemoPage
 from diffusion_lab.commands.terminal import TrainingDisplay, console
 from diffusion_lab.metrics import kid_with_standard_error, measure_memorisation
-from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.models.generating import generate_in_batches, images_emerging
 from diffusion_lab.models.io import load_model, save_model
-from diffusion_lab.plots import image_grid, save_animation
+from diffusion_lab.plots import animation_bytes, image_grid
 from diffusion_lab.samplers import adams_bashforth, ddim, ddpm, dpmpp_2m
-from diffusion_lab.storage import only_one
+from diffusion_lab.storage import only_one, write_atomically
 from diffusion_lab.training import Trainer, TrainingConfig
 
-SAMPLERS = {
+COMPARED = {  # name on the page: sampler
     "DDPM": ddpm,
     "DDIM": ddim,
     "DPM-Solver++(2M)": dpmpp_2m,
@@ -32,12 +27,20 @@ SHIPPED = "flowers32"
 def run_demo(
     folder: str | Path, minutes: float = 4.0, seed: int = 0, nfe: int = 10, kid_images: int = 192
 ) -> Path:
-    """Trains the network of the shipped weights for some minutes on procedural flowers; writes
-    `folder`/index.html.
+    """Trains the network of the shipped weights on procedural flowers, and writes a page.
 
-    Every sampler gets the same number of network evaluations (NFE) and, for the images that are
-    shown, the same initial noise. Returns the page's path. Raises UserError if the folder cannot be
-    written, or another demo is at work there.
+    Args:
+        folder: where to write index.html and its pictures.
+        minutes: how long to train.
+        seed: of the training, and of the noise of the animation.
+        nfe: number of network evaluations per image, the same for every sampler.
+        kid_images: number of images for KID. All samplers start from the same noise.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: if the folder cannot be written, or another demo is running in it.
     """
     with only_one(folder, "demo"):
         return _run_demo(Path(folder), minutes, seed, nfe, kid_images)
@@ -65,11 +68,11 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
     )
 
     console.print(
-        f"[bold]Sampling[/bold] with {len(SAMPLERS)} samplers, {nfe} network evaluations for each"
+        f"[bold]Sampling[/bold] with {len(COMPARED)} samplers, {nfe} network evaluations for each"
         f" image, and measuring KID on {kid_images} images."
     )
     for owner, candidate in (("yours", model), ("shipped", shipped)):
-        for name, sampler in SAMPLERS.items():
+        for name, sampler in COMPARED.items():
             images = generate_in_batches(candidate, kid_images, nfe, seed=1, sampler=sampler)
             estimate = kid_with_standard_error(
                 trainer.kid.real_features, trainer.kid.encode(images)
@@ -81,7 +84,9 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
         page.add_memorisation(
             owner, measure_memorisation(images, trainer.dataset.images, trainer.validation.images)
         )
-    save_animation(bloom(shipped, seed=seed), folder / "bloom.webp")
+    emerging = images_emerging(shipped, count=24, steps=24, seed=seed)
+    frames = [image_grid(images, columns=8, scale=3) for images in emerging]
+    write_atomically(folder / "animation.webp", animation_bytes(frames))
     page.finish(losses, time.monotonic() - begin)
     return page.path
 
@@ -89,10 +94,7 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
 def train_for(
     trainer: Trainer, minutes: float, page: DemoPage
 ) -> tuple[keras.Model, list[dict[str, float]]]:
-    """Trains until the time is over, of which the learning rate's warm-up is a part.
-
-    Returns the model and its losses (`TrainingWatch`).
-    """
+    """Trains for this many minutes; returns the model and its losses (see `TrainingWatch`)."""
     clock = Clock(minutes)
     display = TrainingDisplay(
         clock.share_done, trainer.config.batch_size, on_samples=page.show_progress
@@ -101,7 +103,7 @@ def train_for(
 
 
 class Clock(keras.callbacks.Callback):
-    """A budget of time. It starts after the first step, which is mostly compilation."""
+    """A time budget. It starts after the first step, which is mostly compilation."""
 
     def __init__(self, minutes: float) -> None:
         super().__init__()
@@ -113,20 +115,5 @@ class Clock(keras.callbacks.Callback):
             self.begin = time.monotonic()
 
     def share_done(self) -> float:
-        """The part of the time that is over, from 0."""
+        """Returns how much of the time has passed, from 0."""
         return 0.0 if self.begin is None else (time.monotonic() - self.begin) / self.seconds
-
-
-def bloom(model: Any, steps: int = 24, seed: int = 0) -> list[np.ndarray]:
-    """Flowers coming out of noise: the frames (uint8 grids) of a DDIM sampling run, in order."""
-    frames = []
-
-    def keep(step: int, diffusion_time: float, noisy_images: Any, pred_images: Any) -> None:
-        frames.append(frame(noisy_images))
-
-    def frame(images: Any) -> np.ndarray:
-        return image_grid(ops.convert_to_numpy(model.denormalize(images)), columns=8, scale=3)
-
-    noise = keras.random.normal((24, *model.image_shape), seed=seed)
-    frames.append(frame(model.sample(ddim, noise, steps=steps, on_step=keep)))
-    return frames

@@ -1,6 +1,4 @@
-"""The page that `diffusion-lab demo` writes: it exists from the first second and fills up as the
-run goes on.
-"""
+"""The page that `diffusion-lab demo` writes, from its first second until the run ends."""
 
 import json
 import math
@@ -17,11 +15,11 @@ from diffusion_lab.metrics import KIDEstimate, Memorisation
 from diffusion_lab.plots import image_grid, loss_curve, save_png
 from diffusion_lab.storage import write_atomically
 
-ENOUGH = 20_000  # training images, after which most samples are flowers
+ENOUGH = 20_000  # training images after which most samples are flowers
 
 
 class DemoPage:
-    """`folder`/index.html and its pictures. While the run goes on, the page reloads itself.
+    """Writes `folder`/index.html and its pictures; the page reloads itself until the run ends.
 
     All methods raise UserError if the folder cannot be written.
     """
@@ -37,9 +35,9 @@ class DemoPage:
             "seconds": None,
         }
         self.facts["weights"] = folder / "model.weights.h5"
-        self.facts["program"] = (
-            "diffusion-lab" if shutil.which("diffusion-lab") else ".venv/bin/diffusion-lab"
-        )  # of `make demo`
+        # `make demo` runs in an environment that is not active
+        installed = shutil.which("diffusion-lab")
+        self.facts["program"] = "diffusion-lab" if installed else ".venv/bin/diffusion-lab"
         self.template = Environment(
             loader=PackageLoader("diffusion_lab.commands"), autoescape=True
         ).get_template("demo.html")
@@ -53,10 +51,10 @@ class DemoPage:
         save_png(image_grid(images, scale=3), self.folder / "real.png")
 
     def show_progress(self, images: np.ndarray, losses: list[dict[str, float]]) -> None:
-        """Samples (N, H, W, C) in [0, 1] and the losses so far, [{"images": ..., "loss": ...}].
+        """Shows samples (N, H, W, C) in [0, 1] and the losses so far, [{"images", "loss"}].
 
-        The first of them stay on the page from the beginning, and whenever twice as many images
-        have been seen.
+        Eight of the samples stay on the page: those of the first call, and again each time the
+        number of training images has doubled.
         """
         seen, snapshots = losses[-1]["images"] if losses else 0, self.facts["snapshots"]
         save_png(image_grid(images, scale=3), self.folder / "progress.png")
@@ -71,21 +69,21 @@ class DemoPage:
         self.write(images_seen=seen)
 
     def advice(self) -> str:
-        """What to say of a training that is too short for flowers; "" if it is not."""
+        """Returns a note if the training was too short for flowers, otherwise ""."""
         seen = self.facts.get("images_seen", 0)
         if not 0 < seen < 0.75 * ENOUGH:
             return ""
         minutes = math.ceil(self.facts["minutes"] * ENOUGH / seen)
         return (
-            f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers; this"
-            f" machine takes about {minutes} minute{'s' * (minutes > 1)} for them:"
+            f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers, which"
+            f" takes this machine about {minutes} minute{'s' * (minutes > 1)}:"
             f" {self.facts['program']} demo --minutes {minutes}"
         )
 
     def add_samples(
         self, owner: str, sampler: str, images: np.ndarray, estimate: KIDEstimate
     ) -> None:
-        """A grid of samples of "yours" or "shipped" and its KID."""
+        """Shows samples and their KID for one sampler; `owner` is "yours" or "shipped"."""
         file = f"{owner}-{''.join(c for c in sampler.lower() if c.isascii() and c.isalnum())}.png"
         save_png(image_grid(images, scale=3), self.folder / file)
         row: dict[str, Any] | None = next(
@@ -105,11 +103,11 @@ class DemoPage:
         self.write(memorisation=self.facts["memorisation"] | {owner: memorisation._asdict()})
 
     def finish(self, losses: list[dict[str, float]], seconds: float) -> None:
-        """The last version of the page, and the same figures as kid.json."""
+        """Writes the final page, and its numbers as kid.json."""
         loss_curve(losses, self.folder / "loss.png")
         self.write(seconds=seconds, date=date.today().isoformat())
-        figures = {
+        numbers = {
             key: self.facts[key]
             for key in ("minutes", "nfe", "samplers", "memorisation", "seconds", "date")
         }
-        write_atomically(self.folder / "kid.json", json.dumps(figures, indent=2).encode())
+        write_atomically(self.folder / "kid.json", json.dumps(numbers, indent=2).encode())

@@ -1,4 +1,4 @@
-"""`diffusion-lab doctor`: what is here, what is missing, and what to do about it."""
+"""`diffusion-lab doctor`: what is installed, what is missing, and how to fix it."""
 
 import importlib.metadata
 import os
@@ -27,7 +27,7 @@ PACKAGES = (
 class Finding(NamedTuple):
     """A line of the report.
 
-    `advice` is one sentence on what to do, or None where nothing is missing.
+    `advice` is a sentence on what to do, or None if nothing is missing.
     """
 
     subject: str
@@ -36,17 +36,12 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Looks at versions, backend, devices, data sets, weights and sandbox.
-
-    Returns a list of `Finding`.
-    """
+    """Examines versions, backend, devices, data sets, weights and sandbox."""
     findings = []
     for subject, section in SECTIONS.items():
         try:
             findings += section()
-        except (
-            Exception
-        ) as error:  # whatever is broken there, the rest of the report is still worth reading
+        except Exception as error:  # the rest of the report is still worth reading
             known = error if isinstance(error, UserError) else about_backend(error)
             findings.append(
                 Finding(subject, f"cannot be examined: {type(error).__name__}", str(known))
@@ -54,14 +49,14 @@ def examine() -> list[Finding]:
                 else Finding(
                     subject,
                     f"cannot be examined: {type(error).__name__}: {error}",
-                    "Install again.",
+                    "Install Diffusion Lab again.",
                 )
             )
     return findings
 
 
 def print_report(findings: list[Finding]) -> None:
-    """Prints the findings as a table, and below it the advice."""
+    """Prints the findings as a table, and the advice below it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -93,7 +88,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _keras_settings() -> Iterator[Finding]:
-    """What an old keras.json asks for, and the course does not do."""
+    """Yields what an old keras.json asks for, but the course does not do."""
     settings = keras_settings()
     others = [
         f"{name} {settings[name]}"
@@ -104,8 +99,8 @@ def _keras_settings() -> Iterator[Finding]:
         yield Finding(
             "Keras's settings",
             ", ".join(others),
-            "The course computes in float32 with channels_last all the same. For your own "
-            f"programs, correct {keras_file()}, or delete it.",
+            "The course ignores this: it uses float32 and channels_last. For your other programs,"
+            f" correct {keras_file()} or delete it.",
         )
 
 
@@ -113,7 +108,7 @@ def _backend() -> Iterator[Finding]:
     from diffusion_lab.backend import BACKEND, devices, has_accelerator
 
     yield Finding("backend", BACKEND)
-    advice = "Enough for the demo; for an NVIDIA GPU under Linux, install the extra 'gpu'."
+    advice = "Enough for the demo. For an NVIDIA GPU on Linux, install the extra 'gpu'."
     yield Finding("devices", ", ".join(devices()), None if has_accelerator() else advice)
 
 
@@ -124,7 +119,7 @@ def _data_sets() -> Iterator[Finding]:
         status = dataset_status(name)
         missing = status == "needs a download"
         advice = (
-            "Downloaded when first used; without network, use procedural_flowers."
+            "It is downloaded at its first use. Without a network, use procedural_flowers."
             if missing
             else None
         )
@@ -148,12 +143,10 @@ def _weights() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    """Graders need bubblewrap. Some systems have it and still forbid it, so a trial box is
-    opened.
-    """
+    """Opens a sandbox as a trial, since some systems have bubblewrap and still forbid it."""
     if shutil.which("bwrap") is None:
         advice = (
-            "Only graders need it. Debian, Ubuntu: apt install bubblewrap; on Windows use WSL2."
+            "Only grading needs it. Debian, Ubuntu: apt install bubblewrap. On Windows, use WSL2."
         )
         yield Finding("sandbox", "bubblewrap is not installed", advice)
         return
@@ -166,13 +159,13 @@ def _sandbox() -> Iterator[Finding]:
         require_bubblewrap()
     except UserError as error:
         yield Finding(
-            "sandbox", "bubblewrap cannot open a box here", f"Only graders need it. {error}"
+            "sandbox", "bubblewrap cannot open a sandbox here", f"Only grading needs it. {error}"
         )
         return
     copies = [path for path in hidden() if os.path.isdir(path) and not path.endswith("-info")]
     yield Finding(
         "sandbox",
-        f"bubblewrap works{'; it hides from students: ' if copies else ''}{', '.join(copies)}",
+        f"bubblewrap works{'; hidden from students: ' if copies else ''}{', '.join(copies)}",
     )
 
 

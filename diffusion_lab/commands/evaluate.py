@@ -25,17 +25,17 @@ def evaluate_model(
     features: str = "flowers",
     seed: int = 0,
 ) -> str:
-    """Returns a few lines of text:
+    """Returns two lines of text: KID with its standard error, and the distance to training images.
 
-    KID with its standard error, and the distance to the nearest training image.
-
-    Raises UserError if the weights, the data or the features cannot be had, if nobody knows what
-    the data were, or if their images have other channels than the model's.
+    Raises:
+        UserError: if the weights, the data or the features are not available, if the weights do
+            not say what they were trained on and `data` is None, or if the images of the data have
+            a different number of channels.
     """
     model, origin = load_model(weights)
     data = data or origin.get("data")
     if data is None:
-        raise UserError("These weights do not say what they were trained on: name it with --data.")
+        raise UserError("These weights do not say what they were trained on: give it as --data.")
     extractor = (
         flower_features()
         if features == "flowers"
@@ -47,9 +47,9 @@ def evaluate_model(
     )
     if validation.images.shape[1:] != model.image_shape:
         raise UserError(
-            f"These weights draw images with {model.image_shape[-1]} colour channel(s), and those"
-            f" of {data} have {validation.images.shape[-1]}: name data of their kind with --data,"
-            " or leave it out."
+            f"These weights generate images with {model.image_shape[-1]} colour channel(s), but"
+            f" those of {data} have {validation.images.shape[-1]}: choose other --data, or leave it"
+            " out."
         )
     real = validation.images[:count]
     generated = generate_in_batches(model, count, steps, seed, sampler=SAMPLERS[sampler])
@@ -58,7 +58,7 @@ def evaluate_model(
     return (
         f"KID ({features} features), {count} generated against {len(real)} real images of {data},"
         f" {sampler} with {steps} steps: {kid.value:.4f} ± {kid.standard_error:.4f}\ndistance to"
-        f" the nearest training image: {memory.generated_distance:.3f}, of unseen real images"
-        f" {memory.reference_distance:.3f} (a copy is at 0; what is blurred is somewhat nearer,"
-        " too)"
+        f" the nearest training image: {memory.generated_distance:.3f}; for unseen real images:"
+        f" {memory.reference_distance:.3f} (a copy has 0, and blurred images also have a little"
+        " less)"
     )

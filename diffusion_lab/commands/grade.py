@@ -1,6 +1,4 @@
-"""What `diffusion-lab grade` does: a progress bar, the grading, the reports, and a line
-about them.
-"""
+"""`diffusion-lab grade`: grades a class, shows progress, and writes the reports."""
 
 import tempfile
 import time
@@ -25,8 +23,8 @@ from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Quality
 
-MOST_ROWS = 60  # of the table on the terminal
-QUIET_SECONDS = 30  # between two lines about the progress where no terminal shows a bar
+MOST_ROWS = 60  # of the table in the terminal
+QUIET_SECONDS = 30  # between two lines of progress, where there is no terminal for a bar
 
 
 def run_grade(
@@ -41,16 +39,18 @@ def run_grade(
     kid_data: str = "procedural_flowers",
     **options: Any,
 ) -> None:
-    """Grades `submissions`, or without them a made-up class.
+    """Grades `submissions`, or a made-up class if it is None, and writes the reports to `out`.
 
-    Raises UserError for what a person can fix.
+    Raises:
+        UserError: for a mistake in the request.
     """
     (source,) = sources(root, [lab])
-    read_manual(Path(out) / MANUAL)  # complains before the time for grading is spent
+    read_manual(Path(out) / MANUAL)  # so that a mistake in it is reported before the grading
     limits = Limits(seconds=seconds, memory=memory)
     if kid is not None and not source.name.startswith("07"):
         raise UserError(
-            "Only lab 07 hands in weights of which KID can be measured: leave --kid out."
+            "KID can only be measured for the weights that students hand in with lab 07: leave"
+            " --kid out."
         )
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     console = Console()
@@ -83,7 +83,7 @@ def run_grade(
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Gives progress(done, total): a bar on a terminal, and elsewhere a line now and then."""
+    """Yields progress(done, total), which shows a bar in a terminal, and elsewhere prints lines."""
     if console.is_terminal:
         with Progress(
             TextColumn("grading"),

@@ -1,6 +1,4 @@
-"""What a person sees while a model trains or samples: a bar, figures, and a grid of samples that
-improves.
-"""
+"""What the terminal shows while a model trains or samples: progress, losses and samples."""
 
 import time
 from collections.abc import Callable
@@ -19,16 +17,15 @@ console = Console(stderr=True)
 
 
 class TrainingDisplay(TrainingWatch):
-    """A bar with loss, speed and time left; in a terminal with colours, the latest samples above
-    it.
-
-    Every `interval` seconds the samples of one fixed noise are drawn anew and handed to
-    `on_samples(images, losses)`: images in [0, 1], (32, H, W, C), and the losses of
-    `TrainingWatch`.
+    """Shows a progress bar with loss, speed and time left; above it, in colour, the latest samples.
 
     Args:
-        share_done: () -> the part of the run that is done, in [0, 1].
-        batch_size: images in a training step.
+        share_done: returns how much of the run is done, in [0, 1].
+        batch_size: images per training step.
+        on_samples: called as on_samples(images, losses) with samples in [0, 1], (32, H, W, C),
+            always made from the same noise, and the losses of `TrainingWatch`.
+        interval: seconds between two calls of `on_samples`.
+        steps: diffusion steps of the samples.
     """
 
     def __init__(
@@ -76,12 +73,12 @@ class TrainingDisplay(TrainingWatch):
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         super().on_epoch_end(epoch, logs)
         if not console.is_terminal:
-            figures = "  ".join(
+            numbers = "  ".join(
                 f"{name} {logs[name]:.4f}"
                 for name in ("loss", "val_loss", "val_kid")
                 if name in logs
             )
-            console.print(f"epoch {epoch + 1}: {self.images_seen:,} images  {figures}")
+            console.print(f"epoch {epoch + 1}: {self.images_seen:,} images  {numbers}")
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.draw()
@@ -89,7 +86,7 @@ class TrainingDisplay(TrainingWatch):
         self.live.stop()
 
     def draw(self) -> None:
-        """Draws the samples of the fixed noise as the model makes them now."""
+        """Generates samples from the fixed noise with the current model, and shows them."""
         images = ops.convert_to_numpy(
             self.model.denormalize(self.model.reverse_diffusion(self.noise, self.steps))
         )
@@ -102,7 +99,10 @@ class TrainingDisplay(TrainingWatch):
 
 
 def sampling_bar(description: str, total: int) -> tuple[Progress, Callable[..., None]]:
-    """A progress bar for a sampler, as (context manager, on_step): shown on a terminal only."""
+    """Returns (progress bar, `on_step` that advances it); the bar is a context manager.
+
+    It is shown on a terminal only.
+    """
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,8 +1,8 @@
-"""Images on disk as one memory-mapped array, written once and then only mapped.
+"""Images on disk as one memory-mapped array, which is written once and then only mapped.
 
 A cached set is a folder with `images.npy` (uint8) and `labels.npy`. It is written under another
-name and renamed, so a process that is killed leaves nothing that looks finished, and two processes
-may build the same set at once.
+name and then renamed. So a process that is killed leaves no set that looks complete, and two
+processes may build the same set at the same time.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ ONE_DAY = 24 * 3600
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of all cached sets:
+    """Returns the folder of all cached sets.
 
-    `cache_dir`, else $DIFFUSION_LAB_CACHE, else the platform's own place.
+    It is `cache_dir` if given, then $DIFFUSION_LAB_CACHE, then the platform's cache folder.
     """
     if cache_dir or os.environ.get("DIFFUSION_LAB_CACHE"):
         return Path(cache_dir or os.environ["DIFFUSION_LAB_CACHE"]).expanduser()
@@ -41,17 +41,21 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
 
 
 def cached(folder: Path, chunks: Callable[[], Iterable[ImagesAndLabels]]) -> ImagesAndLabels:
-    """Return `(images, labels)` of the set cached in `folder`, both memory-mapped; build it first
-    where needed.
+    """Returns memory-mapped `(images, labels)` of the set cached in `folder`.
 
-    `chunks()` yields `(images, labels)` a few at a time: uint8 (n, H, W, C) and any array of n
-    labels without objects. Memory stays flat in the size of the set. A damaged set is built anew.
-    Raises UserError when it cannot be written.
+    A set that is missing or damaged is built first, with memory that does not grow with its size.
+
+    Args:
+        folder: of the set.
+        chunks: called without arguments to build the set. It yields `(images, labels)` a few at a
+            time: uint8 (n, H, W, C), and an array of n labels that are not Python objects.
+
+    Raises:
+        UserError: if the set cannot be written.
     """
     for builds in range(4):
-        if (
-            builds > 0
-        ):  # more than one only where several processes replace a damaged set at the same moment
+        # more than one build is only needed if several processes replace a damaged set at once
+        if builds > 0:
             _build(folder, chunks())
         arrays = _open(folder)
         if arrays is not None:
@@ -72,29 +76,29 @@ def _build(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
     except OSError as error:
         raise UserError(
             f"The images cannot be cached in {folder.parent} ({error.strerror or error}): make room"
-            " there, or set DIFFUSION_LAB_CACHE to a folder that can be written to."
+            " there, or set DIFFUSION_LAB_CACHE to a folder that you can write to."
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _open(folder: Path) -> ImagesAndLabels | None:
-    """Map the two files of a set; None when there is no such set or it is damaged."""
+    """Maps the two files of a set; returns None if the set is missing or damaged."""
     try:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         labels = np.lib.format.open_memmap(folder / "labels.npy", mode="r")
-    except Exception:  # a damaged header fails in many ways, and all of them mean: build it anew
+    except Exception:  # a damaged header can raise many kinds; the set is then built again
         return None
     sound = images.ndim == 4 and images.dtype == np.uint8 and len(images) == len(labels)
     return (images, labels) if sound else None
 
 
 def _write(folder: Path, chunks: Iterable[ImagesAndLabels]) -> None:
-    """Write a set into `folder`, chunk by chunk.
+    """Writes a set to `folder`, chunk by chunk.
 
-    The images go through an ordinary file, not through a map: on a full disk a map kills the
-    process instead of raising OSError. How many there are is known at the end, so the header is
-    written twice; NumPy pads it for that.
+    The images are written to an ordinary file, because with a memory map a full disk would kill the
+    process instead of raising OSError. Their number is only known at the end, so the header is
+    written twice; NumPy pads it so that the second one fits.
     """
     labels: list[np.ndarray] = []
     count, image_shape = 0, ()
@@ -118,8 +122,9 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _publish(draft: Path, folder: Path) -> None:
-    """Rename `draft` to `folder`, in place of a damaged set; do nothing where another process was
-    quicker.
+    """Renames `draft` to `folder`, replacing a damaged set.
+
+    It does nothing if another process was faster.
     """
     if folder.exists() and _open(folder) is None:
         damaged = draft.with_name(f"{draft.name}-damaged")
@@ -134,7 +139,7 @@ def _publish(draft: Path, folder: Path) -> None:
 
 
 def _remove_old_drafts(parent: Path) -> None:
-    """Remove what killed processes have left; younger drafts may be at work."""
+    """Removes the drafts of killed processes; recent drafts may still be in use."""
     for draft in parent.glob("draft-*"):
         with contextlib.suppress(FileNotFoundError):  # its process has just finished
             if time.time() - draft.stat().st_mtime > ONE_DAY:

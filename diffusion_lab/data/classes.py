@@ -1,4 +1,4 @@
-"""Which classes a data set has: what a conditional model can be told."""
+"""The classes of each data set, which a conditional model takes as labels."""
 
 from pathlib import Path
 
@@ -12,10 +12,13 @@ COUNTS = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "oxford
 
 
 def class_names(name: str | Path) -> tuple[str, ...]:
-    """The names of the classes of a data set, in the order of their numbers: a tuple of strings.
+    """Returns the names of the classes of a data set, in the order of their numbers.
 
-    For procedural flowers these are the colours, for a folder its sub-folders, and for all others
-    the numbers that the source itself uses. Raises UserError for a folder without images.
+    For procedural flowers they are the colours, for a folder its sub-folders, and for all other
+    data sets the numbers that the source uses.
+
+    Raises:
+        UserError: for a folder without images.
     """
     if name == "procedural_flowers":
         return COLOURS
@@ -26,7 +29,7 @@ def class_names(name: str | Path) -> tuple[str, ...]:
 
 
 def class_numbers(name: str | Path, labels: np.ndarray) -> np.ndarray:
-    """The numbers, int32 (N,), of the labels (N,) that the data set of this name came with."""
+    """Converts the labels (N,) of the data set `name` to class numbers, int32 (N,)."""
     if name == "procedural_flowers":
         return labels["colour"]
     if name in SOURCES:

@@ -1,6 +1,4 @@
-"""Sources that are downloaded once: those of keras.datasets, and Oxford Flowers 102 through
-TensorFlow Datasets.
-"""
+"""Data sets that are downloaded once, with keras.datasets or TensorFlow Datasets (tfds)."""
 
 import contextlib
 import io
@@ -23,7 +21,7 @@ from diffusion_lab.errors import UserError
 
 
 class Original(NamedTuple):
-    """Where a source of Keras comes from, and the last file of it that Keras writes."""
+    """Where Keras downloads a data set from, and the last file of it that Keras writes."""
 
     url: str
     last_file: str
@@ -45,31 +43,31 @@ KERAS_ORIGINALS = {
 
 
 def keras_folder() -> Path:
-    """Return the folder in which Keras keeps the data sets that it has downloaded."""
+    """Returns the folder in which Keras stores the data sets that it has downloaded."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
 
 
 def keras_originals(name: str) -> list[Path]:
-    """Return the downloaded file of a keras.datasets source: a list of one path, or of none."""
+    """Returns the paths of what Keras has downloaded of a data set: one or none."""
     return list(keras_folder().glob(KERAS_ORIGINALS[name].last_file))
 
 
 def tfds_folder() -> Path:
-    """Return the folder in which TensorFlow Datasets keeps what it has prepared."""
+    """Returns the folder in which tfds stores the data sets that it has prepared."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
 def tfds_originals(name: str) -> list[Path]:
-    """Return the folders that hold a version of a tfds data set, prepared to its end."""
+    """Returns the folders of all completely prepared versions of a tfds data set."""
     return [info.parent for info in tfds_folder().glob(f"{name}/*/dataset_info.json")]
 
 
 def read_keras(
     name: str, split: str, image_size: int, count: int | None, seed: int
 ) -> Iterator[ImagesAndLabels]:
-    """Yield `(images, labels)` of a keras.datasets source; its test images are "validation".
+    """Yields `(images, labels)` of a data set from keras.datasets.
 
-    `seed` has no effect.
+    Its test images are the split "validation". `seed` has no effect.
     """
     import keras
 
@@ -80,7 +78,7 @@ def read_keras(
     except Exception as error:  # Keras raises bare Exception when a download fails
         raise UserError(
             f"{name} cannot be read ({_first_line(error)}): delete its files in {keras_folder()}"
-            " and try again, or take 'procedural_flowers', which needs no download."
+            " and try again, or use 'procedural_flowers', which needs no download."
         ) from error
     images, labels = train if split == "train" else test
     for image, label in track(list(zip(images[:count], labels[:count])), f"reading {name}"):
@@ -90,11 +88,11 @@ def read_keras(
 def read_oxford_flowers(
     split: str, image_size: int, count: int | None, seed: int
 ) -> Iterator[ImagesAndLabels]:
-    """Yield `(images, labels)` of Oxford Flowers 102, its three splits pooled and a fixed fifth set
-    aside.
+    """Yields `(images, labels)` of Oxford Flowers 102.
 
+    The three official splits are pooled, and a fixed fifth of the images is used for validation,
+    because the official training split has only 1,020 of the 8,189 images. `seed` has no effect.
     Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes", 2008.
-    The official train split holds only 1,020 of the 8,189 images. `seed` has no effect.
     """
     import tensorflow_datasets as tfds
 
@@ -113,17 +111,15 @@ def read_oxford_flowers(
 
 
 def _prepared(name: str, tfds: Any) -> Any:
-    """Return the tfds builder of a data set that has been downloaded and prepared, now or
-    earlier.
-    """
+    """Returns the tfds builder of a data set; downloads and prepares it if necessary."""
     with _quiet():
         builder = tfds.builder(name, data_dir=tfds_folder())
         if builder.is_prepared():
             return builder
-    help_offline = f"set TFDS_DATA_DIR to a folder that holds it already (now {tfds_folder()})"
+    help_offline = f"set TFDS_DATA_DIR to a folder that has it already (now {tfds_folder()})"
     require_connection(name, builder.info.homepage, help_offline)
     print(
-        f"Downloading {name} from {builder.info.homepage} to {tfds_folder()}, which may take"
+        f"Downloading {name} from {builder.info.homepage} to {tfds_folder()}. This may take"
         " minutes ..."
     )
     if not sys.stderr.isatty():
@@ -131,34 +127,29 @@ def _prepared(name: str, tfds: Any) -> Any:
     try:
         with _quiet():
             builder.download_and_prepare()
-    except (
-        Exception
-    ) as error:  # network, disk, checksum, damaged archive: each has its own exceptions
+    except Exception as error:  # network, disk, checksum and archive have their own exceptions
         raise UserError(
             f"{name} cannot be prepared in {tfds_folder()} ({_first_line(error)}): try again, "
-            f"{help_offline}, or take 'procedural_flowers', which needs no download."
+            f"{help_offline}, or use 'procedural_flowers', which needs no download."
         ) from error
     return builder
 
 
 def _leave_gpu_to_keras() -> None:
-    """Keep TensorFlow, where it only reads files, from reserving the memory of the GPU for
-    itself.
-    """
+    """Keeps TensorFlow from reserving all GPU memory when it is not Keras's backend."""
     import keras
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # it has done so already
+        with contextlib.suppress(RuntimeError):  # it has reserved the memory already
             tf.config.set_visible_devices([], "GPU")
 
 
 def require_connection(name: str, url: str, help_offline: str, seconds: float = 8) -> None:
-    """Raise UserError unless `url` begins to answer within `seconds`; the system's proxies are
-    used.
+    """Raises UserError unless `url` starts to answer within `seconds`.
 
-    Those who download for us wait for minutes without a network. The attempt has a thread of its
-    own because looking up a host's name obeys no timeout.
+    Without a network, the downloaders that we use would try for minutes. The request runs in a
+    thread because the lookup of a host name has no timeout. The system's proxies are used.
     """
     failure = [f"no answer in {seconds} seconds"]
 
@@ -174,9 +165,9 @@ def require_connection(name: str, url: str, help_offline: str, seconds: float = 
     thread.join(seconds)
     if failure:
         raise UserError(
-            f"{name} cannot be fetched from {urlsplit(url).netloc} ({failure[0]}): connect to the"
-            f" internet, {help_offline}, or take 'procedural_flowers' or a folder of images, which"
-            " need no download."
+            f"{name} cannot be downloaded from {urlsplit(url).netloc} ({failure[0]}): connect to"
+            f" the internet, {help_offline}, or use 'procedural_flowers' or a folder of images,"
+            " which need no download."
         )
 
 
@@ -186,7 +177,7 @@ def _first_line(error: object) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the notices of TensorFlow Datasets off the screen."""
+    """Hides the messages of TensorFlow Datasets."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

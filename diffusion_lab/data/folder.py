@@ -1,4 +1,4 @@
-"""A folder of pictures as a source."""
+"""A folder of images as a data set."""
 
 import os
 import warnings
@@ -24,8 +24,8 @@ COMPANIONS = (
     ".yml",
     ".ini",
     ".db",
-)  # lie next to pictures
-RUN = "checkpoint.h5"  # lies in the folder of a training run
+)  # files that often accompany images
+RUN = "checkpoint.h5"  # a file in the folder of a training run
 PARTS = {
     "train",
     "training",
@@ -35,14 +35,17 @@ PARTS = {
     "dev",
     "test",
     "testing",
-}  # of a data set that others have split
+}  # of a data set that somebody has split
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the paths of all pictures under `folder`, also behind links, sorted.
+    """Returns the sorted paths of all images under `folder`; links are followed.
 
-    What is hidden is left out, and so are the folders of training runs, which hold samples. A
-    warning counts what else is there. Raises UserError when there is no picture.
+    Hidden files are left out, and so are the folders of training runs, which contain samples. A
+    warning counts the files that are not images.
+
+    Raises:
+        UserError: if there are no images.
     """
     paths: list[Path] = []
     others: list[Path] = []
@@ -55,23 +58,25 @@ def list_images(folder: Path) -> list[Path]:
             others.append(path)
     if others:
         names = _first([path.relative_to(folder).as_posix() for path in sorted(others)])
-        passed_over = (
-            f"{len(others)} of the files in {folder} are passed over, because they are not pictures"
-            f" that can be read here: {names}"
+        skipped = (
+            f"{len(others)} of the files in {folder} are skipped, because they are not images that"
+            f" can be read on this machine: {names}"
         )
     if not paths:
         raise UserError(
-            f"There is no image in the folder {folder}: put some there, such as .jpg, .png or .webp"
-            " files." + (f" {passed_over}." if others else "")
+            f"There is no image in the folder {folder}: add some, such as .jpg, .png or .webp"
+            " files." + (f" {skipped}." if others else "")
         )
     if others:
-        warnings.warn(passed_over)  # with the same text once only, wherever it is called from  # noqa: B028
+        # without a stack level, so that Python shows the same text only once for all callers
+        warnings.warn(skipped)  # noqa: B028
     return sorted(paths)
 
 
 def _walk(folder: Path, report: Callable[[Path], None]) -> Iterator[Path]:
-    """Yield the paths of all files; a folder that can be reached in two ways is entered once, and
-    one that cannot be read reported.
+    """Yields the paths of all files; calls `report` for folders that cannot be read.
+
+    A folder that links reach a second time is entered only once.
     """
     root = os.path.realpath(folder)
     entered = {root}
@@ -95,11 +100,10 @@ def _walk(folder: Path, report: Callable[[Path], None]) -> Iterator[Path]:
 
 
 def class_of_each(paths: list[Path], folder: Path) -> list[str]:
-    """Return the names of the classes: of the sub-folder that each picture lies in, or of `folder`
-    itself.
+    """Returns the class of each image: the name of its sub-folder, or that of `folder` itself.
 
-    A single folder around all others (flowers/rose, flowers/tulip) is no class, and neither are the
-    parts of a data set that somebody has split (train/rose, test/rose): those are pooled.
+    A single folder around all others (flowers/rose, flowers/tulip) is not a class. The parts of a
+    data set that somebody has split (train/rose, test/rose) are not classes either, but pooled.
     """
     folders = [path.relative_to(folder).parts[:-1] for path in paths]
     while True:
@@ -111,10 +115,11 @@ def class_of_each(paths: list[Path], folder: Path) -> list[str]:
 
 
 def list_fingerprint(folder: Path) -> list[tuple[str, int, int]]:
-    """Return names, sizes and times of change of all pictures: what must be equal for a cached set
-    to be still good.
+    """Returns the names, sizes and modification times of all images.
+
+    A cached set is valid while they are equal.
     """
-    # a broken link has only the state of the link itself
+    # for a broken link, only the state of the link itself is known
     states = [
         (path, path.stat() if path.exists() else path.lstat()) for path in list_images(folder)
     ]
@@ -126,11 +131,13 @@ def list_fingerprint(folder: Path) -> list[tuple[str, int, int]]:
 def read_folder(
     folder: Path, split: str, image_size: int, count: int | None, seed: int
 ) -> Iterator[ImagesAndLabels]:
-    """Yield `(images, labels)`, one image at a time; the label is the name of the sub-folder (or
-    folder) it lies in.
+    """Yields `(images, labels)`, one image at a time; a label is the name of a class.
 
-    What cannot be read is left out, and one warning at the end says so. `seed` has no effect: the
-    split is fixed. Raises UserError when no image remains.
+    Images that cannot be read are skipped, with one warning at the end. `seed` has no effect, since
+    the split is fixed.
+
+    Raises:
+        UserError: if no image remains.
     """
     paths = list_images(folder)
     classes = dict(zip(paths, class_of_each(paths, folder)))
@@ -138,14 +145,14 @@ def read_folder(
     chosen = [paths[position] for position in split_by_name(names, split)[:count]]
     if not chosen:
         raise UserError(
-            f"The folder {folder} holds {len(paths)} image(s), too few to set a fifth aside for "
-            "validation: put at least 5 there."
+            f"The folder {folder} has only {len(paths)} image(s), but a fifth of them is needed for"
+            " validation: add images until there are at least 5."
         )
     unreadable = []
     for path in track(chosen, f"reading {folder.name}"):
         try:
             image = read_image(path, image_size)
-        except Exception:  # decoders meet a damaged file with exceptions of every kind
+        except Exception:  # decoders raise every kind of exception for a damaged file
             unreadable.append(path)
             continue
         yield image[None], np.array([classes[path]])
@@ -156,15 +163,15 @@ def read_folder(
 
 
 def _report(unreadable: list[str], total: int, split: str, folder: Path) -> None:
-    """Warn that some of the images are unreadable; raise UserError if all are."""
+    """Warns that some of the images are unreadable; raise UserError if all are."""
     if len(unreadable) == total:
         raise UserError(
             f"None of the {total} {split} image(s) in {folder} can be read ({_first(unreadable)}): "
-            "replace them with whole image files."
+            "replace them with valid image files."
         )
     warnings.warn(
-        f"{len(unreadable)} of the {total} {split} images in {folder} cannot be read and are left"
-        f" out: {_first(unreadable)}",
+        f"{len(unreadable)} of the {total} {split} images in {folder} cannot be read and are"
+        f" skipped: {_first(unreadable)}",
         stacklevel=2,
     )
 

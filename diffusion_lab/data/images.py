@@ -1,4 +1,4 @@
-"""From a picture, whatever its kind and size, to a square of bytes."""
+"""Reads image files of many formats and sizes as square uint8 arrays."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from diffusion_lab.data.metadata import upright, without_metadata
 
 ImagesAndLabels = tuple[np.ndarray, np.ndarray]  # uint8 (N, H, W, C) and any array (N,)
 
-# what is a picture and nothing else; Pillow also opens formats for which it starts other programs
+# formats that contain only an image; for others, Pillow may start another program
 FORMATS = (
     "AVIF",
     "BMP",
@@ -31,11 +31,11 @@ FORMATS = (
     "TIFF",
     "WEBP",
 )
-WHITES = (255, 4095, 65535, 2**31 - 1)  # of 8, 12, 16 and 31 bits
+WHITES = (255, 4095, 65535, 2**31 - 1)  # the largest values of 8, 12, 16 and 31 bits
 
 
 def picture_suffixes() -> set[str]:
-    """Return the endings, such as ".jpg", of the pictures that can be read on this machine."""
+    """Returns the suffixes, such as ".jpg", of the images that can be read on this machine."""
     return {
         suffix
         for suffix, kind in Image.registered_extensions().items()
@@ -44,12 +44,21 @@ def picture_suffixes() -> set[str]:
 
 
 def read_image(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
-    """Read a picture and return its centre as uint8 of shape (image_size, image_size, 3).
+    """Reads an image, crops it to a square and resizes it.
 
-    `file` is a path or an `io.BytesIO`. The camera's orientation is applied, what is transparent
-    becomes white, numbers of more than 8 bits and floats become bytes (`_bytes_of`). Raises
-    whatever the decoder raises (OSError, ValueError, SyntaxError, ...) for a damaged file, and
-    `PIL.Image.DecompressionBombError` for more than 179 million pixels.
+    The camera's orientation is applied, transparent pixels become white, and floats and numbers of
+    more than 8 bits become bytes (see `_bytes_of`).
+
+    Args:
+        file: a path or an `io.BytesIO`.
+        image_size: in pixels.
+
+    Returns:
+        uint8, (image_size, image_size, 3).
+
+    Raises:
+        OSError, ValueError, SyntaxError, ...: for a damaged file, depending on the decoder.
+        PIL.Image.DecompressionBombError: for more than 179 million pixels.
     """
     try:
         return _read(file, image_size)
@@ -66,13 +75,11 @@ def read_image(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
 def _read(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
     Image.init()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a 10,000-pixel photograph is no attack, and nobody needs its metadata
+        # large photographs are not attacks, and damaged metadata do not matter
+        warnings.simplefilter("ignore")
         with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-            image.draft(
-                None, (2 * image_size, 2 * image_size)
-            )  # a JPEG is decoded at 1/2, 1/4 or 1/8 where enough
+            # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is enough
+            image.draft(None, (2 * image_size, 2 * image_size))
             image = crop_and_resize(_resizable(upright(image)), image_size)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -80,17 +87,17 @@ def _read(file: str | Path | io.BytesIO, image_size: int) -> np.ndarray:
 
 
 def resize_array(array: np.ndarray, image_size: int) -> np.ndarray:
-    """Return a uint8 array (H, W) or (H, W, 3) as uint8 of shape (image_size, image_size, 1
-    or 3).
+    """Crops and resizes a uint8 array, (H, W) or (H, W, 3).
+
+    Returns:
+        uint8, (image_size, image_size, 1 or 3).
     """
     resized = np.asarray(crop_and_resize(Image.fromarray(array), image_size))
     return resized.reshape(image_size, image_size, -1)
 
 
 def crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:
-    """Cut the largest centred square out of a Pillow image and resize it, antialiased, to
-    `image_size` pixels.
-    """
+    """Crops a Pillow image to its largest centred square, and resizes that with antialiasing."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -101,10 +108,11 @@ def crop_and_resize(image: Image.Image, image_size: int) -> Image.Image:
 
 
 def _resizable(image: Image.Image) -> Image.Image:
-    """Convert to a mode whose pixels can be averaged; what has one already is not copied, since it
-    may be large.
+    """Converts a Pillow image to a mode whose pixels can be averaged.
+
+    An image that is in such a mode already is not copied, because it may be large.
     """
-    if image.mode[0] in "IF":  # more than 8 bits a pixel, under one of several names
+    if image.mode[0] in "IF":  # the modes with more than 8 bits per pixel
         return Image.fromarray(_bytes_of(np.asarray(image)))
     if image.has_transparency_data:
         return image if image.mode == "RGBA" else image.convert("RGBA")
@@ -112,11 +120,12 @@ def _resizable(image: Image.Image) -> Image.Image:
 
 
 def _bytes_of(values: np.ndarray) -> np.ndarray:
-    """Return integers or floats (H, W) as uint8.
+    """Converts integers or floats (H, W) to uint8.
 
-    White is the lowest of 255, 4095, 65535 and 2^31 - 1 that nothing exceeds, because 8 and 12 bits
-    are often kept in 16 or 32; for floats also 1. Floats from -1 to 1 have black at -1; any others
-    that are negative have it at their lowest.
+    Files often store values of 8 or 12 bits as 16 or 32 bits. So white is the lowest of 255, 4095,
+    65535 and 2^31 - 1 that no value exceeds; for floats, 1 is also a candidate. Black is 0. If
+    there are negative floats, black is -1 for values in [-1, 1], and the lowest value otherwise
+    (white is then the highest).
     """
     integers = np.issubdtype(values.dtype, np.integer)
     values = np.nan_to_num(values.astype("float32"), nan=0.0, posinf=0.0, neginf=0.0)

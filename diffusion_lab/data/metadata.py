@@ -1,6 +1,4 @@
-"""What a picture file says besides its pixels: only which way up it is matters, and nothing of it
-may hide the pixels.
-"""
+"""Metadata of image files: the orientation is used, and the rest must not prevent reading."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return a Pillow image turned as the camera says, if that can be read."""
+    """Returns a Pillow image turned upright, if its orientation can be read."""
     orientation = None
     with contextlib.suppress(Exception):  # damaged metadata fail in many ways
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -28,8 +26,9 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def without_metadata(content: bytes) -> bytes:
-    """Return the bytes of a PNG or JPEG file without its profiles, times, comments and previews; of
-    any other file all bytes.
+    """Returns a PNG or JPEG file without profiles, times, comments and previews.
+
+    The bytes of any other file are returned unchanged.
     """
     parts = (
         _png_chunks(content)
@@ -42,15 +41,15 @@ def without_metadata(content: bytes) -> bytes:
 
 
 def _png_chunks(content: bytes) -> Iterator[bytes]:
-    """Yield the chunks that pixels need: capital letters mark those, and tRNS is the transparent
-    colour.
+    """Yields the chunks that determine the pixels.
+
+    These are the chunks whose names begin with a capital letter, and tRNS, the transparent colour.
     """
     yield PNG
     begin = len(PNG)
     while begin < len(content):
-        end = (
-            begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
-        )  # a length, a name, so many bytes, a checksum
+        # a chunk is a length, a name, that many bytes, and a checksum
+        end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
         name = content[begin + 4 : begin + 8]
         if name[:1].isupper() or name == b"tRNS":
             yield content[begin:end]
@@ -58,8 +57,9 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[bytes]:
-    """Yield the segments that pixels need: no comment, and none for applications, of which Adobe's
-    says how colours are kept.
+    """Yields the segments that determine the pixels.
+
+    Comments and application segments do not, except Adobe's, which says how colours are stored.
     """
     yield JPEG
     begin = len(JPEG)

@@ -1,4 +1,4 @@
-"""Batches of images for `fit`, out of any source."""
+"""Batches of images for `fit`, from any data set."""
 
 import hashlib
 import json
@@ -16,23 +16,29 @@ from diffusion_lab.data.sources import FIRST_VALIDATION_FLOWER, SOURCES, find_so
 from diffusion_lab.errors import MOST_PIXELS, UserError, seed_number, whole_number
 
 SPLITS = ("train", "validation")
-CACHE_VERSION = (
-    2  # raise it when crop, resize or splits change, so that old caches are no longer found
-)
+# increase this when cropping, resizing or splits change, so that old caches are no longer used
+CACHE_VERSION = 2
 
 
 @without_tf_autotuning
 class ImageDataset(keras.utils.PyDataset):
-    """Batches of float32 images (B, H, W, C) in [0, 1], out of a uint8 array (N, H, W, C) that may
-    lie on disk.
+    """Batches of float32 images (B, H, W, C) in [0, 1], from a uint8 array that may be on disk.
 
-    `labels` are what the source says about each image, in any form. With `classes`, int (N,), a
-    batch is {"images": (B, H, W, C), "labels": int32 (B,)}, which a conditional model trains on.
+    Order and flips of an epoch depend on `seed` and `epoch` alone, so a resumed run sees what it
+    would have seen without the interruption. This needs `fit(dataset, shuffle=False,
+    callbacks=[dataset.epoch_callback()])`: by default, Keras shuffles the batches again, with a
+    generator that a resumed run cannot restore.
 
-    Order and flips of an epoch follow from `seed` and `epoch` alone, so a run that resumes can see
-    what it would have seen. Call `fit(dataset, shuffle=False,
-    callbacks=[dataset.epoch_callback()])` for that; by default Keras shuffles the batches once
-    more, by a generator that no resumed run can restore.
+    Args:
+        images: uint8, (N, H, W, C).
+        labels: what the source says about each image, in any form.
+        batch_size: images per batch.
+        classes: int (N,), or None. With classes, a batch is {"images": (B, H, W, C), "labels":
+            int32 (B,)}, as a conditional model needs it.
+        flip: True to mirror half of the images, chosen at random.
+        shuffle: True for a random order.
+        drop_remainder: True to drop an incomplete last batch.
+        seed: of order and flips.
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class ImageDataset(keras.utils.PyDataset):
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch, from 0; order and flips follow from it."""
+        """The number of the epoch, from 0. Order and flips depend on it."""
         return self._epoch
 
     @epoch.setter
@@ -78,7 +84,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     def contents(self) -> str:
-        """Return a hash of all images and classes: equal for equal data, wherever they lie."""
+        """Returns a hash of all images and classes, which is equal for equal data."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for first in range(0, len(self.images), 256):
             digest.update(np.ascontiguousarray(self.images[first : first + 256]).data)
@@ -87,10 +93,10 @@ class ImageDataset(keras.utils.PyDataset):
         return digest.hexdigest()[:16]
 
     def epoch_callback(self) -> keras.callbacks.Callback:
-        """Return a callback that keeps `epoch` equal to fit's, `initial_epoch` included.
+        """Returns a callback that keeps `epoch` equal to that of `fit`, including `initial_epoch`.
 
-        Without it every epoch has an order of its own too, but which one is left to Keras, which
-        ends an epoch more than it begins.
+        Without it, each epoch also has a different order, but `epoch` may not be the number of the
+        epoch, because Keras calls `on_epoch_end` one time too many.
         """
         return keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch)
@@ -130,18 +136,27 @@ def load_dataset(
     labels: bool = False,
     cache_dir: str | Path | None = None,
 ) -> ImageDataset:
-    """Return an ImageDataset: centre-cropped, resized, antialiased, cached on disk.
+    """Returns an `ImageDataset` of centre-cropped, resized images, which are cached on disk.
 
-    `name` is a key of SOURCES or the path of a folder of images; `split` is "train" or
-    "validation". `count` limits the number of images. By default, training sets of flowers and
-    photographs are flipped at random and training sets are shuffled; `flip` and `shuffle` (True or
-    False) say otherwise. Training drops an incomplete last batch. `seed` determines the order, the
-    flips, and which procedural flowers are drawn, but never which images validate. With `labels`,
-    batches are {"images", "labels"}: the number of each image's class, in the order of
-    `class_names(name)`. `cache_dir` takes the place of $DIFFUSION_LAB_CACHE.
+    A training set drops an incomplete last batch.
 
-    Raises UserError for a name, split or number that cannot be, for images that cannot be read or
-    fetched, and for a cache that cannot be written.
+    Args:
+        name: a key of `SOURCES`, or the path of a folder of images.
+        split: "train" or "validation".
+        image_size: in pixels; images are antialiased when they are made smaller.
+        batch_size: images per batch.
+        count: the largest number of images; None for all.
+        flip: whether to mirror images at random; by default, in training sets of flowers and
+            photographs.
+        shuffle: whether to shuffle the images; by default, in training sets.
+        seed: of the order, the flips, and the procedural flowers. The split does not depend on it.
+        labels: True for batches of {"images", "labels"}, where a label is the number of the image's
+            class, in the order of `class_names(name)`.
+        cache_dir: replaces $DIFFUSION_LAB_CACHE.
+
+    Raises:
+        UserError: for an unknown name or split, a number out of range, images that cannot be read
+            or downloaded, and a cache that cannot be written.
     """
     if split not in SPLITS:
         raise UserError(f"There is no split {split!r}: choose 'train' or 'validation'.")
@@ -182,9 +197,7 @@ def load_dataset(
 
 
 def _cache_name(title: str, split: str, image_size: int, *others: Any) -> str:
-    """Return a folder's name: readable at its beginning, and different whenever an argument
-    differs.
-    """
+    """Returns a folder name that begins readably, and is unique for these arguments."""
     key = json.dumps([CACHE_VERSION, title, split, image_size, *others])
     readable = re.sub(r"[^A-Za-z0-9_]+", "_", title)[:40]
     return f"{readable}-{split}-{image_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

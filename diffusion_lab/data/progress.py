@@ -1,4 +1,4 @@
-"""A progress bar for what may take long."""
+"""A progress bar for what may take a while."""
 
 import sys
 import time
@@ -13,8 +13,9 @@ PATIENCE = 2.0  # seconds of silence before a bar appears
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items` (an iterable of `total` things, default `len(items)`), with a bar on a
-    terminal's stderr.
+    """Yields the items, and shows a bar on stderr if that is a terminal.
+
+    `total` is their number, by default `len(items)`.
     """
     if not sys.stderr.isatty():
         yield from items
@@ -29,6 +30,6 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
             yield item
             progress.advance(task)
             if time.monotonic() - begin > PATIENCE:
-                progress.start()  # does nothing once it has started
+                progress.start()  # does nothing if the bar is shown already
     finally:
         progress.stop()

@@ -1,4 +1,4 @@
-"""Every data set by its name."""
+"""All data sets by name."""
 
 import difflib
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_lab.data import flowers
+from diffusion_lab.data import flowers, painting
 from diffusion_lab.data.cache import cache_folder
 from diffusion_lab.data.downloads import (
     keras_originals,
@@ -24,7 +24,7 @@ from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
 
-FIRST_VALIDATION_FLOWER = 1_000_000_000  # no training set reaches so far
+FIRST_VALIDATION_FLOWER = 1_000_000_000  # larger than any training set
 FLOWERS_AT_ONCE = 64
 
 
@@ -32,28 +32,24 @@ FLOWERS_AT_ONCE = 64
 class Source:
     """Where images come from.
 
-    `read(split, image_size, count, seed)` yields `(images, labels)` a few at a time, at most
-    `count` in all: uint8 of shape (n, image_size, image_size, C) and n labels.
+    `read(split, image_size, count, seed)` yields `(images, labels)` a few at a time, and at most
+    `count` images altogether: uint8 (n, image_size, image_size, C), and n labels.
     """
 
     read: Callable[..., Iterator[ImagesAndLabels]]
-    flips: bool = True  # whether a mirrored image is as good as the original
-    # what the images depend on besides split, size and count
+    flips: bool = True  # True if a mirrored image is as plausible as the original
+    # what the images depend on, apart from split, size and count
     fingerprint: Callable[[int], list | None] = lambda seed: None
-    counts: dict[str, int] = field(
-        default_factory=dict
-    )  # how many images a split has where nothing else limits it
-    originals: Callable[[], list[Path]] | None = (
-        None  # the downloads on this machine; None for what is embedded
-    )
+    # default number of images of each split, for a source without a natural limit
+    counts: dict[str, int] = field(default_factory=dict)
+    # returns the downloads on this machine; None for a source that needs no download
+    originals: Callable[[], list[Path]] | None = None
 
 
 def read_procedural_flowers(
     split: str, image_size: int, count: int, seed: int
 ) -> Iterator[ImagesAndLabels]:
-    """Yield procedural flowers and the parameters they were drawn from; the splits never
-    share one.
-    """
+    """Yields procedural flowers and their parameters; no flower is in both splits."""
     begin = FIRST_VALIDATION_FLOWER if split == "validation" else 0
     for first in track(range(0, count, FLOWERS_AT_ONCE), "drawing flowers"):
         yield flowers.draw_flowers(
@@ -62,14 +58,15 @@ def read_procedural_flowers(
 
 
 def flowers_fingerprint(seed: int) -> list:
-    """Return what the flowers depend on: the seed and the code that draws them."""
-    return [seed, hashlib.sha256(Path(flowers.__file__).read_bytes()).hexdigest()]
+    """Returns what the flowers depend on: the seed, and a hash of the code that draws them."""
+    code = b"".join(Path(module.__file__ or "").read_bytes() for module in (flowers, painting))
+    return [seed, hashlib.sha256(code).hexdigest()]
 
 
 def read_digits(
     split: str, image_size: int, count: int | None, seed: int
 ) -> Iterator[ImagesAndLabels]:
-    """Yield the 1,797 handwritten digits of scikit-learn, 8 x 8 pixels in 17 shades.
+    """Yields the 1,797 handwritten digits of scikit-learn, 8 x 8 pixels in 17 shades.
 
     `seed` has no effect.
     """
@@ -102,9 +99,10 @@ SOURCES = {
 
 
 def find_source(name: str | Path) -> Source:
-    """Return the Source of that name, or of the folder of images at that path.
+    """Returns the `Source` with this name, or for the folder of images at this path.
 
-    Raises UserError when there is neither.
+    Raises:
+        UserError: if there is neither.
     """
     if name in SOURCES:
         return SOURCES[str(name)]
@@ -116,7 +114,9 @@ def find_source(name: str | Path) -> Source:
             fingerprint=lambda seed: [str(folder), list_fingerprint(folder)],
         )
     if folder.is_file():
-        raise UserError(f"{folder} is a file: give the path of the folder in which the images are.")
+        raise UserError(
+            f"{folder} is a file: give the path of the folder that contains the images."
+        )
     if isinstance(name, os.PathLike) or len(folder.parts) > 1:
         raise UserError(
             f"There is no folder {folder}: give the path of a folder of images, or one of "
@@ -131,9 +131,7 @@ def find_source(name: str | Path) -> Source:
 
 
 def dataset_status(name: str) -> str:
-    """Return "embedded", "cached at ..." or "needs a download" for a name in SOURCES, without
-    fetching anything.
-    """
+    """Returns "embedded", "cached at ..." or "needs a download" for a name in `SOURCES`."""
     originals = SOURCES[name].originals
     if originals is None:
         return "embedded"

@@ -1,20 +1,20 @@
-"""Which images train and which validate, where the source does not say."""
+"""Splits images into training and validation, if the source does not."""
 
 import hashlib
 from collections.abc import Iterable
 
-FIFTH = bytes(32 * [255 // 5])  # a fifth of all hashes lie below
-LEAST = 2  # images that validate, as many as it takes to measure KID
+FIFTH = bytes(32 * [255 // 5])  # a fifth of all hashes are below this
+LEAST = 2  # validation images, because KID needs two
 
 
 def split_by_name(names: Iterable[object], split: str) -> list[int]:
-    """Return the positions in `names` that belong to `split`, in an order that is as good as
-    random.
+    """Returns the positions in `names` that belong to `split`, in a random-looking order.
 
-    A name whose hash lies in the lowest fifth of all possible hashes is "validation"; all others
-    are "train". Of five names or more, the two lowest validate in any case; of fewer, none.
-    Position and order follow from the hashes alone, so the two never mix, for whatever seed, and of
-    five images or more none that trains validates when others are added.
+    A name whose hash is in the lowest fifth of all possible hashes is "validation", and all others
+    are "train". With five names or more, the two lowest hashes are always "validation"; with fewer
+    names, none is. Split and order depend on the hashes alone and not on a seed, so no image is in
+    both splits. If there are five images or more, adding others never moves a training image to
+    validation.
     """
     hashes = [
         hashlib.sha256(str(name).encode("utf-8", "surrogateescape")).digest() for name in names

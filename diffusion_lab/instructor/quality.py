@@ -31,8 +31,8 @@ ROOTS = {
     ("networks.adapters", "predicting_noise"),
     ("networks.residual_unet", "residual_unet"),
     ("networks.unet", "unet"),
-    ("storage", "assign_arrays"),
-    ("storage", "read_arrays"),
+    ("models.weights", "assign_arrays"),
+    ("models.weights", "read_arrays"),
 }
 OWN_ROOTS = ROOTS | {
     ("samplers", "ddim"),

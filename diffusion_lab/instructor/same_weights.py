@@ -11,7 +11,7 @@ from diffusion_lab.instructor.inside.drawing import fingerprint
 from diffusion_lab.instructor.inside.generating import NETWORKS
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.models.io import shipped_weights
-from diffusion_lab.storage import read_arrays, shipped_file
+from diffusion_lab.models.weights import read_arrays, shipped_file
 
 SAME = 0.02  # relative distance of two fingerprints of the same network
 

@@ -1,8 +1,8 @@
-"""Eight ways to spoil an image, each with a strength from 0 (nothing) to 1 (badly).
+"""Eight ways to corrupt an image, each with a strength from 0 (none) to 1 (strong).
 
-The flower features are trained to notice them, and the tests check that KID rises with the strength
-of each. Every function takes float32 images (B, H, W, C) in [0, 1], strengths (B, 1, 1, 1) and a
-NumPy random generator.
+The flower features are trained to detect them, and the tests check that KID increases with the
+strength of each. Every function takes float32 images (B, H, W, C) in [0, 1], strengths (B, 1, 1, 1)
+and a NumPy random generator.
 """
 
 import numpy as np
@@ -36,19 +36,19 @@ def cast(images, strength, rng):
 
 
 def saturation(images, strength, rng):
-    """Moves the colours towards grey, or away from it by as much."""
+    """Moves the colours towards grey or away from it."""
     grey = (images @ _LUMA)[..., None]
     return grey + (1 + _sign(strength, rng) * strength) * (images - grey)
 
 
 def contrast(images, strength, rng):
-    """Moves the pixels towards the image's mean brightness, or away from it by as much."""
+    """Moves the pixels towards the image's mean brightness or away from it."""
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
     return mean + (1 + 0.9 * _sign(strength, rng) * strength) * (images - mean)
 
 
 def shuffle(images, strength, rng):
-    """Exchanges some or all of the 4 x 4 patches: nothing is lost, but it is in the wrong place."""
+    """Moves some or all of the 4 x 4 patches to the places of others."""
     height, width = images.shape[1] // _GRID, images.shape[2] // _GRID
     shuffled = images.copy()
     for image, original, part in zip(shuffled, images, strength.ravel()):
@@ -65,7 +65,7 @@ def shuffle(images, strength, rng):
 
 
 def blend(images, strength, rng):
-    """Mixes in up to one half of another image of the batch."""
+    """Mixes each image with another one of the batch, up to half and half."""
     return images + 0.5 * strength * (
         np.roll(images, rng.integers(1, max(2, len(images))), axis=0) - images
     )
@@ -78,12 +78,12 @@ KINDS = {
 
 
 def corrupt(images, kind, strength, rng):
-    """Spoils images in one of `KINDS`.
+    """Corrupts images in one of the ways in `KINDS`.
 
     Args:
         images: float32, (B, H, W, C), in [0, 1]; C = 3.
         kind: a key of `KINDS`.
-        strength: in [0, 1], one number, or one for each image.
+        strength: in [0, 1]; one number, or one for each image.
         rng: a NumPy random generator.
 
     Returns:

@@ -1,7 +1,8 @@
 """Feature extractors: networks that turn images into the vectors that KID compares.
 
-There are two, and each is a different scale: InceptionV3, which the literature uses and which must
-be downloaded, and a small network trained on the procedural flowers, which comes with the package.
+There are two, and KID has a different scale with each. InceptionV3 is the one in the literature,
+and must be downloaded. The other, a small network trained on procedural flowers, comes with the
+package.
 """
 
 import contextlib
@@ -15,9 +16,9 @@ from keras import layers, ops
 
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
-from diffusion_lab.storage import shipped_file
+from diffusion_lab.models.weights import shipped_file
 
-INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its copy
+INCEPTION_WEIGHTS = (  # the address that Keras downloads from; its copy has the same name
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
@@ -25,7 +26,10 @@ INCEPTION_WEIGHTS = (  # from where Keras fetches them, and how it names its cop
 
 @contextlib.contextmanager
 def float32_policy():
-    """Makes layers created inside compute in float32, as KID needs, whatever the global policy."""
+    """Makes layers that are created inside compute in float32, whatever the global policy.
+
+    KID needs that precision.
+    """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -37,8 +41,8 @@ def float32_policy():
 class FeatureExtractor(keras.Model):
     """Turns images (B, H, W, C) in [0, 1], grey or RGB, of any size, into features (B, d).
 
-    It resizes them to its network's input size (bilinear, antialiased), scales them to [-1, 1], and
-    always runs in inference mode.
+    It resizes the images to the network's input size (bilinear, antialiased) and scales them to
+    [-1, 1]. The network always runs in inference mode.
     """
 
     def __init__(self, network, name):
@@ -76,7 +80,7 @@ def resize(images, image_size):
 def encode(feature_extractor, images, batch_size=128):
     """Returns the features of many images, computed batch by batch.
 
-    A memory map of any length is read in pieces.
+    A memory map is also read batch by batch, so it may have any length.
 
     Args:
         feature_extractor: a `FeatureExtractor`.
@@ -88,7 +92,7 @@ def encode(feature_extractor, images, batch_size=128):
 
     Raises:
         UserError: if there are no images, they are not 4-D with one or three channels, or they are
-            not in [0, 1] (NaN is not).
+            not in [0, 1]; NaN is an error as well.
     """
     shape = np.shape(images)
     if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
@@ -105,8 +109,8 @@ def encode(feature_extractor, images, batch_size=128):
         )
         if not (batch.min() >= -1e-3 and batch.max() <= 1.001):  # written so that NaN fails as well
             raise UserError(
-                f"Images must be uint8 or in [0, 1], but run from {batch.min():g} to"
-                f" {batch.max():g}: denormalise what a model has generated; NaN means that it has"
+                f"Images must be uint8 or in [0, 1], but these run from {batch.min():g} to"
+                f" {batch.max():g}. Denormalise a model's images; NaN means that its training has"
                 " diverged."
             )
         features.append(
@@ -118,9 +122,9 @@ def encode(feature_extractor, images, batch_size=128):
 def flower_features():
     """Returns the feature extractor "flowers": 128 features of 32 x 32 images.
 
-    Its weights come with the package. `train_features` trained it to read the parameters of
-    procedural flowers and to tell how an image was spoiled. It is frozen, because a retrained one
-    would be another scale.
+    Its weights come with the package. `train_features` trained it to predict the parameters of
+    procedural flowers, and how an image was corrupted. It must not be retrained, because KID would
+    then have another scale.
 
     Raises:
         UserError: if the weights are missing, damaged or changed.
@@ -135,8 +139,8 @@ def flower_network():
     """Returns the network of `flower_features`: 32 x 32 RGB in [-1, 1] to 128 features.
 
     It has 271,137 parameters and no batch normalisation, so training and inference agree. The last
-    layer gives every feature zero mean and unit variance over clean and spoiled images; otherwise
-    the kernel's x . y / d would depend on arbitrary scales.
+    layer gives every feature zero mean and unit variance over clean and corrupted images;
+    otherwise the kernel's x . y / d would depend on arbitrary scales.
     """
     convolution = functools.partial(
         layers.Conv2D,
@@ -161,13 +165,13 @@ def inception_features(image_size=75, weights="imagenet"):
     """Returns the literature's feature extractor: InceptionV3 without its top, 2,048 features.
 
     Args:
-        image_size: 75, 150 or 299; each is a different scale, and the extractor's name says which
-            ("inception_75").
+        image_size: 75, 150 or 299. KID has a different scale with each, so the extractor's name
+            contains it ("inception_75").
         weights: "imagenet" (downloaded once, 88 MB), the path of a .h5 file, or None for random
             ones.
 
     Raises:
-        UserError: for another image size, or if the weights cannot be fetched or read.
+        UserError: for another image size, or if the weights cannot be downloaded or read.
     """
     if image_size not in (75, 150, 299):
         raise UserError(
@@ -186,10 +190,10 @@ def inception_features(image_size=75, weights="imagenet"):
             input_shape=(image_size, image_size, 3),
             weights=weights,
         )
-    except Exception as error:  # a download that breaks off raises a bare Exception in Keras
+    except Exception as error:  # Keras raises a bare Exception when a download breaks off
         raise UserError(
-            f'The InceptionV3 weights "{weights}" cannot be read ({error}): fetch them again, '
-            'or take the features "flowers", which come with the package.'
+            f'The InceptionV3 weights "{weights}" cannot be read ({error}): download them again,'
+            ' or use the features "flowers", which come with the package.'
         ) from error
     return FeatureExtractor(network, name=f"inception_{image_size}")
 
@@ -197,7 +201,7 @@ def inception_features(image_size=75, weights="imagenet"):
 def _require_inception_weights():
     """Raises UserError if the weights are neither on this machine nor downloadable.
 
-    It takes seconds; Keras would retry for minutes.
+    This takes seconds, whereas Keras would retry for minutes.
     """
     from diffusion_lab.data.downloads import require_connection
 
@@ -212,7 +216,7 @@ def _require_inception_weights():
         require_connection("InceptionV3", INCEPTION_WEIGHTS, "")
     except UserError as error:
         raise UserError(
-            'The InceptionV3 weights (88 MB) cannot be fetched: take the features "flowers", which'
-            f" come with the package, connect to the internet, or copy {file.name} to"
-            f" {file.parent}."
+            "The InceptionV3 weights (88 MB) cannot be downloaded: use the features"
+            ' "flowers", which come with the package, connect to the internet, or copy'
+            f" {file.name} to {file.parent}."
         ) from error

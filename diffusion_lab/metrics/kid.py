@@ -2,9 +2,9 @@
 
 It is the squared maximum mean discrepancy (MMD) between two sets of features under the kernel (x .
 y / d + 1)^3 (Binkowski et al. 2018, "Demystifying MMD GANs"). Its estimate is unbiased for any
-number of images, so it scatters around 0, and can be negative, when both sets have the same
-distribution. Values measured with different features, or with InceptionV3 at different image sizes,
-are on different scales and must not be compared.
+number of images. So if both sets have the same distribution, it scatters around 0 and can be
+negative. Values measured with different features, or with InceptionV3 at different image sizes, are
+on different scales and must not be compared.
 """
 
 from typing import NamedTuple
@@ -17,16 +17,16 @@ from threadpoolctl import ThreadpoolController
 from diffusion_lab.backend import to_numpy_or_none
 from diffusion_lab.errors import UserError
 
-# After a product, NumPy's threads wait busily for another one, and so take cores from the
-# network that encodes the next images. A small product needs only one thread.
+# After a matrix product, NumPy's threads keep their cores busy waiting for another one, and slow
+# down the network that encodes the next images. A small product needs only one thread.
 _BLAS, MANY = ThreadpoolController(), 4096
 
 
 def polynomial_kernel(a, b):
     """Returns (a . b / d + 1)^3 for all pairs of rows: (n, d) and (m, d) give (n, m).
 
-    NumPy computes the kernel of two NumPy arrays in their own precision, `keras.ops` that of
-    tensors. Binkowski et al. 2018, section 4.
+    For two NumPy arrays it uses NumPy, in their precision, and for tensors `keras.ops`. Binkowski
+    et al. 2018, section 4.
     """
     xp = np if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else ops
     base = xp.matmul(a, xp.transpose(b)) / a.shape[-1] + 1.0
@@ -93,8 +93,8 @@ def _checked_features(*feature_sets):
             )
         if concrete and not np.isfinite(features).all():
             raise UserError(
-                "The features contain NaN or infinity: look for it in the images that they come"
-                " from."
+                "The features contain NaN or infinity: look for these in the images that they were"
+                " computed from."
             )
     if sets[0].shape[1] != sets[1].shape[1]:
         raise UserError(
@@ -114,7 +114,7 @@ class KIDEstimate(NamedTuple):
 def kid_with_standard_error(
     real_features, generated_features, method="subset", repeats=None, seed=0
 ):
-    """Returns KID with a standard error: how much of a difference may be chance.
+    """Returns KID with a standard error, which tells how much of a difference may be chance.
 
     Both methods average the KID of `repeats` smaller parts of the two sets.
 
@@ -122,10 +122,10 @@ def kid_with_standard_error(
       their KID divided by sqrt(repeats) would only measure how many halves were taken. The
       correct standard error is the delete-d jackknife: the spread among halves, which estimates
       that of the whole sets (Shao & Wu 1989, "A general theory for jackknife variance
-      estimation"). Where KID is near 0 it errs on the safe side, up to twice too large.
+      estimation"). If KID is near 0, this error may be up to twice too large.
     * "block" (10 repeats): disjoint blocks. They are independent, so the standard error is their
-      spread divided by sqrt(repeats) (Zaremba et al. 2013, "B-tests"). It is also correct near
-      0, and faster, but the value is less precise, because rows of different blocks are never
+      spread divided by sqrt(repeats) (Zaremba et al. 2013, "B-tests"). This is faster, and also
+      correct near 0, but the KID is less precise, because rows of different blocks are never
       compared.
 
     Args:
@@ -167,7 +167,7 @@ def kid_with_standard_error(
         for _ in range(repeats)
     ]
     values = [kernel_inception_distance(*pair) for pair in halves]
-    # the spread among halves, and 1 / repeats of it because there are only a few halves
+    # the variance among halves, plus 1 / repeats of it because there are only a few halves
     return KIDEstimate(
         float(np.mean(values)), float(np.std(values, ddof=1) * np.sqrt(1 + 1 / repeats))
     )
@@ -181,8 +181,8 @@ class KID(keras.metrics.Mean):
 
     Args:
         feature_extractor: from `inception_features` or `flower_features`; its name becomes part of
-            the metric's ("kid_75", "kid_299", "kid_flowers"), because different features are
-            different scales.
+            the metric's ("kid_75", "kid_299", "kid_flowers"), because KID has a different scale
+            with each.
         real_features: (n, d); features of real images, computed once (by `encode`), with which
             every generated batch is compared. Without them, `update_state` compares with the real
             images that it receives.
@@ -192,7 +192,7 @@ class KID(keras.metrics.Mean):
         super().__init__(
             name=name or "kid_" + feature_extractor.name.removeprefix("inception_"), dtype="float32"
         )
-        # in a function, because a model also saves every network that it finds in its metrics
+        # hidden in a function, because a model saves every network that it finds in its metrics
         self._encode = lambda images: ops.cast(feature_extractor(images), "float32")
         self._real_features = None
         if real_features is not None:

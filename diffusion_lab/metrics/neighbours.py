@@ -1,8 +1,8 @@
 """Nearest training neighbours: are generated images new, or memorised training images?
 
-KID does not punish memorising: a model that returns training images has a perfect KID. So the
-distance of each generated image to the nearest training image is measured as well, and compared
-with the same distance of real images that the model has not seen.
+KID does not punish memorisation: a model that returns training images has a perfect KID. So we also
+measure the distance of each generated image to the nearest training image, and compare it with the
+same distance for real images that the model has not seen.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from diffusion_lab.errors import UserError
 
-LARGEST_ARRAY = 2**22  # numbers in float64 (32 MB): the training set is read in chunks of this size
+LARGEST_ARRAY = 2**22  # numbers in a chunk of the training set; 32 MB in float64
 
 
 def nearest_training_neighbours(generated_images, training_images, k=1):
@@ -33,7 +33,7 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
 
     Raises:
         UserError: if the shapes do not fit, k is not in 1 ... N, or generated images are not in [0,
-            1] (NaN is not).
+            1]; NaN is an error as well.
     """
     _check(generated_images, training_images, k)
     count = len(generated_images)
@@ -56,7 +56,7 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
             np.take_along_axis(squares, nearest, 1),
             np.take_along_axis(indices, nearest, 1),
         )
-    # expanded squares lose their last digits, and a copy would not be at 0: recompute these few
+    # expanded squares lose digits, so a copy would not have distance 0: recompute the nearest ones
     for i, row in enumerate(indices):
         differences = queries[[i, count + i], None] - _flat(training_images[row])
         squares[i] = np.square(differences).mean(axis=-1).min(axis=0)
@@ -64,9 +64,9 @@ def nearest_training_neighbours(generated_images, training_images, k=1):
 
 
 class Memorisation(NamedTuple):
-    """How near generated images and unseen real images come to the training set."""
+    """How near generated images and unseen real images are to the training set."""
 
-    # median distance to the nearest training image; "memorised" when far below the next
+    # median distance to the nearest training image; far below the next number, it means memorised
     generated_distance: float
     reference_distance: float  # the same for unseen real images
     # share of the generated images that are nearer than 99 % of the real ones; 0.01 is normal
@@ -111,8 +111,8 @@ def _check(generated_images, training_images, k):
     if len(shape) != 4 or shape[1:] != training_shape[1:] or 0 in shape + training_shape:
         raise UserError(
             f"Generated images of shape {shape} cannot be compared with training images of shape"
-            f" {training_shape}: both must be (number, height, width, channels), equal except for"
-            " the number, and not empty."
+            f" {training_shape}: both must be (number, height, width, channels), not empty, and"
+            " equal except for the number."
         )
     if not 1 <= k <= len(training_images):
         raise UserError(
@@ -124,5 +124,5 @@ def _check(generated_images, training_images, k):
     if np.asarray(generated_images).dtype != np.uint8 and not (low >= -1e-3 and high <= 1.001):
         raise UserError(
             f"Images must be uint8 or in [0, 1], but the generated ones run from {low:g} to"
-            f" {high:g}: denormalise what a model has generated; NaN means that it has diverged."
+            f" {high:g}. Denormalise a model's images; NaN means that its training has diverged."
         )

@@ -1,4 +1,4 @@
-"""KID of a model during training."""
+"""Measures the KID of a model during training."""
 
 from functools import cached_property
 
@@ -9,9 +9,13 @@ from diffusion_lab.models.generating import generate_in_batches
 
 
 class ValidationKID:
-    """Measures KID of generated against real images.
+    """Measures the KID between a model's images and real images, with the flower features.
 
-    The real features are computed once, when they are first needed.
+    The features of the real images are computed once, when they are first needed.
+
+    Args:
+        real_images: (N, H, W, C).
+        steps: diffusion steps of the generated images.
 
     Raises:
         UserError: for fewer than two real images.
@@ -20,8 +24,8 @@ class ValidationKID:
     def __init__(self, real_images, steps):
         if len(real_images) < 2:
             raise UserError(
-                "One validation image is too few to measure KID: add images until there are 20 or"
-                " more."
+                "There are too few validation images to measure KID: add images until there are 20"
+                " or more."
             )
         self.real_images, self.steps = real_images, steps
 

@@ -1,4 +1,4 @@
-"""A continuous model that takes a class, and how much to insist on it: classifier-free guidance.
+"""A continuous model that takes a class label: classifier-free guidance.
 
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
 """
@@ -20,18 +20,18 @@ from diffusion_lab.samplers import ddim, find_sampler
 class ConditionalDiffusionModel(DiffusionModel):
     """A diffusion model whose network takes the class of the image, or "none".
 
-    One network learns both, because training replaces a share of the labels by "none". Without a
+    One network learns both, because training replaces a share of the labels with "none". Without a
     label, as in `denoise`, `reverse_diffusion` and a plain `generate`, the model is unconditional
-    and costs the usual NFE. `guided` takes labels.
+    and needs the usual NFE. `guided` takes labels.
 
-    It trains on {"images": (B, H, W, C) in [0, 1], "labels": int (B,)}, see `load_dataset(...,
-    labels=True)`.
+    The training data are {"images": (B, H, W, C) in [0, 1], "labels": int (B,)}, as from
+    `load_dataset(..., labels=True)`.
 
     Args:
         network: called as network([noisy_images, noise_variances, labels]), labels int (B,) in 0
             ... num_classes; the last means "none".
         class_names: the num_classes names, in the order of the labels.
-        label_dropout: share of the labels that training replaces by "none".
+        label_dropout: share of the labels that training replaces with "none".
         arguments, keywords: those of `DiffusionModel`.
     """
 
@@ -57,38 +57,36 @@ class ConditionalDiffusionModel(DiffusionModel):
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
 
     def denoise_guided(self, noisy_images, noise_rates, signal_rates, labels, guidance):
-        """Returns without + guidance * (with - without) label, for both components.
+        """Returns unlabelled + guidance * (labelled - unlabelled), for both components.
 
-        This is equation 6, where guidance = 1 + w. Both answers come from one call of the network,
-        on a batch twice as large. It does not matter whether noise, images or velocities are
-        combined: the weights add to 1, so the components still mix to the noisy images.
+        This is equation 6, where guidance = 1 + w. Both predictions come from one call of the
+        network, with a batch twice as large. It does not matter whether noise, images or velocities
+        are combined: the weights sum to 1, so the components still mix to the noisy images.
         """
         inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
         labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
-        answers = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
+        pairs = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
         return tuple(
-            without + ops.cast(guidance, without.dtype) * (labelled - without)
-            for labelled, without in answers
+            unlabelled + ops.cast(guidance, unlabelled.dtype) * (labelled - unlabelled)
+            for labelled, unlabelled in pairs
         )
 
     def guided(self, labels, guidance=2.0):
         """Returns a `denoise(noisy_images, noise_rates, signal_rates)` for the given labels.
 
-        Each step costs two network evaluations, so NFE is twice what the sampler says; with
-        guidance 0 or 1 it costs only one.
+        Each step needs two network evaluations, so NFE is twice as high as usual; with guidance 0
+        or 1 it needs only one.
 
         Args:
             labels: the name or number of a class, or a list or array of B of them.
-            guidance: how far to go beyond the unconditional answer. 0 ignores the label, 1 is the
-                conditional model, and more is more typical and less varied.
+            guidance: 0 ignores the label, 1 is the conditional model, and higher values give images
+                that are more typical of the label, but less varied.
 
         Raises:
-            UserError: for a class that does not exist, or a guidance beyond 100.
+            UserError: for a class that does not exist, or a guidance outside [-100, 100].
         """
-        labels, guidance = (
-            self.class_numbers(labels),
-            finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE),
-        )
+        labels = self.class_numbers(labels)
+        guidance = finite_number("guidance", guidance, -MOST_GUIDANCE, MOST_GUIDANCE)
         if guidance in (0, 1):
             labels = ops.convert_to_tensor(labels if guidance else [self.no_label], "int32")
             method, arguments = self.denoise_labelled, ()
@@ -102,7 +100,7 @@ class ConditionalDiffusionModel(DiffusionModel):
                 noisy_images.shape[0],
             ):
                 raise UserError(
-                    f"There are {len(labels)} label(s) and images of the shape"
+                    f"There are {len(labels)} label(s), and images of the shape"
                     f" {tuple(noisy_images.shape)}: give one label, or one for each image, and"
                     f" images of the shape {self.image_shape}."
                 )
@@ -136,7 +134,7 @@ class ConditionalDiffusionModel(DiffusionModel):
         Args:
             sampler: one of `diffusion_lab.samplers`, or its name.
             initial_noise: (B, H, W, C).
-            labels: as in `guided`; None draws without labels.
+            labels: as in `guided`; None for images without labels.
             guidance: as in `guided`.
             arguments: passed on to the sampler.
         """

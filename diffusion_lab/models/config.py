@@ -6,22 +6,20 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.models.conditional import ConditionalDiffusionModel
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.networks import CONTINUOUS_NETWORKS, attention_unet
+from diffusion_lab.networks import NETWORKS
 from diffusion_lab.networks.blocks import check_widths
 from diffusion_lab.schedules import SCHEDULES
-
-NETWORKS = (*CONTINUOUS_NETWORKS, "attention_unet")
 
 DDPM_RECIPE = {"schedule": "linear", "prediction": "noise", "loss_on": "noise"}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The description of a diffusion model, in words and numbers that JSON can carry.
+    """The description of a diffusion model, in strings and numbers that JSON can represent.
 
-    It describes a `DiffusionModel`; with `class_names` a `ConditionalDiffusionModel`, for which the
-    network must be a "unet"; with the network "attention_unet" a `DDPM`, whose other entries must
-    be those of `DDPM_RECIPE`.
+    It describes a `DiffusionModel`; with `class_names`, a `ConditionalDiffusionModel`, whose
+    network must be "unet"; and with the network "attention_unet", a `DDPM`, whose other entries
+    must be those of `DDPM_RECIPE`.
     """
 
     network: str = "unet"  # a key of NETWORKS
@@ -44,6 +42,7 @@ class ModelConfig:
         return self._build(ema_decay=self.ema_decay, seed=seed, config=self)
 
     def _build(self, **common):
+        network = NETWORKS[self.network]
         if self.class_names and self.network != "unet":
             raise UserError(
                 f"A {self.network} takes no labels: train a conditional model with the network"
@@ -53,26 +52,27 @@ class ModelConfig:
             if any(getattr(self, name) != value for name, value in DDPM_RECIPE.items()):
                 raise UserError(
                     "An attention_unet is trained as in the DDPM paper: it predicts noise, has its"
-                    " loss on noise, and its schedule is linear."
+                    " loss on noise, and uses the linear schedule."
                 )
-            return DDPM(attention_unet(**self.network_arguments), **common)
+            return DDPM(network(**self.network_arguments), **common)
         recipe = (SCHEDULES[self.schedule], self.prediction, self.loss_on)
         if self.class_names:
-            network = CONTINUOUS_NETWORKS["unet"](
-                **self.network_arguments, num_classes=len(self.class_names)
-            )
-            return ConditionalDiffusionModel(network, self.class_names, *recipe, **common)
-        return DiffusionModel(
-            CONTINUOUS_NETWORKS[self.network](**self.network_arguments), *recipe, **common
-        )
+            conditional = network(**self.network_arguments, num_classes=len(self.class_names))
+            return ConditionalDiffusionModel(conditional, self.class_names, *recipe, **common)
+        return DiffusionModel(network(**self.network_arguments), *recipe, **common)
 
 
 def describe_model(network, image_size, widths, **choices):
-    """Returns the `ModelConfig` of a network with these channels in each level.
+    """Returns the `ModelConfig` of a network.
 
-    `choices` are other entries; the rest is chosen to fit the network. A "plain_cnn" has no levels.
-    An "attention_unet" has attention at its lowest level only, and one residual block per level,
-    small enough for a CPU.
+    An "attention_unet" has attention at its lowest level only, and one residual block per level, so
+    that it is small enough for a CPU.
+
+    Args:
+        network: a key of `NETWORKS`.
+        image_size: in pixels.
+        widths: channels of each level; a "plain_cnn" has no levels and ignores them.
+        choices: other entries of `ModelConfig`. The rest is chosen to fit the network.
 
     Raises:
         UserError: for widths that the network cannot have.
@@ -83,8 +83,8 @@ def describe_model(network, image_size, widths, **choices):
         multipliers = [width // widths[0] for width in widths]
         if any(width != widths[0] * multiplier for width, multiplier in zip(widths, multipliers)):
             raise UserError(
-                f"The widths of an attention_unet are multiples of the first, {widths[0]}, and "
-                f"{','.join(map(str, widths))} are not."
+                f"The widths of an attention_unet must be multiples of the first, {widths[0]}, but"
+                f" {','.join(map(str, widths))} are not."
             )
         arguments |= {
             "base_channels": widths[0],

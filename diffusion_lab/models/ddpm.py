@@ -16,10 +16,10 @@ from diffusion_lab.predictions import from_image, from_noise
 class DDPM(DiffusionModel):
     """Learns to predict the noise in an image at a random timestep, and removes it in T steps.
 
-    To the samplers it is a diffusion model like any other, with a schedule that interpolates its
-    table, so `generate` takes any of them; `generate_images` is the paper's own sampler. Images are
-    in [0, 1] outside, in [-1, 1] inside. Compile with the paper's loss, "mse". There is no need to
-    call `adapt`.
+    Its schedule interpolates the tables of `GaussianDiffusion`, so every sampler works with it, and
+    `generate` takes any of them. `generate_images` is the paper's sampler. Images are in [0, 1]
+    outside, in [-1, 1] inside. Compile with the paper's loss, "mse". There is no need to call
+    `adapt`.
 
     Args:
         network: called as network([images, t]), or as network([noisy_images, noise_variances]);
@@ -39,7 +39,7 @@ class DDPM(DiffusionModel):
 
     @property
     def diffusion(self):
-        """The `GaussianDiffusion`, which may be replaced by another one."""
+        """The `GaussianDiffusion`; you may assign another one."""
         return self._diffusion
 
     @diffusion.setter
@@ -48,10 +48,7 @@ class DDPM(DiffusionModel):
         forget_compiled(self)
 
     def adapt(self, images):
-        """Checks the images as every diffusion model does, but learns nothing.
-
-        [0, 1] always becomes [-1, 1].
-        """
+        """Only checks the images: this model always scales [0, 1] to [-1, 1]."""
         super().adapt(images)
         # One black and one white image have the mean 1/2 and the standard deviation 1/2.
         super().adapt(np.stack([np.zeros(self.image_shape), np.ones(self.image_shape)]))
@@ -59,7 +56,7 @@ class DDPM(DiffusionModel):
     def predict_noises(self, noisy_images, t, training):
         """Returns the noise (B, H, W, C) that the network predicts at timesteps t (B,).
 
-        Outside of training the EMA network answers. A continuous network receives the variance of
+        The EMA network is used unless in training. A continuous network receives the variance of
         the noise, 1 - ᾱ_t, instead of t.
         """
         network = self.network if training else self.ema.network
@@ -86,10 +83,10 @@ class DDPM(DiffusionModel):
         return from_image(pred_images, noisy_images, noise_rates, signal_rates)
 
     def generate_images(self, num_images, seed=None, on_step=None):
-        """Returns images in [0, 1] made by all T steps of the EMA network (algorithm 2).
+        """Returns images in [0, 1], generated in all T steps with the EMA network (algorithm 2).
 
         Args:
-            num_images: how many.
+            num_images: number of images.
             seed: of all noise.
             on_step: called as on_step(step, diffusion_time, noisy_images, pred_images), as in
                 `diffusion_lab.samplers`.
@@ -102,7 +99,7 @@ class DDPM(DiffusionModel):
         """
         num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
         seed, diffusion = seed_generator(seed), self.diffusion
-        remove_noise = self._removal_of_noise(seed)
+        remove_noise = self._noise_remover(seed)
         images = keras.random.normal((num_images, *self.image_shape), seed=seed)
         for step, timestep in enumerate(reversed(range(diffusion.timesteps))):
             t = ops.full((num_images,), timestep, dtype="int32")
@@ -114,10 +111,10 @@ class DDPM(DiffusionModel):
             images = earlier_images
         return self.denormalize(images)
 
-    def _removal_of_noise(self, seed):
+    def _noise_remover(self, seed):
         """Returns a function (images, t) -> (pred_noises, the images one timestep earlier).
 
-        It runs in one graph where possible.
+        It runs in one graph if possible.
         """
         if type(self.diffusion) is GaussianDiffusion:
             step = compiled(self._remove_noise)
@@ -126,7 +123,7 @@ class DDPM(DiffusionModel):
             )
         predict_noises = compiled(partial(self.predict_noises, training=False))
 
-        def remove_noise(images, t):  # a lab's `p_sample` may not work in a graph
+        def remove_noise(images, t):  # a student's `p_sample` may not work in a graph
             pred_noises = predict_noises(images, t)
             return pred_noises, self.diffusion.p_sample(pred_noises, images, t, seed=seed)
 

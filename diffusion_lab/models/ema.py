@@ -7,9 +7,9 @@ from keras import ops
 class EMA(keras.layers.Layer):
     """Keeps a copy of a network whose weights are an exponential moving average: `ema.network`.
 
-    The copy starts from the network's own weights (`clone_model` alone would initialise it at
-    random) and warms up: the decay is min(decay, (1 + n) / (10 + n)) after n updates. Without that,
-    a decay of 0.999 leaves the copy near its start for the first thousand steps.
+    The copy starts from the network's weights (`clone_model` alone would initialise it at random)
+    and warms up: after n updates the decay is min(decay, (1 + n) / (10 + n)). Without the warm-up,
+    a decay of 0.999 would leave the copy near its start for the first thousand steps.
     """
 
     def __init__(self, network, decay=0.999, **kwargs):

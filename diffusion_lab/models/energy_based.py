@@ -21,17 +21,18 @@ GRADIENT_LIMIT = 0.03
 
 
 class ChainsModel(keras.Model):
-    """Lowers the energy of real images and raises that of the images it generates itself.
+    """Lowers the energy of real images, and raises the energy of the images that it generates.
 
-    Subclasses add one step of its chains, `langevin_step(images, noises, step_size)`. Images are in
-    [0, 1] outside, in [-1, 1] inside. A `buffer` keeps the end of each chain of Langevin steps,
-    where the next chain continues: 60 steps from noise would not reach an image, but 60 steps from
-    the last end do. Compile with the loss `contrastive_divergence`.
+    Subclasses define one step of the chains, `langevin_step(images, noises, step_size)`. Images are
+    in [0, 1] outside, in [-1, 1] inside. A `buffer` stores the current image of each chain of
+    Langevin steps, so that the chain continues from there: 60 steps from noise would not reach an
+    image, but 60 steps from the last image of a chain do. Compile with the loss
+    `contrastive_divergence`.
 
     Args:
         network: a functional model, images (B, H, W, C) to energies (B, 1).
         buffer_size: number of chains in the buffer.
-        fresh_share: share of chains that restart from noise at each training step.
+        fresh_share: share of the chains that restart from noise at each training step.
         langevin_steps, step_size, noise_std: of the chains in training, see `langevin_sampling`.
         seed: of the chains.
         network_arguments: those of `energy_network` that made the network, for `save_energy_model`.
@@ -82,10 +83,10 @@ class ChainsModel(keras.Model):
     def langevin_sampling(
         self, initial_images, steps=60, step_size=10.0, noise_std=0.005, seed=None, on_step=None
     ):
-        """Walks from images to likelier ones.
+        """Moves images towards more likely ones.
 
         Langevin dynamics (Welling & Teh 2011) would add noise of standard deviation sqrt(2 ·
-        step_size); the small amount that is usual here makes it almost plain gradient descent.
+        step_size). With the usual, much smaller noise, this is almost plain gradient descent.
 
         Args:
             initial_images: (B, H, W, C) in [-1, 1].
@@ -101,10 +102,8 @@ class ChainsModel(keras.Model):
         Raises:
             UserError: for a number out of range, or images whose shape differs from the network's.
         """
-        steps, noise_std = (
-            whole_number("steps", steps, most=MOST_STEPS),
-            finite_number("noise_std", noise_std, 0, 100),
-        )
+        steps = whole_number("steps", steps, most=MOST_STEPS)
+        noise_std = finite_number("noise_std", noise_std, 0, 100)
         images = ops.cast(initial_images, "float32")
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(
@@ -112,7 +111,7 @@ class ChainsModel(keras.Model):
                 f" {tuple(images.shape[1:])}."
             )
         langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)
-        # each new Python number would be compiled
+        # as a Python number, each new value would be compiled again
         step_size = ops.convert_to_tensor(
             finite_number("step_size", step_size, -1e6, 1e6), "float32"
         )
@@ -128,10 +127,8 @@ class ChainsModel(keras.Model):
 
         `arguments` are those of `langevin_sampling`.
         """
-        num_images, seed = (
-            whole_number("num_images", num_images, most=MOST_IMAGES),
-            seed if seed is None else seed_number(seed),
-        )
+        num_images = whole_number("num_images", num_images, most=MOST_IMAGES)
+        seed = seed if seed is None else seed_number(seed)
         initial_images = keras.random.uniform((num_images, *self.image_shape), -1.0, 1.0, seed=seed)
         return self.denormalize(
             self.langevin_sampling(initial_images, steps, seed=seed, **arguments)
@@ -140,7 +137,7 @@ class ChainsModel(keras.Model):
     def draw_chains(self, count):
         """Advances `count` chains of the buffer and returns their images in [-1, 1].
 
-        A share of them restarts from noise.
+        A share of them, `fresh_share`, restarts from noise.
         """
         indices = keras.random.randint((count,), 0, self.buffer_size, seed=self.seed_generator)
         images = ops.take(self.buffer, indices, axis=0)
@@ -148,7 +145,7 @@ class ChainsModel(keras.Model):
         fresh = keras.random.uniform((count, 1, 1, 1), seed=self.seed_generator) < self.fresh_share
         images = ops.where(fresh, fresh_images, images)
 
-        # All the noise at once, because a seed cannot advance inside the loop.
+        # all the noise in advance, because a seed cannot advance inside the loop
         noises = keras.random.normal(
             (self.langevin_steps, *ops.shape(images)),
             stddev=self.noise_std,
@@ -165,10 +162,10 @@ class ChainsModel(keras.Model):
         return images
 
     def call(self, images, training=False):
-        """Returns energies (B, 2) of the images, given in [0, 1], and of as many generated ones.
+        """Returns the energies (B, 2) of images in [0, 1] and of the same number of generated ones.
 
-        The generated images are chains of the buffer; only training advances them. Real images get
-        the same noise as the chains, or the network would recognise them by its absence.
+        The generated images are chains of the buffer, which only training advances. Real images get
+        the same noise as the chains; without it, the network could tell them apart by the noise.
         """
         count = ops.shape(images)[0]
         real_images = 2.0 * ops.cast(images, "float32") - 1.0
@@ -185,7 +182,7 @@ class ChainsModel(keras.Model):
         return ops.concatenate([energies[:count], energies[count:]], axis=-1)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Passes the energies and their signs to the loss: real images down, generated ones up."""
+        """Passes energies and signs to the loss: 1 for real images, -1 for generated ones."""
         self.real_energy_tracker.update_state(y_pred[:, 0])
         self.fake_energy_tracker.update_state(y_pred[:, 1])
         signs = ops.ones_like(y_pred) * ops.array([1.0, -1.0])
@@ -201,8 +198,8 @@ class EnergyBasedModel(ChainsModel):
     def langevin_step(self, images, noises, step_size):
         """Returns x - step_size · clip(∇E(x)) + noise, clipped to [-1, 1].
 
-        The limit on the gradient keeps a cliff in the energy from throwing a chain out of the
-        images' range.
+        The gradient is clipped so that a steep place in the energy does not throw a chain out of
+        the range of images.
         """
         gradients = input_gradient(lambda x: self.network(x, training=False), images)
         gradients = ops.clip(gradients, -GRADIENT_LIMIT, GRADIENT_LIMIT)
@@ -212,8 +209,8 @@ class EnergyBasedModel(ChainsModel):
 def contrastive_divergence(signs, energies, regularization=0.1):
     """Returns E(real) - E(fake) + regularization · (E(real)² + E(fake)²), of shape (B,).
 
-    Only differences of energies matter, so the squares keep them from drifting away (Du & Mordatch
-    2019, section 3.3).
+    Only differences of energies matter to the model. The squares keep the energies themselves from
+    drifting away (Du & Mordatch 2019, section 3.3).
 
     Args:
         signs: (1, -1) for real and fake.

@@ -1,4 +1,4 @@
-"""Models as files: their configuration, and the weights that they sample with."""
+"""Saves and loads models: their configuration, and the weights that they sample with."""
 
 import difflib
 from dataclasses import asdict
@@ -11,15 +11,21 @@ import numpy as np
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.energy_based import EnergyBasedModel
+from diffusion_lab.models.weights import (
+    assign_arrays,
+    checksums,
+    read_arrays,
+    shipped_file,
+    write_arrays,
+)
 from diffusion_lab.networks import energy_network
-from diffusion_lab.storage import assign_arrays, checksums, read_arrays, shipped_file, write_arrays
 
 
 def save_model(model, path, origin=None):
     """Writes what sampling needs: the EMA weights, the data's statistics, and `model.config`.
 
     The weights are stored in float16, which halves the file and makes no visible difference to the
-    samples. `origin` is a JSON-able dictionary that says where the weights come from.
+    samples. `origin` is a dictionary, for JSON, that says where the weights come from.
 
     Raises:
         UserError: if the file cannot be written.
@@ -48,8 +54,8 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
         model = ModelConfig(**about["config"]).build()
     except (KeyError, TypeError):
         raise UserError(
-            f"{path} does not describe a diffusion model: it holds something else"
-            f"{', load it with load_energy_model.' if 'energy_network' in about else '.'}"
+            f"{path} does not describe a diffusion model"
+            f"{': load it with load_energy_model.' if 'energy_network' in about else '.'}"
         ) from None
     for variables in (model.network.weights, model.ema_network.weights):
         assign_arrays(variables, groups.get("network", []), path)
@@ -59,9 +65,9 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
 
 
 def save_energy_model(model, path, origin=None, chains=256):
-    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as bytes.
+    """Writes an `EnergyBasedModel`: its network, and the first `chains` of its buffer as uint8.
 
-    See `save_model`.
+    For `origin` and errors, see `save_model`.
     """
     network, buffer = (
         model.network,
@@ -84,10 +90,7 @@ def load_energy_model(path):
     """
     path, groups, about = _read_weights(path, ["digits_energy"])
     if "energy_network" not in about:
-        raise UserError(
-            f"{path} does not describe an energy-based model: it holds something else. Try"
-            " load_model."
-        )
+        raise UserError(f"{path} does not describe an energy-based model: try load_model.")
     chains, arguments = groups["buffer"][0], about["energy_network"]
     model = EnergyBasedModel(
         energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments
@@ -98,7 +101,7 @@ def load_energy_model(path):
 
 
 def shipped_weights():
-    """Returns the names of the shipped models that `load_model` knows."""
+    """Returns the names of the shipped weights that `load_model` can load."""
     return sorted(name for name in checksums() if name.startswith("flowers"))
 
 

@@ -8,9 +8,12 @@ from diffusion_lab.networks.unet import unet
 
 # networks that are called as network([noisy_images, noise_variances])
 CONTINUOUS_NETWORKS = {"unet": unet, "residual_unet": residual_unet, "plain_cnn": plain_cnn}
+# all networks that a `ModelConfig` can name
+NETWORKS = {**CONTINUOUS_NETWORKS, "attention_unet": attention_unet}
 
 __all__ = [
     "CONTINUOUS_NETWORKS",
+    "NETWORKS",
     "attention_unet",
     "energy_network",
     "plain_cnn",

@@ -1,4 +1,4 @@
-"""Converts what a network predicts to noise, inside the network."""
+"""Makes a network that predicts velocity predict noise."""
 
 import keras
 from keras import ops
@@ -20,10 +20,10 @@ class VelocityToNoise(keras.layers.Layer):
 
 
 def predicting_noise(network):
-    """Returns the network with the same weights and inputs, but predicting noise, not velocity.
+    """Returns a network with the same weights and inputs that predicts noise, not velocity.
 
-    Courses and books write their models for networks that return noise, but training for the
-    velocity gives better ones.
+    Courses and books write their models for networks that predict noise, but networks that are
+    trained to predict velocity are better.
     """
     noises = VelocityToNoise(dtype="float32")(*network.inputs, network.output)
     return keras.Model(network.inputs, noises, name=network.name)

@@ -26,7 +26,7 @@ def attention_unet(
     """Builds a U-Net called as `network([images, t])`: (B, S, S, C) and int64 (B,) to (B, S, S, C).
 
     All kernels are initialised with Keras's default, VarianceScaling(1, "fan_avg", "uniform"),
-    except the last one of each block and of the network, which is zero.
+    except the last one of each block and of the network, which is initialised with zeros.
 
     Args:
         image_size: S, in pixels.

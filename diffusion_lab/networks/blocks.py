@@ -25,9 +25,9 @@ class NoiseEmbedding(keras.layers.Layer):
     """
 
     def __init__(self, dims=32, dtype="float32", **kwargs):
-        # always float32: bfloat16 would not see the fast waves
+        # always float32, because bfloat16 cannot represent the fast waves
         super().__init__(dtype=dtype, **kwargs)
-        self.dims = even(dims)
+        self.dims = checked_even(dims)
 
     def call(self, noise_variances):
         return waves(
@@ -48,7 +48,7 @@ class TimestepEmbedding(keras.layers.Layer):
 
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
-        self.dims = even(dims)
+        self.dims = checked_even(dims)
 
     def call(self, t):
         t = ops.reshape(ops.cast(t, "float32"), (-1, 1, 1, 1))
@@ -62,9 +62,9 @@ class TimestepEmbedding(keras.layers.Layer):
 class GroupNormalization(keras.layers.GroupNormalization):
     """Keras's group normalisation of (B, H, W, C), in fewer passes over the pixels.
 
-    Sums are taken over the pixels first and over the channels of a group last, so that each pixel
-    takes one product and one sum. On two CPU cores that halves the time; under XLA it makes no
-    difference. Wu & He 2018, equations 1 and 2.
+    It averages over the pixels first, and then over the channels of each group, so that a pixel
+    needs only one multiplication and one addition. On two CPU cores this halves the time; under XLA
+    it makes no difference. Wu & He 2018, equations 1 and 2.
     """
 
     def call(self, x):
@@ -102,7 +102,7 @@ class PixelAttention(keras.layers.Layer):
 
 
 def attention_block(x, groups):
-    """Returns x (B, H, W, C) plus what each pixel finds by attending to all pixels.
+    """Returns x (B, H, W, C) plus the result of attention from each pixel to all pixels.
 
     The residual is x itself, not the normalised x, so the block is the identity until its last
     layer has learned something.
@@ -110,8 +110,9 @@ def attention_block(x, groups):
     channels = x.shape[-1]
     normalised = GroupNormalization(groups)(x)
     query, key, value = (keras.layers.Dense(channels)(normalised) for _ in range(3))
-    seen = PixelAttention()(query, key, value)
-    return keras.layers.Add()([x, keras.layers.Dense(channels, kernel_initializer="zeros")(seen)])
+    attended = PixelAttention()(query, key, value)
+    output = keras.layers.Dense(channels, kernel_initializer="zeros")(attended)
+    return keras.layers.Add()([x, output])
 
 
 def continuous_inputs(image_size, channels, embedding_dims):
@@ -131,7 +132,7 @@ def continuous_inputs(image_size, channels, embedding_dims):
 def output_convolution(channels, kernel_size=1):
     """Returns the last layer of a network that predicts an image, in float32.
 
-    It is zero at first, the safest guess of noise.
+    It is initialised with zeros, because zero is the safest guess for noise.
     """
     return keras.layers.Conv2D(
         channels, kernel_size, padding="same", kernel_initializer="zeros", dtype="float32"
@@ -154,19 +155,19 @@ def check_widths(widths, groups=1):
 
 
 def check_image_size(image_size, halvings):
-    """Raises UserError unless images of this side, in pixels, can be halved `halvings` times."""
+    """Raises UserError unless images of this size, in pixels, can be halved `halvings` times."""
     whole_number("image_size", image_size, most=MOST_PIXELS)
     factor = 2**halvings
     below = image_size // factor * factor
     if below != image_size:
-        nearest = f"{below} and {below + factor}" if below else factor
+        nearest = f"{below} or {below + factor}" if below else factor
         raise UserError(
-            f"This network halves its images {halvings} times, so image_size must be a multiple of "
-            f"{factor}, and {image_size} is not; nearest that works: {nearest}."
+            f"This network halves its images {halvings} times, so image_size must be a multiple of"
+            f" {factor}, but it is {image_size}: choose {nearest}, for example."
         )
 
 
-def even(dims):
+def checked_even(dims):
     if dims < 4 or dims % 2:
         raise UserError(
             "An embedding of sines and cosines has an even number of dimensions, 4 or more, not"

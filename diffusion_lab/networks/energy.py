@@ -10,9 +10,9 @@ def energy_network(image_size=32, channels=1, widths=(16, 32, 64, 64), dense_wid
     """Builds a CNN called as `network(images)`: (B, S, S, C) in [-1, 1] to energies (B, 1).
 
     The energy is low where images are likely. Each convolution (the first 5 × 5, then 3 × 3) halves
-    the image. The activation is swish, not ReLU, because Langevin sampling follows the gradient
-    with respect to the image, which is constant between the kinks of a ReLU network. LeCun et al.
-    2006, "A Tutorial on Energy-Based Learning".
+    the width and height of the image. The activation is swish, not ReLU, because Langevin sampling
+    follows the gradient with respect to the image, and with ReLU that gradient is piecewise
+    constant. LeCun et al. 2006, "A Tutorial on Energy-Based Learning".
     """
     check_widths(widths)
     check_image_size(image_size, halvings=0)

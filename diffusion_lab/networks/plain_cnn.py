@@ -17,9 +17,9 @@ from diffusion_lab.networks.blocks import (
 def plain_cnn(image_size=32, channels=3, width=64, depth=10, embedding_dims=32):
     """Builds a CNN called as `network([noisy_images, noise_variances])`, returning (B, S, S, C).
 
-    It consists of `depth` times a convolution (3 × 3, `width` filters), BatchNorm and ReLU, then a
-    1 × 1 convolution. A pixel of the output sees a square of 2 · depth + 1 input pixels a side, and
-    nothing further away.
+    It has `depth` blocks of a convolution (3 × 3, `width` filters), BatchNorm and ReLU, and then a
+    1 × 1 convolution. A pixel of the output depends on a square of (2 · depth + 1)² input pixels,
+    and on nothing further away.
     """
     check_widths(depth * [width])
     check_image_size(image_size, halvings=0)

@@ -29,8 +29,8 @@ def residual_unet(
         block_depth: number of residual blocks per level.
         channels: C.
         embedding_dims: size of the embedding of the noise variances (B, 1, 1, 1).
-        upsampling: "nearest" or "bilinear"; the source has bilinear, but under XLA that does not
-            have a gradient everywhere.
+        upsampling: "nearest" or "bilinear". The Keras example uses bilinear, whose gradient is not
+            always available under XLA.
 
     Raises:
         UserError: if the image size cannot be halved once per level.

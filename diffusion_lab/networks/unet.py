@@ -1,8 +1,8 @@
-"""Our own U-Net: what came after DDPM, in its smallest form.
+"""Our U-Net: the improvements since DDPM, in their smallest form.
 
-Compared with the residual U-Net, it uses group instead of batch normalisation (no statistics that
-go stale in the EMA copy), passes the noise level to every block instead of the first layer only,
-and lets the lowest level attend to all pixels.
+Compared with the residual U-Net, it uses group instead of batch normalisation (so the EMA copy has
+no outdated statistics), passes the noise level to every block instead of only to the first layer,
+and has attention at the lowest level.
 """
 
 import keras
@@ -94,7 +94,7 @@ def residual_block(x, embedding, width, groups, dropout=0.0):
     """Returns x plus two convolutions of the normalised x.
 
     Between the two, the embedding scales and shifts each channel (Dhariwal & Nichol 2021, section
-    3). The second convolution is zero at first, and so is what the block adds to x.
+    3). The second convolution is initialised with zeros, so at first the block adds nothing to x.
     """
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
     x = layers.Activation("swish")(GroupNormalization(groups)(x))

@@ -1,4 +1,4 @@
 """Weights that come with the package, and the scripts that trained two of them.
 
-`diffusion_lab.storage` reads them.
+`diffusion_lab.models.weights` reads them.
 """

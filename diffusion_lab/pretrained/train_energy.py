@@ -1,8 +1,8 @@
 """Trains the shipped energy model: `python -m diffusion_lab.pretrained.train_energy --out FILE`.
 
 The settings are those of Du & Mordatch 2019, section 3, as courses use them, with two changes. The
-buffer is smaller, because there are few digits, and the learning rate is ten times as high and
-falls. So training takes minutes instead of an hour.
+buffer is smaller, because there are few digits. The learning rate starts ten times as high and
+falls, so that training takes minutes instead of an hour.
 """
 
 import argparse

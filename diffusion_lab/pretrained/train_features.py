@@ -2,10 +2,10 @@
 
 Command: python -m diffusion_lab.pretrained.train_features --seed 0 --out PATH
 
-The features must see what makes a flower and what spoils an image. So the network learns three
-things at once: to read the parameters of a clean flower, to name which of the `KINDS` of corruption
-an image has been through, and to tell how strong it was. Three small heads predict them from the
-features and are thrown away afterwards.
+The features must capture what makes a flower, and what makes an image look wrong. So the network
+learns three things at the same time: to predict the parameters of a clean flower, which of the
+`KINDS` of corruption an image has, and how strong it is. Three small heads predict them from the
+features, and are discarded after the training.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from diffusion_lab.metrics.corruptions import KINDS, corrupt
 from diffusion_lab.metrics.features import FeatureExtractor, encode, flower_network
 from diffusion_lab.metrics.kid import kid_with_standard_error
 
-FIRST_FLOWER = 10_000_000  # far from the flowers that anybody trains or validates on
+FIRST_FLOWER = 10_000_000  # far from the flowers for training and validation
 CLEAN_SHARE = 0.3
 STRENGTHS = (0.1, 0.2, 0.4, 0.8)
 
@@ -28,8 +28,8 @@ STRENGTHS = (0.1, 0.2, 0.4, 0.8)
 def flower_targets(labels):
     """Returns the labels of `draw_flowers` as numbers (N, 18), each of mean 0 and variance 1.
 
-    Only what an image determines is kept: angles become points on a circle, which they go around
-    once per symmetry of the shape, at a radius that says how visible they are.
+    Only what an image determines is kept. An angle becomes a point on a circle: it is multiplied by
+    the symmetry of the shape, and the radius is how visible it is.
     """
     names = (
         "petals",
@@ -56,10 +56,10 @@ def flower_targets(labels):
     return (columns - columns.mean(axis=0)) / columns.std(axis=0)
 
 
-class SpoiledFlowers(keras.utils.PyDataset):
+class CorruptedFlowers(keras.utils.PyDataset):
     """Batches of (images, targets, weights).
 
-    Each image is clean, or spoiled in one way with its own random strength.
+    Each image is clean, or corrupted in one way with its own random strength.
     """
 
     def __init__(self, images, labels, batch_size, seed):
@@ -78,8 +78,8 @@ class SpoiledFlowers(keras.utils.PyDataset):
         kinds = self.rng.choice(len(KINDS) + 1, len(images), p=shares)  # 0 = clean
         strengths = np.where(kinds > 0, self.rng.random(len(images)), 0).astype(np.float32)
         for number, name in enumerate(KINDS, start=1):
-            mine = kinds == number
-            images[mine] = corrupt(images[mine], name, strengths[mine], self.rng)
+            rows = kinds == number
+            images[rows] = corrupt(images[rows], name, strengths[rows], self.rng)
         targets = {
             "parameters": self.targets[chosen],
             "kind": kinds,
@@ -100,7 +100,7 @@ def train(seed, count, epochs, batch_size=128):
     """Trains and returns the network."""
     keras.utils.set_random_seed(seed)
     images, labels = draw_flowers(count, 32, seed=seed, first=FIRST_FLOWER)
-    data = SpoiledFlowers(images, labels, batch_size, seed)
+    data = CorruptedFlowers(images, labels, batch_size, seed)
     network = flower_network()
     pooled = network.get_layer("pooled").output
     model = keras.Model(
@@ -131,7 +131,7 @@ def train(seed, count, epochs, batch_size=128):
 
 
 def _pooled(network, data, batches=32):
-    """Returns the last layer's inputs for some batches, clean and spoiled as in training."""
+    """Returns the last layer's inputs for a few batches, which are corrupted as in training."""
     pooled = keras.Model(network.input, network.get_layer("pooled").output)
     return np.concatenate(
         [keras.ops.convert_to_numpy(pooled(data[i][0])) for i in range(min(batches, len(data)))]
@@ -139,14 +139,14 @@ def _pooled(network, data, batches=32):
 
 
 def print_table(extractor, count=1000, seed=0):
-    """Prints KID between flowers and spoiled flowers that the network was not trained on."""
+    """Prints the KID of corrupted flowers that the network was not trained on."""
     images, _ = draw_flowers(2 * count, 32, seed=seed, first=2 * FIRST_FLOWER)
     real, clean = encode(extractor, images[:count]), images[count:].astype(np.float32) / 255
     rng = np.random.default_rng(seed)
 
-    def row(name, *spoiled):
+    def row(name, *corrupted):
         estimates = [
-            kid_with_standard_error(real, encode(extractor, part), repeats=20) for part in spoiled
+            kid_with_standard_error(real, encode(extractor, part), repeats=20) for part in corrupted
         ]
         print(f"{name:12}", *(f"{e.value:9.4f} ± {e.standard_error:.4f}" for e in estimates))
 

@@ -1,4 +1,4 @@
-"""Makes printed symbols survive terminals that lack them, such as cp1252 on Windows."""
+"""Replaces printed symbols that a terminal cannot show, for example with cp1252 on Windows."""
 
 import codecs
 import sys
@@ -35,7 +35,7 @@ ERRORS = "diffusion_lab.plain"  # the name by which Python finds `in_plain_lette
 
 
 def in_plain_letters(error):
-    """Returns an ASCII spelling for characters that cannot be encoded, or "?".
+    """Returns an ASCII spelling of characters that cannot be encoded, or "?".
 
     This is an error handler for `codecs.register_error`.
     """
@@ -59,7 +59,7 @@ def _plain(letter):
 
 
 def tolerate_code_pages():
-    """Lets standard output and error print any symbol; changes nothing where they already can."""
+    """Makes standard output and error accept any symbol; does nothing if they already do."""
     codecs.register_error(ERRORS, in_plain_letters)
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) in ("strict", "backslashreplace") and hasattr(

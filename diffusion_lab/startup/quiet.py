@@ -1,4 +1,4 @@
-"""Imports of TensorFlow and Keras: no log on standard error, and the settings of the course."""
+"""Imports TensorFlow and Keras without their log, and with the settings of the course."""
 
 import contextlib
 import importlib.abc
@@ -31,7 +31,7 @@ class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if name != self.package:
             return None
         self.before()
-        sys.meta_path.remove(self)  # the import below is for the ordinary finders
+        sys.meta_path.remove(self)  # so that the ordinary finders find the package below
         spec = importlib.util.find_spec(name)
         if spec is not None:
             self.loader, spec.loader = spec.loader, self
@@ -49,19 +49,22 @@ class QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Diverts file descriptor 2, to which compiled code writes; an exception shows its text."""
+    """Hides what is written to file descriptor 2, also by compiled code.
+
+    If an exception is raised, the text is shown after all.
+    """
     try:
         kept = os.dup(2)
-    except OSError:  # there is no standard error, as under pythonw
+    except OSError:  # there is no standard error, for example under pythonw
         yield
         return
-    with tempfile.TemporaryFile() as heard:
-        os.dup2(heard.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            heard.seek(0)
-            os.write(kept, heard.read())
+            captured.seek(0)
+            os.write(kept, captured.read())
             raise
         finally:
             os.dup2(kept, 2)
@@ -69,8 +72,8 @@ def quiet_stderr():
 
 
 def keras_file():
-    """Returns the path of the file that holds Keras's settings."""
-    # works without a home folder
+    """Returns the path of Keras's settings file."""
+    # `os.path.expanduser` also works without a home folder
     return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "keras.json")
 
 
@@ -78,7 +81,7 @@ def keras_settings():
     """Returns the settings in that file, or {} if there is none.
 
     Raises:
-        UserError: for a file with which Keras would not start.
+        UserError: if Keras cannot start with this file.
     """
     path = keras_file()
     try:
@@ -88,7 +91,7 @@ def keras_settings():
             f"Keras cannot read its settings in {path} ({error.strerror}): delete this file, or"
             " make it readable."
         ) from None
-    except ValueError:  # Keras passes over a damaged file
+    except ValueError:  # Keras ignores a damaged file
         return {}
     wrong = [] if isinstance(settings, dict) else [repr(settings)[:40]]
     wrong = wrong or [
@@ -106,7 +109,7 @@ def keras_settings():
     return settings
 
 
-def settle(keras):
+def use_course_settings(keras):
     """Sets Keras to float32 and channels-last, which the networks need, despite any keras.json."""
     if keras.config.floatx() != "float32":
         keras.config.set_floatx("float32")

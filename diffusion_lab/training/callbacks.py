@@ -1,4 +1,4 @@
-"""The callbacks of training: the learning rate, what is measured and kept, and progress."""
+"""Callbacks for training: the learning rate, KID and which weights to keep, and progress."""
 
 import math
 import time
@@ -16,13 +16,31 @@ from diffusion_lab.storage import replacing
 def worth_keeping(kid, lowest):
     """True unless `kid` exceeds 1.5 times the lowest KID so far.
 
-    KID of a few hundred images does not tell two good models apart, and the one trained longer
-    draws finer details. But a training run that diverges must not overwrite the good model.
+    With a few hundred images, KID cannot distinguish two good models, and the one trained longer
+    generates finer details. But a training run that diverges must not overwrite a good model.
     """
     return kid <= lowest + abs(lowest) / 2
 
 
-class KeepBest(keras.callbacks.Callback):
+class KIDCallback(keras.callbacks.Callback):
+    """Measures KID, and keeps the model if it is `worth_keeping`.
+
+    Subclasses call `measure_kid` at the end of an epoch, and define `keep(kid)`.
+    """
+
+    def __init__(self, kid):
+        super().__init__()
+        self.kid, self.lowest_kid = kid, math.inf
+
+    def measure_kid(self, logs):
+        """Adds `val_kid` to the logs, and calls `keep` if the model is `worth_keeping`."""
+        kid = logs["val_kid"] = float(self.kid(self.model))
+        if worth_keeping(kid, self.lowest_kid):
+            self.lowest_kid = min(kid, self.lowest_kid)
+            self.keep(kid)
+
+
+class KeepBest(KIDCallback):
     """Measures KID after each epoch, as `val_kid` in the logs, and keeps good weights in a file.
 
     The weights are kept if they are `worth_keeping`. After training, `kept_kid` is the KID of the
@@ -34,31 +52,32 @@ class KeepBest(keras.callbacks.Callback):
     """
 
     def __init__(self, kid, path):
-        super().__init__()
-        self.kid, self.path, self.lowest_kid, self.kept_kid = kid, Path(path), math.inf, math.inf
+        super().__init__(kid)
+        self.path, self.kept_kid = Path(path), math.inf
 
     def on_train_begin(self, logs=None):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        kid = logs["val_kid"] = float(self.kid(self.model))
-        if worth_keeping(kid, self.lowest_kid):
-            self.lowest_kid, self.kept_kid = min(kid, self.lowest_kid), kid
-            with replacing(self.path) as draft:
-                self.model.save_weights(draft)
+        self.measure_kid(logs)
+
+    def keep(self, kid):
+        self.kept_kid = kid
+        with replacing(self.path) as draft:
+            self.model.save_weights(draft)
 
     def restore(self):
         """Loads the kept weights. Raises UserError if no epoch has finished."""
         if not self.path.exists():
             raise UserError(
-                "There is no trained model yet: let the training above run for one epoch at least."
+                "There is no trained model yet: let the training above run for at least one epoch."
             )
         self.model.load_weights(self.path)
 
 
 class WarmUp(keras.callbacks.Callback):
-    """Sets the learning rate: it rises linearly, then stays. Stops the run when it is done.
+    """Raises the learning rate linearly, then keeps it; stops the run when `share_done` reaches 1.
 
     The rate need not fall, because the EMA weights settle anyway (measured:
     docs/benchmarks/recipes.md).
@@ -78,30 +97,32 @@ class WarmUp(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class EndOfEpoch(keras.callbacks.Callback):
-    """Measures KID, keeps the model if it is `worth_keeping`, draws samples, and saves the run."""
+class SaveRun(KIDCallback):
+    """Measures KID, saves the model if it is `worth_keeping`, and saves samples and checkpoint."""
 
     def __init__(self, trainer):
-        super().__init__()
+        super().__init__(trainer.kid)
         self.trainer = trainer
+
+    def on_train_begin(self, logs=None):
+        self.lowest_kid = self.trainer.lowest_kid  # of a run that is resumed
 
     def on_epoch_end(self, epoch, logs=None):
         run, config = self.trainer, self.trainer.config
         run.epochs_done = epoch + 1
-        entry = {"epoch": run.epochs_done, **{name: float(value) for name, value in logs.items()}}
         if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
-            entry["val_kid"] = logs["val_kid"] = float(run.kid(self.model))
-            if worth_keeping(entry["val_kid"], run.lowest_kid):
-                origin = {
-                    "data": config.data,
-                    "epochs": run.epochs_done,
-                    "val_kid": entry["val_kid"],
-                }
-                save_model(self.model, run.folder / "model.weights.h5", origin)
-        run.history.append(entry)
+            self.measure_kid(logs)
+        run.history.append(
+            {"epoch": run.epochs_done, **{name: float(value) for name, value in logs.items()}}
+        )
         samples = ops.convert_to_numpy(self.model.generate(32, config.kid_steps, seed=config.seed))
         plots.save_png(plots.image_grid(samples, columns=8, scale=3), run.folder / "samples.png")
         run.save_checkpoint()
+
+    def keep(self, kid):
+        run = self.trainer
+        origin = {"data": run.config.data, "epochs": run.epochs_done, "val_kid": kid}
+        save_model(self.model, run.folder / "model.weights.h5", origin)
 
 
 class TrainingWatch(keras.callbacks.Callback):
@@ -111,7 +132,7 @@ class TrainingWatch(keras.callbacks.Callback):
     "val_loss"}.
 
     Args:
-        batch_size: images in a training step; with 1, steps are counted.
+        batch_size: images per training step; with 1, steps are counted.
     """
 
     def __init__(self, batch_size):
@@ -151,7 +172,7 @@ class TrainingWatch(keras.callbacks.Callback):
     def _record_loss(self, steps, mean, at_least):
         """Records the mean loss of the steps since the last entry.
 
-        Keras logs the mean since the beginning of the epoch.
+        `mean` is what Keras logs: the mean of all steps since the beginning of the epoch.
         """
         if steps - self.steps_before >= at_least:
             loss = (float(mean) * steps - self.sum_before) / (steps - self.steps_before)

@@ -14,19 +14,14 @@ from diffusion_lab.data import class_names, load_dataset
 from diffusion_lab.errors import UserError, seed_number
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
-from diffusion_lab.storage import (
-    assign_arrays,
-    demand_writable,
-    only_one,
-    read_arrays,
-    write_arrays,
-)
-from diffusion_lab.training.callbacks import EndOfEpoch, WarmUp
+from diffusion_lab.models.weights import assign_arrays, read_arrays, write_arrays
+from diffusion_lab.storage import demand_writable, only_one
+from diffusion_lab.training.callbacks import SaveRun, WarmUp
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All settings of a training run; equal settings see the same images in the same order."""
+    """All settings of a training run. Equal settings train on the same images in the same order."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: str = "procedural_flowers"
@@ -35,7 +30,7 @@ class TrainingConfig:
     epochs: int = 20
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    warmup: float = 0.05  # part of the training in which the learning rate rises
+    warmup: float = 0.05  # share of the training in which the learning rate rises
     loss: str = "mse"
     kid_images: int = 256
     kid_steps: int = 10
@@ -46,7 +41,7 @@ class TrainingConfig:
 
 
 def set_seed_and_precision(config):
-    """Sets Keras's global seed, and the precision of all layers that are made from now on."""
+    """Sets Keras's global seed, and the precision of all layers that are created afterwards."""
     keras.utils.set_random_seed(seed_number(config.seed))
     keras.mixed_precision.set_global_policy(
         "mixed_bfloat16" if config.mixed_bfloat16 else "float32"
@@ -54,7 +49,7 @@ def set_seed_and_precision(config):
 
 
 def load_images(config, split, count=None):
-    """Returns the `ImageDataset` of a split, in batches; all images, or the first `count`."""
+    """Returns the `ImageDataset` of a split, with all images or the first `count`."""
     return load_dataset(
         config.data,
         split,
@@ -88,12 +83,12 @@ def compile_model(model, config):
 class Trainer:
     """One training run in a folder: `model.weights.h5`, `checkpoint.h5` and `samples.png`.
 
-    `worth_keeping` decides which weights stay. A run that was killed resumes after its last
-    finished epoch when it is started again on the same data, wherever they are now, with the same
-    configuration or with more epochs.
+    The weights are those of the last model that was `worth_keeping`. A run that was killed resumes
+    after its last finished epoch if it is started again with the same data, even in another place,
+    and with the same configuration or more epochs.
 
     Raises:
-        UserError: if the folder holds another run.
+        UserError: if the folder contains another run.
     """
 
     def __init__(self, config, folder):
@@ -101,7 +96,7 @@ class Trainer:
         demand_writable(self.folder / "model.weights.h5", ".h5")
         set_seed_and_precision(config)
         self.validation = load_images(config, "validation")
-        # before the large data set is read, because the image size may be refused
+        # built before the large data set is read, because the model may refuse the image size
         self.model = build_model(config, channels=self.validation.image_shape[-1])
         self.dataset = load_images(config, "train", config.count)
         self.model.adapt(self.dataset.images[:4096])
@@ -114,16 +109,16 @@ class Trainer:
         """Trains until the run is complete and returns the model.
 
         Args:
-            share_done: returns how far the run is, in [0, 1]; the learning rate follows it, and at
-                1 the run ends. By default it counts steps; a time budget can replace it.
-            callbacks: by default `[EndOfEpoch(self)]`, which saves the run.
+            share_done: returns how much of the run is done, in [0, 1]. The learning rate depends on
+                it, and the run ends at 1. By default it counts steps; it can be a time budget.
+            callbacks: by default `[SaveRun(self)]`, which saves the run.
 
         Raises:
             UserError: if another process is training in the folder, or if the loss becomes NaN or
                 infinite.
         """
         with only_one(self.folder, "training"):
-            self._resume()  # another training may have ended here since this one was made
+            self._resume()  # another process may have trained here in the meantime
             self.model.fit(
                 self.dataset,
                 shuffle=False,
@@ -135,7 +130,7 @@ class Trainer:
                     self.dataset.epoch_callback(),
                     keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
                     WarmUp(self.config, share_done or self.share_done),
-                    *([EndOfEpoch(self)] if callbacks is None else callbacks),
+                    *([SaveRun(self)] if callbacks is None else callbacks),
                 ],
             )
         return self.model
@@ -146,12 +141,12 @@ class Trainer:
 
     @property
     def lowest_kid(self):
-        """The lowest KID measured so far; infinite before the first."""
+        """The lowest KID so far; infinity before the first measurement."""
         kids = [entry["val_kid"] for entry in self.history if "val_kid" in entry]
         return min((kid for kid in kids if not math.isnan(kid)), default=math.inf)
 
     def save_checkpoint(self):
-        """Writes everything that the next epoch needs, all or nothing."""
+        """Writes everything that the next epoch depends on, completely or not at all."""
         state = {"epochs_done": self.epochs_done, "history": self.history}
         variables = [ops.convert_to_numpy(variable) for variable in self._variables()]
         write_arrays(
@@ -162,7 +157,7 @@ class Trainer:
 
     @cached_property
     def data(self):
-        """What a checkpoint says about the images: a run resumes only with the same ones."""
+        """What a checkpoint says about the images. A run only resumes with the same images."""
         return {
             "class_names": list(self.model.config.class_names),
             "training_images": len(self.dataset.images),
@@ -180,12 +175,12 @@ class Trainer:
         different = [
             f"{name}: {then.get(name)} there, {now.get(name)} here"
             for name in {**then, **now}
-            # `data` may be another spelling of the path
+            # `data` may be the same path in another spelling
             if then.get(name) != now.get(name) and name not in ("epochs", "data")
         ]
         if different or self.config.epochs < about["epochs_done"]:
             raise UserError(
-                f"{self.folder} holds a run with other settings"
+                f"{self.folder} contains a run with other settings"
                 f" ({', '.join(different) or 'epochs'}): choose another folder, or delete this one"
                 " to start again."
             )
@@ -199,8 +194,8 @@ class Trainer:
         if not math.isfinite(logs["loss"]):
             raise UserError(
                 f"The loss was no longer a finite number after {self.steps_done} steps, so the"
-                f" training ended: choose a lower learning rate than {self.config.learning_rate:g}"
-                " (--learning-rate) and another folder."
+                f" training stopped: choose a lower learning rate than"
+                f" {self.config.learning_rate:g} (--learning-rate) and another folder."
             )
 
     def _variables(self):

@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.models.weights import assign_arrays, read_arrays
 from diffusion_lab.networks.adapters import predicting_noise
 from diffusion_lab.networks.residual_unet import residual_unet
 from diffusion_lab.networks.unet import unet
-from diffusion_lab.storage import assign_arrays, read_arrays
 
 NETWORKS = {"unet": unet, "residual_unet": residual_unet}
 METHODS = ("diffusion_schedule", "denoise", "reverse_diffusion")

@@ -3,15 +3,13 @@
 import io
 from base64 import b64encode
 
-import keras
 import numpy as np
 from IPython.display import display
-from keras import ops
 from PIL import Image
 
 from diffusion_lab.labs.pictures import new_figure, show_figure
-from diffusion_lab.plots import image_grid
-from diffusion_lab.samplers import ddim
+from diffusion_lab.models.generating import images_emerging
+from diffusion_lab.plots import animation_bytes, image_grid
 
 
 def kid_curves(named_values, diffusion_steps):
@@ -35,44 +33,19 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
 
     It is returned as WebP bytes, for a file; `seed` determines the noise.
     """
-    noise = keras.random.normal((count, *model.image_shape), seed=seed)
-    frames = []
-
-    def keep(step, diffusion_time, noisy_images, pred_images):
-        frames.append(noisy_images)
-
-    frames.append(model.sample(ddim, noise, steps=steps, on_step=keep))
-    pictures = [
-        Image.fromarray(
-            image_grid(
-                ops.convert_to_numpy(model.denormalize(frame)), columns=count, gap=2, scale=scale
-            )
-        )
-        for frame in frames
+    frames = [
+        image_grid(images, columns=count, gap=2, scale=scale)
+        for images in images_emerging(model, count, steps, seed)
     ]
-    content = io.BytesIO()
-    durations = [int(1000 * seconds / steps)] * (len(pictures) - 1) + [2500]
-    pictures[0].save(
-        content,
-        "WEBP",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=durations,
-        loop=0,
-        quality=80,
-    )
-    show_animation(
-        content.getvalue(), [pictures[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)]
-    )
-    return content.getvalue()
+    webp = animation_bytes(frames, seconds / steps, pause=2.5)
+    show_animation(webp, [frames[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)])
+    return webp
 
 
 def show_animation(webp, stills):
     """Shows an animation, or some of its frames where a page cannot hold one (GitHub)."""
     strip = io.BytesIO()
-    Image.fromarray(np.concatenate([np.asarray(still) for still in stills])).save(
-        strip, "PNG", optimize=True
-    )
+    Image.fromarray(np.concatenate(stills)).save(strip, "PNG", optimize=True)
     source = f"data:image/webp;base64,{b64encode(webp).decode()}"
     html = f'<img alt="flowers that come out of noise" src="{source}">'
     display({"text/html": html, "image/png": b64encode(strip.getvalue()).decode()}, raw=True)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from keras import ops
 
+from diffusion_lab.ideal_denoisers import gaussian_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, live_in
 from diffusion_lab.labs.exercise import (
     CheckFailed,
@@ -296,7 +297,7 @@ class OracleModel(MyDiffusionModel):
 
     def __init__(self, mean, deviation):
         super().__init__()
-        self.mean, self.image_variance = float(mean), float(deviation) ** 2
+        self.perfect = gaussian_denoiser(float(mean), float(deviation))
         self.forget()
 
     def forget(self):
@@ -329,13 +330,7 @@ class OracleModel(MyDiffusionModel):
         signal_rates = _of_images(signal_rates, "denoise takes rates")
         self.asked = (*self.asked, float(noise_rates[0, 0, 0, 0]))
         noisy_images = ops.convert_to_tensor(noisy_images, "float32")
-        gain = (
-            signal_rates
-            * self.image_variance
-            / (signal_rates**2 * self.image_variance + noise_rates**2)
-        )
-        pred_images = self.mean + gain * (noisy_images - signal_rates * self.mean)
-        return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+        return self.perfect(noisy_images, noise_rates, signal_rates)
 
 
 def noise_variance(times):

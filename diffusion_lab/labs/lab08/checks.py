@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import compiled
+from diffusion_lab.ideal_denoisers import gaussian_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, compare, numbered
 from diffusion_lab.labs.rehearsal import noise_like
@@ -392,12 +393,8 @@ class Oracle:
     """
 
     def __init__(self, count, mean, deviation):
-        self.count, self.mean, self.variance, self.asked = (
-            count,
-            float(mean),
-            float(deviation) ** 2,
-            [],
-        )
+        self.count, self.asked = count, []
+        self.perfect = gaussian_denoiser(float(mean), float(deviation))
 
     def schedule(self, diffusion_times):
         times = np.array(ops.convert_to_numpy(diffusion_times), "float32")
@@ -427,9 +424,7 @@ class Oracle:
             for values in (noise_rates, signal_rates, noisy_images)
         )
         self.asked.append(float(noise_rates[0, 0, 0, 0]))
-        gain = signal_rates * self.variance / (signal_rates**2 * self.variance + noise_rates**2)
-        pred_images = self.mean + gain * (noisy_images - signal_rates * self.mean)
-        return (noisy_images - signal_rates * pred_images) / noise_rates, pred_images
+        return self.perfect(noisy_images, noise_rates, signal_rates)
 
 
 def noise_variance(times):

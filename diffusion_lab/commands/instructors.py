@@ -1,0 +1,142 @@
+"""The commands for instructors, which `cli` hides from students."""
+
+# pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false
+# because pyright does not know the members of an Enum that is made from a list of names.
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffusion_lab.commands.options import Sandbox, real, whole
+from diffusion_lab.errors import UserError
+
+
+def build(
+    labs: Annotated[
+        list[str] | None, typer.Argument(help="The numbers of labs, such as 02 07; by default all.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; fail if a notebook is out of date."),
+    ] = False,
+    run: Annotated[
+        bool, typer.Option("--run", help="Also run the solutions and store their outputs.")
+    ] = False,
+    profile: Annotated[
+        str, typer.Option(help="For --run: smoke, cpu or gpu. Only the outputs of cpu are stored.")
+    ] = "cpu",
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+) -> None:
+    """For instructors: generate all notebooks from solutions/NN_topic.py."""
+    from diffusion_lab.instructor import build as builder
+
+    if check:
+        different = builder.stale(root)
+        if different:
+            raise UserError(
+                f"These notebooks are out of date: {', '.join(map(str, different))}. Run"
+                " diffusion-lab build."
+            )
+        typer.echo("All notebooks are up to date.")
+        return
+    builder.build(root, labs or (), typer.echo)
+    if run:
+        builder.execute(root, labs or (), profile, typer.echo)
+
+
+def grade(
+    submissions: Annotated[
+        Path | None,
+        typer.Argument(
+            help=(
+                "A folder of notebooks or of students' folders, or a zip file from Canvas, Moodle"
+                " or Gradescope."
+            )
+        ),
+    ] = None,
+    lab: Annotated[str, typer.Option(help="The number of the lab.")] = "07",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "The folder for the grade book, by default out/grades; the same command resumes a"
+                " grading that was stopped."
+            )
+        ),
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Grade a made-up class of ten, as a demonstration.")
+    ] = False,
+    seed: Annotated[
+        int | None,
+        whole(
+            0,
+            2**64,
+            "Determines the inputs for the answers; by default chosen once for each --out.",
+        ),
+    ] = None,
+    jobs: Annotated[int, whole(1, 1024, "How many submissions to run at the same time.")] = 2,
+    seconds: Annotated[
+        float, real(1, 86_400, "Limit for each answer, in seconds of processor time.")
+    ] = 30,
+    memory: Annotated[float, real(1, 4096, "Limit for each submission, in GB of memory.")] = 3,
+    kid: Annotated[
+        float | None,
+        real(
+            -1000,
+            1000,
+            "Lab 07: also measure the weights that students hand in; this KID or a lower one"
+            " earns points.",
+        ),
+    ] = None,
+    kid_points: Annotated[float, real(0, 1000, "The points for --kid.")] = 4,
+    kid_data: Annotated[
+        str, typer.Option(help="The data that the weights for --kid were trained on.")
+    ] = "procedural_flowers",
+    sandbox: Annotated[
+        Sandbox, typer.Option(help="Use none only for code that you trust like your own.")
+    ] = Sandbox.bubblewrap,
+    scheduler: Annotated[
+        str | None, typer.Option(help="The address of a Dask cluster, such as tcp://10.0.0.1:8786.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+) -> None:
+    """For instructors: grade a class, without trusting the students' code."""
+    if sys.platform == "win32":
+        raise UserError(
+            "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2."
+        )
+    from diffusion_lab.commands.grade import run_grade
+
+    if (submissions is None) != sample:
+        raise UserError("Give either the folder or zip file with the submissions, or --sample.")
+    out = out or Path("out/sample-class" if sample else "out/grades")
+    run_grade(
+        submissions,
+        lab,
+        out,
+        root,
+        seed=seed,
+        jobs=jobs,
+        seconds=seconds,
+        memory=int(memory * 1e9),
+        boxed=sandbox is Sandbox.bubblewrap,
+        scheduler=scheduler,
+        kid=kid,
+        kid_points=kid_points,
+        kid_data=kid_data,
+    )
+
+
+def release(
+    out: Annotated[Path, typer.Option(help="The folder for diffusion-lab.zip.")] = Path(
+        "out/release"
+    ),
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+) -> None:
+    """For instructors: zip what students get, without the solutions."""
+    from diffusion_lab.instructor.release import write_release
+
+    typer.echo(f"For your students: {write_release(root, out)}")

@@ -37,3 +37,17 @@ def tiny_config():
     return ModelConfig(
         network="plain_cnn", network_arguments={"image_size": 8, "width": 8, "depth": 2}
     )
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Runs a command in this process; returns (exit status, stdout, stderr)."""
+    from diffusion_lab.commands import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["diffusion-lab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return (stop.value.code or 0, *capfd.readouterr())
+
+    return run

@@ -27,19 +27,6 @@ def weights(tiny_config, tmp_path):
     return path
 
 
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Runs a command in this process; returns (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["diffusion-lab", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (stop.value.code or 0, *capfd.readouterr())
-
-    return run
-
-
 def test_the_learning_rate_is_lower_for_the_network_that_predicts_noise_unless_it_is_given(
     run, monkeypatch
 ):

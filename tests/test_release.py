@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from diffusion_lab.errors import UserError
@@ -41,6 +42,20 @@ def test_students_get_all_they_need_and_no_solutions(release):
     ]
     for path in release.rglob("*.ipynb"):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
+
+
+def test_the_notebooks_import_nothing_that_stays_here(release):
+    imported = set()
+    for path in (release / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                imported |= set(
+                    re.findall(r"(?m)^\s*from (diffusion_lab[\w.]*) import", cell.source)
+                )
+    assert {"diffusion_lab", "diffusion_lab.samplers"} <= imported
+    for module in imported:
+        path = release / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), module
 
 
 def test_all_links_in_a_release_work(release):

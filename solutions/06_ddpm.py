@@ -135,8 +135,9 @@ def p_sample(self, pred_noise, x, t, noise):
     """One step of ancestral sampling, from x_t to x_{t-1}.
 
     self: a GaussianDiffusion; betas, alphas_cumprod, alphas_cumprod_prev: (T,); clip_min, clip_max.
-    pred_noise: what the network sees as noise in x, (B, H, W, C).   x: x_t, (B, H, W, C).   t: integers, (B,).
-    noise: fresh, standard normal, (B, H, W, C).   Returns x_{t-1}, (B, H, W, C).
+    pred_noise: the noise that the network predicts in x, (B, H, W, C).   x: x_t, (B, H, W, C).
+    t: integers, (B,).   noise: fresh, standard normal, (B, H, W, C).
+    Returns x_{t-1}, (B, H, W, C).
     """
     ### BEGIN SOLUTION
     beta, kept = at(self.betas, t, x), at(self.alphas_cumprod, t, x)
@@ -243,9 +244,10 @@ show_rows(believed | {"result": samples[:8]})
 def train_step(network, ema_network, optimizer, diffusion, images, t, noises, ema_decay):
     """One training step of DDPM, written out.
 
-    network, ema_network: called as network([noisy_images, t], training=True).   optimizer: of Keras.
-    diffusion: has q_sample(images, t, noises), the noisy images.   images: in [-1, 1], (B, H, W, C).   t: (B,).
-    noises: (B, H, W, C).   ema_decay: a number.   Changes both networks; returns the loss, one number.
+    network, ema_network: called as network([noisy_images, t], training=True).
+    optimizer: a Keras optimizer.   diffusion: its q_sample(images, t, noises) returns noisy images.
+    images: in [-1, 1], (B, H, W, C).   t: (B,).   noises: (B, H, W, C).   ema_decay: a number.
+    Changes both networks; returns the loss, one number.
     """
     ### BEGIN SOLUTION
     import tensorflow as tf
@@ -279,11 +281,17 @@ checks.train_step(train_step)
 
 # %%
 def compare_with_fit(num_steps=3, batch=4, ema_decay=0.1):
-    """The largest difference of any weight or average, after some steps by hand and the same steps by `fit`."""
-    tiny = {"image_size": 8, "base_channels": 8, "channel_multipliers": (1, 2), "attention_levels": (False, True)}
-    model = DDPM(attention_unet(**tiny, num_res_blocks=1), ema_decay=ema_decay, seed=5)
-    network, average = (keras.models.clone_model(model.network) for _ in range(2))
-    for copy in (network, average):
+    """The largest difference in any weight or EMA weight between steps by hand and by `fit`."""
+    unet = attention_unet(
+        image_size=8,
+        base_channels=8,
+        channel_multipliers=(1, 2),
+        attention_levels=(False, True),
+        num_res_blocks=1,
+    )
+    model = DDPM(unet, ema_decay=ema_decay, seed=5)
+    network, ema_network = (keras.models.clone_model(model.network) for _ in range(2))
+    for copy in (network, ema_network):
         copy.set_weights(model.network.get_weights())
     images = np.random.default_rng(0).random((num_steps * batch, 8, 8, 3)).astype("float32")
 
@@ -291,20 +299,22 @@ def compare_with_fit(num_steps=3, batch=4, ema_decay=0.1):
     for x in np.split(2 * images - 1, num_steps):
         noises = keras.random.normal(x.shape, seed=seed)
         t = keras.random.randint((batch,), 0, timesteps, seed=seed)
-        averaged = average.get_weights()  # the average in `fit` follows when a step begins, and so is one behind
-        train_step(network, average, optimizer, model.diffusion, x, t, noises, ema_decay)
+        # `fit` updates its EMA at the beginning of a step, so its EMA is one step behind ours
+        ema_weights = ema_network.get_weights()
+        train_step(network, ema_network, optimizer, model.diffusion, x, t, noises, ema_decay)
 
     model.compile(keras.optimizers.Adam(1e-3), loss="mse", jit_compile=False)
     model.fit(images, batch_size=batch, shuffle=False, verbose=0)
     fitted = model.network.get_weights() + model.ema_network.get_weights()
-    return max(np.abs(ours - theirs).max() for ours, theirs in zip(network.get_weights() + averaged, fitted))
+    by_hand = network.get_weights() + ema_weights
+    return max(np.abs(ours - theirs).max() for ours, theirs in zip(by_hand, fitted))
 
 
 # %%
 if BACKEND == "tensorflow":
     print("equal to fit within 0.0005:", bool(compare_with_fit() < 5e-4))
 else:
-    print("The tape is TensorFlow's; on other backends, fit alone is what there is.")
+    print("The tape is TensorFlow's; on other backends, only fit is available.")
 
 # %% [markdown]
 # ## 5 · Train one yourself
@@ -328,7 +338,8 @@ def quick_samples():
 
 
 panel = TrainingPanel(sample=quick_samples)
-model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=[train.epoch_callback(), panel]);
+callbacks = [train.epoch_callback(), panel]
+model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
 # A checkpoint: save the model, load it again, and see that it generates the same images.

@@ -132,7 +132,8 @@ show_images(validation[0][:24], columns=8)
 def diffusion_schedule(self, diffusion_times):
     """How much noise and how much image there is at each time: the offset cosine schedule.
 
-    diffusion_times: in [0, 1], of the shape (B, 1, 1, 1).   self.min_signal_rate, self.max_signal_rate: two numbers.
+    diffusion_times: in [0, 1], of the shape (B, 1, 1, 1).
+    self.min_signal_rate, self.max_signal_rate: two numbers.
     Returns noise_rates, signal_rates (in this order), both of the shape of the times.
     """
     ### BEGIN SOLUTION
@@ -181,7 +182,8 @@ checks.diffusion_schedule(diffusion_schedule)
 def denoise(self, noisy_images, noise_rates, signal_rates, training):
     """Separates noisy images into their noise and their image.
 
-    noisy_images: (B, H, W, C).   noise_rates, signal_rates: (B, 1, 1, 1).   training: True or False.
+    noisy_images: (B, H, W, C).   noise_rates, signal_rates: (B, 1, 1, 1).
+    training: True or False.
     Returns pred_noises, pred_images (in this order), both (B, H, W, C).
     """
     ### BEGIN SOLUTION
@@ -232,7 +234,8 @@ checks.denoise(denoise)
 def reverse_diffusion(self, initial_noise, diffusion_steps):
     """From noise to images, deterministically (DDIM, Song et al. 2021).
 
-    initial_noise: standard normal, (B, H, W, C).   diffusion_steps: how many times the network is asked, 1 or more.
+    initial_noise: standard normal, (B, H, W, C).
+    diffusion_steps: the number of network evaluations for each image, 1 or more.
     Returns the last predicted images, (B, H, W, C).
     """
     ### BEGIN SOLUTION
@@ -289,11 +292,12 @@ class MyDiffusionModel(DiffusionModel):
         return reverse_diffusion(self, initial_noise, diffusion_steps)
 
 
-MyDiffusionModel.min_signal_rate, MyDiffusionModel.max_signal_rate = min_signal_rate, max_signal_rate
+MyDiffusionModel.min_signal_rate = min_signal_rate
+MyDiffusionModel.max_signal_rate = max_signal_rate
 
 
 def new_model(config):
-    """A fresh model around your functions. Its network returns noise, as you expect."""
+    """A new model that uses your functions. Its network returns noise, as you expect."""
     network = predicting_noise(config.build().network)
     model = MyDiffusionModel(network, prediction="noise", seed=0, config=config)
     return model
@@ -413,7 +417,8 @@ kid_curves({"your model": values}, step_counts)
 
 # %% tags=["nbval-ignore-output"]
 my_seed = 20260921
-animation = bloom(model, my_seed, steps=lab.amount(smoke=3, cpu=30, gpu=30), count=lab.amount(smoke=1, cpu=6, gpu=6))
+steps, count = lab.amount(smoke=3, cpu=30, gpu=30), lab.amount(smoke=1, cpu=6, gpu=6)
+animation = bloom(model, my_seed, steps=steps, count=count)
 (folder / "my_flower.webp").write_bytes(animation);
 
 # %% [markdown]

@@ -37,10 +37,10 @@ from diffusion_lab.backend import compiled
 from diffusion_lab.data import load_dataset
 from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
 from diffusion_lab.labs.lab08.experiments import (
-    NETWORKS,
+    RAW_AND_EMA,
     Snapshots,
     correlations,
-    draw,
+    generate_from,
     rms,
     softened,
     spread,
@@ -111,7 +111,7 @@ print("largest difference between the two rides:", float(ops.max(ops.abs(first -
 ask("08.steps")
 
 # %% tags=["nbval-ignore-output"]
-show_rows({f"{n} step{'s' * (n > 1)}": draw(model, noise, n) for n in step_counts})
+show_rows({f"{n} step{'s' * (n > 1)}": generate_from(model, noise, n) for n in step_counts})
 
 # %% [markdown]
 # We can also measure it. KID compares many generated flowers with real ones that the model has
@@ -175,7 +175,7 @@ ask("08.samplers")
 
 # %% tags=["nbval-ignore-output"]
 evaluations = lab.amount(smoke=3, cpu=9, gpu=9)
-rows = {"DDIM, 100 steps": draw(model, noise, lab.amount(smoke=4, cpu=100, gpu=100))}
+rows = {"DDIM, 100 steps": generate_from(model, noise, lab.amount(smoke=4, cpu=100, gpu=100))}
 for name, sampler in SAMPLERS.items():
     n = (evaluations + 1) // 2 if name == "heun" else evaluations
     images = model.denormalize(model.sample(sampler, noise, steps=n, seed=1))
@@ -307,7 +307,7 @@ for pair in range(lab.amount(smoke=1, cpu=3, gpu=3)):
     a, b = noise_a[pair : pair + 1], noise_b[pair : pair + 1]
     for name, way in ways.items():
         on_the_way = ops.concatenate([way(a, b, float(stop)) for stop in stops])
-        rows[f"{name} {pair + 1}"] = draw(model, on_the_way, steps)
+        rows[f"{name} {pair + 1}"] = generate_from(model, on_the_way, steps)
 show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 
 # %% [markdown]
@@ -316,10 +316,12 @@ show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 # halfway:
 
 # %% tags=["nbval-ignore-output"]
-many_a, many_b = (keras.random.normal((kid_images, *model.image_shape), seed=seed) for seed in (5, 6))
+shape = (kid_images, *model.image_shape)
+many_a, many_b = (keras.random.normal(shape, seed=seed) for seed in (5, 6))
 for name, way in {"from one noise": lambda a, b, share: a, **ways}.items():
     half_way = way(many_a, many_b, 0.5)
-    images = [draw(model, half_way[i : i + 64], kid_steps) for i in range(0, kid_images, 64)]
+    batches = [half_way[i : i + 64] for i in range(0, kid_images, 64)]
+    images = [generate_from(model, batch, kid_steps) for batch in batches]
     print(f"{name:15} KID {kid(np.concatenate(images)):.2f}")
 
 # %% [markdown]
@@ -382,9 +384,10 @@ widgets.interpolation(model, slerp)
 def invert(denoise, schedule, images, steps):
     """DDIM backwards: the noise that leads to these images.
 
-    denoise(noisy_images, noise_rates, signal_rates) returns (pred_noises, pred_images), rates of the shape (B, 1, 1, 1).
-    schedule(diffusion_times) returns (noise_rates, signal_rates).   images: clean, normalised, (B, H, W, C).
-    steps: how often the network is asked.   Returns the noisy images of time 1, (B, H, W, C).
+    denoise(noisy_images, noise_rates, signal_rates) returns (pred_noises, pred_images); the rates
+    have the shape (B, 1, 1, 1).   schedule(diffusion_times) returns (noise_rates, signal_rates).
+    images: clean, normalised, (B, H, W, C).   steps: the number of network evaluations.
+    Returns the noisy images of time 1, (B, H, W, C).
     """
     ### BEGIN SOLUTION
     ones = ops.ones((images.shape[0], 1, 1, 1))
@@ -438,10 +441,15 @@ flowers = validation.images[:8] / np.float32(255)
 clean = model.normalizer(ops.convert_to_tensor(flowers))
 rows, errors = {"real": flowers}, []
 for n in round_trips:
-    rows[f"{n} steps"] = draw(model, invert(denoise, schedule, clean, n), n)
+    rows[f"{n} steps"] = generate_from(model, invert(denoise, schedule, clean, n), n)
     errors.append(rms(rows[f"{n} steps"] - flowers))
 show_rows(rows)
-curves({"there and back": (round_trips, errors)}, xlabel="steps", ylabel="error per pixel", logarithmic=True)
+curves(
+    {"there and back": (round_trips, errors)},
+    xlabel="steps",
+    ylabel="error per pixel",
+    logarithmic=True,
+)
 
 # %% [markdown]
 # With 50 steps you have to look closely to find a difference. The town is complete: even flowers
@@ -457,9 +465,13 @@ ask("08.same_noise")
 careful = round_trips[-2]
 drawn = ddim(denoise, schedule, noise, careful)
 found = invert(denoise, schedule, drawn, careful)
-show_rows({"drawn from our noise": model.denormalize(drawn), "from the found noise": draw(model, found, careful)})
-print(f"the two noises: correlation {correlations(found, noise).mean():.2f}")
-print(f"standard deviation: ours {spread(noise).mean():.2f}, the found one's {spread(found).mean():.2f}")
+show_rows({
+    "drawn from our noise": model.denormalize(drawn),
+    "from the found noise": generate_from(model, found, careful),
+})
+print(f"correlation of our noise and the found noise: {correlations(found, noise).mean():.2f}")
+ours, theirs = spread(noise).mean(), spread(found).mean()
+print(f"standard deviation: our noise {ours:.2f}, the found noise {theirs:.2f}")
 
 # %% [markdown]
 # The flowers are nearly the same, but the noise differs: it is smaller, and only loosely related to
@@ -479,7 +491,7 @@ addresses = invert(denoise, schedule, clean, careful)
 rows = {}
 for i, j in lab.amount(smoke=((0, 1),), cpu=((0, 1), (5, 7)), gpu=((0, 1), (5, 7), (2, 6))):
     walk = [slerp(addresses[i : i + 1], addresses[j : j + 1], float(stop)) for stop in stops]
-    rows[f"slerp {i}-{j}"] = draw(model, ops.concatenate(walk), careful)
+    rows[f"slerp {i}-{j}"] = generate_from(model, ops.concatenate(walk), careful)
     rows[f"pixels {i}-{j}"] = [straight(flowers[i], flowers[j], stop) for stop in stops]
 show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 
@@ -488,8 +500,9 @@ show_rows(rows, titles=[f"{stop:.2f}" for stop in stops])
 # town: multiply the noise by a number above 1. Below 1, you come home to the average.
 
 # %% tags=["nbval-ignore-output"]
-factors = lab.amount(smoke=(1.5,), cpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0), gpu=(0.5, 0.75, 1.0, 1.25, 1.5, 2.0))
-show_rows({f"× {factor:g}": draw(model, factor * addresses, steps) for factor in factors})
+all_factors = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+factors = lab.amount(smoke=(1.5,), cpu=all_factors, gpu=all_factors)
+show_rows({f"× {factor:g}": generate_from(model, factor * addresses, steps) for factor in factors})
 
 # %% [markdown]
 # ## 7 · The driver's memory: EMA weights
@@ -510,18 +523,25 @@ count = batch_size * steps_per_look * looks
 lessons = load_dataset(origin["data"], "train", size, batch_size, count=count)
 unseen = validation.images[: lab.amount(smoke=8, cpu=128, gpu=512)] / np.float32(255)
 snapshots = Snapshots(noise, unseen, lab.amount(smoke=1, cpu=10, gpu=20), first=looks // 2)
-panel = TrainingPanel(lambda: draw(learner, noise, 5, training=True))
+panel = TrainingPanel(lambda: generate_from(learner, noise, 5, training=True))
 learner.fit(
-    lessons, epochs=looks, steps_per_epoch=steps_per_look, shuffle=False, verbose=0, callbacks=[snapshots, panel]
+    lessons,
+    epochs=looks,
+    steps_per_epoch=steps_per_look,
+    shuffle=False,
+    verbose=0,
+    callbacks=[snapshots, panel],
 );
 
 # %% tags=["nbval-ignore-output"]
-at = [epoch * steps_per_look for epoch in snapshots.epochs]
-for name in NETWORKS:
-    print(name, f"- mean change of a pixel from look to look: {np.mean(snapshots.changes(name)):.3f}")
-    show_rows({f"step {n}": images for n, images in zip(at[-4:], snapshots.images[name][-4:])}, height=0.8)
+training_steps = [epoch * steps_per_look for epoch in snapshots.epochs]
+for name in RAW_AND_EMA:
+    change = np.mean(snapshots.changes(name))
+    print(f"{name} - mean change of a pixel in {steps_per_look} steps: {change:.3f}")
+    last = zip(training_steps[-4:], snapshots.images[name][-4:])
+    show_rows({f"step {n}": images for n, images in last}, height=0.8)
 curves(
-    {name: (at, snapshots.errors[name]) for name in NETWORKS},
+    {name: (training_steps, snapshots.errors[name]) for name in RAW_AND_EMA},
     xlabel="training steps",
     ylabel="error on unseen flowers",
 )
@@ -536,8 +556,8 @@ curves(
 # ## 8 · Has it memorised the training flowers?
 #
 # A model that only repeats its training flowers would have an excellent KID. So for each generated
-# flower we look for the nearest training flower, by the root-mean-square difference of the pixels,
-# with mirror images included.
+# flower we look for the nearest training flower, mirror images included. The distance is the RMS
+# (root mean square) of the differences between the pixels.
 
 # %% tags=["nbval-ignore-output"]
 training = load_dataset(origin["data"], "train", size, batch_size=8, count=training_images).images
@@ -554,7 +574,7 @@ show_rows(
 # that of the generated ones.
 
 # %% tags=["nbval-ignore-output"]
-ask("08.by_heart")
+ask("08.memorised")
 
 # %% tags=["nbval-ignore-output"]
 real = validation.images[: len(generated)] / np.float32(255)
@@ -563,9 +583,12 @@ groups = {
     "generated": generated,
     "unseen flowers": real,
     "unseen flowers, softened": softened(real),
-    "if learned by heart": np.clip(training[: len(real)] / 255 + grain, 0, 1),
+    "if memorised": np.clip(training[: len(real)] / 255 + grain, 0, 1),
 }
-nearest = {name: nearest_training_neighbours(images, training)[1][:, 0] for name, images in groups.items()}
+nearest = {
+    name: nearest_training_neighbours(images, training)[1][:, 0]
+    for name, images in groups.items()
+}
 dots(nearest, xlabel="distance to the nearest training flower")
 print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest.items()))
 

@@ -70,12 +70,15 @@ guidances = (0, 1, 2, 4, 8)
 # formula: eight blobs in a ring, so wide that they overlap.
 
 # %%
-schedule = partial(offset_cosine_diffusion_schedule, max_signal_rate=0.9999)  # nearly to the clean image
+# with this maximum, the schedule ends almost at the clean image
+schedule = partial(offset_cosine_diffusion_schedule, max_signal_rate=0.9999)
 toy_denoise = mixture_denoiser(petals(), standard_deviation=0.4)
 noise = keras.random.normal((400, 1, 1, 2), seed=0)
 exact = heun(toy_denoise, schedule, noise, steps=400)
-clouds({f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for steps in (2, 5, 10, 40)}
-       | {"exact": exact})
+samples = {
+    f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for steps in (2, 5, 10, 40)
+}
+clouds(samples | {"exact": exact})
 
 # %% [markdown]
 # ### Exercise 9.1 · `dpmpp_2m_step`
@@ -107,8 +110,10 @@ clouds({f"DDIM, {steps} steps": ddim(toy_denoise, schedule, noise, steps) for st
 def dpmpp_2m_step(noisy_images, pred_images, last_pred_images, last, now, then):
     """One step of DPM-Solver++(2M), from the rates `now` to the rates `then`.
 
-    noisy_images: x at `now`, (B, H, W, C).   pred_images, last_pred_images: predicted at `now` and at `last`.
-    last, now, then: pairs (noise_rate, signal_rate) of numbers. In the first step the two `last...` are None.
+    noisy_images: x at `now`, (B, H, W, C).
+    pred_images, last_pred_images: predicted at `now` and at `last`.
+    last, now, then: pairs (noise_rate, signal_rate) of numbers.
+    In the first step, last_pred_images and last are None.
     Returns x at `then`, (B, H, W, C).
     """
     ### BEGIN SOLUTION
@@ -195,7 +200,10 @@ model, _ = load_model("flowers32")
 validation = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=64)
 kid = FlowerKID(validation.images[:kid_images])
 samplers = {"DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–Bashforth": adams_bashforth}
-values = {name: [(n, kid(model, n, sampler=sampler)) for n in step_counts] for name, sampler in samplers.items()}
+values = {
+    name: [(n, kid(model, n, sampler=sampler)) for n in step_counts]
+    for name, sampler in samplers.items()
+}
 values["Heun"] = [(2 * n - 1, kid(model, n, sampler=heun)) for n in step_counts[:-1] or step_counts]
 by_evaluations(values, ylabel="KID, low is good")
 
@@ -233,11 +241,12 @@ curves(
 
 # %% tags=["nbval-ignore-output"]
 start_noise = keras.random.normal((8, 32, 32, 3), seed=5)
-show_rows({
-    f"{name}, {steps} step{'s' * (steps > 1)}": one.denormalize(one.reverse_diffusion(start_noise, steps))
-    for name, one in {"noise": noise_model, "velocity": model}.items()
-    for steps in lab.amount(smoke=(1,), cpu=(1, 2, 5, 20), gpu=(1, 2, 5, 20))
-})
+rows = {}
+for name, one in {"noise": noise_model, "velocity": model}.items():
+    for steps in lab.amount(smoke=(1,), cpu=(1, 2, 5, 20), gpu=(1, 2, 5, 20)):
+        samples = one.denormalize(one.reverse_diffusion(start_noise, steps))
+        rows[f"{name}, {steps} step{'s' * (steps > 1)}"] = samples
+show_rows(rows)
 few = step_counts[-1]
 print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(model, few):.1f}")
 
@@ -304,9 +313,9 @@ def guided(labels, guidance):
 # %% tags=["nbval-ignore-output", "cover"]
 labels = ops.arange(len(COLOURS), dtype="int32")
 noise_per_colour = keras.random.normal((len(COLOURS), 32, 32, 3), seed=8)
-rows = {}
+rows, steps = {}, lab.amount(smoke=2, cpu=15, gpu=30)
 for guidance in guidances:
-    samples = ddim(guided(labels, guidance), conditional.schedule, noise_per_colour, lab.amount(smoke=2, cpu=15, gpu=30))
+    samples = ddim(guided(labels, guidance), conditional.schedule, noise_per_colour, steps)
     rows[f"guidance {guidance}"] = conditional.denormalize(samples)
 show_rows(rows, titles=COLOURS)
 
@@ -320,9 +329,11 @@ ask("09.guidance")
 # %% tags=["nbval-ignore-output"]
 count, red = lab.amount(smoke=4, cpu=48, gpu=128), COLOURS.index("red")
 many = keras.random.normal((count, 32, 32, 3), seed=9)
+labels, steps = ops.full((count,), red, "int32"), lab.amount(smoke=2, cpu=10, gpu=10)
 for guidance in guidances[1:]:
-    samples = ddim(guided(ops.full((count,), red, "int32"), guidance), conditional.schedule, many, lab.amount(smoke=2, cpu=10, gpu=10))
-    print(f"guidance {guidance}: variety of {count} red flowers {kid.variety(conditional.denormalize(samples)):.3f}")
+    samples = ddim(guided(labels, guidance), conditional.schedule, many, steps)
+    variety = kid.variety(conditional.denormalize(samples))
+    print(f"guidance {guidance}: variety of {count} red flowers {variety:.3f}")
 
 # %% [markdown]
 # Guidance exaggerates what red flowers have in common, and their differences fade. People who
@@ -355,7 +366,8 @@ def flow_matching_loss(network, images, noises, times):
     """The loss of flow matching.
 
     images, noises: (B, H, W, C).   times: in [0, 1], (B, 1, 1, 1).
-    network: called as network([noisy_images, times]), returns velocities (B, H, W, C).   Returns one number.
+    network: called as network([noisy_images, times]), returns velocities (B, H, W, C).
+    Returns one number.
     """
     ### BEGIN SOLUTION
     noisy_images = (1 - times) * images + times * noises
@@ -405,8 +417,10 @@ print(f"loss {losses[0]:.2f} at first, {losses[-1]:.2f} at last")
 
 # %% tags=["nbval-ignore-output"]
 noise = keras.random.normal((2000, 1, 1, 2), seed=1)
-clouds({f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for steps in (1, 2, 4, 8, 30)}
-       | {"the data": points[:2000]})
+samples = {
+    f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for steps in (1, 2, 4, 8, 30)
+}
+clouds(samples | {"the data": points[:2000]})
 
 # %% tags=["nbval-ignore-output"]
 paths({"flow matching": ops.stack(flow.sample(noise[:60], 60))}, points)

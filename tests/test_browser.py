@@ -1,7 +1,7 @@
 """Labs 03, 07 and 08, and grading reports, in a real JupyterLab and a real browser.
 
-The labs run, and every slider moves its picture. Needs Chromium. Where DIFFUSION_LAB_BROWSER is
-"required" its absence is a failure. Screenshots go to out/browser.
+The labs run, and every slider moves its picture. These tests need Chromium: without it they are
+skipped, or fail if DIFFUSION_LAB_BROWSER is "required". Screenshots go to out/browser.
 """
 
 import io
@@ -33,7 +33,7 @@ PICTURES = ROOT / "out" / "browser"
 TOKEN = "only-for-this-test"
 ODD_SAMPLER = """def reverse_diffusion(self, initial_noise, diffusion_steps):
     return 0 * initial_noise + ops.convert_to_tensor([99.0, -99.0, -99.0])"""
-SETTINGS = {  # JupyterLab would draw only the cells that can be seen
+SETTINGS = {  # without them, JupyterLab renders only the cells in view
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": (
         '{"fetchNews": "false", "checkForUpdates": false}'
@@ -64,7 +64,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A JupyterLab over the solutions of the three labs, without outputs; yields its address.
+    """Yields the address of a JupyterLab with the solutions of the three labs, without outputs.
 
     It also has the notebook "odd".
     """
@@ -108,10 +108,7 @@ def server(tmp_path_factory):
 
 
 def with_an_odd_sampler(notebook):
-    """Returns lab 07 up to its slider, with a strange sampler.
-
-    After its check, this student's `reverse_diffusion` paints everything red.
-    """
+    """Returns lab 07 up to its slider; before that, the student's sampler becomes `ODD_SAMPLER`."""
     last = next(
         number
         for number, cell in enumerate(notebook.cells)
@@ -175,11 +172,11 @@ def test_the_slider_of_lab_07_runs_the_students_own_sampler(browser, server):
     page = run_all_cells(browser, f"{server}/lab/tree/odd.ipynb?token={TOKEN}&reset")
     explorer = page.locator(".diffusion-lab-explorer")
     explorer.scroll_into_view_if_needed()
-    assert share_of_red(explorer) > 0.8, "eta = 0 is the student's sampler"
+    assert share_of_red(explorer) > 0.8, "with eta = 0, the student's sampler runs"
     eta = explorer.locator(".diffusion-lab-slider-eta .noUi-handle")
     assert moves(page, explorer, eta), "the slider moves nothing"
     explorer.screenshot(path=PICTURES / "odd.png")
-    assert share_of_red(explorer) < 0.2, "fresh noise is a matter of the package's ddim"
+    assert share_of_red(explorer) < 0.2, "with fresh noise, the package's ddim runs"
     page.close()
 
 
@@ -212,7 +209,7 @@ def run_all_cells(browser, address):
 
 
 def menu_entries(explorer):
-    """Chooses each entry of the explorer's menu in turn; some sliders belong to one entry only."""
+    """Chooses each entry of the explorer's menu in turn; some sliders affect only one entry."""
     menu = explorer.locator("select")
     if menu.count() == 0:
         yield
@@ -267,7 +264,7 @@ def drag(page, handle):
 def reports(tmp_path):
     """A folder with the reports of four students.
 
-    One has no notebook, one has long answers, one did not hand in this time.
+    One has no notebook, and one a long name. A fifth has manual points, but no submission.
     """
     out = tmp_path / "out"
     verdicts = [
@@ -303,7 +300,7 @@ def reports(tmp_path):
     return out
 
 
-def test_points_by_hand_are_saved_for_everybody_and_not_left_behind(browser, reports):
+def test_manual_points_are_saved_and_the_page_warns_before_they_are_lost(browser, reports):
     page = browser.new_page()
     page.goto(f"file://{reports}/summary.html")
     asked = []
@@ -319,7 +316,7 @@ def test_points_by_hand_are_saved_for_everybody_and_not_left_behind(browser, rep
     download.value.save_as(reports / "manual.csv")
     assert not page.locator("#unsaved").is_visible()
     page.goto("about:blank")
-    assert asked == ["beforeunload"], "what is saved is no reason to ask"
+    assert asked == ["beforeunload"], "there is no warning once everything is saved"
     assert read_manual(reports / "manual.csv") == {
         "Ada|1": ("2", 'good, but "short"'),
         "Bob|1": ("", ""),
@@ -336,7 +333,7 @@ def test_reports_fit_on_small_and_large_screens(width, browser, reports):
     for path in (reports / "summary.html", *(reports / "feedback").iterdir()):
         page.goto(f"file://{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (
-            "nothing is cut at the right"
+            "nothing is cut off on the right"
         )
         tops = page.evaluate(
             "[...document.querySelectorAll('.bars div')].map(bar => bar.getBoundingClientRect().top"

@@ -1,6 +1,6 @@
-"""The conditional model: what its network receives, and guidance against its formula.
+"""The conditional model: what its network receives, and guidance compared with its formula.
 
-The networks' answers are known in advance.
+The outputs of the networks are known in advance.
 """
 
 import gc
@@ -20,12 +20,12 @@ from diffusion_lab.samplers import SAMPLERS, ddim
 NAMES = ("dark", "grey", "bright")
 ANSWERS = np.array([-1.0, 0.5, 2.0, 0.25], "float32")  # for each class, and for "none"
 SHAPE = (2, 2, 1)
-traced = []  # the batch sizes of the network's calls, noted while a function is compiled
+traced = []  # the batch sizes of the network's calls, recorded while a function is compiled
 
 
 @keras.saving.register_keras_serializable(package="tests")
 class AnswerOfLabel(keras.layers.Layer):
-    """An image of one grey level, which depends only on the label."""
+    """Returns an image of one grey level, which depends only on the label."""
 
     def build(self, *shapes):
         self.answers = self.add_weight(
@@ -86,18 +86,18 @@ def test_without_a_label_the_model_is_unconditional():
         (np.array([1, 0, 2]), [0.5, -1, 2]),
     ],
 )
-def test_labels_are_names_or_numbers_one_or_many(labels, expected):
+def test_labels_are_names_or_numbers_and_one_or_many(labels, expected):
     np.testing.assert_allclose(greys(oracle().guided(labels, 1)(noisy(), *RATES)[1]), expected)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_generates_the_class_of_the_label(name):
+def test_every_sampler_follows_the_label(name):
     images = oracle().generate(2, 3, sampler=SAMPLERS[name], seed=0, labels="grey", guidance=2.0)
     np.testing.assert_allclose(greys(images), 0.25 + 2 * 0.25, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", ["blue", 3, -1, ["grey", "blue"], 1.5, [None]])
-def test_the_error_for_an_unknown_label_lists_the_labels(labels):
+def test_an_unknown_label_lists_the_known_ones(labels):
     with pytest.raises(UserError, match="choose one of dark, grey, bright"):
         oracle().guided(labels)
 
@@ -114,21 +114,21 @@ def test_the_error_for_an_unknown_label_lists_the_labels(labels):
         ({"sampler": "heun", "eta": 1}, "unexpected keyword argument 'eta'"),
     ],
 )
-def test_arguments_that_cannot_work_get_one_sentence(arguments, sentence):
+def test_impossible_requests_get_one_sentence(arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         oracle().generate(3, 2, **{"labels": "grey"} | arguments)
 
 
 @pytest.mark.parametrize("guidance, batch", [(0, 3), (1.0, 3), (2.0, 6)])
-def test_guidance_costs_one_call_of_twice_the_batch_and_the_ends_one_of_the_batch(guidance, batch):
+def test_guidance_calls_the_network_once_and_doubles_the_batch_except_at_0_and_1(guidance, batch):
     denoise = oracle().guided("grey", guidance)
     traced.clear()
     denoise(noisy(), *RATES)
     assert traced == [batch]
 
 
-def test_other_labels_and_guidance_do_not_compile_again():
-    if keras.backend.backend() == "torch":  # which compiles nothing
+def test_other_labels_and_guidance_do_not_recompile():
+    if keras.backend.backend() == "torch":  # on torch, nothing is compiled
         return
     model = oracle()
     model.guided("dark", 2.0)(noisy(), *RATES)
@@ -155,7 +155,7 @@ def test_training_drops_a_share_of_the_labels_and_evaluation_none():
 
 
 def test_training_learns_each_class_and_without_a_label_their_mean():
-    """The mean squared error is lowest for the mean image of the class.
+    """The mean squared error is least for the mean image of the class.
 
     Without a label, it is least for the mean of all images.
     """
@@ -171,7 +171,7 @@ def test_training_learns_each_class_and_without_a_label_their_mean():
     np.testing.assert_allclose(model.ema_network.get_weights()[0], learned, atol=0.1)
 
 
-def test_the_output_of_a_unet_depends_on_its_labels():
+def test_a_unet_uses_its_labels():
     network = unet(image_size=4, widths=(8,), num_classes=3)
     rng = np.random.default_rng(0)
     network.set_weights(
@@ -189,7 +189,7 @@ def test_the_output_of_a_unet_depends_on_its_labels():
     assert len(unet(image_size=4, widths=(8,)).inputs) == 2
 
 
-def test_a_saved_model_has_its_labels_in_a_fresh_process(tmp_path):
+def test_a_saved_model_keeps_its_labels(tmp_path):
     config = ModelConfig(network_arguments={"image_size": 4, "widths": (8,)}, class_names=NAMES)
     model = config.build(seed=0)
     rng = np.random.default_rng(0)

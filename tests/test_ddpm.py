@@ -1,4 +1,4 @@
-"""The discrete model: losses and samples against closed forms and the continuous samplers."""
+"""The discrete model: losses and samples equal closed forms and the continuous samplers."""
 
 import keras
 import numpy as np
@@ -20,17 +20,17 @@ SHAPE = (4, 4, 1)
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    """The initial weights depend on Keras's global seed."""
+    """Fixes Keras's global seed, which determines the networks' initial weights."""
     keras.utils.set_random_seed(0)
 
 
 def short_diffusion():
-    """Eight steps that end in nearly pure noise."""
+    """Returns a diffusion of eight steps that ends in nearly pure noise."""
     return GaussianDiffusion(beta_start=0.05, beta_end=0.7, timesteps=T)
 
 
 def discrete_network():
-    """Two convolutions that know t: the U-Net's calling convention at a thousandth of its size."""
+    """Returns two convolutions that are called like the U-Net, at a thousandth of its size."""
     images, t = keras.Input(SHAPE), keras.Input((), dtype="int64")
     time = keras.layers.Dense(4)(TimestepEmbedding(4)(t))
     x = keras.layers.Add()([keras.layers.Conv2D(4, 3, padding="same")(images), time])
@@ -118,7 +118,7 @@ def test_timesteps_are_uniform():
 
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
-def test_training_lowers_the_loss_and_the_ema_follows(network):
+def test_training_lowers_the_loss_and_the_ema_network_follows(network):
     model = DDPM(network(), short_diffusion(), seed=0)
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=JIT)
     before = [weight.copy() for weight in model.ema.network.get_weights()]
@@ -130,7 +130,7 @@ def test_training_lowers_the_loss_and_the_ema_follows(network):
     )
 
 
-def test_the_attention_unet_of_the_paper_works_as_a_network():
+def test_the_attention_unet_of_the_paper_trains():
     network = attention_unet(
         image_size=4,
         base_channels=4,
@@ -149,7 +149,7 @@ def test_the_attention_unet_of_the_paper_works_as_a_network():
     ).all()
 
 
-def test_the_network_trains_and_its_ema_copy_samples():
+def test_training_uses_the_network_and_sampling_its_ema_network():
     model, t = DDPM(discrete_network(), short_diffusion()), np.arange(8)
     perturbed(model.network)
     assert to_numpy(model.predict_noises(random_images(), t, training=True)).any()
@@ -239,10 +239,10 @@ def test_denoise_clips_the_image_and_its_components_add_up():
     )
 
 
-def test_a_p_sample_from_a_lab_need_not_work_in_a_graph():
+def test_a_p_sample_from_a_lab_need_not_run_in_a_graph():
     class FromALab(GaussianDiffusion):
         def p_sample(self, pred_noise, x, t, clip_denoised=True, seed=None):
-            assert [int(timestep) for timestep in t]  # a graph has no numbers yet
+            assert [int(timestep) for timestep in t]  # a graph has no numbers
             return super().p_sample(pred_noise, x, t, clip_denoised, seed)
 
     model = DDPM(discrete_network(), short_diffusion(), seed=0)
@@ -253,7 +253,7 @@ def test_a_p_sample_from_a_lab_need_not_work_in_a_graph():
 
 @pytest.mark.parametrize("network", [discrete_network, continuous_network])
 def test_a_new_diffusion_replaces_the_old_one_everywhere(network):
-    """This includes methods that were compiled with the first one."""
+    """This includes methods that were compiled with the old one."""
     model, fresh = (
         DDPM(network(), diffusion, seed=0)
         for diffusion in (short_diffusion(), GaussianDiffusion(timesteps=4))

@@ -1,4 +1,4 @@
-"""Lab 06: right answers in every style pass; the manual training step is that of fit."""
+"""Lab 06: right answers in every style pass, and the training step by hand equals `fit`."""
 
 import jupytext
 import keras
@@ -43,7 +43,7 @@ def sample_in_tensorflow(self, pred_noise, x, t, noise):
         (x - tf.sqrt(1 - bar) * pred_noise) / tf.sqrt(bar), self.clip_min, self.clip_max
     )
     mean = (tf.sqrt(previous) * beta * image + tf.sqrt(1 - beta) * (1 - previous) * x) / (1 - bar)
-    return mean + tf.sqrt(beta * (1 - previous) / (1 - bar)) * noise  # whose variance is 0 at t = 0
+    return mean + tf.sqrt(beta * (1 - previous) / (1 - bar)) * noise  # 0 at t = 0
 
 
 def without_gather(self, pred_noise, x, t, noise):
@@ -55,12 +55,12 @@ def without_gather(self, pred_noise, x, t, noise):
 def step_on_the_ema_network(
     network, ema_network, optimizer, diffusion, images, t, noises, ema_decay
 ):
-    return step_with_keras_words(
+    return step_in_keras(
         ema_network, network, keras.optimizers.SGD(0.3), diffusion, images, t, noises, 1.0
     )
 
 
-def step_with_keras_words(network, ema_network, optimizer, diffusion, images, t, noises, ema_decay):
+def step_in_keras(network, ema_network, optimizer, diffusion, images, t, noises, ema_decay):
     with tf.GradientTape() as tape:
         pred_noises = network([diffusion.q_sample(images, t, noises), t], training=True)
         loss = keras.losses.MeanSquaredError()(noises, pred_noises)
@@ -76,7 +76,7 @@ def step_with_keras_words(network, ema_network, optimizer, diffusion, images, t,
 
 RIGHT = [
     *right(checks.p_sample, sample_image_by_image, sample_in_tensorflow),
-    *right(checks.train_step, step_with_keras_words),
+    *right(checks.train_step, step_in_keras),
 ]
 
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
@@ -114,11 +114,9 @@ def answer_of_lab_06(name):
     return space[name]
 
 
-def test_the_labs_p_sample_is_the_packages_at_every_timestep():
-    diffusion, rng = (
-        GaussianDiffusion(timesteps=12, beta_start=0.01, beta_end=0.3),
-        np.random.default_rng(0),
-    )
+def test_the_labs_p_sample_equals_the_packages_at_every_timestep():
+    diffusion = GaussianDiffusion(timesteps=12, beta_start=0.01, beta_end=0.3)
+    rng = np.random.default_rng(0)
     x, pred_noise = (
         ops.convert_to_tensor(rng.normal(size=(12, 2, 2, 1)).astype("float32")) for _ in range(2)
     )
@@ -130,8 +128,8 @@ def test_the_labs_p_sample_is_the_packages_at_every_timestep():
 
 
 @pytest.mark.slow
-def test_the_labs_step_by_hand_is_what_fit_does():
-    """The same start, images and noise give the same weights, and the EMA one step behind."""
+def test_the_labs_step_by_hand_equals_fit():
+    """The same initial weights, images and noise give the same weights; EMA is one step behind."""
     keras.utils.set_random_seed(0)
     sizes = {
         "image_size": 4,
@@ -141,10 +139,7 @@ def test_the_labs_step_by_hand_is_what_fit_does():
         "num_res_blocks": 1,
     }
     model = DDPM(attention_unet(**sizes), ema_decay=0.5, seed=7)
-    network, ema_network = (
-        keras.models.clone_model(model.network),
-        keras.models.clone_model(model.network),
-    )
+    network, ema_network = (keras.models.clone_model(model.network) for _ in range(2))
     network.set_weights(model.network.get_weights())
     ema_network.set_weights(model.network.get_weights())
     images = np.random.default_rng(1).random((5, 4, 4, 4, 3)).astype("float32")
@@ -154,9 +149,8 @@ def test_the_labs_step_by_hand_is_what_fit_does():
         x = 2 * batch - 1
         noises = keras.random.normal(x.shape, seed=seed)
         t = keras.random.randint((4,), 0, 1000, seed=seed)
-        decay = min(
-            0.5, (2 + step) / (11 + step)
-        )  # the package warms up, and also counts the step before the first
+        # the package warms up its EMA, and its count is one step ahead
+        decay = min(0.5, (2 + step) / (11 + step))
         answer_of_lab_06("train_step")(
             network, ema_network, optimizer, model.diffusion, x, t, noises, decay
         )

@@ -1,4 +1,4 @@
-"""Lab 07: right answers in every style pass; unknown mistakes are named."""
+"""Lab 07: right answers in every style pass; mistakes outside the tables get a hint as well."""
 
 import math
 
@@ -106,7 +106,7 @@ def asks_both(self, noisy, noise_rates, signal_rates, training):
 
 
 def changed(change):
-    """Returns the right answer with its (noises, images) changed by `change`."""
+    """Returns an answer that returns `change(noises, images)` of the right ones."""
     return lambda self, noisy, n, s, training: change(
         *denoise_in_keras(self, noisy, n, s, training)
     )
@@ -163,18 +163,15 @@ def down(steps):
 
 
 def sampler(times=down, following=None, noise=lambda noise: noise):
-    """Returns DDIM over other `times(steps)`.
+    """Returns DDIM over the times `times(steps)`.
 
-    From each time it steps to the next of them, or to `following(time, steps)`.
+    Each step leads to the next of these times, or to `following(time, steps)`.
     """
 
     def reverse_diffusion(self, initial_noise, diffusion_steps):
-        ones, noisy, grid = (
-            ops.ones((initial_noise.shape[0], 1, 1, 1)),
-            noise(initial_noise),
-            times(diffusion_steps),
-        )
-        for time, later in zip(grid, [*grid[1:], grid[-1] - 1 / diffusion_steps]):
+        ones, noisy = ops.ones((initial_noise.shape[0], 1, 1, 1)), noise(initial_noise)
+        starts = times(diffusion_steps)
+        for time, later in zip(starts, [*starts[1:], starts[-1] - 1 / diffusion_steps]):
             later = following(time, diffusion_steps) if following else later
             then = self.diffusion_schedule(ones * later)
             noises, images = self.denoise(
@@ -213,7 +210,7 @@ def only_numpy(self, initial_noise, diffusion_steps):
             n, s = map(
                 np.array, self.diffusion_schedule(np.full((len(noisy), 1, 1, 1), time, "float32"))
             )
-            noisy = s * images + n * noises  # noqa: F821  of the step before
+            noisy = s * images + n * noises  # noqa: F821  from the previous step
         n, s = self.diffusion_schedule(np.full((len(noisy), 1, 1, 1), time, "float32"))
         noises, images = map(np.array, self.denoise(noisy, n, s, False))
     return images
@@ -225,17 +222,14 @@ def asks_twice(self, initial_noise, diffusion_steps):
 
 
 def but_for_one(change):
-    """Returns an answer that is right for several steps, and `change(images)` for one."""
+    """Returns an answer that is right for several steps and returns `change(images)` for one."""
     return lambda self, noise, steps: (change if steps == 1 else ops.copy)(
         sampler()(self, noise, steps)
     )
 
 
 def never_right(times):
-    """Returns a sampler at these times whose images match no known mistake.
-
-    So only its times can be recognised.
-    """
+    """Returns a sampler over these times. Its images match no known mistake, only its times do."""
     return lambda self, noise, steps: 1.5 + sampler(times)(self, noise, steps)
 
 

@@ -1,6 +1,4 @@
-"""Lab 08: right answers in every style pass, and what is wrong in a way that no table knows is
-named.
-"""
+"""Lab 08: right answers in every style pass; mistakes outside the tables get a hint as well."""
 
 import keras
 import numpy as np
@@ -24,7 +22,7 @@ def angle_of(a, b, axis=(1, 2, 3)):
 
 
 def on_arrays(function):
-    """An answer written for float64 arrays."""
+    """Returns `function` as an answer that computes with float64 arrays."""
     return lambda a, b, share: function(np.array(a, "float64"), np.array(b, "float64"), share)
 
 
@@ -71,7 +69,7 @@ def slerp_in_tensorflow(a, b, share):
 
 
 def slerp_along_the_circle(a, b, share):
-    """Turns a towards b by its share of the angle, with the sine of a difference written out."""
+    """Rotates a towards b by the share of their angle, with the sine of a difference expanded."""
     a, b = np.array(a, "float64"), np.array(b, "float64")
     angle = angle_of(a, b)
     angle = np.where(angle < 1e-4, 1e-4, angle)
@@ -80,7 +78,7 @@ def slerp_along_the_circle(a, b, share):
 
 
 def slerp_but(angle=angle_of):
-    """The right answer, with another way to measure the angle."""
+    """Returns the right answer with another way to measure the angle."""
 
     @on_arrays
     def slerp(a, b, share):
@@ -95,7 +93,7 @@ def dot(a, b):
 
 
 @np.errstate(invalid="ignore")
-def without_care_for_equal_noises(a, b, share):
+def nan_for_equal_noises(a, b, share):
     angle = np.arccos(
         dot(a, b)
         / np.sqrt(dot(a, a) * dot(a, a) if np.array_equal(a, b) else dot(a, a) * dot(b, b))
@@ -111,8 +109,8 @@ SLERPS_WRONG = {  # besides the known mistakes, which tests/test_mistakes.py tri
     "divided by both lengths*": slerp_but(
         angle=np.errstate(invalid="ignore")(lambda a, b: np.arccos(dot(a, b)))
     ),
-    "Between two equal noises you get NaN": on_arrays(without_care_for_equal_noises),
-    "Between two equal noises you get zeros": on_arrays(zero_for_equal_noises),
+    "Between two equal noise arrays you get NaN": on_arrays(nan_for_equal_noises),
+    "Between two equal noise arrays you get zeros": on_arrays(zero_for_equal_noises),
     "one angle for each pair": lambda a, b, s: a * ops.sum(a * b, axis=(1, 2, 3)),
     "returns nothing": lambda a, b, s: None,
     "Not done yet: exercise 8.1": not_done,
@@ -132,7 +130,7 @@ def invert_in_keras(denoise, schedule, images, steps):
 
 
 def invert_in_numpy(denoise, schedule, images, steps):
-    """All rates at once; numbers where numbers do."""
+    """Computes all rates at once, and keeps them as plain numbers."""
     times = np.arange(1, steps + 1, dtype="float32").reshape(-1, 1, 1, 1) / steps
     noise_rates, signal_rates = (
         np.append(first, np.array(rates)) for first, rates in zip((0.0, 1.0), schedule(times))
@@ -152,9 +150,7 @@ def invert_in_numpy(denoise, schedule, images, steps):
 
 
 def invert_in_tensorflow(denoise, schedule, images, steps):
-    """In the variable x / signal rate, in which a step is an addition (Song et al. 2021, equation
-    14).
-    """
+    """Steps in x / signal rate, where a step is an addition (Song et al. 2021, equation 14)."""
     scaled, ratio, signal = images, 0.0, 1.0
     for time in tf.linspace(0.0, 1.0, steps + 1)[1:]:
         n, s = schedule(tf.fill((len(images), 1, 1, 1), tf.minimum(time, 1.0)))
@@ -169,7 +165,7 @@ def invert_but(
     first=None,
     remix=lambda i, e, n, s: s * i + n * e,
 ):
-    """The right answer with one thing in it replaced."""
+    """Returns the right answer with one part of it replaced."""
 
     def invert(denoise, schedule, images, steps):
         ones = ops.ones((images.shape[0], 1, 1, 1))
@@ -212,7 +208,7 @@ INVERSIONS_WRONG = {
         first=0.25,
     ),
     "never called": forward_process,
-    "another noise each time": invert_adding_noise,
+    "different noise each time": invert_adding_noise,
     "They must be (B, 1, 1, 1)": scalar_rates,
     "Not done yet: exercise 8.2": not_done,
 }
@@ -241,10 +237,8 @@ def test_wrong_answers(check, answer, hint):
     assert_hint(check, answer, hint)
 
 
-def test_what_the_check_calls_right_leads_to_the_exact_noise():
-    """The check's idea of inversion, against the closed form: its error halves when its
-    steps do.
-    """
+def test_the_right_inversion_converges_to_the_exact_noise():
+    """With twice as many steps, half the error is left, compared with the closed form."""
     images = keras.random.normal((2, 3, 3, 2), seed=0) * 0.6 + 0.4
     toy = {"mean": 0.4, "standard_deviation": 0.6}
     n, s = cosine_diffusion_schedule(np.ones((1, 1, 1, 1), "float32"))

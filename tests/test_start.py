@@ -24,7 +24,7 @@ def test_a_profile_chooses_sizes_and_amounts(profile, size, amount, monkeypatch,
     assert capsys.readouterr().out.endswith(f"· profile: {profile}\n")
 
 
-def test_the_hardware_chooses_the_profile_by_default(monkeypatch):
+def test_without_a_setting_the_hardware_chooses(monkeypatch):
     monkeypatch.delenv("DIFFUSION_LAB_PROFILE", raising=False)
     monkeypatch.setattr(lab, "has_accelerator", lambda: True)
     assert lab.start().profile == "gpu"
@@ -32,13 +32,13 @@ def test_the_hardware_chooses_the_profile_by_default(monkeypatch):
     assert lab.start().profile == "cpu"
 
 
-def test_an_unknown_profile_is_one_sentence(monkeypatch):
+def test_an_unknown_profile_gets_one_sentence(monkeypatch):
     monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "tpu")
     with pytest.raises(UserError, match="'tpu': choose one of smoke, cpu, gpu, gpu-test"):
         lab.start()
 
 
-def test_only_a_test_at_full_size_does_without_the_real_photographs(monkeypatch):
+def test_gpu_test_uses_the_photographs_only_if_they_are_downloaded(monkeypatch):
     monkeypatch.setattr(lab, "dataset_status", lambda name: "needs a download")
     chosen = {
         profile: lab.Profile(profile).data("flowers", "photographs") for profile in lab.PROFILES
@@ -66,7 +66,7 @@ def run(capsys, monkeypatch):
 
 
 def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
-    assert "Traceback" in run("path[0]"), "a student's own mistake is shown in full"
+    assert "Traceback" in run("path[0]"), "an ordinary mistake is shown in full"
     said = run("def forward_step():\n    raise NotImplementedError('...')\npath = forward_step()")
     assert "an answer that is still missing. Exercise 2.1: write forward_step" in said
     assert "Traceback" not in said and said.count("\n") == 1
@@ -74,10 +74,10 @@ def test_cells_that_wait_for_an_answer_say_so_in_one_line(run):
     assert "name 'path' is not defined: a cell above has not finished. Exercise 2.1" in said
     assert "Traceback" not in said and said.count("\n") == 1
     assert "Traceback" in run("def function():\n    return pth\nfunction()"), (
-        "nor is one in a function hidden"
+        "and so is one in a function"
     )
     assert "Traceback" in run("raise NotImplementedError('Exercise 2.1: something else')"), (
-        "whatever it says"
+        "whatever its message"
     )
     assert "Traceback" in run(
         "def library():\n    raise NotImplementedError('Exercise 2.1: x')\nlibrary()"
@@ -107,7 +107,7 @@ def test_after_a_restart_a_cell_with_a_missing_answer_says_one_sentence(run, cel
     )
 
 
-def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_traceback_at_hand(run):
+def test_a_cell_that_uses_a_wrong_answer_names_it_and_keeps_the_traceback(run):
     run(
         "from diffusion_lab import checks\nright = lambda image, noise, beta: (1 - beta) ** 0.5 *"
         " image + beta**0.5 * noise"
@@ -122,22 +122,22 @@ def test_a_cell_that_builds_on_a_wrong_answer_names_the_answer_and_keeps_the_tra
     assert "Traceback" in run("%tb"), "and nothing is lost"
     said = run("[][5]")
     assert "Traceback" in said and "not right yet: forward_step." in said, (
-        "what happens in the cell itself is short enough to be shown"
+        "the traceback of an error in the cell itself is short enough to show"
     )
     assert run("undefined_name").count("\n") == 1
     for other in ("def f(:\n    pass", "import mathh"):
         assert "Error" in run(other) and "forward_step" not in run(other), (
-            "no answer can be to blame for this"
+            "no answer is to blame for this"
         )
     assert "✗ Exercise 2.1" in run("checks.forward_step(lambda image, noise, beta: image)"), (
-        "a check says its own sentence"
+        "a check keeps its own sentence"
     )
     assert "✓" in run("checks.forward_step(right)")
     assert "Traceback" in run("json.loads('{')"), "the answer is not to blame any more"
     assert "forward_step" not in run("[][5]")
 
 
-def test_a_check_whose_function_does_not_exist_sends_to_the_cell_with_the_answer(run):
+def test_a_check_of_a_missing_function_points_to_the_cell_with_the_answer(run):
     run("from diffusion_lab import checks")
     said = run("checks.denoise(denoise)")
     assert (

@@ -1,6 +1,6 @@
-"""The training panel: a bar and a picture in place, a line per epoch elsewhere.
+"""The training panel: a bar and a picture in a notebook, a line for each epoch elsewhere.
 
-It is tidy after an interrupt.
+An interrupt leaves it tidy.
 """
 
 import base64
@@ -33,7 +33,7 @@ class Handle:
 
 @pytest.fixture
 def outputs(monkeypatch):
-    """Returns what a notebook would show: a list of handles, each with all of its contents."""
+    """Returns what a notebook would show: a list of handles, each with everything it has shown."""
     shown = []
 
     def display(bundle, raw, display_id):
@@ -85,7 +85,7 @@ def test_a_notebook_gets_one_bar_and_one_picture_and_keeps_their_last_state(tiny
     assert (pixels[:, :420] < 100).any()
 
 
-def test_updates_are_rare_unless_asked_for(tiny_config, outputs, monkeypatch):
+def test_updates_are_as_frequent_as_the_settings_say(tiny_config, outputs, monkeypatch):
     for seconds in ("BAR_SECONDS", "CURVE_SECONDS"):
         monkeypatch.setattr(panel, seconds, 1000.0)
     train(tiny_model(tiny_config), TrainingPanel(samples, interval=1000.0), epochs=1)
@@ -94,13 +94,13 @@ def test_updates_are_rare_unless_asked_for(tiny_config, outputs, monkeypatch):
     monkeypatch.setattr(panel, "BAR_SECONDS", 0.0)
     train(tiny_model(tiny_config), TrainingPanel(samples, interval=0.0), epochs=2)
     often = [len(handle.bundles) for handle in outputs]
-    # the first and the last; without a pause, one per step
+    # with long intervals, the first and the last; with none, one for each step
     assert seldom == [2, 1] and often == [8, 7]
     line = outputs[0].bundles[-2]["text/plain"]
     assert "epoch 2 of 2" in line and "steps/s" in line and "left" in line and "loss" in line
 
 
-def test_the_curve_moves_between_two_samples(tiny_config, outputs, monkeypatch):
+def test_the_curve_is_updated_between_two_sets_of_samples(tiny_config, outputs, monkeypatch):
     drawn = []
     monkeypatch.setattr(panel, "CURVE_SECONDS", 0.0)
     train(
@@ -111,7 +111,7 @@ def test_the_curve_moves_between_two_samples(tiny_config, outputs, monkeypatch):
     assert len(outputs[1].bundles) == 4 and len(drawn) == 1
 
 
-def test_outside_a_notebook_each_epoch_is_a_line(tiny_config, capsys):
+def test_outside_a_notebook_each_epoch_prints_a_line(tiny_config, capsys):
     train(tiny_model(tiny_config), TrainingPanel(samples))
     lines = capsys.readouterr().out.splitlines()
     assert [line[:14] for line in lines] == [
@@ -171,7 +171,7 @@ class InterruptAt(keras.callbacks.Callback):
 
 @pytest.fixture
 def interruptible():
-    """Handles Ctrl-C as a notebook does, also where these tests run in the background."""
+    """Handles Ctrl-C as a notebook does, even if these tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -198,7 +198,7 @@ def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, output
 
 
 @pytest.mark.parametrize("when, steps", [(0, "1 step "), ("validation", "3 steps ")])
-def test_an_interrupt_in_the_first_epoch_tells_the_loss_and_draws_no_samples(
+def test_an_interrupt_in_the_first_epoch_shows_the_loss_and_no_samples(
     when, steps, tiny_config, outputs, interruptible
 ):
     drawn = []
@@ -230,7 +230,7 @@ def test_losses_are_those_of_the_last_steps(tiny_config):
     truth = np.random.default_rng(0).uniform(size=(2, 30))
     for epoch, losses in enumerate(truth):
         watch.on_epoch_begin(epoch)
-        for batch in range(30):  # Keras gives the mean since the epoch began
+        for batch in range(30):  # Keras reports the mean since the beginning of the epoch
             watch.on_train_batch_end(batch, {"loss": losses[: batch + 1].mean()})
         watch.on_epoch_end(epoch, {"loss": losses.mean(), "val_loss": 1.0})
     assert [entry["images"] for entry in watch.losses] == [40, 60, 60, 100, 120, 120]

@@ -1,4 +1,4 @@
-"""Explorers follow their sliders, skip outdated positions, and always answer."""
+"""Explorers follow their sliders, skip outdated positions, and recover from errors."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from diffusion_lab import widgets
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import grid
 from diffusion_lab.labs.widgets.explorer import BUSY
-from diffusion_lab.labs.widgets.models import Chains, circular
+from diffusion_lab.labs.widgets.models import Chains, circular_interpolation
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.networks import energy_network
 from diffusion_lab.samplers import ddim
@@ -32,22 +32,19 @@ def shade(value):
 
 
 def shades(calls, cache_size=128):
-    """Returns an explorer whose picture has the colour of its slider.
+    """Returns an explorer of grey pictures; `calls` collects the positions that it renders."""
 
-    `calls` collects the drawn values.
-    """
-
-    def draw(value):
+    def render(value):
         calls.append(value)
         return shade(value), f"value <b>{value}</b>"
 
     return widgets.Explorer(
-        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.", cache_size
+        render, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field.", cache_size
     )
 
 
 class Gate:
-    """A `draw` that waits at every position but the first until it may continue."""
+    """A `render` that waits at every position but the first until it may continue."""
 
     def __init__(self):
         self.calls, self.entered, self.open = [], threading.Semaphore(0), threading.Semaphore(0)
@@ -67,7 +64,7 @@ def gated():
     )
 
 
-def test_first_picture_is_there_at_once_and_later_ones_follow():
+def test_the_first_picture_comes_at_once_and_later_ones_follow():
     calls = []
     explorer = shades(calls)
     assert calls == [10] and (pixels(explorer.picture.value) == 10).all()
@@ -79,7 +76,7 @@ def test_first_picture_is_there_at_once_and_later_ones_follow():
     assert "computing" not in explorer.busy.value and explorer.error.value == ""
 
 
-def test_positions_seen_before_are_not_drawn_again():
+def test_positions_seen_before_are_not_rendered_again():
     calls = []
     explorer = shades(calls)
     for value in (20, 10, 20):
@@ -89,7 +86,7 @@ def test_positions_seen_before_are_not_drawn_again():
     assert calls == [10, 20]
 
 
-def test_the_cache_forgets_what_was_longest_unused():
+def test_the_cache_drops_the_least_recently_used_position():
     calls = []
     explorer = shades(calls, cache_size=2)
     for value in (20, 10, 30, 10, 20):  # 30 evicts 20, because 10 has been seen since
@@ -98,7 +95,7 @@ def test_the_cache_forgets_what_was_longest_unused():
     assert calls == [10, 20, 30, 20]
 
 
-def test_a_moving_slider_drops_what_it_has_left():
+def test_positions_that_a_moving_slider_has_left_are_skipped():
     gate, explorer = gated()
     explorer.controls["value"].value = 20
     assert gate.entered.acquire(timeout=30)
@@ -112,25 +109,25 @@ def test_a_moving_slider_drops_what_it_has_left():
     assert (pixels(explorer.picture.value) == 90).all() and "computing" not in explorer.busy.value
 
 
-def test_an_old_answer_never_replaces_a_newer_one():
+def test_an_old_picture_never_replaces_a_newer_one():
     gate, explorer = gated()
     explorer.controls["value"].value = 20
     assert gate.entered.acquire(timeout=30)
     explorer.controls["value"].value = 30
-    # known: shown at once, while 20 is still being drawn and 30 waits
+    # cached: shown at once, while 20 is still being rendered and 30 waits
     explorer.controls["value"].value = 10
     assert explorer.readout.value == "10" and "computing" not in explorer.busy.value
     gate.open.release()
     assert explorer.wait()
     assert explorer.readout.value == "10" and (pixels(explorer.picture.value) == 10).all()
-    explorer.controls["value"].value = 20  # the drawn picture is kept anyway
+    explorer.controls["value"].value = 20  # the rendered picture is cached anyway
     assert explorer.wait() and explorer.readout.value == "20" and gate.calls == [10, 20]
 
 
-def test_only_one_thread_draws():
+def test_only_one_thread_renders():
     running, most, lock = [0], [0], threading.Lock()
 
-    def draw(value):
+    def render(value):
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
@@ -140,7 +137,7 @@ def test_only_one_thread_draws():
         return shade(value)
 
     explorer = widgets.Explorer(
-        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
+        render, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
     )
     movers = [
         threading.Thread(
@@ -174,13 +171,13 @@ def test_only_one_thread_draws():
     ],
 )
 def test_an_error_is_one_red_sentence_and_the_next_position_works(error, expected):
-    def draw(value):
+    def render(value):
         if value == 13:
             raise error
         return shade(value)
 
     explorer = widgets.Explorer(
-        draw, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
+        render, {"value": widgets.slider("grey", 0, 255, 10, 1)}, "A grey field."
     )
     explorer.controls["value"].value = 13
     assert explorer.wait()
@@ -198,11 +195,11 @@ def test_an_error_is_one_red_sentence_and_the_next_position_works(error, expecte
 
 
 def test_an_error_in_the_first_picture_does_not_stop_the_notebook():
-    def draw(value):
+    def render(value):
         return shade(100 // value)
 
     explorer = widgets.Explorer(
-        draw, {"value": widgets.slider("divisor", 0, 9, 0, 1)}, "A grey field."
+        render, {"value": widgets.slider("divisor", 0, 9, 0, 1)}, "A grey field."
     )
     data, _ = explorer._repr_mimebundle_()
     assert "ZeroDivisionError" in data["text/plain"] and "image/png" not in data
@@ -210,17 +207,17 @@ def test_an_error_in_the_first_picture_does_not_stop_the_notebook():
     assert explorer.wait() and (pixels(explorer.picture.value) == 50).all()
 
 
-def test_without_a_kernel_a_picture_with_its_caption_shows():
+def test_pages_without_a_kernel_show_a_picture_with_its_caption():
     explorer = shades([])
     data, metadata = explorer._repr_mimebundle_()
     assert set(data) == {VIEW, "text/plain", "image/png"}
     assert data["text/plain"] == "A grey field." and metadata["image/png"]["alt"] == "A grey field."
     still = pixels(base64.b64decode(data["image/png"]))
     assert (still[:4, :6] == 10).all() and (still[4:, 6:] == 255).any()
-    assert (still[8:] < 128).any()  # text is below
+    assert (still[8:] < 128).any()  # the caption is below the picture
 
 
-def test_a_browser_test_finds_the_parts():
+def test_the_parts_have_classes_for_browser_tests():
     explorer = shades([])
     assert "diffusion-lab-explorer" in explorer._dom_classes
     assert "diffusion-lab-readout" in explorer.readout._dom_classes
@@ -231,7 +228,7 @@ def test_a_browser_test_finds_the_parts():
     }
 
 
-def test_corruption_mixes_by_the_schedule_and_keeps_its_noise():
+def test_corruption_mixes_with_the_rates_of_the_schedule():
     images = np.random.default_rng(0).uniform(0.2, 0.8, (3, 8, 8, 3)).astype("float32")
     explorer = widgets.corruption(images, {"cosine": cosine_diffusion_schedule})
     explorer.controls["diffusion_time"].value = 0.0
@@ -251,7 +248,7 @@ def test_corruption_mixes_by_the_schedule_and_keeps_its_noise():
     )
 
 
-def test_corruption_refuses_images_that_are_none():
+def test_corruption_refuses_invalid_images():
     for images in (
         np.zeros((8, 8, 3)),
         np.full((1, 8, 8, 3), 200.0),
@@ -266,11 +263,11 @@ def test_schedule_curves_has_a_slider_for_each_parameter_that_a_schedule_takes()
         widgets.schedule_curves().controls
     )
 
-    def forgot_the_root(diffusion_times, beta_end=0.02):
+    def without_square_root(diffusion_times, beta_end=0.02):
         noise_rates, signal_rates = SCHEDULES["linear"](diffusion_times, beta_end=beta_end)
         return noise_rates**2, signal_rates**2
 
-    schedules = {"mine": forgot_the_root, "cosine": cosine_diffusion_schedule}
+    schedules = {"mine": without_square_root, "cosine": cosine_diffusion_schedule}
     explorer = widgets.schedule_curves(np.zeros((8, 8, 1)), schedules)
     assert set(explorer.controls) == {"schedule", "beta_end"}
     assert (
@@ -284,7 +281,7 @@ def test_schedule_curves_has_a_slider_for_each_parameter_that_a_schedule_takes()
     assert explorer.wait() and "noise² + signal² = 1" in explorer.readout.value
 
 
-def test_a_schedule_that_returns_something_else_is_told_in_a_sentence():
+def test_a_schedule_that_returns_one_array_gets_a_sentence():
     explorer = widgets.schedule_curves(schedules={"mine": lambda diffusion_times: diffusion_times})
     assert "noise_rates, signal_rates" in explorer.error.value
 
@@ -331,7 +328,7 @@ def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_c
     np.testing.assert_allclose(shown(5, eta=0.5).astype(float), fresh, atol=1)
 
 
-def test_interpolation_draws_each_pair_once_and_uses_the_given_slerp(tiny_config):
+def test_interpolation_generates_each_pair_once_and_uses_the_given_slerp(tiny_config):
     model, positions = tiny_config.build(seed=0), []
 
     def slerp(first, second, position):
@@ -359,9 +356,9 @@ def test_interpolation_says_what_a_wrong_slerp_returns(tiny_config):
 
 def test_circular_interpolation_keeps_the_ends_and_the_variance():
     first, second = keras.random.normal((2, 1, 32, 32, 3), seed=0)
-    np.testing.assert_allclose(circular(first, second, 0.0), first, atol=1e-6)
-    np.testing.assert_allclose(circular(first, second, 1.0), second, atol=1e-6)
-    assert abs(float(keras.ops.std(circular(first, second, 0.5))) - 1) < 0.03
+    np.testing.assert_allclose(circular_interpolation(first, second, 0.0), first, atol=1e-6)
+    np.testing.assert_allclose(circular_interpolation(first, second, 1.0), second, atol=1e-6)
+    assert abs(float(keras.ops.std(circular_interpolation(first, second, 0.5))) - 1) < 0.03
 
 
 def tiny_energy_model():
@@ -370,7 +367,7 @@ def tiny_energy_model():
     )
 
 
-def test_langevin_walks_each_stretch_once(monkeypatch):
+def test_langevin_runs_each_stretch_once(monkeypatch):
     model, walked = tiny_energy_model(), []
     walk = model.langevin_sampling
     monkeypatch.setattr(
@@ -388,7 +385,7 @@ def test_langevin_walks_each_stretch_once(monkeypatch):
     assert explorer.wait() and walked == [5] * 12 and explorer.error.value == ""
 
 
-def test_langevin_chains_do_not_depend_on_the_order_of_questions():
+def test_langevin_chains_do_not_depend_on_the_order_of_calls():
     model = tiny_energy_model()
     forth, back = (Chains(model, 2, 5, 0, {"noise_std": 0.1}) for _ in range(2))
     images = [forth.after(steps)[0] for steps in (5, 10)]

@@ -1,7 +1,4 @@
-"""The models that try the functions of labs 07 and 08.
-
-Each is the course's class with one part of it replaced by the student's.
-"""
+"""The model in which the checks of labs 07 and 08 try a student's functions."""
 
 from functools import partial
 
@@ -15,23 +12,22 @@ from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.labs.rehearsal import train
 from diffusion_lab.models.diffusion import DenoisingModel
 
-METHODS = (
-    "the model",
-    (
-        "the methods diffusion_schedule, denoise and reverse_diffusion, the networks network and "
-        "ema_network, and the numbers min_signal_rate and max_signal_rate"
-    ),
-)
-
 
 class MyDiffusionModel(DenoisingModel):
-    """A small model with the methods that are not the exercise; they give nothing away."""
+    """A small model, one of whose methods a check replaces by the student's.
 
-    has = METHODS
+    The others work but give no answer away.
+    """
+
+    has = (
+        "the model",
+        "the methods diffusion_schedule, denoise and reverse_diffusion, the networks network and "
+        "ema_network, and the numbers min_signal_rate and max_signal_rate",
+    )
     min_signal_rate, max_signal_rate = 0.03, 0.9
 
     def __init__(self, size=4):
-        # makes each rehearsal give the same numbers
+        # with a fixed seed, each rehearsal gives the same numbers
         initial = keras.initializers.GlorotUniform(seed=0)
         images, variances = keras.Input((size, size, 3)), keras.Input((1, 1, 1))
         mixed = keras.layers.Concatenate()([images, keras.layers.UpSampling2D(size)(variances)])
@@ -65,7 +61,7 @@ class MyDiffusionModel(DenoisingModel):
 
 def refuse_float64(*arrays):
     """Raises CheckFailed if an array is float64, while the network computes in float32."""
-    if any(hasattr(one, "dtype") and standardize_dtype(one.dtype) == "float64" for one in arrays):
+    if any(hasattr(x, "dtype") and standardize_dtype(x.dtype) == "float64" for x in arrays):
         raise CheckFailed(
             "the numbers are right, but they are float64 (NumPy makes such arrays), and the network"
             " computes in float32: write `ops.ones` instead of `np.ones`, or `ops.cast(x,"
@@ -73,11 +69,15 @@ def refuse_float64(*arrays):
         )
 
 
-def live_in(model, training=True):
-    """Lets a model train, generate and run in a sampler, as the labs do.
+def train_and_sample(model, training=True):
+    """Uses a model as the labs do: trains it, generates images, and runs its `denoise` in a graph.
+
+    Args:
+        model: a `MyDiffusionModel`.
+        training: False leaves out the training.
 
     Returns:
-        The numbers that come out.
+        The weights and images that come out, as one array.
 
     Raises:
         Exception: whatever stops it.
@@ -86,12 +86,12 @@ def live_in(model, training=True):
         train(model, np.full((3, *model.image_shape), 0.5, "float32"), network=model.network)
     images = [model.generate(2, steps, seed=0) for steps in (1, 2)]
     noise = ops.ones((5, *model.image_shape))
-    both = compiled(partial(model.denoise, training=False))(
+    components = compiled(partial(model.denoise, training=False))(
         noise, *model.diffusion_schedule(ops.ones((5, 1, 1, 1)))
     )
     return np.concatenate(
         [
             np.ravel(ops.convert_to_numpy(values))
-            for values in (*model.network.weights, *images, *both)
+            for values in (*model.network.weights, *images, *components)
         ]
     )

@@ -1,4 +1,4 @@
-"""The first cell of every lab: looks at the machine and chooses how large the lab will be."""
+"""The first cell of every lab: it chooses the lab's size and installs plain error messages."""
 
 import inspect
 import os
@@ -24,7 +24,7 @@ PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 
 @dataclass(frozen=True)
 class Profile:
-    """How large the numbers of a lab are.
+    """Chooses the numbers in a lab's settings.
 
     `profile` is "smoke" (seconds, for tests), "cpu" (minutes, on a laptop), "gpu" (the full models
     on real photographs), or "gpu-test" (as large as "gpu", as short as "smoke").
@@ -33,17 +33,17 @@ class Profile:
     profile: str
 
     def size(self, smoke, cpu, gpu):
-        """Returns how large something is: image sizes, widths, batches."""
+        """Returns the size of something, such as images, widths and batches."""
         return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": gpu}[self.profile]
 
     def amount(self, smoke, cpu, gpu):
-        """Returns how long something takes: epochs, numbers of images and of steps."""
+        """Returns a number that decides how long something takes: epochs, images, steps."""
         return {"smoke": smoke, "cpu": cpu, "gpu": gpu, "gpu-test": smoke}[self.profile]
 
     def data(self, small, full):
         """Returns the name of the data set: `full` on a GPU, else `small`.
 
-        A test takes `full` only if it has already been downloaded.
+        The profile "gpu-test" takes `full` only if it has already been downloaded.
         """
         if self.profile == "gpu-test" and dataset_status(full) == "needs a download":
             return small
@@ -68,17 +68,17 @@ def start():
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        # otherwise TensorFlow reserves all of its memory
+        # otherwise TensorFlow reserves all memory of the GPU
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(0)
-    _speak_plainly_of_exercises()
+    _install_error_messages()
     print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
     return Profile(profile)
 
 
-def _speak_plainly_of_exercises():
-    """Makes cells say which missing or wrong answer they need, mostly in one line."""
+def _install_error_messages():
+    """Makes a cell that fails name the missing or wrong answer, mostly in one line."""
     try:
         shell = get_ipython()  # noqa: F821  only Jupyter has it
     except NameError:
@@ -87,19 +87,19 @@ def _speak_plainly_of_exercises():
     missing = []  # the missing answers named so far
 
     def show(shell, kind, error, traceback, tb_offset=None):
-        sentence = _explained_by_exercises(error, traceback, missing)
+        sentence = _explanation(error, traceback, missing)
         if sentence:
             sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
             return shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        if suspicion := _suspicion(error):
-            print(suspicion)
+        if guess := _possible_cause(error):
+            print(guess)
 
     shell.set_custom_exc((Exception,), show)
 
 
-def _explained_by_exercises(error, traceback, missing):
-    """Returns one sentence if an exercise is to blame for an exception in a cell, else None."""
+def _explanation(error, traceback, missing):
+    """Returns a sentence if an exercise is to blame for an exception in a cell, otherwise None."""
     cell, *deeper = [frame.f_code for frame, _ in walk_tb(traceback)][1:] or [None]
     in_the_cell = cell and all(map(_is_part_of_its_cell, deeper))
     stub, finished = stub_of(error) or (None, False)
@@ -117,10 +117,10 @@ def _explained_by_exercises(error, traceback, missing):
         return f"{error}: run the cell with your answer. If it stops with an error, fix that first."
     if type(error) is NameError and in_the_cell and missing:
         return f"{error}: a cell above has not finished. {missing[0]}"
-    suspicion = _suspicion(error)
+    guess = _possible_cause(error)
     # other errors in the cell itself have short tracebacks
-    if suspicion and (deeper or type(error) is NameError):
-        return f"This cell stops with {first_line(error)}. {suspicion} (%tb shows where.)"
+    if guess and (deeper or type(error) is NameError):
+        return f"This cell stops with {first_line(error)}. {guess} (%tb shows where.)"
     return None
 
 
@@ -130,11 +130,11 @@ def _exercise(name):
 
 
 def _is_part_of_its_cell(code):
-    """True for a comprehension or a class body, which count as lines of their cell."""
+    """True for a comprehension or a class body, which count as part of their cell."""
     return code.co_name.startswith("<") or not code.co_flags & inspect.CO_OPTIMIZED
 
 
-def _suspicion(error):
+def _possible_cause(error):
     """Returns a sentence on the wrong answers that may have caused an error, or ""."""
     if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""

@@ -26,13 +26,13 @@ class TrainingPanel(TrainingWatch):
     """A callback for `fit(..., verbose=0)`: a progress bar, the loss curve and samples.
 
     The last state stays in the notebook. The first interrupt of the kernel stops the training after
-    the current step, the second at once. Outside a notebook it prints one line per epoch.
+    the current step, and the second stops it at once. Outside a notebook, each epoch prints a line.
 
     Args:
         sample: () -> images in [0, 1], (N, H, W, C), generated from the same noise each time, as
-            `model.generate` does with a seed. By default 12 images of the model, in 8 diffusion
-            steps or 200 Langevin steps.
-        interval: seconds between two drawings of samples.
+            `model.generate` does with a seed. The default generates 12 images with the model, in 8
+            diffusion steps or 200 Langevin steps.
+        interval: seconds between two sets of samples.
     """
 
     def __init__(self, sample=None, interval=15.0):
@@ -47,7 +47,7 @@ class TrainingPanel(TrainingWatch):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self.live = in_notebook()
-        self.epoch, self.figures, self.images, self.stopping = 0, "", None, False
+        self.epoch, self.validation, self.images, self.stopping = 0, "", None, False
         self.bar_handle = self.picture_handle = None
         self.bar_time = self.curve_time = self.sample_time = self.start = time.monotonic()
         if self.live:
@@ -71,14 +71,14 @@ class TrainingPanel(TrainingWatch):
             left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
             self._show_bar(
                 f"epoch {self.epoch + 1} of {self.params['epochs']} · loss"
-                f" {float(logs['loss']):.4f}{self.figures} · {self.speed:.1f} steps/s{left}",
+                f" {float(logs['loss']):.4f}{self.validation} · {self.speed:.1f} steps/s{left}",
                 share,
             )
             self.bar_time = now
         if now - self.sample_time >= self.interval:
-            self._draw(new_samples=True)
+            self._show_picture(new_samples=True)
         elif now - self.curve_time >= CURVE_SECONDS:
-            self._draw(new_samples=False)
+            self._show_picture(new_samples=False)
 
     def on_test_batch_end(self, batch, logs=None):
         self._stop_if_asked()
@@ -86,19 +86,19 @@ class TrainingPanel(TrainingWatch):
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         shown = [name for name in ("val_loss", "val_kid") if name in logs]
-        self.figures = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
+        self.validation = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
         if not self.live:
             print(
                 f"epoch {epoch + 1} of {self.params['epochs']} · loss"
-                f" {float(logs['loss']):.4f}{self.figures}"
+                f" {float(logs['loss']):.4f}{self.validation}"
             )
-        self.epoch = epoch + 1  # number of finished epochs
+        self.epoch = epoch + 1  # from here on, the number of finished epochs
 
     def on_train_end(self, logs=None):
         self._finish("done")
 
     def _share(self, steps):
-        """Returns the share of the training that is done, or 0 if an epoch's length is unknown."""
+        """Returns the finished share of the training, or 0 if an epoch's length is unknown."""
         return (
             (self.epoch + steps / self.params["steps"]) / self.params["epochs"]
             if self.params["steps"]
@@ -110,9 +110,12 @@ class TrainingPanel(TrainingWatch):
         self.stopping = True
 
     def _stop_if_asked(self):
-        """Stops between two steps; within one, weights, EMA and optimizer may not agree."""
+        """Ends the training after an interrupt.
+
+        It does so between two steps: within one, weights, EMA and optimizer may not agree.
+        """
         if self.stopping:
-            # the last steps, fewer than a point of the curve has
+            # the last steps are too few for a point of the curve, but the read-out needs them
             self._record_loss(*self.latest, at_least=1)
             self._finish("stopped")
             raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
@@ -128,25 +131,25 @@ class TrainingPanel(TrainingWatch):
             self._show_bar(
                 f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs}"
                 f" epochs, {self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss"
-                f" {loss:.4f}{self.figures}",
+                f" {loss:.4f}{self.validation}",
                 self.epoch / epochs,
             )
-            self._draw(new_samples=not self.stopping)  # do not wait for a sampler to compile
+            self._show_picture(new_samples=not self.stopping)  # no wait after an interrupt
 
     def _show_bar(self, text, share):
         filled = round(24 * share)
         bundle = {"text/plain": f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%} · {text}"}
         self.bar_handle = show(bundle, self.bar_handle)
 
-    def _draw(self, new_samples):
-        """Draws the loss curve, and next to it the samples, if there are any."""
+    def _show_picture(self, new_samples):
+        """Shows the loss curve, and next to it the samples, if there are any."""
         if new_samples and self.sample:
             try:
                 self.images = ops.convert_to_numpy(self.sample())
-            except Exception as error:  # a failing picture must not end a long training
+            except Exception as error:  # failing samples must not end a long training
                 self.images = self.sample = None
                 print(
-                    "No samples are shown, because they could not be drawn."
+                    "No samples are shown, because generating them failed."
                     f" {type(error).__name__}: {error}"
                 )
         curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
@@ -161,7 +164,7 @@ class TrainingPanel(TrainingWatch):
 
 
 def show(bundle, handle=None):
-    """Shows a MIME bundle, in place of what `handle` showed; returns its handle."""
+    """Shows a MIME bundle, in place of what `handle` showed, if given; returns the handle."""
     if handle is None:
         return display(bundle, raw=True, display_id=True)
     handle.update(bundle, raw=True)
@@ -169,7 +172,7 @@ def show(bundle, handle=None):
 
 
 def in_notebook():
-    """True if the output of this cell can change in place: in Jupyter, but not in a terminal."""
+    """True in Jupyter, where the output of a cell can change in place; False in a terminal."""
     return hasattr(get_ipython(), "kernel")
 
 

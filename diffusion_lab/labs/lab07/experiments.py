@@ -1,4 +1,4 @@
-"""The trained models of lab 07."""
+"""How lab 07 copies trained weights into a student's model."""
 
 
 def copy_weights(trained, model):

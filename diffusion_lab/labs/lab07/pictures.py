@@ -43,7 +43,7 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
 
 
 def show_animation(webp, stills):
-    """Shows an animation, or some of its frames where a page cannot hold one (GitHub)."""
+    """Shows an animation, or some of its frames where a page cannot show one (GitHub)."""
     strip = io.BytesIO()
     Image.fromarray(np.concatenate(stills)).save(strip, "PNG", optimize=True)
     source = f"data:image/webp;base64,{b64encode(webp).decode()}"

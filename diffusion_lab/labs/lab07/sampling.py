@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from keras import ops
 
-from diffusion_lab.ideal_denoisers import gaussian_denoiser
-from diffusion_lab.labs.diffusion_models import MyDiffusionModel, live_in
+from diffusion_lab.labs.diffusion_models import MyDiffusionModel, train_and_sample
 from diffusion_lab.labs.exercise import (
     CheckFailed,
     Method,
@@ -18,6 +17,7 @@ from diffusion_lab.labs.exercise import (
     said,
     words,
 )
+from diffusion_lab.labs.lab07.oracle_model import OracleModel, noise_variance
 
 UPWARDS = (
     "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."
@@ -29,9 +29,7 @@ INITIAL = (
 
 
 def swapping_the_rates(model, initial_noise, diffusion_steps):
-    """`reverse_diffusion` by somebody who takes the results of `diffusion_schedule` in the wrong
-    order.
-    """
+    """Samples with the two results of `diffusion_schedule` in the wrong order."""
     swapped = SimpleNamespace(
         denoise=model.denoise,
         diffusion_schedule=lambda times: model.diffusion_schedule(times)[::-1],
@@ -43,7 +41,7 @@ class ReverseDiffusion(Method):
     name, takes = "reverse_diffusion", "self, initial_noise, diffusion_steps"
     praise = "separate, remix with less noise, repeat; this is the whole sampler."
     shape_hint = "the times have the shape (num_images, 1, 1, 1): one for each image"
-    step_counts = (3, 6, 1)  # three first: one alone could not tell most mistakes apart
+    step_counts = (3, 6, 1)  # 3 comes first: with one step, most mistakes look the same
 
     def draw(self, rng):
         return {
@@ -65,16 +63,17 @@ class ReverseDiffusion(Method):
                 images = array(self.call(answer, model, noise, steps), "the result")
             except NotDone:
                 raise
-            except CheckFailed as stopped:  # what it does for other numbers of steps may say more
+            except CheckFailed as stopped:
                 if steps == self.step_counts[0]:
                     raise
+                # not raised yet, since a wrong result with other numbers of steps may say more
                 failure = f"For diffusion_steps={steps}: {stopped}"
             outputs |= {
                 f"images, {steps}": images,
                 f"failure, {steps}": words(failure),
                 f"evaluations, {steps}": array(len(model.flags), "count"),
                 f"times, {steps}": array(model.times, "times"),
-                f"asked, {steps}": array(model.asked, "asked"),
+                f"called at, {steps}": array(model.called_at, "noise rates"),
                 f"training, {steps}": array(any(model.flags), "training"),
             }
         return outputs
@@ -84,7 +83,7 @@ class ReverseDiffusion(Method):
             def reverse_diffusion(self, initial_noise, diffusion_steps):
                 return answer(self, initial_noise, diffusion_steps)
 
-        return live_in(Model(), training=False)
+        return train_and_sample(Model(), training=False)
 
     def examine(self, inputs, outputs):
         right = self.measured(self.right, inputs)
@@ -114,27 +113,29 @@ class ReverseDiffusion(Method):
                 )
 
     def known_at_these_times(self, output, outputs, inputs, steps):
-        """Yields what `known_results` does, of the mistakes that call `denoise` at the same times.
+        """Yields `known_results`, but only of mistakes that call `denoise` at the same times.
 
-        A loop that runs at other times may end with the same image, by chance.
+        A loop over other times may end with the same image by chance.
         """
-        asked = f"asked, {steps}"
-        called = np.unique(outputs[asked].round(3))
-        every = zip(self.known_results(output, inputs), self.known_results(asked, inputs))
-        for (hint, wrong), (_, times) in every:
-            if _same(called, np.unique(times.round(3))):
+        called_at = f"called at, {steps}"
+        found = np.unique(outputs[called_at].round(3))
+        pairs = zip(self.known_results(output, inputs), self.known_results(called_at, inputs))
+        for (hint, wrong), (_, noise_rates) in pairs:
+            if _same(found, np.unique(noise_rates.round(3))):
                 yield hint, wrong
 
     def examine_times(self, inputs, outputs, right, steps):
-        """Raises CheckFailed if `denoise` was called at wrong times, which say more about a loop
-        than its result.
+        """Raises CheckFailed if `denoise` was called at wrong times.
+
+        The times say more about a loop than its result does.
         """
-        asked = f"asked, {steps}"
-        for hint, wrong in self.known_results(asked, inputs):
-            if _same(outputs[asked], wrong) and not _same(outputs[asked], right[asked]):
+        called_at = f"called at, {steps}"
+        found = outputs[called_at]
+        for hint, wrong in self.known_results(called_at, inputs):
+            if _same(found, wrong) and not _same(found, right[called_at]):
                 raise CheckFailed(hint)
-        finely = np.linspace(0, 1, 100_001)
-        times = np.interp(outputs[asked], np.sqrt(noise_variance(finely)), finely)
+        fine_grid = np.linspace(0, 1, 100_001)
+        times = np.interp(found, np.sqrt(noise_variance(fine_grid)), fine_grid)
         evenly = len(times) > 0 and np.allclose(times * steps, np.rint(times * steps), atol=0.01)
         if evenly and len(times) > 1 and np.all(np.diff(times) > 1e-3):
             raise CheckFailed(UPWARDS)
@@ -292,59 +293,5 @@ class ReverseDiffusion(Method):
     ]
 
 
-class OracleModel(MyDiffusionModel):
-    """A model whose images are normally distributed: its perfect `denoise` is a formula."""
-
-    def __init__(self, mean, deviation):
-        super().__init__()
-        self.perfect = gaussian_denoiser(float(mean), float(deviation))
-        self.forget()
-
-    def forget(self):
-        """Forgets what the methods were called with: times of the schedule, noise rates and
-        `training` of `denoise`.
-        """
-        self.times = self.asked = self.flags = ()
-
-    def diffusion_schedule(self, diffusion_times):
-        """A schedule unlike that of exercise 7.1, so that nobody is right by accident, and unlike
-        its mirror image.
-        """
-        diffusion_times = _of_images(diffusion_times, "diffusion_schedule takes times")
-        self.times = (*self.times, float(diffusion_times[0, 0, 0, 0]))
-        variances = noise_variance(ops.clip(diffusion_times, 0, 1))
-        return ops.sqrt(variances), ops.sqrt(1 - variances)
-
-    def denoise(
-        self, noisy_images=None, noise_rates=None, signal_rates=None, training=None, **others
-    ):
-        if others or noisy_images is None or signal_rates is None:
-            raise CheckFailed(
-                "You called `self.denoise` with other arguments than its own. Write "
-                "`self.denoise(noisy_images, noise_rates, signal_rates, training=False)`."
-            )
-        if training is None:
-            raise CheckFailed("You called `self.denoise` without `training`. Pass training=False.")
-        self.flags = (*self.flags, bool(training))
-        noise_rates = _of_images(noise_rates, "denoise takes rates")
-        signal_rates = _of_images(signal_rates, "denoise takes rates")
-        self.asked = (*self.asked, float(noise_rates[0, 0, 0, 0]))
-        noisy_images = ops.convert_to_tensor(noisy_images, "float32")
-        return self.perfect(noisy_images, noise_rates, signal_rates)
-
-
-def noise_variance(times):
-    return 0.01 + 0.98 * (0.3 * times + 0.7 * times * times)
-
-
-def _of_images(values, what):
-    if len(np.shape(values)) != 4 or tuple(np.shape(values))[1:] != (1, 1, 1):
-        raise CheckFailed(
-            f"{what} of the shape (num_images, 1, 1, 1), but received {tuple(np.shape(values))}."
-            " Write `ops.ones((num_images, 1, 1, 1)) * time`."
-        )
-    return ops.convert_to_tensor(values, "float32")
-
-
-def _same(times, others):
-    return times.shape == others.shape and np.allclose(times, others, atol=1e-3)
+def _same(noise_rates, others):
+    return noise_rates.shape == others.shape and np.allclose(noise_rates, others, atol=1e-3)

@@ -1,4 +1,4 @@
-"""The measurements of lab 08: noise and its flowers, EMA weights, and near neighbours."""
+"""The experiments of lab 08: images from noise, EMA weights, and blurred images."""
 
 from functools import partial
 
@@ -10,16 +10,16 @@ from diffusion_lab.predictions import velocity
 from diffusion_lab.samplers import ddim
 
 # {name: `training` of `model.denoise`, which chooses the network}
-NETWORKS = {"raw weights": True, "their average (EMA)": False}
+RAW_AND_EMA = {"raw weights": True, "EMA weights": False}
 
 
 def spread(noises):
-    """Returns the standard deviation of each noise: (N, H, W, C) gives (N,), NumPy."""
+    """Returns the standard deviation of each noise array: (N, H, W, C) gives (N,), NumPy."""
     return np.std(ops.convert_to_numpy(noises), axis=(1, 2, 3))
 
 
 def rms(differences):
-    """Returns the root mean square of an array or a tensor, as a float."""
+    """Returns the RMS (root mean square) of an array or a tensor, as a float."""
     return float(np.sqrt(np.mean(np.square(ops.convert_to_numpy(differences)))))
 
 
@@ -32,49 +32,43 @@ def correlations(noises, others):
 class Snapshots(keras.callbacks.Callback):
     """Measures a model after each epoch, with its raw and its EMA weights, from the same noise.
 
-    Afterwards `epochs` holds the numbers of the epochs, `errors[name]` a float and `images[name]`
-    an array in [0, 1] for each of them, where `name` is a key of `NETWORKS`.
+    Afterwards `epochs` holds the numbers of the measured epochs. `errors[name]` holds a float and
+    `images[name]` an array in [0, 1] for each of them, where `name` is a key of `RAW_AND_EMA`.
 
     Args:
         noise: (N, H, W, C), from which images are generated.
         unseen: (M, H, W, C) in [0, 1], on which the error is measured.
         diffusion_steps: for the images.
-        first: the first epoch to be measured, from 0.
+        first: the first epoch to measure, counted from 0.
     """
 
     def __init__(self, noise, unseen, diffusion_steps, first=0):
         super().__init__()
-        self.noise, self.unseen, self.diffusion_steps, self.first = (
-            noise,
-            unseen,
-            diffusion_steps,
-            first,
-        )
-        self.epochs, self.errors, self.images = (
-            [],
-            {name: [] for name in NETWORKS},
-            {name: [] for name in NETWORKS},
-        )
+        self.noise, self.unseen = noise, unseen
+        self.diffusion_steps, self.first, self.epochs = diffusion_steps, first, []
+        self.errors, self.images = ({name: [] for name in RAW_AND_EMA} for _ in range(2))
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self.first:
             return
         self.epochs.append(epoch + 1)
-        for name, training in NETWORKS.items():
+        for name, training in RAW_AND_EMA.items():
             self.errors[name].append(velocity_error(self.model, self.unseen, training))
-            self.images[name].append(draw(self.model, self.noise, self.diffusion_steps, training))
+            self.images[name].append(
+                generate_from(self.model, self.noise, self.diffusion_steps, training)
+            )
 
     def changes(self, name):
-        """Returns the root mean square change of the images from epoch to epoch, as a list."""
+        """Returns the RMS change of the images from each epoch to the next, as a list."""
         return [
             rms(after - before) for before, after in zip(self.images[name], self.images[name][1:])
         ]
 
 
-def draw(model, noise, diffusion_steps, training=False):
-    """Returns images in [0, 1], NumPy, by DDIM with the EMA network, or the raw one.
+def generate_from(model, noise, diffusion_steps, training=False):
+    """Returns images in [0, 1], NumPy, that DDIM makes from `noise`.
 
-    `training` chooses the raw one.
+    It uses the EMA weights, or with `training` the raw ones.
     """
     denoise = partial(model.denoise, training=training)
     return ops.convert_to_numpy(
@@ -83,9 +77,9 @@ def draw(model, noise, diffusion_steps, training=False):
 
 
 def velocity_error(model, images, training=False, seed=0):
-    """Returns the loss on images (N, H, W, C) in [0, 1].
+    """Returns the mean squared error of the velocity for images (N, H, W, C) in [0, 1].
 
-    Fixed noise and evenly spaced times keep it from scattering.
+    The noise is fixed and the times are evenly spaced, so that two epochs can be compared.
     """
     images = model.normalizer(ops.convert_to_tensor(images))
     noises = keras.random.normal(images.shape, seed=seed)

@@ -6,7 +6,7 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def dots(named_values, xlabel):
-    """Shows a row of dots for each name, one for each of its values, and their median as a line."""
+    """Shows the values of each name as a row of dots, with a line at their median."""
     figure, axis = new_figure(width=7.5, height=0.6 + 0.45 * len(named_values))
     places, rng = np.arange(len(named_values), 0, -1), np.random.default_rng(0)
     for place, values in zip(places, named_values.values()):

@@ -131,7 +131,7 @@ QUESTIONS = {
         },
         right=1,
     ),
-    "by_heart": Question(
+    "memorised": Question(
         text=(
             "In the median, generated flowers are a little <i>nearer</i> to the training flowers "
             "than unseen real ones are. Has the model memorised its training set?"

@@ -2,12 +2,12 @@
 
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array, arrays, numbered
-from diffusion_lab.labs.rehearsal import noise_like, train
+from diffusion_lab.labs.exercise import Exercise, Mistake, arrays, numbered
+from diffusion_lab.labs.lab09.flow_matching import FlowMatchingLoss, tiny_velocity_network
+from diffusion_lab.labs.rehearsal import noise_like
 
 
 class DPMSolverStep(Exercise):
@@ -17,7 +17,7 @@ class DPMSolverStep(Exercise):
 
     def draw(self, rng):
         names = "noisy_images", "pred_images", "last_pred_images"
-        # the second step has to be wider than the first, or its width would not matter
+        # the two steps differ in width, so that an answer that ignores the widths is wrong
         angles = rng.uniform((1.2, 0.95, 0.25), (1.3, 1.1, 0.4))
         return {name: rng.normal(size=(2, 3, 3, 3)).astype("float32") for name in names} | {
             "angles": angles
@@ -71,7 +71,7 @@ class DPMSolverStep(Exercise):
             ("- then[1]", "+ then[1]"),
         ),
         Mistake(
-            "You took expm1(h). h is positive and the noise must get less, so take expm1(-h).",
+            "You took expm1(h). h is positive and the noise must shrink, so take expm1(-h).",
             ("expm1(-h)", "expm1(h)"),
         ),
         Mistake(
@@ -100,7 +100,7 @@ class DPMSolverStep(Exercise):
             ("share = 0.5", "share = 0"),
         ),
         Mistake(
-            "You went back towards the last prediction. Go *on* in the direction in which the "
+            "You went back towards the last prediction. Extrapolate in the direction in which the "
             "predictions move.",
             ("share = 0.5", "share = -0.5"),
         ),
@@ -127,7 +127,7 @@ class DPMSolverStep(Exercise):
         ),
         Mistake(
             "You used the last prediction in place of the present one. Start from the present "
-            "one, and go away from the last.",
+            "one, and move away from the last.",
             ("= pred_images + share * (pred_images - last_pred_images)", "= last_pred_images"),
         ),
         Mistake(
@@ -153,7 +153,7 @@ class Guide(Exercise):
         return arrays(self.call(answer, *tensors, float(inputs["guidance"])), "guided")
 
     def rehearse(self, answer, inputs):
-        network, images = velocity_network(), ops.convert_to_tensor(noise_like(3, 1, 1, 2))
+        network, images = tiny_velocity_network(), ops.convert_to_tensor(noise_like(3, 1, 1, 2))
         for guidance in (0, 2):  # the lab's are whole numbers
             velocities = network([images, ops.full((3, 1, 1, 1), 0.5)])
             images = 0.6 * images + 0.8 * answer(velocities, -velocities, guidance)
@@ -166,8 +166,8 @@ class Guide(Exercise):
 
     mistakes = [
         Mistake(
-            "You started from the labelled prediction: in that convention of the paper, 0 is "
-            "the conditional model. Start from the *unlabelled* one.",
+            "You started from the labelled prediction, as in the paper, where guidance 0 is the "
+            "conditional model. Start from the *unlabelled* one.",
             lambda c, u, w: c + w * (c - u),
         ),
         Mistake(
@@ -197,166 +197,6 @@ class Guide(Exercise):
             "You averaged the two predictions. Extrapolate: with a guidance above 1, go beyond "
             "the labelled one.",
             lambda c, u, w: (u + w * c) / (1 + w),
-        ),
-    ]
-
-
-def velocity_network():
-    """Returns a network like that of lab 09, only smaller."""
-    points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
-    return keras.Model(
-        [points, times], keras.layers.Dense(2)(keras.layers.Concatenate()([points, times]))
-    )
-
-
-class Velocities(keras.Model):
-    """Returns the velocities that it was made with, and records what it is called with."""
-
-    def __init__(self, prediction):
-        super().__init__()
-        self.prediction, self.calls = ops.convert_to_tensor(prediction), ()
-
-    def __call__(self, inputs=None, *more, training=None, mask=None, **others):
-        if more or others or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise CheckFailed(
-                "The network takes one list of two arrays: `network([noisy_images, times])`."
-            )
-        named = zip(inputs, ("the first input", "the second input"))
-        self.calls = (*self.calls, [array(value, name) for value, name in named])
-        return self.prediction
-
-    def call(self, inputs=None, *more, training=None, mask=None, **others):
-        return self(inputs, *more, training=training, mask=mask, **others)
-
-
-class FlowMatchingLoss(Exercise):
-    name, takes = "flow_matching_loss", "network, images, noises, times"
-    praise = "a straight line from image to noise, and a network that learns which way it points."
-    shape_hint = "the times have the shape (B, 1, 1, 1) and multiply the images as they are"
-
-    def draw(self, rng):
-        return {
-            name: rng.normal(size=(3, 4, 4, 2)).astype("float32")
-            for name in ("images", "noises", "prediction")
-        } | {"times": rng.uniform(0.1, 0.9, (3, 1, 1, 1)).astype("float32")}
-
-    def measure(self, answer, inputs):
-        network = Velocities(inputs["prediction"])
-        tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "noises", "times")]
-        loss = array(self.call(answer, network, *tensors), "the loss")
-        if len(network.calls) != 1:
-            raise CheckFailed(f"You called the network {len(network.calls)} times. Call it once.")
-        ((noisy, times),) = network.calls
-        return {"loss": loss, "noisy": noisy, "times": times}
-
-    def rehearse(self, answer, inputs):
-        class FlowMatching(keras.Model):
-            """The model of the lab."""
-
-            def __init__(self):
-                super().__init__()
-                self.network = velocity_network()
-
-            def call(self, images):
-                return images
-
-            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-                return answer(
-                    self.network, x, ops.ones_like(x), ops.full_like(x[:, :1, :1, :1], 0.5)
-                )
-
-        train(FlowMatching(), noise_like(3, 1, 1, 2), loss=None)
-
-    results = {
-        "noisy": "the first input of the network",
-        "times": "the second input of the network",
-        "loss": "the loss",
-    }
-
-    @staticmethod
-    def right(network, images, noises, times):
-        noisy_images = (1 - times) * images + times * noises
-        velocities = network([noisy_images, times])
-        return ops.mean(ops.square(velocities - (noises - images)))
-
-    mistakes = [
-        Mistake(
-            "Time runs the wrong way: 0 is the image, 1 is the noise. Multiply the image by 1 - "
-            "t, and the noise by t.",
-            ("(1 - times) * images + times * noises", "times * images + (1 - times) * noises"),
-        ),
-        Mistake(
-            "You mixed on the quarter circle of diffusion. Flow matching goes straight: (1 - t) "
-            "· image + t · noise.",
-            (
-                "(1 - times) * images + times * noises",
-                "ops.cos(times * math.pi / 2) * images + ops.sin(times * math.pi / 2) * noises",
-            ),
-        ),
-        Mistake(
-            "The network receives the clean images. Mix the noise in first.",
-            ("(1 - times) * images + times * noises", "images"),
-        ),
-        Mistake(
-            "The network receives the bare noise. Mix it with the images first.",
-            ("(1 - times) * images + times * noises", "noises"),
-        ),
-        Mistake(
-            "The image keeps its size while the noise grows. Multiply the image by 1 - t.",
-            ("(1 - times) * images", "images"),
-        ),
-        Mistake(
-            "The network receives the square of the time. Pass the time itself.",
-            ("times])", "times**2])"),
-        ),
-        Mistake("The network receives 1 - t. Pass t.", ("times])", "1 - times])")),
-        Mistake(
-            "The target points the wrong way. As t grows, the image becomes noise, so the "
-            "velocity is noises - images.",
-            ("noises - images", "images - noises"),
-        ),
-        Mistake(
-            "You trained for the noise. The target is the velocity, noises - images.",
-            ("noises - images", "noises"),
-        ),
-        Mistake(
-            "You trained for the image. The target is the velocity, noises - images.",
-            ("noises - images", "images"),
-        ),
-        Mistake(
-            "You took the mean absolute error, which teaches a median. The velocity is a mean: "
-            "take the mean of the squares.",
-            ("ops.square", "ops.abs"),
-        ),
-        Mistake(
-            "You summed the squares. Take their mean, so that the loss does not depend on the "
-            "size of images and batch.",
-            ("ops.mean", "ops.sum"),
-        ),
-        Mistake(
-            "You took a square root of the mean squared error. Drop it: the loss is the mean "
-            "squared error itself.",
-            ("(noises - images)))", "(noises - images))) ** 0.5"),
-        ),
-        Mistake(
-            "Your target is the velocity of diffusion. On a straight line the velocity is "
-            "noises - images.",
-            (
-                "noises - images",
-                "ops.cos(times * math.pi / 2) * noises - ops.sin(times * math.pi / 2) * images",
-            ),
-        ),
-        Mistake(
-            "You returned one number for each image. Return one, the mean over the whole batch.",
-            ("(noises - images)))", "(noises - images)), axis=(1, 2, 3))"),
-        ),
-        Mistake(
-            "You subtracted one square from the other. Take the difference first, and then "
-            "square it.",
-            (
-                "ops.square(velocities - (noises - images))",
-                "ops.square(velocities) - ops.square(noises - images)",
-            ),
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The training and measurements of lab 09: sampler errors, and a network for points."""
+"""The experiments of lab 09: KID, the errors of predicted images, and a network for points."""
 
 import keras
 import numpy as np
@@ -9,10 +9,7 @@ from diffusion_lab.models.generating import generate_in_batches
 
 
 def petals(count=8, radius=1.3):
-    """Returns the centres of a ring of `count` blobs, as images (count, 1, 1, 2).
-
-    They are the means of a mixture of Gaussians.
-    """
+    """Returns the centres of a ring of `count` Gaussian blobs, as images (count, 1, 1, 2)."""
     angles = 2 * np.pi * np.arange(count) / count
     points = radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     return points.reshape(count, 1, 1, 2).astype("float32")
@@ -34,17 +31,17 @@ class FlowerKID:
         return float(kernel_inception_distance(self.real_features, encode(self.extractor, images)))
 
     def variety(self, images):
-        """Returns how varied images (N, 32, 32, 3) in [0, 1] are.
+        """Returns the standard deviation of images' features, averaged over the features.
 
-        It is the mean standard deviation of a feature.
+        `images` are (N, 32, 32, 3) in [0, 1].
         """
         return float(np.mean(np.std(encode(self.extractor, ops.convert_to_numpy(images)), axis=0)))
 
 
 def image_errors(model, images, diffusion_times, seed=0):
-    """Returns the root-mean-square error of the predicted images at each time.
+    """Returns the RMS error of the predicted images at each time, as a list of floats.
 
-    `images` are in [0, 1].
+    `images` are (B, H, W, C) in [0, 1].
     """
     images = model.normalizer(ops.convert_to_tensor(images))
     noises = keras.random.normal(images.shape, seed=seed)
@@ -64,7 +61,7 @@ def velocity_network(width=128, depth=3):
     """
     points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
     both = layers.Concatenate()([points, times])
-    # waves, to resolve fine detail
+    # as in a sinusoidal embedding, waves let the network resolve fine detail
     waves = [wave(frequency * both) for frequency in (1, 2, 4) for wave in (ops.sin, ops.cos)]
     x = layers.Concatenate()([both, *waves])
     for _ in range(depth):

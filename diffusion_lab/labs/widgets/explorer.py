@@ -1,4 +1,4 @@
-"""The explorer: a picture that follows its sliders, without ever making them stick."""
+"""The explorer: a picture that follows its sliders and never blocks them."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import captioned
 from diffusion_lab.plots import png_bytes
 
-# The animation hides the sign for a moment, so that fast pictures do not make it flicker.
+# The animation delays the sign a little, so that it does not flicker when pictures are fast.
 BUSY = (
     "<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility:"
     ' visible}}</style><b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">●'
@@ -36,28 +36,24 @@ class Frame(NamedTuple):
 class Explorer(ipywidgets.VBox):
     """A picture, and sliders that change it.
 
-    The first picture is drawn when the explorer is made. Later ones are drawn in one background
-    thread, which always continues with the *newest* position: positions that a moving slider has
-    left by then are never drawn. Positions seen before are shown at once. If `draw` fails, a red
-    sentence says why, and the next position is tried as usual.
+    The first picture is rendered when the explorer is made. Later ones are rendered in one
+    background thread, which always continues with the *newest* position and skips those that a
+    moving slider has already left. Positions seen before are shown at once. If `render` fails, a
+    red sentence says why, and the next position is tried as usual.
 
     Args:
-        draw: called as draw(**values) with the values of all controls; returns a picture, uint8 (H,
-            W, 3) or the bytes of a PNG file, or (picture, readout), the readout being a line of
-            HTML. It must not use anything that other threads change.
-        controls: {argument of draw: `slider`, `choices`, `menu` or any widget with a hashable
+        render: called as render(**values) with the values of all controls; returns a picture,
+            uint8 (H, W, 3) or the bytes of a PNG file, or (picture, readout), where readout is a
+            line of HTML. It must not use anything that other threads change.
+        controls: {argument of render: `slider`, `choices`, `menu` or any widget with a hashable
             `value`}.
-        caption: a sentence or two of plain text below the picture, also where no kernel runs.
+        caption: a sentence or two of plain text below the picture, shown also without a kernel.
         cache_size: number of pictures to keep.
     """
 
-    def __init__(self, draw, controls, caption, cache_size=128):
-        self.draw, self.controls, self.caption, self.cache_size = (
-            draw,
-            dict(controls),
-            caption,
-            cache_size,
-        )
+    def __init__(self, render, controls, caption, cache_size=128):
+        self.render, self.controls = render, dict(controls)
+        self.caption, self.cache_size = caption, cache_size
         self._cache = OrderedDict()  # position -> Frame, the most recently used last
         # guards the attributes below, and the cache
         self._state = threading.Condition(threading.RLock())
@@ -68,11 +64,7 @@ class Explorer(ipywidgets.VBox):
         self.picture = ipywidgets.Image(
             format="png", layout={"max_width": "100%", "align_self": "flex-start"}
         )
-        self.readout, self.busy, self.error = (
-            ipywidgets.HTML(),
-            ipywidgets.HTML(IDLE),
-            ipywidgets.HTML(),
-        )
+        self.readout, self.busy, self.error = map(ipywidgets.HTML, ("", IDLE, ""))
         caption_line = ipywidgets.HTML(
             f'<div style="opacity: 0.75; line-height: 1.4">{escape(caption)}</div>'
         )
@@ -94,14 +86,14 @@ class Explorer(ipywidgets.VBox):
         self.add_class("diffusion-lab-explorer")
 
     def wait(self, timeout=60.0):
-        """Waits until nothing is being computed; True if that was within `timeout` seconds."""
+        """Waits until nothing is being computed. True unless `timeout` seconds were too few."""
         with self._state:
             return self._state.wait_for(lambda: self._worker is None, timeout)
 
     def _position(self):
         """Returns the values of all controls.
 
-        Sliders count in binary fractions, so 0.30000000000000004 becomes 0.3.
+        Rounding turns 0.30000000000000004, which a slider may return, into 0.3.
         """
         values = [control.value for control in self.controls.values()]
         return tuple(round(value, 6) if isinstance(value, float) else value for value in values)
@@ -124,7 +116,7 @@ class Explorer(ipywidgets.VBox):
                 self._worker.start()
 
     def _work(self):
-        """Draws wanted positions until there are none."""
+        """Renders wanted positions until there are none."""
         while True:
             with self._state:
                 if self._wanted is None:
@@ -137,13 +129,13 @@ class Explorer(ipywidgets.VBox):
                 self._show(request, frame)
 
     def _frame(self, position):
-        """Draws one position. Whatever goes wrong in `draw` becomes a sentence."""
+        """Renders one position. Whatever goes wrong in `render` becomes a sentence."""
         try:
-            result = self.draw(**dict(zip(self.controls, position)))
+            result = self.render(**dict(zip(self.controls, position)))
             picture, readout = result if isinstance(result, tuple) else (result, "")
             frame = Frame(picture if isinstance(picture, bytes) else png_bytes(picture), readout)
         except Exception as error:
-            return Frame(error=sentence(error))
+            return Frame(error=explanation(error))
         with self._state:
             self._cache[position] = frame
             while len(self._cache) > self.cache_size:
@@ -151,7 +143,7 @@ class Explorer(ipywidgets.VBox):
         return frame
 
     def _show(self, request, frame):
-        """Shows the answer to a request, unless a later one has already been answered."""
+        """Shows the frame of a request, unless that of a later request is shown already."""
         if request < self._shown:
             return
         self._shown = request
@@ -165,18 +157,18 @@ class Explorer(ipywidgets.VBox):
             self.busy.value = IDLE
 
     def _repr_mimebundle_(self, **keywords):
-        """Returns the widget for a live notebook, and a picture with its caption for all others.
+        """Returns the widget for live notebooks, and a picture with its caption for other pages.
 
         ipympl does the same.
         """
         data, metadata = super()._repr_mimebundle_(**keywords), {}
-        data["text/plain"] = "\n".join(filter(None, [self.caption, plain(self.error.value)]))
+        data["text/plain"] = "\n".join(filter(None, [self.caption, without_tags(self.error.value)]))
         if self.picture.value:
             moving = " and ".join(
                 filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]])
             )
             hint = f"A still picture. Run this cell in Jupyter to move {moving}."
-            paragraphs = [plain(self.readout.value), self.caption, hint]
+            paragraphs = [without_tags(self.readout.value), self.caption, hint]
             still = captioned(
                 np.asarray(Image.open(io.BytesIO(self.picture.value)).convert("RGB")), paragraphs
             )
@@ -188,49 +180,16 @@ class Explorer(ipywidgets.VBox):
         return [control.description.rstrip(": ") for control in self.controls.values()]
 
 
-def plain(html):
+def without_tags(html):
     """Returns HTML without its tags."""
     return unescape(re.sub("<.*?>", "", html)).strip()
 
 
-def sentence(error):
-    """Returns what a student reads about an exception: no stack trace."""
+def explanation(error):
+    """Returns the sentence that a student reads about an exception, instead of a stack trace."""
     if isinstance(error, OneSentence):
         return str(error)
     if isinstance(error, NotImplementedError):
         return f"This picture needs an answer that is still missing. {error}"
     reason = (str(error).strip().splitlines() or ["no message"])[0]
     return f"This picture could not be drawn. {type(error).__name__}: {reason[:200]}"
-
-
-def slider(label, low, high, value, step):
-    """Returns a slider for whole numbers or fractions, depending on `step`."""
-    if isinstance(step, int):
-        return ipywidgets.IntSlider(
-            value, min=low, max=high, step=step, description=label, **looks()
-        )
-    decimals = len(f"{step:.6f}".rstrip("0").partition(".")[2])
-    return ipywidgets.FloatSlider(
-        value,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        readout_format=f".{decimals}f",
-        **looks(),
-    )
-
-
-def choices(label, options, value):
-    """Returns a slider over a few values."""
-    return ipywidgets.SelectionSlider(options=options, value=value, description=label, **looks())
-
-
-def menu(label, options):
-    """Returns a drop-down menu of values or of {label: value}; the first is chosen."""
-    return ipywidgets.Dropdown(options=options, description=label, **looks())
-
-
-def looks():
-    """Returns the style that aligns labels and shows them whole."""
-    return {"style": {"description_width": "210px"}, "layout": {"width": "min(600px, 100%)"}}

@@ -1,4 +1,4 @@
-"""Sliders on trained models: number of steps, fresh noise, and images between two others."""
+"""Sliders on trained models: the number of steps, fresh noise, and interpolation."""
 
 import time
 from functools import lru_cache
@@ -9,7 +9,8 @@ from keras import ops
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip
-from diffusion_lab.labs.widgets.explorer import Explorer, choices, slider
+from diffusion_lab.labs.widgets.controls import choices, slider
+from diffusion_lab.labs.widgets.explorer import Explorer
 from diffusion_lab.samplers import ddim
 
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
@@ -18,18 +19,18 @@ STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 def sampling(model, num_images=12):
     """Returns an explorer of DDIM on a `DiffusionModel`: steps, eta, and the noise's seed.
 
-    With eta = 0 the model's own `reverse_diffusion` draws, else the package's `ddim`. A seed gives
-    the same initial noise for any number of steps and any eta.
+    With eta = 0 the model's own `reverse_diffusion` generates the images, otherwise the package's
+    `ddim`. A seed gives the same initial noise for any number of steps and any eta.
     """
 
     def generate(steps, eta, seed):
-        # without arguments, the model's own `reverse_diffusion` draws
+        # without arguments, `generate` uses the model's own `reverse_diffusion`
         fresh_noise = {"sampler": ddim, "eta": eta} if eta else {}
         return ops.convert_to_numpy(model.generate(num_images, steps, seed=seed, **fresh_noise))
 
     generate(1, 0, seed=0)  # compiles, so that the first read-out is the time of sampling
 
-    def draw(steps, eta, seed):
+    def render(steps, eta, seed):
         begin = time.perf_counter()
         images = generate(steps, eta, seed)
         seconds = time.perf_counter() - begin
@@ -45,53 +46,39 @@ def sampling(model, num_images=12):
         "seed": slider("seed of the noise", 0, 20, 1, 1),
     }
     return Explorer(
-        draw,
+        render,
         controls,
         "Samples that all begin with the same noise. With eta = 0 the path from there is "
         "fixed; with eta = 1 every step adds as much noise as DDPM.",
     )
 
 
-def circular(first, second, position):
-    """Returns noise between two, mixed with sine and cosine of a quarter turn.
+def circular_interpolation(first, second, position):
+    """Returns the noise between two noise arrays, weighted by the cosine and sine of an angle.
 
-    These weights keep the variance at 1.
+    The angle grows from 0 to 90° with `position`, so the variance stays 1.
     """
     angle = position * np.pi / 2
     return np.cos(angle) * first + np.sin(angle) * second
 
 
-def interpolation(model, slerp=circular, steps=10, num_positions=17):
-    """Returns an explorer of images between two, made from noise between their two.
+def interpolation(model, slerp=circular_interpolation, steps=10, num_positions=17):
+    """Returns an explorer of the images between two others: it interpolates their noise.
 
     Args:
         model: a `DiffusionModel`.
         slerp: called as slerp(first, second, position), noise (1, H, W, C) as tensors and a number
-            in [0, 1]; returns the noise between them, of the same shape.
+            in [0, 1]; returns the noise between them, in the same shape.
         steps: network evaluations for each image.
-        num_positions: positions of the slider; all are drawn at once.
+        num_positions: positions of the slider; their images are generated together.
     """
     positions = np.linspace(0, 1, num_positions)
 
     @lru_cache(maxsize=8)
-    def path(first_seed, second_seed):
-        first, second = (
-            keras.random.normal((1, *model.image_shape), seed=seed)
-            for seed in (first_seed, second_seed)
-        )
-        noises = [
-            ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions
-        ]
-        if any(noise.shape != first.shape for noise in noises):
-            raise UserError(
-                f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}."
-            )
-        noises = np.concatenate(noises).astype("float32")
-        return noises, ops.convert_to_numpy(
-            model.denormalize(model.reverse_diffusion(noises, steps))
-        )
+    def path(*seeds):
+        return generate_between(model, slerp, seeds, positions, steps)
 
-    def draw(position, first_seed, second_seed):
+    def render(position, first_seed, second_seed):
         noises, images = path(first_seed, second_seed)
         number = int(np.argmin(np.abs(positions - position)))
         shown = range(0, num_positions, 2)
@@ -113,11 +100,27 @@ def interpolation(model, slerp=circular, steps=10, num_positions=17):
         "second_seed": slider("seed of the second noise", 0, 20, 16, 1),
     }
     return Explorer(
-        draw,
+        render,
         controls,
         "From one flower to another. We mix the noise, not the images, so every stop "
         "on the way is a new flower.",
     )
+
+
+def generate_between(model, slerp, seeds, positions, steps):
+    """Returns (noises, images) at all `positions` between the noise of two seeds, NumPy.
+
+    Raises:
+        UserError: if `slerp` returns an array of another shape.
+    """
+    first, second = (keras.random.normal((1, *model.image_shape), seed=seed) for seed in seeds)
+    noises = [ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions]
+    if any(noise.shape != first.shape for noise in noises):
+        raise UserError(
+            f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}."
+        )
+    noises = np.concatenate(noises).astype("float32")
+    return noises, ops.convert_to_numpy(model.denormalize(model.reverse_diffusion(noises, steps)))
 
 
 def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
@@ -137,7 +140,7 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
     def chains(seed):
         return Chains(model, num_images, stride, seed, arguments)
 
-    def draw(steps, seed):
+    def render(steps, seed):
         images, energy = chains(seed).after(steps)
         return (
             grid(images, columns=6, width=480),
@@ -149,7 +152,7 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
         "seed": slider("seed of the start", 0, 10, 0, 1),
     }
     return Explorer(
-        draw,
+        render,
         controls,
         "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
         "start is the same for any number of steps.",
@@ -157,7 +160,7 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
 
 
 class Chains:
-    """Langevin chains that are walked only once: every `stride` steps, the images are kept."""
+    """Langevin chains that run only once: the images after every `stride` steps are kept."""
 
     def __init__(self, model, count, stride, seed, arguments):
         self.model, self.stride, self.seed, self.arguments = model, stride, seed, arguments
@@ -166,7 +169,7 @@ class Chains:
     def after(self, steps):
         """Returns (images in [0, 1], mean energy) after `steps`, a multiple of the stride."""
         while len(self.snapshots) <= steps // self.stride:
-            seed = 1000 * self.seed + len(self.snapshots)  # each stretch always has the same noise
+            seed = 1000 * self.seed + len(self.snapshots)  # each stretch always uses the same noise
             self.snapshots.append(
                 self.model.langevin_sampling(
                     self.snapshots[-1], self.stride, seed=seed, **self.arguments

@@ -11,7 +11,8 @@ from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
 from diffusion_lab.labs.pictures import demand_something
-from diffusion_lab.labs.widgets.explorer import Explorer, menu, slider
+from diffusion_lab.labs.widgets.controls import menu, slider
+from diffusion_lab.labs.widgets.explorer import Explorer
 from diffusion_lab.schedules import SCHEDULES
 
 PARAMETERS = {  # of the schedules: argument, then the slider's (label, low, high, value, step)
@@ -33,11 +34,11 @@ def corruption(images, schedules=SCHEDULES, seed=0):
         seed: of the noise.
 
     Raises:
-        UserError: for other images.
+        UserError: if the images are not of this kind.
     """
     mix = Mixer(images, seed)
 
-    def draw(diffusion_time, schedule):
+    def render(diffusion_time, schedule):
         noise_rates, signal_rates = rates_at(schedules[schedule], [diffusion_time])
         # adding 0.0 turns -0.0 into 0.0
         log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0
@@ -49,10 +50,10 @@ def corruption(images, schedules=SCHEDULES, seed=0):
 
     controls = {
         "diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),
-        "schedule": menu("schedule", readable(schedules)),
+        "schedule": menu("schedule", menu_entries(schedules)),
     }
     return Explorer(
-        draw,
+        render,
         controls,
         "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
         "the same at all times; only the rates change.",
@@ -62,7 +63,7 @@ def corruption(images, schedules=SCHEDULES, seed=0):
 def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
     """Returns an explorer of schedules: their curves, and an image at nine times.
 
-    There is a slider for each of `PARAMETERS` that one of the schedules takes.
+    Each of `PARAMETERS` that one of the schedules takes gets a slider.
 
     Args:
         image: (H, W, C) in [0, 1]; by default a flower.
@@ -71,7 +72,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         seed: of the noise.
 
     Raises:
-        UserError: for another image, or without schedules.
+        UserError: if the image is not of this kind, or if there is no schedule.
     """
     demand_something(len(schedules))
     mix = Mixer(
@@ -82,7 +83,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         for name, schedule in schedules.items()
     }
 
-    def draw(schedule, **parameters):
+    def render(schedule, **parameters):
         times = np.linspace(0, 1, 201, dtype="float32")
         rates = {
             name: rates_at(function, times, **{key: parameters[key] for key in takes[name]})
@@ -91,16 +92,17 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         shown = slice(None, None, 25)  # 9 of the 201 times, from 0 to 1
         images = [mix(*pair)[0] for pair in zip(*(part[shown] for part in rates[schedule]))]
         strip = labelled_strip(np.stack(images), [f"t = {time:.3g}" for time in times[shown]], 820)
-        return above(curves(times, rates, schedule), strip, gap=6), ends(rates, schedule)
+        picture = above(curves_picture(times, rates, schedule), strip, gap=6)
+        return picture, schedule_readout(rates, schedule)
 
-    controls = {"schedule": menu("schedule", readable(schedules))}
+    controls = {"schedule": menu("schedule", menu_entries(schedules))}
     controls |= {
         key: slider(*PARAMETERS[key])
         for key in PARAMETERS
         if any(key in taken for taken in takes.values())
     }
     return Explorer(
-        draw,
+        render,
         controls,
         "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
         "is in colour, the others are grey. Below: an image that it corrupts.",
@@ -108,7 +110,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
 
 
 class Mixer:
-    """Images and their noise: called with two rates, it returns the visible mixture in [0, 1]."""
+    """Mixes images with fixed noise; called with two rates, it returns the mixture in [0, 1]."""
 
     def __init__(self, images, seed):
         images = np.asarray(images, "float32")
@@ -151,7 +153,7 @@ def log_snrs(noise_rates, signal_rates):
     return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
 
 
-def curves(times, rates, chosen):
+def curves_picture(times, rates, chosen):
     """Returns the picture of all schedules' curves.
 
     `rates` maps a name to (noise_rates, signal_rates).
@@ -182,11 +184,11 @@ def curves(times, rates, chosen):
     return picture_of(figure)
 
 
-def ends(rates, chosen):
-    """Returns the read-out: each schedule's ends, and if the chosen one's squares add to 1."""
+def schedule_readout(rates, chosen):
+    """Returns a line of HTML: each schedule's ends, and if the chosen one's squares add to 1."""
     parts = []
     for name, (_, signal_rates) in rates.items():
-        first, last = signal_rates[[0, -1]].round(3) + 0.0  # which turns -0 into 0
+        first, last = signal_rates[[0, -1]].round(3) + 0.0  # adding 0.0 turns -0.0 into 0.0
         part = f"{name.replace('_', ' ')} {first:.3f} → {last:.3f}"
         parts.append(f"<b>{part}</b>" if name == chosen else part)
     wrong = np.max(np.abs(rates[chosen][0] ** 2 + rates[chosen][1] ** 2 - 1))
@@ -198,6 +200,6 @@ def ends(rates, chosen):
     return f"signal rate from time 0 to 1: {' · '.join(parts)} · {squares}"
 
 
-def readable(schedules):
-    """Returns {what a menu says: name}."""
+def menu_entries(schedules):
+    """Returns {the entry of a menu: the name of a schedule}."""
     return {name.replace("_", " "): name for name in schedules}

@@ -1,0 +1,41 @@
+"""What the checks of lab 06 give a student's function: a short diffusion and a tiny network."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class MyDiffusion:
+    """What lab 06 uses of a GaussianDiffusion: tables of the shape (T,), limits and `q_sample`."""
+
+    has = (
+        "it",
+        "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min, clip_max and the method "
+        "q_sample",
+    )
+    clip_min, clip_max = -1.0, 1.0
+
+    def __init__(self, betas):
+        self.betas, self.alphas_cumprod, self.timesteps = betas, np.cumprod(1 - betas), len(betas)
+        self.alphas_cumprod_prev = np.append(np.float32(1), self.alphas_cumprod[:-1])
+
+    def q_sample(self, x_start, t, noise):
+        kept = ops.reshape(ops.take(self.alphas_cumprod, t), (-1, 1, 1, 1))
+        return ops.sqrt(kept) * x_start + ops.sqrt(1 - kept) * noise
+
+
+def line_network(weights):
+    """Returns a linear network with three weights, called as network([images, t])."""
+    images, t = keras.Input((3, 3, 1)), keras.Input((), dtype="int64")
+    times = keras.layers.Reshape((1, 1, 1))(keras.layers.Rescaling(0.1)(ops.cast(t, "float32")))
+    slope, time_slope = keras.layers.Dense(1, use_bias=False), keras.layers.Dense(1)
+    network = keras.Model([images, t], keras.layers.Add()([slope(images), time_slope(times)]))
+    a, b, c = np.asarray(weights, "float32")
+    slope.set_weights([np.array([[a]])])
+    time_slope.set_weights([np.array([[b]]), np.array([c])])
+    return network
+
+
+def weights_of(network):
+    """Returns the weights of a `line_network`, (3,)."""
+    return np.array([float(np.squeeze(weight)) for weight in network.get_weights()])

@@ -56,7 +56,7 @@ buffer_size = lab.amount(smoke=64, cpu=2048, gpu=8192)
 step_size, noise_std, regularization = 10.0, 0.005, 0.1
 
 # %% [markdown]
-# ## 1 · A marble in the dark
+# ## 1 · Energy and the Boltzmann distribution: a marble in the dark
 #
 # Imagine a landscape in which every place is an image. Places where images look like digits lie
 # low, in valleys; places where they look like nothing lie high, on a plateau of snow (the snow of
@@ -90,10 +90,11 @@ ask("01.shift")
 for shift in (0, 5):
     weights = np.exp(-(energies + shift))
     p = weights / weights.sum()
-    print(f"energy + {shift}: the most likely x is {x[p.argmax()]:.2f}, with probability {p.max():.4f}")
+    likeliest = f"the most likely x is {x[p.argmax()]:.2f}, with probability {p.max():.4f}"
+    print(f"energy + {shift}: {likeliest}")
 
 # %% [markdown]
-# ## 2 · The number that nobody can compute
+# ## 2 · The normaliser: a number that nobody can compute
 #
 # To get probabilities, we divided the weights by their sum, $Z$. For 400 points that is easy. For
 # images it is a sum over *every possible image*:
@@ -126,7 +127,8 @@ slopes_of_activations()
 # If the marble only rolled downhill, it would always end at the lowest point of the nearest valley.
 # It has to be knocked about:
 #
-# $$x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\;\varepsilon, \qquad \varepsilon \sim \mathcal N(0, 1) .$$
+# $$x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\;\varepsilon,
+# \qquad \varepsilon \sim \mathcal N(0, 1) .$$
 #
 # Paul Langevin wrote this down for grains of pollen in 1908. For small steps $\eta$, the grains end
 # up distributed exactly as Boltzmann's law says. Here are 600 grains on a map with two valleys. The
@@ -135,7 +137,7 @@ slopes_of_activations()
 
 # %%
 def langevin(points, steps, step_size, noise_scale=1.0, seed=0):
-    """Langevin dynamics by the book of physics, on the toy landscape."""
+    """Langevin dynamics on the toy landscape, with the noise that the theory requires."""
     seed = keras.random.SeedGenerator(seed)
     for _ in range(steps):
         slope = input_gradient(two_valleys, points)
@@ -151,9 +153,9 @@ chains_on(two_valleys, {f"{n} steps": langevin(grains, n, 0.01) for n in (0, 10,
 ask("01.no_noise")
 
 # %%
+knocks = {"knocked": 1, "hardly": 0.1, "not at all": 0}
 chains_on(
-    two_valleys,
-    {name: langevin(grains, 400, 0.01, scale) for name, scale in {"knocked": 1, "hardly": 0.1, "not at all": 0}.items()},
+    two_valleys, {name: langevin(grains, 400, 0.01, scale) for name, scale in knocks.items()}
 )
 
 # %% [markdown]
@@ -187,8 +189,9 @@ chains_on(
 def langevin_step(network, images, noises, step_size):
     """One step of Langevin dynamics, from images to somewhat likelier images.
 
-    network: images (B, H, W, C) to energies (B, 1).   images: in [-1, 1].   noises: of the shape of the images, already
-    scaled.   step_size: a number.   Returns images in [-1, 1].
+    network: maps images (B, H, W, C) to energies (B, 1).   images: in [-1, 1].
+    noises: of the shape of the images, already scaled.   step_size: a number.
+    Returns images in [-1, 1].
     """
     ### BEGIN SOLUTION
     gradients = ops.clip(input_gradient(network, images), -0.03, 0.03)
@@ -207,7 +210,7 @@ checks.langevin_step(langevin_step)
 # </details>
 
 # %% [markdown]
-# ## 4 · From snow to digits
+# ## 4 · Sampling: from snow to digits
 #
 # Here is a trained network, in a model that uses your steps. The chains start from pure noise:
 
@@ -240,15 +243,15 @@ show_rows({name: snapshots[name] for name in [*(f"step {n}" for n in wanted), "t
 widgets.langevin(shipped)
 
 # %% [markdown]
-# ## 5 · How the landscape is made
+# ## 5 · Contrastive divergence: how the landscape is made
 #
 # We want low energy at real digits and high energy everywhere else. "Everywhere else" is too large
 # to visit. But only one kind of place matters: places where the model *believes* there are digits,
 # and is wrong. So:
 #
 # 1. let the model walk to images that it considers likely (Langevin),
-# 2. push the energy of real images **down** and that of its own images **up**,
-# 3. repeat, until its own images are as good as the real ones and the two pushes cancel.
+# 2. push the energy of real images **down** and that of the model's images **up**,
+# 3. repeat, until the model's images are as good as the real ones and the two pushes cancel.
 #
 # This is **contrastive divergence** (Hinton 2002). With infinitely long walks it would be the exact
 # gradient of the log-likelihood; ours are short, so it is an approximation. They can be short
@@ -274,7 +277,7 @@ widgets.langevin(shipped)
 
 # %% exercise="contrastive_divergence_loss" points=4
 def contrastive_divergence_loss(real_energies, fake_energies, regularization):
-    """The loss of contrastive divergence, one number, from energies of the shape (B, 1) each."""
+    """The contrastive divergence loss, one number, from two arrays of energies, (B, 1) each."""
     ### BEGIN SOLUTION
     squares = ops.square(real_energies) + ops.square(fake_energies)
     return ops.mean(real_energies - fake_energies + regularization * squares)
@@ -294,9 +297,10 @@ checks.contrastive_divergence_loss(contrastive_divergence_loss)
 # A few minutes are too short for good digits, but long enough to see snow turn into strokes.
 
 # %% tags=["nbval-ignore-output"]
-train = load_dataset(data, "train", image_size=trained.image_shape[0], batch_size=lab.size(16, 64, 128))
+image_size, batch_size = trained.image_shape[0], lab.size(16, 64, 128)
+train = load_dataset(data, "train", image_size=image_size, batch_size=batch_size)
 model = MyEnergyModel(
-    energy_network(trained.image_shape[0]),
+    energy_network(image_size),
     buffer_size=buffer_size,
     langevin_steps=langevin_steps,
     step_size=step_size,
@@ -305,24 +309,29 @@ model = MyEnergyModel(
 )
 model.compile(
     optimizer=keras.optimizers.Adam(1e-3),
-    loss=lambda signs, energies: contrastive_divergence_loss(energies[:, :1], energies[:, 1:], regularization),
+    loss=lambda signs, energies: contrastive_divergence_loss(
+        energies[:, :1], energies[:, 1:], regularization
+    ),
     jit_compile=False,
 )
 panel = TrainingPanel()
-model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=[train.epoch_callback(), panel]);
+callbacks = [train.epoch_callback(), panel]
+model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
 # What has it learned? Here are its energies for digits that it has never seen, for its own images
 # (the ends of its walks, from the sample buffer), and for noise:
 
 # %% tags=["nbval-ignore-output"]
-unseen = load_dataset(data, "validation", image_size=trained.image_shape[0], batch_size=200)[0]
+unseen = load_dataset(data, "validation", image_size=image_size, batch_size=200)[0]
 noise = keras.random.uniform(unseen.shape, -1, 1, seed=3)
 kinds = {"unseen digits": 2 * unseen - 1, "its own images": model.buffer[:200], "noise": noise}
-energy_histogram({name: ops.convert_to_numpy(model.network(images)) for name, images in kinds.items()})
+energy_histogram(
+    {name: ops.convert_to_numpy(model.network(images)) for name, images in kinds.items()}
+)
 
 # %% [markdown]
-# ## 7 · Relatives
+# ## 7 · Relatives: Boltzmann machines and score-based models
 #
 # **Restricted Boltzmann machines** are the oldest members of the family (Smolensky 1986). Their
 # energy is a table of weights between visible pixels and hidden switches,

@@ -39,10 +39,11 @@ from diffusion_lab.labs.toy_points import flower_points
 # %%
 num_points = 4000
 timesteps = 200
-beta_start, beta_end = 1e-3, 0.06  # how much of the variance is replaced, in the first step and in the last
+# the share of the variance that noise replaces, in the first step and in the last
+beta_start, beta_end = 1e-3, 0.06
 
 # %% [markdown]
-# ## 1 · A copy of a copy of a copy
+# ## 1 · The forward process: a copy of a copy of a copy
 #
 # A village school owns one photograph and one tired photocopier. Each copy comes out a touch paler
 # than its original, with a few specks of dust added. The teacher copies the copy, then the copy of
@@ -92,8 +93,8 @@ clouds({"the data": points}, columns=4)
 def forward_step(images, noises, beta):
     """One step of the forward process: x_t from x_{t-1}.
 
-    images: x_{t-1}, (B, H, W, C).   noises: standard normal, of the same shape.   beta: a number between 0 and 1.
-    Returns x_t, of the same shape.
+    images: x_{t-1}, (B, H, W, C).   noises: standard normal, of the same shape.
+    beta: a number between 0 and 1.   Returns x_t, of the same shape.
     """
     ### BEGIN SOLUTION
     return np.sqrt(1 - beta) * images + np.sqrt(beta) * noises
@@ -125,7 +126,7 @@ betas = np.linspace(beta_start, beta_end, timesteps, dtype="float32")
 
 
 def walk(step, images, seed=1):
-    """All the noisy images on the way: a list of timesteps + 1 arrays."""
+    """The images after 0, 1, 2, ... steps: a list of timesteps + 1 arrays."""
     rng = np.random.default_rng(seed)
     path = [images]
     for beta in betas:
@@ -139,18 +140,21 @@ def step_without_shrinking(images, noises, beta):
 
 
 path = walk(forward_step, points)
-careless_path = walk(step_without_shrinking, points)
+growing_path = walk(step_without_shrinking, points)
 
 # %%
 curves(
     {
         "shrink, then add noise": [x.var() for x in path],
-        "only add noise": [x.var() for x in careless_path],
+        "only add noise": [x.var() for x in growing_path],
     },
     xlabel="step t",
     ylabel="variance of the points",
 )
-print(f"variance after {timesteps} steps: {path[-1].var():.2f}, without shrinking {careless_path[-1].var():.2f}")
+print(
+    f"variance after {timesteps} steps: {path[-1].var():.2f}, "
+    f"without shrinking {growing_path[-1].var():.2f}"
+)
 
 # %% [markdown]
 # (The 4,000 points are only a sample, so their variance deviates from 1 by a few hundredths.) The
@@ -189,12 +193,13 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
     print(f"{name:16} mean {x.mean():.2f}  standard deviation {x.std():.2f}")
 
 # %% [markdown]
-# ## 4 · All steps at once
+# ## 4 · The closed form: all steps at once
 #
 # Training needs noisy images from random steps, thousands per second. Walking 137 steps to get
 # $x_{137}$ would be a waste, and it is not necessary. Insert one step into the next:
 #
-# $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) + \sqrt{\beta_2}\,\varepsilon_2 .$$
+# $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) +
+# \sqrt{\beta_2}\,\varepsilon_2 .$$
 #
 # The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two noise terms are
 # independent and normal, so their sum is normal as well. Since the total variance stays 1, its
@@ -212,7 +217,10 @@ ask("02.half_gone")
 # %%
 alphas_cumprod = np.cumprod(1 - betas)
 curves(
-    {"what is left of the image, √ᾱ": np.sqrt(alphas_cumprod), "noise, √(1 - ᾱ)": np.sqrt(1 - alphas_cumprod)},
+    {
+        "what is left of the image, √ᾱ": np.sqrt(alphas_cumprod),
+        "noise, √(1 - ᾱ)": np.sqrt(1 - alphas_cumprod),
+    },
     xlabel="step t, counted from 0",
     ylabel="standard deviation",
 )
@@ -247,8 +255,9 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 def q_sample(images, t, noises, betas):
     """The noisy images after step t, in one jump from the clean ones.
 
-    images: x_0, (B, H, W, C).   t: the steps, integers from 0, (B,).   noises: standard normal, (B, H, W, C).
-    betas: the variances of the noise that each step adds, (T,).   Returns x_t, (B, H, W, C).
+    images: x_0, (B, H, W, C).   t: the steps, integers from 0, (B,).
+    noises: standard normal, (B, H, W, C).   betas: the variance that each step adds, (T,).
+    Returns x_t, (B, H, W, C).
     """
     ### BEGIN SOLUTION
     kept = np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1)
@@ -289,8 +298,10 @@ histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
 every = np.arange(1, timesteps + 1)
 rms = lambda x: np.sqrt(np.mean(np.square(x)))
 walked_distance = [rms(path[t] - points) for t in every]
-jumped_distance = [rms(q_sample(points, np.full(num_points, t - 1), noises, betas) - points) for t in every]
-curves({"walked": walked_distance, "jumped": jumped_distance}, xlabel="step t", ylabel="distance from the start")
+jumps = (q_sample(points, np.full(num_points, t - 1), noises, betas) for t in every)
+jumped_distance = [rms(jump - points) for jump in jumps]
+distances = {"walked": walked_distance, "jumped": jumped_distance}
+curves(distances, xlabel="step t", ylabel="distance from the start")
 print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_distance))):.2f}")
 
 # %% [markdown]

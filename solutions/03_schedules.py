@@ -28,7 +28,7 @@ import numpy as np
 
 from diffusion_lab import checks, widgets
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.lab03.experiments import finished, rates_at
+from diffusion_lab.labs.lab03.experiments import finished
 from diffusion_lab.labs.lab03.pictures import (
     beta_area,
     cloud_rows,
@@ -42,6 +42,7 @@ from diffusion_lab.labs.lab03.pictures import (
 )
 from diffusion_lab.labs.pictures import show_rows
 from diffusion_lab.labs.questions import ask
+from diffusion_lab.labs.rates import rates_at
 from diffusion_lab.labs.toy_points import flower_points
 
 # %% [markdown]
@@ -54,7 +55,7 @@ shown_times = [0, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
 faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivial
 
 # %% [markdown]
-# ## 1 · Driving out of town
+# ## 1 · Signal rate and noise rate: driving out of town
 #
 # You drive out of town at night and listen to the local radio station. At first the music is clear.
 # With every mile it grows fainter and the hiss grows louder. Your radio keeps the volume constant,
@@ -69,8 +70,8 @@ faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivi
 # From now on the clock shows a **diffusion time** $t$ between 0, the clean image, and 1, pure
 # noise. It is a real number, not a step. A schedule gives two numbers for each time,
 #
-# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise}, \qquad
-# \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},
+# \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
 #
 # The second equation is the radio's constant volume; in lab 02 we said "the variance stays 1". The
 # rates are standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower
@@ -155,8 +156,9 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
     """The schedule of DDPM, in which β grows linearly with time.
 
-    diffusion_times: in [0, 1], any shape, usually (B, 1, 1, 1).   beta_start, beta_end: the variance that the first
-    and the last of all the timesteps add.   Returns noise_rates, signal_rates, each of the shape of the times.
+    diffusion_times: in [0, 1], any shape, usually (B, 1, 1, 1).
+    beta_start, beta_end: the variances that the first and the last of all `timesteps` steps add.
+    Returns noise_rates, signal_rates, each of the shape of the times.
     """
     ### BEGIN SOLUTION
     triangle = (beta_end - beta_start) * diffusion_times**2 / 2
@@ -180,7 +182,7 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # </details>
 
 # %% [markdown]
-# ## 3 · What goes wrong in the book
+# ## 3 · Two common mistakes: what goes wrong in the book
 #
 # > **A missing square root, and a product over the wrong thing.** A popular book on generative
 # > models prints the linear schedule like the function below. It has two mistakes. It returns
@@ -306,9 +308,10 @@ error_table(late_rates, late_times)
 
 # %% exercise="offset_cosine_diffusion_schedule" points=3
 def offset_cosine_diffusion_schedule(diffusion_times, min_signal_rate=0.02, max_signal_rate=0.95):
-    """The cosine schedule between two signal rates: constant speed, without the ends of the quarter turn.
+    """The cosine schedule without the two ends of the quarter turn, at constant speed.
 
-    diffusion_times: in [0, 1], any shape.   max_signal_rate, min_signal_rate: the signal rates at time 0 and time 1.
+    diffusion_times: in [0, 1], any shape.
+    max_signal_rate, min_signal_rate: the signal rates at time 0 and time 1.
     Returns noise_rates, signal_rates, each of the shape of the times.
     """
     ### BEGIN SOLUTION
@@ -338,7 +341,7 @@ late_rates["offset cosine"] = offset_cosine_diffusion_schedule
 error_table(late_rates, [*late_times, 1.0])
 
 # %% [markdown]
-# ## 6 · Three drivers on one road
+# ## 6 · The three schedules compared: three drivers on one road
 #
 # Now the three compete. First a prediction.
 
@@ -371,7 +374,7 @@ for name, schedule in schedules.items():
 cloud_rows(rows, points, titles)
 
 # %% [markdown]
-# ## 7 · One ruler for all: log-SNR
+# ## 7 · Log-SNR: one ruler for all
 #
 # Radio engineers measure reception as the *signal-to-noise ratio*, the power of the music over that
 # of the hiss. So do we, and because it spans many powers of ten, we take its logarithm:
@@ -429,14 +432,16 @@ share_bars(shares)
 # the same noise in every row.
 
 # %% tags=["cover"]
-flower = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)[0][3]
+flowers = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)
+flower = flowers[0][3]
 mean, deviation = flower.mean((0, 1)), flower.std((0, 1))
 normalized = (flower - mean) / deviation
 picture_noise = np.random.default_rng(2).normal(size=flower.shape)
 rows = {}
 for name, schedule in schedules.items():
     pairs = zip(*rates_at(schedule, shown_times))
-    rows[name] = [(signal * normalized + noise * picture_noise) * deviation + mean for noise, signal in pairs]
+    noisy_flowers = [signal * normalized + noise * picture_noise for noise, signal in pairs]
+    rows[name] = [noisy * deviation + mean for noisy in noisy_flowers]
 show_rows(rows, titles)
 
 # %% [markdown]
@@ -474,5 +479,5 @@ widgets.schedule_curves(flower, schedules)
 #   division by zero.
 # * Test a schedule with times in random order.
 #
-# You have an image, noise, and a way to mix them. Only somebody who takes them apart again is
-# missing. **Lab 04** gives this job to a first network, and watches it fail.
+# You have an image, noise, and a way to mix them. Now somebody has to take them apart again.
+# **Lab 04** gives this job to a first network, and watches it fail.

@@ -33,7 +33,12 @@ from keras import layers, ops
 
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.lab04.experiments import Examples, influence, likeness, value_and_gradients
+from diffusion_lab.labs.lab04.experiments import (
+    Examples,
+    influence_on_image,
+    pixel_correlations,
+    value_and_gradients,
+)
 from diffusion_lab.labs.lab04.pictures import influence_maps
 from diffusion_lab.labs.pictures import curves, show_images, show_rows
 from diffusion_lab.labs.questions import ask
@@ -55,14 +60,14 @@ epochs = lab.amount(smoke=1, cpu=2, gpu=30)
 sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 
 # %% [markdown]
-# ## 1 · The morning after
+# ## 1 · A training script that fails: the morning after
 #
 # Robin read about diffusion models, sat down on a Friday evening and wrote one from scratch, in
 # about forty lines. It ran all night without complaint, until it tried to save what it had learned.
 # The pictures that it drew on Saturday morning were static.
 #
 # Your job is to find out what is wrong with the script. There are **six** mistakes. None of them is
-# a typo, somebody makes each of them every day, and most of them cause no error message. Very
+# a typo. Somebody makes each of them every day, and most of them cause no error message. Very
 # similar scripts have been published as tutorials.
 #
 # First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
@@ -153,7 +158,7 @@ show_images(script_samples(8) / 2)
 # has ever seen. And third, static in three greys, where colour pictures should be. **Write down
 # your suspects**, then open the case file.
 #
-# ## 2 · What goes in?
+# ## 2 · The input: what goes in?
 #
 # Start at the door. A network can only learn from its inputs. Are the inputs of Robin's network
 # related to the images?
@@ -200,7 +205,7 @@ print("the walk's signal rate falls below 0.02 at step", np.argmax(walk < 0.02))
 
 # %% exercise="training_pair" points=3
 def training_pair(images, noises, noise_rates, signal_rates):
-    """What goes into the network, and what it is to find.
+    """What goes into the network, and what the network should find.
 
     images, noises: (B, H, W, C), both of unit variance.   noise_rates, signal_rates: (B, 1, 1, 1).
     Returns noisy_images, target: both (B, H, W, C).
@@ -236,7 +241,7 @@ titles = [f"noise {rate:.2f}" for rate in np.ravel(noise_rates)]
 show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_screen(target)}, titles)
 
 # %% [markdown]
-# ## 3 · A referee that can be bribed
+# ## 3 · The loss: a referee that can be bribed
 #
 # Robin's loss is the softmax cross-entropy, which half of all tutorials use. It compares *shares*:
 # how much of the probability goes to cat, dog and bird, and how much should. It treats the three
@@ -304,7 +309,7 @@ checks.noise_loss(noise_loss)
 # </details>
 
 # %% [markdown]
-# ## 4 · Five answers to one question
+# ## 4 · New weights at every call: five answers to one question
 #
 # A good detective asks the same question more than once. How much noise is there in the first pixel
 # of these images?
@@ -326,7 +331,7 @@ for _ in range(5):
 #
 # Write the loop again. `step(network, images)` lets the network learn from one batch and returns
 # the loss; you will write it in the next exercise. Your loop must make sure that *one* network sees
-# all the batches, and that the caller gets it in the end.
+# all the batches, and that the caller gets it back at the end.
 #
 # <details><summary>Hint</summary>
 #
@@ -355,7 +360,7 @@ def training_loop(make_network, batches, step):
 checks.training_loop(training_loop)
 
 # %% [markdown]
-# ## 5 · The optimizer's alibi
+# ## 5 · The gradient step: the optimizer's alibi
 #
 # Robin's script has an optimizer. Where was it that night? We compute the loss twenty times, and
 # compare the weights before and after:
@@ -456,7 +461,7 @@ print(f"first batch {losses[0]:.2f}, last batch {losses[-1]:.2f}")
 # %% [markdown]
 # It learns.
 #
-# ## 6 · Out of noise, step by step
+# ## 6 · Sampling: out of noise, step by step
 #
 # Now the samples. The script passes the network's answer to `categorical` (the same as
 # `tf.random.categorical`). That function samples *classes*: here, for each pixel, one of the
@@ -516,7 +521,7 @@ checks.step_back(step_back)
 # </details>
 
 # %% [markdown]
-# ## 7 · What nobody says
+# ## 7 · The noise level: what nobody says
 #
 # You cannot find the sixth mistake in any line of the script, because it is a missing line. A small
 # experiment shows which one. Take images of a single grey pixel.
@@ -569,7 +574,7 @@ curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 
 # %% exercise="with_noise_level" points=3
 def with_noise_level(noisy_images, noise_rates):
-    """The noisy images, and behind the colours a plane that holds noise_rates**2.
+    """The noisy images with one more channel after the colours, which holds noise_rates**2.
 
     noisy_images: (B, H, W, C).   noise_rates: (B, 1, 1, 1).   Returns (B, H, W, C + 1).
     """
@@ -591,7 +596,7 @@ checks.with_noise_level(with_noise_level)
 # </details>
 
 # %% [markdown]
-# ## 8 · The case is closed: train, save, load, draw
+# ## 8 · Train, save, load, generate: the case is closed
 #
 # Here are all six functions together: what the network sees, and what it must find.
 
@@ -612,13 +617,14 @@ def examples(images, rng):
 
 
 # %%
-def draw(network, noise, steps):
-    """From standard normal noise (B, H, W, 3) to images in [0, 1], in so many steps."""
+def generate(network, noise, steps):
+    """Generates images in [0, 1] from standard normal noise, (B, H, W, 3)."""
     rates = [
         offset_cosine_diffusion_schedule(np.full((len(noise), 1, 1, 1), time, "float32"))
         for time in np.linspace(1, 0, steps, endpoint=False)
     ]
-    rates.append((ops.zeros((len(noise), 1, 1, 1)), ops.ones((len(noise), 1, 1, 1))))  # no noise, all image
+    # at the end: no noise, all image
+    rates.append((ops.zeros((len(noise), 1, 1, 1)), ops.ones((len(noise), 1, 1, 1))))
     noisy_images = noise
     for now, then in zip(rates, rates[1:]):
         pred_noises = network(with_noise_level(noisy_images, now[0]), training=False)
@@ -637,7 +643,7 @@ learning_rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(exampl
 network = make_network(channels=4)
 network.compile(keras.optimizers.Adam(learning_rate), loss=noise_loss)
 noise = np.random.default_rng(1).normal(size=(16, image_size, image_size, 3)).astype("float32")
-panel = TrainingPanel(lambda: draw(network, noise[:12], steps=8))
+panel = TrainingPanel(lambda: generate(network, noise[:12], steps=8))
 network.fit(examples_of_all, epochs=epochs, verbose=0, callbacks=[panel]);
 
 # %% [markdown]
@@ -658,7 +664,7 @@ print(f"largest difference of their answers: {float(difference):.5f}")
 # And the loaded network generates images:
 
 # %%
-show_images(draw(loaded, noise, sampling_steps))
+show_images(generate(loaded, noise, sampling_steps))
 
 # %% [markdown]
 # The script trains, saves, loads and generates images, but they show no flowers. Look closely,
@@ -666,7 +672,7 @@ show_images(draw(loaded, noise, sampling_steps))
 # flowers, petal colours on leaf green. Each little piece could be a piece of a picture, but no two
 # pieces know about each other.
 #
-# ## 9 · Why it still cannot draw
+# ## 9 · The receptive field: why it still cannot draw
 #
 # Does it need more training? The weights below come with the course. They were trained on 60,000
 # flowers, in ten minutes on two cores. Next to them is a U-Net (lab 05) that starts from the same
@@ -676,9 +682,10 @@ show_images(draw(loaded, noise, sampling_steps))
 plain, _ = load_model("flowers32_plain_cnn")
 unet, _ = load_model("flowers32")
 noise = keras.random.normal((lab.amount(smoke=4, cpu=64, gpu=64), 32, 32, 3), seed=4)
+models = {"plain stack": plain, "U-Net": unet}
 samples = {
     name: model.denormalize(model.sample(ddim, noise, steps=sampling_steps))
-    for name, model in {"plain stack": plain, "U-Net": unet}.items()
+    for name, model in models.items()
 }
 show_rows({name: images[:8] for name, images in samples.items()})
 
@@ -702,7 +709,7 @@ ask("04.reach")
 # %%
 validation = load_dataset("procedural_flowers", "validation", 32, batch_size=64, count=64)
 flowers = ops.convert_to_numpy(plain.normalizer(validation[0][:8]))
-maps = {"plain stack": influence(plain, flowers), "U-Net": influence(unet, flowers)}
+maps = {name: influence_on_image(model, flowers) for name, model in models.items()}
 influence_maps(maps)
 for name, seen in maps.items():
     print(f"{name}: the pixel in the middle sees {np.count_nonzero(seen)} of {seen.size} pixels")
@@ -719,7 +726,9 @@ for name, seen in maps.items():
 # %% tags=["nbval-ignore-output"]
 distances = range(1, 22)
 pictures = {"real flowers": validation[0]} | samples
-named = {name: (distances, likeness(images, distances)) for name, images in pictures.items()}
+named = {
+    name: (distances, pixel_correlations(images, distances)) for name, images in pictures.items()
+}
 curves(named, xlabel="distance in pixels", ylabel="correlation")
 
 # %% [markdown]

@@ -34,10 +34,10 @@ from keras import layers, ops
 
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
+from diffusion_lab.labs.influence import influence
 from diffusion_lab.labs.lab05.experiments import (
     attention_weights,
     far_share,
-    influence,
     noise_losses,
     rewired,
     tower,
@@ -71,11 +71,11 @@ epochs = lab.amount(smoke=1, cpu=6, gpu=20)
 tower_blocks = lab.size(smoke=2, cpu=10, gpu=20)
 widths = lab.size(smoke=(8, 16), cpu=(16, 24, 32), gpu=(32, 64, 96, 128))
 image_size = lab.size(smoke=8, cpu=16, gpu=64)
-drawing_steps = lab.amount(smoke=2, cpu=20, gpu=20)
+sampling_steps = lab.amount(smoke=2, cpu=20, gpu=20)
 data = lab.data("procedural_flowers", "oxford_flowers102")
 
 # %% [markdown]
-# ## 1 · The painter and the wall
+# ## 1 · The U-Net: the painter and the wall
 #
 # A painter has to restore a mural that has been sprayed all over. With her nose at the wall she
 # sees specks, and cannot say whether a red one is paint or dirt. So she steps back, and back again,
@@ -129,7 +129,8 @@ reach = 10  # pixels to each side: the plain network's
 looks = {}
 for diffusion_time in (0.1, 0.5, 0.95):
     noisy, noise_rate, _ = corrupt(diffusion_time)
-    looks[f"time {diffusion_time}"] = influence(network, noisy, noise_rate**2)
+    green = lambda images: network([images, noise_rate**2])[..., 1:2]
+    looks[f"time {diffusion_time}"] = influence(green, noisy)
 show_influence(looks, reach)
 for name, shares in looks.items():
     print(f"{name}: {far_share(shares, reach):3.0%} of the influence comes from outside the square")
@@ -138,7 +139,7 @@ for name, shares in looks.items():
 # With little noise, the network looks at the pixel and its neighbours; with a lot of noise, it
 # looks further. So it must know how much noise there is. That is where we start.
 #
-# ## 2 · A number is not enough: clocks for the noise level
+# ## 2 · The noise embedding: clocks for the noise level
 #
 # The network receives the noise variance, one number between 0 and 1. Why not simply append that
 # number to the image as one more channel? Because a layer can only multiply it by a weight, but the
@@ -155,8 +156,8 @@ for name, shares in looks.items():
 # what time it is, and the fast one tells you exactly. For the noise variance $v$ we take 16 hands
 # with frequencies $f_k$, and write down the position of each tip, as sine and cosine:
 #
-# $$\big(\sin 2\pi f_1 v, \ldots, \sin 2\pi f_{16} v,\; \cos 2\pi f_1 v, \ldots, \cos 2\pi f_{16} v\big),
-# \qquad f_1 = 1,\ f_{16} = 1000 .$$
+# $$\big(\sin 2\pi f_1 v, \ldots, \sin 2\pi f_{16} v,\;
+# \cos 2\pi f_1 v, \ldots, \cos 2\pi f_{16} v\big), \qquad f_1 = 1,\ f_{16} = 1000 .$$
 #
 # The $f_k$ are **evenly spaced on a logarithmic scale**: each hand is faster than the one before by
 # the same *factor*, just as 60 seconds make a minute and 60 minutes an hour.
@@ -272,8 +273,8 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 def residual_block(x, width):
     """x plus two 3 × 3 convolutions of the normalised x, the first with swish.
 
-    x: a Keras tensor, (B, H, W, C).   width: the channels of the result.
-    Where C is not `width`, a 1 × 1 convolution brings x to it.   Returns (B, H, W, width).
+    x: a Keras tensor, (B, H, W, C).   width: the number of channels of the result.
+    If C is not `width`, a 1 × 1 convolution gives x that many channels.   Returns (B, H, W, width).
     """
     ### BEGIN SOLUTION
     shortcut = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
@@ -334,7 +335,7 @@ for name, build in blocks.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# ## 4 · Down, up, and the tracing paper
+# ## 4 · Down, up, and the skips: the tracing paper
 #
 # *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles
 # how far a 3 × 3 convolution sees, and costs only a quarter of the arithmetic.
@@ -362,9 +363,9 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 def up_block(x, skips, block, block_depth):
     """One level of the way up.
 
-    x: (B, H, W, C).   skips: a list of tensors, the one put away last at its end; loses those used.
-    block: a function of one tensor.   block_depth: how often skip and block come.
-    Makes x twice as large (nearest pixel); then each block sees x, and behind it a skip's channels.
+    x: (B, H, W, C).   skips: a list of tensors, the newest last; the used ones are removed.
+    block: a function of one tensor.   block_depth: the number of calls to the block.
+    Makes x twice as large (nearest pixel). Each block then receives x and the channels of a skip.
     Returns the last block's result, (B, 2H, 2W, ...).
     """
     ### BEGIN SOLUTION
@@ -443,7 +444,7 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep that in
 # mind for the next question.
 #
-# ## 5 · Switch it off and see: the skips
+# ## 5 · What the skips do: switch them off and see
 #
 # Back to the big network, which is already trained. `rewired` makes a copy with the same weights,
 # in which we can tamper with all layers of one kind. Whatever breaks was the work of that piece.
@@ -454,7 +455,7 @@ ask("05.skips")
 
 # %%
 def silence(pixels, layer, parts):
-    """Concatenates as always, but skips of so many pixels a side are zero."""
+    """Concatenates as before, but with zeros in place of the skips of these sizes."""
     x, skip = parts
     return layer([x, 0 * skip if skip.shape[1] in pixels else skip])
 
@@ -541,7 +542,7 @@ for name, block in blocks.items():
     print(f"{name:22} size of the output for x and 3x: {', '.join(sizes)}")
 
 # %% [markdown]
-# ## 7 · Lie to it about the noise
+# ## 7 · The wrong noise level: lie to it
 #
 # The waves of section 2 reach every block of the network and tell it one thing: how noisy the image
 # is. Does the network listen?
@@ -576,13 +577,13 @@ show_rows(rows, height=0.65)
 
 # %%
 initial_noise = keras.random.normal((8, 32, 32, 3), seed=5)
-drawn_by = {"whole": network, "no attention": deaf}
-drawn_by |= {name: without_skips[name] for name in ("no skips at 16", "no skips at 32")}
+networks = {"whole": network, "no attention": deaf}
+networks |= {name: without_skips[name] for name in ("no skips at 16", "no skips at 32")}
 rows = {}
-for name, other in drawn_by.items():
+for name, other in networks.items():
     denoise = partial(separate, other)
-    drawn = ddim(denoise, model.diffusion_schedule, initial_noise, drawing_steps)
-    rows[name] = for_the_screen(drawn)
+    samples = ddim(denoise, model.diffusion_schedule, initial_noise, sampling_steps)
+    rows[name] = for_the_screen(samples)
 show_rows(rows, height=0.65)
 
 # %% [markdown]

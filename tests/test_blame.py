@@ -1,6 +1,6 @@
-"""What a check says when an answer stops, or has an unknown mistake.
+"""What a check says about an answer that stops or has an unknown mistake.
 
-It uses evidence, never the words of a message.
+Each diagnosis rests on evidence, never on the words of a message.
 """
 
 import math
@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
-from diffusion_lab.labs.exercise import NotDone
+from diffusion_lab.labs.failures import NotDone
 from tests.misconceptions import assert_hint, wrong
 
 alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.06, 200))  # as in a notebook
@@ -27,7 +27,7 @@ def denoise(self, noisy_images, noise_rates, signal_rates, training):
     return noisy_images, noisy_images
 
 
-# the stub, and what only looks like one
+# stubs, and functions that only look like stubs
 
 
 def stub(*arguments):
@@ -52,7 +52,7 @@ def below_a_branch(self, diffusion_times):
 
 
 @pytest.mark.parametrize("answer", [stub, stub_with_another_text, tf.function(stub)])
-def test_what_stands_there_is_the_stub(answer):
+def test_a_stub_is_not_done(answer):
     with pytest.raises(NotDone, match=r"^Not done yet: exercise 7\.1, diffusion_schedule\.$"):
         checks.diffusion_schedule(answer)
 
@@ -229,7 +229,7 @@ class Unusable:
         raise KeyError(index)
 
 
-# numbers
+# wrong numbers
 
 
 def mixed(kept, images, noises):
@@ -302,7 +302,7 @@ NUMBERS = [
     ),
 ]
 
-# loops that are off by one, or go the other way
+# loops that are off by one or run in the other direction
 
 
 def loop(first, last, upwards, next_upwards, clipped):
@@ -366,7 +366,7 @@ def test_a_diagnosis_has_evidence(check, answer, hint):
     ]
 
 
-def test_what_stops_for_one_step_is_said_after_what_is_wrong_for_three():
+def test_what_stops_at_one_step_is_reported_after_what_is_wrong_at_three():
     def only_for_several(self, initial_noise, diffusion_steps):
         if diffusion_steps > 1:
             images = loop(0, 0, False, False, True)(self, initial_noise, diffusion_steps)
@@ -378,7 +378,7 @@ def test_what_stops_for_one_step_is_said_after_what_is_wrong_for_three():
     assert_hint(checks.reverse_diffusion, only_for_several, "a branch that was not taken")
 
 
-def test_a_remark_on_the_code_goes_with_numbers_that_no_table_knows_alone():
+def test_remarks_on_the_code_accompany_unknown_mistakes_only():
     keras.utils.set_random_seed(0)
     with pytest.raises(checks.CheckFailed) as failure:
         checks.q_sample(lambda x, t, e, b: mixed(np.cumprod(1 - b)[t], x, 0 * e))

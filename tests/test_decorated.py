@@ -1,7 +1,4 @@
-"""The labs' own answers under decorators, for every exercise where that is sensible.
-
-Each must be right.
-"""
+"""The labs' own answers are still right under decorators, wherever decorators make sense."""
 
 import functools
 from pathlib import Path
@@ -17,7 +14,7 @@ from diffusion_lab.instructor.master import Master
 from tests.misconceptions import assert_correct
 
 ROOT = Path(__file__).parents[1]
-# written with NumPy, called with a function that returns a float, or with symbolic Keras tensors
+# these use NumPy, or receive a function that returns a float, or symbolic Keras tensors
 OUTSIDE_GRAPHS = {
     "forward_step",
     "q_sample",
@@ -51,7 +48,7 @@ class Callable:
 
 
 def plainly(function):
-    """Wraps a function in decorators of a notebook that ignore graphs, all at once."""
+    """Wraps a function in all the decorators of a notebook that do not make a graph."""
     function = keras.saving.register_keras_serializable("tests", f"function{id(function)}")(
         function
     )

@@ -22,7 +22,7 @@ def in_place(images, noises, beta):
 
 
 def jump_by_steps(images, t, noises, betas):
-    """One image at a time, with the factor as an explicit product."""
+    """Handles one image at a time, with the factor as an explicit product."""
     result = []
     for image, step, noise in zip(images, t, noises):
         kept = np.prod([1 - beta for beta in betas[: step + 1]])

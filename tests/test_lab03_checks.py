@@ -1,6 +1,4 @@
-"""Lab 03: right answers in every style pass, and what is wrong in a way that no table knows is
-named.
-"""
+"""Lab 03: right answers in every style pass; unknown mistakes are named."""
 
 import math
 
@@ -21,7 +19,7 @@ def area(t, first=1e-4, last=0.02, steps=1000):
 
 
 def one_by_one(function):
-    """An answer that loops over the batch and uses plain Python numbers."""
+    """Returns an answer that loops over the batch and uses plain Python numbers."""
 
     def answer(times, *parameters):
         noise_rates, signal_rates = np.empty_like(times), np.empty_like(times)
@@ -33,8 +31,9 @@ def one_by_one(function):
 
 
 def looked_up(index_of, *before):
-    """A linear schedule by a table of products; `index_of` turns times into indices, `before` are
-    entries in front.
+    """Returns a linear schedule that looks up a table of products.
+
+    `index_of` turns times into indices; the table begins with the entries `before`.
     """
 
     def answer(times, first=1e-4, last=0.02, steps=1000):
@@ -65,9 +64,7 @@ def gathered_in_tensorflow(times, first=1e-4, last=0.02, steps=1000):
 
 
 def by_area(change):
-    """A linear schedule with a mistake in it: `change(times, area)` is what stands in the
-    exponent.
-    """
+    """Returns a linear schedule with a mistake: `change(times, area)` replaces the exponent."""
     return lambda t, *p: (
         np.sqrt(1 - np.exp(-change(t, area(t, *p)))),
         np.exp(-change(t, area(t, *p)) / 2),
@@ -75,13 +72,13 @@ def by_area(change):
 
 
 def over_the_batch(times, first=1e-4, last=0.02, steps=1000):
-    """Its running product flattens the times."""
+    """Computes a running product, which flattens the times."""
     kept = np.cumprod(1 - (first + times * (last - first)))
     return np.sqrt(1 - kept), np.sqrt(kept)
 
 
 def offset(angle):
-    """An offset cosine schedule with a mistake in it: `angle(t, low, high)`."""
+    """Returns an offset cosine schedule with the angles `angle(t, low, high)`."""
     return lambda t, low=0.02, high=0.95: (np.sin(angle(t, low, high)), np.cos(angle(t, low, high)))
 
 

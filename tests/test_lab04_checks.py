@@ -8,7 +8,11 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
-from diffusion_lab.labs.lab04.experiments import influence, likeness, value_and_gradients
+from diffusion_lab.labs.lab04.experiments import (
+    influence_on_image,
+    pixel_correlations,
+    value_and_gradients,
+)
 from diffusion_lab.models.config import ModelConfig
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
@@ -45,7 +49,7 @@ WRONG_PAIRS = {  # besides the known mistakes, which tests/test_mistakes.py trie
     "wrong order": lambda x, e, n, s: (e, s * x + n * e),
     "instead of drawing your own": own_noise,
     "must return 2 values": lambda x, e, n, s: s * x + n * e,
-    "multiply by them as they are": lambda x, e, n, s: (ops.reshape(s, (-1,)) * x + n * e, e),
+    "multiply by them directly": lambda x, e, n, s: (ops.reshape(s, (-1,)) * x + n * e, e),
     "Not done yet: exercise 4.1, training_pair.": not_done,
 }
 
@@ -68,7 +72,7 @@ LOSSES = [
 
 WRONG_LOSSES = {
     "no gradient flows": lambda e, p: np.mean(np.square(np.array(e) - np.array(p))),
-    "where the lab uses your function it stops in the line": loss_by_numbers,
+    "when the lab uses your function, it stops in the line": loss_by_numbers,
     "`float` and `stop_gradient` forget": lambda e, p: float(ops.mean(ops.square(e - p))),
     "`return` missing": lambda e, p: None,
     "Not done yet: exercise 4.2, noise_loss.": not_done,
@@ -366,12 +370,12 @@ def test_a_plain_stack_sees_as_far_as_its_convolutions_reach():
     model.ema_network.set_weights(
         [np.abs(weight) + 0.01 for weight in model.ema_network.get_weights()]
     )
-    seen = np.argwhere(influence(model, np.zeros((2, 12, 12, 3), "float32")) > 0)
+    seen = np.argwhere(influence_on_image(model, np.zeros((2, 12, 12, 3), "float32")) > 0)
     assert (seen.min(), seen.max(), len(seen)) == (4, 8, 25)
 
 
-def test_likeness_falls_with_the_distance_at_which_pixels_part():
+def test_pixel_correlations_fall_with_the_distance():
     rng = np.random.default_rng(0)
     # 16 by 16, patches of four pixels
     blocks = rng.normal(size=(400, 4, 4, 1)).repeat(4, 1).repeat(4, 2)
-    assert likeness(blocks, [1, 2, 4, 8]) == pytest.approx([0.8, 4 / 7, 0, 0], abs=0.03)
+    assert pixel_correlations(blocks, [1, 2, 4, 8]) == pytest.approx([0.8, 4 / 7, 0, 0], abs=0.03)

@@ -1,6 +1,6 @@
-"""The tables of known mistakes: each gets its own hint, whatever the inputs.
+"""Each known mistake gets its own hint, whatever the inputs.
 
-So none is right, and none looks like another.
+So none of them is right, and no two of them give the same results.
 """
 
 import inspect
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffusion_lab import checks
-from diffusion_lab.labs.exercise import CheckFailed
+from diffusion_lab.labs.failures import CheckFailed
 
 WITH_MISTAKES = {
     name: exercise for name, exercise in checks.exercises().items() if exercise.mistakes

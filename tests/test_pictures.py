@@ -1,4 +1,4 @@
-"""The pictures of the labs: nothing is cut off, and unsolved exercises give one sentence."""
+"""Pictures of the labs are not cut off, and unsolved exercises give one sentence."""
 
 import io
 
@@ -30,7 +30,7 @@ def shown(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "draw",
+    "show",
     [
         lambda titles: cloud_rows({"": CLOUDS}, CLOUDS[0], titles),
         lambda titles: cloud_rows(
@@ -42,8 +42,8 @@ def shown(monkeypatch):
 @pytest.mark.parametrize(
     "title", ["t = 0", "noise rate 0\nsignal rate 1.00", "one\ntwo\nthree\nfour"]
 )
-def test_titles_and_labels_are_whole(draw, title, shown):
-    draw(6 * [title])
+def test_titles_and_labels_are_not_cut_off(show, title, shown):
+    show(6 * [title])
     (picture,) = shown
     assert (picture < 128).any()
     for edge in (picture[:4], picture[-4:], picture[:, :4], picture[:, -4:]):
@@ -51,7 +51,7 @@ def test_titles_and_labels_are_whole(draw, title, shown):
 
 
 @pytest.mark.parametrize(
-    "draw",
+    "show",
     [
         lambda: cloud_rows({}, CLOUDS[0], ["t = 0"]),
         lambda: cloud_rows({"linear": []}, CLOUDS[0]),
@@ -61,9 +61,9 @@ def test_titles_and_labels_are_whole(draw, title, shown):
         lambda: schedule_curves(None, {}),
     ],
 )
-def test_nothing_to_show_is_one_sentence(draw, shown):
+def test_nothing_to_show_is_one_sentence(show, shown):
     with pytest.raises(UserError, match="nothing to show yet: solve the exercises above"):
-        draw()
+        show()
     assert not shown
 
 
@@ -71,10 +71,10 @@ def unsolved(diffusion_times):
     raise NotImplementedError("Exercise 3.1: write linear_diffusion_schedule.")
 
 
-def test_what_is_not_written_is_named_and_left_out_unless_nothing_is(capsys):
+def test_unwritten_schedules_are_named_and_left_out(capsys):
     solved = {"cosine": cosine_diffusion_schedule}
     assert finished({"linear": unsolved} | solved) == solved
     assert capsys.readouterr().out == "linear is not written yet, so it is left out below.\n"
-    # the lab shows it as one sentence, here and in the cells below
+    # the lab shows this error as one sentence, here and in the cells below
     with pytest.raises(NotImplementedError, match="Exercise 3.1"):
         finished({"linear": unsolved, "cosine": unsolved})

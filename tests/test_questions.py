@@ -26,7 +26,7 @@ def table(lab):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_every_question_can_be_asked_and_every_choice_has_a_sentence_of_its_own(lab):
+def test_every_question_can_be_asked_and_every_choice_has_its_own_sentence(lab):
     for word, question in table(lab).items():
         assert find(f"{lab}.{word}") is question
         sentences = list(question.choices.values())

@@ -1,6 +1,6 @@
-"""Right numbers from a function that would stop its lab get no ✓.
+"""A function with the right numbers that would stop its lab gets no ✓.
 
-A check neither warns nor leaves anything behind.
+Checks print no warnings and restore all settings.
 """
 
 import math
@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
-from diffusion_lab.labs.exercise import said, words
+from diffusion_lab.labs.exercise import decode_sentence, encode_sentence
 from tests.misconceptions import assert_hint, wrong
 from tests.right_variants import (
     VARIANTS,
@@ -235,7 +235,7 @@ def test_right_numbers_that_would_stop_the_lab_get_no_tick(check, answer, hint):
     assert_hint(check, answer, hint)
 
 
-def test_an_answer_is_judged_alike_in_its_two_halves():
+def test_run_and_judge_agree_with_the_check():
     check, answer = checks.reverse_diffusion, sampler(np.ones)
     inputs = check.draw(np.random.default_rng(3))
     outputs = check.run(answer, inputs)
@@ -246,12 +246,15 @@ def test_an_answer_is_judged_alike_in_its_two_halves():
 
 def test_a_sentence_comes_through_as_an_array_of_fixed_size():
     for sentence in ("", "ᾱ is right: √(1 - ᾱ).", "x" * 1000):
-        assert words(sentence).shape == words("").shape and said(words(sentence)) == sentence[:400]
-    assert said(np.array([np.nan, -1, 1e9, 27, 65])) == "A", "whatever numbers are there"
+        assert (
+            encode_sentence(sentence).shape == encode_sentence("").shape
+            and decode_sentence(encode_sentence(sentence)) == sentence[:400]
+        )
+    assert decode_sentence(np.array([np.nan, -1, 1e9, 27, 65])) == "A", "whatever numbers are there"
 
 
 def test_many_checks_in_a_row_warn_of_nothing_and_leave_the_settings_alone(capfd, caplog):
-    """TensorFlow's advice on retracing would come before the message."""
+    """TensorFlow's warning about retracing would come before the message."""
     for _ in range(7):
         checks.reverse_diffusion(tf.function(sample_by_names))
         with pytest.raises(checks.CheckFailed):
@@ -262,7 +265,7 @@ def test_many_checks_in_a_row_warn_of_nothing_and_leave_the_settings_alone(capfd
 
 
 def test_judging_in_several_threads_leaves_the_settings_alone():
-    """As a grader does: TensorFlow's settings belong to the process."""
+    """A grader judges in threads, and TensorFlow's settings belong to the process."""
     denoise = checks.denoise
     inputs = denoise.draw(np.random.default_rng(0))
 
@@ -278,5 +281,5 @@ def test_judging_in_several_threads_leaves_the_settings_alone():
     assert not tf.config.functions_run_eagerly()
 
 
-def test_invert_of_the_table_is_right_with_a_schedule_of_its_own():
+def test_invert_is_right_with_its_own_schedule():
     checks.invert(invert)

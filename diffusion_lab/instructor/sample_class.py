@@ -13,7 +13,8 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.labs import checks
-from diffusion_lab.labs.exercise import Exercise, Mistake
+from diffusion_lab.labs.exercise import Exercise
+from diffusion_lab.labs.mistakes import Mistake
 
 LEFT_OUT = object()
 # {student: {exercise: mistake}}, where a mistake is an index into the exercise's `mistakes`, a pair

@@ -1,4 +1,4 @@
-"""The check cells' functions: `checks.<exercise>(answer)` says if it is right, or what is wrong."""
+"""What check cells call: `checks.<exercise>(answer)` says that it is right, or what is wrong."""
 
 from functools import lru_cache
 from importlib import import_module
@@ -28,7 +28,7 @@ def __dir__():
 
 def __getattr__(name):
     if name == "CheckFailed":
-        return import_module("diffusion_lab.labs.exercise").CheckFailed
-    if name.startswith("_") or name not in exercises():  # Python itself looks up such names
+        return import_module("diffusion_lab.labs.failures").CheckFailed
+    if name.startswith("_") or name not in exercises():  # Python looks up names such as __path__
         raise AttributeError(f"There is no check {name!r}: choose one of {', '.join(exercises())}.")
     return exercises()[name]

@@ -1,4 +1,4 @@
-"""Pictures for sliders and panels: Matplotlib figures as arrays, and pictures put together.
+"""Pictures for sliders and panels: Matplotlib figures as arrays, and pictures combined.
 
 A picture is a uint8 array (H, W, 3).
 """
@@ -25,9 +25,10 @@ def picture_of(figure):
 
 
 def grid(images, columns=8, width=WIDTH):
-    """Returns images (N, H, W, C) in [0, 1] in rows, enlarged to at most about `width` pixels.
+    """Returns rows of images (N, H, W, C) in [0, 1] as one picture.
 
-    The factor is a whole number.
+    Each image is enlarged by the same whole number, so that the picture is at most about `width`
+    pixels wide.
     """
     columns = min(columns, len(images))
     return image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
@@ -36,7 +37,7 @@ def grid(images, columns=8, width=WIDTH):
 def labelled_strip(images, labels, width=WIDTH, chosen=None):
     """Returns images (N, H, W, C) in [0, 1] in one row, with a label below each.
 
-    Image number `chosen`, if any, has an orange frame.
+    Image number `chosen`, if given, gets an orange frame.
     """
     scale = max(1, (width // len(images) - 6) // images.shape[2])
     cells = []
@@ -49,16 +50,16 @@ def labelled_strip(images, labels, width=WIDTH, chosen=None):
         if number == chosen:
             cell[:3], cell[-3:], cell[:, :3], cell[:, -3:] = [[[(255, 140, 0)]]] * 4
         cells.append(above(cell, text_line(label, cell.shape[1])))
-    return beside(*cells, gap=0)
+    return side_by_side(*cells, gap=0)
 
 
-def beside(*pictures, gap=12):
-    """Returns pictures from left to right, on white."""
+def side_by_side(*pictures, gap=12):
+    """Returns one picture of several, from left to right on white."""
     return above(*(picture.swapaxes(0, 1) for picture in pictures), gap=gap).swapaxes(0, 1)
 
 
 def above(*pictures, gap=0):
-    """Returns pictures from top to bottom, on white."""
+    """Returns one picture of several, from top to bottom on white."""
     width = max(picture.shape[1] for picture in pictures)
     rows = []
     for picture in pictures:

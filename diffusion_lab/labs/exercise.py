@@ -5,35 +5,27 @@ another: `draw` and `judge` see no student code, `run` sees no right answer, and
 between them.
 """
 
-import functools
-import inspect
-import re
-import textwrap
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from diffusion_lab.backend import forget_compiled, parts
-from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.blame import (
-    code_of,
     first_line,
-    keeps_stub,
-    misfit,
     needs_values,
-    origin,
     remarks,
-    stub_of,
-    unfit,
+    shapes_do_not_fit,
+    signature_mistake,
     what_went_wrong,
 )
-from diffusion_lab.labs.surroundings import eagerly, whole_tracebacks
+from diffusion_lab.labs.evidence import code_of, keeps_stub, origin, stub_of
+from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
+from diffusion_lab.labs.library_settings import eagerly, full_tracebacks
+from diffusion_lab.labs.mistakes import compare
 
-SEED = 2006  # any; the grader draws others
-LENGTH = 400  # of the longest sentence in `words`
+SEED = 2006  # arbitrary; the grader uses other seeds
+LENGTH = 400  # of an encoded sentence; longer ones are cut off
 # TensorFlow's settings belong to the process, and a grader judges in several threads.
 SETTINGS = threading.RLock()
 unsolved = set()  # names of the exercises whose check has failed and not passed since
@@ -47,30 +39,6 @@ NO_GRADIENT = (
 )
 
 
-class CheckFailed(OneSentence, AssertionError):
-    """A wrong or missing answer; the message is the diagnosis that the student reads.
-
-    Args:
-        hint: what kind of mistake it is.
-        detail: what is right, in numbers. A grading does not show it, because a student who hands
-            in twice could return those numbers.
-    """
-
-    _keras_call_info_injected = True  # keeps Keras from adding its own words to the message
-
-    def __init__(self, hint="", detail=""):
-        super().__init__(f"{hint} {detail}".strip())
-        self.hint = hint
-
-
-class Undiagnosed(CheckFailed):
-    """Wrong numbers that match no known mistake."""
-
-
-class NotDone(CheckFailed):
-    """There is no answer yet, only the stub."""
-
-
 class Exercise:
     """One exercise.
 
@@ -80,14 +48,14 @@ class Exercise:
     Attributes:
         number: such as "2.1"; `numbered` sets it.
         name, takes: the name of the function that the student writes, and its arguments, as text.
-        praise: one sentence for a right answer; best, what the student has just understood.
-        shape_hint: the diagnosis if the student's code stops because shapes do not fit together.
-        right: the right answer. Like everything that only `examine` uses, it stays out of the
-            sandbox.
-        mistakes: a list of `Mistake`, the likelier ones first.
-        results: {name of an array of `measure`: what a sentence calls it}, in the order of
-            comparison.
-        tolerance: relative and absolute, of that comparison.
+        praise: a sentence for a right answer, preferably what the student has just understood.
+        shape_hint: added to the diagnosis if the code stops because shapes do not fit together.
+        right: the right answer. Like everything else that only `examine` uses, it stays out of
+            the sandbox.
+        mistakes: a list of `Mistake`, the most likely first.
+        results: {name of an array from `measure`: what a sentence calls it}, in the order in
+            which they are compared.
+        tolerance: the relative and absolute tolerance of these comparisons.
     """
 
     number, name, takes, praise, shape_hint = "", "", "", "", ""
@@ -98,23 +66,23 @@ class Exercise:
         raise NotImplementedError
 
     def measure(self, answer, inputs):
-        """Returns what the student's `answer` makes of the inputs: a dictionary of arrays.
+        """Returns what the student's `answer` computes from the inputs: a dictionary of arrays.
 
-        It calls the answer through `call`.
+        Implementations call the answer through `call`.
         """
         raise NotImplementedError
 
     def rehearse(self, answer, inputs):
-        """Uses the answer as the lab does, in small.
+        """Uses the answer as the lab does, but on a small scale.
 
-        This may be in a graph, under `fit`, or with the lab's own kinds of arguments.
+        For example, it calls the answer in a graph, in `fit`, or with other types of arguments.
 
         Returns:
-            Numbers that a right answer must give there as well (a grader compares them with those
-            of the official answer), or None.
+            Numbers that every right answer gives (a grader compares them with those of the
+            official answer), or None.
 
         Raises:
-            Exception: whatever the lab would stop with.
+            Exception: the one that would stop the lab.
         """
 
     def examine(self, inputs, outputs):
@@ -142,12 +110,12 @@ class Exercise:
         """Returns the numbers for `judge`, all arrays, so that they can be computed elsewhere."""
         outputs = self.measured(answer, inputs)
         sentence, numbers = self.rehearsed(answer, inputs)
-        return outputs | {"stops": words(sentence), "rehearsed": numbers}
+        return outputs | {"stops": encode_sentence(sentence), "rehearsed": numbers}
 
     def judge(self, inputs, outputs):
         """Raises CheckFailed with a diagnosis unless the answer is right and works in the lab."""
         self.examine(inputs, outputs)
-        if sentence := said(outputs["stops"]):
+        if sentence := decode_sentence(outputs["stops"]):
             raise CheckFailed(sentence)
 
     def __call__(self, answer=None):
@@ -161,8 +129,8 @@ class Exercise:
         print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
         if keeps_stub(answer):
             print(
-                "  (Nothing reaches the line `raise NotImplementedError(...)` below your answer:"
-                " remove the line.)"
+                "  (Python never reaches the line `raise NotImplementedError(...)` below your"
+                " answer: remove the line.)"
             )
 
     def diagnose(self, answer):
@@ -181,26 +149,26 @@ class Exercise:
         unsolved.discard(self.name)
 
     def measured(self, answer, inputs):
-        """Returns the result of `measure`. Raises CheckFailed for whatever stops it."""
+        """Returns the result of `measure`. Raises CheckFailed if anything stops it."""
         try:
-            with SETTINGS, whole_tracebacks(), eagerly(), np.errstate(all="ignore"):
+            with SETTINGS, full_tracebacks(), eagerly(), np.errstate(all="ignore"):
                 return self.measure(answer, inputs)
         except CheckFailed:
             raise
-        except Exception as error:  # in the check's own code, for an unforeseen result
+        except Exception as error:  # raised by the check's own code, for an unforeseen result
             raise CheckFailed(
                 f"the check cannot use what your function returns: {first_line(error)}."
             ) from None
 
     def rehearsed(self, answer, inputs):
-        """Returns (a sentence on what goes wrong in the lab's use of the answer, its numbers).
+        """Returns (what goes wrong when the lab uses the answer, the numbers of `rehearse`).
 
-        The sentence is "" if nothing goes wrong.
+        The first is a sentence, or "" if nothing goes wrong.
         """
         try:
-            with SETTINGS, whole_tracebacks(), np.errstate(all="ignore"):
+            with SETTINGS, full_tracebacks(), np.errstate(all="ignore"):
                 numbers = self.rehearse(answer, inputs)
-                return "", array(() if numbers is None else numbers, "what the lab gets")
+                return "", array(() if numbers is None else numbers, "its result")
         except Exception as error:
             if isinstance(origin(error), CheckFailed):
                 sentence = str(origin(error))
@@ -211,7 +179,7 @@ class Exercise:
                     what_went_wrong(
                         error,
                         answer,
-                        "the numbers are right, but where the lab uses your function it stops",
+                        "the numbers are right, but when the lab uses your function, it stops",
                     )
                     + "."
                 )
@@ -220,16 +188,15 @@ class Exercise:
     def call(self, answer, *arguments, **named):
         """Calls the student's function and returns its result.
 
-        Arguments that are NumPy arrays must come back unchanged.
-
         Raises:
-            CheckFailed: for whatever goes wrong in it, in one sentence.
+            CheckFailed: with one sentence if the function cannot be called, stops, returns nothing,
+                or changes an argument that is a NumPy array.
         """
         if not callable(answer):
             raise CheckFailed(
                 f"give the check your function itself, {self.name}, not {_kind(answer)}."
             )
-        if sentence := misfit(answer, self.takes, arguments, named):
+        if sentence := signature_mistake(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
         before = [
             argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments
@@ -257,7 +224,7 @@ class Exercise:
         Raises:
             CheckFailed: if it cannot be called with these arguments.
         """
-        if sentence := misfit(answer, self.takes, arguments, named):
+        if sentence := signature_mistake(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
         return answer(*arguments, **named)
 
@@ -276,8 +243,10 @@ class Exercise:
         return CheckFailed(self.explain(error, answer))
 
     def explain(self, error, answer):
-        """Returns the sentence on an exception in the student's code."""
-        hint = f" ({self.shape_hint})" if self.shape_hint and unfit(error, answer) else ""
+        """Returns the sentence that explains an exception in the student's code."""
+        hint = (
+            f" ({self.shape_hint})" if self.shape_hint and shapes_do_not_fit(error, answer) else ""
+        )
         return f"{what_went_wrong(error, answer)}{hint}."
 
 
@@ -285,22 +254,22 @@ class Method(Exercise):
     """An exercise whose function will be a method of the model."""
 
 
-def numbered(lab, *kinds):
-    """Returns the exercises of a lab, one of each kind, numbered in this order."""
-    exercises = [kind() for kind in kinds]
-    for place, exercise in enumerate(exercises, start=1):
-        exercise.number = f"{lab}.{place}"
+def numbered(lab, *classes):
+    """Returns the exercises of a lab, one of each class, numbered in this order."""
+    exercises = [one() for one in classes]
+    for position, exercise in enumerate(exercises, start=1):
+        exercise.number = f"{lab}.{position}"
     return exercises
 
 
-def words(sentence):
-    """Returns a sentence as an array of fixed size, since only arrays leave `run`."""
+def encode_sentence(sentence):
+    """Returns a sentence as an array of fixed size, because `run` returns only arrays."""
     codes = [float(ord(letter)) for letter in sentence[:LENGTH]]
     return np.array(codes + [0.0] * (LENGTH - len(codes)))
 
 
-def said(codes):
-    """Returns the sentence in an array that `words` has made."""
+def decode_sentence(codes):
+    """Returns the sentence that `encode_sentence` turned into this array."""
     letters = [chr(int(code)) for code in np.ravel(codes) if 0 < code < 0x10FFFF]
     return "".join(letter for letter in letters if letter.isprintable())
 
@@ -330,85 +299,6 @@ def array(value, name):
         return values.astype("float64")
     except (TypeError, ValueError):
         raise CheckFailed(f"{name} must be an array of numbers, not {_kind(value)}.") from None
-
-
-class Mistake(NamedTuple):
-    """A known misconception.
-
-    Args:
-        hint: what a student with this mistake reads: first what happened, then what to do.
-        wrong: a function with the mistake, called as the right answer is; or a pair of texts, the
-            first of which is in the source of the right answer and is replaced by the second.
-    """
-
-    hint: str
-    wrong: Callable | tuple[str, str]
-
-    @functools.cache  # `inspect` is slow  # noqa: B019
-    def function(self, right):
-        """Returns the wrong function; `right` is the right one."""
-        if callable(self.wrong):
-            return self.wrong
-        namespace = dict(right.__globals__)
-        exec(self.source(right), namespace)
-        return namespace[right.__name__]
-
-    def source(self, right):
-        """Returns the source of the wrong function, where `wrong` is a pair of texts.
-
-        Raises:
-            ValueError: unless the first text is in the right answer exactly once.
-        """
-        (old, new), source = self.wrong, source_of(right)
-        pattern = re.escape(old)
-        if old not in source:  # a formatter may have broken the line between any two tokens
-            pattern = r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", old)))
-        source, count = re.subn(pattern, lambda _: new, source)
-        if count != 1:
-            raise ValueError(f"{old!r} must be in {right.__name__} once, but occurs {count} times.")
-        return source
-
-
-def source_of(function):
-    """Returns a function's source without decorators, as at the top level of a file."""
-    source = textwrap.dedent(inspect.getsource(function))
-    return source[source.index("def ") :]
-
-
-def compare(name, answer, right, mistakes=(), tolerance=1e-4):
-    """Raises CheckFailed unless the arrays agree.
-
-    The message is the hint of the known mistake that gives the same numbers, or else the first
-    difference, in the order shape, range, value. `mistakes` are pairs (hint, result of that
-    mistake); a mistake that makes no difference here is skipped.
-    """
-    right = np.asarray(right, "float64")
-    if _equal(answer, right, tolerance):
-        return
-    for hint, wrong in mistakes:
-        if _equal(answer, np.asarray(wrong, "float64"), tolerance):
-            raise CheckFailed(hint)
-    if answer.shape[1:] == right.shape and right.ndim:
-        raise CheckFailed(f"it returns {len(answer)} arrays: return only one, {name}.")
-    if answer.shape != right.shape:
-        raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
-    if not np.all(np.isfinite(answer)):
-        raise CheckFailed(
-            f"{name} holds NaN or infinity: look for a division by zero, or the square root of a"
-            " negative number."
-        )
-    worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
-    place = f" at index {list(map(int, worst))}" if worst else ""
-    raise Undiagnosed(
-        f"{name} is not right yet.",
-        f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.",
-    )
-
-
-def _equal(answer, expected, tolerance):
-    return answer.shape == expected.shape and np.allclose(
-        answer, expected, rtol=tolerance, atol=tolerance
-    )
 
 
 def _kind(value):

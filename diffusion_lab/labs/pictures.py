@@ -1,4 +1,4 @@
-"""Grids and figures that a notebook shows as PNG, the same in Jupyter, on GitHub and in tests."""
+"""Grids and figures that a notebook shows as PNG: the same in Jupyter, on GitHub and in tests."""
 
 import io
 
@@ -11,9 +11,9 @@ from diffusion_lab.plots import image_grid
 
 
 def show_images(images, columns=8, width=640):
-    """Shows images (N, H, W, C) in [0, 1] in rows, about `width` pixels in all.
+    """Shows rows of images (N, H, W, C) in [0, 1], together about `width` pixels wide.
 
-    They have one colour channel or three.
+    The images have one colour channel or three.
     """
     images = np.asarray(images)
     columns = min(columns, len(images))
@@ -31,10 +31,10 @@ def show_rows(rows, titles=(), height=1.1):
     Args:
         rows: {label: images (N, H, W, C) in [0, 1]}.
         titles: one above each column.
-        height: of a row, in inches.
+        height: the height of a row, in inches.
     """
     columns = max((len(images) for images in rows.values()), default=0)
-    demand_something(columns)
+    demand_pictures(columns)
     figure = Figure(
         figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)),
         dpi=110,
@@ -56,16 +56,16 @@ def show_rows(rows, titles=(), height=1.1):
 
 
 def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
-    """Returns (figure, axes) of `width` inches, and `height` inches per row.
+    """Returns (figure, axes), `width` inches wide and `height` inches high per row.
 
     `arguments` are passed on to `Figure.subplots`.
     """
-    demand_something(columns * rows)
+    demand_pictures(columns * rows)
     figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
     return figure, figure.subplots(rows, columns, **arguments)
 
 
-def demand_something(count):
+def demand_pictures(count):
     """Raises UserError if there are no pictures to show."""
     if not count:
         raise UserError(
@@ -74,9 +74,11 @@ def demand_something(count):
 
 
 def show_figure(figure):
-    """Shows a Matplotlib figure as PNG, with its words as alternative text."""
+    """Shows a Matplotlib figure as PNG, with its titles and labels as alternative text."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", bbox_inches="tight")  # does not cut off a long title
+    figure.savefig(
+        content, format="png", bbox_inches="tight"
+    )  # so that a long title is not cut off
     display(Image(content.getvalue(), alt=_words(figure)))
 
 
@@ -131,7 +133,7 @@ def by_evaluations(named_points, ylabel, logarithmic=False):
     axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
     counts = sorted({nfe for points in named_points.values() for nfe, _ in points})
-    # leaves out labels that would overlap
+    # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks), fontsize=8)
     axis.minorticks_off()

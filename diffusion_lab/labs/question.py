@@ -8,9 +8,9 @@ class Question(NamedTuple):
 
     Args:
         text: the question; HTML, and LaTeX between dollar signs.
-        choices: {choice: what a student who picks it reads at once}. A choice is plain text. For
-            the right one the sentence says why; for a wrong one it names what was overlooked,
-            without giving the answer away.
+        choices: {choice: the comment that a student who picks it reads}. A choice is plain text.
+            The comment on the right one says why it is right; the others name what was
+            overlooked, without giving the answer away.
         right: the position of the right choice, from 0.
     """
 

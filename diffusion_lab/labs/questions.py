@@ -1,8 +1,7 @@
-"""Prediction questions: a student predicts what a plot will show, and learns at once.
+"""Prediction questions: a student predicts what a plot will show, and gets an answer at once.
 
-The questions are here and not in the notebooks, so that the source of a notebook does not give them
-away: there is a module `labNN/questions.py` for each lab, with a dictionary `QUESTIONS` from a name
-to a `Question`.
+The questions are not in the notebooks, because the source would give the answers away. Each lab has
+a module `labNN/questions.py` with a dictionary `QUESTIONS`: {word: `Question`}.
 """
 
 from html import escape
@@ -19,7 +18,7 @@ RIGHT, WRONG = "#1a7f37", "#b35900"  # dark enough on white, light enough on bla
 def ask(name):
     """Shows the question `name`, such as "02.variance": choices to click on, with answers.
 
-    Where no kernel runs, it shows the choices and a folded answer.
+    Without a kernel, it shows the choices and a folded answer.
 
     Raises:
         UserError: if there is no such question.
@@ -28,18 +27,18 @@ def ask(name):
 
 
 def find(name):
-    """Returns the `Question` called `name`, "NN.word". Raises UserError if there is none."""
+    """Returns the `Question` with this name, "NN.word". Raises UserError if there is none."""
     lab, _, word = str(name).partition(".")
     try:
         return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS[word]
     except (ModuleNotFoundError, KeyError):
         raise UserError(
-            f"There is no question {name!r}: it is named by lab and word, such as '02.variance'."
+            f"There is no question {name!r}: names consist of lab and word, such as '02.variance'."
         ) from None
 
 
 class Ask(ipywidgets.VBox):
-    """A question with radio buttons, and a line below that comments on the choice."""
+    """A question with radio buttons, and below them a comment on the student's choice."""
 
     def __init__(self, question: Question):
         self.question = question

@@ -1,26 +1,53 @@
-"""How the pair of rates that a schedule returns is judged, in labs 03 and 07."""
+"""The two rates that a schedule returns: how to read, measure and check them."""
 
 import numpy as np
+from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Undiagnosed
+from diffusion_lab.backend import parts
+from diffusion_lab.errors import UserError
+from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
 
 RATES = "noise_rates", "signal_rates"
 
 
-def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
+def rates_at(schedule, diffusion_times, **parameters):
+    """Returns [noise_rates, signal_rates] of a schedule at a list of times: NumPy, each (T,).
+
+    Raises:
+        UserError: unless the schedule returns two arrays of the shape of its times.
+    """
+    times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
+    result = schedule(times, **parameters)  # NumPy, because a student's function may need it
+    rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
+    if [part.shape for part in rates] != [times.shape] * 2:
+        raise UserError(
+            "A schedule must return two arrays of the shape of the times: noise_rates,"
+            " signal_rates."
+        )
+    return [part.reshape(-1).astype("float64") for part in rates]
+
+
+def log_snrs(noise_rates, signal_rates):
+    """Returns the natural logarithm of the signal's variance divided by the noise's.
+
+    Rates below 1e-6 count as 1e-6, so the result stays finite.
+    """
+    return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
+
+
+def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     """Raises CheckFailed unless both rates of the `pair` are right.
 
     Args:
         times: (B, 1, 1, 1).
-        pair: what the answer returned, two arrays.
-        right: the right pair, of the shape of the times.
+        pair: the two arrays that the answer returned.
+        right: the right pair; both arrays have the shape of the times.
         mistakes: pairs (hint, the pair of rates that an answer with this mistake returns).
-        tolerance: relative and absolute.
-        setting: the end of a sentence that says at which time the rates are wrong.
+        tolerance: the relative and absolute tolerance.
+        setting: what to add after the time in a sentence, such as " with beta_end=0.01".
 
     Raises:
-        CheckFailed: with the hint of a known mistake, or else with the time at which the rates are
-            wrong.
+        CheckFailed: with the hint of a known mistake, or with a time at which the rates are wrong.
     """
     right = np.stack(right)
     odd = [
@@ -34,9 +61,8 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     answer = np.stack([rates.reshape(times.shape) for rates in pair])
     if not odd and np.allclose(answer, right, tolerance, tolerance):
         return
-    known = np.isfinite(
-        answer
-    )  # a mistake may give NaN in places, the square root of a negative number
+    # a mistake may give NaN at some times, as the square root of a negative number
+    known = np.isfinite(answer)
     equals = lambda other: np.allclose(answer[known], np.stack(other)[known], tolerance, tolerance)
     if known.mean() >= 0.5 and not equals(right):
         for hint, wrong in mistakes:
@@ -46,7 +72,7 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
         raise CheckFailed(f"{odd[0]}. (`np.cumprod`, for example, flattens its input.)")
     if not known.all():
         raise CheckFailed(
-            f"There is NaN or infinity at time {_at(times, np.argmin(known))}{setting}. Look for"
+            f"There is NaN or infinity at time {_time(times, np.argmin(known))}{setting}. Look for"
             " the square root of a negative number, or a division by zero."
         )
     worst = np.argmax(np.abs(answer - right))
@@ -54,18 +80,17 @@ def diagnose(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     if np.abs(total - 1).max() > 0.05:
         worst = np.argmax(np.abs(total - 1))
         raise Undiagnosed(
-            f"The squares of the two rates must add to 1, but at time {_at(times, worst)}{setting}"
-            f" they add to {total[worst]:.3g}."
+            "The squares of the two rates must add to 1, but"
+            f" at time {_time(times, worst)}{setting} they add to {total[worst]:.3g}."
         )
     name = ("noise rate", "signal rate")[worst // times.size]
-    found, expected = (
-        rates.flat[worst].round(6) + 0.0 for rates in (answer, right)
-    )  # 0.0 turns -0 into 0
+    # adding 0.0 turns -0.0 into 0.0
+    found, expected = (rates.flat[worst].round(6) + 0.0 for rates in (answer, right))
     raise Undiagnosed(
         f"the {name} is not right yet.",
-        f"At time {_at(times, worst)}{setting} it is {found:.3g}, but should be {expected:.3g}.",
+        f"At time {_time(times, worst)}{setting} it is {found:.3g}, but should be {expected:.3g}.",
     )
 
 
-def _at(times, index):
+def _time(times, index):
     return f"{times.flat[index % times.size]:.2f}"

@@ -1,9 +1,10 @@
-"""Helpers of checks that try an answer as its lab does: by training with it."""
+"""Helpers for checks that train with an answer, as its lab does."""
 
 import keras
 import numpy as np
 
-from diffusion_lab.labs.exercise import NO_GRADIENT, CheckFailed
+from diffusion_lab.labs.exercise import NO_GRADIENT
+from diffusion_lab.labs.failures import CheckFailed
 
 
 def train(model, *arrays, loss="mse", network=None):
@@ -11,7 +12,7 @@ def train(model, *arrays, loss="mse", network=None):
 
     Raises:
         CheckFailed: if the weights of `network` (by default the model itself) do not change.
-        Exception: whatever stops the training.
+        Exception: the one that stops the training.
     """
     network = network or model
     before = network.get_weights()
@@ -33,5 +34,5 @@ def has_no_gradient(error):
 
 
 def noise_like(*shape):
-    """Returns standard normal numbers in float32, always the same."""
+    """Returns standard normal noise, float32, the same at every call."""
     return np.random.default_rng(0).normal(size=shape).astype("float32")

@@ -17,7 +17,8 @@ from diffusion_lab import checks
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab.data import dataset_status
 from diffusion_lab.labs import exercise
-from diffusion_lab.labs.blame import first_line, stub_of
+from diffusion_lab.labs.blame import first_line
+from diffusion_lab.labs.evidence import stub_of
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 

@@ -10,7 +10,7 @@ from IPython.display import display
 from keras import ops
 
 from diffusion_lab.errors import OneSentence
-from diffusion_lab.labs.compose import beside, grid, picture_of
+from diffusion_lab.labs.compose import grid, picture_of, side_by_side
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.plots import loss_figure, png_bytes
 from diffusion_lab.training.callbacks import TrainingWatch
@@ -154,7 +154,9 @@ class TrainingPanel(TrainingWatch):
                 )
         curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
         picture = (
-            curve if self.images is None else beside(curve, grid(self.images, columns=4, width=400))
+            curve
+            if self.images is None
+            else side_by_side(curve, grid(self.images, columns=4, width=400))
         )
         text = f"Loss curve and samples after {self.images_seen:,} training steps"
         bundle = {"image/png": b64encode(png_bytes(picture)).decode(), "text/plain": text}

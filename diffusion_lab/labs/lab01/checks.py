@@ -5,7 +5,9 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import input_gradient
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, array, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import train
 from diffusion_lab.models.energy_based import ChainsModel
 
@@ -37,7 +39,7 @@ class LangevinStep(Exercise):
             def langevin_step(self, images, noises, step_size):
                 return answer(self.network, images, noises, step_size)
 
-        live_in(MyEnergyModel(), lambda signs, energies: ops.mean(signs * energies))
+        train_and_generate(MyEnergyModel(), lambda signs, energies: ops.mean(signs * energies))
 
     results = {"images": "the new image"}
 
@@ -89,7 +91,7 @@ class LangevinStep(Exercise):
         ),
         Mistake(
             "You took the gradient of the *mean* energy, which divides it by the batch size. "
-            "Take that of the sum: each image walks by itself.",
+            "Take the gradient of the sum: each image walks independently of the others.",
             ("(network, images)\n", "(lambda x: ops.mean(network(x)), images)\n"),
         ),
         Mistake(
@@ -110,9 +112,7 @@ class LangevinStep(Exercise):
 
 
 class Bowl(keras.Model):
-    """A bowl in pixel space: 0.05 · (image - valley), its gradient, is too large for some
-    pixels.
-    """
+    """An energy like a bowl; its gradient, 0.05 · (image - valley), is too large at some pixels."""
 
     def __init__(self, valley):
         super().__init__()
@@ -123,7 +123,7 @@ class Bowl(keras.Model):
 
 
 class SmallEnergyModel(ChainsModel):
-    """A small model of lab 01 whose chains stand still."""
+    """A small model of lab 01 whose chains do not move."""
 
     def __init__(self):
         images = keras.Input((4, 4, 1))
@@ -136,8 +136,8 @@ class SmallEnergyModel(ChainsModel):
         return images
 
 
-def live_in(model, loss):
-    """Lets a model train with a loss and generate, as the lab does. Raises whatever stops it."""
+def train_and_generate(model, loss):
+    """Trains a model with a loss and generates images, as the lab does. Raises what stops it."""
     train(model, np.full((3, 4, 4, 1), 0.5, "float32"), loss=loss, network=model.network)
     ops.convert_to_numpy(model.generate(5, 2, seed=0))
 
@@ -149,7 +149,7 @@ class ContrastiveDivergenceLoss(Exercise):
 
     def draw(self, rng):
         low, high = np.sort(rng.normal(size=(2, 6, 1)), axis=0).astype("float32")
-        # the absolute value is only wrong where a real image has more energy than a generated one
+        # only if a real image has more energy than a generated one is the absolute value wrong
         crossed = np.arange(6).reshape(-1, 1) < 2
         return {
             "real_energies": np.where(crossed, high, low),
@@ -169,7 +169,7 @@ class ContrastiveDivergenceLoss(Exercise):
         return {"loss": array(result, "the loss")}
 
     def rehearse(self, answer, inputs):
-        live_in(
+        train_and_generate(
             SmallEnergyModel(),
             lambda signs, energies: answer(energies[:, :1], energies[:, 1:], 0.1),
         )
@@ -201,15 +201,15 @@ class ContrastiveDivergenceLoss(Exercise):
             ("+ regularization", "- regularization"),
         ),
         Mistake(
-            "You hold back only the real energies. Add the squares of the generated ones, too.",
+            "You hold back only the real energies. Add the squares of the generated ones as well.",
             (" + ops.square(fake_energies)", ""),
         ),
         Mistake(
-            "You hold back only the generated energies. Add the squares of the real ones, too.",
+            "You hold back only the generated energies. Add the squares of the real ones as well.",
             ("ops.square(real_energies) + ", ""),
         ),
         Mistake(
-            "You squared the difference. Square each of the two energies by itself.",
+            "You squared the difference. Square each of the two energies separately.",
             (
                 "ops.square(real_energies) + ops.square(fake_energies)",
                 "ops.square(real_energies - fake_energies)",

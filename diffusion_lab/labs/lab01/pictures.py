@@ -9,10 +9,7 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def boltzmann(x, energies, temperatures):
-    """Shows an energy over x (N,), and next to it its Boltzmann distribution.
-
-    `temperatures` are those of the distributions.
-    """
+    """Shows an energy over x (N,), and its Boltzmann distributions at several temperatures."""
     figure, (left, right) = new_figure(2, width=9, height=2.7)
     left.plot(x, energies, color="tab:red")
     left.set(xlabel="x", ylabel="energy E(x)", title="the landscape")
@@ -27,7 +24,7 @@ def boltzmann(x, energies, temperatures):
 
 
 def chains_on(energy, snapshots):
-    """Shows the points of chains on an energy's map.
+    """Shows the points of chains on a map of an energy.
 
     `snapshots` maps each title to points (N, 1, 1, 2).
     """
@@ -51,23 +48,20 @@ def chains_on(energy, snapshots):
 
 
 def slopes_of_activations(names=("relu", "swish"), seed=4):
-    """Shows energy and slope along a line through the inputs of small random networks.
-
-    There is one network for each activation.
-    """
+    """Shows the energy of a small random network for each activation, and the energy's slope."""
     figure, axes = new_figure(2, width=9, height=2.6)
     x = np.linspace(-3, 3, 600, dtype="float32")[:, None]
     for name in names:
-        draw = {
+        initializers = {
             "kernel_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed),
             "bias_initializer": keras.initializers.RandomNormal(stddev=0.7, seed=seed + 1),
         }
         network = keras.Sequential(
             [
                 keras.Input((1,)),
-                layers.Dense(16, activation=name, **draw),
-                layers.Dense(16, activation=name, **draw),
-                layers.Dense(1, **draw),
+                layers.Dense(16, activation=name, **initializers),
+                layers.Dense(16, activation=name, **initializers),
+                layers.Dense(1, **initializers),
             ]
         )
         axes[0].plot(x, ops.convert_to_numpy(network(x)), label=name)
@@ -81,7 +75,7 @@ def slopes_of_activations(names=("relu", "swish"), seed=4):
 
 
 def energy_histogram(named_energies):
-    """Shows how energies are distributed, for several kinds of images."""
+    """Shows histograms of energies; `named_energies` maps the kinds of images to theirs."""
     figure, axis = new_figure(width=7, height=2.4)
     everything = np.concatenate([np.ravel(energies) for energies in named_energies.values()])
     for name, energies in named_energies.items():

@@ -2,22 +2,24 @@
 
 import numpy as np
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 
 def demand_repeatable(outputs):
-    """Raises CheckFailed for an answer that returns something else each time."""
+    """Raises CheckFailed if two calls with the same arguments returned different results."""
     once, again = outputs["noisy_images"], outputs["again"]
     if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
         raise CheckFailed(
-            "two calls with the same arguments differ: use the `noises` that come in, and draw"
-            " none."
+            "two calls with the same arguments return different results: use the `noises` that you"
+            " receive, and draw none."
         )
 
 
 def demand_shape(result, images):
-    """The result as an array. Raises CheckFailed for another shape than that of the images."""
+    """Returns the result as an array. Raises CheckFailed unless it has the images' shape."""
     if np.shape(result) != images.shape:
         raise CheckFailed(
             f"right for images, but for points of the shape {images.shape} the result has"
@@ -144,26 +146,32 @@ class QSample(Exercise):
 
     @staticmethod
     def right(images, t, noises, betas):
-        return mix(left(betas)[t], images, noises)
+        return mix(alpha_bars(betas)[t], images, noises)
 
     mistakes = [
         Mistake(
             "You multiplied by ᾱ and 1 - ᾱ, which are variances. The factors are their square"
             " roots.",
-            lambda x, t, e, betas: spread(left(betas)[t]) * x + spread(1 - left(betas)[t]) * e,
+            lambda x, t, e, betas: (
+                column(alpha_bars(betas)[t]) * x + column(1 - alpha_bars(betas)[t]) * e
+            ),
         ),
         Mistake(
             "The factor of the noise lacks its square root: it is √(1 - ᾱ).",
-            lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e) + spread(1 - left(betas)[t]) * e,
+            lambda x, t, e, betas: (
+                mix(alpha_bars(betas)[t], x, 0 * e) + column(1 - alpha_bars(betas)[t]) * e
+            ),
         ),
         Mistake(
             "The factor of the image lacks its square root: it is √ᾱ.",
-            lambda x, t, e, betas: spread(left(betas)[t]) * x + mix(left(betas)[t], 0 * x, e),
+            lambda x, t, e, betas: (
+                column(alpha_bars(betas)[t]) * x + mix(alpha_bars(betas)[t], 0 * x, e)
+            ),
         ),
         Mistake(
             "You are one step behind, and at t = 0 the index -1 is the *last* entry. Arrays count"
             " from 0, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
-            lambda x, t, e, betas: mix(left(betas)[t - 1], x, e),
+            lambda x, t, e, betas: mix(alpha_bars(betas)[t - 1], x, e),
         ),
         Mistake(
             "You multiplied over the images of the batch. Take the product over all steps first,"
@@ -171,8 +179,8 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(np.cumprod(1 - betas[t]), x, e),
         ),
         Mistake(
-            "You used α_t = 1 - β_t of step t alone. ᾱ_t is the product over all steps up to t,"
-            " `np.cumprod(1 - betas)`.",
+            "You used only α_t = 1 - β_t, the factor of step t. ᾱ_t is the product over all steps"
+            " up to t, `np.cumprod(1 - betas)`.",
             lambda x, t, e, betas: mix((1 - betas)[t], x, e),
         ),
         Mistake(
@@ -186,36 +194,36 @@ class QSample(Exercise):
         ),
         Mistake(
             "One step is missing: ᾱ_t includes step t itself.",
-            lambda x, t, e, betas: mix(np.append(1, left(betas))[t], x, e),
+            lambda x, t, e, betas: mix(np.append(1, alpha_bars(betas))[t], x, e),
         ),
         Mistake(
             "There is one step too many: ᾱ_t ends with step t, counted from 0.",
-            lambda x, t, e, betas: mix(left(betas)[np.minimum(t + 1, len(betas) - 1)], x, e),
+            lambda x, t, e, betas: mix(alpha_bars(betas)[np.minimum(t + 1, len(betas) - 1)], x, e),
         ),
         Mistake(
-            "The two factors are swapped. ᾱ is what is left of the *image*.",
-            lambda x, t, e, betas: mix(1 - left(betas)[t], x, e),
+            "The two factors are swapped. ᾱ is the share of the *image* that is left.",
+            lambda x, t, e, betas: mix(1 - alpha_bars(betas)[t], x, e),
         ),
         Mistake(
-            "You used one t for all images, and each has its own. Index the running product with"
-            " the whole array `t`.",
-            lambda x, t, e, betas: mix(left(betas)[np.full_like(t, t[0])], x, e),
+            "You used one t for all images, but each image has its own. Index the running product"
+            " with the whole array `t`.",
+            lambda x, t, e, betas: mix(alpha_bars(betas)[np.full_like(t, t[0])], x, e),
         ),
         Mistake(
             "The noise is missing: you returned the mean of q(x_t | x_0).",
-            lambda x, t, e, betas: mix(left(betas)[t], x, 0 * e),
+            lambda x, t, e, betas: mix(alpha_bars(betas)[t], x, 0 * e),
         ),
         Mistake(
             "The factor of the noise is 1 - √ᾱ. Make it √(1 - ᾱ), so that the squares of both"
             " factors add to 1.",
             lambda x, t, e, betas: (
-                mix(left(betas)[t], x, 0 * e) + spread(1 - np.sqrt(left(betas)[t])) * e
+                mix(alpha_bars(betas)[t], x, 0 * e) + column(1 - np.sqrt(alpha_bars(betas)[t])) * e
             ),
         ),
         Mistake(
             "You squared ᾱ, but it is a variance already. The factor of the noise is √(1 - ᾱ).",
             lambda x, t, e, betas: (
-                mix(left(betas)[t], x, 0 * e) + mix(left(betas)[t] ** 2, 0 * x, e)
+                mix(alpha_bars(betas)[t], x, 0 * e) + mix(alpha_bars(betas)[t] ** 2, 0 * x, e)
             ),
         ),
         Mistake(
@@ -223,23 +231,24 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(np.cumprod(1 - betas**2)[t], x, e),
         ),
         Mistake(
-            "You subtracted the noise. Add it.", lambda x, t, e, betas: mix(left(betas)[t], x, -e)
+            "You subtracted the noise. Add it.",
+            lambda x, t, e, betas: mix(alpha_bars(betas)[t], x, -e),
         ),
     ]
 
 
-def left(betas):
-    """ᾱ of every step: the share of the image's variance that is left, (T,)."""
+def alpha_bars(betas):
+    """Returns ᾱ of each step, the share of the image's variance that is left: (T,)."""
     return np.cumprod(1 - betas)
 
 
 def mix(kept, images, noises):
-    """√kept · images + √(1 - kept) · noises, with one number `kept` for each image."""
-    return np.sqrt(spread(kept)) * images + np.sqrt(1 - spread(kept)) * noises
+    """Returns √kept · images + √(1 - kept) · noises; `kept` has one number for each image."""
+    return np.sqrt(column(kept)) * images + np.sqrt(1 - column(kept)) * noises
 
 
-def spread(numbers):
-    """One number for each image, (B,), as (B, 1, 1, 1)."""
+def column(numbers):
+    """Reshapes one number for each image, (B,), to (B, 1, 1, 1)."""
     return np.reshape(numbers, (-1, 1, 1, 1))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of lab 02: clouds of points that dissolve, and their spread."""
+"""The pictures of lab 02: how the coordinates of points are distributed."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def histograms(named_values, xlabel, range=(-4, 4)):
-    """Shows the distributions of several arrays, compared with the standard normal."""
+    """Shows histograms of several arrays, together with the standard normal distribution."""
     figure, axis = new_figure(width=7, height=2.6)
     for name, values in named_values.items():
         axis.hist(

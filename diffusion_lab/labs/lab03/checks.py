@@ -1,6 +1,4 @@
-"""Lab 03: the three schedules, each a pure function of time that returns `noise_rates,
-signal_rates`.
-"""
+"""Lab 03: three schedules, pure functions of time that return `noise_rates, signal_rates`."""
 
 import math
 
@@ -8,9 +6,11 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import parts
-from diffusion_lab.labs.blame import misfit
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, numbered
-from diffusion_lab.labs.rates import RATES, diagnose
+from diffusion_lab.labs.blame import signature_mistake
+from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.rates import RATES, compare_rates
 
 SQUARED = (
     "You returned the variances. The rates are the sine and the cosine themselves: do not square"
@@ -24,33 +24,31 @@ NOT_ONE_MINUS = (
 STRAIGHT_SIGNAL = (
     "Your signal rate falls in a straight line. Let the *angle* grow in a straight line."
 )
-ROUNDED = "You rounded the times to whole numbers. Use them as they come."
-OWN_TIMES = "You made times of your own. Use the `diffusion_times` that come in, in their order."
+ROUNDED = "You rounded the times to whole numbers. Use them unchanged."
+OWN_TIMES = "You made up your own times. Use the `diffusion_times` you receive, in their order."
 
 
 class ScheduleExercise(Exercise):
-    """What the three exercises have in common.
+    """The part that the three exercises share.
 
     Attributes:
-        parameters: the names of the arguments after the times. With any, the answer is called a
-            second time, with other values.
+        parameters: the names of the arguments after the times. If there are any, the answer is
+            called a second time, with other values for them.
     """
 
     parameters = ()
 
     def draw(self, rng):
-        times = rng.permutation(
-            [0, 1, *rng.uniform(0.05, 0.95, 8)]
-        )  # in no order, and both ends among them
-        return {"times": _column(times)}
+        # in random order, including both ends
+        times = rng.permutation([0, 1, *rng.uniform(0.05, 0.95, 8)])
+        return {"times": column(times)}
 
     def measure(self, answer, inputs):
         outputs = arrays(self.call(answer, inputs["times"]), *RATES)
         if self.parameters:
             others = {name: inputs[name].item() for name in self.parameters}
-            if misfit(
-                answer, self.takes, (inputs["other_times"],), others
-            ):  # then it has names of its own for them
+            if signature_mistake(answer, self.takes, (inputs["other_times"],), others):
+                # the answer calls its arguments something else
                 result = self.call(answer, inputs["other_times"], *others.values())
             else:
                 result = self.call(answer, inputs["other_times"], **others)
@@ -59,7 +57,7 @@ class ScheduleExercise(Exercise):
 
     def rehearse(self, answer, inputs):
         for count in (1, 201):  # one clean image, and a curve
-            times = _column(np.linspace(0, 1, count))
+            times = column(np.linspace(0, 1, count))
             for rates in parts(answer(times)):
                 if ops.convert_to_numpy(rates).shape != times.shape:
                     raise CheckFailed(
@@ -75,8 +73,9 @@ class ScheduleExercise(Exercise):
             self.examine_rates("other_", inputs, outputs, f" with {values}")
 
     def examine_rates(self, prefix, inputs, outputs, setting=""):
-        """Raises CheckFailed unless both rates of one call are right; `prefix` begins the names of
-        its arrays.
+        """Raises CheckFailed unless both rates of one call are right.
+
+        `prefix` is the beginning of the names of its arrays.
         """
         noise_rates, signal_rates = names = [prefix + name for name in RATES]
         right = self.measured(self.right, inputs)
@@ -84,7 +83,7 @@ class ScheduleExercise(Exercise):
             self.known_results(noise_rates, inputs), self.known_results(signal_rates, inputs)
         )
         known = ((hint, (noise, signal)) for (hint, noise), (_, signal) in both)
-        diagnose(
+        compare_rates(
             inputs[f"{prefix}times"],
             [outputs[name] for name in names],
             [right[name] for name in names],
@@ -95,22 +94,22 @@ class ScheduleExercise(Exercise):
 
 
 def at_times(change, right):
-    """The right answer for `change(times)` instead of the times."""
+    """Returns the right answer at `change(times)` instead of the times."""
     return lambda times, *parameters: right(change(times), *parameters)
 
 
 def with_rates(change, right):
-    """The right answer with `change(noise_rates, signal_rates)` instead of its rates."""
+    """Returns the right answer with `change(noise_rates, signal_rates)` in place of its rates."""
     return lambda times, *parameters: change(*right(times, *parameters))
 
 
 def evenly(times):
-    """Evenly spaced times in place of those that came in."""
+    """Returns as many evenly spaced times as there are `times`."""
     return np.linspace(0, 1, times.size).reshape(times.shape)
 
 
 def over_the_batch(times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
-    """ᾱ as the running product over the times of the batch."""
+    """Returns ᾱ as the running product over the times of the batch."""
     return np.cumprod(1 - beta_start - (beta_end - beta_start) * times, axis=0)
 
 
@@ -121,11 +120,11 @@ class LinearDiffusionSchedule(ScheduleExercise):
         " at once."
     )
     parameters = "beta_start", "beta_end", "timesteps"
-    tolerance = 0.012  # a table of 1,000 products is right as well, and a step more or less in it
+    tolerance = 0.012  # accepts a table of 1,000 products too, even if it is off by one step
 
     def draw(self, rng):
         return super().draw(rng) | {
-            "other_times": _column(rng.uniform(0.2, 1, 6)),
+            "other_times": column(rng.uniform(0.2, 1, 6)),
             "beta_start": np.array(rng.uniform(0.003, 0.005)),
             "beta_end": np.array(rng.uniform(0.010, 0.014)),
             "timesteps": np.array(600),
@@ -226,7 +225,7 @@ class LinearDiffusionSchedule(ScheduleExercise):
         ),
         Mistake(
             "At time 0 you return pure noise, because the index -1 is the *last* entry of the"
-            " table. Time 0 has no step behind it: ᾱ is 1 there.",
+            " table. No step comes before time 0, so ᾱ is 1 there.",
             at_times(lambda times: np.where(times == 0, 1, times), right),
         ),
         Mistake(
@@ -338,14 +337,15 @@ SQUEEZED = (
     " instead"
 )
 CLIPPED = (
-    "You clipped the rates, so many times get the same noise. Let the angle run from one end to the"
-    " other"
+    "You clipped the rates, so the noise is the same at many times. Let the angle run from one end"
+    " to the other"
 )
 
 
 def by_signal(signal, noise=lambda signal, times: np.sqrt(1 - signal**2)):
-    """A schedule with the signal rates `signal(times, low, high)` and the noise rates
-    `noise(signal_rates, times)`.
+    """Returns a schedule with the given rates.
+
+    Its signal rates are `signal(times, low, high)`, its noise rates `noise(signal_rates, times)`.
     """
 
     def schedule(times, low=0.02, high=0.95):
@@ -381,7 +381,7 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
 
     def draw(self, rng):
         return super().draw(rng) | {
-            "other_times": _column(rng.permutation([0, 1, *rng.uniform(0.1, 0.9, 4)])),
+            "other_times": column(rng.permutation([0, 1, *rng.uniform(0.1, 0.9, 4)])),
             "min_signal_rate": np.array(rng.uniform(0.1, 0.2)),
             "max_signal_rate": np.array(rng.uniform(0.8, 0.9)),
         }
@@ -395,7 +395,7 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
     mistakes = [
         Mistake(
             "The two rates are swapped. Return noise_rates first, the sines. The angle of a signal"
-            " rate is its arccos (the arcsin swaps the rates, too).",
+            " rate is its arccos (arcsin swaps the rates as well).",
             ("np.sin(angles), np.cos(angles)", "np.cos(angles), np.sin(angles)"),
         ),
         Mistake(
@@ -463,7 +463,7 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
             "Both your rates change in straight lines. Let the *angle* grow in a straight line.",
             (
                 "np.sin(angles), np.cos(angles)",
-                "[at(start) + diffusion_times * (at(end) - at(start)) for at in (np.sin, np.cos)]",
+                "[f(start) + diffusion_times * (f(end) - f(start)) for f in (np.sin, np.cos)]",
             ),
         ),
         Mistake(
@@ -494,11 +494,12 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
 
 
 def rates_of(kept):
-    """The pair of rates that belongs to the share `kept` of the image's variance."""
+    """Returns (noise_rates, signal_rates) if the share `kept` of the image's variance is left."""
     return np.sqrt(1 - kept), np.sqrt(kept)
 
 
-def _column(times):
+def column(times):
+    """Reshapes times to (B, 1, 1, 1), float32."""
     return np.asarray(times, "float32").reshape(-1, 1, 1, 1)
 
 

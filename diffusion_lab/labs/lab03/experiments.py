@@ -1,27 +1,17 @@
-"""The measurements of lab 03 on schedules."""
+"""Measurements of schedules in lab 03."""
 
 import numpy as np
 from keras import ops
 
 from diffusion_lab.ideal_denoisers import dataset_denoiser
-
-
-def rates_at(schedule, diffusion_times):
-    """Returns (noise_rates, signal_rates) of a schedule at any times, each (T,), NumPy."""
-    rates = schedule(np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1)))
-    return tuple(np.ravel(ops.convert_to_numpy(part)) for part in rates)
-
-
-def log_snrs(noise_rates, signal_rates):
-    """Returns the natural logarithm of the signal's variance over the noise's."""
-    return 2 * (np.log(signal_rates) - np.log(noise_rates))
+from diffusion_lab.labs.rates import rates_at
 
 
 def share_known(schedule, diffusion_times, points, seed=0):
     """Returns the share of the clean points' variance that the best guess explains: (T,).
 
-    It guesses from noisy points at each time, in closed form for one half of the points (N, 1, 1,
-    2); the other half is made noisy.
+    At each time, one half of the points (N, 1, 1, 2) gets noise. The best guess has a closed form,
+    which knows the other half.
     """
     known, hidden = points[::2], points[1::2]
     denoise = dataset_denoiser(known)
@@ -39,20 +29,20 @@ def share_known(schedule, diffusion_times, points, seed=0):
 
 
 def finished(schedules):
-    """Returns those of the schedules, {name: function}, that are written; prints the others.
+    """Returns the schedules, {name: function}, that are written; prints the names of the others.
 
     Raises:
-        Exception: that of the first schedule, if none is written, because there is nothing to show.
+        NotImplementedError: that of the first schedule, if none is written.
     """
-    there, missing = {}, []
+    written, missing = {}, []
     for name, schedule in schedules.items():
         try:
             schedule(np.zeros((1, 1, 1, 1), "float32"))
-            there[name] = schedule
+            written[name] = schedule
         except NotImplementedError as error:
             missing.append((name, error))
-    if missing and not there:
+    if missing and not written:
         raise missing[0][1]
     for name, _ in missing:
         print(f"{name} is not written yet, so it is left out below.")
-    return there
+    return written

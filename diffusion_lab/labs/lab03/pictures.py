@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib import colormaps
 
-from diffusion_lab.labs.lab03.experiments import log_snrs, rates_at, share_known
-from diffusion_lab.labs.pictures import demand_something, new_figure, show_figure
+from diffusion_lab.labs.lab03.experiments import share_known
+from diffusion_lab.labs.pictures import demand_pictures, new_figure, show_figure
+from diffusion_lab.labs.rates import log_snrs, rates_at
 
 HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", "tab:green"  # colours
 
@@ -26,19 +27,21 @@ def cloud_rows(rows, points, titles=()):
 
     Args:
         rows: {label: a list of arrays (N, 1, 1, 2)}.
-        points: the clean ones, (N, 1, 1, 2).
+        points: the clean points, (N, 1, 1, 2).
         titles: one above each column.
     """
     x, y = points.reshape(-1, 2).T
-    colors = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
+    colours = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
     columns = max((len(clouds) for clouds in rows.values()), default=0)
-    demand_something(columns)
-    height = 8.6 / columns + 0.5 / len(rows)  # a row of square boxes, and its share of the titles
+    demand_pictures(columns)
+    height = 8.6 / columns + 0.5 / len(
+        rows
+    )  # of a row of square boxes, with its share of the titles
     figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         for axis, noisy in zip(line, clouds):
-            axis.scatter(*noisy.reshape(-1, 2).T, c=colors, s=2, alpha=0.5, linewidths=0)
+            axis.scatter(*noisy.reshape(-1, 2).T, c=colours, s=2, alpha=0.5, linewidths=0)
             axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")
     for axis, title in zip(axes[0], titles):
         axis.set_title(title, fontsize=9)
@@ -46,10 +49,10 @@ def cloud_rows(rows, points, titles=()):
 
 
 def signal_dots(dots, schedule):
-    """Shows signal rates and their times as dots, and a schedule's as a line.
+    """Shows signal rates of a batch as dots over their times, and those of a schedule as a line.
 
-    Later dots of a batch are darker; of a large batch about 60 are drawn. `dots` maps a title to
-    (times, rates), both (T,).
+    Later images of the batch have darker dots; a large batch gets only about 60 dots. `dots` maps a
+    title to (times, rates), both (T,).
     """
     figure, axes = new_figure(len(dots), height=2.9, sharey=True, squeeze=False)
     times = np.linspace(0, 1, 200)
@@ -91,7 +94,7 @@ def rate_curves(schedules):
 
 
 def quarter_circles(schedules, count=21):
-    """Shows the path that all schedules take, and their positions at `count` even times."""
+    """Shows the path that all schedules take, with a dot at each of `count` evenly spaced times."""
     figure, axes = new_figure(len(schedules), height=3.1, sharey=True, squeeze=False)
     angles = np.linspace(0, np.pi / 2, 100)
     for number, (axis, (name, schedule)) in enumerate(zip(axes.flat, schedules.items())):
@@ -112,7 +115,9 @@ def quarter_circles(schedules, count=21):
 def log_snr_curves(schedules, faint):
     """Shows log-SNR over time, and the zones where a rate is below `faint`."""
     figure, axis = new_figure(width=7.5, height=3.2)
-    times = np.linspace(0.002, 0.998, 500)  # at both ends the cosine schedule's is infinite
+    times = np.linspace(
+        0.002, 0.998, 500
+    )  # at both ends, the log-SNR of the cosine schedule is infinite
     for name, schedule in schedules.items():
         axis.plot(times, log_snrs(*rates_at(schedule, times)), label=name)
     edge = log_snrs(np.sqrt(1 - faint**2), faint)

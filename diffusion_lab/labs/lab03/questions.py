@@ -37,7 +37,7 @@ QUESTIONS = {
                 "signal rate of 0.28 left."
             ),
             "All the same: each of them runs from clean to noise, so halfway it is half.": (
-                "They agree (nearly) on the two ends. A schedule is the way between them."
+                "They agree (nearly) on the two ends. A schedule is the path between them."
             ),
         },
         right=1,

@@ -1,21 +1,16 @@
-"""Lab 04: the six things that the script which fails should have done, each judged by itself."""
+"""Lab 04: the six things that the failing script should have done, each checked separately."""
 
 import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import input_gradient, parts
-from diffusion_lab.labs.exercise import (
-    NO_GRADIENT,
-    CheckFailed,
-    Exercise,
-    Mistake,
-    arrays,
-    numbered,
-)
+from diffusion_lab.labs.exercise import NO_GRADIENT, Exercise, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.network_input import WithNoiseLevel
 from diffusion_lab.labs.lab04.optimization import GradientStep, small_network
 from diffusion_lab.labs.lab04.sampling import StepBack
 from diffusion_lab.labs.lab04.training_loop import TrainingLoop
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like, train
 
 
@@ -24,7 +19,7 @@ class TrainingPair(Exercise):
     praise = (
         "a noisy image goes in, and the noise that was mixed into it is what the network must find."
     )
-    shape_hint = "the rates have the shape (B, 1, 1, 1) already: multiply by them as they are"
+    shape_hint = "the rates already have the shape (B, 1, 1, 1): multiply by them directly"
 
     def draw(self, rng):
         angles = rng.uniform(0.3, 1.2, (5, 1, 1, 1))
@@ -37,11 +32,8 @@ class TrainingPair(Exercise):
 
     def measure(self, answer, inputs):
         rates = [ops.convert_to_tensor(inputs[name]) for name in ("noise_rates", "signal_rates")]
-        arguments = (
-            inputs["images"],
-            inputs["noises"],
-            *rates,
-        )  # the lab has NumPy images, and tensors as rates
+        # as in the lab, images are NumPy arrays and rates are tensors
+        arguments = (inputs["images"], inputs["noises"], *rates)
         outputs = arrays(self.call(answer, *arguments), "noisy_images", "targets")
         again = arrays(self.call(answer, *arguments), "noisy_images again", "targets again")
         return outputs | again
@@ -91,8 +83,8 @@ class TrainingPair(Exercise):
             lambda x, e, n, s: (n * x + s * e, e),
         ),
         Mistake(
-            "You squared the rates. They are standard deviations already: multiply by them as "
-            "they are.",
+            "You squared the rates. They are standard deviations already: multiply by them"
+            " directly.",
             lambda x, e, n, s: (s**2 * x + n**2 * e, e),
         ),
         Mistake(
@@ -109,8 +101,8 @@ class TrainingPair(Exercise):
             lambda x, e, n, s: (s * x + e, e),
         ),
         Mistake(
-            "You took the square root of the rates. They are standard deviations already: "
-            "multiply by them as they are.",
+            "You took the square root of the rates. They are standard deviations already: multiply"
+            " by them directly.",
             lambda x, e, n, s: (s**0.5 * x + n**0.5 * e, e),
         ),
         Mistake("You subtracted the noise. Add it.", lambda x, e, n, s: (s * x - n * e, e)),
@@ -172,7 +164,7 @@ class NoiseLoss(Exercise):
                 lambda predicted: answer(ops.zeros_like(predicted), predicted),
                 ops.ones((2, 2, 2, 3)),
             )
-        except Exception:  # what does not flow stops in a way of its own in each backend
+        except Exception:  # each backend has its own exception for a missing gradient
             gradient = None
         if gradient is None:
             raise CheckFailed(NO_GRADIENT)

@@ -1,11 +1,12 @@
-"""The training and measurements of lab 04: manual gradients, and what a network sees."""
+"""Training and measurements of lab 04: manual gradients, and what a network sees."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import BACKEND, input_gradient
+from diffusion_lab.backend import BACKEND
 from diffusion_lab.errors import NoGradient
+from diffusion_lab.labs.influence import influence
 
 
 def value_and_gradients(loss_of, network):
@@ -13,7 +14,7 @@ def value_and_gradients(loss_of, network):
 
     Args:
         loss_of: takes no arguments, calls the network, and returns the loss.
-        network: the gradients are those of its trainable variables, in their order.
+        network: the gradients are with respect to its trainable variables, in their order.
 
     Returns:
         (loss, list of gradients).
@@ -53,7 +54,7 @@ def _with_jax(loss_of, network):
 
     values = [variable.value for variable in network.trainable_variables]
     (loss, moved), gradients = jax.value_and_grad(pure, has_aux=True)(values)
-    # such as the statistics of BatchNormalization
+    # for example the statistics of BatchNormalization
     for variable, value in zip(network.non_trainable_variables, moved):
         if value is not None:
             variable.assign(value)
@@ -72,10 +73,7 @@ _DIFFERENTIATE = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _wi
 
 
 class Examples(keras.utils.PyDataset):
-    """The examples for `fit`.
-
-    `make_examples(images, rng)` turns each batch of a dataset into (inputs, targets).
-    """
+    """The examples for `fit`: `make_examples(images, rng)` returns (inputs, targets) of a batch."""
 
     def __init__(self, dataset, make_examples, seed=0):
         super().__init__()
@@ -97,32 +95,25 @@ class Examples(keras.utils.PyDataset):
         self.dataset.on_epoch_end()
 
 
-def influence(model, images, noise_rate=0.7):
-    """Returns how much each noisy pixel matters to the predicted middle pixel: (H, W).
+def influence_on_image(model, images, noise_rate=0.7):
+    """Returns the `influence` of each noisy pixel on the middle pixel of the predicted image.
 
-    It is the mean absolute gradient over the normalised images (N, H, W, C), all with the same
-    noise; exactly 0 where the network does not see a pixel. `model` is a DiffusionModel.
+    `model` is a DiffusionModel; the normalised images (N, H, W, C) all get the same noise.
     """
-    count, height, width, _ = images.shape
     noises = np.random.default_rng(0).normal(size=images.shape)
     signal_rate = (1 - noise_rate**2) ** 0.5
-    noisy_images = ops.convert_to_tensor(
-        (signal_rate * images + noise_rate * noises).astype("float32")
-    )
-    rates = [ops.full((count, 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)]
-
-    def middle(noisy_images):
-        _, pred_images = model.denoise(noisy_images, *rates, training=False)
-        return pred_images[:, height // 2, width // 2]
-
-    return np.abs(ops.convert_to_numpy(input_gradient(middle, noisy_images))).mean(axis=(0, 3))
+    noisy_images = (signal_rate * images + noise_rate * noises).astype("float32")
+    rates = [
+        ops.full((len(images), 1, 1, 1), rate, "float32") for rate in (noise_rate, signal_rate)
+    ]
+    return influence(lambda x: model.denoise(x, *rates, training=False)[1], noisy_images)
 
 
-def likeness(images, distances):
-    """Returns the correlation of two pixels at each distance, across and down, in [-1, 1].
+def pixel_correlations(images, distances):
+    """Returns the correlation of two pixels of images (N, H, W, C) at each distance, in [-1, 1].
 
-    The mean of each pixel over the images (N, H, W, C), which all of them share, is subtracted
-    first.
+    It averages over horizontal and vertical neighbours. The mean image is subtracted first, because
+    all images share it.
     """
     images = np.asarray(images, "float64")
     images = images - images.mean(axis=0)

@@ -3,8 +3,10 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays
+from diffusion_lab.labs.exercise import Exercise, arrays
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.optimization import small_network
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 
@@ -90,7 +92,7 @@ class WithNoiseLevel(Exercise):
             ("ops.concatenate([noisy_images, plane], axis=-1)", "noisy_images * plane"),
         ),
         Mistake(
-            "The noise level is there three times, once for each colour. One channel is enough.",
+            "The noise level occurs three times, once for each colour. One channel is enough.",
             ("[..., :1]", ""),
         ),
         Mistake(
@@ -98,7 +100,7 @@ class WithNoiseLevel(Exercise):
             ("ops.concatenate([noisy_images, plane], axis=-1)", "plane"),
         ),
         Mistake(
-            "Your plane extends the image by more pixels. Put it after the colours, with axis=-1.",
+            "You appended the plane as more pixels. Append it as a channel, with axis=-1.",
             lambda x, n: ops.concatenate([x, n**2 * ops.ones_like(x)], axis=2),
         ),
     ]

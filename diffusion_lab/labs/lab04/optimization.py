@@ -5,16 +5,18 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.errors import NoGradient
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array, arrays
+from diffusion_lab.labs.exercise import Exercise, array, arrays
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.experiments import value_and_gradients
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import has_no_gradient, noise_like
 
 
 class LinearNetwork(keras.Model):
-    """inputs @ kernel + bias, and a third weight that is not trainable.
+    """Computes inputs @ kernel + bias, and has a third weight that is not trainable.
 
     Attributes:
-        in_training: for each call so far, whether it was in training mode.
+        in_training: for each call so far, True if it was in training mode.
     """
 
     def __init__(self, kernel, bias):
@@ -36,8 +38,9 @@ APPLY = "optimizer.apply(gradients, network.trainable_variables)"
 
 
 def assigning(value):
-    """Returns the text that gives each weight this value, in which `variable` and `gradient` may
-    occur.
+    """Returns code that gives each weight this value.
+
+    The value is an expression, which may use `variable` and `gradient`.
     """
     return (
         f"[variable.assign({value}) for variable, gradient in zip(network.trainable_variables,"
@@ -125,8 +128,8 @@ class GradientStep(Exercise):
             (APPLY, "pass"),
         ),
         Mistake(
-            "Your step goes uphill. Give the optimizer the gradients as they are, because it "
-            "does the subtracting.",
+            "Your step goes uphill. Give the optimizer the gradients without a minus sign: it"
+            " subtracts them.",
             ("apply(gradients", "apply([-gradient for gradient in gradients]"),
         ),
         Mistake(
@@ -163,14 +166,14 @@ class GradientStep(Exercise):
             ("return loss\n", "return loss_of()\n"),
         ),
         Mistake(
-            "You returned the loss with a minus sign. Return it as it is.",
+            "You returned the loss with a minus sign. Return the loss itself.",
             ("return loss\n", "return -loss\n"),
         ),
     ]
 
 
 def small_network(channels=3):
-    """A network of lab 04, only smaller."""
+    """Returns a small version of the network of lab 04."""
     layers = [
         keras.layers.Conv2D(2, 3, padding="same"),
         keras.layers.BatchNormalization(),
@@ -182,5 +185,5 @@ def small_network(channels=3):
 
 
 def _some_loss(noises, pred_noises):
-    """Twice the mean square, so that it is of no use as an answer to exercise 4.2."""
+    """Returns twice the mean squared error, so that it is no answer to exercise 4.2."""
     return 2 * ops.mean(ops.square(noises - pred_noises))

@@ -6,9 +6,9 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 
 
 def influence_maps(maps, darkest=1e-5):
-    """Shows maps of `influence` (H, W), `{title: map}`, bright where a pixel matters.
+    """Shows maps of influence, {title: (H, W)}, bright where a pixel matters.
 
-    A frame marks all that the network sees.
+    A frame marks the area that the network sees.
     """
     figure, axes = new_figure(len(maps), width=3.2 * len(maps), height=3.1, squeeze=False)
     for axis, (title, values) in zip(axes.flat, maps.items()):

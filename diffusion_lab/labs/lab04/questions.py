@@ -76,7 +76,10 @@ QUESTIONS = {
                 "They are equal partners only at one noise level. At noise rate 0.1, would you "
                 "call half of it noise?"
             ),
-            "That depends on the noise level: the more noise there is, the larger its share of the pixel.": (  # noqa: E501
+            (
+                "That depends on the noise level: the more noise there is, the larger its share of "
+                "the pixel."
+            ): (
                 "The best guess is the noise rate times the value: 0.1 at a noise rate of 0.1, "
                 "and 0.99 at 0.99. Without the noise level there is no right answer."
             ),

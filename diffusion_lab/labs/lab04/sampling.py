@@ -3,8 +3,10 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.optimization import small_network
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 
@@ -14,7 +16,7 @@ class StepBack(Exercise):
         "separate image and noise, clip the image, mix again with a little less noise: do that"
         " twenty times."
     )
-    shape_hint = "the rates have the shape (B, 1, 1, 1) already: multiply by them as they are"
+    shape_hint = "the rates already have the shape (B, 1, 1, 1): multiply by them directly"
 
     def draw(self, rng):
         angles = rng.uniform(0.8, 1.4, (5, 1, 1, 1))
@@ -39,10 +41,8 @@ class StepBack(Exercise):
         }
 
     def rehearse(self, answer, inputs):
-        network, noisy_images = (
-            small_network(),
-            noise_like(2, 6, 6, 3),
-        )  # the lab begins with a NumPy array
+        network = small_network()
+        noisy_images = noise_like(2, 6, 6, 3)  # the lab also starts with a NumPy array
         rates = [
             tuple(ops.full((2, 1, 1, 1), rate) for rate in pair)
             for pair in ((0.8, 0.6), (0.6, 0.8), (0.0, 1.0))
@@ -139,8 +139,8 @@ class StepBack(Exercise):
             ("-3, 3", "-1, 1"),
         ),
         Mistake(
-            "You squared the rates. They are standard deviations already: multiply by them as "
-            "they are.",
+            "You squared the rates. They are standard deviations already: multiply by them"
+            " directly.",
             lambda x, e, now, then: StepBack.right(x, e, [r**2 for r in now], [r**2 for r in then]),
         ),
     ]

@@ -1,16 +1,18 @@
-"""Lab 04: `training_loop`, which shows one network all the batches."""
+"""Lab 04: `training_loop`, which shows all the batches to one network."""
 
 import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import parts
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.optimization import small_network
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 
 class Factory:
-    """Makes networks without anything in them, and numbers them."""
+    """Makes stand-ins for networks, and numbers them."""
 
     def __init__(self):
         self.made = []
@@ -20,7 +22,7 @@ class Factory:
         return self.made[-1]
 
     def number_of(self, thing):
-        """1, 2, ... in the order of making, 0 for the factory itself, -1 for anything else."""
+        """Returns 1 for the first network made, 2 for the second, 0 for the factory, else -1."""
         things = [self, *self.made]
         return next((number for number, known in enumerate(things) if known is thing), -1)
 

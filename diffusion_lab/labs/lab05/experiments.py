@@ -1,27 +1,18 @@
-"""The networks and measurements of lab 05: towers of blocks, and what a pixel sees."""
+"""Networks and measurements of lab 05: towers of blocks, and what a pixel sees."""
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.backend import has_accelerator, input_gradient
+from diffusion_lab.backend import has_accelerator
 from diffusion_lab.networks.blocks import PixelAttention, continuous_inputs, output_convolution
 
 
-def influence(network, noisy_images, noise_variances, channel=1):
-    """Returns how much each input pixel matters to one channel of the output's middle pixel.
-
-    The map (S, S) sums to 1.
-    """
-    middle = network.inputs[0].shape[1] // 2
-    pixel = lambda images: network([images, noise_variances])[:, middle, middle, channel]
-    gradient = input_gradient(pixel, noisy_images)
-    total = np.abs(ops.convert_to_numpy(gradient)).sum((0, -1))
-    return total / total.sum()
-
-
 def far_share(shares, reach):
-    """Returns the share of the influence (S, S) further than `reach` pixels from the middle."""
+    """Returns the share of an influence map (S, S) that is outside the square around the middle.
+
+    The square reaches `reach` pixels to each side.
+    """
     middle = len(shares) // 2
     return (
         1 - shares[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1].sum()
@@ -29,9 +20,9 @@ def far_share(shares, reach):
 
 
 def rewired(network, kind, change):
-    """Returns the network with the same weights, but with layers of class `kind` replaced.
+    """Returns a network with the same weights, in which all layers of class `kind` are replaced.
 
-    `change(layer, *inputs)` computes what the layer did.
+    `change(layer, *inputs)` computes the output of such a layer.
     """
 
     def call(layer, *inputs, **keywords):
@@ -41,9 +32,9 @@ def rewired(network, kind, change):
 
 
 def attention_weights(network, noisy_images, noise_variances):
-    """Returns softmax(q kᵀ / √C) of a network's attention, (B, H · W, H · W).
+    """Returns softmax(q kᵀ / √C) of a network's attention: (B, H · W, H · W).
 
-    It says how much pixel i attends to pixel j.
+    Entry (i, j) says how much pixel i attends to pixel j.
     """
     attention = next(layer for layer in network.layers if isinstance(layer, PixelAttention))
     query, key, _ = keras.Model(network.inputs, attention.input)([noisy_images, noise_variances])
@@ -55,7 +46,7 @@ def attention_weights(network, noisy_images, noise_variances):
 
 
 def tower(block, blocks, width=16, image_size=16):
-    """Returns a network for noise that consists of `blocks` times `block(x, width)`."""
+    """Returns a network that predicts noise, with `blocks` blocks `block(x, width)` in a row."""
     noisy_images, noise_variances, embedding = continuous_inputs(image_size, 3, 32)
     x = layers.Conv2D(width, 1)(layers.Concatenate()([noisy_images, embedding]))
     for _ in range(blocks):

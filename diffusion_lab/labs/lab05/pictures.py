@@ -12,8 +12,8 @@ def count_by_part(network):
     """Returns the parameters and channels of each part of a U-Net.
 
     Returns:
-        {("down" | "up", pixels a side) or "noise": [parameters, channels]}. The parts add up to the
-        whole network.
+        {("down" or "up", height) or "noise": [parameters, channels]}. The parameters add up to
+        those of the whole network.
     """
     parts, side = {}, "down"
     for layer in network.layers:
@@ -82,9 +82,9 @@ def _box(axis, middle, shape, parameters, colour, width=1.6):
 
 
 def show_influence(named_shares, reach):
-    """Shows maps of influence, on a logarithmic scale.
+    """Shows maps of influence, {title: (S, S)}, on a logarithmic scale.
 
-    A frame marks all that a network with this `reach` would see.
+    A frame marks the area that a network with this `reach` would see.
     """
     from matplotlib.patches import Rectangle
 
@@ -133,7 +133,7 @@ def show_attention(images, weights, places):
     Args:
         images: in [0, 1].
         weights: (B, H · W, H · W).
-        places: the (row, column) of each of these pixels; a cross marks it.
+        places: the (row, column) of each of these pixels, which a cross marks.
     """
     size = int(weights.shape[1] ** 0.5)
     scale = images.shape[1] / size

@@ -1,46 +1,46 @@
-"""Lab 05:
-
-`residual_block`, whose weights are given known values so that its result can be compared.
-"""
+"""Lab 05: `residual_block`, the layers of a block and the shortcut around them."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.lab05.structure import STRUCTURE, give_known_weights, structure_of
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like, train
 
-STEPS = {  # of a block: (x, what it kept of x for the shortcut, width) -> the next x
-    "norm": lambda x, kept, width: layers.BatchNormalization(center=False, scale=False)(x),
-    "conv": lambda x, kept, width: layers.Conv2D(width, 3, padding="same")(x),
-    "widen": lambda x, kept, width: widened(x, width),
-    "swish": lambda x, kept, width: ops.silu(x),
-    "relu": lambda x, kept, width: ops.relu(x),
-    "sigmoid": lambda x, kept, width: ops.sigmoid(x),
-    "add": lambda x, kept, width: kept + x,
-    "multiply": lambda x, kept, width: kept * x,
-    "subtract_x": lambda x, kept, width: x - kept,
-    "subtract_from_x": lambda x, kept, width: kept - x,
-    "concatenate": lambda x, kept, width: ops.concatenate([kept, x], axis=-1),
-    "concatenate_first": lambda x, kept, width: ops.concatenate([x, kept], axis=-1),
+# The steps of a block: functions of (x, the shortcut, width) that return the next x.
+STEPS = {
+    "norm": lambda x, shortcut, width: layers.BatchNormalization(center=False, scale=False)(x),
+    "conv": lambda x, shortcut, width: layers.Conv2D(width, 3, padding="same")(x),
+    "widen": lambda x, shortcut, width: widened(x, width),
+    "swish": lambda x, shortcut, width: ops.silu(x),
+    "relu": lambda x, shortcut, width: ops.relu(x),
+    "sigmoid": lambda x, shortcut, width: ops.sigmoid(x),
+    "add": lambda x, shortcut, width: shortcut + x,
+    "multiply": lambda x, shortcut, width: shortcut * x,
+    "subtract_x": lambda x, shortcut, width: x - shortcut,
+    "subtract_from_x": lambda x, shortcut, width: shortcut - x,
+    "concatenate": lambda x, shortcut, width: ops.concatenate([shortcut, x], axis=-1),
+    "concatenate_first": lambda x, shortcut, width: ops.concatenate([x, shortcut], axis=-1),
 }
 
 
 def widened(x, width, **options):
-    """X with `width` channels; `options` are those of the 1 × 1 convolution that it may need."""
+    """Returns x with `width` channels; `options` are for the 1 × 1 convolution, if x needs one."""
     return x if x.shape[-1] == width else layers.Conv2D(width, 1, **options)(x)
 
 
 def block_of(steps, **options):
-    """Returns a `residual_block` of these steps. At "keep" it keeps x for the shortcut."""
+    """Returns a `residual_block` of these steps; "keep" makes the current x the shortcut."""
 
     def residual_block(x, width):
-        kept = None
+        shortcut = None
         for step in steps.split():
             if step == "keep":
-                kept = widened(x, width, **options)
+                shortcut = widened(x, width, **options)
             else:
-                x = STEPS[step](x, kept, width)
+                x = STEPS[step](x, shortcut, width)
         return x
 
     return residual_block
@@ -51,7 +51,7 @@ class ResidualBlock(Exercise):
     praise = "x goes through untouched, and the block only has to learn what to add to it."
     shape_hint = (
         '3 × 3 convolutions keep the size with padding="same", and x needs a 1 × 1 convolution'
-        " where it has another number of channels than `width`"
+        " if its number of channels is not `width`"
     )
     cases = {"equal": (4, 4), "different": (3, 5)}  # channels of x, width
     tolerance = 2e-3
@@ -80,9 +80,9 @@ class ResidualBlock(Exercise):
                     "Your result has no connection with x. Begin with the x that you receive."
                 ) from None
             outputs |= {
-                f"{key}, {case}": array(value, key) for key, value in _structure(block).items()
+                f"{key}, {case}": array(value, key) for key, value in structure_of(block).items()
             }
-            _fill(block, inputs["numbers"])
+            give_known_weights(block, inputs["numbers"])
             outputs[case] = array(
                 block(ops.convert_to_tensor(inputs[case]), training=False), "the result"
             )
@@ -90,7 +90,7 @@ class ResidualBlock(Exercise):
 
     def rehearse(self, answer, inputs):
         x = images = keras.Input((4, 4, 3))
-        for width in (4, 4, 6):  # several in one network, as in a U-Net
+        for width in (4, 4, 6):  # several blocks in one network, as in a U-Net
             x = self.use(answer, x, width=width)
         train(keras.Model(images, x), noise_like(3, 4, 4, 3), noise_like(3, 4, 4, 6))
 
@@ -98,7 +98,7 @@ class ResidualBlock(Exercise):
         equal, different = (
             {key: outputs[f"{key}, {case}"] for key in STRUCTURE} for case in self.cases
         )
-        self.judge_structure(equal, different)
+        self.judgestructure_of(equal, different)
         super().examine(inputs, outputs)
 
     results = {
@@ -107,13 +107,12 @@ class ResidualBlock(Exercise):
     }
 
     @staticmethod
-    def judge_structure(equal, different):
+    def judgestructure_of(equal, different):
         """Raises CheckFailed for wrong layers.
 
         Args:
-            equal: how many there are of each kind in STRUCTURE, where x has `width` channels
-                already.
-            different: the same where x has another number of channels.
+            equal: {kind of STRUCTURE: how many of it} if x already has `width` channels.
+            different: the same if x has a different number of channels.
         """
         large, small = "3 × 3 convolutions", "1 × 1 convolutions"
         norms = max(equal["normalisations"], different["normalisations"])
@@ -256,54 +255,3 @@ class ResidualBlock(Exercise):
             block_of("widen keep norm conv swish conv add"),
         ),
     ]
-
-
-STRUCTURE = (
-    "3 × 3 convolutions",
-    "1 × 1 convolutions",
-    "biases",
-    "normalisations",
-    "centres and scales",
-)
-
-
-def _parts(layer):
-    # a layer that a student has written has no public list of its parts
-    inner = layer._flatten_layers(include_self=False, recursive=False)
-    return [part for child in inner for part in _parts(child)] or [layer]
-
-
-def _kernel_size(part):
-    return tuple(part.kernel.shape[:-2]) or (1, 1)  # a Dense layer is a 1 × 1 convolution
-
-
-def _structure(block):
-    parts = _parts(block)
-    norms = [part for part in parts if isinstance(part, layers.BatchNormalization)]
-    sizes = [_kernel_size(part) for part in parts if hasattr(part, "kernel")]
-    return dict(
-        zip(
-            STRUCTURE,
-            (
-                sizes.count((3, 3)),
-                sizes.count((1, 1)),
-                sum(getattr(part, "bias", None) is not None for part in parts),
-                len(norms),
-                sum(len(norm.trainable_weights) for norm in norms),
-            ),
-        )
-    )
-
-
-def _fill(block, numbers):
-    """Gives every weight known values, so that the result depends on what is computed, and not on
-    how it is written.
-
-    Both 3 × 3 convolutions get the same values, because a student's own layer may create the second
-    one first.
-    """
-    for part in _parts(block):
-        place = 37 * sum(_kernel_size(part)) if hasattr(part, "kernel") else 0
-        for weight in part.weights:
-            values = np.resize(np.roll(numbers, -place), weight.shape)
-            weight.assign(0.5 + np.abs(values) if weight.name == "moving_variance" else values)

@@ -4,9 +4,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.gaussian_diffusion import at
-from diffusion_lab.labs.exercise import Method, Mistake, arrays, numbered
+from diffusion_lab.labs.exercise import Method, arrays, numbered
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, line_network
 from diffusion_lab.labs.lab06.training_step import TrainStep
+from diffusion_lab.labs.mistakes import Mistake
 
 
 class PSample(Method):

@@ -5,8 +5,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import BACKEND
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, line_network, weights_of
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 

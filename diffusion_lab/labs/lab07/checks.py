@@ -7,10 +7,11 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, refuse_float64, train_and_sample
-from diffusion_lab.labs.exercise import Method, Mistake, arrays, numbered
+from diffusion_lab.labs.exercise import Method, arrays, numbered
 from diffusion_lab.labs.lab07.denoising import Denoise
 from diffusion_lab.labs.lab07.sampling import ReverseDiffusion
-from diffusion_lab.labs.rates import diagnose
+from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.rates import compare_rates
 
 
 class DiffusionSchedule(Method):
@@ -52,7 +53,7 @@ class DiffusionSchedule(Method):
         found, expected = (
             [numbers[output] for output in self.results] for numbers in (outputs, right)
         )
-        diagnose(inputs["times"], found, np.stack(expected), mistakes)
+        compare_rates(inputs["times"], found, np.stack(expected), mistakes)
 
     results = {"noise_rates": "the noise rate", "signal_rates": "the signal rate"}
 

@@ -5,7 +5,9 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, train_and_sample
-from diffusion_lab.labs.exercise import CheckFailed, Method, Mistake, array, arrays
+from diffusion_lab.labs.exercise import Method, array, arrays
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
 
 USAGE = (

@@ -6,18 +6,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, train_and_sample
-from diffusion_lab.labs.exercise import (
-    CheckFailed,
-    Method,
-    Mistake,
-    NotDone,
-    Undiagnosed,
-    array,
-    compare,
-    said,
-    words,
-)
+from diffusion_lab.labs.exercise import Method, array, decode_sentence, encode_sentence
+from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
 from diffusion_lab.labs.lab07.oracle_model import OracleModel, noise_variance
+from diffusion_lab.labs.mistakes import Mistake, compare
 
 UPWARDS = (
     "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."
@@ -70,7 +62,7 @@ class ReverseDiffusion(Method):
                 failure = f"For diffusion_steps={steps}: {stopped}"
             outputs |= {
                 f"images, {steps}": images,
-                f"failure, {steps}": words(failure),
+                f"failure, {steps}": encode_sentence(failure),
                 f"evaluations, {steps}": array(len(model.flags), "count"),
                 f"times, {steps}": array(model.times, "times"),
                 f"called at, {steps}": array(model.called_at, "noise rates"),
@@ -96,7 +88,7 @@ class ReverseDiffusion(Method):
                 " mix the *predicted* noise in again."
             )
         for steps in self.step_counts:
-            if failure := said(outputs[f"failure, {steps}"]):
+            if failure := decode_sentence(outputs[f"failure, {steps}"]):
                 raise CheckFailed(failure)
             for output, name in self.results.items():
                 output, name = f"{output}, {steps}", f"{name} for diffusion_steps={steps}"

@@ -3,8 +3,10 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, arrays, compare, numbered
+from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab08.inversion import Invert
+from diffusion_lab.labs.mistakes import Mistake, compare
 from diffusion_lab.labs.rehearsal import noise_like
 
 # a part of `Slerp.right`

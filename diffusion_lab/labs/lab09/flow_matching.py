@@ -5,7 +5,9 @@ import math  # noqa: F401  the wrong answers use it
 import keras
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, Mistake, array
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
 from diffusion_lab.labs.rehearsal import noise_like, train
 

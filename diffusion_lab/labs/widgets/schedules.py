@@ -3,14 +3,13 @@
 import inspect
 
 import numpy as np
-from keras import ops
 from matplotlib.figure import Figure
 
-from diffusion_lab.backend import parts
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
-from diffusion_lab.labs.pictures import demand_something
+from diffusion_lab.labs.pictures import demand_pictures
+from diffusion_lab.labs.rates import log_snrs, rates_at
 from diffusion_lab.labs.widgets.controls import menu, slider
 from diffusion_lab.labs.widgets.explorer import Explorer
 from diffusion_lab.schedules import SCHEDULES
@@ -74,7 +73,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
     Raises:
         UserError: if the image is not of this kind, or if there is no schedule.
     """
-    demand_something(len(schedules))
+    demand_pictures(len(schedules))
     mix = Mixer(
         draw_flowers(1, 40, seed=3)[0] / 255 if image is None else np.asarray(image)[None], seed
     )
@@ -126,31 +125,6 @@ class Mixer:
     def __call__(self, noise_rate, signal_rate):
         noisy_images = signal_rate * self.images + noise_rate * self.noises
         return np.clip(noisy_images * self.deviation + self.mean, 0, 1)
-
-
-def rates_at(schedule, diffusion_times, **parameters):
-    """Returns (noise_rates, signal_rates) of a schedule at a list of times, each (T,), NumPy.
-
-    Raises:
-        UserError: for a schedule that does not return two arrays of the times' shape.
-    """
-    times = np.reshape(np.asarray(diffusion_times, "float32"), (-1, 1, 1, 1))
-    result = schedule(times, **parameters)  # NumPy, which a student's function may require
-    rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
-    if [part.shape for part in rates] != [times.shape] * 2:
-        raise UserError(
-            "A schedule must return two arrays of the shape of the times: noise_rates,"
-            " signal_rates."
-        )
-    return [part.reshape(-1).astype("float64") for part in rates]
-
-
-def log_snrs(noise_rates, signal_rates):
-    """Returns the logarithm of the signal's variance over the noise's.
-
-    It is ±20 or more where one of them is 0.
-    """
-    return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
 
 
 def curves_picture(times, rates, chosen):

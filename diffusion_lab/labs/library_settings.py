@@ -1,4 +1,4 @@
-"""Settings of the libraries while an answer is called; they are restored in any case."""
+"""Library settings for calling an answer; the previous ones are always restored."""
 
 import logging
 from contextlib import ExitStack, contextmanager
@@ -26,10 +26,10 @@ def eagerly():
 
 
 @contextmanager
-def whole_tracebacks():
-    """Keeps all frames of exceptions, from which `blame` reads the cause.
+def full_tracebacks():
+    """Keeps all frames of exceptions, because `blame` finds the cause in them.
 
-    It also silences TensorFlow's advice on functions that are traced often, as a check must do.
+    It also silences TensorFlow's warning about frequent retracing, which a check cannot avoid.
     """
     logger = logging.getLogger("tensorflow")
     with ExitStack() as stack:

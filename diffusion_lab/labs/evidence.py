@@ -1,0 +1,167 @@
+"""What an exception and the code of a function show: frames, lines, instructions and names."""
+
+import ast
+import dis
+import inspect
+import textwrap
+import traceback
+import types
+
+# the instructions that come before the first line of a function
+STARTING = ("RESUME", "MAKE_CELL", "COPY_FREE_VARS", "NOP", "RETURN_GENERATOR")
+
+
+def code_of(function):
+    """Returns the code object of a function, or None.
+
+    It looks through decorators, `partial` and `tf.function`.
+    """
+    for _ in range(20):
+        if isinstance(function, types.MethodType):
+            function = function.__func__
+        if hasattr(function, "__code__") and not hasattr(function, "__wrapped__"):
+            return function.__code__
+        inner = [
+            getattr(function, name, None) for name in ("__wrapped__", "python_function", "func")
+        ]
+        function = next((one for one in inner if one is not None), None) or getattr(  # noqa: B004
+            type(function), "__call__", None
+        )
+    return None
+
+
+def origin(error):
+    """Returns the exception raised first, before TensorFlow's autograph wrapped it in another."""
+    while hasattr(error.__context__, "ag_error_metadata"):
+        error = error.__context__
+    return error
+
+
+def frames_of(error):
+    """Returns [(code object, line number, offset of the instruction)] of a traceback.
+
+    The outermost frame comes first.
+    """
+    entries, entry = [], origin(error).__traceback__
+    while entry is not None:
+        entries.append((entry.tb_frame.f_code, entry.tb_lineno, entry.tb_lasti))
+        entry = entry.tb_next
+    return entries
+
+
+def stub_of(error):
+    """Returns the stub that raised `error`, if a stub did.
+
+    A stub is a function that ends with its own `raise NotImplementedError`. The libraries also
+    raise this exception, but from their own code.
+
+    Returns:
+        (code object, True if the stub has code above the `raise`), or None.
+    """
+    frames = frames_of(error)
+    if not isinstance(error, NotImplementedError) or not frames:
+        return None
+    code, line, offset = frames[-1]
+    if (
+        instruction_at(code, offset).opname != "RAISE_VARARGS"
+        or "NotImplementedError" not in code.co_names
+    ):
+        return None
+    first = min(
+        (instruction.offset for instruction, its_line in instructions_of(code) if its_line == line),
+        default=0,
+    )
+    above = [instruction for instruction, _ in instructions_of(code) if instruction.offset < first]
+    finished = any(instruction.opname not in STARTING for instruction in above)
+    return code, finished
+
+
+def keeps_stub(answer):
+    """True if the source of the function still has a `raise NotImplementedError`.
+
+    In a right answer, execution never reaches this line.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code_of(answer))))
+    except (OSError, TypeError, SyntaxError):  # no source, or a lambda inside an expression
+        return False
+    raised = [
+        getattr(node.exc, "func", node.exc)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+    ]
+    return any(isinstance(node, ast.Name) and node.id == "NotImplementedError" for node in raised)
+
+
+def line_of(error, answer):
+    """Returns the last line of the student's file in the traceback, or ""."""
+    code = code_of(answer)
+    lines = [
+        frame.line
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code and frame.filename == code.co_filename
+    ]
+    return (lines[-1] or "").strip() if lines else ""
+
+
+def names_on_the_line(error, answer):
+    """Returns the set of names that the student's function uses in the failing line."""
+    ours = [(code, line) for code, line, _ in frames_of(error) if code in codes_of(answer)]
+    if not ours:
+        return set()
+    code, line = ours[-1]
+    return {
+        name
+        for instruction, its_line in instructions_of(code)
+        if its_line == line
+        for name in _names_in(instruction)
+    }
+
+
+def _names_in(instruction):
+    return (
+        [instruction.argval]
+        if isinstance(instruction.argval, str) and "COMPARE" not in instruction.opname
+        else []
+    )
+
+
+def codes_of(answer):
+    """Returns the code objects of a function and of the functions defined in it."""
+    code = code_of(answer)
+    found, waiting = [], [code] if code else []
+    while waiting:
+        code = waiting.pop()
+        found.append(code)
+        waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return found
+
+
+def instructions_of(code):
+    """Returns [(instruction, line number)] of a code object."""
+    found, line = [], code.co_firstlineno
+    for instruction in dis.get_instructions(code):
+        start = instruction.starts_line
+        if start is True:  # from Python 3.13 on, the number is in another attribute
+            start = instruction.line_number
+        line = start or line
+        found.append((instruction, line))
+    return found
+
+
+def instruction_at(code, offset):
+    """Returns the instruction of a code object at an offset, or the last one before it."""
+    return [
+        instruction
+        for instruction in dis.get_instructions(code)
+        if instruction.offset <= max(offset, 0)
+    ][-1]
+
+
+def is_xor(instruction):
+    """True if the instruction computes `x ^ y`."""
+    return (
+        instruction.opname == "BINARY_XOR"
+        or instruction.opname == "BINARY_OP"
+        and instruction.argrepr.startswith("^")
+    )

@@ -105,7 +105,8 @@ curves(
 #
 # > **Mind the bars.** The paper also has a short form in which $\hat x_0$ is inserted into the mean
 # > (Algorithm 2):
-# > $\frac{1}{\sqrt{\alpha_t}}\left(x_t - \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$.
+# > $\frac{1}{\sqrt{\alpha_t}}\left(x_t -
+# > \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$.
 # > The two are equal as long as nothing is clipped. The course that this lab follows prints it with
 # > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
 # > formula for $\hat x_0$ itself. With one bar too many, a thousand careful steps become a thousand
@@ -214,8 +215,8 @@ show_rows(believed | {"result": samples[:8]})
 # The objective is almost too simple (Algorithm 1). Take an image, a random $t$, and noise. Mix
 # them. Let the network guess the noise. The loss is the mean of the squared errors:
 #
-# $$L = \left\lVert \varepsilon - \varepsilon_\theta\!\left(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon,\;
-# t\right)\right\rVert^2 .$$
+# $$L = \left\lVert \varepsilon - \varepsilon_\theta\!\left(\sqrt{\bar\alpha_t}\,x_0 +
+# \sqrt{1-\bar\alpha_t}\,\varepsilon,\;t\right)\right\rVert^2 .$$
 #
 # In all other labs `fit` does the rest. But everyone should write it by hand once. There are five
 # things to do, in this order: **mix**, **predict**, **compare** (these two while a

@@ -113,8 +113,8 @@ show_images(validation[0][:24], columns=8)
 #
 # At time 0 the image is (nearly) clean, and at time 1 it is (nearly) noise. In between,
 #
-# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},\qquad
-# \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},
+# \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
 #
 # Two numbers whose squares add up to 1 are the cosine and the sine of an angle. Let the angle grow
 # evenly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at
@@ -244,7 +244,9 @@ def reverse_diffusion(self, initial_noise, diffusion_steps):
     for step in range(diffusion_steps):
         time = 1 - step / diffusion_steps
         noise_rates, signal_rates = self.diffusion_schedule(ones * time)
-        pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training=False)
+        pred_noises, pred_images = self.denoise(
+            noisy_images, noise_rates, signal_rates, training=False
+        )
 
         next_time = time - 1 / diffusion_steps
         next_noise_rates, next_signal_rates = self.diffusion_schedule(ones * max(next_time, 0))

@@ -221,8 +221,8 @@ for share in (0.0, 0.25, 0.5):
 # digs a tunnel, and nobody lives in the tunnel. So walk on the surface, along the arc of the great
 # circle, as aeroplanes do. With $\Omega$ for the angle between $a$ and $b$ (Shoemake 1985),
 #
-# $$\operatorname{slerp}(a,b,s)=\frac{\sin((1-s)\,\Omega)}{\sin\Omega}\,a+\frac{\sin(s\,\Omega)}{\sin\Omega}\,b,
-# \qquad \cos\Omega=\frac{a\cdot b}{|a|\,|b|}.$$
+# $$\operatorname{slerp}(a,b,s)=\frac{\sin((1-s)\,\Omega)}{\sin\Omega}\,a+
+# \frac{\sin(s\,\Omega)}{\sin\Omega}\,b,\qquad \cos\Omega=\frac{a\cdot b}{|a|\,|b|}.$$
 #
 # ### Exercise 8.1 · `slerp`
 # *Difficulty ●●○ · 15 minutes*
@@ -409,7 +409,8 @@ checks.invert(invert)
 # <details><summary>Why this is the answer</summary>
 #
 # Written out, one step is
-# $x_t = \text{signal}_t\,\frac{x_s-\text{noise rate}_s\,\varepsilon}{\text{signal}_s} + \text{noise rate}_t\,\varepsilon$,
+# $x_t = \text{signal}_t\,\frac{x_s-\text{noise rate}_s\,\varepsilon}{\text{signal}_s} +
+# \text{noise rate}_t\,\varepsilon$,
 # which is the sampler's own step, solved for $x_t$. With the true $\varepsilon = \text{noise}(x_t)$
 # it would be exact. We use $\text{noise}(x_s)$ with the rates of $t$, and the error shrinks with
 # the step size. The division is safe: we arrive at time 1, where the signal is nearly gone, but we

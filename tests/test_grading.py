@@ -300,6 +300,16 @@ def test_each_submission_and_each_attempt_has_different_inputs():
     )
 
 
+def test_the_grade_book_has_the_seed_of_the_inputs_of_each_submission(tmp_path, quick, monkeypatch):
+    used = set()
+    monkeypatch.setattr(Task, "judge", lambda _, seed, __: used.add(seed) or ("right", "well done"))
+    write_notebooks(tmp_path / "in", "ada", "bob")
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    write_gradebook(tmp_path / "out", "07", settings, found)
+    students = json.loads((tmp_path / "out" / "grades.json").read_text())["students"]
+    assert len(used) == 2 and {student["seed"] for student in students} == used
+
+
 def test_if_no_submission_can_be_graded_that_is_an_error(tmp_path, quick, monkeypatch):
     write_notebooks(tmp_path / "in", "ada", "bob")
     monkeypatch.setattr(running, "_run", lambda *more: 1 / 0)

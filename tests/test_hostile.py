@@ -48,7 +48,7 @@ REASONS = {  # {answer: why the watchdog ends it; which of several reasons comes
     "14-deep-recursion": [MEMORY, TIME],
     "14-endless-loop": [TIME],
     "14-forges-its-reply": ["waited for"],
-    "14-fork-bomb": [PROCESSES, MEMORY],
+    "14-fork-bomb": [PROCESSES, MEMORY, TIME],
     "14-memory-bomb": [MEMORY],
     "14-os-exit": ["it ended the kernel"],
     "14-processes-that-hide": [PROCESSES, MEMORY],

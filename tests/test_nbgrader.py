@@ -19,10 +19,12 @@ SCORES = """
 import json
 from nbgrader.api import Gradebook
 with Gradebook("sqlite:///gradebook.db") as book:
-    scores = {submission.student.id: {grade.name: grade.auto_score for grade in submission.notebooks[0].grades}
-              for submission in book.assignment_submissions("lab07")}
+    scores = {}
+    for submission in book.assignment_submissions("lab07"):
+        grades = submission.notebooks[0].grades
+        scores[submission.student.id] = {grade.name: grade.auto_score for grade in grades}
     print(json.dumps(scores))
-"""  # noqa: E501
+"""
 
 
 COMMANDS = re.findall(

@@ -20,6 +20,8 @@ from diffusion_lab.instructor.names import (
 )
 
 CANVAS_IDS = re.compile(r"(?P<late>_late)?_(?=(?P<id>[1-9]\d*)_(?P<attempt>\d+)_)", re.IGNORECASE)
+# The groups of a pattern are `name` and `id`, and if the platform has them `late`, `attempt` and
+# `feedback`. Canvas is the first; add others at the end.
 PLATFORMS = {
     name: re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for name, pattern in {

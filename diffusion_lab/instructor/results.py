@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 LIBRARIES = ("h5py", "ipython", "keras", "numpy", "tensorflow", "tensorflow-cpu")
 PREPARING = threading.Lock()  # one thread prepares the lab, the others wait for it
-VERSION = 4  # of the format of results; when it changes, all submissions are graded again
+VERSION = 5  # of the format of results; when it changes, all submissions are graded again
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,14 @@ def _grade(master: Master, submission: Submission, settings: Settings) -> Result
             problem = "" if answers.sources else nothing_found(submission.content, master.lab)
         except Unreadable as unreadable:
             problem = str(unreadable)
-    seed = settings.seed_of(submission)
-    verdicts = grade_answers(master, answers.sources, seed, settings.limits, settings.boxed)
+    blank = _blank_result(master, submission, settings)
+    verdicts = grade_answers(master, answers.sources, blank.seed, settings.limits, settings.boxed)
     for name, text in answers.texts.items():
         if text.strip() in ("", master.summaries[name].source.strip()):
             answers.texts[name] = ""
             answers.remarks.append("the written part is empty")
     result = replace(
-        _blank_result(master, submission),
+        blank,
         problem=problem,
         verdicts=verdicts,
         remarks=answers.remarks,
@@ -167,7 +167,7 @@ def _with_quality(
     )
 
 
-def _blank_result(master: Master, submission: Submission) -> Result:
+def _blank_result(master: Master, submission: Submission, settings: Settings) -> Result:
     """Returns a submission's result before grading."""
     written = sum(cell.metadata.nbgrader.points for cell in master.summaries.values())
     return Result(
@@ -176,6 +176,7 @@ def _blank_result(master: Master, submission: Submission) -> Result:
         submission.place,
         submission.key,
         submission.digest,
+        settings.seed_of(submission),
         written,
     )
 
@@ -191,7 +192,7 @@ def failure(submission: Submission, settings: Settings, error: Exception) -> Res
         lost.append((*KID, settings.quality.points))
     return _as_saved(
         replace(
-            _blank_result(master, submission),
+            _blank_result(master, submission, settings),
             problem=_sentence(error),
             failed=True,
             verdicts=[not_graded(*task) for task in lost],

@@ -52,6 +52,7 @@ class Result:
     place: str  # of the notebook: its path within the folder or the zip
     key: str = ""  # of the student, in manual.csv
     digest: str = ""
+    seed: int = 0  # of the random inputs that this submission got
     written: float = 0  # possible points for the written part, which a person grades
     problem: str = ""  # what is wrong with the whole submission, a sentence
     failed: bool = False  # the next run grades it again

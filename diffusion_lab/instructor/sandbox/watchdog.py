@@ -26,6 +26,7 @@ from diffusion_lab.instructor.sandbox.processes import (
 
 EMPTY_SECONDS = 3.0  # how long a box may be empty; when its kernel has stopped, pytest ends sooner
 PATIENCE = 10  # times the limit of seconds, for a machine that is busy with something else
+IDLE = 0.1  # a box that computes for less than this share of the time is waiting
 KERNEL_ENDED = "it ended the kernel in which it ran"
 LONGEST_LOOK = 0.5  # seconds between two looks count as no more than this
 # How many processes one look asks for their share of memory. Asking waits for a process that is
@@ -127,7 +128,7 @@ class Watchdog:
             )
         if alive and not busy([self.pid, *alive]):
             # Processes that end at once are never seen at work, but their time counts.
-            self.idle += max(0.0, passed - PATIENCE * (self.seconds - before))
+            self.idle += max(0.0, passed - (self.seconds - before) / IDLE)
             if self.idle > allowed:
                 return (
                     f"it waited for {allowed:g} seconds and computed nothing (does it sleep, or ask"

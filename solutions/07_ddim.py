@@ -243,10 +243,8 @@ def reverse_diffusion(self, initial_noise, diffusion_steps):
     noisy_images = initial_noise
     for step in range(diffusion_steps):
         time = 1 - step / diffusion_steps
-        noise_rates, signal_rates = self.diffusion_schedule(ones * time)
-        pred_noises, pred_images = self.denoise(
-            noisy_images, noise_rates, signal_rates, training=False
-        )
+        rates = self.diffusion_schedule(ones * time)
+        pred_noises, pred_images = self.denoise(noisy_images, *rates, training=False)
 
         next_time = time - 1 / diffusion_steps
         next_noise_rates, next_signal_rates = self.diffusion_schedule(ones * max(next_time, 0))

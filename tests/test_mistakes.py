@@ -4,6 +4,7 @@ So none of them is right, and no two of them give the same results.
 """
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -70,3 +71,21 @@ def test_a_hint_is_a_sentence_or_two(name):
     for hint in (mistake.hint for mistake in WITH_MISTAKES[name].mistakes):
         assert hint[:1].isupper() or not hint[:1].isalpha() or "_" in hint.split()[0], hint
         assert hint.endswith((".", "`")) and "\n" not in hint and len(hint) < 300, hint
+
+
+@pytest.mark.parametrize("name", ["reverse_diffusion", "forward_step"])
+def test_a_second_try_measures_the_mistakes_no_more(name, monkeypatch):
+    exercise, answers = WITH_MISTAKES[name], []
+    wrong = exercise.mistakes[-1].function(exercise.right)
+    measured = exercise.measured
+    monkeypatch.setattr(exercise, "_latest", (b"", {}))
+    monkeypatch.setattr(
+        exercise,
+        "measured",
+        lambda answer, inputs: answers.append(answer) or measured(answer, inputs),
+    )
+    for expected in (len(exercise.mistakes) + 2, 2):  # 2: the answer and the right one
+        answers.clear()
+        with pytest.raises(CheckFailed, match=re.escape(exercise.mistakes[-1].hint[:30])):
+            exercise.diagnose(wrong)
+        assert len(answers) == expected

@@ -1,7 +1,7 @@
 # make demo: train a small diffusion model and watch flowers emerge from noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
 # <!-- repository -->
-# make test: the tests and a short version of all labs, in about eleven minutes; make test-all: also the slow tests
+# make test: the tests and a short version of all labs, in about ten minutes; make test-all: also the slow tests
 # make gpu-test: the labs with the models for a GPU, a few steps each
 # make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
 # <!-- end -->
@@ -18,9 +18,9 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # <!-- repository -->
-# A worker runs whole files, because their tests share models and sandboxes. Files are not sorted by their number of
-# tests, which would put the slowest last. There are three workers for two cores, because sandboxes and browsers often wait.
-IN_PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# A worker runs whole files, because their tests share models and sandboxes. tests/conftest.py sorts the files, with the
+# slowest first. There are four workers for two cores, because sandboxes and browsers often wait.
+IN_PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

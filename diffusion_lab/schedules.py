@@ -2,8 +2,8 @@
 
 A schedule is a pure function of time. It takes `diffusion_times` in [0, 1], any shape, usually (B,
 1, 1, 1), and returns `noise_rates, signal_rates` of the same shape. They are the standard
-deviations of noise and image in the noisy image, with noise_rates**2 + signal_rates**2 == 1. All
-three schedules raise `UserError` for times outside [0, 1].
+deviations of noise and image in the noisy image, with noise_rates**2 + signal_rates**2 == 1. They
+all raise `UserError` for times outside [0, 1].
 """
 
 import math

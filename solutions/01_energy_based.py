@@ -8,8 +8,8 @@
 #
 # **Time**: 75 minutes of your time; the computer needs 3 minutes, with or without a GPU.
 #
-# **Before**: a little Keras. You need to know nothing about diffusion models yet: this is where
-# their idea comes from.
+# **Before**: a little Keras. You don't need to know anything about diffusion models yet: this is
+# where the idea comes from.
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -58,12 +58,12 @@ step_size, noise_std, regularization = 10.0, 0.005, 0.1
 # %% [markdown]
 # ## 1 · Energy and the Boltzmann distribution: a marble in the dark
 #
-# Imagine a landscape in which every place is an image. Places where images look like digits lie
-# low, in valleys; places where they look like nothing lie high, on a plateau of snow (the snow of
-# an old television). It is night. You put a marble down somewhere on the plateau and cannot see the
-# valleys, but you can feel the slope under your fingers. Let the marble roll, and knock on the
-# table now and then, so that it does not get stuck in a dent. Wait. Where it comes to rest, there
-# is a digit.
+# Imagine a landscape, set up on a table, in which every place is an image. Places where images look
+# like digits lie low, in valleys; places where they look like nothing lie high, on a plateau of
+# snow (the snow of an old television). It is night. You put a marble down somewhere on the plateau
+# and cannot see the valleys, but you can feel the slope under your fingers. Let the marble roll,
+# and knock on the table now and then, so that it does not get stuck in a dent. Wait. Where it comes
+# to rest, there is a digit.
 #
 # The height of a place is its **energy** $E(x)$, and physics tells us how often a shaken marble is
 # found there:
@@ -106,13 +106,13 @@ for size, grey_levels in {8: 17, 28: 256}.items():  # the tiny digits of scikit-
 print("atoms in the universe: about 10^80")
 
 # %% [markdown]
-# $Z$ is *intractable*. You can tell the whole history of generative models by how they get around
-# it. Energy-based models look only at the **slope**:
+# $Z$ is *intractable*. You could tell the whole history of generative models as a list of ways to
+# get around it. Energy-based models look only at the **slope**:
 #
 # $$\nabla_x \log p(x) = -\nabla_x E(x) - \underbrace{\nabla_x \log Z}_{0} .$$
 #
-# $Z$ is a constant, so its slope is zero, and the direction towards likelier images needs no $Z$ at
-# all.
+# $Z$ is a constant, so its slope is zero, and we can find the direction towards likelier images
+# without it.
 #
 # This is also why the networks in this lab use **swish**, $x\cdot\text{sigmoid}(x)$, instead of
 # ReLU. We depend on the slope of the network, and the slope of a ReLU network jumps from one
@@ -130,9 +130,9 @@ slopes_of_activations()
 # $$x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\;\varepsilon,
 # \qquad \varepsilon \sim \mathcal N(0, 1) .$$
 #
-# Paul Langevin wrote this down for grains of pollen in 1908. For small steps $\eta$, the grains end
-# up distributed exactly as Boltzmann's law says. Here are 600 grains on a map with two valleys. The
-# right one is deeper:
+# Paul Langevin wrote this down for grains of pollen in 1908. With small steps $\eta$ and enough
+# time, the grains end up distributed as Boltzmann's law says. Here are 600 grains on a map with two
+# valleys. The right one is deeper:
 
 
 # %%
@@ -160,10 +160,10 @@ chains_on(
 
 # %% [markdown]
 # > **What practice does to the formula.** For images, courses and papers use a step of 10 and noise
-# > of 0.005. The theory requires noise of $\sqrt{2\cdot 10} \approx 4.5$, a thousand times as much,
-# > and images would drown in it. So what they call Langevin sampling is *almost plain gradient
+# > of 0.005. The theory requires noise of $\sqrt{2\cdot 10} \approx 4.5$, 900 times as much,
+# > and the images would drown in it. So what they call Langevin sampling is *almost plain gradient
 # > descent*, at a temperature near zero. It works because the network is trained with the same
-# > chains that will use it later. Just remember that the theorem does not cover this version.
+# > procedure that will use it later. Just remember that the theorem does not cover this version.
 #
 # ### Exercise 1.1 · `langevin_step`
 # *Difficulty ●●○ · 15 minutes*
@@ -176,8 +176,8 @@ chains_on(
 # <details><summary>Hint 1: the gradient</summary>
 #
 # `input_gradient(network, images)` returns the gradient of the energies with respect to the images,
-# with the shape of the images, on every backend. With TensorFlow's own tape: watch `images`, then
-# call `tape.gradient(network(images), images)`.
+# with the shape of the images, on every backend. With TensorFlow's own tape: watch `images`,
+# compute `energies = network(images)` inside the tape, and call `tape.gradient(energies, images)`.
 # </details>
 # <details><summary>Hint 2: the order</summary>
 #
@@ -190,7 +190,7 @@ def langevin_step(network, images, noises, step_size):
     """One step of Langevin dynamics, from images to somewhat likelier images.
 
     network: maps images (B, H, W, C) to energies (B, 1).   images: in [-1, 1].
-    noises: of the shape of the images, already scaled.   step_size: a number.
+    noises: of the same shape as the images, already scaled.   step_size: a number.
     Returns images in [-1, 1].
     """
     ### BEGIN SOLUTION
@@ -212,7 +212,8 @@ checks.langevin_step(langevin_step)
 # %% [markdown]
 # ## 4 · Sampling: from snow to digits
 #
-# Here is a trained network, in a model that uses your steps. The chains start from pure noise:
+# Here is a trained network, in a model that uses your step. A walk of many steps is called a
+# *chain*, and each chain starts from pure noise:
 
 
 # %%
@@ -237,7 +238,7 @@ snapshots["the end"] = shipped.generate(10, wanted[-1] + 1, seed=2, on_step=keep
 show_rows({name: snapshots[name] for name in [*(f"step {n}" for n in wanted), "the end"]})
 
 # %% [markdown]
-# Here is the same with a slider. Watch the energy while the digits appear:
+# Here is the same thing with a slider. Watch the energy while the digits appear:
 
 # %% tags=["nbval-ignore-output"]
 widgets.langevin(shipped)
@@ -254,9 +255,10 @@ widgets.langevin(shipped)
 # 3. repeat, until the model's images are as good as the real ones and the two pushes cancel.
 #
 # This is **contrastive divergence** (Hinton 2002). With infinitely long walks it would be the exact
-# gradient of the log-likelihood; ours are short, so it is an approximation. They can be short
+# gradient of the log-likelihood; our walks are short, so it is an approximation. They can be short
 # because of the **sample buffer**: each walk continues where an earlier one ended, and only one in
-# twenty starts from fresh noise.
+# twenty starts from fresh noise. (With a buffer, it is also called *persistent* contrastive
+# divergence; Tieleman 2008.)
 #
 # ### Exercise 1.2 · `contrastive_divergence_loss`
 # *Difficulty ●●○ · 10 minutes*
@@ -338,7 +340,7 @@ energy_histogram(
 # $E(v, h) = -v^\top W h - a^\top v - b^\top h$. It is so simple that no marble has to roll: given
 # the pixels, you can sample all switches at once, and given the switches, all pixels. Alternating
 # between the two is called Gibbs sampling. Stacks of these machines started deep learning in 2006,
-# and contrastive divergence was invented for them.
+# and contrastive divergence was how they were trained.
 #
 # **Score-based models** keep only what Langevin dynamics needs, the slope $-\nabla E$, and let a
 # network output it directly. To learn the slope far from the data, they look at data with noise
@@ -350,5 +352,6 @@ energy_histogram(
 # * Low energy means likely. We cannot compute the normaliser, but we can compute the slope.
 # * Langevin dynamics walks from noise to images, and contrastive divergence teaches the landscape
 #   where to be low.
-# * Its weakness: training needs walks *inside* every step, and walks get lost. Diffusion models
-#   walk only once, when they sample. **Lab 02** begins with how they ruin an image.
+# * The weakness of energy-based models: training needs walks *inside* every step, and walks get
+#   lost. Diffusion models walk only once, when they sample. **Lab 02** begins with how they ruin an
+#   image.

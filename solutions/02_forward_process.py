@@ -65,8 +65,8 @@ beta_start, beta_end = 1e-3, 0.06
 # where $\beta_t$, a small number, is the variance of the dust.
 #
 # Before we turn to images, we use something that is easier to plot: points in the plane. To the
-# package, a point is an image of $1 \times 1$ pixel with two channels. So a cloud of points has the
-# shape `(N, 1, 1, 2)`, and every function that you write for points will also work on pictures.
+# package, a point is a $1 \times 1$ image with two channels. So a cloud of points has the shape
+# `(N, 1, 1, 2)`, and every function that you write for points will also work on pictures.
 
 # %%
 points = flower_points(num_points)
@@ -79,13 +79,13 @@ clouds({"the data": points}, columns=4)
 # ### Exercise 2.1 · `forward_step`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Write one copy: from $x_{t-1}$ and fresh standard normal noise, make $x_t$. The noise is an
-# argument, so the function itself contains nothing random.
+# Write one step of the copier: compute $x_t$ from $x_{t-1}$ and fresh standard normal noise. The
+# noise is an argument, so the function itself contains nothing random.
 #
 # <details><summary>Hint</summary>
 #
 # A normal random number with mean $m$ and variance $v$ is $m + \sqrt v\,\varepsilon$, where
-# $\varepsilon$ is standard normal. Read mean and variance off the formula above.
+# $\varepsilon$ is standard normal. Read the mean and the variance off the formula above.
 # </details>
 
 
@@ -158,8 +158,8 @@ print(
 
 # %% [markdown]
 # (The 4,000 points are only a sample, so their variance deviates from 1 by a few hundredths.) The
-# network that comes later sees images from all steps. Because of the shrinking they all have the
-# same variance, and the network can spend its effort on their content.
+# network that we train in a later lab sees images from all steps. Because of the shrinking, they
+# all have the same variance, so the network can spend its effort on their content.
 
 # %%
 shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
@@ -196,14 +196,14 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
 # ## 4 · The closed form: all steps at once
 #
 # Training needs noisy images from random steps, thousands per second. Walking 137 steps to get
-# $x_{137}$ would be a waste, and it is not necessary. Insert one step into the next:
+# $x_{137}$ would be a waste, and it is not necessary. Substitute one step into the next:
 #
 # $$x_2 = \sqrt{1-\beta_2}\left(\sqrt{1-\beta_1}\,x_0 + \sqrt{\beta_1}\,\varepsilon_1\right) +
 # \sqrt{\beta_2}\,\varepsilon_2 .$$
 #
 # The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two noise terms are
-# independent and normal, so their sum is normal as well. Since the total variance stays 1, its
-# variance is $1-(1-\beta_1)(1-\beta_2)$. With
+# independent and normal, so their sum is normal as well. Since the total variance stays 1, the
+# variance of this sum is $1-(1-\beta_1)(1-\beta_2)$. With
 #
 # $$\alpha_t = 1-\beta_t, \qquad \bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t$$
 #
@@ -229,8 +229,8 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 # %% [markdown]
 # > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and
 # > $\bar\alpha_t$ for the product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for
-# > the *product*. Many courses mix the two, and many sampling formulas on the web are wrong because
-# > of exactly this bar. In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is
+# > the *product*. Many courses mix up the two, and many sampling formulas on the web are wrong just
+# > because of this bar. In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is
 # > called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
 #
 # ### Exercise 2.2 · `q_sample`
@@ -292,7 +292,8 @@ clouds({f"walked {t} steps": walked, "jumped": jumped}, columns=4)
 histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
 
 # %% [markdown]
-# And for every step, how far the coordinates have moved from where they started (root mean square):
+# Next, we compare for every step how far the coordinates have moved from where they started (as a
+# root mean square):
 
 # %%
 every = np.arange(1, timesteps + 1)
@@ -308,7 +309,7 @@ print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_d
 # ## 6 · The same function on flowers
 #
 # Nothing in `q_sample` knows what a point is. Here it copies flowers. We first normalise them to
-# mean 0 and variance 1, as the noise has, and undo that to show them.
+# mean 0 and variance 1, like the noise, and undo this before we show them.
 
 # %% tags=["cover"]
 dataset = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=8, count=8)
@@ -325,11 +326,11 @@ show_rows({"clean": flowers} | rows)
 # %% [markdown]
 # With the slider you choose the time yourself: 0 is the clean image, 1 is pure noise. Watch *when*
 # a flower stops being a flower. First the edges of the petals disappear, then the petals, and the
-# overall colour stays longest. Fine detail drowns first because it is small. A model that goes back
+# overall colour lasts longest. Fine detail drowns first because it is faint. A model that goes back
 # draws in the opposite order, colours first.
 #
-# (The menu chooses *how fast* the image vanishes, among three schedules. Lab 03 is about them, and
-# about the log-SNR, the logarithm of the image's variance over the noise's.)
+# (In the menu you choose *how fast* the image vanishes: it offers three schedules. Lab 03 is about
+# them, and about the log-SNR, the logarithm of the image's variance divided by the noise's.)
 
 # %% tags=["nbval-ignore-output"]
 widgets.corruption(flowers)
@@ -338,7 +339,8 @@ widgets.corruption(flowers)
 # ## What you have now
 #
 # * One step, $\sqrt{1-\beta_t}\,x_{t-1} + \sqrt{\beta_t}\,\varepsilon$, keeps the variance at 1.
-# * All steps, $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$, in one jump.
+# * All steps together make one jump:
+#   $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$.
 # * The end of the walk is the standard normal distribution, whatever the data were.
 #
 # How fast the image should vanish is a choice, and a bad one wastes a third of the network's work.

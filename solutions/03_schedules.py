@@ -98,11 +98,11 @@ cloud_rows({"": list(snapshots.values())}, points, titles=snapshots)
 #
 # ## 2 · The linear schedule
 #
-# DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows evenly from
-# 0.0001 to 0.02. *That* is the linear part. After $k$ steps the image has kept the fraction
-# $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of its variance. This gives a table with 1,000
-# entries. We want a function instead. It should accept any time, such as $t = 0.3141$, and its
-# result for one image should not depend on the other images in the batch.
+# DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows by the same
+# amount each time, from 0.0001 to 0.02. *That* is the linear part. After $k$ steps the image has
+# kept the fraction $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of its variance. This gives a table
+# with 1,000 entries. We want a function instead. It should accept any time, such as $t = 0.3141$,
+# and its result for one image should not depend on the other images in the batch.
 #
 # Two old tricks get us there. **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly
 # $e^{-\beta}$, so
@@ -131,7 +131,7 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 # *Difficulty ●●○ · 15 minutes*
 #
 # Write the linear schedule as a function of time. The usual numbers are the default values of its
-# arguments. Use the arguments, because at the end of this lab you will put sliders on them.
+# arguments. Use the arguments, because at the end of this lab you will change them with sliders.
 #
 # <details><summary>Hint 1: the area</summary>
 #
@@ -158,7 +158,7 @@ def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, t
 
     diffusion_times: in [0, 1], any shape, usually (B, 1, 1, 1).
     beta_start, beta_end: the variances that the first and the last of all `timesteps` steps add.
-    Returns noise_rates, signal_rates, each of the shape of the times.
+    Returns noise_rates, signal_rates, both of the same shape as the times.
     """
     ### BEGIN SOLUTION
     triangle = (beta_end - beta_start) * diffusion_times**2 / 2
@@ -185,7 +185,7 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # ## 3 · Two common mistakes: what goes wrong in the book
 #
 # > **A missing square root, and a product over the wrong thing.** A popular book on generative
-# > models prints the linear schedule like the function below. It has two mistakes. It returns
+# > models prints a linear schedule like the function below. It has two mistakes. It returns
 # > $1-\bar\alpha$ and $\bar\alpha$, the *variances*. And it takes the running product over
 # > **whatever times it is given**, as if they were the thousand steps in order.
 
@@ -229,14 +229,14 @@ print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f
 #
 # Two numbers whose squares add up to 1 are a point on a circle. So every schedule travels along the
 # same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is
-# always the same; a schedule only chooses the speed. The simplest choice is a constant speed: turn
-# by the same angle in the same time. This is the cosine schedule, after Nichol and Dhariwal (2021).
+# always the same; a schedule only chooses the speed. The simplest choice is a constant speed: equal
+# angles in equal times. This is the cosine schedule, after Nichol and Dhariwal (2021).
 #
 # ### Exercise 3.2 · `cosine_diffusion_schedule`
 # *Difficulty ●○○ · 5 minutes*
 #
-# The angle grows evenly from 0 at time 0 to a right angle at time 1. What are the two coordinates
-# of a point on the circle at this angle?
+# The angle grows at a constant rate, from 0 at time 0 to a right angle at time 1. What are the two
+# coordinates of a point on the circle at this angle?
 #
 # <details><summary>Hint</summary>
 #
@@ -250,7 +250,7 @@ print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f
 def cosine_diffusion_schedule(diffusion_times):
     """A quarter turn at constant speed, from pure image to pure noise.
 
-    diffusion_times: in [0, 1], any shape.   Returns noise_rates, signal_rates, each of this shape.
+    diffusion_times: in [0, 1], any shape.   Returns noise_rates, signal_rates, both of this shape.
     """
     ### BEGIN SOLUTION
     angles = diffusion_times * np.pi / 2
@@ -301,8 +301,8 @@ error_table(late_rates, late_times)
 # </details>
 # <details><summary>Hint 2: in between</summary>
 #
-# The formula $a + t\,(b - a)$ goes evenly from $a$ at time 0 to $b$ at time 1. Use it for the
-# angles, not for the rates.
+# The formula $a + t\,(b - a)$ moves at constant speed from $a$ at time 0 to $b$ at time 1. Use it
+# for the angles, not for the rates.
 # </details>
 
 
@@ -312,7 +312,7 @@ def offset_cosine_diffusion_schedule(diffusion_times, min_signal_rate=0.02, max_
 
     diffusion_times: in [0, 1], any shape.
     max_signal_rate, min_signal_rate: the signal rates at time 0 and time 1.
-    Returns noise_rates, signal_rates, each of the shape of the times.
+    Returns noise_rates, signal_rates, both of the same shape as the times.
     """
     ### BEGIN SOLUTION
     start_angle, end_angle = np.arccos(max_signal_rate), np.arccos(min_signal_rate)
@@ -333,8 +333,8 @@ checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
 # </details>
 
 # %% [markdown]
-# Here is the table again, up to time 1, with the new schedule. Its errors grow to 50 times, and no
-# further.
+# Here is the table again, up to time 1, with the new schedule, which multiplies errors by 50 at
+# most.
 
 # %%
 late_rates["offset cosine"] = offset_cosine_diffusion_schedule
@@ -358,7 +358,8 @@ rate_curves(schedules)
 
 # %% [markdown]
 # The linear schedule dives and then crawls along the floor. On the circle, with one dot for each
-# twentieth of the time, you can see that it hurries through the middle and crowds at the noisy end.
+# twentieth of the time, you can see that it hurries through the middle and lingers at the noisy
+# end.
 
 # %%
 quarter_circles(schedules)
@@ -386,9 +387,9 @@ cloud_rows(rows, points, titles)
 #
 # Why is this a good ruler? Because how much we can know about the image depends on the log-SNR
 # alone. For a cloud of points we can compute the *best possible* guess of the clean point without
-# any network, and measure what share of the flower it recovers. On the left, plotted over time,
-# there are three curves. On the right are the same numbers, plotted over log-SNR. Three curves
-# become one.
+# any network, and measure what share of the flower it recovers. On the left, plotted against time,
+# there are three curves. On the right, the same numbers are plotted against log-SNR, and the three
+# curves become one.
 
 # %%
 knowledge_curves(schedules, points, faint)
@@ -428,8 +429,8 @@ share_bars(shares)
 #
 # ## 8 · The same flower under three schedules
 #
-# Your functions know nothing about points or pixels, so here is a flower with petals, again with
-# the same noise in every row.
+# Your functions know nothing about points or pixels, so they work for images as well. Here is a
+# flower with petals, again with the same noise in every row.
 
 # %% tags=["cover"]
 flowers = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)
@@ -447,8 +448,8 @@ show_rows(rows, titles)
 # %% [markdown]
 # Notice two things. At $t = 0.6$ the linear schedule has almost lost the flower, while the others
 # still show it. And at $t = 0$ the offset cosine schedule is already a bit grainy: this is its
-# `max_signal_rate` of 0.95, with a noise rate of 0.31. It is no loss, because a sampler's last step
-# also removes this grain.
+# `max_signal_rate` of 0.95, with a noise rate of 0.31. Nothing is lost by this, because a sampler's
+# last step also removes this grain.
 #
 # ## 9 · Your functions with sliders
 #

@@ -91,7 +91,7 @@ show_images(dataset[0][:8])
 
 # %%
 def make_network(channels=3):
-    """Convolutions, each with BatchNormalization and ReLU; the last one mixes three colours."""
+    """Convolutions with BatchNormalization and ReLU, and a last one that mixes three colours."""
     network = keras.Sequential([keras.Input((None, None, channels))])
     for _ in range(depth):
         network.add(layers.Conv2D(width, 3, padding="same"))
@@ -153,10 +153,10 @@ except NameError as error:
 show_images(script_samples(8) / 2)
 
 # %% [markdown]
-# There are three symptoms. First, the losses: each batch has its own and keeps it in every epoch,
-# and some may be below zero, where no cross-entropy has any business. Second, a `model` that nobody
-# has ever seen. And third, static in three greys, where colour pictures should be. **Write down
-# your suspects**, then open the case file.
+# There are three symptoms. First, the losses: each batch has its own loss, the same in every epoch,
+# and some may be below zero, where a cross-entropy has no business being. Second, a `model` that
+# nobody has ever seen. And third, static in three greys, where colour pictures should be. **Write
+# down your suspects**, then open the case file.
 #
 # ## 2 · The input: what goes in?
 #
@@ -199,7 +199,7 @@ print("the walk's signal rate falls below 0.02 at step", np.argmax(walk < 0.02))
 # <details><summary>Hint</summary>
 #
 # The rates are standard deviations: multiply the image by its signal rate, and add the noise
-# multiplied by its noise rate. You already have the second thing to return.
+# multiplied by its noise rate. You already have the second value to return.
 # </details>
 
 
@@ -270,8 +270,8 @@ print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round()
 # should predict numbers.**
 #
 # That solves the first riddle of the morning. An untrained network gives each of its three
-# "classes" about a third. So Robin's loss only measured $\ln 3$ times the sum of the batch's own
-# colours: positive for bright images, negative for dark ones, and the same in every epoch.
+# "classes" about a third. So Robin's loss only measured $\ln 3$ times the three colours of the mean
+# pixel, added up: positive for bright images, negative for dark ones, and the same in every epoch.
 #
 # ### Exercise 4.2 · `noise_loss`
 # *Difficulty ●○○ · 5 minutes*
@@ -290,7 +290,7 @@ print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round()
 def noise_loss(noises, pred_noises):
     """The mean squared error, one number.
 
-    noises: the true ones, (B, H, W, C).   pred_noises: the network's, of the same shape.
+    noises: the true noise, (B, H, W, C).   pred_noises: the network's guess, of the same shape.
     """
     ### BEGIN SOLUTION
     return ops.mean(ops.square(noises - pred_noises))
@@ -329,9 +329,9 @@ for _ in range(5):
 # ### Exercise 4.3 · `training_loop`
 # *Difficulty ●○○ · 5 minutes*
 #
-# Write the loop again. `step(network, images)` lets the network learn from one batch and returns
-# the loss; you will write it in the next exercise. Your loop must make sure that *one* network sees
-# all the batches, and that the caller gets it back at the end.
+# Rewrite the loop. `step(network, images)` lets the network learn from one batch and returns the
+# loss; you will write it in the next exercise. Your loop must make sure that *one* network sees all
+# the batches, and that the caller gets it back at the end.
 #
 # <details><summary>Hint</summary>
 #
@@ -430,15 +430,15 @@ checks.gradient_step(gradient_step)
 # <details><summary>Why this is the answer</summary>
 #
 # You must compute the prediction *inside* the function: outside it nothing is recorded, and there
-# is no way back from the loss to the weights. The variables have the order of the gradients, and
-# only trainable ones are included, because the moving averages of BatchNormalization have no
+# is no way back from the loss to the weights. The variables are in the same order as the gradients,
+# and only trainable ones are included, because the moving averages of BatchNormalization have no
 # gradient.
 # </details>
 
 # %% [markdown]
 # Four mistakes are fixed. Is there a sign of life? Here are the same network, a few batches, your
-# loop and your step. The optimizer is Adam, because plain gradient descent at 0.001 would need its
-# hundred epochs:
+# loop and your step. The optimizer is Adam, because plain gradient descent at 0.001 would need all
+# of Robin's hundred epochs:
 
 # %% tags=["nbval-ignore-output"]
 optimizer = keras.optimizers.Adam(2e-3)
@@ -470,8 +470,8 @@ print(f"first batch {losses[0]:.2f}, last batch {losses[-1]:.2f}")
 # the pixels are sampled at random, and all in one go.**
 #
 # The right way is to go through the walk of lab 02 backwards. Start where the walk ended, with
-# *standard normal* noise, because training never had anything else at that end. Each step back has
-# three parts:
+# *standard normal* noise, because that is all the network saw at that end in training. Each step
+# back has three parts:
 #
 # * **separate**: subtract the predicted noise, multiplied by its rate, and divide by the signal
 #   rate. This gives a predicted image;
@@ -544,9 +544,9 @@ guesses = {"told the noise level": (rate, rate), "blind": (rate, np.full(50, bli
 curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 
 # %% [markdown]
-# The same number needs different answers at different noise levels, and a network that does not
-# know the level can only give their average. **Mistake 6: nobody tells the network how noisy its
-# input is.**
+# The same pixel value calls for different answers at different noise levels, and a network that
+# does not know the level can only give their average. **Mistake 6: nobody tells the network how
+# noisy its input is.**
 #
 # > **How bad is it?** With one pixel it is bad. But a picture has a thousand pixels, and they give
 # > the level away: a network that sees grain everywhere can guess how much of it there is. Sun et
@@ -591,14 +591,15 @@ checks.with_noise_level(with_noise_level)
 # <details><summary>Why this is the answer</summary>
 #
 # Multiplying by ones spreads a number over all pixels. A convolution looks at all channels of its 3
-# × 3 pixels, so every filter gets to know the level. It is a simple way; lab 05 has a better one,
-# waves of the variance.
+# × 3 pixels, so every filter gets to know the level. This is the simple way; lab 05 has a better
+# one, waves of the variance.
 # </details>
 
 # %% [markdown]
 # ## 8 · Train, save, load, generate: the case is closed
 #
-# Here are all six functions together: what the network sees, and what it must find.
+# Here are your functions together: what the network sees, and what it must find. (`fit` takes over
+# the loop and the gradient step.)
 
 
 # %%
@@ -635,7 +636,8 @@ def generate(network, noise, steps):
 # %% [markdown]
 # Your loop and your step would be enough for the training. Keras's `fit` does the same two things
 # in compiled code, which is faster, so from here on we use `fit`. The learning rate falls to 0
-# during the training, so the network settles. It takes two minutes on a laptop; watch the samples.
+# during training, so that the network settles. Training takes two minutes on a laptop; watch the
+# samples.
 
 # %% tags=["nbval-ignore-output"]
 examples_of_all = Examples(dataset, examples)
@@ -667,10 +669,10 @@ print(f"largest difference of their answers: {float(difference):.5f}")
 show_images(generate(loaded, noise, sampling_steps))
 
 # %% [markdown]
-# The script trains, saves, loads and generates images, but they show no flowers. Look closely,
-# though: this is no longer static. You see patches of one colour with soft edges; with procedural
-# flowers, petal colours on leaf green. Each little piece could be a piece of a picture, but no two
-# pieces know about each other.
+# The script now trains, saves, loads and generates images, but the images show no flowers. Look
+# closely, though: this is no longer static. You see patches of one colour with soft edges; with
+# procedural flowers, petal colours on leaf green. Each little piece could be a piece of a picture,
+# but no two pieces know about each other.
 #
 # ## 9 · The receptive field: why it still cannot draw
 #
@@ -734,7 +736,7 @@ curves(named, xlabel="distance in pixels", ylabel="correlation")
 # %% [markdown]
 # For real flowers the curve falls slowly, because a pixel at one edge of a blossom says much about
 # the other edge. The U-Net follows this curve all the way. The plain stack starts lower (that is
-# the static), and its correlation drops to nothing beyond what its pixels can see.
+# the static), and its correlation drops to nothing beyond the distance that its pixels can see.
 #
 # > **The theory behind it.** Kamb and Ganguli (2024, *An analytic theory of creativity in
 # > convolutional diffusion models*) computed what a network that sees only a window *must* draw: a

@@ -62,7 +62,7 @@ from diffusion_lab.predictions import from_velocity
 from diffusion_lab.samplers import ddim
 
 # %% [markdown]
-# These are the settings: how long the short trainings take, how large their networks and images
+# These are the settings: how long the short training runs take, how large their networks and images
 # are, and how many steps the samplers take.
 
 # %%
@@ -77,15 +77,16 @@ data = lab.data("procedural_flowers", "oxford_flowers102")
 # %% [markdown]
 # ## 1 · The U-Net: the painter and the wall
 #
-# A painter has to restore a mural that has been sprayed all over. With her nose at the wall she
+# A painter has to restore a mural that has been sprayed all over. With her nose to the wall she
 # sees specks, and cannot say whether a red one is paint or dirt. So she steps back, and back again,
 # until she can see the whole wall: *a flower, there, red*. Now she knows what it must be, but from
 # back there she cannot paint. She walks up to the wall again, and at each stop she holds up the
-# tracing paper that she made there on the way back, so that every line falls where it was.
+# tracing paper that she made there when she stepped back, so that every line falls where it was.
 #
 # That walk is the **U-Net** (Ronneberger et al. 2015). Here is the one that comes with this course,
-# trained on flowers. On the left is the walk back: fewer pixels, more channels. On the right is the
-# way up to the wall. The tracing paper goes across: the *skips* (skip connections).
+# trained on flowers. On the left is the walk away from the wall: fewer pixels, more channels. On
+# the right is the walk up to it again. The tracing paper goes across: the *skips* (skip
+# connections).
 
 # %%
 model, origin = load_model("flowers32")
@@ -112,9 +113,9 @@ draw_unet(network, for_the_screen(noisy_images)[0], for_the_screen(pred_images)[
 print(f"{network.count_params():,} parameters in all")
 
 # %% [markdown]
-# The plain network of lab 04 always has its nose at the wall. Each of its ten 3 × 3 convolutions
-# lets a pixel see one pixel further. Its output sees $2 \cdot 10 + 1 = 21$ pixels across, and
-# everything outside does not exist for it. How far does this U-Net look?
+# The plain network of lab 04 always has its nose to the wall. Each of its ten 3 × 3 convolutions
+# lets a pixel see one pixel further. So each output pixel sees a square of $2 \cdot 10 + 1 = 21$
+# pixels across, and nothing outside this square exists for it. How far does this U-Net look?
 
 # %% tags=["nbval-ignore-output"]
 ask("05.far")
@@ -168,12 +169,12 @@ for name, shares in looks.items():
 # <details><summary>Hint 1: the frequencies</summary>
 #
 # `np.geomspace(1, 1000, 16)` gives them; so does
-# `np.exp(np.linspace(np.log(1), np.log(1000), 16))`. TensorFlow is strict about types:
+# `np.exp(np.linspace(np.log(1), np.log(1000), 16))`. TensorFlow is strict about types, so add
 # `.astype("float32")`.
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
-# Variances `(B, 1, 1, 1)` times frequencies `(16,)` is `(B, 1, 1, 16)`, without any reshape.
+# Variances `(B, 1, 1, 1)` times frequencies `(16,)` gives `(B, 1, 1, 16)`, without any reshape.
 # `ops.concatenate` with `axis=-1` joins the two halves.
 # </details>
 
@@ -182,7 +183,7 @@ for name, shares in looks.items():
 def sinusoidal_embedding(noise_variances):
     """Sines, then cosines, of the noise variances at 16 frequencies.
 
-    The frequencies run from 1 to 1000, evenly spaced in the logarithm.
+    The frequencies run from 1 to 1000, evenly spaced on a logarithmic scale.
 
     noise_variances: (B, 1, 1, 1), between 0 and 1.   Returns (B, 1, 1, 32), between -1 and 1.
     """
@@ -229,9 +230,9 @@ times = apart[np.searchsorted(v.ravel(), 0.001)] / 0.0001
 print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 
 # %% [markdown]
-# With the bare number, all clean levels look the same; a layer would need weights in the thousands
-# to tell them apart. The waves keep them apart at every level, and the layers after them can react
-# as sharply as they need to.
+# With the bare number, all low noise levels look the same; a layer would need weights in the
+# thousands to tell them apart. The waves keep them apart at every level, and the layers after them
+# can react as sharply as they need to.
 
 # %% [markdown]
 # ## 3 · The residual block: only say what to change
@@ -243,7 +244,8 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # $$\text{out} = x + F(x).$$
 #
 # If the block has nothing to say, $F = 0$ and $x$ passes through unchanged. On the way back, the
-# gradient also passes through the plus sign unchanged. Ours is the block of the DDIM assignment:
+# gradient also passes through the plus sign unchanged. Our block is the one from the DDIM
+# assignment:
 #
 #     x ──┬── BatchNorm ── conv 3 × 3, swish ── conv 3 × 3 ── + ── out
 #         └───────── (conv 1 × 1, if widths differ) ───────────┘
@@ -293,8 +295,8 @@ checks.residual_block(residual_block)
 #
 # The shortcut starts at the raw `x`. After the normalisation, `x` would have lost its scale, and no
 # block could pass anything on unchanged. With an activation after the second convolution, the block
-# could add almost only positive numbers. A 1 × 1 convolution mixes the channels of one pixel and
-# looks nowhere else.
+# could add hardly anything but positive numbers. A 1 × 1 convolution mixes the channels of one
+# pixel and looks nowhere else.
 # </details>
 
 # %% [markdown]
@@ -313,8 +315,8 @@ print("largest change:", np.abs(ops.convert_to_numpy(block(x) - x)).max())
 
 # %% [markdown]
 # How much is the plus sign worth? We build a tower of such blocks, and a second one in which only
-# the addition is missing: we subtract $x$ from the block's result, which cancels it. Both learn for
-# a few seconds to find the noise in noisy flowers.
+# the addition is missing: we subtract $x$ from the block's result, which cancels it. We train both
+# for a few seconds to find the noise in noisy flowers.
 
 # %% tags=["nbval-ignore-output"]
 ask("05.depth")
@@ -338,7 +340,7 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # ## 4 · Down, up, and the skips: the tracing paper
 #
 # *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles
-# how far a 3 × 3 convolution sees, and costs only a quarter of the arithmetic.
+# how far a 3 × 3 convolution sees, and cuts the arithmetic to a quarter.
 #
 # *Up* is the interesting half. If you enlarge a small picture, you get a coarse one, and nobody
 # knows any more where exactly the edges were. So every block on the way down stores its result, and
@@ -440,9 +442,9 @@ for name, keep_skips in {"with skips": True, "skips silenced": False}.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# Without skips it learns next to nothing, and it *cannot* learn more: noise is a different number
-# in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep that in
-# mind for the next question.
+# Without skips the network learns next to nothing, and it *cannot* learn more: noise is a different
+# number in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep
+# that in mind for the next question.
 #
 # ## 5 · What the skips do: switch them off and see
 #
@@ -461,7 +463,7 @@ def silence(pixels, layer, parts):
 
 
 def separate(network, noisy_images, noise_rates, signal_rates, told=None):
-    """(pred_noises, pred_images); the network is told the variance `told`, or the truth."""
+    """(pred_noises, pred_images); the network receives the variance `told`, or the true one."""
     velocity = network([noisy_images, noise_rates**2 if told is None else told])
     return from_velocity(velocity, noisy_images, noise_rates, signal_rates)
 
@@ -527,7 +529,7 @@ compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 # is why we use it only at the bottom.
 #
 # > **The residual that is not x.** The attention block of the DDPM lab normalises its input and
-# > then adds back the *normalised* input instead of the input. So the block can never be the
+# > then adds back the *normalised* input instead of the original one. So the block can never be the
 # > identity, and it forgets how large its input was. Here, both kinds receive the same pixels,
 # > first unchanged and then multiplied by three:
 
@@ -566,9 +568,9 @@ show_rows(rows, height=0.65)
 # we claim too much, it gives up on the noisy image and predicts a whole flower. This flower is then
 # added to the one that is still there: the colours are glaring, and the grain stays as well.
 #
-# If your own samples look like one of these rows some day, compare the noise level that the network
+# If your own samples ever look like one of these rows, compare the noise level that the network
 # receives with that of the image. Some courses use the variance, others the rate or the time. A
-# network that is trained with one and samples with another is lied to at every step.
+# network that is trained with one and sampled with another is lied to at every step.
 #
 # ## 8 · Sampling with a wounded network
 #

@@ -3,8 +3,8 @@
 #
 # **After this lab you can**
 # * write one step of ancestral sampling, and say what each of its terms is for,
-# * write a whole training step by hand, with the gradient and the average, and trust it because it
-#   equals `fit`,
+# * write a whole training step by hand, with the gradient and the moving average of the weights,
+#   and trust it because it does the same as `fit`,
 # * tell a misprinted sampling formula from the right one.
 #
 # **Time**: 75 minutes of your time; the computer needs 4 minutes on a laptop. On a GPU the full
@@ -46,7 +46,7 @@ from diffusion_lab.networks import attention_unet
 from diffusion_lab.samplers import ddim, ddpm
 
 # %%
-timesteps = 1000  # in every profile: it is the method
+timesteps = 1000  # the same in every profile, because it is part of the method
 data = lab.data("procedural_flowers", "oxford_flowers102")
 image_size = lab.size(smoke=8, cpu=16, gpu=64)
 widths = lab.size(smoke=(8,), cpu=(32, 64), gpu=(64, 128, 256, 512))
@@ -92,8 +92,8 @@ curves(
 # + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t .$$
 #
-# This is a weighted mean of the statue and of what we have. Early on, the second weight is nearly
-# 1, because one stroke does not change much.
+# This mixes the statue with what we have. Early on, the weight of what we have is nearly 1, because
+# one stroke does not change much.
 #
 # We do not know $x_0$. But the network guesses the noise, and a guess of the noise is also a guess
 # of the image:
@@ -109,7 +109,7 @@ curves(
 # > \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$.
 # > The two are equal as long as nothing is clipped. The course that this lab follows prints it with
 # > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
-# > formula for $\hat x_0$ itself. With one bar too many, a thousand careful steps become a thousand
+# > formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand
 # > wild guesses.
 #
 # ### Exercise 6.1 · `p_sample`
@@ -159,8 +159,8 @@ checks.p_sample(p_sample)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# It is the two formulas, with the guess in place of $x_0$. The noise at the end is not an ornament:
-# without it, each step returns a mean, and a thousand means make a blurred statue.
+# These are the two formulas, with the guess in place of $x_0$. The noise at the end is not
+# decoration: without it, each step returns a mean, and a thousand means make a blurred statue.
 # </details>
 
 # %% [markdown]
@@ -218,11 +218,11 @@ show_rows(believed | {"result": samples[:8]})
 # $$L = \left\lVert \varepsilon - \varepsilon_\theta\!\left(\sqrt{\bar\alpha_t}\,x_0 +
 # \sqrt{1-\bar\alpha_t}\,\varepsilon,\;t\right)\right\rVert^2 .$$
 #
-# In all other labs `fit` does the rest. But everyone should write it by hand once. There are five
-# things to do, in this order: **mix**, **predict**, **compare** (these two while a
-# `tf.GradientTape` records them), **step** with the optimizer, and let the **average** of the
-# weights, an exponential moving average (EMA), follow: average ← decay · average + (1 − decay) ·
-# weight, for each weight.
+# In most labs `fit` does the rest. But everyone should write it by hand once. There are five
+# things to do, in this order: **mix**; **predict** and **compare**, while a `tf.GradientTape`
+# records both; **step** with the optimizer; and let the **average** of the weights follow. This is
+# an exponential moving average (EMA): for each weight, average ← decay · average + (1 − decay) ·
+# weight.
 #
 # ### Exercise 6.2 · `train_step`
 # *Difficulty ●●○ · 20 minutes*
@@ -276,8 +276,8 @@ checks.train_step(train_step)
 # </details>
 
 # %% [markdown]
-# Does `fit` really do nothing else? Both start from the same weights, see the same images, and use
-# the same noise.
+# Does `fit` really do nothing else? To find out, we let your step and `fit` start from the same
+# weights, see the same images, and use the same noise.
 
 
 # %%
@@ -286,8 +286,8 @@ def compare_with_fit(num_steps=3, batch=4, ema_decay=0.1):
     unet = attention_unet(
         image_size=8,
         base_channels=8,
-        channel_multipliers=(1, 2),
-        attention_levels=(False, True),
+        channel_multipliers=(1,),
+        attention_levels=(True,),
         num_res_blocks=1,
     )
     model = DDPM(unet, ema_decay=ema_decay, seed=5)
@@ -343,7 +343,7 @@ callbacks = [train.epoch_callback(), panel]
 model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
-# A checkpoint: save the model, load it again, and see that it generates the same images.
+# Now for a checkpoint: save the model, load it again, and check that it generates the same images.
 
 # %% tags=["nbval-ignore-output"]
 folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
 # **After this lab you can**
 # * write the three functions that every diffusion model is built on,
 # * train a model until flowers are clearly recognisable, and measure how good it is,
-# * explain why the same network gives better images when it is asked more often.
+# * explain why the same network gives better images when you evaluate it more often.
 #
 # **Time**: two hours of your time. The computer trains for 8 to 15 minutes on a laptop, and for
 # about 10 on a GPU, where the pictures are larger; you can keep reading meanwhile.
@@ -53,8 +53,8 @@ from diffusion_lab.samplers import ddim
 from diffusion_lab.training import KeepBest
 
 # %% [markdown]
-# The next cell holds all the settings you may want to change. Each number has one value for tests,
-# one for a laptop and one for a GPU.
+# The next cell holds all the settings you may want to change. Those in `lab.size` and `lab.amount`
+# have one value for tests, one for a laptop and one for a GPU.
 
 # %%
 data = lab.data("procedural_flowers", "oxford_flowers102")
@@ -103,9 +103,9 @@ show_images(validation[0][:24], columns=8)
 # They will be methods of one class, so each takes `self`, the model. You write them one by one, and
 # each is checked separately, with a model made for that purpose.
 #
-# One thing is different from lab 03. There you wrote NumPy; here the functions take part in the
-# training, so they may only use operations that a gradient can follow. Keras has all of them under
-# the names that you know: write `ops.` wherever lab 03 wrote `np.` (or `tf.`, if you know
+# One thing is different from lab 03. There you wrote NumPy; here your functions are part of the
+# training, so they may only use operations that gradients can flow through. Keras has all of them
+# under the names that you know: write `ops.` wherever lab 03 wrote `np.` (or `tf.`, if you know
 # TensorFlow).
 #
 # ### Exercise 7.1 · `diffusion_schedule`
@@ -117,14 +117,14 @@ show_images(validation[0][:24], columns=8)
 # \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
 #
 # Two numbers whose squares add up to 1 are the cosine and the sine of an angle. Let the angle grow
-# evenly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate` at
-# time 1. This is the *offset cosine schedule*.
+# linearly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate`
+# at time 1. This is the *offset cosine schedule*.
 #
 # <details><summary>Hint</summary>
 #
 # The angle whose cosine is 0.95 is `math.acos(0.95)`. Find the first angle and the last one,
-# interpolate evenly between them, and take sine and cosine. `ops.sin` and `ops.cos` (or `tf.sin`,
-# `tf.cos`) work on whole arrays.
+# interpolate linearly between them, and take the sine and the cosine. `ops.sin` and `ops.cos` (or
+# `tf.sin`, `tf.cos`) work on whole arrays.
 # </details>
 
 
@@ -151,7 +151,7 @@ checks.diffusion_schedule(diffusion_schedule)
 # <details><summary>Why this is the answer</summary>
 #
 # The signal rate is the cosine of the angle, so the angle runs from arccos(0.95) to arccos(0.02),
-# and the noise rate is its sine. The offset keeps both ends away from 0 and 1, where there is
+# and the noise rate is its sine. The offset keeps both rates away from 0 and 1, where there is
 # nothing to learn, and where you would divide by zero.
 # </details>
 
@@ -200,7 +200,7 @@ checks.denoise(denoise)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# With the true noise, you get exactly the image. With *predicted* noise, the error is multiplied by
+# With the true noise, you get the exact image. With *predicted* noise, the error is multiplied by
 # noise_rate / signal_rate, which is 50 at time 1. The first guesses are coarse, and that is why Ben
 # does not trust them.
 # </details>
@@ -222,7 +222,7 @@ checks.denoise(denoise)
 # Every image needs its own time, even though all times are equal here:
 # `ops.ones((num_images, 1, 1, 1)) * time`.
 # </details>
-# <details><summary>Hint 2: the methods of the others</summary>
+# <details><summary>Hint 2: the other two methods</summary>
 #
 # `self.diffusion_schedule(times)` returns the rates, and
 # `self.denoise(noisy_images, noise_rates, signal_rates, training=False)` returns the two parts.
@@ -265,15 +265,15 @@ checks.reverse_diffusion(reverse_diffusion)
 # </details>
 
 # %% [markdown]
-# > **α or ᾱ?** If you compare with the DDIM paper: its $\alpha_t$ is what DDPM calls
-# > $\bar\alpha_t$, the square of our signal rate.
+# > **α or ᾱ?** If you compare your code with the DDIM paper, note that its $\alpha_t$ is what DDPM
+# > calls $\bar\alpha_t$, the square of our signal rate.
 #
 # ## 3 · Your functions become a model
 #
-# The rest is given: `DiffusionModel` samples noise and times for the training, computes the loss,
-# and keeps the EMA network. It calls the current version of *your* three functions: if you correct
-# one of them, you need not run this cell again. (`parts` makes a tuple of the two things that a
-# function returns.)
+# The rest is given: `DiffusionModel` samples noise and times for training, computes the loss, and
+# updates the EMA network. It calls the current version of *your* three functions, so if you correct
+# one of them, you do not have to run the next cell again. (`parts` turns the two results of a
+# function into a tuple.)
 #
 # One thing happens behind the curtain. The course's network predicts a different mixture of noise
 # and image, the *velocity*, and `predicting_noise` computes the noise from it, so that nothing is
@@ -297,7 +297,7 @@ MyDiffusionModel.max_signal_rate = max_signal_rate
 
 
 def new_model(config):
-    """A new model that uses your functions. Its network returns noise, as you expect."""
+    """A new model that uses your functions. Its network returns noise, as they expect."""
     network = predicting_noise(config.build().network)
     model = MyDiffusionModel(network, prediction="noise", seed=0, config=config)
     return model
@@ -314,7 +314,8 @@ copy_weights(trained, shipped)
 show_images(shipped.generate(lab.amount(smoke=4, cpu=24, gpu=24), plot_steps, seed=1), columns=8)
 
 # %% [markdown]
-# How often must Ben ask? If he asks only once, the answer is Ana's first guess. Predict:
+# How often must Ben ask? If he asks only once, the answer is Ana's first guess. Predict what that
+# looks like:
 
 # %% tags=["nbval-ignore-output"]
 ask("07.one_step")
@@ -359,9 +360,10 @@ model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 # How good is the model? **KID**, the kernel inception distance, compares generated images with real
 # ones that the model has never seen. It does not look at pixels but at what another network sees in
 # them (petals, colours, edges). 0 is perfect, and by chance KID may fall a little below 0. We
-# measure it after each epoch, with only 5 steps to save time, so these values are worse than those
-# in section 5. The new model is then kept, unless its KID is more than 1.5 times the lowest so far:
-# that few images cannot rank two good models, but they do reveal a training that has diverged.
+# measure it after each epoch, with only 5 steps to save time, so they are worse than the values for
+# more steps in section 5. The new model is then kept, unless its KID is more than 1.5 times the
+# lowest so far. A KID from so small a sample cannot rank two good models, but it does reveal when
+# training has diverged.
 #
 # On a laptop, expect colours after one epoch, blobs with a centre after three, and petals after
 # six. Interrupt the kernel whenever you have seen enough; the latest model is on disk.
@@ -412,8 +414,8 @@ kid_curves({"your model": values}, step_counts)
 # %% [markdown]
 # ## 6 · Your flower
 #
-# Your model turns all noise into flowers, and a seed gives the noise, so every number has its
-# flowers. Enter your birthday, and watch yours open.
+# Your model turns any noise into flowers, and a seed determines the noise, so every number has its
+# own flowers. Enter your birthday, and watch yours open.
 
 # %% tags=["nbval-ignore-output"]
 my_seed = 20260921

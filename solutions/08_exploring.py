@@ -78,7 +78,7 @@ steps_per_look, looks = lab.amount(smoke=1, cpu=10, gpu=10), lab.amount(smoke=3,
 # ## 1 · A town in which every address has a flower
 #
 # Imagine a town with more addresses than there are grains of sand. At each address there is one
-# house, and in each house grows one flower. You have never been there, but you have a taxi: say an
+# house, and in each house grows one flower. You have never been there, but you have a taxi: name an
 # address, and the driver takes you to the flower. The same address always leads to the same flower.
 #
 # The address is the noise, 3,072 numbers for an image of 32 × 32 pixels. The taxi is DDIM, and the
@@ -99,8 +99,8 @@ show_rows({"one ride": model.denormalize(first), "another ride": model.denormali
 print("largest difference between the two rides:", float(ops.max(ops.abs(first - second))))
 
 # %% [markdown]
-# (A sampler knows only `denoise` and `schedule` of a model. `compiled` just makes the first one
-# fast.)
+# (All that a sampler needs from a model is `denoise` and `schedule`. `compiled` just makes the
+# first one fast.)
 #
 # ## 2 · How many steps?
 #
@@ -185,14 +185,15 @@ show_rows(rows)
 
 # %% [markdown]
 # Four of the five arrive at the same houses: they solve the same equation, and the 100 small steps
-# of the first row come close to its exact solution. `ddpm` rolls dice on the way and ends
+# of the first row come close to its exact solution. `ddpm` rolls dice on the way and ends up
 # elsewhere. And at the same price, the two that *remember* their last question (`dpmpp_2m`,
 # `adams_bashforth`) are clearly better than DDIM. Lab 09 shows why.
 #
 # ## 5 · Halfway between two flowers
 #
-# If all noise is an address, then a walk from one address to another leads past many flowers. Which
-# way should we take? The first idea is the straight line, half of this and half of that.
+# If every noise sample is an address, then a walk from one address to another leads past many
+# flowers. Which way should we take? The first idea is the straight line, half of this and half of
+# that.
 
 # %%
 noise_a, noise_b = (keras.random.normal((8, *model.image_shape), seed=seed) for seed in (1, 2))
@@ -215,7 +216,7 @@ for share in (0.0, 0.25, 0.5):
     print(f"share {share:.2f}: {spread(straight(noise_a, noise_b, share)).mean():.2f}")
 
 # %% [markdown]
-# The line is a shortcut *through* the ball. In 3,072 dimensions nearly all noise lies in a thin
+# The line is a shortcut *through* a ball. In 3,072 dimensions nearly all noise lies in a thin
 # shell, at a distance of $\sqrt{3072}\approx 55$ from the centre, like people who live on the
 # surface of a planet. Two random noise vectors are nearly at a right angle. The line between them
 # digs a tunnel, and nobody lives in the tunnel. So walk on the surface, along the arc of the great
@@ -275,8 +276,8 @@ checks.slerp(slerp)
 #
 # Look at the ends: with share 0 the weights are 1 and 0, and with share 1 they are 0 and 1. In
 # between, their squares add up to more than those of a straight line, by exactly the amount that
-# keeps the length constant. For a right angle, $\sin\Omega = 1$, and they are the cosine and the
-# sine of $s\cdot 90°$, which many courses use in all cases.
+# keeps the length constant. For a right angle, $\sin\Omega = 1$, and the weights are the cosine and
+# the sine of $s\cdot 90°$, which many courses use in all cases.
 # </details>
 
 # %% [markdown]
@@ -387,7 +388,7 @@ def invert(denoise, schedule, images, steps):
     denoise(noisy_images, noise_rates, signal_rates) returns (pred_noises, pred_images); the rates
     have the shape (B, 1, 1, 1).   schedule(diffusion_times) returns (noise_rates, signal_rates).
     images: clean, normalised, (B, H, W, C).   steps: the number of network evaluations.
-    Returns the noisy images of time 1, (B, H, W, C).
+    Returns the noisy images at time 1, (B, H, W, C).
     """
     ### BEGIN SOLUTION
     ones = ops.ones((images.shape[0], 1, 1, 1))
@@ -549,10 +550,10 @@ curves(
 
 # %% [markdown]
 # The raw weights never settle. Each batch pulls them back and forth, and because a sampler calls
-# the same network many times, a small common error (a bit too much red) adds up to a different
-# colour. The average hardly notices, and its error on unseen flowers is lower. (If the learning
-# rate falls to zero at the end of a training, the raw weights also settle, and the average helps
-# less. But the average gives you settled weights at every step, so the rate need not fall.)
+# the same network many times, a small error that all calls share (a bit too much red) adds up to a
+# different colour. The average hardly notices, and its error on unseen flowers is lower. (If the
+# learning rate falls to zero at the end of training, the raw weights also settle, and the average
+# helps less. But the average gives you settled weights at every step, so the rate need not fall.)
 #
 # ## 8 · Has it memorised the training flowers?
 #
@@ -596,15 +597,14 @@ print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest
 # %% [markdown]
 # Generated flowers are a little blurrier than real ones, and blurry images are closer to
 # everything. If you blur real flowers, they move in the same direction. A model that had memorised
-# its training flowers would be on the far left. Ours has not.
+# its training flowers would be on the far left. Ours is not.
 #
 # ## What you have now
 #
 # * With `eta` = 0 a sampler is a map from noise to images; more steps read the same map more
-#   exactly.
+#   accurately.
 # * `slerp`, which stays where the network has learned to look, and `invert`, which finds the noise
-#   of a real image. Together they are the starting point of all image editing with diffusion
-#   models.
+#   of a real image. Together they are one of the ways to edit images with a diffusion model.
 # * EMA weights are calm weights. And before you trust a good KID, look at the nearest neighbours.
 #
 # In section 4, some drivers did better than others with the same nine questions. **Lab 09** shows

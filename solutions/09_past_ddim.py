@@ -4,7 +4,7 @@
 # **After this lab you can**
 # * write a step of a second-order solver, and say honestly what you gain from it at equal cost,
 # * explain why networks that predict velocity draw better than networks that predict noise,
-# * tell a model what to draw, and how strongly to enforce it,
+# * tell a model what to draw, and choose how strongly it obeys,
 # * train a flow-matching model in thirty lines.
 #
 # **Time**: 90 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
@@ -56,7 +56,7 @@ guidances = (0, 1, 2, 4, 8)
 #
 # DDIM asks the network where the image is, takes a step as if the answer would not change on the
 # way, and asks again. On a winding road, that is a driver who looks up at each milestone and drives
-# straight to the next one with closed eyes. The road is a differential equation, and the driver is
+# straight to the next one with eyes closed. The road is a differential equation, and the driver is
 # Leonhard Euler's method from 1768. Two hundred and fifty years have brought better drivers. They
 # come in two kinds:
 #
@@ -66,7 +66,7 @@ guidances = (0, 1, 2, 4, 8)
 #   milestone, and guess how the road continues. This costs nothing extra.
 #
 # The network accounts for nearly all of the cost, so we compare samplers at equal **NFE**, the
-# number of network evaluations per image. We start with a toy for which the perfect `denoise` is a
+# number of network evaluations per image. We start with a toy problem whose perfect `denoise` is a
 # formula: eight blobs in a ring, so wide that they overlap.
 
 # %%
@@ -97,12 +97,12 @@ clouds(samples | {"exact": exact})
 # $$x_\text{then} = \frac{\text{noise rate}_\text{then}}{\text{noise rate}_\text{now}}\,x_\text{now}
 # - \text{signal rate}_\text{then}\,\left(e^{-h}-1\right)\hat D .$$
 #
-# In the first step there is no last prediction (`None`), and $\hat D = D_\text{now}$.
+# In the first step there is no last prediction (`None`), so $\hat D = D_\text{now}$.
 #
 # <details><summary>Hint</summary>
 #
 # `math.expm1(-h)` is $e^{-h}-1$, and it is accurate for small $h$. If `last_pred_images is None`,
-# skip the first formula. If you always skipped it, you would get DDIM in other clothes.
+# skip the first formula. If you always skipped it, you would get DDIM in disguise.
 # </details>
 
 
@@ -135,7 +135,7 @@ checks.dpmpp_2m_step(dpmpp_2m_step)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# As a function of λ, the equation is linear in x and driven only by the predicted image D. If D
+# Written in terms of λ, the equation is linear in x and driven only by the predicted image D. If D
 # were constant, the second formula would be the exact solution. Approximating D by a straight line
 # gives an error that is only of the order of the step squared, and two points determine a line:
 # this prediction and the last one.
@@ -159,9 +159,9 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 
 
 # %% [markdown]
-# How far from the exact answer do the samplers end? Before you run the cell: Heun's method looks
-# twice per step, so at equal NFE it takes half as many steps. *Adams–Bashforth* has the same idea
-# as your solver, but draws the line through the last two predictions of the *noise*.
+# How far from the exact answer do the samplers end up? Before you answer, note that Heun's method
+# looks twice per step, so at equal NFE it takes half as many steps. *Adams–Bashforth* uses the same
+# idea as your solver, but draws the line through the last two predictions of the *noise*.
 
 # %% tags=["nbval-ignore-output"]
 ask("09.equal_nfe")
@@ -192,8 +192,8 @@ by_evaluations(
 #
 # ## 2 · The same on flowers
 #
-# For a toy we know the exact answer. A trained network makes errors, and a more exact solver only
-# follows these errors more exactly. So we measure what counts, the KID.
+# For the toy problem we know the exact answer. A trained network makes errors, and a more exact
+# solver only follows these errors more exactly. So we measure what counts, the KID.
 
 # %% tags=["nbval-ignore-output"]
 model, _ = load_model("flowers32")
@@ -209,8 +209,8 @@ by_evaluations(values, ylabel="KID, low is good")
 
 # %% [markdown]
 # An honest summary: with few evaluations, a second-order multistep method is as good as DDIM with
-# up to twice as many steps. With many evaluations, all of them end at the same place, the quality
-# of the network. No solver makes a weak network good.
+# up to twice as many steps. With many evaluations, all of them end up in the same place, at the
+# quality of the network. No solver makes a weak network good.
 #
 # ## 3 · What should the network predict?
 #
@@ -254,18 +254,18 @@ print(f"KID with {few} steps: noise {kid(noise_model, few):.1f}, velocity {kid(m
 # The first guess determines the colours of the whole picture. If it is coarse, the later steps have
 # to repair the damage. (The two networks differ in more than this. The velocity network has seen
 # 200,000 images, the noise network only 100,000. And the errors of the velocity network are
-# weighted with min-SNR, from Hang et al. 2023, so that no time drowns the others. So the gap on the
-# left comes from the different training, and the gap on the right from the division. The page
-# [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md) shows how much each choice alone
-# matters, for the same number of images.)
+# weighted with min-SNR, from Hang et al. 2023, so that no time drowns out the others. So the gap on
+# the left of the plot comes from the different training, and the gap on the right from the
+# division. The page [docs/benchmarks/recipes.md](../docs/benchmarks/recipes.md) shows how much each
+# choice alone matters, for the same number of images.)
 #
 # ## 4 · Tell it what to draw: classifier-free guidance
 #
 # You can give a network the class as an input, here the colour of the petals. Training sometimes
 # withholds the label, so the same network can answer two questions: *what is under this noise, if
-# it is a red flower?* and *..., if it is any flower?* The difference between the answers points to
-# what is red about red flowers. **Classifier-free guidance** (Ho & Salimans 2022) follows that
-# pointer, further than the network itself would go.
+# it is a red flower?* and *..., if it can be any flower?* The difference between the answers points
+# to what is red about red flowers. **Classifier-free guidance** (Ho & Salimans 2022) follows that
+# pointer further than the network itself would go.
 #
 # ### Exercise 9.2 · `guide`
 # *Difficulty ●○○ · 5 minutes*
@@ -307,8 +307,8 @@ def guided(labels, guidance):
 
 
 # %% [markdown]
-# There is one row for each guidance and one column for each colour. Each column uses the same
-# noise:
+# There is one row for each guidance and one column for each colour. All images in a column start
+# from the same noise:
 
 # %% tags=["nbval-ignore-output", "cover"]
 labels = ops.arange(len(COLOURS), dtype="int32")
@@ -320,8 +320,8 @@ for guidance in guidances:
 show_rows(rows, titles=COLOURS)
 
 # %% [markdown]
-# But this is not free. How does the variety among flowers of one colour change? We measure it where
-# KID does, in the features: how much do they differ from flower to flower?
+# But guidance is not free. How does it change the variety among flowers of one colour? We measure
+# variety with the features that KID uses: how much do they differ from flower to flower?
 
 # %% tags=["nbval-ignore-output"]
 ask("09.guidance")
@@ -337,8 +337,8 @@ for guidance in guidances[1:]:
 
 # %% [markdown]
 # Guidance exaggerates what red flowers have in common, and their differences fade. People who
-# generate pictures turn the guidance up until they like the single picture, and pay for it with
-# less variety.
+# generate pictures turn the guidance up until they like each individual picture, and pay for it
+# with less variety.
 
 # %% [markdown]
 # ## 5 · Straight lines: flow matching in thirty lines
@@ -351,8 +351,8 @@ for guidance in guidances[1:]:
 # ### Exercise 9.3 · `flow_matching_loss`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Mix, ask the network for the velocity, and compare it with the true one. The loss is the mean
-# squared error.
+# Mix image and noise, let the network predict the velocity, and compare its prediction with the
+# true velocity. The loss is the mean squared error.
 #
 # <details><summary>Hint</summary>
 #
@@ -381,7 +381,7 @@ checks.flow_matching_loss(flow_matching_loss)
 
 # %% [markdown]
 # Here is the rest of the thirty lines: a model that samples noise and times and calls your loss,
-# and a sampler that walks along the line with Euler steps.
+# and a sampler that follows the velocity with Euler steps.
 
 
 # %%
@@ -427,18 +427,18 @@ paths({"flow matching": ops.stack(flow.sample(noise[:60], 60))}, points)
 
 # %% [markdown]
 # The *lines between pairs* are straight, but many lines cross. Where they cross, the network can
-# only learn their mean, so the paths bend after all. (You can straighten them by training again on
-# the model's own pairs; this is called *reflow*.)
+# only learn their mean direction, so the paths bend after all. (You can straighten them by training
+# again on the model's own pairs; this is called *reflow*.)
 #
 # > **Is this different from diffusion?** Divide $x_t$ by $\sqrt{(1-t)^2+t^2}$, and image and noise
 # > are mixed with rates whose squares add up to 1: the straight line becomes the quarter circle,
-# > only at a different speed. Flow matching is diffusion with another schedule and with the
-# > velocity as its target. That is why you have already met all its parts.
+# > just traversed at a different speed. Flow matching is diffusion with a different schedule and
+# > with the velocity as its target. That is why you have already met all its parts.
 #
 # ## What you have now
 #
-# * A second-order sampler that costs no more than DDIM, and a feeling for when it helps.
-# * What a network may predict, and why velocity is a good habit.
+# * A second-order sampler that costs no more than DDIM, and a feel for when it helps.
+# * What a network can predict, and why velocity is a good habit.
 # * Guidance: a straight line through two predictions.
 # * Flow matching, which is diffusion along a straight line.
 #

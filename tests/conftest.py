@@ -17,6 +17,23 @@ import pytest  # noqa: E402
 
 import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Keras starts it
 
+# A worker runs whole files. Those that take minutes start first, so that no worker is still busy
+# with one when the others have finished.
+LONGEST = (
+    "test_hostile",
+    "test_benchmarks",
+    "test_quality",
+    "test_defences",
+    "test_mistakes",
+    "test_grading",
+    "test_words",
+    "test_master",
+    "test_cli",
+    "06_ddpm",
+    "08_exploring",
+    "test_browser",
+)
+
 # without grading, because the modules that limit a process do not exist
 if sys.platform == "win32":
     collect_ignore = [
@@ -27,6 +44,14 @@ if sys.platform == "win32":
         "test_sandbox.py",
         "test_tampering.py",
     ]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(
+        key=lambda item: (
+            LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+        )
+    )
 
 
 @pytest.fixture

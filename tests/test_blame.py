@@ -122,7 +122,7 @@ STOPS = [
             "in tensorflow it is called `acos`": lambda self, t: tf.arccos(self.max_signal_rate),
             "write ops.cast": lambda self, t: (t.astype(int), t),
             "`int` and `float`, take one number": lambda self, t: (int(t), t),
-            "take one number; to take a whole array": lambda self, t: (math.sin(t), t),
+            "take one number; for a whole array use": lambda self, t: (math.sin(t), t),
             "write `where`": lambda self, t: (t if t > 0.5 else 1 - t, t),
             "`minimum` or `maximum`": lambda self, t: (max(t, 0.5), t),
             "the numbers min_signal_rate and max_signal_rate": lambda self, t: self.schedule(t),
@@ -135,12 +135,12 @@ STOPS = [
         checks.denoise,
         {
             "it returns nothing with training=False": returns_in_a_branch,
-            "in Python a power is `**`": power,
-            "`training` by its name": lambda self, x, n, s, training: (
+            "in Python, powers are written with `**`": power,
+            "`training` as a keyword argument": lambda self, x, n, s, training: (
                 self.network([x, n**2], train=training),
                 x,
             ),
-            "and `training` by its name: `network([": lambda self, x, n, s, training: (
+            "a keyword argument: write `network([": lambda self, x, n, s, training: (
                 self.network(x, n**2, training),
                 x,
             ),
@@ -150,7 +150,7 @@ STOPS = [
             "the networks network and ema_network": lambda self, x, n, s, training: self.net(
                 [x, n**2]
             ),
-            "keep the argument's name `training`": lambda self, x, n, s, train: (x, x),
+            "it has no argument named `training`": lambda self, x, n, s, train: (x, x),
         },
     ),
     *wrong(
@@ -170,7 +170,7 @@ STOPS = [
                     2,
                 )
             ),
-            "take a whole array": lambda t, low=0.02, high=0.95: (math.sin(t), t),
+            "for a whole array use": lambda t, low=0.02, high=0.95: (math.sin(t), t),
         },
     ),
     *wrong(
@@ -186,7 +186,7 @@ STOPS = [
         checks.q_sample,
         {
             "`self` is one argument": lambda self, x, t, e, betas: x,
-            "power is `**`": lambda x, t, e, betas: np.cumprod(1 - betas) ^ 0.5,
+            "powers are written with `**`": lambda x, t, e, betas: np.cumprod(1 - betas) ^ 0.5,
         },
     ),
     *wrong(
@@ -204,7 +204,7 @@ STOPS = [
     *wrong(
         checks.invert,
         {
-            "called denoise with other arguments. It takes three": (
+            "called denoise with too many arguments. It takes three": (
                 lambda denoise, schedule, x, steps: denoise(
                     x, *schedule(ops.ones((3, 1, 1, 1))), training=False
                 )
@@ -216,7 +216,7 @@ STOPS = [
         {"it is called `Conv2D`": lambda x, width: layers.Conv2d(width, 3)(x)},
     ),
     *wrong(checks.slerp, {"it is called `arccos`": lambda a, b, share: ops.acos(a)}),
-    *wrong(checks.guide, {"power is `**`": lambda labelled, unlabelled, guidance: unlabelled ^ 2}),
+    *wrong(checks.guide, {"with `**`": lambda labelled, unlabelled, guidance: unlabelled ^ 2}),
 ]
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -462,6 +463,16 @@ def test_a_wrong_answer_that_breaks_the_kernel_affects_no_other(monkeypatch):
         master, dict.fromkeys(("first", "second", "third"), "source"), 1, Limits()
     )
     assert [verdict.outcome for verdict in verdicts] == ["wrong", "right", "wrong"]
+
+
+def test_the_instructions_for_repeating_a_verdict_work(monkeypatch, capsys):
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(ROOT)
+    answer = "def forward_step(images, noises, beta):\n    return images + beta * noises"
+    exec(code, {"answer": answer, "seed": 7})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("forward_step wrong ") and said[1].startswith("q_sample missing ")
 
 
 @pytest.mark.parametrize("lab", sources(ROOT), ids=lambda path: path.stem)

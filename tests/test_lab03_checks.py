@@ -158,7 +158,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             ),
             "must return 2 values": lambda t, *p: np.exp(-area(t, *p) / 2),
             "is the `return` missing": lambda t, *p: None,
-            "take a whole array": lambda t, *p: (
+            "for a whole array use": lambda t, *p: (
                 math.sqrt(1 - math.exp(-area(t, *p))),
                 math.exp(-area(t, *p) / 2),
             ),
@@ -186,7 +186,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
                 np.sin(t * quarter),
                 np.where(t, np.cos(t * quarter), np.nan),
             ),
-            "take a whole array": lambda t: (math.sin(t * quarter), math.cos(t * quarter)),
+            "for a whole array use": lambda t: (math.sin(t * quarter), math.cos(t * quarter)),
         },
     ),
     *wrong(

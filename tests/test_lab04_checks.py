@@ -277,9 +277,7 @@ BACKS = [
 
 WRONG_BACKS = {
     "instead of fresh noise": with_fresh_noise,
-    "numbers of classes": lambda x, e, now, then: keras.random.categorical(
-        ops.reshape(x, (-1, 3)), 1
-    ),
+    "class numbers": lambda x, e, now, then: keras.random.categorical(ops.reshape(x, (-1, 3)), 1),
     "Not done yet: exercise 4.5, step_back.": not_done,
 }
 

@@ -127,10 +127,10 @@ DENOISE_WRONG = {
     "`predict`, which is slow": asking(
         lambda network, noisy, variances, training: network.predict([noisy, variances])
     ),
-    "takes one list of two things": asking(
+    "takes one list of two arrays": asking(
         lambda network, noisy, variances, training: network(noisy, training=training)
     ),
-    "one list of two things, and": asking(
+    "one list of two arrays, and": asking(
         lambda network, noisy, variances, training: network(noisy, variances, training=training)
     ),
     "the network's first input is not right": asking(
@@ -258,7 +258,7 @@ SAMPLERS_WRONG = {
     ),
     "only steps - 1 intervals": sampler(lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
     "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
-    "Draw no new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
+    "Instead of sampling new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
     "you called denoise 6 times": asks_twice,
     "the result for diffusion_steps=3 is not right yet": lambda self, noise, steps: (
         1.5 + sampler()(self, noise, steps)
@@ -267,7 +267,7 @@ SAMPLERS_WRONG = {
     "For diffusion_steps=1: ": but_for_one(lambda images: images.nothing),
     "has the shape": lambda self, noise, steps: sampler()(self, noise, steps)[0],
     "`self.denoise` without `training`": lambda self, noise, steps: self.denoise(noise, 1, 1),
-    "other arguments than its own": lambda self, noise, steps: self.denoise(noise),
+    "with the wrong arguments": lambda self, noise, steps: self.denoise(noise),
     "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
     "a loop that did not run even once": never_runs,
     "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(

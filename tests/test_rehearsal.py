@@ -168,7 +168,7 @@ CRASHES = [
     ),
     *wrong(
         checks.residual_block,
-        {"should be unique": named_layers, "keep the argument's name `width`": renamed_width},
+        {"should be unique": named_layers, "it has no argument named `width`": renamed_width},
     ),
     *wrong(
         checks.up_block,

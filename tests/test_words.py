@@ -85,7 +85,7 @@ def grades(package, out):
 
     `package` is the folder with the `diffusion_lab` that grades.
     """
-    command = f"{sys.executable} -m diffusion_lab grade --sample --seed 3".split()
+    command = f"{sys.executable} -m diffusion_lab grade --sample --seed 3 --seconds 10".split()
     subprocess.run(
         [*command, "--out", str(out), "--root", str(ROOT)],
         check=True,

@@ -1,4 +1,4 @@
-"""The naming schemes of platforms: Canvas, Moodle, Gradescope, Google Classroom, GitHub Classroom.
+"""The naming schemes of the platforms that students hand in on.
 
 A platform is recognised by most of the names in a folder, never by a single name, because a student
 may have chosen that one.

@@ -1,7 +1,7 @@
 """What went wrong in a student's function, in one sentence.
 
-The evidence is the exception's frames and the function's code. Nothing here reads the words of a
-message, except for two arrays whose shapes do not fit: each library has a different exception for
+The evidence is the exception's frames and the function's code. The words of a message are read in
+one case only, when the shapes of two arrays do not fit: each library has a different exception for
 that, and only its message says so.
 """
 
@@ -64,7 +64,8 @@ def signature_mistake(answer, takes, arguments, named):
     strange = [name for name in named if name not in given]
     if strange:
         return (
-            f"keep the argument's name `{strange[0]}`: the lab uses it when it calls your function."
+            f"it has no argument named `{strange[0]}`: keep this name, because the lab uses it in"
+            " its calls."
         )
     return (
         f"it does not take the arguments that the lab gives it, which are ({takes}): keep its first"
@@ -85,7 +86,7 @@ def what_went_wrong(error, answer, doing="your code stops"):
 
 
 def first_line(error):
-    """Returns one line on an exception: its type and the beginning of its message."""
+    """Returns one line about an exception: its type and the beginning of its message."""
     paragraphs = str(error).split("\n\n")
     # Keras surrounds the message with its own text
     if hasattr(error, "_keras_call_info_injected") and len(paragraphs) > 1:
@@ -119,7 +120,7 @@ def needs_values(error, answer):
 
 
 def remarks(answer):
-    """Returns sentences on suspicious code in a function with wrong results."""
+    """Returns sentences about suspicious code in a function with wrong results."""
     instructions = [
         instruction for code in codes_of(answer) for instruction, _ in instructions_of(code)
     ]
@@ -137,7 +138,7 @@ def remarks(answer):
         for name in data[:1]
     ]
     if any(map(is_xor, instructions)):
-        sentences.append("In Python a power is `**`; `^` is another operation.")
+        sentences.append("In Python, powers are written with `**`; `^` is another operation.")
     return sentences
 
 
@@ -168,15 +169,15 @@ def _advice(error, answer):
         yield f"attributes of the model need `self.`: write `self.{method}`"
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
-        yield "in Python a power is `**`; `^` is another operation"
+        yield "in Python, powers are written with `**`; `^` is another operation"
     inner = frames[-1][0].co_name if frames else ""
     if isinstance(error, (TypeError, ValueError)) and (
         inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
     ):
         if names & {"int", "float", "math"}:
             yield (
-                "the functions of `math`, and `int` and `float`, take one number; to take a whole"
-                " array, write `np.` for NumPy arrays and `ops.` for tensors, as in `ops.sin`"
+                "the functions of `math`, and `int` and `float`, take one number; for a whole array"
+                " use `np.` (NumPy arrays) or `ops.` (tensors), as in `ops.sin`"
             )
     if (
         inner == "__bool__"

@@ -55,8 +55,8 @@ class LangevinStep(Exercise):
             ("images - step", "images + step"),
         ),
         Mistake(
-            "The gradient is not clipped, so one steep place throws the image out. Limit it to "
-            "±0.03 before you multiply it by the step size.",
+            "The gradient is not clipped, so one steep place throws the image far away. Limit it "
+            "to ±0.03 before you multiply it by the step size.",
             ("ops.clip(gradients, -0.03, 0.03)", "gradients"),
         ),
         Mistake(
@@ -72,7 +72,7 @@ class LangevinStep(Exercise):
             ("ops.clip(images - step + noises, -1, 1)", "images - step + noises"),
         ),
         Mistake(
-            "You clipped the images to [0, 1]. Clip them to [-1, 1], where images live inside "
+            "You clipped the images to [0, 1]. Clip them to [-1, 1], the range of images inside "
             "the model.",
             ("noises, -1, 1", "noises, 0, 1"),
         ),
@@ -82,7 +82,7 @@ class LangevinStep(Exercise):
             (" + noises", ""),
         ),
         Mistake(
-            "You multiplied the noise by the step size. Multiply the gradient alone.",
+            "You multiplied the noise by the step size. Multiply only the gradient by it.",
             ("+ noises", "+ step_size * noises"),
         ),
         Mistake("You subtracted the noise. Add it.", ("+ noises", "- noises")),
@@ -149,7 +149,7 @@ class ContrastiveDivergenceLoss(Exercise):
 
     def draw(self, rng):
         low, high = np.sort(rng.normal(size=(2, 6, 1)), axis=0).astype("float32")
-        # only if a real image has more energy than a generated one is the absolute value wrong
+        # the absolute value is wrong only if a real image has more energy than a generated one
         crossed = np.arange(6).reshape(-1, 1) < 2
         return {
             "real_energies": np.where(crossed, high, low),
@@ -183,8 +183,8 @@ class ContrastiveDivergenceLoss(Exercise):
 
     mistakes = [
         Mistake(
-            "The sign is that of a *score*, which is high for likely images. An energy is low "
-            "for them: take E(real) - E(fake).",
+            "Your loss has the sign of a *score*, which is high for likely images. An energy is "
+            "low for them: take E(real) - E(fake).",
             ("real_energies - fake_energies", "fake_energies - real_energies"),
         ),
         Mistake(
@@ -197,15 +197,17 @@ class ContrastiveDivergenceLoss(Exercise):
             ("regularization * squares", "squares"),
         ),
         Mistake(
-            "You subtracted the squares. Add them: they hold the energies back.",
+            "You subtracted the squares. Add them: they keep the energies near zero.",
             ("+ regularization", "- regularization"),
         ),
         Mistake(
-            "You hold back only the real energies. Add the squares of the generated ones as well.",
+            "You added the squares of the real energies only. Add those of the generated ones as "
+            "well.",
             (" + ops.square(fake_energies)", ""),
         ),
         Mistake(
-            "You hold back only the generated energies. Add the squares of the real ones as well.",
+            "You added the squares of the generated energies only. Add those of the real ones as "
+            "well.",
             ("ops.square(real_energies) + ", ""),
         ),
         Mistake(
@@ -241,8 +243,8 @@ class ContrastiveDivergenceLoss(Exercise):
             ("real_energies - fake_energies", "real_energies + fake_energies"),
         ),
         Mistake(
-            "You took the absolute value, which hides the lower of the two energies. Keep the "
-            "sign of the difference.",
+            "You took the absolute value, so the loss cannot tell which of the two energies is "
+            "lower. Keep the sign of the difference.",
             ("real_energies - fake_energies", "ops.abs(real_energies - fake_energies)"),
         ),
     ]

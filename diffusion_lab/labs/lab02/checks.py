@@ -14,7 +14,7 @@ def demand_repeatable(outputs):
     if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
         raise CheckFailed(
             "two calls with the same arguments return different results: use the `noises` that you"
-            " receive, and draw none."
+            " receive, and sample none yourself."
         )
 
 
@@ -22,8 +22,8 @@ def demand_shape(result, images):
     """Returns the result as an array. Raises CheckFailed unless it has the images' shape."""
     if np.shape(result) != images.shape:
         raise CheckFailed(
-            f"right for images, but for points of the shape {images.shape} the result has"
-            f" {np.shape(result)}."
+            f"the result is right for images, but for points of the shape {images.shape} it has the"
+            f" shape {np.shape(result)}: return an array of the shape of `images`."
         )
     return np.asarray(result)
 
@@ -72,16 +72,16 @@ class ForwardStep(Exercise):
             lambda x, e, beta: np.sqrt(beta) * x + np.sqrt(1 - beta) * e,
         ),
         Mistake(
-            "You added noise and left the image as large as it was, so the variance grows with"
-            " every step. Shrink the image by √(1 - beta).",
+            "You added noise but did not shrink the image, so the variance grows with every step."
+            " Multiply the image by √(1 - beta).",
             lambda x, e, beta: x + np.sqrt(beta) * e,
         ),
         Mistake(
-            "The factor of the noise lacks its square root: it is √beta.",
+            "The factor of the noise lacks its square root: make it √beta.",
             lambda x, e, beta: np.sqrt(1 - beta) * x + beta * e,
         ),
         Mistake(
-            "The factor of the image lacks its square root: it is √(1 - beta).",
+            "The factor of the image lacks its square root: make it √(1 - beta).",
             lambda x, e, beta: (1 - beta) * x + np.sqrt(beta) * e,
         ),
         Mistake(
@@ -93,23 +93,22 @@ class ForwardStep(Exercise):
             lambda x, e, beta: np.sqrt(1 - beta) * x - np.sqrt(beta) * e,
         ),
         Mistake(
-            "The factor of the image is 1 - √beta. Make it √(1 - beta), so that the squares of both"
-            " factors add to 1.",
+            "The factor of the image is 1 - √beta. Make it √(1 - beta), so that the squares of the"
+            " two factors add up to 1.",
             lambda x, e, beta: (1 - np.sqrt(beta)) * x + np.sqrt(beta) * e,
         ),
         Mistake(
-            "You squared beta, but it is a variance already. The factor of the image is √(1 -"
-            " beta).",
+            "You squared beta, but it is a variance already. Multiply the image by √(1 - beta).",
             lambda x, e, beta: np.sqrt(1 - beta**2) * x + np.sqrt(beta) * e,
         ),
         Mistake(
-            "You squared beta, but it is a variance already. The factors are √(1 - beta) and"
-            " √beta.",
+            "You squared beta, but it is a variance already. Multiply the image by √(1 - beta) and"
+            " the noise by √beta.",
             lambda x, e, beta: np.sqrt(1 - beta**2) * x + beta * e,
         ),
         Mistake(
-            "The factor of the noise is 1 - √(1 - beta). Make it √beta, so that the squares of both"
-            " factors add to 1.",
+            "The factor of the noise is 1 - √(1 - beta). Make it √beta, so that the squares of the"
+            " two factors add up to 1.",
             lambda x, e, beta: np.sqrt(1 - beta) * x + (1 - np.sqrt(1 - beta)) * e,
         ),
     ]
@@ -150,32 +149,31 @@ class QSample(Exercise):
 
     mistakes = [
         Mistake(
-            "You multiplied by ᾱ and 1 - ᾱ, which are variances. The factors are their square"
-            " roots.",
+            "You multiplied by ᾱ and 1 - ᾱ, which are variances. Take their square roots first.",
             lambda x, t, e, betas: (
                 column(alpha_bars(betas)[t]) * x + column(1 - alpha_bars(betas)[t]) * e
             ),
         ),
         Mistake(
-            "The factor of the noise lacks its square root: it is √(1 - ᾱ).",
+            "The factor of the noise lacks its square root: make it √(1 - ᾱ).",
             lambda x, t, e, betas: (
                 mix(alpha_bars(betas)[t], x, 0 * e) + column(1 - alpha_bars(betas)[t]) * e
             ),
         ),
         Mistake(
-            "The factor of the image lacks its square root: it is √ᾱ.",
+            "The factor of the image lacks its square root: make it √ᾱ.",
             lambda x, t, e, betas: (
                 column(alpha_bars(betas)[t]) * x + mix(alpha_bars(betas)[t], 0 * x, e)
             ),
         ),
         Mistake(
-            "You are one step behind, and at t = 0 the index -1 is the *last* entry. Arrays count"
-            " from 0, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
+            "You are one step behind, and at t = 0 the index -1 is the *last* entry. Steps are"
+            " counted from 0, like array indices, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
             lambda x, t, e, betas: mix(alpha_bars(betas)[t - 1], x, e),
         ),
         Mistake(
-            "You multiplied over the images of the batch. Take the product over all steps first,"
-            " `np.cumprod(1 - betas)`, and then its entries `[t]`.",
+            "You took the product over the images of the batch. Take the product over all steps"
+            " first, `np.cumprod(1 - betas)`, and then its entries `[t]`.",
             lambda x, t, e, betas: mix(np.cumprod(1 - betas[t]), x, e),
         ),
         Mistake(
@@ -184,12 +182,12 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix((1 - betas)[t], x, e),
         ),
         Mistake(
-            "You multiplied the β. ᾱ is the running product of 1 - β.",
+            "You took the running product of β. Take the running product of 1 - β.",
             lambda x, t, e, betas: mix(np.cumprod(betas)[t], x, e),
         ),
         Mistake(
-            "Your ᾱ is 1 minus the running *sum* of β. What is left after each step multiplies:"
-            " take the running product of 1 - β.",
+            "Your ᾱ is 1 minus the running *sum* of β. Each step keeps a fraction of what was left"
+            " before it: take the running product of 1 - β.",
             lambda x, t, e, betas: mix(np.clip(1 - np.cumsum(betas), 0, 1)[t], x, e),
         ),
         Mistake(
@@ -201,7 +199,8 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(alpha_bars(betas)[np.minimum(t + 1, len(betas) - 1)], x, e),
         ),
         Mistake(
-            "The two factors are swapped. ᾱ is the share of the *image* that is left.",
+            "The two factors are swapped. ᾱ is the share of the *image* that is left, so √ᾱ"
+            " multiplies the image.",
             lambda x, t, e, betas: mix(1 - alpha_bars(betas)[t], x, e),
         ),
         Mistake(
@@ -210,24 +209,24 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(alpha_bars(betas)[np.full_like(t, t[0])], x, e),
         ),
         Mistake(
-            "The noise is missing: you returned the mean of q(x_t | x_0).",
+            "You returned only the mean of q(x_t | x_0). Add the noise, √(1 - ᾱ) · noises.",
             lambda x, t, e, betas: mix(alpha_bars(betas)[t], x, 0 * e),
         ),
         Mistake(
-            "The factor of the noise is 1 - √ᾱ. Make it √(1 - ᾱ), so that the squares of both"
-            " factors add to 1.",
+            "The factor of the noise is 1 - √ᾱ. Make it √(1 - ᾱ), so that the squares of the two"
+            " factors add up to 1.",
             lambda x, t, e, betas: (
                 mix(alpha_bars(betas)[t], x, 0 * e) + column(1 - np.sqrt(alpha_bars(betas)[t])) * e
             ),
         ),
         Mistake(
-            "You squared ᾱ, but it is a variance already. The factor of the noise is √(1 - ᾱ).",
+            "You squared ᾱ, but it is a variance already. Multiply the noise by √(1 - ᾱ).",
             lambda x, t, e, betas: (
                 mix(alpha_bars(betas)[t], x, 0 * e) + mix(alpha_bars(betas)[t] ** 2, 0 * x, e)
             ),
         ),
         Mistake(
-            "You squared β, but it is a variance already. ᾱ is the running product of 1 - β.",
+            "You squared β, but it is a variance already. Take the running product of 1 - β.",
             lambda x, t, e, betas: mix(np.cumprod(1 - betas**2)[t], x, e),
         ),
         Mistake(

@@ -22,7 +22,7 @@ NOT_ONE_MINUS = (
     " same angle."
 )
 STRAIGHT_SIGNAL = (
-    "Your signal rate falls in a straight line. Let the *angle* grow in a straight line."
+    "Your signal rate falls linearly with time. Let the *angle* grow linearly instead."
 )
 ROUNDED = "You rounded the times to whole numbers. Use them unchanged."
 OWN_TIMES = "You made up your own times. Use the `diffusion_times` you receive, in their order."
@@ -62,8 +62,8 @@ class ScheduleExercise(Exercise):
                 if ops.convert_to_numpy(rates).shape != times.shape:
                     raise CheckFailed(
                         f"The rates are right for {inputs['times'].size} times, but for {count}"
-                        f" they have the shape {np.shape(rates)}. Return the shape of the times,"
-                        f" {times.shape}."
+                        f" they have the shape {np.shape(rates)}. Return rates of the same shape as"
+                        f" the times, {times.shape}."
                     )
 
     def examine(self, inputs, outputs):
@@ -148,8 +148,9 @@ class LinearDiffusionSchedule(ScheduleExercise):
             with_rates(lambda noise, signal: (noise**2, signal**2), right),
         ),
         Mistake(
-            "Your exponent is twice too large. The triangle under β has *half* the area of width"
-            " times height, t² / 2, and the square root halves again: √ᾱ = exp(-integral / 2).",
+            "Your exponent is about twice as large as it should be. The triangle under β has *half*"
+            " the area of width times height, t² / 2, and the square root halves the exponent: √ᾱ ="
+            " exp(-integral / 2).",
             ("-integral", "-2 * integral"),
         ),
         Mistake(
@@ -160,8 +161,8 @@ class LinearDiffusionSchedule(ScheduleExercise):
             ),
         ),
         Mistake(
-            "You used β at time t for all steps, and √ᾱ lacks its square root. Take the *area*"
-            " under β from time 0 to t, and then √ᾱ = exp(-integral / 2).",
+            "You used β at time t for all steps, and the square root of ᾱ is missing. Take the"
+            " *area* under β from time 0 to t, and then √ᾱ = exp(-integral / 2).",
             (
                 "beta_start * diffusion_times + growth * diffusion_times**2 / 2",
                 "2 * (beta_start + growth * diffusion_times)",
@@ -183,28 +184,30 @@ class LinearDiffusionSchedule(ScheduleExercise):
             ("np.sqrt(1 - kept)", "1 - np.sqrt(kept)"),
         ),
         Mistake(
-            "You multiplied over the times of this batch, so an image's noise depends on its"
-            " neighbours. Multiply over a *fixed* grid of 1,000 steps, or use the integral.",
+            "You took the product over the times of this batch, so an image's noise depends on its"
+            " neighbours. Take the product over a *fixed* grid of 1,000 steps, or use the"
+            " integral.",
             lambda *given: rates_of(over_the_batch(*given)),
         ),
         Mistake(
-            "You multiplied over the times of this batch, and returned variances. Multiply over a"
-            " *fixed* grid of 1,000 steps, or use the integral, and take the square roots.",
+            "You took the product over the times of this batch, and returned variances. Take the"
+            " product over a *fixed* grid of 1,000 steps, or use the integral, and take the square"
+            " roots.",
             lambda *given: (1 - over_the_batch(*given), over_the_batch(*given)),
         ),
         Mistake(
-            "You returned the rates of a *single* step, √β and √(1 - β). ᾱ gathers all the steps up"
-            " to time t.",
+            "You returned the rates of a *single* step, √β and √(1 - β). Use ᾱ, which combines all"
+            " the steps up to time t.",
             ("np.exp(-integral)", "1 - beta_start - growth * diffusion_times"),
         ),
         Mistake(
-            "The factor `timesteps` is missing. The integral over time is the average β: multiply"
-            " it by the number of steps.",
+            "The factor `timesteps` is missing, as if there were a single step. Multiply the"
+            " integral of β by the number of steps.",
             ("timesteps * (", "("),
         ),
         Mistake(
-            "Your exponent grows evenly, as if β were constant. β grows, and the height of the"
-            " triangle with it: the area has a t².",
+            "Your exponent grows linearly, as if β were constant. But β grows, and the height of"
+            " the triangle grows with it, so its area must contain t².",
             ("diffusion_times**2", "diffusion_times"),
         ),
         Mistake(
@@ -234,16 +237,17 @@ class LinearDiffusionSchedule(ScheduleExercise):
             at_times(np.floor, right),
         ),
         Mistake(
-            "Your rates grow in straight lines. Let *β* grow in a straight line.",
+            "Your rates change linearly with time. Let *β* grow linearly instead.",
             lambda times, *_: (times, 1 - times),
         ),
         Mistake(
-            "Your variances grow in straight lines. Let *β* grow in a straight line.",
+            "Your variances change linearly with time. Let *β* grow linearly instead.",
             lambda times, *_: rates_of(1 - times),
         ),
         Mistake(OWN_TIMES, at_times(evenly, right)),
         Mistake(
-            "You sorted the times. Keep their order: each rate belongs to the time in its place.",
+            "You sorted the times. Keep their order: each rate belongs to the time in the same"
+            " position.",
             at_times(lambda times: np.sort(times, axis=0), right),
         ),
         Mistake(
@@ -310,13 +314,13 @@ class CosineDiffusionSchedule(ScheduleExercise):
         ),
         Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
         Mistake(
-            "Your rates grow in straight lines, so their squares do not add to 1. Let the *angle*"
-            " grow in a straight line.",
+            "Your rates change linearly with time, so their squares do not add to 1. Let the"
+            " *angle* grow linearly instead.",
             lambda times: (times, 1 - times),
         ),
         Mistake(STRAIGHT_SIGNAL, lambda times: (np.sqrt(1 - (1 - times) ** 2), 1 - times)),
         Mistake(
-            "Your noise rate grows in a straight line. Let the *angle* grow in a straight line.",
+            "Your noise rate grows linearly with time. Let the *angle* grow linearly instead.",
             lambda times: (times, np.sqrt(1 - times**2)),
         ),
         Mistake(
@@ -431,8 +435,8 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
             ("(end - start)", "(math.pi / 2 - start)"),
         ),
         Mistake(
-            "Your angle goes too far. Multiply the times by the *difference* of the last angle and"
-            " the first.",
+            "Your angle goes too far. Multiply the times by the *difference* between the last angle"
+            " and the first.",
             ("(end - start)", "end"),
         ),
         Mistake(
@@ -460,7 +464,7 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
         Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
         Mistake(STRAIGHT_SIGNAL, by_signal(straight)),
         Mistake(
-            "Both your rates change in straight lines. Let the *angle* grow in a straight line.",
+            "Both your rates change linearly with time. Let the *angle* grow linearly instead.",
             (
                 "np.sin(angles), np.cos(angles)",
                 "[f(start) + diffusion_times * (f(end) - f(start)) for f in (np.sin, np.cos)]",

@@ -25,7 +25,10 @@ QUESTIONS = {
         right=2,
     ),
     "half_time": Question(
-        text="Half of the time is over, t = 0.5. Which schedule has kept most of the flower?",
+        text=(
+            "Half of the time is over, t = 0.5. Which schedule has kept the largest part of the "
+            "flower?"
+        ),
         choices={
             "linear": (
                 "Its name suggests that, but only β, the dose per step, is linear. Work out how "

@@ -202,8 +202,8 @@ class NoiseLoss(Exercise):
             lambda e, p: ops.square(ops.mean(e - p)),
         ),
         Mistake(
-            "You returned the mean *absolute* error, which is a fair loss too. This exercise "
-            "takes the squares instead.",
+            "You returned the mean *absolute* error. It is a reasonable loss too, but this "
+            "exercise asks for the mean squared error.",
             lambda e, p: ops.mean(ops.abs(e - p)),
         ),
         Mistake(

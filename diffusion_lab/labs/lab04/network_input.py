@@ -54,7 +54,7 @@ class WithNoiseLevel(Exercise):
     mistakes = [
         Mistake(
             "Your plane holds the noise *rate*. The networks of this course receive the "
-            "variance: take its square.",
+            "variance: square the rate.",
             ("ops.square(noise_rates)", "noise_rates"),
         ),
         Mistake(
@@ -92,7 +92,8 @@ class WithNoiseLevel(Exercise):
             ("ops.concatenate([noisy_images, plane], axis=-1)", "noisy_images * plane"),
         ),
         Mistake(
-            "The noise level occurs three times, once for each colour. One channel is enough.",
+            "You appended the noise level three times, once for each colour. Append one channel "
+            "only.",
             ("[..., :1]", ""),
         ),
         Mistake(

@@ -101,8 +101,8 @@ class GradientStep(Exercise):
         if outputs["steps"] != 1:
             raise CheckFailed(
                 f"The weights are right, but the optimizer made {outputs['steps']:g} "
-                "steps. Move them with one `optimizer.apply`, so that every "
-                "optimizer works."
+                "steps. Move the weights with one `optimizer.apply`, so that your "
+                "code works with every optimizer."
             )
         if not outputs["in_training"][0]:
             raise CheckFailed(
@@ -129,7 +129,7 @@ class GradientStep(Exercise):
         ),
         Mistake(
             "Your step goes uphill. Give the optimizer the gradients without a minus sign: it"
-            " subtracts them.",
+            " already subtracts them.",
             ("apply(gradients", "apply([-gradient for gradient in gradients]"),
         ),
         Mistake(

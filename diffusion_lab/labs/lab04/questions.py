@@ -35,11 +35,11 @@ QUESTIONS = {
                 "0.02 at t = 396. The other 604 steps turn noise into noise."
             ),
             "After about 800.": (
-                "Use logarithms: each step subtracts 0.0099 from the natural logarithm, and that "
-                "of 0.02 is −3.9."
+                "Use logarithms: each step subtracts 0.0099 from the natural logarithm, and the "
+                "logarithm of 0.02 is −3.9."
             ),
             "After about 990: a walk of 1,000 steps is designed to end there.": (
-                "Nobody tuned it. Each step removes 1 % of the rest, and if you do that 1,000 "
+                "Nobody tuned it. Each step removes 1 % of what is left, and if you do that 1,000 "
                 "times, you remove a lot."
             ),
         },

@@ -54,7 +54,7 @@ class StepBack(Exercise):
     def examine(self, inputs, outputs):
         if set(np.unique(outputs["result"])) <= {0.0, 1.0, 2.0}:
             raise CheckFailed(
-                "You returned numbers of classes, as `categorical` samples them. "
+                "You returned class numbers, like those that `categorical` samples. "
                 "Compute the image from the predicted noise instead."
             )
         if not np.array_equal(outputs["result"], outputs["again"]):

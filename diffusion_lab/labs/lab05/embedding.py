@@ -81,12 +81,12 @@ class SinusoidalEmbedding(Exercise):
             ("np.geomspace(1, 1000, 16)", "np.linspace(0, np.log(1000), 16)"),
         ),
         Mistake(
-            "You combined `exp` with `log10`. Use a pair that fits: `exp` undoes `log`, and `10**`"
+            "You combined `exp` with `log10`. Use a matching pair: `exp` undoes `log`, and `10**`"
             " undoes `log10`.",
             ("np.geomspace(1, 1000, 16)", "np.exp(np.linspace(0, np.log10(1000), 16))"),
         ),
         Mistake(
-            "You combined `10**` with `log`. Use a pair that fits: `exp` undoes `log`, and `10**`"
+            "You combined `10**` with `log`. Use a matching pair: `exp` undoes `log`, and `10**`"
             " undoes `log10`.",
             ("np.geomspace(1, 1000, 16)", "10 ** np.linspace(0, np.log(1000), 16)"),
         ),
@@ -129,7 +129,7 @@ class SinusoidalEmbedding(Exercise):
         Mistake("Both halves are sines. Make the second half cosines.", ("ops.cos", "ops.sin")),
         Mistake("Both halves are cosines. Make the first half sines.", ("ops.sin", "ops.cos")),
         Mistake(
-            "The cosines are missing. Add them, because a sine alone cannot tell apart two"
+            "The cosines are missing. Add them, because a sine alone cannot distinguish between two"
             " variances on either side of its crest.",
             (", ops.cos(angles)", ""),
         ),

@@ -18,8 +18,8 @@ QUESTIONS = {
                 "itself and its neighbours say almost everything."
             ),
             "Furthest when there is a lot of noise.": (
-                "A pixel that drowns in noise says nothing about itself. Only the average over "
-                "many other pixels does, and the position of the flower."
+                "A pixel that drowns in noise says nothing about itself. What helps is the "
+                "average over many other pixels, and the position of the flower."
             ),
         },
         right=2,
@@ -41,7 +41,7 @@ QUESTIONS = {
             ),
             "Better: the additions only carry the noise along.": (
                 "They carry the noisy image along, and the network needs exactly that to say "
-                "which noise is in it."
+                "what noise is in it."
             ),
         },
         right=1,

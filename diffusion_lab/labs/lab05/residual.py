@@ -166,8 +166,8 @@ class ResidualBlock(Exercise):
             block_of("norm keep conv swish conv add"),
         ),
         Mistake(
-            "There is an activation after the second convolution, so it adds almost only positive"
-            " numbers to x. Leave that one linear.",
+            "There is an activation after the second convolution, so the block adds hardly anything"
+            " but positive numbers to x. Leave the second convolution linear.",
             block_of("keep norm conv swish conv swish add"),
         ),
         Mistake(

@@ -66,13 +66,13 @@ class PSample(Method):
             ("ops.sqrt(variance)", "variance"),
         ),
         Mistake(
-            "You took β_t, the variance of the forward step. Take that of the posterior, β_t · "
-            "(1 - ᾱ_{t-1}) / (1 - ᾱ_t).",
+            "You used β_t, the variance of the forward step. Use the variance of the posterior, "
+            "β_t · (1 - ᾱ_{t-1}) / (1 - ᾱ_t).",
             ("variance = beta * (1 - kept_before) / (1 - kept)", "variance = beta"),
         ),
         Mistake(
-            "You took β_t, the variance of the forward step. Take that of the posterior, β_t · "
-            "(1 - ᾱ_{t-1}) / (1 - ᾱ_t).",
+            "You used β_t, the variance of the forward step. Use the variance of the posterior, "
+            "β_t · (1 - ᾱ_{t-1}) / (1 - ᾱ_t).",
             (
                 "variance = beta * (1 - kept_before) / (1 - kept)",
                 "variance = beta * ops.cast(t > 0, beta.dtype)[:, None, None, None]",
@@ -94,18 +94,18 @@ class PSample(Method):
             ),
         ),
         Mistake(
-            "You used ᾱ_t in place of ᾱ_{t-1}, that of the step before. Take "
+            "You used ᾱ_t in place of ᾱ_{t-1}, the value one step earlier. Use "
             "`alphas_cumprod_prev`.",
             ("alphas_cumprod_prev", "alphas_cumprod"),
         ),
         Mistake(
-            "You used ᾱ_t in place of ᾱ_{t-1}, that of the step before. Take "
+            "You used ᾱ_t in place of ᾱ_{t-1}, the value one step earlier. Use "
             "`alphas_cumprod_prev`.",
             ("weighted_image = ", "kept_before = kept\n    weighted_image = "),
         ),
         Mistake(
-            "The noise is missing: you returned the mean, and the samples come out blurred. Add "
-            "√variance · noise.",
+            "The noise is missing: you returned only the mean, so the samples would be blurred. "
+            "Add √variance · noise.",
             (" + ops.sqrt(variance) * noise", ""),
         ),
         Mistake(

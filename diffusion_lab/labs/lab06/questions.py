@@ -6,7 +6,7 @@ QUESTIONS = {
     "first_shape": Question(
         text=(
             "Sampling runs from t = 999 down to t = 0. When does the image that the network "
-            "*believes* in first show what kind of flower it will be?"
+            "<i>believes</i> is underneath first show what kind of flower it will be?"
         ),
         choices={
             "At once: the noise decides everything.": (

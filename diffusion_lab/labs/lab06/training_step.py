@@ -101,19 +101,20 @@ class TrainStep(Exercise):
             ("average.assign(ema_decay * average + (1 - ema_decay) * weight)", "pass"),
         ),
         Mistake(
-            "The decay is on the wrong side. The average keeps *most* of itself: ema_decay · "
-            "average + (1 - ema_decay) · weight.",
+            "You multiplied the wrong term by the decay. The average keeps *most* of itself: "
+            "ema_decay · average + (1 - ema_decay) · weight.",
             (
                 "ema_decay * average + (1 - ema_decay) * weight",
                 "(1 - ema_decay) * average + ema_decay * weight",
             ),
         ),
         Mistake(
-            "The average follows the weights from before the step. Update it after the optimizer.",
+            "The average follows the weights from before the step. Update it after the optimizer's "
+            "step.",
             lambda *arguments: average_first(*arguments),
         ),
         Mistake(
-            "The EMA network is a plain copy of the other. Let it follow slowly: ema_decay · "
+            "The EMA network is a plain copy of `network`. Let it follow slowly: ema_decay · "
             "average + (1 - ema_decay) · weight.",
             ("ema_decay * average + (1 - ema_decay) * weight", "weight"),
         ),
@@ -152,13 +153,13 @@ class TrainStep(Exercise):
             ("diffusion.q_sample(images, t, noises)", "noises"),
         ),
         Mistake(
-            "Your loss compares with the images. Compare with the *noise*, which this network "
-            "predicts.",
+            "Your loss compares the prediction with the images. Compare it with the *noise*, "
+            "which this network predicts.",
             ("pred_noises - noises", "pred_noises - images"),
         ),
         Mistake(
-            "Your loss compares with the noisy images. Compare with the *noise*, which this "
-            "network predicts.",
+            "Your loss compares the prediction with the noisy images. Compare it with the "
+            "*noise*, which this network predicts.",
             ("pred_noises - noises", "pred_noises - noisy_images"),
         ),
         Mistake(

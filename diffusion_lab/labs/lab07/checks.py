@@ -66,8 +66,8 @@ class DiffusionSchedule(Method):
 
     mistakes = [
         Mistake(
-            "The two results are in the wrong order (or you wrote arcsin for arccos, which swaps"
-            " them). Return noise_rates first, then signal_rates.",
+            "The two results are in the wrong order (or you wrote arcsin instead of arccos, which"
+            " swaps them). Return noise_rates first, then signal_rates.",
             ("ops.sin(angles), ops.cos(angles)", "ops.cos(angles), ops.sin(angles)"),
         ),
         Mistake(
@@ -97,7 +97,7 @@ class DiffusionSchedule(Method):
         ),
         Mistake(
             "This is the cosine schedule without the offset. Let the angle run from"
-            " arccos(max_signal_rate) to arccos(min_signal_rate), instead of 0 to π/2.",
+            " arccos(max_signal_rate) to arccos(min_signal_rate), not from 0 to π/2.",
             (
                 "start_angle + diffusion_times * (end_angle - start_angle)",
                 "diffusion_times * math.pi / 2",
@@ -111,13 +111,12 @@ class DiffusionSchedule(Method):
             ),
         ),
         Mistake(
-            "Your last angle is too large. Multiply the times by the *difference* of the two"
+            "Your last angle is too large. Multiply the times by the *difference* between the two"
             " angles.",
             ("(end_angle - start_angle)", "end_angle"),
         ),
         Mistake(
-            "Your signal rate falls in a straight line. Let the *angle* grow in a straight line,"
-            " and take its cosine.",
+            "Your signal rate falls linearly. Let the *angle* grow linearly, and take its cosine.",
             (
                 "return ops.sin(angles), ops.cos(angles)",
                 (
@@ -140,8 +139,8 @@ class DiffusionSchedule(Method):
             ),
         ),
         Mistake(
-            "Your noise rate is 1 - signal rate. The *squares* add to 1: take the sine of the same"
-            " angle.",
+            "Your noise rate is 1 - signal rate. It is the *squares* of the rates that add up to 1:"
+            " take the sine of the same angle.",
             ("ops.sin(angles),", "1 - ops.cos(angles),"),
         ),
         Mistake(

@@ -1,4 +1,4 @@
-"""Lab 07: `denoise`, with networks that return noise which the check knows."""
+"""Lab 07: `denoise`, checked with networks whose output is known."""
 
 import numpy as np
 from keras import ops
@@ -11,8 +11,8 @@ from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
 
 USAGE = (
-    "The network takes one list of two things, and `training` by its name: "
-    "`network([noisy_images, variances], training=training)`."
+    "The network takes one list of two arrays, and `training` as a keyword argument: write"
+    " `network([noisy_images, variances], training=training)`."
 )
 
 
@@ -52,8 +52,8 @@ class Denoise(Method):
             if len(called) != 1 or len(called[0].calls) != 1:
                 calls = sum(len(network.calls) for network in networks)
                 raise CheckFailed(
-                    f"You called a network {calls} times. Call exactly one, once: self.network in "
-                    "training, self.ema_network otherwise."
+                    f"You called a network {calls} times. Make exactly one call: to self.network in"
+                    " training, and to self.ema_network otherwise."
                 )
             ((images, variances, flag),) = called[0].calls
             emas.append(called[0] is model.ema.network)
@@ -101,8 +101,8 @@ class Denoise(Method):
             ),
         ),
         Mistake(
-            "You used self.ema_network in training. Use self.network there: the EMA weights are not"
-            " trained, they follow its weights.",
+            "You used self.ema_network in training. Use self.network there: the optimizer trains"
+            " its weights, and the EMA weights only follow them.",
             ("model.network if training else model.ema_network", "model.ema_network"),
         ),
         Mistake(
@@ -121,8 +121,8 @@ class Denoise(Method):
             ("noise_rates**2", "signal_rates"),
         ),
         Mistake(
-            "You gave the network the variance of the signal. It takes that of the noise: give it"
-            " noise_rates**2.",
+            "You gave the network the variance of the signal. It takes the variance of the noise:"
+            " give it noise_rates**2.",
             ("noise_rates**2", "signal_rates**2"),
         ),
         *(
@@ -143,15 +143,15 @@ class Denoise(Method):
             ("return pred_noises, pred_images", "return pred_images, pred_noises"),
         ),
         Mistake(
-            "You took the network's output for the image. It predicts the *noise*: compute the"
-            " image from it.",
+            "You treated the network's output as the image. It is the *noise*: compute the image"
+            " from it.",
             (
                 "return pred_noises, pred_images",
                 "return (noisy_images - signal_rates * pred_noises) / noise_rates, pred_noises",
             ),
         ),
         Mistake(
-            "You divided by the noise rate. Without the noise, signal rate times image is left:"
+            "You divided by the noise rate. Subtracting the noise leaves signal_rate * image, so"
             " divide by the signal rate.",
             ("/ signal_rates", "/ noise_rates"),
         ),
@@ -170,8 +170,8 @@ class Denoise(Method):
             (" / signal_rates", ""),
         ),
         Mistake(
-            "You multiplied by the signal rate at the end. Divide by it, because the mixing"
-            " multiplied.",
+            "You multiplied by the signal rate at the end. Divide by it, to undo the multiplication"
+            " in the mixture.",
             ("/ signal_rates", "* signal_rates"),
         ),
         Mistake(
@@ -191,7 +191,8 @@ class Denoise(Method):
             ("noisy_images - noise", "noisy_images + noise"),
         ),
         Mistake(
-            "You multiplied the noise by its variance. Use its rate, noise_rates, the square root.",
+            "You multiplied the noise by its variance. Multiply it by noise_rates itself, without"
+            " the square.",
             ("- noise_rates *", "- noise_rates**2 *"),
         ),
         Mistake(
@@ -202,8 +203,8 @@ class Denoise(Method):
             ),
         ),
         Mistake(
-            "You divided by 1 - noise rate. That is not the signal rate, because their *squares*"
-            " add to 1: divide by signal_rates.",
+            "You divided by 1 - noise rate. That is not the signal rate, because it is the"
+            " *squares* of the two rates that add up to 1: divide by signal_rates.",
             ("/ signal_rates", "/ (1 - noise_rates)"),
         ),
     ]

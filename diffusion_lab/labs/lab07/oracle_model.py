@@ -38,7 +38,7 @@ class OracleModel(MyDiffusionModel):
     ):
         if others or noisy_images is None or signal_rates is None:
             raise CheckFailed(
-                "You called `self.denoise` with other arguments than its own. Write "
+                "You called `self.denoise` with the wrong arguments. Write "
                 "`self.denoise(noisy_images, noise_rates, signal_rates, training=False)`."
             )
         if training is None:

@@ -16,7 +16,7 @@ UPWARDS = (
 )
 INITIAL = (
     "Every step starts from the initial noise again. Pass the remixed images on, and remix with the"
-    " rates of the *next* time: those of this time change nothing."
+    " rates of the *next* time: with those of the current time, nothing changes."
 )
 
 
@@ -84,8 +84,8 @@ class ReverseDiffusion(Method):
             images, again, atol=1e-5, equal_nan=True
         ):
             raise CheckFailed(
-                "The same noise gives a different image each time. Draw no new noise on the way:"
-                " mix the *predicted* noise in again."
+                "The same noise gives a different image each time. Instead of sampling new noise on"
+                " the way, mix the *predicted* noise back in."
             )
         for steps in self.step_counts:
             if failure := decode_sentence(outputs[f"failure, {steps}"]):
@@ -140,7 +140,7 @@ class ReverseDiffusion(Method):
             if not -1e-4 < time < 1 + 1e-4:
                 raise CheckFailed(
                     f"You asked for the rates at time {time:.3g}. Times lie between 0 and 1, and"
-                    " the next one is smaller: time - 1 / diffusion_steps."
+                    " each is smaller than the one before: use time - 1 / diffusion_steps."
                 )
 
     results, tolerance = {"training": "the `training` of denoise", "images": "the result"}, 1e-3
@@ -227,7 +227,7 @@ class ReverseDiffusion(Method):
         ),
         Mistake(
             "You returned the image of the first step. Move the `return` out of the loop, or"
-            " replace `1 // diffusion_steps`, which is 0, by `1 / diffusion_steps`.",
+            " replace `1 // diffusion_steps`, which is 0, with `1 / diffusion_steps`.",
             ("    return pred_images", "        return pred_images"),
         ),
         Mistake(
@@ -236,7 +236,7 @@ class ReverseDiffusion(Method):
         ),
         Mistake(
             "Your steps are too long, and there is one too few. Between `steps` points there are"
-            " only steps - 1 intervals: use the length 1 / diffusion_steps.",
+            " only steps - 1 intervals: make each step 1 / diffusion_steps long.",
             (
                 "noisy_images = initial_noise",
                 "noisy_images, diffusion_steps = initial_noise, max(1, diffusion_steps - 1)",
@@ -271,15 +271,15 @@ class ReverseDiffusion(Method):
             ("range(diffusion_steps)", "range(diffusion_steps - 1)"),
         ),
         Mistake(
-            "There is one step too many. Stop after the predicted image of time 1 /"
+            "There is one step too many. Stop after predicting the image at time 1 /"
             " diffusion_steps.",
             ("range(diffusion_steps)", "range(diffusion_steps + 1)"),
         ),
         Mistake(UPWARDS, ("1 - step / diffusion_steps", "(step + 1) / diffusion_steps")),
         Mistake(UPWARDS, ("1 - step / diffusion_steps", "step / diffusion_steps")),
         Mistake(
-            "Your next time is larger than this one. Time falls, so it is time - 1 /"
-            " diffusion_steps.",
+            "Your next time is larger than the current one. Time runs down to 0, so the next time"
+            " is time - 1 / diffusion_steps.",
             ("time - 1 /", "time + 1 /"),
         ),
     ]

@@ -33,8 +33,8 @@ def stretched(noise_a, noise_b, share):
 class Slerp(Exercise):
     name, takes = "slerp", "noise_a, noise_b, share"
     praise = (
-        "on the arc, a noise between two noises is as long as they are, so the network recognises"
-        " it as noise."
+        "on the arc, a mixture of two noise arrays is as long as they are, so the network"
+        " recognises it as noise."
     )
     shape_hint = (
         "one angle for each pair: sum over the axes (1, 2, 3) with keepdims=True, which gives (B,"
@@ -75,7 +75,7 @@ class Slerp(Exercise):
         equal = outputs["between equal arrays"]
         if np.isnan(equal).any():
             raise CheckFailed(
-                "Between two equal noise arrays you get NaN. Rounding may bring their cosine above"
+                "Between two equal noise arrays you get NaN. Rounding may push their cosine above"
                 " 1, so clip it to [-1, 1]. The sine of their angle may be 0: take the straight"
                 " line there."
             )
@@ -101,8 +101,8 @@ class Slerp(Exercise):
 
     mistakes = [
         Mistake(
-            "You returned the straight line, or your angle is 0. Measure the angle by the dot"
-            " product divided by both lengths, and use its sines as the weights.",
+            "You returned the straight line, or your angle is 0. Compute the angle from the dot"
+            " product divided by both lengths, and build the weights from sines of the angle.",
             lambda a, b, share: (1 - share) * a + share * b,
         ),
         Mistake(
@@ -114,8 +114,8 @@ class Slerp(Exercise):
             ("ops.clip(cosine, -1, 1))", "ops.clip(cosine, -1, 1)) * 180 / np.pi"),
         ),
         Mistake(
-            "The weights lack the division by sin(angle). At share 0 the weight of noise_a must"
-            " be 1.",
+            "You did not divide the weights by sin(angle). Divide them, so that the weight of"
+            " noise_a is 1 at share 0.",
             (" / ops.sin(angle)", ""),
         ),
         Mistake("You divided by the angle. Divide by its sine.", ("/ ops.sin(angle)", "/ angle")),
@@ -168,7 +168,7 @@ class Slerp(Exercise):
             ("ops.sqrt(dot", "(dot"),
         ),
         Mistake(
-            "You divided a mean of products by lengths that are sums. Use sums in both.",
+            "You divided a mean of products by lengths made of sums. Use sums in both.",
             (
                 "dot(noise_a, noise_b) /",
                 "ops.mean(noise_a * noise_b, axis=[1, 2, 3], keepdims=True) /",

@@ -102,7 +102,7 @@ class Invert(Exercise):
         ),
         Mistake(
             "You called denoise with the rates of the time that you come from. At first the noise"
-            " rate is 0, and denoise divides by it. Use the rates of the *next* time.",
+            " rate is 0, so there is no noise to find. Use the rates of the *next* time.",
             ("*then)", "*now)"),
         ),
         Mistake(
@@ -148,8 +148,8 @@ class Invert(Exercise):
             ("return noisy", "return pred_images"),
         ),
         Mistake(
-            "You took denoise's second result for its first. It returns (pred_noises, pred_images),"
-            " in this order.",
+            "You swapped the two results of denoise. It returns (pred_noises, pred_images), in this"
+            " order.",
             ("pred_noises, pred_images = denoise", "pred_images, pred_noises = denoise"),
         ),
         Mistake(
@@ -232,7 +232,7 @@ class Oracle:
     def denoise(self, noisy_images, noise_rates, signal_rates, *others, **named):
         if others or named:
             raise CheckFailed(
-                "You called denoise with other arguments. It takes three: `denoise(noisy_images,"
+                "You called denoise with too many arguments. It takes three: `denoise(noisy_images,"
                 " noise_rates, signal_rates)`."
             )
         if {np.shape(noise_rates), np.shape(signal_rates)} != {(self.count, 1, 1, 1)}:

@@ -5,8 +5,8 @@ from diffusion_lab.labs.question import Question
 QUESTIONS = {
     "steps": Question(
         text=(
-            "We turn each of eight noise samples into an image, with 1, 2, 5, 10, 20 and 50 "
-            "steps. How are the images from one noise sample related?"
+            "We turn each of eight noise samples into an image, with 1, 2, 3, 5, 10, 20 and "
+            "50 steps. How are the images from one noise sample related?"
         ),
         choices={
             "Each number of steps gives a different flower.": (
@@ -35,7 +35,7 @@ QUESTIONS = {
                 "That is true for eta = 0. With eta = 1, every step adds fresh noise, which is "
                 "different each time."
             ),
-            "Next to nothing: three flowers, often of three colours.": (
+            "Next to nothing: three flowers, often in three colours.": (
                 "The fresh noise replaces the first noise long before the petals settle. Only "
                 "traces of the first noise are left."
             ),
@@ -58,7 +58,7 @@ QUESTIONS = {
             ),
             "Four of them.": (
                 "Four solve the same differential equation, more or less exactly. ddpm adds fresh "
-                "noise, as ddim does with eta = 1, and ends elsewhere."
+                "noise, as ddim does with eta = 1, and ends up elsewhere."
             ),
             "None: they are different methods.": (
                 "They are different methods for the same equation, just as there are many ways to "
@@ -133,8 +133,8 @@ QUESTIONS = {
     ),
     "memorised": Question(
         text=(
-            "In the median, generated flowers are a little <i>nearer</i> to the training flowers "
-            "than unseen real ones are. Has the model memorised its training set?"
+            "Measured by the median distance, generated flowers are a little <i>nearer</i> to the "
+            "training flowers than unseen real ones are. Has the model memorised its training set?"
         ),
         choices={
             "Yes, in part: otherwise it would be as far away as unseen flowers are.": (

@@ -76,8 +76,8 @@ class DPMSolverStep(Exercise):
             ("expm1(-h)", "expm1(h)"),
         ),
         Mistake(
-            "You measured h with the squares of the rates, which makes it twice as large. Take "
-            "log(signal / noise) of the *rates*.",
+            "You computed h from the squares of the rates, which makes it twice as large. Use the "
+            "rates themselves: log(signal rate / noise rate).",
             ("math.log", "2 * math.log"),
         ),
         Mistake(
@@ -96,8 +96,8 @@ class DPMSolverStep(Exercise):
             ),
         ),
         Mistake(
-            "You left out the last prediction, which is DDIM, a method of first order. "
-            "Extrapolate from the last prediction through the present one.",
+            "You left out the last prediction, which gives DDIM, a first-order method. "
+            "Extrapolate from the last prediction through the current one.",
             ("share = 0.5", "share = 0"),
         ),
         Mistake(
@@ -106,17 +106,18 @@ class DPMSolverStep(Exercise):
             ("share = 0.5", "share = -0.5"),
         ),
         Mistake(
-            "You added h / last h times the whole difference. Add half of that: the middle of "
-            "the step counts.",
+            "You added h / h_last times the whole difference. Add half of that, to extrapolate to "
+            "the middle of the step.",
             ("share = 0.5", "share = 1"),
         ),
         Mistake(
-            "The ratio of the two step widths is upside down. Divide h of this step by h of the "
-            "last one.",
+            "The ratio of the two step widths is upside down. Divide the h of this step by the h "
+            "of the last one.",
             ("h / (clock(now) - clock(last))", "(clock(now) - clock(last)) / h"),
         ),
         Mistake(
-            "You treated both steps as equally wide. Multiply the difference by h / last h.",
+            "You treated both steps as equally wide. Multiply the difference by h / h_last, as "
+            "the formula does.",
             (" * h / (clock(now) - clock(last))", ""),
         ),
         Mistake(
@@ -127,13 +128,13 @@ class DPMSolverStep(Exercise):
             ),
         ),
         Mistake(
-            "You used the last prediction in place of the present one. Start from the present "
+            "You used the last prediction in place of the current one. Start from the current "
             "one, and move away from the last.",
             ("= pred_images + share * (pred_images - last_pred_images)", "= last_pred_images"),
         ),
         Mistake(
-            "You measured the widths of the steps in noise rates. Measure them in log(signal / "
-            "noise), the method's clock.",
+            "You measured the widths of the steps in noise rates. Measure them in log(signal rate "
+            "/ noise rate), the method's clock.",
             ("h / (clock(now) - clock(last))", "(then[0] - now[0]) / (now[0] - last[0])"),
         ),
     ]
@@ -155,7 +156,7 @@ class Guide(Exercise):
 
     def rehearse(self, answer, inputs):
         network, images = tiny_velocity_network(), ops.convert_to_tensor(noise_like(3, 1, 1, 2))
-        for guidance in (0, 2):  # the lab's are whole numbers
+        for guidance in (0, 2):  # the lab passes whole numbers
             velocities = network([images, ops.full((3, 1, 1, 1), 0.5)])
             images = 0.6 * images + 0.8 * answer(velocities, -velocities, guidance)
 
@@ -172,8 +173,8 @@ class Guide(Exercise):
             lambda c, u, w: c + w * (c - u),
         ),
         Mistake(
-            "The difference points the wrong way, so the label pushes away. Take labelled - "
-            "unlabelled.",
+            "The difference points the wrong way, so guidance leads away from the label. Take "
+            "labelled - unlabelled.",
             lambda c, u, w: u + w * (u - c),
         ),
         Mistake(
@@ -191,7 +192,8 @@ class Guide(Exercise):
             lambda c, u, w: c,
         ),
         Mistake(
-            "Your weights add to 1 + guidance. They must add to 1: guidance and 1 - guidance.",
+            "Your weights add up to 1 + guidance, but they must add up to 1. Use guidance for the "
+            "labelled prediction and 1 - guidance for the unlabelled one.",
             lambda c, u, w: u + w * c,
         ),
         Mistake(

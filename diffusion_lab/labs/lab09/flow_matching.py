@@ -11,11 +11,11 @@ from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
 from diffusion_lab.labs.rehearsal import noise_like, train
 
-USAGE = "The network takes one list of two arrays: `network([noisy_images, times])`."
+USAGE = "The network takes one list of two arrays: write `network([noisy_images, times])`."
 
 
 def tiny_velocity_network():
-    """Returns a network that is called like that of lab 09, but much smaller."""
+    """Returns a network that is called in the same way as lab 09's, but is much smaller."""
     points, times = keras.Input((1, 1, 2)), keras.Input((1, 1, 1))
     return keras.Model(
         [points, times], keras.layers.Dense(2)(keras.layers.Concatenate()([points, times]))
@@ -95,7 +95,7 @@ class FlowMatchingLoss(Exercise):
             ("(1 - times) * images + times * noises", "noises"),
         ),
         Mistake(
-            "The image keeps its size while the noise grows. Multiply the image by 1 - t.",
+            "The image keeps its full strength while the noise grows. Multiply the image by 1 - t.",
             ("(1 - times) * images", "images"),
         ),
         Mistake(
@@ -109,21 +109,21 @@ class FlowMatchingLoss(Exercise):
             ("noises - images", "images - noises"),
         ),
         Mistake(
-            "You trained for the noise. The target is the velocity, noises - images.",
+            "Your target is the noise. Make it the velocity, noises - images.",
             ("noises - images", "noises"),
         ),
         Mistake(
-            "You trained for the image. The target is the velocity, noises - images.",
+            "Your target is the image. Make it the velocity, noises - images.",
             ("noises - images", "images"),
         ),
         Mistake(
-            "You took the mean absolute error, which teaches a median. The velocity is a mean: "
-            "take the mean of the squared errors.",
+            "You took the mean absolute error, which teaches the network a median. It should learn "
+            "a mean: take the mean of the squared errors.",
             ("ops.square", "ops.abs"),
         ),
         Mistake(
             "You summed the squares. Take their mean, so that the loss does not depend on the "
-            "size of images and batch.",
+            "size of the images or of the batch.",
             ("ops.mean", "ops.sum"),
         ),
         Mistake(
@@ -140,7 +140,8 @@ class FlowMatchingLoss(Exercise):
             ),
         ),
         Mistake(
-            "You returned one number for each image. Return one, the mean over the whole batch.",
+            "You returned one number for each image. Return a single number, the mean over the "
+            "whole batch.",
             ("(noises - images)))", "(noises - images)), axis=(1, 2, 3))"),
         ),
         Mistake(

@@ -5,7 +5,7 @@ from diffusion_lab.labs.question import Question
 QUESTIONS = {
     "equal_nfe": Question(
         text=(
-            "With only 5 network evaluations per image: which sampler ends nearest to the exact "
+            "With only 5 network evaluations per image, which sampler ends up nearest to the exact "
             "answer?"
         ),
         choices={
@@ -18,7 +18,7 @@ QUESTIONS = {
                 "It beats DDIM, but something better costs the same."
             ),
             "DPM-Solver++(2M) or Adams–Bashforth: they remember, which is free.": (
-                "They take as many steps as DDIM and see how the road bends at no extra cost."
+                "They take as many steps as DDIM, and at no extra cost they see how the road bends."
             ),
         },
         right=2,

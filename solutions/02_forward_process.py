@@ -224,7 +224,7 @@ curves(
     xlabel="step t, counted from 0",
     ylabel="standard deviation",
 )
-print("the curves cross, at half of the variance, near step", np.argmax(alphas_cumprod < 0.5) + 1)
+print("the curves cross, at half of the variance, near step", np.argmax(alphas_cumprod < 0.5))
 
 # %% [markdown]
 # > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and
@@ -301,7 +301,7 @@ rms = lambda x: np.sqrt(np.mean(np.square(x)))
 walked_distance = [rms(path[t] - points) for t in every]
 jumps = (q_sample(points, np.full(num_points, t - 1), noises, betas) for t in every)
 jumped_distance = [rms(jump - points) for jump in jumps]
-distances = {"walked": walked_distance, "jumped": jumped_distance}
+distances = {"walked": (every, walked_distance), "jumped": (every, jumped_distance)}
 curves(distances, xlabel="step t", ylabel="distance from the start")
 print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_distance))):.2f}")
 

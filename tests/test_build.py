@@ -11,6 +11,7 @@ import pytest
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor import release
 from diffusion_lab.instructor.build import build, execute, sources, stale
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.labs.exercise import CheckFailed
@@ -142,6 +143,20 @@ def test_a_notebook_without_a_source_is_stale(lab):
     build(root, progress=lambda line: None)
     (root / "notebooks" / "04_orphan.ipynb").write_text("{}")
     assert [path.name for path in stale(root)] == ["04_orphan.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [("04_orphan", "have no source in solutions/: .*04_orphan.ipynb. Move"), ("03_toy", "again")],
+)
+def test_a_release_says_what_to_do_about_a_notebook_that_is_stale(lab, monkeypatch, name, sentence):
+    monkeypatch.setattr(release, "FILES", ())
+    monkeypatch.setattr(release, "FOLDERS", ())
+    root = lab()
+    build(root, progress=lambda line: None)
+    (root / "notebooks" / f"{name}.ipynb").write_text("{}")
+    with pytest.raises(UserError, match=sentence):
+        release.write_release(root, root / "out")
 
 
 def test_an_answer_that_another_cell_reveals_is_refused(lab):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import numpy as np
@@ -197,6 +198,25 @@ def test_train_on_a_folder_of_images_resumes_its_run(run, tmp_path):
     assert status == 0 and "This run is finished, after 1 epoch." in err
 
 
+@pytest.mark.parametrize(
+    "epochs_done, sentence", [(0, "Nothing was saved"), (3, "resumes after epoch 3.")]
+)
+def test_a_training_that_is_interrupted_says_what_is_saved(run, monkeypatch, epochs_done, sentence):
+    def fit(callbacks):
+        raise KeyboardInterrupt
+
+    trainer = SimpleNamespace(
+        fit=fit,
+        epochs_done=epochs_done,
+        dataset=SimpleNamespace(images=range(64)),
+        kid=None,
+        share_done=None,
+    )
+    monkeypatch.setattr(training, "Trainer", lambda config, out: trainer)
+    status, _, err = run("train")
+    assert status == 130 and sentence in err
+
+
 @pytest.mark.slow
 def test_a_conditional_model_is_trained_sampled_and_measured(run, tmp_path):
     out = tmp_path / "run"
@@ -334,7 +354,7 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     assert "…" not in page.split("<th>sampler</th>")[1].split("</table>")[0], (
         "the table is complete"
     )
-    assert re.search(r"That was short: [\d,]+ images. .* demo --minutes \d+", page)
+    assert re.search(r"[\d,]+ training images are few. .* demo --minutes \d+", page)
     numbers = json.loads((tmp_path / "demo" / "kid.json").read_text())
     assert [row["name"] for row in numbers["samplers"]] == [
         "DDPM",

@@ -642,3 +642,4 @@ def test_errors_that_a_person_can_fix_are_one_sentence(
     (tmp_path / "file").touch()
     status, _, err = run(*command(*arguments)[3:])
     assert status == 2 and sentence in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "nothing is left behind"

@@ -153,12 +153,23 @@ def train(
         )
     elif trainer.epochs_done:
         typer.echo(f"Resuming after epoch {trainer.epochs_done} of {epochs}.", err=True)
-    trainer.fit(
-        callbacks=[
-            SaveRun(trainer),
-            TrainingDisplay(trainer.share_done, batch_size, interval=30),
-        ]
-    )
+    else:
+        typer.echo(
+            f"Training on {len(trainer.dataset.images):,} images, {image_size} × {image_size}"
+            f" pixels. After each epoch, new samples are in {out}/samples.png."
+        )
+    callbacks = [SaveRun(trainer), TrainingDisplay(trainer.share_done, batch_size, interval=30)]
+    try:
+        trainer.fit(callbacks=callbacks)
+    except KeyboardInterrupt:
+        done = trainer.epochs_done
+        typer.echo(
+            f"\nThe same command resumes after epoch {done}."
+            if done
+            else "\nNothing was saved, because the first epoch was not finished.",
+            err=True,
+        )
+        raise
     typer.echo(
         f"Lowest KID: {trainer.lowest_kid:.4f}. Model: {out}/model.weights.h5. Samples:"
         f" {out}/samples.png"
@@ -253,22 +264,22 @@ def doctor() -> None:
     print_report(examine())
 
 
-# students' package has no part that grades
-STUDENTS = find_spec("diffusion_lab.instructor") is None
-for command in (instructors.build, instructors.grade, instructors.release):
-    app.command(hidden=STUDENTS)(command)
-
-
 @app.command()
 def precheck(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
     run: Annotated[bool, typer.Option(help="Also run the notebook, in its shortest form.")] = True,
 ) -> None:
-    """Check a notebook before you submit it: does it contain all exercises, and does it run?"""
+    """Check a notebook before you hand it in: what will the grader say, and does it run?"""
     from diffusion_lab.submission.precheck import precheck_notebook
 
     if not precheck_notebook(notebook, run):
         raise typer.Exit(1)
+
+
+# students' package has no part that grades
+STUDENTS = find_spec("diffusion_lab.instructor") is None
+for command in (instructors.build, instructors.grade, instructors.release):
+    app.command(hidden=STUDENTS)(command)
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
@@ -300,10 +311,3 @@ def main() -> None:
             raise
         typer.secho(f"diffusion-lab: {sentence}", err=True, fg="red")
         sys.exit(2)
-    except SystemExit as ended:  # Typer turns a KeyboardInterrupt into exit status 130
-        if ended.code == 130:
-            typer.echo(
-                "\nStopped. Run the same command again to resume.",
-                err=True,
-            )
-        raise

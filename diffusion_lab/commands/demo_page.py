@@ -75,7 +75,7 @@ class DemoPage:
             return ""
         minutes = math.ceil(self.facts["minutes"] * ENOUGH / seen)
         return (
-            f"That was short: {seen:,} images. After {ENOUGH:,}, most samples are flowers, which"
+            f"{seen:,} training images are few. After {ENOUGH:,}, most samples are flowers, which"
             f" takes this machine about {minutes} minute{'s' * (minutes > 1)}:"
             f" {self.facts['program']} demo --minutes {minutes}"
         )

@@ -115,15 +115,16 @@ def _backend() -> Iterator[Finding]:
 def _data_sets() -> Iterator[Finding]:
     from diffusion_lab.data import SOURCES, dataset_status
 
+    downloads = []
     for name in SOURCES:
         status = dataset_status(name)
-        missing = status == "needs a download"
-        advice = (
-            "It is downloaded at its first use. Without a network, use procedural_flowers."
-            if missing
-            else None
-        )
-        yield Finding(name, status, advice)
+        if status == "needs a download":
+            downloads.append(name)
+        else:
+            yield Finding(name, status)
+    if downloads:
+        advice = "Each is downloaded at its first use. Without a network, use procedural_flowers."
+        yield Finding(", ".join(downloads), "need a download", advice)
 
 
 def _weights() -> Iterator[Finding]:

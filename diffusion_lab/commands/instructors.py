@@ -113,21 +113,25 @@ def grade(
     if (submissions is None) != sample:
         raise UserError("Give either the folder or zip file with the submissions, or --sample.")
     out = out or Path("out/sample-class" if sample else "out/grades")
-    run_grade(
-        submissions,
-        lab,
-        out,
-        root,
-        seed=seed,
-        jobs=jobs,
-        seconds=seconds,
-        memory=int(memory * 1e9),
-        boxed=sandbox is Sandbox.bubblewrap,
-        scheduler=scheduler,
-        kid=kid,
-        kid_points=kid_points,
-        kid_data=kid_data,
-    )
+    try:
+        run_grade(
+            submissions,
+            lab,
+            out,
+            root,
+            seed=seed,
+            jobs=jobs,
+            seconds=seconds,
+            memory=int(memory * 1e9),
+            boxed=sandbox is Sandbox.bubblewrap,
+            scheduler=scheduler,
+            kid=kid,
+            kid_points=kid_points,
+            kid_data=kid_data,
+        )
+    except KeyboardInterrupt:
+        typer.echo("\nThe same command resumes this grading.", err=True)
+        raise
 
 
 def release(

@@ -58,7 +58,7 @@ def write_gradebook(
         "seed": settings.seed,
         "sandbox": "bubblewrap" if settings.boxed else "none",
         "limits": asdict(settings.limits),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
     }
     students = [
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.archives import open_store
 from diffusion_lab.instructor.results import Settings, failure, grade_submission
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits, require_bubblewrap
 from diffusion_lab.instructor.submissions import (
@@ -71,6 +72,8 @@ def grade_class(
 
         require_data(quality.data)
     source = Path(source)
+    with open_store(Path(path)):
+        pass  # before anything is written, so that a wrong path leaves no empty grade book
     with only_one(out, "grading"):
         seed = _seed(Path(out, "grading.json"), source.name, seed)
         settings = Settings(

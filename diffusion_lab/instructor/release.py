@@ -31,10 +31,16 @@ def write_release(root: str | Path, out: str | Path) -> Path:
             f"There is no {missing[0]} in {root.resolve()}. Run this command in the repository."
         )
     different = stale(root)
+    strange = [path for path in different if not (root / "solutions" / f"{path.stem}.py").exists()]
+    if strange:
+        raise UserError(
+            f"These files have no source in solutions/: {', '.join(map(str, strange))}. Move them"
+            " to another folder."
+        )
     if different:
         raise UserError(
-            f"These files do not match their sources: {', '.join(map(str, different))}. Run"
-            " diffusion-lab build first."
+            f"These files do not match their sources: {', '.join(map(str, different))}. The command"
+            " diffusion-lab build writes them again, without the answers that you wrote in them."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -37,8 +37,15 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "Jo Jones": {},
 }
 SUMMARY = (
-    "I wrote the three functions and trained for twelve epochs. KID fell from {} to 4. More steps"
-    " help up to 20; after that the pictures hardly change. My flowers still lack fine petals."
+    "I wrote the three functions and trained for {} epochs. KID fell from {} to {}. More steps help"
+    " up to {}; after that the pictures hardly change. {}"
+)
+LACKS = (
+    "My flowers still lack fine petals.",
+    "The petals run into each other, and some flowers have two centres.",
+    "I also tried a wider network, but it needs twice the time.",
+    "With a lower learning rate they stayed grey, so I set it back.",
+    "The backgrounds look better than the flowers.",
 )
 
 
@@ -55,7 +62,7 @@ def write_sample_class(source: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for index, (student, mistakes) in enumerate(MISTAKES.items()):
         given = {name: _given(name, answer, mistakes.get(name)) for name, answer in answers.items()}
-        notebook = hand_in(solution, given, SUMMARY.format(14 + index))
+        notebook = hand_in(solution, given, _summary(index))
         if student == "Jo Jones":  # used a web platform that removes metadata
             for cell in notebook.cells:
                 cell.metadata = {}
@@ -77,6 +84,12 @@ def hand_in(
             cell.source = summary
     nbformat.validate(notebook)
     return notebook
+
+
+def _summary(index: int) -> str:
+    """Returns the written part of student number `index`."""
+    epochs, steps = 8 + index * 7 % 11, (10, 20, 30)[index % 3]
+    return SUMMARY.format(epochs, 14 + index * 3 % 8, 3 + index % 4, steps, LACKS[index % 5])
 
 
 def with_mistake(exercise: Exercise, mistake: Mistake) -> str:

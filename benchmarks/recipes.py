@@ -45,6 +45,9 @@ class Recipe:
     flip: bool = True
     kind: str = "plain"  # a key of benchmarks.runs.KINDS
     ema_decay: float = 0.999
+    optimizer: str = "adamw"  # a key of OPTIMIZERS
+    batch_size: int = 32
+    warmup: float = 0.05  # share of the training in which the learning rate rises
     textbook: bool = False
 
 
@@ -91,7 +94,8 @@ def run(name, out, seed, images, halvings=0, width=1.0):
     """Trains with a recipe, and writes result.json and the images generated at the end.
 
     The two textbooks differ only in their EMA, so one training run gives both. `width` is a factor
-    on the network's width; for `halvings` see `Measure`.
+    on the network's width. For each of the `halvings`, KID is also measured after half as many
+    images as the next time.
     """
     from benchmarks.runs import Measure, dataset_for, model_for, train
 
@@ -111,7 +115,9 @@ def run(name, out, seed, images, halvings=0, width=1.0):
     }
     for folder in contestants:
         folder.mkdir(parents=True, exist_ok=True)
-    train(model, recipe, dataset, images, Measure(contestants, real_images, images, halvings))
+    due = [images / 2**halving for halving in reversed(range(halvings + 1))]
+    measure = Measure(contestants, real_images, due, recipe.batch_size)
+    train(model, recipe, dataset, images, measure)
 
 
 def folder_of(name, seed, images, out):

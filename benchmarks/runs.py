@@ -18,8 +18,9 @@ from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.training import TrainingConfig
 from diffusion_lab.training.callbacks import WarmUp
+from diffusion_lab.training.trainer import OPTIMIZERS
 
-IMAGE_SIZE, BATCH_SIZE, DATA = 32, 32, "procedural_flowers"
+IMAGE_SIZE, DATA = 32, "procedural_flowers"
 TRAINING_IMAGES, VALIDATION_IMAGES, STEPS, GENERATE = 10_000, 512, 10, 64
 
 
@@ -81,7 +82,9 @@ def dataset_for(recipe, split, seed, images):
     """
     count = min(images, TRAINING_IMAGES) if split == "train" else min(images, VALIDATION_IMAGES)
     flip = recipe.flip and not recipe.textbook and split == "train"
-    return load_dataset(DATA, split, IMAGE_SIZE, BATCH_SIZE, count=count, flip=flip, seed=seed)
+    return load_dataset(
+        DATA, split, IMAGE_SIZE, recipe.batch_size, count=count, flip=flip, seed=seed
+    )
 
 
 def model_for(recipe, seed, width=1.0):
@@ -108,7 +111,7 @@ def model_for(recipe, seed, width=1.0):
     if not recipe.ema_warmup:
         model.ema = WithoutWarmUp(network)
     model.compile(
-        keras.optimizers.AdamW(recipe.learning_rate, weight_decay=1e-4),
+        OPTIMIZERS[recipe.optimizer](recipe.learning_rate, weight_decay=1e-4),
         recipe.loss,
         jit_compile=False,
     )
@@ -123,13 +126,14 @@ def train(model, recipe, dataset, images, measure):
         schedule = {"warm-up": WarmUp, "cosine": Cosine}[recipe.rate]
         callbacks.append(
             schedule(
-                TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images
+                TrainingConfig(learning_rate=recipe.learning_rate, warmup=recipe.warmup),
+                lambda: measure.seen / images,
             )
         )
     model.fit(
         dataset,
         shuffle=False,
-        epochs=-(-images // (BATCH_SIZE * len(dataset))),
+        epochs=-(-images // (recipe.batch_size * len(dataset))),
         verbose=0,
         callbacks=callbacks,
     )
@@ -138,29 +142,39 @@ def train(model, recipe, dataset, images, measure):
 class Measure(keras.callbacks.Callback):
     """Measures KID and training time for each of {folder: generate}, and stops the training.
 
-    It measures after `images` training images and, for each of the `halvings`, also after half as
-    many as the next time. The seconds do not include the measurements.
+    Neither the seconds nor the CPU seconds, which are those of all threads, include the
+    measurements.
+
+    Args:
+        contestants: {folder: generate(num_images, diffusion_steps, seed)}.
+        real_images: to compare with.
+        due: the numbers of training images after which to measure, increasing. The training stops
+            after the last.
+        batch_size: of the training.
+        goal: the training also stops when the KID of the last contestant is this low.
     """
 
-    def __init__(self, contestants, real_images, images, halvings):
+    def __init__(self, contestants, real_images, due, batch_size, goal=-math.inf):
         super().__init__()
         self.contestants, self.points = contestants, {folder: [] for folder in contestants}
-        self.due = [images / 2**halving for halving in reversed(range(halvings + 1))]
+        self.due, self.batch_size, self.goal = list(due), batch_size, goal
         self.extractor = flower_features()
         self.real_features = encode(self.extractor, real_images)
-        self.seen, self.seconds = 0, 0.0
+        self.seen, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.begin = time.perf_counter()
+        self.begin, self.cpu_begin = time.perf_counter(), time.process_time()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.seen:  # leaves out the first batch, which is mostly compilation
             self.seconds += time.perf_counter() - self.begin
-        self.seen += BATCH_SIZE
+            self.cpu_seconds += time.process_time() - self.cpu_begin
+        self.seen += self.batch_size
         if self.seen >= self.due[0]:
-            for folder, generate in self.contestants.items():
-                self.measure(folder, generate)
-            self.due = [images for images in self.due if images > self.seen]
+            kids = [self.measure(*contestant) for contestant in self.contestants.items()]
+            self.due = [
+                images for images in self.due if images > self.seen and kids[-1] > self.goal
+            ]
         self.model.stop_training = not self.due
 
     def measure(self, folder, generate):
@@ -170,12 +184,20 @@ class Measure(keras.callbacks.Callback):
                 for seed in range(-(-len(self.real_features) // GENERATE))
             ]
         )
-        kid = kernel_inception_distance(self.real_features, encode(self.extractor, generated))
+        kid = float(
+            kernel_inception_distance(self.real_features, encode(self.extractor, generated))
+        )
         self.points[folder].append(
-            {"images": self.seen, "seconds": self.seconds, "kid": float(kid)}
+            {
+                "images": self.seen,
+                "seconds": self.seconds,
+                "cpu_seconds": self.cpu_seconds,
+                "kid": kid,
+            }
         )
         np.save(folder / "samples.npy", generated[:16])
         plots.save_png(plots.image_grid(generated[:32], scale=3), folder / "samples.png")
+        return kid
 
     def on_train_end(self, logs=None):
         for folder, points in self.points.items():

@@ -21,6 +21,8 @@ from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
 from benchmarks.report import Row, in_turn, publish, times_faster
 from benchmarks.runs import Measure
+from benchmarks.speedrun import rows as speedrun_rows
+from benchmarks.speedrun import when_reached
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.source import exercises, read_source
@@ -212,26 +214,47 @@ def test_the_time_to_the_textbooks_kid_is_the_training_time_until_then():
     )
 
 
-def test_a_run_is_measured_at_the_end_and_after_each_halving(tmp_path):
+def test_a_speedrun_ends_where_the_logarithm_of_kid_crosses_the_goal():
+    points = [{"kid": 4.0, "images": 100}, {"kid": 1.0, "images": 200}]
+    assert when_reached(points, "images", goal=2.0) == 150
+    assert when_reached(points, "images", goal=4.0) == 100
+    assert when_reached(points, "images", goal=0.5) == math.inf
+
+
+def test_a_speedrun_compares_records_within_a_seed():
+    def result(*cpu_seconds):
+        points = [{"kid": 0.25, "cpu_seconds": s, "seconds": s, "images": s} for s in cpu_seconds]
+        return {"points": points, "parameters": 5}
+
+    seeds = {
+        "first": [result(8), result(10), result(90)],
+        "last": [result(2), result(5), result(9)],
+    }
+    first, last, ratio = speedrun_rows(seeds)
+    assert (first.value, last.value, ratio.value) == (10, 5, 4) and ratio.holds
+
+
+@pytest.mark.parametrize("goal, images_seen", [(-math.inf, [32, 64, 128]), (0.1, [32])])
+def test_a_run_is_measured_when_it_is_due_until_the_goal_is_reached(tmp_path, goal, images_seen):
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype("uint8")
     generates = {
-        tmp_path / "same": lambda count, steps, seed: images[::-1] / 255,
         tmp_path / "black": lambda count, steps, seed: 0 * images,
+        tmp_path / "same": lambda count, steps, seed: images[::-1] / 255,
     }
     for folder in generates:
         folder.mkdir()
-    measure = Measure(generates, images, images=128, halvings=2)
+    measure = Measure(generates, images, due=[20, 64, 100], batch_size=32, goal=goal)
     model = SimpleNamespace(network=residual_unet(8, (8, 16), block_depth=1), stop_training=False)
     measure.set_model(model)
     while not model.stop_training:
         measure.on_train_batch_begin(0)
         measure.on_train_batch_end(0)
     measure.on_train_end()
-    same, black = (json.loads((folder / "result.json").read_text()) for folder in generates)
+    black, same = (json.loads((folder / "result.json").read_text()) for folder in generates)
     assert (
         [point["images"] for point in same["points"]]
         == [point["images"] for point in black["points"]]
-        == [32, 64, 128]
+        == images_seen
     )
     assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], (
         "one generates the real images, the other only black"

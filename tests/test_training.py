@@ -75,10 +75,15 @@ def test_killed_runs_resume_and_end_with_all_epochs_and_a_loadable_model(tmp_pat
 
 @pytest.fixture
 def trainer(tiny_config, tmp_path):
-    return Trainer(
-        TrainingConfig(tiny_config, count=32, batch_size=8, epochs=2, kid_images=16, kid_steps=2),
-        tmp_path,
-    )
+    sizes = {"count": 32, "batch_size": 8, "epochs": 2, "kid_images": 16, "kid_steps": 2}
+    # wide enough for Muon
+    wide = replace(tiny_config, network_arguments=tiny_config.network_arguments | {"width": 16})
+    return Trainer(TrainingConfig(wide, optimizer="muon", **sizes), tmp_path)
+
+
+def test_an_unknown_optimizer_is_a_user_error(tiny_config, tmp_path):
+    with pytest.raises(UserError, match="no optimizer 'lion': choose one of muon, adamw"):
+        Trainer(TrainingConfig(tiny_config, optimizer="lion"), tmp_path)
 
 
 def test_a_resumed_run_equals_a_run_that_was_never_stopped(trainer, tiny_config, tmp_path):

@@ -23,6 +23,7 @@ from diffusion_lab.commands.options import (
     Features,
     Loss,
     Network,
+    Optimizer,
     Prediction,
     Sampler,
     Schedule,
@@ -106,6 +107,15 @@ def train(
         Schedule | None,
         typer.Option(help="By default offset_cosine, and linear for attention_unet."),
     ] = None,
+    optimizer: Annotated[
+        Optimizer,
+        typer.Option(
+            help=(
+                "muon needs about half as many images, because all directions of a convolution"
+                " kernel learn at the same speed."
+            )
+        ),
+    ] = Optimizer.adamw,
     learning_rate: Annotated[
         float | None, real(0, 1, "By default 0.002, and 0.001 for attention_unet.")
     ] = None,
@@ -138,6 +148,7 @@ def train(
         count,
         batch_size,
         epochs,
+        optimizer.value,
         learning_rate,
         kid_every=kid_every,
         mixed_bfloat16=bfloat16,

@@ -1,4 +1,4 @@
-"""Training with the recipe of docs/benchmarks/recipes.md: AdamW, warm-up, EMA; resumable."""
+"""Training with the recipe of docs/benchmarks/recipes.md: warm-up, then EMA; resumable."""
 
 import json
 import math
@@ -17,6 +17,9 @@ from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.weights import assign_arrays, read_arrays, write_arrays
 from diffusion_lab.storage import demand_writable, only_one
 from diffusion_lab.training.callbacks import SaveRun, WarmUp
+from diffusion_lab.training.muon import ConvolutionalMuon
+
+OPTIMIZERS = {"muon": ConvolutionalMuon, "adamw": keras.optimizers.AdamW}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class TrainingConfig:
     count: int | None = None  # of training images; None means all
     batch_size: int = 32
     epochs: int = 20
+    optimizer: str = "adamw"  # a key of OPTIMIZERS
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05  # share of the training in which the learning rate rises
@@ -71,9 +75,19 @@ def build_model(config, channels):
 
 
 def compile_model(model, config):
-    """Compiles a model with the recipe's optimizer and loss."""
+    """Compiles a model with the recipe's optimizer and loss.
+
+    Raises:
+        UserError: if the optimizer is none of OPTIMIZERS.
+    """
+    if config.optimizer not in OPTIMIZERS:
+        raise UserError(
+            f"There is no optimizer {config.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}."
+        )
     model.compile(
-        optimizer=keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay),
+        optimizer=OPTIMIZERS[config.optimizer](
+            config.learning_rate, weight_decay=config.weight_decay
+        ),
         loss=config.loss,
         # slows TensorFlow on a CPU; JAX would not compile at all
         jit_compile=has_accelerator() or BACKEND == "jax",

@@ -152,7 +152,7 @@ def main():
     samples = {name: np.load(folder_of(name, 0, arguments.out) / "samples.npy") for name in RECORDS}
     publish(
         f"The shortest training to a KID of {GOAL}",
-        "python -m benchmarks.speedrun",
+        f"python -m benchmarks.speedrun --seeds {arguments.seeds}",
         rows(results),
         arguments.out / "speedrun",
         partial(draw_samples, samples),

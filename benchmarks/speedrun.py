@@ -61,7 +61,7 @@ def run(name, seed, out):
 
 
 def folder_of(name, seed, out):
-    return out / f"{list(RECORDS).index(name)}-{seed}"
+    return out / f"{name.replace(' ', '-')}-{seed}"
 
 
 def result_of(name, seed, out):

@@ -47,7 +47,6 @@ class Recipe:
     ema_decay: float = 0.999
     optimizer: str = "adamw"  # a key of OPTIMIZERS
     batch_size: int = 32
-    warmup: float = 0.05  # share of the training in which the learning rate rises
     textbook: bool = False
 
 

@@ -126,8 +126,7 @@ def train(model, recipe, dataset, images, measure):
         schedule = {"warm-up": WarmUp, "cosine": Cosine}[recipe.rate]
         callbacks.append(
             schedule(
-                TrainingConfig(learning_rate=recipe.learning_rate, warmup=recipe.warmup),
-                lambda: measure.seen / images,
+                TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images
             )
         )
     model.fit(

@@ -111,8 +111,8 @@ def train(
         Optimizer,
         typer.Option(
             help=(
-                "muon needs about half as many images, because all directions of a convolution"
-                " kernel learn at the same speed."
+                "muon learns faster, because all directions of a convolution kernel learn at the"
+                " same speed."
             )
         ),
     ] = Optimizer.adamw,

@@ -34,8 +34,6 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         and the large X takes part in only two products.
         """
         matrix = ops.reshape(x, (-1, x.shape[-1]))
-        wide = matrix.shape[0] < matrix.shape[1]
-        matrix = ops.transpose(matrix) if wide else matrix
         matrix = matrix / (ops.norm(matrix) + 1e-7)
         square = ops.matmul(ops.transpose(matrix), matrix)
         identity = product = ops.eye(square.shape[0], dtype=square.dtype)
@@ -45,8 +43,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
             )
             product = ops.matmul(product, polynomial)
             square = ops.matmul(ops.matmul(polynomial, square), polynomial)
-        matrix = ops.matmul(matrix, product)
-        return ops.reshape(ops.transpose(matrix) if wide else matrix, x.shape)
+        return ops.reshape(ops.matmul(matrix, product), x.shape)
 
     def lr_adjust(self, x):
         """Scales an update (H, W, C, O) so that its elements have a root mean square of 0.2."""

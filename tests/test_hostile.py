@@ -54,7 +54,7 @@ REASONS = {  # {answer: why the watchdog ends it; which of several reasons comes
     "14-processes-that-hide": [PROCESSES, MEMORY],
     "14-segmentation-fault": ["it ended the kernel"],
     "14-sleeps": ["waited for"],
-    "14-swallows-interrupts-and-prints": [TIME, "printed too much", MEMORY],
+    "14-swallows-interrupts-and-prints": [TIME, "printed too much"],
     "14-ten-gigabytes-of-output": [TIME, "printed too much", MEMORY],
 }
 # Answers whose attack is not shown to succeed: they are only broken, they are right although they

@@ -60,7 +60,7 @@ class Exercise:
 
     number, name, takes, praise, shape_hint = "", "", "", "", ""
     right, mistakes, results, tolerance = None, (), {}, 1e-4
-    _latest = b"", {}  # the inputs of the latest diagnosis, and {mistake: its outputs}
+    _latest = None, {}  # the inputs of the latest diagnosis, and {mistake: its outputs}
 
     def draw(self, rng):
         """Returns random inputs: a dictionary of arrays."""

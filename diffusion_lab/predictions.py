@@ -1,12 +1,16 @@
-"""What a network predicts, and how that separates a noisy image into its two components.
+"""What a network predicts, how that separates a noisy image, and how two predictions guide.
 
 noisy_images = signal_rates * images + noise_rates * noises, so any one of noise, image and velocity
-gives the others. Each function takes (prediction, noisy_images, noise_rates, signal_rates) and
-returns (pred_noises, pred_images). All images have shape (B, H, W, C), all rates (B, 1, 1, 1). A
-network predicts in float32; the components get the dtype of the noisy images.
+gives the others. Each function `from_...` takes (prediction, noisy_images, noise_rates,
+signal_rates) and returns (pred_noises, pred_images). All images have shape (B, H, W, C), all rates
+(B, 1, 1, 1). A network predicts in float32; the components get the dtype of the noisy images.
 """
 
+import numpy as np
 from keras import ops
+
+from diffusion_lab.backend import compiled, owner_of
+from diffusion_lab.errors import MOST_GUIDANCE, UserError, finite_number
 
 MIN_RATE = 1e-3  # the smallest rate to divide by
 
@@ -56,6 +60,62 @@ def weighted_velocities(velocities, noise_rates, signal_rates, max_snr=5.0):
     # signal_rates^2 + noise_rates^2 = 1
     weights = ops.minimum(signal_rates**2, max_snr * noise_rates**2)
     return tuple(ops.sqrt(weights) * velocity for velocity in velocities)
+
+
+def extrapolate(weaker, stronger, weight):
+    """Returns weaker + weight * (stronger - weaker), for both components of two predictions.
+
+    It does not matter whether noise, images or velocities are combined: the weights sum to 1, so
+    the components still mix to the noisy images.
+    """
+    return tuple(a + ops.cast(weight, a.dtype) * (b - a) for a, b in zip(weaker, stronger))
+
+
+def autoguide(denoise, weaker_denoise, weight=1.75):
+    """Returns a `denoise` for any sampler that leads away from the errors of a weaker model.
+
+    A model that is smaller, or was trained for a shorter time, makes the same errors, but larger
+    ones. Autoguidance extrapolates from its prediction through that of the better model. Each step
+    needs an evaluation of both networks. Karras et al. 2024, "Guiding a Diffusion Model with a Bad
+    Version of Itself".
+
+    Args:
+        denoise: that of the better model, `partial(model.denoise, training=False)`.
+        weaker_denoise: that of a model trained on the same images.
+        weight: 1 is the better model alone; values from 1.5 to 2.5 are usual.
+
+    Raises:
+        UserError: for a weight outside [-100, 100], or for models of images that differ in shape or
+            in normalisation.
+    """
+    weight = finite_number("weight", weight, -MOST_GUIDANCE, MOST_GUIDANCE)
+    _demand_same_images(owner_of(denoise), owner_of(weaker_denoise))
+    denoise, weaker_denoise = compiled(denoise), compiled(weaker_denoise)
+
+    def guided(noisy_images, noise_rates, signal_rates):
+        inputs = noisy_images, noise_rates, signal_rates
+        return extrapolate(weaker_denoise(*inputs), denoise(*inputs), weight)
+
+    return guided
+
+
+def _demand_same_images(model, weaker):
+    if model is None or weaker is None:  # plain functions do not say what they were made for
+        return
+    if model.image_shape != weaker.image_shape:
+        raise UserError(
+            f"The weaker model was made for images of the shape {weaker.image_shape}, but it is to"
+            f" guide a model for {model.image_shape}: choose one trained on the same images."
+        )
+    statistics = [
+        np.stack([ops.convert_to_numpy(part) for part in (scale.mean, scale.variance)])
+        for scale in (model.normalizer, weaker.normalizer)
+    ]
+    if not np.allclose(*statistics, atol=0.1):
+        raise UserError(
+            "The weaker model was trained on other images, or normalises them differently: choose"
+            " one trained as the model that it is to guide."
+        )
 
 
 PREDICTIONS = {"noise": from_noise, "image": from_image, "velocity": from_velocity}

@@ -278,6 +278,37 @@ def test_every_benchmark_runs(tmp_path, module, arguments, file):
         check=True,
     )
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 15, "quality": 4, "profile": 5}[module] and all(
+    assert len(rows) == {"speed": 16, "quality": 4, "profile": 5}[module] and all(
         row["value"] >= 0 for row in rows
     )
+
+
+def visit_a_gpu(out, **variables):
+    """Runs benchmarks/gpu_session.sh; returns (exit status, its summary)."""
+    environment = os.environ | {"REHEARSE": "1", "PYTHON": sys.executable} | variables
+    script = str(ROOT / "benchmarks" / "gpu_session.sh")
+    result = subprocess.run([script, str(out)], env=environment, capture_output=True, text=True)
+    assert result.stdout == (out / "summary.txt").read_text()
+    return result.returncode, result.stdout
+
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux")
+
+
+@ON_LINUX
+@pytest.mark.slow
+def test_a_visit_to_a_gpu_can_be_rehearsed(tmp_path):
+    lab = "solutions/02_forward_process.ipynb"
+    status, summary = visit_a_gpu(tmp_path, LABS=lab, MINUTES="60")  # a busy machine is slow
+    assert status == 0 and summary.count("exit status 0") == 3, summary
+    assert json.loads((tmp_path / "gpu.json").read_text())["backend"] == "jax"
+    assert (tmp_path / "training" / "model.weights.h5").exists()
+
+
+@ON_LINUX
+def test_a_visit_without_time_says_what_it_left_out(tmp_path):
+    status, summary = visit_a_gpu(tmp_path, MINUTES="0")
+    assert status == 1
+    assert summary.splitlines() == [
+        f"{step}: no time left" for step in ("labs", "benchmark", "training")
+    ]

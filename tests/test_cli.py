@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import get_type_hints
 
@@ -57,6 +58,17 @@ def test_sample_writes_the_picture_of_as_many_images(run, weights, tmp_path):
     assert Image.open(picture).size == ((8 * 9 - 1) * 16, (2 * 9 - 1) * 16)
 
 
+def test_a_weaker_model_guides_samples_and_their_measurement(run, weights, tmp_path):
+    options = ["--weights", weights, "--steps", 2, "--seed", 3]
+    for name, guide in (("plain", []), ("guided", ["--guide", weights, "--guidance", 3])):
+        picture = tmp_path / f"{name}.png"
+        assert run("sample", *options, *guide, "--count", 4, "--out", picture)[0] == 0
+    plain, guided = ((tmp_path / f"{name}.png").read_bytes() for name in ("plain", "guided"))
+    assert plain == guided, "a model's own errors are as large as its own"
+    status, out, _ = run("evaluate", *options, "--count", 8, "--guide", weights)
+    assert status == 0 and f"guided by {weights}" in out
+
+
 def test_a_new_process_repeats_a_sample_whatever_an_old_keras_json_asks_for(run, weights, tmp_path):
     options = ["sample", "--weights", weights, "--count", "4", "--steps", "2", "--out"]
     assert run(*options, tmp_path / "here.png")[0] == 0
@@ -87,6 +99,11 @@ def test_a_new_process_repeats_a_sample_whatever_an_old_keras_json_asks_for(run,
         (["sample", "--eta", "2"], "eta must be in"),
         (["sample", "--label", "red"], "takes no labels: leave"),
         (["sample", "--guidance", "2"], "no effect without a label"),
+        (["sample", "--guide", "flowers32_guide", "--label", "red"], "choose one of the two"),
+        (["sample", "--guide", "flowers32_guid"], "did you mean flowers32_guide?"),
+        (["sample", "--guide", "flowers64", "--count", "1"], "choose one trained on the same"),
+        (["sample", "--weights", "flowers32_fewstep", "--steps", "50"], "tuned for 1 to 4 steps"),
+        (["evaluate", "--guidance", "2"], "no effect without a guide"),
         (["train", "--image-size", "30"], "multiple of 4"),
         (["train", "--widths", "wide"], "not a list of whole numbers"),
         (["train", "--widths", "10,20"], "multiples of 8"),
@@ -335,10 +352,18 @@ def test_doctor_reports_and_advises(run):
         assert subject in out
 
 
-def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "enough, size, choice", [(0, 16, "fast enough for flowers"), (10**9, 8, "so these have 8 × 8")]
+)
+def test_demo_fills_its_page_with_images_that_fit_the_machine(
+    run, tiny_config, tmp_path, monkeypatch, enough, size, choice
+):
     from diffusion_lab.commands import demo, demo_page
 
-    monkeypatch.setattr(demo, "SHIPPED", str(weights))
+    arguments = tiny_config.network_arguments | {"image_size": 16}
+    save_model(replace(tiny_config, network_arguments=arguments).build(), tmp_path / "m.weights.h5")
+    monkeypatch.setattr(demo, "SHIPPED", str(tmp_path / "m.weights.h5"))
+    monkeypatch.setattr(demo, "ENOUGH", enough)
     monkeypatch.setattr(demo_page, "ENOUGH", 10**9)
     status, out, _ = run("demo", "--minutes", 0.05, "--out", tmp_path / "demo")
     assert status == 0 and "index.html" in out and "make lab" in out
@@ -354,6 +379,8 @@ def test_demo_fills_its_page(run, weights, tmp_path, monkeypatch):
     assert "…" not in page.split("<th>sampler</th>")[1].split("</table>")[0], (
         "the table is complete"
     )
+    assert choice in page
+    assert load_model(tmp_path / "demo" / "model.weights.h5")[0].image_shape == (size, size, 3)
     assert re.search(r"[\d,]+ training images are few. .* demo --minutes \d+", page)
     numbers = json.loads((tmp_path / "demo" / "kid.json").read_text())
     assert [row["name"] for row in numbers["samplers"]] == [

@@ -1,9 +1,17 @@
 """Each prediction type, given the truth, must recover both components."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from diffusion_lab.predictions import PREDICTIONS, velocity, weighted_velocities
+from diffusion_lab.errors import UserError
+from diffusion_lab.ideal_denoisers import gaussian_denoiser
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.networks import plain_cnn
+from diffusion_lab.predictions import PREDICTIONS, autoguide, velocity, weighted_velocities
+from diffusion_lab.samplers import SAMPLERS
+from diffusion_lab.schedules import cosine_diffusion_schedule
 
 RNG = np.random.default_rng(0)
 IMAGES, NOISES = RNG.normal(size=(2, 5, 4, 4, 3))
@@ -60,3 +68,42 @@ def test_weighted_velocities_have_the_loss_of_min_snr():
         "some are at 5, others below"
     )
     np.testing.assert_allclose((np.array(true) - np.array(predicted)) ** 2, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight, mean", [(0, 1.0), (1, 3.0), (2, 5.0), (-1, -1.0)])
+def test_autoguidance_of_two_gaussians_is_a_gaussian_further_away(weight, mean):
+    """The ideal prediction is linear in the mean, so the guided mean is 1 + weight * (3 - 1)."""
+    inputs = RNG.normal(size=IMAGES.shape), NOISE_RATES, SIGNAL_RATES
+    guided = autoguide(gaussian_denoiser(3.0, 0.7), gaussian_denoiser(1.0, 0.7), weight)
+    for component, expected in zip(guided(*inputs), gaussian_denoiser(mean, 0.7)(*inputs)):
+        np.testing.assert_allclose(component, expected, atol=1e-9)
+
+
+def small_model(size=4, mean=0.5):
+    model = DiffusionModel(plain_cnn(size, width=8, depth=2), seed=0)
+    model.adapt(np.clip(RNG.normal(mean, 0.1, (8, size, size, 3)), 0, 1))
+    return model
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_can_be_autoguided(name):
+    model, weaker = small_model(), small_model()
+    guided = autoguide(*(partial(each.denoise, training=False) for each in (model, weaker)))
+    noise = NOISES.astype("float32")
+    samples = SAMPLERS[name](guided, cosine_diffusion_schedule, noise, steps=3, seed=0)
+    assert samples.shape == noise.shape and np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    "weaker, weight, sentence",
+    [
+        (small_model(), float("nan"), "weight must be in"),
+        (small_model(), "much", "weight must be in"),
+        (small_model(size=8), 2, "images of the shape (8, 8, 3)"),
+        (small_model(mean=0.1), 2, "trained on other images"),
+    ],
+)
+def test_a_model_that_cannot_guide_gets_one_sentence(weaker, weight, sentence):
+    with pytest.raises(UserError) as error:
+        autoguide(small_model().denoise, weaker.denoise, weight)
+    assert sentence in str(error.value)

@@ -152,8 +152,24 @@ def test_a_loaded_model_samples_like_the_saved_one(saved):
     np.testing.assert_allclose(
         loaded.generate(2, 3, seed=1), model.generate(2, 3, seed=1), atol=2e-3
     )
-    for raw, averaged in zip(loaded.network.get_weights(), loaded.ema_network.get_weights()):
-        np.testing.assert_array_equal(raw, averaged)
+    assert loaded.ema_network is loaded.network, "one network is enough"
+
+
+def test_a_loaded_model_gets_an_average_of_its_own_when_it_is_trained(saved):
+    loaded, _ = load_model(saved[1])
+    before, weights = loaded.generate(2, 3, seed=1), loaded.network.get_weights()
+    loaded.compile("sgd", "mse", jit_compile=False)
+    np.testing.assert_allclose(loaded.generate(2, 3, seed=1), before, atol=1e-6)
+    loaded.network.weights[0].assign_add(1 + 0 * loaded.network.weights[0])
+    loaded.compute_loss(y_pred=loaded(np.zeros((2, 8, 8, 3), "float32")))
+    raw, averaged = loaded.network.get_weights()[0], loaded.ema_network.get_weights()[0]
+    np.testing.assert_allclose(raw, weights[0] + 1, atol=1e-6)
+    np.testing.assert_allclose(averaged, weights[0] + 0.9, atol=1e-6)  # the first decay is 1 / 10
+    sampled = loaded.generate(2, 3, seed=1)
+    loaded.ema_network.weights[0].assign(weights[0])
+    assert not np.allclose(sampled, before) and np.allclose(
+        loaded.generate(2, 3, seed=1), before, atol=1e-6
+    ), "samples come from the average"
 
 
 def test_every_damage_to_a_weights_file_is_one_sentence(saved, tmp_path):
@@ -204,6 +220,21 @@ def test_shipped_files_are_small():
     assert max(file.stat().st_size for file in files) < 5e6
 
 
+def test_rounded_weights_differ_by_half_a_step_of_their_channel(tmp_path):
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 128, 4)) * [0.01, 1, 100, 0]
+    bias = np.array([0.5, -2.0, 1 / 3])
+    path = tmp_path / "file.h5"
+    write_arrays(path, {"network": [kernel, bias], "exact": [kernel]}, {}, rounded=["network"])
+    groups, _ = read_arrays(path)
+    steps = np.abs(kernel).max(axis=(0, 1, 2)) / 127
+    assert np.all(np.abs(groups["network"][0] - kernel) <= 0.501 * steps)
+    np.testing.assert_allclose(groups["network"][1], bias, rtol=1e-3)
+    np.testing.assert_array_equal(groups["exact"][0], kernel)
+    read_arrays(path, most=4 * kernel.size + 2 * bias.size + 8 * kernel.size)
+    with pytest.raises(UserError, match="damaged"):  # what counts is the size in memory
+        read_arrays(path, most=kernel.size + 2 * bias.size + 8 * kernel.size)
+
+
 def bomb(file):
     file.create_dataset(
         "network/0001",
@@ -231,7 +262,15 @@ def put(path, value):
     return lambda file: file.__setitem__(path, value)
 
 
+def scale(value):
+    return lambda file: file["network/0000"].attrs.__setitem__("scale", value)
+
+
 NOT_OURS = {
+    "a scale for another number of channels": scale(np.ones(3, "float32")),
+    "a scale in double precision": scale(np.ones(2)),
+    "a scale in words": scale("large"),
+    "an empty scale": scale(h5py.Empty("float32")),
     "a compressed bomb": bomb,
     "a bomb of links": many_links_to_one,
     "data in another file": virtual,

@@ -1,11 +1,13 @@
 """`diffusion-lab demo`: trains for a few minutes, samples, measures, and shows it all on a page."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from diffusion_lab.commands.demo_page import DemoPage
+from diffusion_lab.commands.demo_page import ENOUGH, DemoPage
 from diffusion_lab.commands.terminal import TrainingDisplay, console
 from diffusion_lab.metrics import kid_with_standard_error, measure_memorisation
 from diffusion_lab.models.generating import generate_in_batches, images_emerging
@@ -22,12 +24,16 @@ COMPARED = {  # name on the page: sampler
     "Adams–Bashforth": adams_bashforth,
 }
 SHIPPED = "flowers32"
+STEPS_TO_MEASURE = 5
 
 
 def run_demo(
     folder: str | Path, minutes: float = 4.0, seed: int = 0, nfe: int = 10, kid_images: int = 192
 ) -> Path:
     """Trains the network of the shipped weights on procedural flowers, and writes a page.
+
+    The first seconds measure the machine. On one that is too slow for flowers in this time, the
+    images are half as wide and high.
 
     Args:
         folder: where to write index.html and its pictures.
@@ -50,13 +56,16 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
     begin = time.monotonic()
     shipped, _ = load_model(SHIPPED)
     page = DemoPage(folder, minutes, nfe)
-    trainer = Trainer(
-        TrainingConfig(model=shipped.config, epochs=1000, seed=seed, kid_images=kid_images), folder
+    console.print(f"[bold]Measuring[/bold] this machine. Open {page.path} in a browser to watch.")
+    trainer = fitting_trainer(
+        TrainingConfig(model=shipped.config, epochs=1000, seed=seed, kid_images=kid_images),
+        minutes,
+        page,
     )
     page.show_real_images(trainer.validation.images[:32] / 255)
     console.print(
-        f"[bold]Training[/bold] for {minutes:g} minute{'s' * (minutes != 1)} on procedural flowers,"
-        f" 32 × 32 pixels.\nOpen {page.path} in a browser to watch the samples improve."
+        f"[bold]Training[/bold] for {minutes:g} minute{'s' * (minutes != 1)} on procedural flowers."
+        f" {page.facts['choice']}"
     )
     model, losses = train_for(trainer, minutes, page)
     if page.advice():
@@ -74,6 +83,7 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
     for owner, candidate in (("yours", model), ("shipped", shipped)):
         for name, sampler in COMPARED.items():
             images = generate_in_batches(candidate, kid_images, nfe, seed=1, sampler=sampler)
+            images = shrunk(images, model.image_shape[0])
             estimate = kid_with_standard_error(
                 trainer.kid.real_features, trainer.kid.encode(images)
             )
@@ -100,6 +110,53 @@ def train_for(
         clock.share_done, trainer.config.batch_size, on_samples=page.show_progress
     )
     return trainer.fit(clock.share_done, callbacks=[clock, display]), display.losses
+
+
+def fitting_trainer(config: TrainingConfig, minutes: float, page: DemoPage) -> Trainer:
+    """Returns a trainer for images that this machine can learn to draw in this time."""
+    trainer = Trainer(config, page.folder)
+    pace = Pace(config.batch_size)
+    trainer.fit(share_done=lambda: 0.0, callbacks=[pace])
+    size, expected = trainer.model.image_shape[0], pace.images_per_second * 60 * minutes
+    speed = f"{pace.images_per_second:.0f} images a second, {size} × {size} pixels"
+    choice = f"This machine trains on about {speed}"
+    if expected >= ENOUGH / 2:
+        page.write(choice=f"{choice}, which is fast enough for flowers.")
+        return trainer
+    half = config.model.network_arguments | {"image_size": size // 2}
+    page.write(
+        choice=(
+            f"{choice}, which is too slow for flowers of that size, so these have {size // 2} ×"
+            f" {size // 2}."
+        )
+    )
+    return Trainer(
+        replace(config, model=replace(config.model, network_arguments=half)), page.folder
+    )
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """Returns images (N, S, S, C) as (N, size, size, C); each pixel is the mean of a square."""
+    factor = images.shape[1] // size
+    return images.reshape(len(images), size, factor, size, factor, -1).mean(axis=(2, 4))
+
+
+class Pace(keras.callbacks.Callback):
+    """Measures the speed of a few training steps after the first, which is mostly compilation."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.images_per_second = 0.0
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.ends.append(time.monotonic())
+        if len(self.ends) > STEPS_TO_MEASURE:
+            # a single step that something else delayed does not count
+            step = float(np.median(np.diff(self.ends)))
+            self.images_per_second = self.batch_size / step
+            self.model.stop_training = True
 
 
 class Clock(keras.callbacks.Callback):

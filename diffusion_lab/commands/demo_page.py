@@ -15,7 +15,7 @@ from diffusion_lab.metrics import KIDEstimate, Memorisation
 from diffusion_lab.plots import image_grid, loss_curve, save_png
 from diffusion_lab.storage import write_atomically
 
-ENOUGH = 20_000  # training images after which most samples are flowers
+ENOUGH = 6_000  # training images after which most samples are flowers
 
 
 class DemoPage:
@@ -33,6 +33,7 @@ class DemoPage:
             "snapshots": [],
             "memorisation": {},
             "seconds": None,
+            "choice": "",
         }
         self.facts["weights"] = folder / "model.weights.h5"
         # `make demo` runs in an environment that is not active
@@ -48,7 +49,7 @@ class DemoPage:
         write_atomically(self.path, self.template.render(self.facts, advice=self.advice()).encode())
 
     def show_real_images(self, images: np.ndarray) -> None:
-        save_png(image_grid(images, scale=3), self.folder / "real.png")
+        save_png(_grid(images), self.folder / "real.png")
 
     def show_progress(self, images: np.ndarray, losses: list[dict[str, float]]) -> None:
         """Shows samples (N, H, W, C) in [0, 1] and the losses so far, [{"images", "loss"}].
@@ -57,13 +58,13 @@ class DemoPage:
         number of training images has doubled.
         """
         seen, snapshots = losses[-1]["images"] if losses else 0, self.facts["snapshots"]
-        save_png(image_grid(images, scale=3), self.folder / "progress.png")
+        save_png(_grid(images), self.folder / "progress.png")
         if losses:
             loss_curve(losses, self.folder / "loss.png")
         if not snapshots or seen > 0 and seen >= 2 * snapshots[-1]:
             snapshots.append(seen)
             save_png(
-                image_grid(images[:8], columns=8, scale=2),
+                _grid(images[:8], pixels=64),
                 self.folder / f"snapshot{len(snapshots)}.png",
             )
         self.write(images_seen=seen)
@@ -85,7 +86,7 @@ class DemoPage:
     ) -> None:
         """Shows samples and their KID for one sampler; `owner` is "yours" or "shipped"."""
         file = f"{owner}-{''.join(c for c in sampler.lower() if c.isascii() and c.isalnum())}.png"
-        save_png(image_grid(images, scale=3), self.folder / file)
+        save_png(_grid(images), self.folder / file)
         row: dict[str, Any] | None = next(
             (row for row in self.facts["samplers"] if row["name"] == sampler), None
         )
@@ -111,3 +112,8 @@ class DemoPage:
             for key in ("minutes", "nfe", "samplers", "memorisation", "seconds", "date")
         }
         write_atomically(self.folder / "kid.json", json.dumps(numbers, indent=2).encode())
+
+
+def _grid(images: np.ndarray, pixels: int = 96) -> np.ndarray:
+    """Returns rows of eight images, each about `pixels` wide."""
+    return image_grid(images, columns=8, scale=max(1, pixels // images.shape[1]))

@@ -1,7 +1,11 @@
-"""Measures the quality of a saved model."""
+"""Measures the quality of a saved model, and lets a weaker one guide it."""
 
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
+from typing import Any
 
+from diffusion_lab.commands.options import FEW
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics import (
@@ -13,17 +17,37 @@ from diffusion_lab.metrics import (
 )
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
+from diffusion_lab.predictions import autoguide
 from diffusion_lab.samplers import SAMPLERS
+
+
+def autoguided(
+    sampler: Callable[..., Any], guide: str | None, guidance: float | None
+) -> Callable[..., Any]:
+    """Returns the sampler, with autoguidance by the weights `guide` unless that is None."""
+    if guide is None:
+        return sampler
+    weaker, _ = load_model(guide)
+    weight = {} if guidance is None else {"weight": guidance}
+
+    @wraps(sampler)
+    def guided(denoise: Any, *arguments: Any, **options: Any) -> Any:
+        weaker_denoise = partial(weaker.denoise, training=False)
+        return sampler(autoguide(denoise, weaker_denoise, **weight), *arguments, **options)
+
+    return guided
 
 
 def evaluate_model(
     weights: str | Path,
     data: str | None = None,
     count: int = 512,
-    steps: int = 10,
+    steps: int | None = None,
     sampler: str = "ddim",
     features: str = "flowers",
     seed: int = 0,
+    guide: str | None = None,
+    guidance: float | None = None,
 ) -> str:
     """Returns two lines of text: KID with its standard error, and the distance to training images.
 
@@ -33,6 +57,7 @@ def evaluate_model(
             a different number of channels.
     """
     model, origin = load_model(weights)
+    steps = steps or (FEW if model.config.most_steps else 10)
     data = data or origin.get("data")
     if data is None:
         raise UserError("These weights do not say what they were trained on: give it as --data.")
@@ -52,13 +77,15 @@ def evaluate_model(
             " out."
         )
     real = validation.images[:count]
-    generated = generate_in_batches(model, count, steps, seed, sampler=SAMPLERS[sampler])
+    guided = autoguided(SAMPLERS[sampler], guide, guidance)
+    generated = generate_in_batches(model, count, steps, seed, sampler=guided)
     kid = kid_with_standard_error(encode(extractor, real), encode(extractor, generated))
     memory = measure_memorisation(generated, train.images, real)
+    how = f"{sampler} with {steps} steps" + (f", guided by {guide}" if guide else "")
     return (
         f"KID ({features} features), {count} generated against {len(real)} real images of {data},"
-        f" {sampler} with {steps} steps: {kid.value:.4f} ± {kid.standard_error:.4f}\ndistance to"
-        f" the nearest training image: {memory.generated_distance:.3f}; for unseen real images:"
-        f" {memory.reference_distance:.3f} (a copy has 0, and blurred images also have a little"
-        " less)"
+        f" {how}: {kid.value:.4f} ± {kid.standard_error:.4f}\n"
+        f"distance to the nearest training image: {memory.generated_distance:.3f}; for unseen real"
+        f" images: {memory.reference_distance:.3f} (a copy has 0, and blurred images also have a"
+        " little less)"
     )

@@ -12,9 +12,14 @@ import diffusion_lab
 from diffusion_lab.errors import LARGEST_SEED, finite_number, whole_number
 
 MANY = 1_000_000_000
+FEW = 2  # steps of a model that was tuned for few
 WEIGHTS = (
     "Shipped weights, such as flowers32, flowers64 or flowers32_conditional, or a .weights.h5 file"
     " that `train` or `demo` wrote."
+)
+GUIDE = (
+    "Weights of a weaker model, such as flowers32_guide: autoguidance leads away from its errors."
+    " Each step then needs an evaluation of both networks."
 )
 DATA = (
     "procedural_flowers, digits, mnist, fashion_mnist, cifar10, oxford_flowers102, or a folder of"

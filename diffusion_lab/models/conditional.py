@@ -13,7 +13,7 @@ from keras import ops
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import MOST_GUIDANCE, UserError, finite_number
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.predictions import PREDICTIONS
+from diffusion_lab.predictions import PREDICTIONS, extrapolate
 from diffusion_lab.samplers import ddim, find_sampler
 
 
@@ -52,7 +52,7 @@ class ConditionalDiffusionModel(DiffusionModel):
 
     def denoise_labelled(self, noisy_images, noise_rates, signal_rates, labels, training=False):
         """Returns (pred_noises, pred_images) for images (B, H, W, C) with labels, int (B,)."""
-        network = self.network if training else self.ema.network
+        network = self.network if training else self.ema_network
         prediction = network([noisy_images, noise_rates**2, labels], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
 
@@ -60,16 +60,13 @@ class ConditionalDiffusionModel(DiffusionModel):
         """Returns unlabelled + guidance * (labelled - unlabelled), for both components.
 
         This is equation 6, where guidance = 1 + w. Both predictions come from one call of the
-        network, with a batch twice as large. It does not matter whether noise, images or velocities
-        are combined: the weights sum to 1, so the components still mix to the noisy images.
+        network, with a batch twice as large.
         """
         inputs = (ops.concatenate([x, x]) for x in (noisy_images, noise_rates, signal_rates))
         labels = ops.concatenate([labels, ops.full_like(labels, self.no_label)])
         pairs = (ops.split(component, 2) for component in self.denoise_labelled(*inputs, labels))
-        return tuple(
-            unlabelled + ops.cast(guidance, unlabelled.dtype) * (labelled - unlabelled)
-            for labelled, unlabelled in pairs
-        )
+        labelled, unlabelled = zip(*pairs)
+        return extrapolate(unlabelled, labelled, guidance)
 
     def guided(self, labels, guidance=2.0):
         """Returns a `denoise(noisy_images, noise_rates, signal_rates)` for the given labels.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import UserError, whole_number
 from diffusion_lab.models.conditional import ConditionalDiffusionModel
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
@@ -27,8 +27,9 @@ class ModelConfig:
     schedule: str = "offset_cosine"  # a key of SCHEDULES
     prediction: str = "velocity"
     loss_on: str = "weighted_velocity"
-    ema_decay: float = 0.999
+    ema_decay: float | None = 0.999
     class_names: tuple = ()
+    most_steps: int | None = None  # that the model was tuned for; see `ConsistencyModel`
 
     def build(self, seed=None):
         """Returns a new model.
@@ -39,6 +40,8 @@ class ModelConfig:
         for name, known in ((self.network, NETWORKS), (self.schedule, SCHEDULES)):
             if name not in known:
                 raise UserError(f"There is no {name!r}: choose one of {', '.join(known)}.")
+        if self.most_steps is not None:
+            whole_number("most_steps", self.most_steps)
         return self._build(ema_decay=self.ema_decay, seed=seed, config=self)
 
     def _build(self, **common):

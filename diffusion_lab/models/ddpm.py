@@ -59,7 +59,7 @@ class DDPM(DiffusionModel):
         The EMA network is used unless in training. A continuous network receives the variance of
         the noise, 1 - ᾱ_t, instead of t.
         """
-        network = self.network if training else self.ema.network
+        network = self.network if training else self.ema_network
         if not self.takes_timesteps:
             t = ops.square(at(self.diffusion.sqrt_one_minus_alphas_cumprod, t, noisy_images))
         return network(

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import seed_generator
-from diffusion_lab.errors import MOST_IMAGES, UserError, whole_number
+from diffusion_lab.backend import forget_compiled, seed_generator
+from diffusion_lab.errors import MOST_IMAGES, MOST_STEPS, UserError, whole_number
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.predictions import LOSSES, PREDICTIONS, velocity, weighted_velocities
 from diffusion_lab.samplers import ddim, find_sampler
@@ -26,7 +26,8 @@ class DenoisingModel(keras.Model):
         network: a functional model called as network([noisy_images, noise_variances]).
         loss_on: the component that the loss compares: "velocity", "noise", "image", or
             "weighted_velocity" (see `weighted_velocities`).
-        ema_decay: the decay of the weights that sample, see `EMA`.
+        ema_decay: the decay of the weights that sample, see `EMA`. None samples with the network
+            itself until `compile` prepares for training, which makes loading faster.
         seed: of the noise and the times.
         config: the `ModelConfig` that describes the model, for `save_model`.
     """
@@ -35,7 +36,7 @@ class DenoisingModel(keras.Model):
         super().__init__(**kwargs)
         self.config = config
         self.network = network
-        self.ema = EMA(network, ema_decay)
+        self.ema = None if ema_decay is None else EMA(network, ema_decay)
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.normalizer = keras.layers.Normalization(dtype="float32")
         self.normalizer.build((None, *self.image_shape))
@@ -47,7 +48,7 @@ class DenoisingModel(keras.Model):
 
     @property
     def ema_network(self):
-        return self.ema.network
+        return self.network if self.ema is None else self.ema.network
 
     def compile(self, *arguments, **options):
         """Compiles as Keras does, and builds the optimizer at once.
@@ -56,6 +57,9 @@ class DenoisingModel(keras.Model):
         creating the optimizer's variables.
         """
         super().compile(*arguments, **options)
+        if self.ema is None:
+            self.ema = EMA(self.network, self.config.ema_decay)
+            forget_compiled(self)  # it samples with other variables from now on
         self.optimizer.build(self.trainable_variables)
 
     def adapt(self, images):
@@ -180,7 +184,7 @@ class DiffusionModel(DenoisingModel):
             raise UserError(
                 f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}."
             )
-        network = self.network if training else self.ema.network
+        network = self.network if training else self.ema_network
         prediction = network([noisy_images, noise_rates**2], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)
 
@@ -192,8 +196,18 @@ class DiffusionModel(DenoisingModel):
         """Runs a sampler on this model; returns normalised images, (B, H, W, C).
 
         `sampler` is one of `diffusion_lab.samplers`, or its name.
+
+        Raises:
+            UserError: for a number out of range, an unknown name, or more steps than a model for
+                few steps was tuned for.
         """
         sampler = find_sampler(sampler, arguments)
+        most = self.config.most_steps if self.config else None
+        if most and whole_number("steps", arguments.get("steps", MOST_STEPS)) > most:
+            raise UserError(
+                f"This model was tuned for 1 to {most} steps, and more would make its images worse:"
+                f" choose at most {most}, or a model that was not tuned, such as flowers32."
+            )
         return sampler(
             partial(self.denoise, training=False),
             self.diffusion_schedule,

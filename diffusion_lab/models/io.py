@@ -1,7 +1,7 @@
 """Saves and loads models: their configuration, and the weights that they sample with."""
 
 import difflib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,18 @@ from diffusion_lab.networks import energy_network
 def save_model(model, path, origin=None):
     """Writes what sampling needs: the EMA weights, the data's statistics, and `model.config`.
 
-    The weights are stored in float16, which halves the file and makes no visible difference to the
-    samples. `origin` is a dictionary, for JSON, that says where the weights come from.
+    Large arrays are rounded to 8 bits, which makes no visible difference to the samples. `origin`
+    is a dictionary, for JSON, that says where the weights come from.
 
     Raises:
         UserError: if the file cannot be written.
     """
     groups = {
-        "network": [
-            keras.ops.convert_to_numpy(weight).astype("float16")
-            for weight in model.ema_network.weights
-        ],
+        "network": [keras.ops.convert_to_numpy(weight) for weight in model.ema_network.weights],
         "normalizer": [keras.ops.convert_to_numpy(weight) for weight in model.normalizer.weights],
     }
-    write_arrays(path, groups, {"config": asdict(model.config), "origin": origin or {}})
+    about = {"config": asdict(model.config), "origin": origin or {}}
+    write_arrays(path, groups, about, rounded=["network"])
 
 
 def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
@@ -51,14 +49,15 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
     """
     path, groups, about = _read_weights(path, shipped_weights())
     try:
-        model = ModelConfig(**about["config"]).build()
+        config = ModelConfig(**about["config"])
+        model = replace(config, ema_decay=None).build()
     except (KeyError, TypeError):
         raise UserError(
             f"{path} does not describe a diffusion model"
             f"{': load it with load_energy_model.' if 'energy_network' in about else '.'}"
         ) from None
-    for variables in (model.network.weights, model.ema_network.weights):
-        assign_arrays(variables, groups.get("network", []), path)
+    model.config = config
+    assign_arrays(model.network.weights, groups.get("network", []), path)
     assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
     model.normalizer.finalize_state()
     return model, about.get("origin", {})

@@ -20,10 +20,14 @@ from diffusion_lab.storage import write_atomically
 SHIPPED = Path(__file__).parents[1] / "pretrained"  # weights that come with the package
 SUFFIX = ".weights.h5"
 LARGEST = 2**31  # bytes of the arrays in one file
+LARGE = 4096  # weights in a layer that is worth rounding to 8 bits
 
 
 def write_arrays(
-    path: str | Path, groups: Mapping[str, Sequence[np.ndarray]], about: dict[str, Any]
+    path: str | Path,
+    groups: Mapping[str, Sequence[np.ndarray]],
+    about: dict[str, Any],
+    rounded: Sequence[str] = (),
 ) -> None:
     """Writes arrays and a description.
 
@@ -31,6 +35,7 @@ def write_arrays(
         path: of the file.
         groups: {group: [arrays]}.
         about: the description, which JSON can represent.
+        rounded: groups to round, see `round_array`.
 
     Raises:
         UserError: as `write_atomically`.
@@ -40,14 +45,34 @@ def write_arrays(
         file.attrs["diffusion_lab"] = json.dumps(about)
         for group, arrays in groups.items():
             for number, array in enumerate(arrays):
-                file[f"{group}/{number:04d}"] = array
+                name = f"{group}/{number:04d}"
+                if group in rounded:
+                    file[name], scale = round_array(array)
+                    if scale is not None:
+                        file[name].attrs["scale"] = scale
+                else:
+                    file[name] = array
     write_atomically(path, content.getvalue())
+
+
+def round_array(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns (an array to store, its scale) for the weights of a layer.
+
+    In a large array, such as the kernel of a convolution, the weights of each output channel, on
+    the last axis, become whole numbers from -127 to 127 times a scale: int8, a quarter of the size.
+    Small arrays, whose size does not matter, become float16 without a scale.
+    """
+    if array.size < LARGE:
+        return array.astype("float16"), None
+    largest = np.abs(array).max(axis=tuple(range(array.ndim - 1)))
+    scale = (np.where(largest > 0, largest, 1) / 127).astype("float32")
+    return np.rint(array / scale).astype("int8"), scale
 
 
 def read_arrays(
     path: str | Path, most: int = LARGEST
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-    """Returns (groups, about) from a file that `write_arrays` wrote.
+    """Returns (groups, about) from a file that `write_arrays` wrote; what it rounded is float32.
 
     Args:
         path: of the file.
@@ -96,10 +121,19 @@ def _plain_arrays(file: h5py.File, most: int) -> dict[str, list[np.ndarray]]:
             _plain(file[name], number, h5py.Dataset)
             for number in sorted(_plain(file, name, h5py.Group))
         ]
-        total += sum(array.nbytes for array in groups[name])
+        total += sum(array.nbytes * (4 if "scale" in array.attrs else 1) for array in groups[name])
         if total > most:
             raise ValueError(f"more than {most} bytes")
-    return {name: [array[()] for array in arrays] for name, arrays in groups.items()}
+    return {name: [_scaled(array) for array in arrays] for name, arrays in groups.items()}
+
+
+def _scaled(array: h5py.Dataset) -> np.ndarray:
+    if "scale" not in array.attrs:
+        return array[()]
+    scale = array.attrs.get_id("scale")
+    if scale.dtype != np.float32 or scale.shape != array.shape[-1:]:
+        raise ValueError("there is not one scale for each channel")
+    return array[()] * array.attrs["scale"]
 
 
 def _plain(parent: h5py.Group, name: str, kind: type) -> Any:

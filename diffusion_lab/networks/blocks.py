@@ -78,13 +78,11 @@ class GroupNormalization(keras.layers.GroupNormalization):
     def group_mean(self, pixels):
         """Returns each channel's mean over its group's pixels: (B, H, W, C) to (B, 1, 1, C)."""
         channels = pixels.shape[-1]
-        means = ops.reshape(
-            ops.mean(pixels, axis=(1, 2)), (-1, self.groups, channels // self.groups)
-        )
-        return ops.reshape(
-            ops.repeat(ops.mean(means, axis=-1), channels // self.groups, axis=-1),
-            (-1, 1, 1, channels),
-        )
+        width = channels // self.groups
+        means = ops.reshape(ops.mean(pixels, axis=(1, 2)), (-1, self.groups, width))
+        # a product with ones repeats the mean in one operation, where `repeat` needs twenty
+        repeated = ops.mean(means, axis=-1, keepdims=True) * np.ones(width, "float32")
+        return ops.reshape(repeated, (-1, 1, 1, channels))
 
 
 @register

@@ -1,4 +1,4 @@
-"""Training with the recipe of docs/benchmarks/recipes.md: warm-up, then EMA; resumable."""
+"""Training with the last recipe of docs/benchmarks/speedrun.md; a run can be resumed."""
 
 import json
 import math
@@ -29,9 +29,9 @@ class TrainingConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: str = "procedural_flowers"
     count: int | None = None  # of training images; None means all
-    batch_size: int = 32
+    batch_size: int = 16
     epochs: int = 20
-    optimizer: str = "adamw"  # a key of OPTIMIZERS
+    optimizer: str = "muon"  # a key of OPTIMIZERS
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05  # share of the training in which the learning rate rises

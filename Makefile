@@ -4,12 +4,13 @@
 # make test: the tests and a short version of all labs, in about ten minutes; make test-all: also the slow tests
 # make gpu-test: the labs with the models for a GPU, a few steps each
 # make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
+# make bench-peers: other diffusion libraries on the same flowers, within 60; it also installs PyTorch
 # <!-- end -->
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo lab lint test test-all gpu-test bench bench-quality clean
+.PHONY: demo lab lint test test-all gpu-test bench bench-quality bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
@@ -42,6 +43,10 @@ bench: $(VENV)/installed
 
 bench-quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-peers: $(VENV)/installed
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time this takes a few minutes ..."

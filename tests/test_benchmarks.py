@@ -16,6 +16,8 @@ from keras import layers
 from benchmarks import textbook
 from benchmarks.flops import forward_flops
 from benchmarks.grading import SLIPS, wrong_answers
+from benchmarks.peers import DOCUMENTED, OURS, PEERS, RATES, Budget
+from benchmarks.peers import rows as peer_rows
 from benchmarks.plain_tensorflow import plain_tensorflow
 from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
@@ -232,6 +234,32 @@ def test_a_speedrun_compares_records_within_a_seed():
     }
     first, last, ratio = speedrun_rows(seeds)
     assert (first.value, last.value, ratio.value) == (10, 5, 4) and ratio.holds
+
+
+def test_other_libraries_count_with_the_rate_that_suits_them_best():
+    def result(at_10, at_50):
+        return {"KID, 10 NFE": at_10, "KID, 50 NFE": at_50}
+
+    results = {(OURS, DOCUMENTED): result(0.5, 0.25)}
+    for name in PEERS:
+        results[name, DOCUMENTED] = result(4.0, 1.0)
+        results |= {(name, rate): result(3.0, 3.0) for rate in RATES}
+        results[name, RATES[1]] = result(0.75, 0.5)
+    ours, *others = peer_rows(results)
+    assert ours.value == 0.5
+    assert [row.value for row in others] == 3 * [4.0] + 3 * [1.5]
+    assert [row.holds for row in others] == 3 * [True] + 3 * [False]
+    assert all(row.numbers["rate"] == RATES[1] for row in others[3:])
+
+
+def test_a_budget_of_cpu_seconds_begins_after_the_first_step(monkeypatch):
+    clock = iter([100.0, 103.0])  # read at the end of the first step, and when asked
+    monkeypatch.setattr("benchmarks.peers.time.process_time", lambda: next(clock))
+    budget = Budget(12)
+    assert budget.share_used() == 0
+    budget.count_step()
+    budget.count_step()
+    assert budget.share_used() == 0.25
 
 
 @pytest.mark.parametrize("goal, images_seen", [(-math.inf, [32, 64, 128]), (0.1, [32])])

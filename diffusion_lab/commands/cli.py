@@ -123,6 +123,10 @@ def train(
     learning_rate: Annotated[
         float | None, real(0, 1, "By default 0.002, and 0.001 for attention_unet.")
     ] = None,
+    cooldown: Annotated[
+        float,
+        real(0, 1, "The last part of the training, such as 0.4, in which the rate falls to 0."),
+    ] = 0.0,
     kid_every: Annotated[int, whole(1, MANY, "Measure KID every this many epochs.")] = 1,
     bfloat16: Annotated[
         bool, typer.Option(help="Compute in bfloat16: faster on GPUs and on CPUs with AMX.")
@@ -154,6 +158,7 @@ def train(
         epochs,
         optimizer.value,
         learning_rate,
+        cooldown=cooldown,
         kid_every=kid_every,
         mixed_bfloat16=bfloat16,
         seed=seed,

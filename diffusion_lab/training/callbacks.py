@@ -79,18 +79,20 @@ class KeepBest(KIDCallback):
 class WarmUp(keras.callbacks.Callback):
     """Raises the learning rate linearly, then keeps it; stops the run when `share_done` reaches 1.
 
-    The rate need not fall, because the EMA weights settle anyway (measured:
-    docs/benchmarks/recipes.md).
+    In short runs the rate need not fall, because the EMA weights settle anyway (measured:
+    docs/benchmarks/recipes.md). After a long run, a linear fall to zero in the last part of the
+    training, the cooldown, lets the colours vary as much as those in the data.
     """
 
     def __init__(self, config, share_done):
         super().__init__()
-        self.peak, self.warmup, self.share_done = config.learning_rate, config.warmup, share_done
+        self.config, self.share_done = config, share_done
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.model.optimizer.learning_rate = self.peak * min(
-            1, (self.share_done() + 1e-3) / self.warmup
-        )
+        config, done = self.config, self.share_done()
+        rise = (done + 1e-3) / config.warmup
+        fall = max(0.0, 1 - done) / config.cooldown if config.cooldown else 1
+        self.model.optimizer.learning_rate = config.learning_rate * min(1, rise, fall)
 
     def on_train_batch_end(self, batch, logs=None):
         if self.share_done() >= 1:

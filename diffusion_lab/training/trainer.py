@@ -35,6 +35,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05  # share of the training in which the learning rate rises
+    cooldown: float = 0.0  # share at the end in which it falls to zero
     loss: str = "mse"
     kid_images: int = 256
     kid_steps: int = 10

@@ -1,0 +1,209 @@
+"""Other diffusion libraries on the same flowers, for the same CPU seconds: `make bench-peers`.
+
+Each trains with one thread, on the same 10,000 procedural flowers, 32 × 32, with a network of about
+the size of ours: with its documented learning rate, and with three others, of which the best
+counts. Two runs take place at a time. Finished runs are not repeated.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.recipes import draw_samples
+from benchmarks.report import Row, publish
+
+OURS = "Diffusion Lab"
+PEERS = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion")
+DOCUMENTED, RATES = "documented", (3e-4, 1e-3, 3e-3)
+IMAGE_SIZE, TRAINING_IMAGES, VALIDATION_IMAGES, BATCH_SIZE, GENERATE = 32, 10_000, 256, 16, 64
+STEPS = (10, 50)
+NOTE = """\
+KID of 256 images after equal CPU seconds of training, theirs over ours: the smaller of the two
+ratios, with 10 and with 50 network evaluations. Each trains with one thread on the same 10,000
+flowers, in batches of 16, with a network of about equal size, and samples as its documentation
+says: ours and the first two with DDIM, smalldiffusion with its own sampler. The best rate is that
+of 3e-4, 1e-3 and 3e-3 with the lowest KID at 10 evaluations. One seed."""
+
+
+class Budget:
+    """CPU seconds for training. The first step does not count, because it is mostly compilation."""
+
+    def __init__(self, seconds):
+        self.seconds, self.begin = seconds, None
+
+    def count_step(self):
+        if self.begin is None:
+            self.begin = time.process_time()
+
+    def share_used(self):
+        if self.begin is None:
+            return 0.0
+        return (time.process_time() - self.begin) / self.seconds
+
+
+def train_ours(budget, seed, folder):
+    """Trains with the defaults of `diffusion-lab train`.
+
+    Returns:
+        sample(count, steps), the number of training images, the number of parameters.
+    """
+    import keras
+
+    from diffusion_lab.models.config import describe_model
+    from diffusion_lab.training import Trainer, TrainingConfig
+
+    model = describe_model("unet", IMAGE_SIZE, (32, 64, 96))
+    config = TrainingConfig(model, count=TRAINING_IMAGES, epochs=1000, seed=seed)
+    trainer = Trainer(config, folder)
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: budget.count_step()
+    )
+    model = trainer.fit(budget.share_used, callbacks=[count])
+    images, seeds = trainer.steps_done * config.batch_size, iter(range(1000))
+
+    def sample(count, steps):
+        return np.asarray(model.generate(count, steps, seed=next(seeds)))
+
+    return sample, images, model.network.count_params()
+
+
+def train_peer(name, rate, budget, seed):
+    """Trains another library's model; returns what `train_ours` does."""
+    import torch
+
+    from benchmarks import torch_peers
+    from diffusion_lab.data import load_dataset
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    kind = torch_peers.PEERS[name]
+    peer = kind(IMAGE_SIZE, kind.rate if rate == DOCUMENTED else float(rate))
+    dataset = load_dataset(
+        "procedural_flowers", "train", IMAGE_SIZE, BATCH_SIZE, count=TRAINING_IMAGES, seed=seed
+    )
+    images = torch_peers.train(peer, dataset, budget)
+    parameters = sum(parameter.numel() for parameter in peer.network.parameters())
+    return partial(torch_peers.sample, peer), images, parameters
+
+
+def run(name, rate, seconds, seed, out):
+    """Trains one contestant for this many CPU seconds, and writes result.json and samples."""
+    from diffusion_lab.data import load_dataset
+    from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+
+    folder, budget = folder_of(name, rate, out), Budget(seconds)
+    folder.mkdir(parents=True, exist_ok=True)
+    sample, images, parameters = (
+        train_ours(budget, seed, folder) if name == OURS else train_peer(name, rate, budget, seed)
+    )
+    extractor = flower_features()
+    validation = load_dataset(
+        "procedural_flowers", "validation", IMAGE_SIZE, count=VALIDATION_IMAGES, seed=seed
+    )
+    real_features = encode(extractor, validation.images)
+    result = {"parameters": parameters, "images a second": images / seconds}
+    for steps in STEPS:
+        begin = time.process_time()
+        generated = np.concatenate(
+            [sample(GENERATE, steps) for _ in range(VALIDATION_IMAGES // GENERATE)]
+        )
+        spent = time.process_time() - begin
+        result[f"s per sample, {steps} NFE"] = spent / VALIDATION_IMAGES
+        result[f"KID, {steps} NFE"] = float(
+            kernel_inception_distance(real_features, encode(extractor, generated))
+        )
+        np.save(folder / f"samples-{steps}.npy", generated[:16])
+    (folder / "result.json").write_text(json.dumps(result, indent=1))
+
+
+def folder_of(name, rate, out):
+    return out / f"{name.replace(' ', '-')}-{rate}"
+
+
+def result_of(name, rate, seconds, seed, out):
+    """Returns the result of `run` in a process with one thread, or an earlier result."""
+    result = folder_of(name, rate, out) / "result.json"
+    if not result.exists():
+        flags = ("--seconds", str(seconds), "--seed", str(seed), "--out", str(out))
+        one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+        subprocess.run(
+            [sys.executable, "-m", __spec__.name, "--run", name, str(rate), *flags],
+            check=True,
+            env=os.environ
+            | one_thread
+            | {"KERAS_BACKEND": "tensorflow" if name == OURS else "torch", "TQDM_DISABLE": "1"},
+        )
+    return json.loads(result.read_text())
+
+
+def rows(results):
+    """Returns a row for ours, and two for each peer, from {(name, rate): result}."""
+    ours = results[OURS, DOCUMENTED]
+
+    def row(name, label, rate, at_least):
+        result = results[name, rate]
+        ratio = min(result[f"KID, {steps} NFE"] / ours[f"KID, {steps} NFE"] for steps in STEPS)
+        numbers = result if rate == DOCUMENTED else {"rate": rate} | result
+        return Row(f"{name}, {label}", ratio, at_least=at_least, numbers=numbers)
+
+    return [
+        Row(OURS, ours["KID, 10 NFE"], unit="KID, 10 NFE", numbers=ours),
+        *(row(name, "documented rate", DOCUMENTED, 3) for name in PEERS),
+        *(row(name, "best rate", best_rate(name, results), 2) for name in PEERS),
+    ]
+
+
+def best_rate(name, results):
+    return min(RATES, key=lambda rate: results[name, rate]["KID, 10 NFE"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=200.0, help="CPU seconds for each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/bench/peers"))
+    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    seconds, seed, out = arguments.seconds, arguments.seed, arguments.out
+    if arguments.run:
+        return run(*arguments.run, seconds, seed, out)
+    contestants = [(OURS, DOCUMENTED)]
+    contestants += [(name, rate) for name in PEERS for rate in (DOCUMENTED, *RATES)]
+
+    def measure(contestant):
+        result = result_of(*contestant, seconds, seed, out)
+        print(*contestant, *(f"{name} {value:.3g}" for name, value in result.items()), flush=True)
+        return contestant, result
+
+    with ThreadPoolExecutor(2) as pool:
+        results = dict(pool.map(measure, contestants))
+    shown = [(OURS, DOCUMENTED)]
+    for name in PEERS:
+        shown += [(name, DOCUMENTED), (name, best_rate(name, results))]
+    samples = {
+        f"{name}, {rate}: {results[name, rate][f'KID, {steps} NFE']:.2f} ({steps} NFE)": np.load(
+            folder_of(name, rate, out) / f"samples-{steps}.npy"
+        )
+        for name, rate in shown
+        for steps in STEPS
+    }
+    publish(
+        f"Other libraries after {seconds:g} CPU seconds",
+        "make bench-peers",
+        rows(results),
+        out / "peers",
+        partial(draw_samples, samples),
+        NOTE,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,8 @@
 #
 # **Before**: a little Keras. You don't need to know anything about diffusion models yet: this is
 # where the idea comes from.
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -25,6 +27,7 @@ except ModuleNotFoundError as missing:
 lab = start()
 
 # %%
+import inspect
 import math
 
 import keras
@@ -130,9 +133,10 @@ slopes_of_activations()
 # $$x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\;\varepsilon,
 # \qquad \varepsilon \sim \mathcal N(0, 1) .$$
 #
-# Paul Langevin wrote this down for grains of pollen in 1908. With small steps $\eta$ and enough
-# time, the grains end up distributed as Boltzmann's law says. Here are 600 grains on a map with two
-# valleys. The right one is deeper:
+# Paul Langevin described in 1908 how specks from grains of pollen jitter in water. (His equation
+# also has inertia, which does not matter here.) With small steps $\eta$ and enough time, the grains
+# end up distributed as Boltzmann's law says. Here are 600 grains on a map with two valleys. The
+# right one is deeper:
 
 
 # %%
@@ -149,6 +153,28 @@ def langevin(points, steps, step_size, noise_scale=1.0, seed=0):
 grains = keras.random.uniform((600, 1, 1, 2), -2, 2, seed=1)
 chains_on(two_valleys, {f"{n} steps": langevin(grains, n, 0.01) for n in (0, 10, 100, 400)})
 
+# %% [markdown]
+# "Enough time" is the catch. The grains reach the nearest valley within 100 steps, but to be
+# distributed as Boltzmann's law says, some of them have to climb over the hill to the deeper one:
+
+# %% tags=["nbval-ignore-output"]
+plane = np.stack(np.meshgrid(*[np.linspace(-3, 3, 301, dtype="float32")] * 2), axis=-1)
+boltzmann_weights = np.exp(-ops.convert_to_numpy(two_valleys(plane.reshape(-1, 1, 1, 2))))
+in_left_valley = plane.reshape(-1, 2)[:, 0] < 0
+walked, steps_so_far = grains, 0
+for steps in lab.amount(smoke=(100,), cpu=(100, 400, 1600), gpu=(100, 400, 1600)):
+    walked = langevin(walked, steps - steps_so_far, 0.01, seed=steps)
+    steps_so_far = steps
+    share = np.mean(ops.convert_to_numpy(walked)[:, 0, 0, 0] < 0)
+    print(f"in the left valley after {steps:4} steps: {share:.0%} of the grains")
+exact = boltzmann_weights[in_left_valley].sum() / boltzmann_weights.sum()
+print(f"Boltzmann's law: {exact:.0%}")
+
+# %% [markdown]
+# (600 grains scatter by about 2 % around the law.) This is called slow *mixing*. In two dimensions
+# you can wait. Between images, the hills are higher, and nobody can. Remember this when noise
+# enters in lab 06: it fills the valleys, so that the way between them becomes flat.
+
 # %% tags=["nbval-ignore-output"]
 ask("01.no_noise")
 
@@ -164,6 +190,8 @@ chains_on(
 # > and the images would drown in it. So what they call Langevin sampling is *almost plain gradient
 # > descent*, at a temperature near zero. It works because the network is trained with the same
 # > procedure that will use it later. Just remember that the theorem does not cover this version.
+# > (Welling and Teh brought Langevin dynamics to machine learning in 2011. Du and Mordatch made
+# > energy-based models work for images in 2019.)
 #
 # ### Exercise 1.1 · `langevin_step`
 # *Difficulty ●●○ · 15 minutes*
@@ -212,8 +240,14 @@ checks.langevin_step(langevin_step)
 # %% [markdown]
 # ## 4 · Sampling: from snow to digits
 #
-# Here is a trained network, in a model that uses your step. A walk of many steps is called a
-# *chain*, and each chain starts from pure noise:
+# Here is a trained network, in a model that uses your step. The network is small: a few
+# convolutions that halve the image, and a dense layer with one output, the energy.
+
+# %%
+print(inspect.getsource(energy_network).split('"""')[-1].strip("\n"))
+
+# %% [markdown]
+# A walk of many steps is called a *chain*, and each chain starts from pure noise:
 
 
 # %%
@@ -254,6 +288,11 @@ widgets.langevin(shipped)
 # 2. push the energy of real images **down** and that of the model's images **up**,
 # 3. repeat, until the model's images are as good as the real ones and the two pushes cancel.
 #
+# So there are two descents in this lab, and it is easy to confuse them. *Sampling* changes the
+# pixels of an image and leaves the weights alone: the marble rolls. *Training* changes the weights
+# and leaves the images alone: somebody shovels the landscape. Each step of the training contains a
+# whole walk of the first kind.
+#
 # This is **contrastive divergence** (Hinton 2002). With infinitely long walks it would be the exact
 # gradient of the log-likelihood; our walks are short, so it is an approximation. They can be short
 # because of the **sample buffer**: each walk continues where an earlier one ended, and only one in
@@ -290,9 +329,10 @@ def contrastive_divergence_loss(real_energies, fake_energies, regularization):
 checks.contrastive_divergence_loss(contrastive_divergence_loss)
 
 # %% [markdown]
-# > **Score or energy?** Some books call the output of this network a *score* and use it with both
-# > signs in one chapter. In these labs it is an energy: low is likely, and downhill is where we go.
-# > (In later labs *score* means something else: $\nabla \log p$, the direction of the marble.)
+# > **Score or energy?** Foster's book calls the output of this network a *score* and uses it with
+# > both signs in one chapter. In these labs it is an energy: low is likely, and downhill is where
+# > we go. (In later labs *score* means something else: $\nabla \log p$, the direction of the
+# > marble.)
 #
 # ## 6 · Train one yourself
 #
@@ -321,8 +361,12 @@ callbacks = [train.epoch_callback(), panel]
 model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
-# What has it learned? Here are its energies for digits that it has never seen, for its own images
-# (the ends of its walks, from the sample buffer), and for noise:
+# Did the loss tell you anything? It zigzags around 0, from the first epoch to the last. It is the
+# *difference* of two energies, and whenever the landscape changes, the walks follow. A loss near 0
+# only says that the two pushes cancel, whether the images are good or bad. So do not judge an
+# energy-based model by its loss. Look at its images, and at its energies: here they are for digits
+# that it has never seen, for its own images (the ends of its walks, from the sample buffer), and
+# for noise:
 
 # %% tags=["nbval-ignore-output"]
 unseen = load_dataset(data, "validation", image_size=image_size, batch_size=200)[0]
@@ -355,3 +399,12 @@ energy_histogram(
 # * The weakness of energy-based models: training needs walks *inside* every step, and walks get
 #   lost. Diffusion models walk only once, when they sample. **Lab 02** begins with how they ruin an
 #   image.
+#
+# **Read on**
+# * Du and Mordatch (2019), [Implicit generation and modeling with energy-based
+#   models](https://arxiv.org/abs/1903.08689): this lab, on a larger scale.
+# * Lippe, [UvA deep learning course, tutorial
+#   8](https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial8/Deep_Energy_Models.html):
+#   how such trainings fail, and how the energy recognises images that do not belong to the data.
+# * Foster (2023), *Generative deep learning*, 2nd edition, chapter 7: the book that this lab
+#   follows.

@@ -9,6 +9,8 @@
 # **Time**: about 40 minutes of your time; the computer needs 10 seconds, with or without a GPU.
 #
 # **Before**: Python and a little NumPy. Lab 01 helps, but you do not need it.
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -166,9 +168,10 @@ shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, tim
 clouds({f"t = {t}": path[t] for t in shown})
 
 # %% [markdown]
-# The petals melt into a round cloud: the standard normal distribution, whatever the data were. That
-# is the whole point. We know how to sample from a normal distribution, so we know where to *start*
-# when we want to come back.
+# The petals melt into a round cloud: nearly the standard normal distribution, whatever the data
+# were. That is the whole point. We know how to sample from a normal distribution, so we know where
+# to *start* when we want to come back. (Why only nearly? After the last step, each point still
+# contains 4 % of its original, which is too faint to be seen.)
 #
 # ## 3 · The reparameterization trick
 #
@@ -233,12 +236,16 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 # > because of this bar. In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is
 # > called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
 #
+# > **From 1 or from 0?** In the formulas, $t$ counts from 1, as in the papers: $x_0$ is the
+# > original and $x_1$ the first copy. Arrays count from 0, so $\bar\alpha_t$ is
+# > `alphas_cumprod[t - 1]`. In short: the index is $t - 1$.
+#
 # ### Exercise 2.2 · `q_sample`
 # *Difficulty ●●○ · 10 minutes*
 #
-# Write the jump for a batch in which each image has its own step. Steps are counted from 0, like
-# array indices: `t = 0` is the image after the *first* step, so $\bar\alpha$ at `t` includes
-# `betas[t]`.
+# Write the jump for a batch in which each image has its own step. The argument `t` is an index, so
+# it counts from 0: `t = 0` asks for the image after the *first* step, and the product for `t`
+# includes `betas[t]`.
 #
 # <details><summary>Hint 1: the product</summary>
 #
@@ -341,7 +348,15 @@ widgets.corruption(flowers)
 # * One step, $\sqrt{1-\beta_t}\,x_{t-1} + \sqrt{\beta_t}\,\varepsilon$, keeps the variance at 1.
 # * All steps together make one jump:
 #   $\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$.
-# * The end of the walk is the standard normal distribution, whatever the data were.
+# * The end of the walk is nearly the standard normal distribution, whatever the data were.
 #
-# How fast the image should vanish is a choice, and a bad one wastes a third of the network's work.
-# That is **lab 03, schedules**.
+# How fast the image should vanish is a choice. **Lab 03, schedules**, compares three answers.
+#
+# **Read on**
+# * Sohl-Dickstein et al. (2015), [Deep unsupervised learning using nonequilibrium
+#   thermodynamics](https://arxiv.org/abs/1503.03585): where the idea comes from.
+# * Ho, Jain and Abbeel (2020), [Denoising diffusion probabilistic
+#   models](https://arxiv.org/abs/2006.11239): section 2 has the formulas of this lab.
+# * Weng (2021), [What are diffusion
+#   models?](https://lilianweng.github.io/posts/2021-07-11-diffusion-models/): one long page with
+#   all formulas and their derivations.

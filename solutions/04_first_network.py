@@ -10,6 +10,8 @@
 # trains on 50,000 photographs, which takes about a quarter of an hour.
 #
 # **Before**: lab 02 (mixing image and noise) and lab 03 (schedules).
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -37,6 +39,7 @@ from diffusion_lab.labs.lab04.experiments import (
     Examples,
     influence_on_image,
     pixel_correlations,
+    sample_with,
     value_and_gradients,
 )
 from diffusion_lab.labs.lab04.pictures import influence_maps
@@ -613,31 +616,11 @@ def examples(images, rng):
 
 
 # %% [markdown]
-# And this is how it generates images: your step back, again and again. The clock runs from time 1
-# to 0, and ends at the clean image.
-
-
-# %%
-def generate(network, noise, steps):
-    """Generates images in [0, 1] from standard normal noise, (B, H, W, 3)."""
-    rates = [
-        offset_cosine_diffusion_schedule(np.full((len(noise), 1, 1, 1), time, "float32"))
-        for time in np.linspace(1, 0, steps, endpoint=False)
-    ]
-    # at the end: no noise, all image
-    rates.append((ops.zeros((len(noise), 1, 1, 1)), ops.ones((len(noise), 1, 1, 1))))
-    noisy_images = noise
-    for now, then in zip(rates, rates[1:]):
-        pred_noises = network(with_noise_level(noisy_images, now[0]), training=False)
-        noisy_images = step_back(noisy_images, pred_noises, now, then)
-    return for_the_screen(noisy_images)
-
-
-# %% [markdown]
 # Your loop and your step would be enough for the training. Keras's `fit` does the same two things
 # in compiled code, which is faster, so from here on we use `fit`. The learning rate falls to 0
 # during training, so that the network settles. Training takes two minutes on a laptop; watch the
-# samples.
+# samples. (`generate` calls your step back again and again, with less noise each time, until the
+# image is clean. In lab 07 you write this loop yourself.)
 
 # %% tags=["nbval-ignore-output"]
 examples_of_all = Examples(dataset, examples)
@@ -645,7 +628,8 @@ learning_rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(exampl
 network = make_network(channels=4)
 network.compile(keras.optimizers.Adam(learning_rate), loss=noise_loss)
 noise = np.random.default_rng(1).normal(size=(16, image_size, image_size, 3)).astype("float32")
-panel = TrainingPanel(lambda: generate(network, noise[:12], steps=8))
+generate = lambda *arguments: sample_with(with_noise_level, step_back, *arguments)
+panel = TrainingPanel(lambda: for_the_screen(generate(network, noise[:12], 8)))
 network.fit(examples_of_all, epochs=epochs, verbose=0, callbacks=[panel]);
 
 # %% [markdown]
@@ -666,7 +650,7 @@ print(f"largest difference of their answers: {float(difference):.5f}")
 # And the loaded network generates images:
 
 # %%
-show_images(generate(loaded, noise, sampling_steps))
+show_images(for_the_screen(generate(loaded, noise, sampling_steps)))
 
 # %% [markdown]
 # The script now trains, saves, loads and generates images, but the images show no flowers. Look
@@ -735,8 +719,9 @@ curves(named, xlabel="distance in pixels", ylabel="correlation")
 
 # %% [markdown]
 # For real flowers the curve falls slowly, because a pixel at one edge of a blossom says much about
-# the other edge. The U-Net follows this curve all the way. The plain stack starts lower (that is
-# the static), and its correlation drops to nothing beyond the distance that its pixels can see.
+# the other edge. The U-Net follows this curve closely, except at large distances. The plain stack
+# starts lower (that is the static), and its correlation drops to nothing beyond the distance that
+# its pixels can see.
 #
 # > **The theory behind it.** Kamb and Ganguli (2024, *An analytic theory of creativity in
 # > convolutional diffusion models*) computed what a network that sees only a window *must* draw: a
@@ -753,3 +738,12 @@ curves(named, xlabel="distance in pixels", ylabel="correlation")
 #
 # To see further, you could stack more and more layers. Or you could look at a smaller copy of the
 # image, where everything is close together. That is **lab 05, the U-Net**.
+#
+# **Read on**
+# * Karpathy (2019), [A recipe for training neural
+#   networks](https://karpathy.github.io/2019/04/25/recipe/): how to find mistakes that cause no
+#   error message.
+# * Kamb and Ganguli (2024), [An analytic theory of creativity in convolutional diffusion
+#   models](https://arxiv.org/abs/2412.20292): what a network that sees only patches can draw.
+# * Sun et al. (2025), [Is noise conditioning necessary for denoising generative
+#   models?](https://arxiv.org/abs/2502.13129): how far a network comes without the noise level.

@@ -2,15 +2,17 @@
 # # Lab 05 · The U-Net, piece by piece
 #
 # **After this lab you can**
-# * tell a network how noisy an image is, in a form that it can use,
+# * tell a network how noisy an image is, in a form that it can use, and pass this to every block,
 # * write a residual block, and say why a deep network trains well with it and badly without it,
 # * build a U-Net from your own pieces,
 # * say what each piece is for, because you have switched it off and looked.
 #
-# **Time**: about 60 minutes of your time; the computer needs 2 minutes on a laptop, and also 2 on a
-# GPU (where it does more).
+# **Time**: about 90 minutes of your time; the computer needs 3 minutes on a laptop, and about 2
+# on a GPU (where it does more).
 #
 # **Before**: labs 02 and 03. Lab 04, where a plain network fails, shows why you need this one.
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -37,7 +39,9 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.labs.influence import influence
 from diffusion_lab.labs.lab05.experiments import (
     attention_weights,
+    channel_scales,
     far_share,
+    gain_errors,
     noise_losses,
     rewired,
     tower,
@@ -68,6 +72,7 @@ from diffusion_lab.samplers import ddim
 # %%
 num_images = lab.amount(smoke=64, cpu=512, gpu=4096)
 epochs = lab.amount(smoke=1, cpu=6, gpu=20)
+gain_epochs = lab.amount(smoke=1, cpu=30, gpu=30)
 tower_blocks = lab.size(smoke=2, cpu=10, gpu=20)
 widths = lab.size(smoke=(8, 16), cpu=(16, 24, 32), gpu=(32, 64, 96, 128))
 image_size = lab.size(smoke=8, cpu=16, gpu=64)
@@ -231,8 +236,39 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 
 # %% [markdown]
 # With the bare number, all low noise levels look the same; a layer would need weights in the
-# thousands to tell them apart. The waves keep them apart at every level, and the layers after them
-# can react as sharply as they need to.
+# thousands to tell them apart. The waves do this work for it. (They have a limit, too: below
+# $v = 0.001$ even the fastest wave has hardly begun to turn, and both curves fall side by side.)
+#
+# **Which noise levels does this course visit?** That depends on the schedule. The linear schedule
+# of DDPM begins at $v = 0.0001$, and the plain cosine at 0. But our models use the offset cosine of
+# lab 03, whose signal rate is at most 0.95, so $v \ge 1 - 0.95^2 = 0.0975$. It cuts off the first
+# tenth of the scale, and with it the whole story of the fine line. So do we need the waves at all?
+# A short training tells. A small dense network learns the formula for the gain, once for all noise
+# levels and once for ours.
+
+# %% tags=["nbval-ignore-output"]
+ask("05.levels")
+
+# %% tags=["nbval-ignore-output"]
+embeddings = {"bare number": lambda variances: variances, "32 waves": sinusoidal_embedding}
+errors = {
+    f"{name}, v from {lowest}": gain_errors(embed, lowest, gain_epochs)
+    for lowest in (0.0001, 0.0975)
+    for name, embed in embeddings.items()
+}
+labels = {"xlabel": "epoch, counted from 0", "ylabel": "error of the gain"}
+curves(errors, **labels, logarithmic=True)
+
+# %% [markdown]
+# With all noise levels, the network learns the gain to about 0.01 from the waves, and the bare
+# number is far behind. With our levels there is little between the two, and at first the bare
+# number is ahead: there is nothing fast to learn, and the fast waves are in the way. So the waves
+# belong to schedules that visit nearly clean images. We keep them, as the DDIM assignment does,
+# because they cost nothing and you may change the schedule.
+#
+# > **Other inputs.** A logarithm stretches the low noise levels, too. Karras et al. (2022) pass
+# > $\tfrac14\ln\sigma$, where $\sigma$ is the noise rate divided by the signal rate, and Kingma et
+# > al. (2021) the log-SNR of lab 03, which is $-2\ln\sigma$. Both then make waves of this number.
 
 # %% [markdown]
 # ## 3 · The residual block: only say what to change
@@ -337,7 +373,118 @@ for name, build in blocks.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# ## 4 · Down, up, and the skips: the tracing paper
+# A third tower is like the first, but its first layer receives the bare noise variance instead of
+# the waves. The noise variances in this little training start at 0.01. Do the waves help here?
+
+# %% tags=["nbval-ignore-output"]
+keras.utils.set_random_seed(0)
+bare = {"image_size": image_size, "embed": lambda variances: variances}
+bare_losses = noise_losses(tower(residual_block, tower_blocks, **bare), training_images, epochs)
+waves_and_number = {"32 waves": losses["with the addition"], "bare number": bare_losses}
+curves(waves_and_number, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
+
+# %% [markdown]
+# No: the bare number is even a little ahead, for the same reason as before. This was a short
+# training, with a few hundred images, so it says little about a long one. But it says that the
+# waves are not what makes a diffusion model work.
+#
+# ## 4 · Scale and shift: the noise level reaches every block
+#
+# In the assignment's network, and in the towers above, only the first layer receives the waves. All
+# later layers must pass the noise level on, next to everything else that they have to say. The
+# network drawn above does not rely on that. Two dense layers turn the waves into an **embedding**
+# $e$, and *every* residual block uses it to **scale and shift** the channels between its two
+# convolutions:
+#
+#     noise level ─ waves ─ dense ─ dense ─ e ─────┬──────────────────────┬─── … to all blocks
+#                                           scale, shift            scale, shift
+#                                                  ↓                      ↓
+#     x ─┬─ norm, swish, conv ─ norm ─ · (1 + scale) + shift ─ swish, conv ─ + ─ next block
+#        └───────────────────────────────────────────────────────────────────┘
+#
+# In a formula, with a dense layer $s$ for the scale and another one $t$ for the shift,
+#
+# $$\operatorname{modulate}(x, e) = x \cdot \big(1 + s(e)\big) + t(e) .$$
+#
+# Each image gets one scale and one shift per channel, the same for all its pixels. So the block can
+# switch a detector of fine edges off when the noise would set it off everywhere. The 1 is there so
+# that a scale of 0 leaves $x$ alone. This is called FiLM, feature-wise linear modulation (Perez et
+# al. 2018); Dhariwal and Nichol (2021) brought it into diffusion models. DDPM only shifts.
+#
+# ### Exercise 5.3 · `modulate`
+# *Difficulty ●○○ · 10 minutes*
+#
+# <details><summary>Hint 1: the layers</summary>
+#
+# `layers.Dense(n)` makes `n` numbers from the last axis of its input. How many does one image need?
+# `x.shape[-1]` is the number of channels. Both layers are linear, with a bias, as Keras makes them.
+# </details>
+# <details><summary>Hint 2: the shapes</summary>
+#
+# A dense layer turns the embedding (B, 1, 1, E) into (B, 1, 1, C). Next to x, (B, H, W, C), this
+# broadcasts over all pixels. Keras tensors can be added and multiplied with `+` and `*`.
+# </details>
+
+
+# %% exercise="modulate" points=4
+def modulate(x, embedding):
+    """Scales and shifts the channels of x, by numbers that two dense layers make of the embedding.
+
+    x: a Keras tensor, (B, H, W, C).   embedding: a Keras tensor, (B, 1, 1, E).
+    Scale 0 and shift 0 leave x unchanged.   Returns (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    channels = x.shape[-1]
+    scale, shift = layers.Dense(channels)(embedding), layers.Dense(channels)(embedding)
+    return x * (1 + scale) + shift
+    ### END SOLUTION
+
+
+# %% check="modulate"
+checks.modulate(modulate)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# The two layers have weights of their own in each block, so every block makes something different
+# of the same embedding. One dense layer with $2C$ outputs, split into halves, does the same.
+# </details>
+
+# %% [markdown]
+# Here is a block with your function in it, the one of the network drawn above. (We leave out the
+# shortcut's convolution.)
+
+
+# %%
+def modulated_block(x, embedding):
+    width = x.shape[-1]
+    change = layers.Activation("swish")(layers.GroupNormalization(8)(x))
+    change = layers.Conv2D(width, 3, padding="same")(change)
+    change = modulate(layers.GroupNormalization(8)(change), embedding)
+    change = layers.Activation("swish")(change)
+    return x + layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(change)
+
+
+x, embedding = keras.Input((32, 32, 32)), keras.Input((1, 1, 128))
+block = keras.Model([x, embedding], modulated_block(x, embedding))
+print(f"{block.count_params():,} parameters, of which scale and shift {2 * (128 + 1) * 32:,}")
+
+# %% [markdown]
+# What do trained scales look like? These are five channels in the last block of the network drawn
+# above, for all noise levels of its schedule.
+
+# %%
+v = np.linspace(0.0975, 0.9996, 100, dtype="float32").reshape(-1, 1, 1, 1)
+scales = channel_scales(network, 9, v)
+channels = {f"channel {channel}": (v.ravel(), scales[:, channel]) for channel in (0, 1, 3, 5, 7)}
+curves(channels, xlabel="noise variance v", ylabel="1 + scale")
+
+# %% [markdown]
+# Channel 3 hardly counts in clear images and counts most in noisy ones; channels 0 and 1 do the
+# reverse. So the same weights act as a different network at every noise level. Section 8 shows what
+# is lost without them.
+#
+# ## 5 · Down, up, and the skips: the tracing paper
 #
 # *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles
 # how far a 3 × 3 convolution sees, and cuts the arithmetic to a quarter.
@@ -348,7 +495,7 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # They come back like plates from a stack: the plate stored last is on top, and it has exactly the
 # size that is needed now.
 #
-# ### Exercise 5.3 · `up_block`
+# ### Exercise 5.4 · `up_block`
 # *Difficulty ●●○ · 10 minutes*
 #
 # Write one level of the way up. Enlarge once. Then, `block_depth` times: take a skip, concatenate
@@ -423,13 +570,18 @@ print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole o
 
 # %% [markdown]
 # > **GroupNorm or BatchNorm?** The text of the DDIM assignment mentions GroupNorm, but its code,
-# > and so our block, uses BatchNorm. It matters: BatchNorm looks at the *other images in the batch*
-# > and keeps running averages, while GroupNorm looks at each image alone. The network drawn above
-# > uses GroupNorm.
+# > and so our block, uses BatchNorm. The network drawn above uses GroupNorm, which looks at each
+# > image alone. BatchNorm looks at the *other images in the batch*, and that hurts a diffusion
+# > model twice. In training, a batch mixes all noise levels; in sampling, all its images have the
+# > same one, so the statistics of training fit none of them. And the running averages, which
+# > replace these statistics after training, belong to the raw weights: the EMA weights that draw
+# > the images (lab 07) are used with averages that were made by others. This course measured it:
+# > after 20,000 images the network above reaches a KID (lab 08) of 1.20, and with BatchNorm 2.10.
 # >
-# > **A condition that skips a step.** One source shrinks the image `if widths[i] != widths[-1]`,
-# > and means "unless this is the last level". For widths 32, 64, 64 the second level compares 64
-# > with 64, so the image is not shrunk. Compare positions, not widths: `if i < len(widths) - 1`.
+# > **A condition that skips a step.** Nain's DDPM example for Keras shrinks the image `if widths[i]
+# > != widths[-1]`, and means "unless this is the last level". For widths 32, 64, 64 the second
+# > level compares 64 with 64, so the image is not shrunk. Compare positions, not widths: `if i <
+# > len(widths) - 1`.
 #
 # Both versions now train for a few seconds, like the towers.
 
@@ -446,7 +598,7 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # number in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep
 # that in mind for the next question.
 #
-# ## 5 · What the skips do: switch them off and see
+# ## 6 · What the skips do: switch them off and see
 #
 # Back to the big network, which is already trained. `rewired` makes a copy with the same weights,
 # in which we can tamper with all layers of one kind. Whatever breaks was the work of that piece.
@@ -483,7 +635,7 @@ def compare_networks(networks, diffusion_time):
         pred_images = separate(other, noisy, *rates)[1]
         rows[name] = for_the_screen(pred_images)
         print(f"{name:16} error {np.sqrt(np.mean((rows[name] - flowers) ** 2)):.3f}")
-    show_rows(rows, height=0.65)
+    show_rows(rows, height=0.9)
 
 
 compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
@@ -494,18 +646,86 @@ compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
 # carry the edges of the petals: without them the flowers are blurred. The network hardly needs the
 # coarse skips at 8, because the way through the bottom has the same resolution there.
 #
-# ## 6 · Attention: every pixel looks at every other
+# ## 7 · Attention: every pixel looks at every other
 #
 # At the bottom, where only 8 × 8 pixels are left, there is one layer of a different kind. Each
 # pixel makes a *query* $q$ (what am I looking for?), a *key* $k$ (what do I have?) and a *value*
-# $v$ (what do I tell others?). A pixel collects the values of all pixels, weighted by how well
-# their keys match its query (Vaswani et al. 2017):
+# $v$ (what do I tell others?), each with a dense layer from the normalised $x$. A pixel collects
+# the values of all pixels, weighted by how well their keys match its query (Vaswani et al. 2017),
+# and adds them to what it was:
 #
-# $$\mathrm{softmax}\!\left(\frac{q\,k^\top}{\sqrt C}\right) v .$$
+# $$\text{out} = x + \mathrm{softmax}\!\left(\frac{q\,k^\top}{\sqrt C}\right) v .$$
 #
+# In this formula the pixels of an image are the rows of $q$, $k$ and $v$: all $H \cdot W$ of them,
+# whatever their place. So $q\,k^\top$ has a row for each pixel that asks, and a column for each
+# pixel that may answer. The square root keeps the products small, so that the softmax does not
+# listen to a single pixel from the start.
+#
+# ### Exercise 5.5 · `pixel_attention`
+# *Difficulty ●●○ · 15 minutes*
+#
+# The layers are given: `normalise`, `query`, `key` and `value` are functions from (B, H, W, C) to
+# (B, H, W, C). What you add at the end is `x` as it came in, *not* the normalised one, for the
+# reason that you met in exercise 5.2.
+#
+# <details><summary>Hint 1: pixels as rows</summary>
+#
+# `ops.reshape(a, (batch, height * width, channels))` makes rows of the pixels of each image. At the
+# end, reshape back to the shape of `x`.
+# </details>
+# <details><summary>Hint 2: the product</summary>
+#
+# `ops.matmul` multiplies the last two axes and leaves the batch alone. `ops.transpose(a, (0, 2,
+# 1))` swaps the last two axes. The result is (B, H · W, H · W): check it with `print`.
+# </details>
+# <details><summary>Hint 3: the softmax</summary>
+#
+# The weights of each pixel that *asks* must add up to 1. `ops.softmax` normalises the last axis,
+# unless told otherwise. Which axis belongs to the pixels that answer?
+# </details>
+
+
+# %% exercise="pixel_attention" points=6
+def pixel_attention(x, normalise, query, key, value):
+    """x plus what each pixel collects from all pixels of its image.
+
+    x: (B, H, W, C).   normalise, query, key, value: functions from (B, H, W, C) to (B, H, W, C);
+    the last three receive the normalised x.   Returns (B, H, W, C).
+    """
+    ### BEGIN SOLUTION
+    batch, height, width, channels = x.shape
+    normalised, pixels = normalise(x), (batch, height * width, channels)
+    q, k, v = (ops.reshape(part(normalised), pixels) for part in (query, key, value))
+    weights = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1))) / channels**0.5)
+    return x + ops.reshape(ops.matmul(weights, v), x.shape)
+    ### END SOLUTION
+
+
+# %% check="pixel_attention"
+checks.pixel_attention(pixel_attention)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Nothing in it depends on where a pixel is, only on what it holds: shuffle the pixels, and the
+# result is shuffled in the same way. Real blocks apply one more dense layer to the collected values
+# before they add them, and initialise it with zeros, so that the block starts as the identity.
+# </details>
+
+# %% [markdown]
+# Your function and the layer `PixelAttention` of the package should agree:
+
+# %%
+x = keras.random.normal((2, 8, 8, 16), seed=3)
+normalise, *parts = layers.GroupNormalization(8), *(layers.Dense(16) for _ in range(3))
+package = x + PixelAttention()(*(part(normalise(x)) for part in parts))
+largest = float(ops.max(ops.abs(pixel_attention(x, normalise, *parts) - package)))
+print("largest difference:", round(largest, 5))
+
+# %% [markdown]
 # A convolution looks at fixed neighbours. Attention looks wherever it finds what it is looking for.
-# Where do our pixels look? The cross marks the pixel that asks; the bright pixels are those that it
-# listens to.
+# Where do the pixels of the trained network look? The cross marks the pixel that asks; those that
+# it listens to are in full light, and the others are dimmed.
 
 # %%
 noisy, noise_rate, _ = corrupt(0.6)
@@ -544,10 +764,10 @@ for name, block in blocks.items():
     print(f"{name:22} size of the output for x and 3x: {', '.join(sizes)}")
 
 # %% [markdown]
-# ## 7 · The wrong noise level: lie to it
+# ## 8 · The wrong noise level: lie to it
 #
-# The waves of section 2 reach every block of the network and tell it one thing: how noisy the image
-# is. Does the network listen?
+# The waves of section 2 reach every block by the scales and shifts of section 4, and tell it one
+# thing: how noisy the image is. Does the network listen?
 
 # %% tags=["nbval-ignore-output"]
 ask("05.told_wrong")
@@ -561,7 +781,7 @@ for told in (0.15, 0.35, truth, 0.8, 0.95):
     rows[f"told {told:.2f}" + (", true" if told == truth else "")] = for_the_screen(
         separate(network, noisy, *rates, told=variances)[1]
     )
-show_rows(rows, height=0.65)
+show_rows(rows, height=0.9)
 
 # %% [markdown]
 # It believes every word. If we claim too little noise, it removes a trace and leaves the rest. If
@@ -572,7 +792,26 @@ show_rows(rows, height=0.65)
 # receives with that of the image. Some courses use the variance, others the rate or the time. A
 # network that is trained with one and sampled with another is lied to at every step.
 #
-# ## 8 · Sampling with a wounded network
+# And what if we tell it nothing? We set all scales to 0 in a copy, and in another one all shifts.
+# (In this network, the shift is the third part of a sum.)
+
+
+# %%
+def without_shift(layer, parts):
+    return layer([*parts[:2], 0 * parts[2]] if len(parts) == 3 else parts)
+
+
+uninformed = {
+    "no scales": rewired(network, layers.Multiply, lambda layer, parts: 0 * parts[0]),
+    "no shifts": rewired(network, layers.Add, without_shift),
+}
+compare_networks({"whole": network} | uninformed, diffusion_time=0.8)
+
+# %% [markdown]
+# Without the shifts the flowers become a little duller. Without the scales the network no longer
+# knows that it should trust its own idea of a flower more than the noisy pixels.
+#
+# ## 9 · Sampling with a wounded network
 #
 # A single predicted image forgives a lot. Sampling is harder: in twenty steps, every small error is
 # fed back in. Here is what each of our networks makes of the same noise:
@@ -586,7 +825,7 @@ for name, other in networks.items():
     denoise = partial(separate, other)
     samples = ddim(denoise, model.diffusion_schedule, initial_noise, sampling_steps)
     rows[name] = for_the_screen(samples)
-show_rows(rows, height=0.65)
+show_rows(rows, height=0.9)
 
 # %% [markdown]
 # Without attention the colours fade: the pixels of a flower no longer agree on one colour. In a
@@ -597,7 +836,7 @@ show_rows(rows, height=0.65)
 # ## What you have now
 #
 # * The **embedding** turns one number into the hands of a clock, so that a layer can react to small
-#   differences in noise.
+#   differences in noise. **Scale and shift** bring it to every block.
 # * The **residual block** only says what to change, so that deep networks train; if its last layer
 #   is zero, it is the identity.
 # * **Down** makes the network see far, **up** brings it back, and the **skips** tell it where
@@ -606,3 +845,11 @@ show_rows(rows, height=0.65)
 #
 # You have a network that can draw. In **lab 06** you train one, and write every line of the
 # training step yourself.
+#
+# **Read on**
+# * Ronneberger, Fischer and Brox (2015), [U-Net: convolutional networks for biomedical image
+#   segmentation](https://arxiv.org/abs/1505.04597): the original, for microscope images.
+# * Dhariwal and Nichol (2021), [Diffusion models beat GANs on image
+#   synthesis](https://arxiv.org/abs/2105.05233): section 3 compares the parts of the network.
+# * Peebles and Xie (2023), [Scalable diffusion models with
+#   transformers](https://arxiv.org/abs/2212.09748): what came after the U-Net.

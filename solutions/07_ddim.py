@@ -11,9 +11,10 @@
 #
 # **Before**: labs 02 and 03. Lab 05 explains what is inside the network.
 #
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
+#
 # **This lab is graded**: three exercises and a short summary at the end. Each exercise is graded
-# separately, so if you get stuck on one, continue with the next. (Only the training in section 4
-# needs all three.)
+# separately, so if you get stuck on one, continue with the next. (Sections 3 to 6 need all three.)
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -67,6 +68,7 @@ batch_size = lab.size(smoke=8, cpu=16, gpu=64)
 num_images = lab.amount(smoke=128, cpu=4096, gpu=None)  # None: all there are
 num_epochs = lab.amount(smoke=1, cpu=3, gpu=80)
 learning_rate, weight_decay = 2e-3, 1e-4
+loss_on = "weighted_velocity"  # or "velocity", "noise", "image"; section 3 says what that means
 
 min_signal_rate, max_signal_rate = 0.02, 0.95
 kid_images, kid_steps = lab.amount(smoke=8, cpu=128, gpu=512), 5
@@ -174,7 +176,8 @@ checks.diffusion_schedule(diffusion_schedule)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# noisy = signal · image + noise_rate · noise, so image = (noisy − noise_rate · noise) / signal.
+# The equation of exercise 7.1 has three parts: the noisy image, the image and the noise. You know
+# two of them. What do you have to take away from the noisy image, and what is left then?
 # </details>
 
 
@@ -216,6 +219,18 @@ checks.denoise(denoise)
 # 2. **remix** the two with the rates of the *next*, smaller time.
 #
 # The result is the last *predicted* image.
+#
+# > **Why may Ben do that?** In training, Ana only saw images mixed with *fresh* noise. Suppose that
+# > her answers are right, and call the next rates $s'$ and $n'$. Then $s'\,\text{image} +
+# > n'\,\text{noise}$ is exactly what she saw in training at the next time. So is a mixture with
+# > fresh noise $z$, and so is everything in between:
+# >
+# > $$s'\,\text{image} + \sqrt{n'^2 - \sigma^2}\;\text{noise} + \sigma z ,$$
+# >
+# > because the noise and $z$ are independent, and their variances add up to $n'^2$, whatever
+# > $\sigma$ is. So one network serves a whole family of samplers (equation 12 of the DDIM paper).
+# > **DDIM** keeps all of the predicted noise, $\sigma = 0$. **DDPM** is the member with the
+# > $\sigma$ of lab 06's $\tilde\beta_t$, which is $\frac{n'}{n}\sqrt{1 - s^2/s'^2}$ in these rates.
 #
 # <details><summary>Hint 1: the shape of the times</summary>
 #
@@ -275,9 +290,29 @@ checks.reverse_diffusion(reverse_diffusion)
 # one of them, you do not have to run the next cell again. (`parts` turns the two results of a
 # function into a tuple.)
 #
-# One thing happens behind the curtain. The course's network predicts a different mixture of noise
-# and image, the *velocity*, and `predicting_noise` computes the noise from it, so that nothing is
-# multiplied by 50. Lab 09 pulls the curtain aside.
+# The course's network predicts a different mixture of noise and image, the *velocity*, which is
+# signal rate · noise − noise rate · image, and `predicting_noise` computes the noise from it, so
+# that nothing is multiplied by 50. Lab 09 compares the two.
+#
+# **The loss** is not the squared error of the noise, as in labs 04 and 06. For each batch,
+# `DiffusionModel` does this:
+#
+# ```python
+# noises, diffusion_times = standard normal, uniform in [0, 1]
+# noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
+# noisy_images = signal_rates * images + noise_rates * noises
+# pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training=True)
+# loss = mean(weights * (velocity - velocity of the predictions) ** 2)
+# ```
+#
+# It takes the velocities of the true and of the predicted components, and gives their squared error
+# the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate / noise rate)².
+# This is min-SNR weighting (Hang et al. 2023): nearly pure noise, in which nothing can be
+# recognised, counts little, and so do nearly clean images. The same network with the loss of lab 06
+# has a KID of 1.5 after 20,000 images, and 1.2 with this one ([all
+# recipes](../docs/benchmarks/recipes.md)). So do not compare the loss below with those of earlier
+# labs. Watch `n_loss` instead, the mean absolute error of the noise. A network that always answers
+# 0 has an `n_loss` of 0.8.
 
 
 # %%
@@ -299,7 +334,7 @@ MyDiffusionModel.max_signal_rate = max_signal_rate
 def new_model(config):
     """A new model that uses your functions. Its network returns noise, as they expect."""
     network = predicting_noise(config.build().network)
-    model = MyDiffusionModel(network, prediction="noise", seed=0, config=config)
+    model = MyDiffusionModel(network, prediction="noise", loss_on=loss_on, seed=0, config=config)
     return model
 
 
@@ -329,7 +364,14 @@ rows = {
 show_rows(rows)
 
 # %% [markdown]
-# Every row starts from the same noise. Now try it yourself. "NFE" is the number of network
+# Every row starts from the same noise. Why does it help to ask more often? In pure noise, every
+# flower is possible, and Ana's best answer is their average, a blur. One step, and the sheet
+# contains a little of that answer. Fewer flowers fit to what is on it now, so the average over
+# these is sharper, and so on. With few steps, Ben moves a long way on the strength of a blurred
+# answer, and the colours of the blur stay in the picture. With many steps, he moves only as far as
+# the answer can be trusted.
+#
+# Now try it yourself. "NFE" is the number of network
 # evaluations, that is, how often Ben asks for each image; `eta` adds fresh noise at every step (0
 # is your sampler, 1 is DDPM):
 
@@ -374,11 +416,12 @@ model.compile(optimizer=optimizer, loss="mse", jit_compile=lab.profile == "gpu")
 # %% [markdown]
 # How good is the model? **KID**, the kernel inception distance, compares generated images with real
 # ones that the model has never seen. It does not look at pixels but at what another network sees in
-# them (petals, colours, edges). 0 is perfect, and by chance KID may fall a little below 0. We
-# measure it after each epoch, with only 5 steps to save time, so they are worse than the values for
-# more steps in section 5. The new model is then kept, unless its KID is more than 1.5 times the
-# lowest so far. A KID from so small a sample cannot rank two good models, but it does reveal when
-# training has diverged.
+# them (petals, colours, edges). In papers this is the Inception network. Ours is a small one that
+# was trained on flowers, so our values cannot be compared with those of papers. 0 is perfect, and
+# by chance KID may fall a little below 0. We measure it after each epoch, with only 5 steps to save
+# time, so they are worse than the values for more steps in section 5. The new model is then kept,
+# unless its KID is more than 1.5 times the lowest so far. A KID from so small a sample cannot rank
+# two good models, but it does reveal when training has diverged.
 #
 # On a laptop, expect petals of many colours after one epoch, and flowers after three. Interrupt the
 # kernel whenever you have seen enough; the model of the last finished epoch is on disk.
@@ -414,9 +457,10 @@ show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed
 # %% tags=["nbval-ignore-output"]
 step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
 values = []
-for kid.steps in step_counts:
+for steps in step_counts:
+    kid.steps = steps
     values.append(float(kid(model)))
-    print(f"{kid.steps:3} steps: KID {values[-1]:.2f}")
+    print(f"{steps:3} steps: KID {values[-1]:.2f}")
 kid_curves({"your model": values}, step_counts)
 
 # %% [markdown] summary="summary" points=6
@@ -446,3 +490,12 @@ animation = bloom(model, my_seed, steps=steps, count=count)
 #   network evaluation.
 #
 # **Lab 08** explores the model: flowers between flowers, and flowers turned back into noise.
+#
+# **Read on**
+# * Song, Meng and Ermon (2021), [Denoising diffusion implicit
+#   models](https://arxiv.org/abs/2010.02502): section 3 has the family of samplers, section 4 your
+#   loop.
+# * Béres (2022), [Denoising diffusion implicit models](https://keras.io/examples/generative/ddim/):
+#   the example on keras.io that this assignment follows, with many hints on tuning.
+# * Hang et al. (2023), [Efficient diffusion training via min-SNR weighting
+#   strategy](https://arxiv.org/abs/2303.09556): the weights of the loss.

@@ -6,11 +6,14 @@
 #   cost,
 # * walk from one flower to another without losing the way, using spherical interpolation,
 # * run the sampler backwards, from a real image to the noise that it comes from,
+# * write down what KID measures, say how far its values can be trusted, and what it does not see,
 # * explain why EMA weights are useful, and test whether a model has memorised its training images.
 #
-# **Time**: 90 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
+# **Time**: 105 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
 # **Before**: lab 07. You need not train anything here: a trained model comes with the package.
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -53,6 +56,7 @@ from diffusion_lab.metrics import (
     encode,
     flower_features,
     kernel_inception_distance,
+    kid_with_standard_error,
     nearest_training_neighbours,
 )
 from diffusion_lab.models.generating import generate_in_batches
@@ -66,7 +70,7 @@ from diffusion_lab.schedules import cosine_diffusion_schedule
 
 # %%
 weights = "flowers32"  # or the file that you saved in lab 07: "out/lab07/my_flowers.weights.h5"
-kid_images, kid_steps = lab.amount(smoke=8, cpu=128, gpu=1024), lab.amount(smoke=2, cpu=10, gpu=20)
+kid_images, kid_steps = lab.amount(smoke=8, cpu=128, gpu=512), lab.amount(smoke=2, cpu=10, gpu=20)
 step_counts = lab.amount(smoke=(1, 2), cpu=(1, 2, 3, 5, 10, 20, 50), gpu=(1, 2, 3, 5, 10, 20, 50))
 steps = lab.amount(smoke=2, cpu=20, gpu=50)  # for pictures
 round_trips = lab.amount(smoke=(2, 3), cpu=(5, 10, 20, 50, 100), gpu=(5, 10, 20, 50, 100, 200))
@@ -114,22 +118,110 @@ ask("08.steps")
 show_rows({f"{n} step{'s' * (n > 1)}": generate_from(model, noise, n) for n in step_counts})
 
 # %% [markdown]
-# We can also measure it. KID compares many generated flowers with real ones that the model has
-# never seen, and 0 is perfect. We compute the features of the unseen flowers once and keep them.
+# We can also measure it, with the **kernel inception distance, KID** (Bińkowski et al. 2018), which
+# you have read off in lab 07. What does it measure? It compares many generated images with real
+# ones that the model has never seen, in three steps.
+#
+# 1. **Features.** A trained network turns each image into a vector of $d$ numbers that say what is
+#    in it: colours, petals, sharpness. Pixels would not do, because two flowers that differ by a
+#    shift of one pixel are far apart in pixels.
+# 2. **A kernel** says how similar two of these vectors are:
+#    $k(x, y) = \big(\tfrac{x \cdot y}{d} + 1\big)^3$.
+# 3. **Compare the similarities.** With real features $x_1, \ldots, x_n$ and generated ones $y_1,
+#    \ldots, y_m$,
+#
+# $$\text{MMD}^2 = \underset{i \ne j}{\text{mean}}\; k(x_i, x_j) \;+\;
+# \underset{i \ne j}{\text{mean}}\; k(y_i, y_j) \;-\; 2\,\underset{i,\, j}{\text{mean}}\; k(x_i,
+# y_j).$$
+#
+# If the generated images are as similar to the real ones as the real ones are to each other, the
+# terms cancel. This is the squared *maximum mean discrepancy* (MMD; Gretton et al. 2012). In the
+# first two terms an image is never compared with itself ($i \ne j$), because the third term has no
+# such pairs. That makes the estimate **unbiased**: right on average, for any number of images. If
+# the two sets come from the same distribution, it scatters around 0, so it may be negative.
+#
+# ### Exercise 8.1 · `polynomial_mmd`
+# *Difficulty ●●○ · 15 minutes*
+#
+# The features are NumPy arrays, so `@`, `.T`, `np.sum`, `np.trace` and `np.mean` are all you need.
+#
+# <details><summary>Hint 1: all pairs at once</summary>
+#
+# `x @ y.T` has the dot product of every row of `x` with every row of `y`: (n, d) and (m, d) give
+# (n, m). A small function for the kernel saves you from writing it three times.
+# </details>
+# <details><summary>Hint 2: without the diagonal</summary>
+#
+# On the diagonal of $k(x, x)$ each image meets itself. `np.trace` adds up a diagonal. How many
+# pairs are left of $n^2$?
+# </details>
+
+
+# %% exercise="polynomial_mmd" points=5
+def polynomial_mmd(real_features, generated_features):
+    """The unbiased squared MMD of two sets of features, for the kernel (x · y / d + 1)³.
+
+    real_features: (n, d).   generated_features: (m, d).   Returns a number, perhaps negative.
+    """
+    ### BEGIN SOLUTION
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def within(x):
+        pairs = kernel(x, x)
+        return (np.sum(pairs) - np.trace(pairs)) / (len(x) * (len(x) - 1))
+
+    between = np.mean(kernel(real_features, generated_features))
+    return within(real_features) + within(generated_features) - 2 * between
+    ### END SOLUTION
+
+
+# %% check="polynomial_mmd"
+checks.polynomial_mmd(polynomial_mmd)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Why this is the answer</summary>
+#
+# Multiplied out, the third power contains products of one, two and three features. So two sets have
+# MMD 0 only if all their means, covariances and third moments agree. With the power 1 it would be
+# the squared distance of the two means.
+# </details>
+
+# %% [markdown]
+# Here it is at work, next to the function of the package. We compute the features of the unseen
+# flowers once and keep them. For comparison, the first line takes a second set of *real* flowers.
 
 # %% tags=["nbval-ignore-output"]
 validation = load_dataset(origin["data"], "validation", image_size=size, batch_size=64)
 extractor = flower_features()
 real_features = encode(extractor, validation.images[:kid_images])
+features = {"real flowers": encode(extractor, validation.images[-kid_images:])}
+for n in step_counts:
+    features[n] = encode(extractor, generate_in_batches(model, kid_images, n, seed=1))
+for name in ("real flowers", *step_counts[-2:]):
+    ours = polynomial_mmd(real_features, features[name])
+    package = kernel_inception_distance(real_features, features[name])
+    print(f"{name}: yours {ours:.3f}, the package's {package:.3f}")
+
+# %% [markdown]
+# The real flowers do not get exactly 0. So how much of a KID is chance? Papers cut both sets into
+# blocks, take the KID of each pair of blocks, and report the **mean of the blocks** and its
+# **standard error**, the spread of the blocks divided by the square root of their number. We have
+# too few images for blocks. `kid_with_standard_error` takes 50 random halves of both sets instead,
+# and works the error out from their spread. It is what we print after ±. Do not call a model better
+# if the difference is not at least twice as large as that.
+
+# %% tags=["nbval-ignore-output"]
+plus_minus = "{:.2f} ± {:.2f}".format
 
 
 def kid(images):
-    return float(kernel_inception_distance(real_features, encode(extractor, images)))
+    return kid_with_standard_error(real_features, encode(extractor, images))
 
 
-values = [(n, kid(generate_in_batches(model, kid_images, n, seed=1))) for n in step_counts]
+values = [(n, *kid_with_standard_error(real_features, features[n])) for n in step_counts]
 by_evaluations({"DDIM": values}, ylabel="KID, low is good", logarithmic=True)
-print(" · ".join(f"{n}: {value:.2f}" for n, value in values))
+print("\n".join(f"NFE {n}: KID {plus_minus(*value)}" for n, *value in values))
 
 # %% [markdown]
 # Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of more than fifty.
@@ -139,6 +231,25 @@ print(" · ".join(f"{n}: {value:.2f}" for n, value in values))
 
 # %% tags=["nbval-ignore-output"]
 widgets.sampling(model)
+
+# %% [markdown]
+# > **KID and FID.** Most papers report the Fréchet inception distance, FID (Heusel et al. 2017). It
+# > fits a Gaussian to each of the two sets of features and computes the distance of the Gaussians,
+# > so it compares means and covariances. FID is *biased*: with few images it is too large, and by
+# > different amounts for different models, which is why it is computed with 50,000. KID is right on
+# > average with a hundred images, only less certain.
+# >
+# > **Two faults, one number.** A model can draw bad flowers, or too few kinds of flowers.
+# > *Precision* is the share of the generated images that look like real ones, and *recall* the
+# > share of the real ones that the model could have drawn (Kynkäänniemi et al. 2019). A model that
+# > draws one perfect flower again and again has a precision of 1, and a recall of nearly 0. KID
+# > notices both faults, but does not say which one it saw.
+# >
+# > **Our scale is not that of the papers.** The *I* in KID is InceptionV3, a network trained on a
+# > million photographs. It must be downloaded, and knows nothing about flowers of 32 × 32 pixels.
+# > Our features come from a small network that was trained on drawn flowers. Papers get other
+# > values for the same images, and many of them print KID × 1000. So compare our values only with
+# > each other, and only for the same features and image size.
 
 # %% [markdown]
 # ## 3 · `eta`: a driver who takes detours
@@ -180,7 +291,7 @@ for name, sampler in SAMPLERS.items():
     n = (evaluations + 1) // 2 if name == "heun" else evaluations
     images = model.denormalize(model.sample(sampler, noise, steps=n, seed=1))
     value = kid(generate_in_batches(model, kid_images, n, seed=1, sampler=sampler))
-    rows[f"{name}\nKID {value:.2f}"] = ops.convert_to_numpy(images)
+    rows[f"{name}\nKID {plus_minus(*value)}"] = ops.convert_to_numpy(images)
 show_rows(rows)
 
 # %% [markdown]
@@ -225,7 +336,7 @@ for share in (0.0, 0.25, 0.5):
 # $$\operatorname{slerp}(a,b,s)=\frac{\sin((1-s)\,\Omega)}{\sin\Omega}\,a+
 # \frac{\sin(s\,\Omega)}{\sin\Omega}\,b,\qquad \cos\Omega=\frac{a\cdot b}{|a|\,|b|}.$$
 #
-# ### Exercise 8.1 · `slerp`
+# ### Exercise 8.2 · `slerp`
 # *Difficulty ●●○ · 15 minutes*
 #
 # Write it for batches of noise, shaped like images. To measure an angle, treat a whole image as
@@ -323,12 +434,14 @@ for name, way in {"from one noise": lambda a, b, share: a, **ways}.items():
     half_way = way(many_a, many_b, 0.5)
     batches = [half_way[i : i + 64] for i in range(0, kid_images, 64)]
     images = [generate_from(model, batch, kid_steps) for batch in batches]
-    print(f"{name:15} KID {kid(np.concatenate(images)):.2f}")
+    print(f"{name:15} KID {plus_minus(*kid(np.concatenate(images)))}")
 
 # %% [markdown]
-# On the arc the flowers are as good as anywhere else. Choose your own pair, and walk. The pictures
-# should follow the slider, so here the taxi is faster: `flowers32_fewstep` is the model
-# `flowers32`, trained further until two steps are enough for an image.
+# On the arc the flowers are as good as those from one noise, as far as this number of images can
+# tell: the difference is no larger than chance. In the tunnel it is many times larger. Choose your
+# own pair, and walk. The pictures should follow the slider, so here the taxi is faster:
+# `flowers32_fewstep` is the model `flowers32`, trained further until two steps are enough for an
+# image.
 
 # %% tags=["nbval-ignore-output"]
 fast, _ = load_model("flowers32_fewstep")
@@ -354,7 +467,7 @@ widgets.interpolation(fast, slerp, steps=2)
 # This also works at the start. A clean image has noise rate 0, so it contains no noise that anyone
 # could ask about. But we never ask at the time where we are, always at the next one.
 #
-# ### Exercise 8.2 · `invert`
+# ### Exercise 8.3 · `invert`
 # *Difficulty ●●● · 25 minutes*
 #
 # Start with the clean images, whose rates are 0 (noise) and 1 (signal). For each of the times
@@ -437,9 +550,9 @@ for n in (10, 20, 40, 80):
     print(f"{n:3} steps: distance from the exact noise {rms(found - exact):.3f}")
 
 # %% [markdown]
-# When you double the number of steps, the error falls by almost half, so this is a first-order
-# method, like DDIM itself. Now let us turn to flowers that the model has never seen. There and back
-# again:
+# When you double the number of steps, the error falls to about 0.6 of what it was, and the factor
+# is on its way to one half. So this is a first-order method, like DDIM itself. Now let us turn to
+# flowers that the model has never seen. There and back again:
 
 # %% tags=["nbval-ignore-output"]
 flowers = validation.images[:8] / np.float32(255)
@@ -540,11 +653,13 @@ learner.fit(
 
 # %% tags=["nbval-ignore-output"]
 training_steps = [epoch * steps_per_look for epoch in snapshots.epochs]
+rows = {}
 for name in RAW_AND_EMA:
     change = np.mean(snapshots.changes(name))
     print(f"{name} - mean change of a pixel in {steps_per_look} steps: {change:.3f}")
     last = zip(training_steps[-4:], snapshots.images[name][-4:])
-    show_rows({f"step {n}": images for n, images in last}, height=0.8)
+    rows |= {f"{name}, step {n}": images for n, images in last}
+show_rows(rows, height=0.9)
 curves(
     {name: (training_steps, snapshots.errors[name]) for name in RAW_AND_EMA},
     xlabel="training steps",
@@ -566,7 +681,7 @@ curves(
 
 # %% tags=["nbval-ignore-output"]
 training = load_dataset(origin["data"], "train", size, batch_size=8, count=training_images).images
-generated = generate_in_batches(model, min(64, kid_images), steps, seed=3)
+generated = generate_in_batches(model, min(128, kid_images), steps, seed=3)
 indices, distances = nearest_training_neighbours(generated, training)
 show_rows(
     {"generated": generated[:8], "nearest in training": training[indices[:8, 0]] / 255},
@@ -582,25 +697,53 @@ show_rows(
 ask("08.memorised")
 
 # %% tags=["nbval-ignore-output"]
-real = validation.images[: len(generated)] / np.float32(255)
-grain = np.random.default_rng(0).normal(size=real.shape, scale=0.03)
+real = validation.images[-len(generated) :] / np.float32(255)
 groups = {
     "generated": generated,
     "unseen flowers": real,
     "unseen flowers, softened": softened(real),
-    "if memorised": np.clip(training[: len(real)] / 255 + grain, 0, 1),
 }
-nearest = {
-    name: nearest_training_neighbours(images, training)[1][:, 0]
-    for name, images in groups.items()
-}
+
+
+def distances_to_training(images):
+    return nearest_training_neighbours(images, training)[1][:, 0]
+
+
+nearest = {name: distances_to_training(images) for name, images in groups.items()}
 dots(nearest, xlabel="distance to the nearest training flower")
 print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest.items()))
 
 # %% [markdown]
 # Generated flowers are a little blurrier than real ones, and blurry images are closer to
-# everything. If you blur real flowers, they move in the same direction. A model that had memorised
-# its training flowers would be on the far left. Ours is not.
+# everything. If you blur real flowers, they move in the same direction. So nothing suggests that
+# the model has memorised its training flowers.
+#
+# ### What each measure can be fooled by
+#
+# Let us build two very bad models, to test the tests. The first one **memorises**: its "generated"
+# images are training images. The second one has **collapsed**: it always draws the same flower,
+# which is not in the training set, with a trace of noise. Which of them does KID find out, and
+# which the distance to the nearest training flower?
+
+# %% tags=["nbval-ignore-output"]
+ask("08.fooled")
+
+# %% tags=["nbval-ignore-output"]
+trace = np.random.default_rng(0).normal(size=real.shape, scale=0.005)
+groups |= {
+    "memorised": training[: len(real)] / np.float32(255),
+    "collapsed": np.clip(real[:1] + trace, 0, 1),
+}
+for name, images in groups.items():
+    distance = np.median(distances_to_training(images))
+    print(f"{name:25} KID {plus_minus(*kid(images)):>14}   distance {distance:.3f}")
+
+# %% [markdown]
+# KID takes the memorising model for perfect: its images have the same distribution as the unseen
+# flowers. Only the distance gives it away. The collapsed model is as far from the training flowers
+# as a good model is, and only KID notices that there is no variety. Even so, it does no worse than
+# DDIM with four or five steps: KID does not say *what* is wrong. The softened flowers show that it
+# looks at sharpness, too. Every measure can be fooled, so use two of them, and look at the images.
 #
 # ## What you have now
 #
@@ -608,7 +751,17 @@ print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest
 #   accurately.
 # * `slerp`, which stays where the network has learned to look, and `invert`, which finds the noise
 #   of a real image. Together they are one of the ways to edit images with a diffusion model.
-# * EMA weights are calm weights. And before you trust a good KID, look at the nearest neighbours.
+# * KID compares the similarities within and between two sets of features, and has an error bar. It
+#   notices missing variety, but no memorised images: for these, look at the nearest neighbours.
+# * EMA weights are calm weights.
 #
 # In section 4, some drivers did better than others with the same nine questions. **Lab 09** shows
 # how they do it, and how to tell the driver what *colour* you want.
+#
+# **Read on**
+# * Bińkowski et al. (2018), [Demystifying MMD GANs](https://arxiv.org/abs/1801.01401): KID, and why
+#   it suits small samples.
+# * Mokady et al. (2023), [Null-text inversion for editing real images using guided diffusion
+#   models](https://arxiv.org/abs/2211.09794): `invert` at work in an image editor.
+# * Carlini et al. (2023), [Extracting training data from diffusion
+#   models](https://arxiv.org/abs/2301.13188): large models that did memorise.

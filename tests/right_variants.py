@@ -11,6 +11,7 @@ from keras import layers, ops
 
 from diffusion_lab.gaussian_diffusion import at
 from diffusion_lab.labs.lab04.experiments import value_and_gradients
+from diffusion_lab.samplers import ddim
 
 VARIANTS = {}
 
@@ -344,7 +345,7 @@ variants(
     ),
 )
 
-# 5.1, 5.2, 5.3
+# 5.1 to 5.5
 
 variants(
     "sinusoidal_embedding",
@@ -452,7 +453,70 @@ def recursive(x, skips, block, block_depth, first=True):
 
 variants("up_block", popped_in_front, sliced, recursive)
 
-# 6.1, 6.2
+
+class Film(layers.Layer):
+    """Scale and shift as a custom layer that makes its dense layers when it is built."""
+
+    def build(self, x_shape, embedding_shape):
+        self.both = [layers.Dense(x_shape[-1]) for _ in range(2)]
+        for dense in self.both:
+            dense.build(embedding_shape)
+
+    def call(self, x, embedding):
+        shift, scale = (dense(embedding) for dense in self.both)
+        return (1 + scale) * x + shift
+
+
+def in_halves(x, embedding):
+    both = layers.Dense(units=2 * x.shape[-1])(embedding)
+    return x * (both[..., : x.shape[-1]] + 1) + both[..., x.shape[-1] :]
+
+
+def flat_embedding(x, embedding):
+    flat = layers.Flatten()(embedding)
+    scale, shift = (layers.Reshape((1, 1, -1))(layers.Dense(x.shape[-1])(flat)) for _ in range(2))
+    return layers.Add()([x, layers.Multiply()([scale, x]), shift])
+
+
+variants("modulate", lambda x, embedding: Film()(x, embedding), in_halves, flat_embedding)
+
+
+def with_nine_names(x, normalise, query, key, value):
+    x_n = normalise(x)
+    b, h, w, c = ops.shape(x)
+    rows = lambda a: tf.reshape(a, [b, h * w, c])  # noqa: E731
+    scores = tf.matmul(rows(query(x_n)) / c**0.5, rows(key(x_n)), transpose_b=True)
+    return tf.reshape(tf.nn.softmax(scores, axis=2) @ rows(value(x_n)), x.shape) + x
+
+
+def with_keras_attention(x, normalise, query, key, value):
+    shape, normalised = x.shape, normalise(x)
+    q, k, v = (
+        ops.reshape(part(normalised), (shape[0], -1, shape[-1])) for part in (query, key, value)
+    )
+    collected = layers.Attention()([q / math.sqrt(shape[-1]), v, k])
+    return layers.add([x, ops.reshape(collected, shape)])
+
+
+variants(
+    "pixel_attention",
+    with_nine_names,
+    with_keras_attention,
+    lambda x, normalise, query, key, value: tf.add(
+        x,
+        ops.einsum(
+            "bhwij,bijc->bhwc",
+            ops.softmax(
+                ops.einsum("bhwc,bijc->bhwij", query(normalise(x)), key(normalise(x)))
+                * x.shape[-1] ** -0.5,
+                axis=(3, 4),
+            ),
+            value(normalise(x)),
+        ),
+    ),
+)
+
+# 6.1 to 6.4
 
 
 def sample_by_coefficients(self, pred_noise, x, t, noise):
@@ -483,6 +547,36 @@ def sample_in_numpy(self, pred_noise, x, t, noise):
 
 
 variants("p_sample", sample_by_coefficients, sample_in_numpy, tf.function(sample_by_coefficients))
+
+
+def kl_from_p_mean(self, x_start, x_t, t, pred_noise):
+    mean, variance, _ = self.q_posterior(x_start=x_start, x_t=x_t, t=t)
+    image = self.predict_start_from_noise(x_t, t, noise=pred_noise)
+    difference = mean - self.q_posterior(image, x_t, t)[0]
+    return 0.5 * ops.sum(difference * difference / variance, axis=[-1, -2, -3])
+
+
+def kl_in_tensorflow(self, x_start, x_t, t, pred_noise):
+    mean, variance, log_variance = self.q_posterior(x_start, x_t, t)
+    image = self.predict_start_from_noise(x_t, t, pred_noise)
+    scaled = (mean - self.q_posterior(image, x_t, t)[0]) * tf.exp(-0.5 * log_variance)
+    return tf.reduce_sum(scaled**2, axis=(1, 2, 3)) / 2
+
+
+variants("kl_term", kl_from_p_mean, kl_in_tensorflow, tf.function(kl_from_p_mean))
+
+
+def score_by_tweedie(denoise, noisy_images, noise_rates, signal_rates):
+    images = denoise(noisy_images, noise_rates, signal_rates)[1]
+    return (signal_rates * images - noisy_images) / ops.square(noise_rates)
+
+
+def score_by_negative(denoise, noisy_images, noise_rates, signal_rates):
+    noises, _ = denoise(noisy_images, noise_rates, signal_rates)
+    return ops.negative(ops.divide(noises, noise_rates))
+
+
+variants("score_from_noise", score_by_tweedie, score_by_negative, tf.function(score_by_negative))
 
 
 def train_by_names(network, ema_network, optimizer, diffusion, images, t, noises, ema_decay):
@@ -643,7 +737,7 @@ variants(
     tf.function(sample_with_lists),
 )
 
-# 8.1, 8.2
+# 8.1, 8.2, 8.3
 
 
 def slerp(noise_a, noise_b, share):
@@ -671,6 +765,39 @@ def slerp_by_einsum(noise_a, noise_b, share):
     return weights[0] * noise_a + weights[1] * noise_b
 
 
+def mmd_of_all(real_features, generated_features):
+    """Weights one large matrix of kernels: 1 / pairs within a set, -1 / pairs between them."""
+    n, m = len(real_features), len(generated_features)
+    features = np.concatenate([real_features, generated_features])
+    kernel = np.power(features @ features.T / features.shape[-1] + 1, 3)
+    weights = np.full((n + m, n + m), -1 / (n * m))
+    weights[:n, :n], weights[n:, n:] = 1 / (n * (n - 1)), 1 / (m * (m - 1))
+    np.fill_diagonal(weights, 0)
+    return (weights * kernel).sum()
+
+
+def mmd_in_tensorflow(real_features, generated_features):
+    d = real_features.shape[1]
+    k = lambda x, y: (tf.matmul(x, y, transpose_b=True) / d + 1.0) ** 3  # noqa: E731
+    terms = [
+        tf.reduce_sum(tf.linalg.set_diag(k(x, x), tf.zeros(len(x)))) / (len(x) * (len(x) - 1))
+        for x in (real_features, generated_features)
+    ]
+    return (tf.add_n(terms) - 2 * tf.reduce_mean(k(real_features, generated_features))).numpy()
+
+
+variants(
+    "polynomial_mmd",
+    mmd_of_all,
+    mmd_in_tensorflow,
+    lambda x, y: (
+        sum(
+            sign * (np.triu((a @ b.T / a.shape[1] + 1) ** 3, 1).mean() * 2 * len(a) / (len(a) - 1))
+            for sign, a, b in ((1, x, x), (1, y, y))
+        )
+        - 2 * ((x @ y.T / x.shape[1] + 1) ** 3).mean()
+    ),
+)
 variants(
     "slerp",
     slerp,
@@ -751,4 +878,103 @@ variants(
     tf.function(
         lambda network, x, e, t: tf.reduce_mean((network([(1 - t) * x + t * e, t]) - e + x) ** 2)
     ),
+)
+
+# 10.1, 10.2, 10.3
+
+
+def inpaint_by_where(noisy_images, known_images, mask, noises, noise_rates, signal_rates):
+    corrupted = ops.add(known_images * signal_rates, noises * noise_rates)
+    return ops.where(ops.cast(mask, "bool"), corrupted, noisy_images)
+
+
+def inpaint_by_difference(x, known, mask, noises, n, s):
+    return x + mask * (s * known + n * noises - x)
+
+
+def inpaint_in_numpy(x, known, mask, noises, n, s):
+    x, known, mask, noises, n, s = map(np.asarray, (x, known, mask, noises, n, s))
+    return np.where(np.broadcast_to(mask, x.shape) > 0.5, s * known + n * noises, x)
+
+
+variants(
+    "inpaint_step",
+    inpaint_by_where,
+    inpaint_by_difference,
+    inpaint_in_numpy,
+    tf.function(lambda x, k, m, e, n, s: tf.where(m == 1, s * k + n * e, x)),
+)
+
+
+def sdedit_by_names(denoise, schedule, images, noises, start, steps):
+    def earlier(diffusion_times):
+        return schedule(diffusion_times * start)
+
+    rates = earlier(ops.ones_like(images[:, :1, :1, :1]))
+    return ddim(
+        denoise=denoise,
+        schedule=earlier,
+        initial_noise=ops.multiply(rates[1], images) + ops.multiply(rates[0], noises),
+        steps=steps,
+    )
+
+
+def sdedit_by_hand(denoise, schedule, images, noises, start, steps):
+    times = [start * k / steps for k in range(steps, 0, -1)]
+    rates = [schedule(tf.fill((len(images), 1, 1, 1), time)) for time in times]
+    x = rates[0][1] * images + rates[0][0] * noises
+    for now, then in zip(rates, [*rates[1:], (0.0, 1.0)]):
+        pred_noises, pred_images = denoise(x, *now)
+        x = then[1] * pred_images + then[0] * pred_noises
+    return x
+
+
+def sdedit_with_numbers(denoise, schedule, images, noises, start, steps):
+    n, s = (float(ops.squeeze(rate)) for rate in schedule(np.full((1, 1, 1, 1), start, "float32")))
+    return ddim(denoise, lambda t: schedule(start * t), s * images + n * noises, steps, eta=0)
+
+
+variants("sdedit", sdedit_by_names, sdedit_by_hand, sdedit_with_numbers)
+
+
+def anagram_with_a_loop(denoise, views):
+    def new_denoise(x, n, s):
+        total = ops.zeros_like(x)
+        for there, back in views:
+            noises, _ = denoise(there(x), n, s)
+            total = total + back(noises)
+        noises = total / len(views)
+        return noises, x / s - n / s * noises
+
+    return new_denoise
+
+
+def anagram_of_images(denoise, views):
+    """Averages the images, from which the noise follows; this is the same."""
+
+    def new_denoise(x, n, s):
+        images = ops.mean(ops.stack([view[1](denoise(view[0](x), n, s)[1]) for view in views]), 0)
+        return [(x - s * images) / n, images]
+
+    return new_denoise
+
+
+class Committee:
+    def __init__(self, denoise, views):
+        self.denoise, self.views = denoise, views
+
+    def __call__(self, noisy_images, noise_rates, signal_rates):
+        noises = 0
+        for there, back in self.views:
+            seen = self.denoise(there(noisy_images), noise_rates, signal_rates)[0]
+            noises += back(seen) / len(self.views)
+        return noises, (noisy_images - noise_rates * noises) / signal_rates
+
+
+variants(
+    "anagram_denoise",
+    anagram_with_a_loop,
+    anagram_of_images,
+    Committee,
+    lambda denoise, views: tf.function(anagram_with_a_loop(denoise, views)),
 )

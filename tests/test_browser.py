@@ -1,4 +1,4 @@
-"""Labs 03, 07 and 08, and grading reports, in a real JupyterLab and a real browser.
+"""Labs 03, 07, 08 and 10, and grading reports, in a real JupyterLab and a real browser.
 
 The labs run, and every slider moves its picture. These tests need Chromium: without it they are
 skipped, or fail if DIFFUSION_LAB_BROWSER is "required". Screenshots go to out/browser.
@@ -67,12 +67,12 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Yields the address of a JupyterLab with the solutions of the three labs, without outputs.
+    """Yields the address of a JupyterLab with the solutions of the four labs, without outputs.
 
     It also has the notebook "odd".
     """
     root, settings = tmp_path_factory.mktemp("labs"), tmp_path_factory.mktemp("settings")
-    for path in sources(ROOT, ["03", "07", "08"]):
+    for path in sources(ROOT, ["03", "07", "08", "10"]):
         nbformat.write(read_source(path), root / path.with_suffix(".ipynb").name)
     nbformat.write(with_an_odd_sampler(read_source(sources(ROOT, ["07"])[0])), root / "odd.ipynb")
     for name, text in SETTINGS.items():
@@ -142,6 +142,7 @@ def wait_for(condition, seconds, what):
         pytest.param("03_schedules", marks=pytest.mark.slow),
         "07_ddim",
         pytest.param("08_exploring", marks=pytest.mark.slow),
+        pytest.param("10_editing", marks=pytest.mark.slow),
     ],
 )
 def test_sliders_move_their_pictures(browser, server, lab):

@@ -14,7 +14,8 @@ from diffusion_lab.instructor.master import Master
 from tests.misconceptions import assert_correct
 
 ROOT = Path(__file__).parents[1]
-# these use NumPy, or receive a function that returns a float, or symbolic Keras tensors
+# these use NumPy, receive a function that returns a float, or symbolic Keras tensors, or return a
+# function
 OUTSIDE_GRAPHS = {
     "forward_step",
     "q_sample",
@@ -23,7 +24,11 @@ OUTSIDE_GRAPHS = {
     "offset_cosine_diffusion_schedule",
     "training_loop",
     "residual_block",
+    "modulate",
     "up_block",
+    "polynomial_mmd",
+    "sdedit",
+    "anagram_denoise",
 }
 
 

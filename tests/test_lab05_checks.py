@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
-from diffusion_lab.networks.blocks import NoiseEmbedding
+from diffusion_lab.networks.blocks import NoiseEmbedding, PixelAttention
 from diffusion_lab.networks.residual_unet import residual_block as package_block
-from tests.misconceptions import assert_correct, assert_hint, right, wrong
+from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 # --- 5.1 ---
 
@@ -167,6 +167,49 @@ WRONG += wrong(
 # --- 5.3 ---
 
 
+def one_wide_layer(x, embedding):
+    scale, shift = ops.split(layers.Dense(2 * x.shape[-1])(embedding), 2, axis=-1)
+    return x + x * scale + shift
+
+
+def as_in_the_package(x, embedding):
+    width = x.shape[-1]
+    scale, shift = layers.Dense(width)(embedding), layers.Dense(width)(embedding)
+    return layers.Add()([x, layers.Multiply()([x, scale]), shift])
+
+
+def with_convolutions(x, embedding):
+    scale, shift = (layers.Conv2D(x.shape[-1], 1)(embedding) for _ in range(2))
+    return layers.add([shift, (scale + 1) * x])
+
+
+def from_zero(x, embedding):
+    make = lambda: layers.Dense(x.shape[3], kernel_initializer="zeros")(embedding)  # noqa: E731
+    return ops.add(ops.multiply(x, 1.0 + make()), make())
+
+
+RIGHT += right(checks.modulate, one_wide_layer, as_in_the_package, with_convolutions, from_zero)
+WRONG += wrong(
+    checks.modulate,
+    {
+        "value of the type Dense": lambda x, embedding: layers.Dense(4),
+        "value of the type tuple": lambda x, embedding: (
+            layers.Dense(4)(embedding),
+            layers.Dense(4)(embedding),
+        ),
+        "it returns nothing": lambda x, embedding: None,
+        "a dense layer with C outputs": lambda x, embedding: x * embedding,
+        "is not right yet": lambda x, embedding: as_in_the_package(2 * x, embedding),
+        "the number of weights": lambda x, embedding: (
+            as_in_the_package(x, embedding) + 0 * layers.Dense(4)(embedding)
+        ),
+        "Not done yet: exercise 5.3": not_done,
+    },
+)
+
+# --- 5.4 ---
+
+
 def enlarged(x):
     return layers.UpSampling2D(2)(x)
 
@@ -232,6 +275,49 @@ WRONG += wrong(
         "calls to the block is 1": once,
         "4 skips are left": left_in_place,
         "with matching shapes": enlarged_every_time,
+    },
+)
+
+
+# --- 5.5 ---
+
+
+def by_the_package(x, normalise, query, key, value):
+    normalised = normalise(x)
+    return x + PixelAttention()(query(normalised), key(normalised), value(normalised))
+
+
+def by_einsum(x, normalise, query, key, value):
+    q, k, v = (part(normalise(x)) for part in (query, key, value))
+    scores = tf.einsum("bhwc,bijc->bhwij", q, k) / np.sqrt(x.shape[-1])
+    exponentials = tf.exp(scores - tf.reduce_max(scores, (3, 4), keepdims=True))
+    weights = exponentials / tf.reduce_sum(exponentials, (3, 4), keepdims=True)
+    return x + tf.einsum("bhwij,bijc->bhwc", weights, v)
+
+
+def attention_in_numpy(x, normalise, query, key, value):
+    results = []
+    for image, normalised in zip(np.array(x), np.array(normalise(x))):
+        q, k, v = (np.array(part(normalised)).reshape(-1, 5) for part in (query, key, value))
+        weights = np.exp(q @ k.T / math.sqrt(5))
+        weights /= weights.sum(axis=1, keepdims=True)
+        results.append(image + (weights @ v).reshape(image.shape))
+    return np.stack(results)
+
+
+RIGHT += right(checks.pixel_attention, by_the_package, by_einsum, attention_in_numpy)
+WRONG += wrong(
+    checks.pixel_attention,
+    {
+        "flatten the pixels": lambda x, normalise, query, key, value: ops.matmul(
+            query(x), ops.transpose(key(x), (0, 1, 2, 3))
+        ),
+        "should have (2, 3, 4, 5)": lambda x, normalise, query, key, value: ops.reshape(
+            by_the_package(x, normalise, query, key, value), (2, 12, 5)
+        ),
+        "is not right yet": lambda x, normalise, query, key, value: x + value(query(key(x))),
+        "it returns nothing": lambda x, normalise, query, key, value: None,
+        "Not done yet: exercise 5.5": not_done,
     },
 )
 

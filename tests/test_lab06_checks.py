@@ -9,6 +9,7 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
+from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.networks import attention_unet
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
@@ -74,7 +75,42 @@ def step_in_keras(network, ema_network, optimizer, diffusion, images, t, noises,
     return float(loss)
 
 
+def kl_with_tables(self, x_start, x_t, t, pred_noise):
+    """From the paper's Algorithm 2 and the noise in x_t, without q_posterior."""
+    beta, bar, previous = (
+        np.reshape(table[np.array(t)], (-1, 1, 1, 1))
+        for table in (self.betas, self.alphas_cumprod, self.alphas_cumprod_prev)
+    )
+    noise = (np.array(x_t) - np.sqrt(bar) * np.array(x_start)) / np.sqrt(1 - bar)
+    weight = beta * (1 - bar) / (1 - previous) / (2 * (1 - beta) * (1 - bar))
+    return np.sum(weight * (noise - np.array(pred_noise)) ** 2, axis=(1, 2, 3))
+
+
+def score_from_images(denoise, noisy_images, noise_rates, signal_rates):
+    _, pred_images = denoise(noisy_images, noise_rates, signal_rates)
+    return (signal_rates * pred_images - noisy_images) / noise_rates**2
+
+
+def test_the_score_is_the_gradient_of_the_log_density():
+    """The closed form of a mixture, differentiated by TensorFlow."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(3, 1, 1, 2)).astype("float32")
+    x = tf.constant(rng.normal(size=(5, 1, 1, 2)).astype("float32"))
+    noise, signal = 0.6, 0.8
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        squares = tf.reduce_sum((x[:, None] - signal * means[None]) ** 2, axis=(2, 3, 4))
+        variance = signal**2 * 0.4**2 + noise**2
+        log_density = tf.reduce_logsumexp(-squares / (2 * variance), axis=1)
+    rates = [tf.fill((5, 1, 1, 1), rate) for rate in (noise, signal)]
+    denoise = mixture_denoiser(means, standard_deviation=0.4)
+    score = answer_of_lab_06("score_from_noise")(denoise, x, *rates)
+    np.testing.assert_allclose(score, tape.gradient(log_density, x), atol=1e-4)
+
+
 RIGHT = [
+    *right(checks.kl_term, kl_with_tables),
+    *right(checks.score_from_noise, score_from_images),
     *right(checks.p_sample, sample_image_by_image, sample_in_tensorflow),
     *right(checks.train_step, step_in_keras),
 ]
@@ -84,12 +120,14 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.p_sample,
         {"gives (B, 1, 1, 1)": without_gather, "Not done yet: exercise 6.1": not_done},
     ),
+    *wrong(checks.kl_term, {"Not done yet: exercise 6.2": not_done}),
+    *wrong(checks.score_from_noise, {"Not done yet: exercise 6.4": not_done}),
     *wrong(
         checks.train_step,
         {
             "Only the EMA network changes": step_on_the_ema_network,
             "`return` missing": lambda *arguments: None,
-            "Not done yet: exercise 6.2": not_done,
+            "Not done yet: exercise 6.3": not_done,
         },
     ),
 ]

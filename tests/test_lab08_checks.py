@@ -8,6 +8,7 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.ideal_denoisers import gaussian_denoiser, gaussian_ode_solution
+from diffusion_lab.metrics import kernel_inception_distance, polynomial_kernel
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import cosine_diffusion_schedule
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
@@ -113,7 +114,7 @@ SLERPS_WRONG = {  # besides the known mistakes, which tests/test_mistakes.py tri
     "Between two equal noise arrays you get zeros": on_arrays(zero_for_equal_noises),
     "one angle for each pair": lambda a, b, s: a * ops.sum(a * b, axis=(1, 2, 3)),
     "returns nothing": lambda a, b, s: None,
-    "Not done yet: exercise 8.1": not_done,
+    "Not done yet: exercise 8.2": not_done,
 }
 
 
@@ -210,10 +211,57 @@ INVERSIONS_WRONG = {
     "never called": forward_process,
     "different noise each time": invert_adding_noise,
     "They must be (B, 1, 1, 1)": scalar_rates,
-    "Not done yet: exercise 8.2": not_done,
+    "Not done yet: exercise 8.3": not_done,
+}
+
+
+def mmd_with_masks(real_features, generated_features):
+    """Averages over a boolean mask of different pairs, in float64."""
+    x, y = (np.asarray(features, "float64") for features in (real_features, generated_features))
+
+    def mean(a, b, different=False):
+        kernel = (1 + np.inner(a, b) / a.shape[-1]) ** 3
+        return kernel[~np.eye(len(a), dtype=bool)].mean() if different else kernel.mean()
+
+    return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y)
+
+
+def mmd_pair_by_pair(real_features, generated_features):
+    def mean(a, b):
+        values = [np.polyval([1 / len(x), 1], x @ y) ** 3 for x in a for y in b if x is not y]
+        return sum(values) / len(values)
+
+    real, generated = list(real_features), list(generated_features)
+    copies = [features.copy() for features in generated]
+    return mean(real, real) + mean(generated, generated) - 2 * mean(real, copies)
+
+
+def mmd_in_keras(real_features, generated_features):
+    kernel = lambda x, y: polynomial_kernel(*map(ops.convert_to_tensor, (x, y)))  # noqa: E731
+    within = [
+        (ops.sum(kernel(x, x)) - ops.sum(ops.diagonal(kernel(x, x)))) / (len(x) ** 2 - len(x))
+        for x in (real_features, generated_features)
+    ]
+    return sum(within) - 2 * ops.mean(kernel(real_features, generated_features))
+
+
+MMDS_WRONG = {
+    "Return one number": lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3,
+    "of the shape (6,)": lambda x, y: x.mean(0) - y.mean(0),
+    "times the transpose": lambda x, y: np.mean((x @ y / x.shape[1] + 1) ** 3),
+    "is not right yet": lambda x, y: np.mean(x) - np.mean(y) + 0.1,
+    "returns nothing": lambda x, y: None,
+    "Not done yet: exercise 8.1": not_done,
 }
 
 RIGHT = [
+    *right(
+        checks.polynomial_mmd,
+        kernel_inception_distance,
+        mmd_with_masks,
+        mmd_pair_by_pair,
+        mmd_in_keras,
+    ),
     *right(
         checks.slerp,
         slerp_in_keras,
@@ -224,7 +272,11 @@ RIGHT = [
     ),
     *right(checks.invert, invert_in_keras, invert_in_numpy, invert_in_tensorflow, invert_but()),
 ]
-WRONG = [*wrong(checks.slerp, SLERPS_WRONG), *wrong(checks.invert, INVERSIONS_WRONG)]
+WRONG = [
+    *wrong(checks.polynomial_mmd, MMDS_WRONG),
+    *wrong(checks.slerp, SLERPS_WRONG),
+    *wrong(checks.invert, INVERSIONS_WRONG),
+]
 
 
 @pytest.mark.parametrize("check, answer", RIGHT)

@@ -160,7 +160,7 @@ def test_lab_07_uses_a_function_as_it_is_when_it_is_called():
     space["diffusion_schedule"] = space["denoise"] = space["reverse_diffusion"] = (
         lambda *arguments, **named: 1 / 0
     )
-    exec("min_signal_rate, max_signal_rate = 0.02, 0.95", space)
+    exec("min_signal_rate, max_signal_rate, loss_on = 0.02, 0.95, 'noise'", space)
     exec(
         next(
             cell.source

@@ -9,7 +9,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.labs.question import Question
 from diffusion_lab.labs.questions import ask, find, folded
 
-LABS = [f"{lab:02d}" for lab in range(1, 10)]
+LABS = [f"{lab:02d}" for lab in range(1, 11)]
 QUESTION = Question(
     "Which is <b>more</b>?",
     right=1,

@@ -240,6 +240,19 @@ def test_losses_are_those_of_the_last_steps(tiny_config):
     )
 
 
+@pytest.mark.parametrize("steps, images", [(25, [20, 45]), (30, [20, 30, 50, 60]), (5, [5, 10])])
+def test_the_mean_of_a_few_last_steps_is_no_point_of_the_curve(steps, images):
+    watch = TrainingWatch(batch_size=1)
+    watch.set_params({"steps": steps, "epochs": 2})
+    watch.on_train_begin()
+    for epoch in range(2):
+        watch.on_epoch_begin(epoch)
+        for batch in range(steps):
+            watch.on_train_batch_end(batch, {"loss": 1.0})
+        watch.on_epoch_end(epoch, {"loss": 1.0})
+    assert [entry["images"] for entry in watch.losses] == images
+
+
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_a_data_set_of_unknown_length(tiny_config, outputs, monkeypatch):
     monkeypatch.setattr(panel, "BAR_SECONDS", 0.0)

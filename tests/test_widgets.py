@@ -164,8 +164,8 @@ def test_only_one_thread_renders():
             "could not be drawn. ZeroDivisionError: division by zero",
         ),
         (
-            NotImplementedError("Exercise 8.1: write slerp"),
-            "an answer that is still missing. Exercise 8.1: write slerp",
+            NotImplementedError("Exercise 8.2: write slerp"),
+            "an answer that is still missing. Exercise 8.2: write slerp",
         ),
         (ValueError("a < b"), "a &lt; b"),
     ],

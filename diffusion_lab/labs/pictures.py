@@ -125,14 +125,15 @@ def curves(named_values, xlabel, ylabel, logarithmic=False):
 def by_evaluations(named_points, ylabel, logarithmic=False):
     """Shows one line per sampler over the number of network evaluations.
 
-    `named_points` maps a sampler's name to [(network evaluations, value)].
+    `named_points` maps a sampler's name to [(network evaluations, value)], or to [(network
+    evaluations, value, standard error)], which adds error bars.
     """
     figure, axis = new_figure(width=6.5, height=3.2)
     for name, points in named_points.items():
-        axis.plot(*zip(*points), marker="o", markersize=4, label=name)
+        axis.errorbar(*zip(*points), marker="o", markersize=4, label=name)
     axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
-    counts = sorted({nfe for points in named_points.values() for nfe, _ in points})
+    counts = sorted({nfe for points in named_points.values() for nfe, *_ in points})
     # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks), fontsize=8)

@@ -85,7 +85,7 @@ class TrainingPanel(TrainingWatch):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
-        shown = [name for name in ("val_loss", "val_kid") if name in logs]
+        shown = [name for name in ("n_loss", "val_loss", "val_kid") if name in logs]
         self.validation = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
         if not self.live:
             print(

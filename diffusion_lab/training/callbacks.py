@@ -79,9 +79,9 @@ class KeepBest(KIDCallback):
 class WarmUp(keras.callbacks.Callback):
     """Raises the learning rate linearly, then keeps it; stops the run when `share_done` reaches 1.
 
-    In short runs the rate need not fall, because the EMA weights settle anyway (measured:
-    docs/benchmarks/recipes.md). After a long run, a linear fall to zero in the last part of the
-    training, the cooldown, lets the colours vary as much as those in the data.
+    The rate need not fall, because the EMA weights settle anyway (measured:
+    docs/benchmarks/recipes.md). With a `cooldown`, it falls linearly to zero in the last part of
+    the training, so that the weights themselves settle.
     """
 
     def __init__(self, config, share_done):
@@ -161,7 +161,7 @@ class TrainingWatch(keras.callbacks.Callback):
         self._record_loss(
             (self.images_seen - self.images_before_epoch) // self.batch_size,
             logs["loss"],
-            at_least=1,
+            at_least=10 if self.steps_before else 1,  # the mean of a few would look like a jump
         )
         if "val_loss" in logs:
             self.losses.append({"images": self.images_seen, "val_loss": float(logs["val_loss"])})

@@ -12,13 +12,13 @@ def boltzmann(x, energies, temperatures):
     """Shows an energy over x (N,), and its Boltzmann distributions at several temperatures."""
     figure, (left, right) = new_figure(2, width=9, height=2.7)
     left.plot(x, energies, color="tab:red")
-    left.set(xlabel="x", ylabel="energy E(x)", title="the landscape")
+    left.set(xlabel="x", ylabel="energy E(x)", ylim=(-2, 12), title="the landscape")
     for temperature in temperatures:
         weights = np.exp(-energies / temperature)
         right.plot(
             x, weights / np.sum(weights * (x[1] - x[0])), label=f"temperature {temperature:g}"
         )
-    right.set(xlabel="x", ylabel="probability p(x)", title="what is likely")
+    right.set(xlabel="x", ylabel="probability density p(x)", title="what is likely")
     right.legend()
     show_figure(figure)
 
@@ -68,8 +68,8 @@ def slopes_of_activations(names=("relu", "swish"), seed=4):
         axes[1].plot(
             x, ops.convert_to_numpy(input_gradient(network, ops.convert_to_tensor(x))), label=name
         )
-    axes[0].set(xlabel="x", ylabel="energy", title="both networks are smooth enough to look at")
-    axes[1].set(xlabel="x", ylabel="slope", title="only one has a smooth slope")
+    axes[0].set(xlabel="x", ylabel="energy", title="the energies: one is smooth, one has kinks")
+    axes[1].set(xlabel="x", ylabel="slope", title="their slopes: one is smooth, one jumps")
     axes[1].legend()
     show_figure(figure)
 

@@ -7,6 +7,30 @@ from keras import ops
 from diffusion_lab.backend import BACKEND
 from diffusion_lab.errors import NoGradient
 from diffusion_lab.labs.influence import influence
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
+
+
+def sample_with(with_noise_level, step_back, network, noise, steps):
+    """Returns normalised images that a network makes from noise, step by step, with DDIM.
+
+    Args:
+        with_noise_level: the function of exercise 4.6.
+        step_back: the function of exercise 4.5.
+        network: returns the noise, from images with a fourth channel.
+        noise: standard normal, (B, H, W, 3).
+        steps: network evaluations, from time 1 down to 1 / steps.
+    """
+    rates = [
+        offset_cosine_diffusion_schedule(np.full((len(noise), 1, 1, 1), time, "float32"))
+        for time in np.linspace(1, 0, steps, endpoint=False)
+    ]
+    # at the end: no noise, all image
+    rates.append((ops.zeros((len(noise), 1, 1, 1)), ops.ones((len(noise), 1, 1, 1))))
+    noisy_images = noise
+    for now, then in zip(rates, rates[1:]):
+        pred_noises = network(with_noise_level(noisy_images, now[0]), training=False)
+        noisy_images = step_back(noisy_images, pred_noises, now, then)
+    return noisy_images
 
 
 def value_and_gradients(loss_of, network):

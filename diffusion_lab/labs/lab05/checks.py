@@ -1,4 +1,4 @@
-"""Lab 05: the embedding of the noise level, the residual block, and the way up."""
+"""Lab 05: the exercises, and the way up."""
 
 import keras
 import numpy as np
@@ -6,7 +6,9 @@ from keras import layers, ops
 
 from diffusion_lab.labs.exercise import Exercise, array, numbered
 from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.lab05.attention import PixelAttention
 from diffusion_lab.labs.lab05.embedding import SinusoidalEmbedding
+from diffusion_lab.labs.lab05.modulate import Modulate
 from diffusion_lab.labs.lab05.residual import ResidualBlock
 from diffusion_lab.labs.mistakes import Mistake
 
@@ -119,6 +121,6 @@ class UpBlock(Exercise):
     ]
 
 
-sinusoidal_embedding, residual_block, up_block = numbered(
-    5, SinusoidalEmbedding, ResidualBlock, UpBlock
+sinusoidal_embedding, residual_block, modulate, up_block, pixel_attention = numbered(
+    5, SinusoidalEmbedding, ResidualBlock, Modulate, UpBlock, PixelAttention
 )

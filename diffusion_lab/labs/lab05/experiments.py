@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from diffusion_lab.backend import has_accelerator
-from diffusion_lab.networks.blocks import PixelAttention, continuous_inputs, output_convolution
+from diffusion_lab.networks.blocks import NoiseEmbedding, PixelAttention, output_convolution
 
 
 def far_share(shares, reach):
@@ -45,13 +45,61 @@ def attention_weights(network, noisy_images, noise_variances):
     )
 
 
-def tower(block, blocks, width=16, image_size=16):
-    """Returns a network that predicts noise, with `blocks` blocks `block(x, width)` in a row."""
-    noisy_images, noise_variances, embedding = continuous_inputs(image_size, 3, 32)
-    x = layers.Conv2D(width, 1)(layers.Concatenate()([noisy_images, embedding]))
+def channel_scales(network, block, noise_variances):
+    """Returns 1 + scale in one block of a U-Net, for noise variances (N, 1, 1, 1): (N, channels).
+
+    `block` counts the blocks in the order of the network, from 0.
+    """
+    products = [layer for layer in network.layers if isinstance(layer, layers.Multiply)]
+    scales = keras.Model(network.inputs[1], products[block].input[1])
+    return 1 + ops.convert_to_numpy(scales(noise_variances))[:, 0, 0]
+
+
+def waves(noise_variances):
+    """Returns 32 waves of the noise variances (B, 1, 1, 1): (B, 1, 1, 32)."""
+    return NoiseEmbedding(32)(noise_variances)
+
+
+def tower(block, blocks, width=16, image_size=16, embed=waves):
+    """Returns a network that predicts noise, with `blocks` blocks `block(x, width)` in a row.
+
+    Its first layer receives the noisy images and `embed(noise_variances)`.
+    """
+    noisy_images = keras.Input((image_size, image_size, 3))
+    noise_variances = keras.Input((1, 1, 1))
+    level = layers.UpSampling2D(image_size)(embed(noise_variances))
+    x = layers.Conv2D(width, 1)(layers.Concatenate()([noisy_images, level]))
     for _ in range(blocks):
         x = block(x, width)
     return keras.Model([noisy_images, noise_variances], output_convolution(3)(x))
+
+
+def gain_errors(embed, lowest, epochs, count=1024):
+    """Trains a small dense network to say how much of a fine line the best denoiser keeps.
+
+    Args:
+        embed: what the network receives, a function of the noise variances (N, 1, 1, 1).
+        lowest: the lowest of these variances; they are evenly spaced on a logarithmic scale.
+        epochs: the number of epochs.
+        count: the number of variances, N.
+
+    Returns:
+        The RMS error of each epoch, as an array.
+    """
+    variances = np.random.default_rng(0).permutation(np.geomspace(lowest, 0.99, count))
+    gains = 0.1**2 * (1 - variances) / (0.1**2 * (1 - variances) + variances)
+    received = embed(ops.convert_to_tensor(variances.reshape(-1, 1, 1, 1), "float32"))
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            layers.Dense(32, activation="swish"),
+            layers.Dense(32, activation="swish"),
+            layers.Dense(1),
+        ]
+    )
+    network.compile(keras.optimizers.Adam(5e-3), "mse", jit_compile=False)
+    received = ops.convert_to_numpy(received).reshape(count, -1)
+    return np.sqrt(network.fit(received, gains, epochs=epochs, verbose=0).history["loss"])
 
 
 def noise_losses(network, images, epochs, seed=0):

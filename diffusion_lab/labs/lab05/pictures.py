@@ -1,5 +1,7 @@
 """The pictures of lab 05: the U-Net and its parts, its influence maps and its attention."""
 
+from functools import partial
+
 import numpy as np
 from keras import layers, ops
 
@@ -56,7 +58,14 @@ def draw_unet(network, before, after):
         5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8
     )
     _box(axis, (1.0, lowest), "noise level → waves", parts["noise"][0], NOISE, width=2.3)
-    axis.text(1.0, lowest - 0.57, "passed to every residual block", ha="center", fontsize=8)
+    axis.text(
+        1.0, lowest - 0.57, "scale and shift in every residual block", ha="center", fontsize=8
+    )
+    noise_arrow = partial(_arrow, axis, color="#c98a2b", linestyle=":")
+    for upper in sizes[:-1]:  # arrows to the way up would cover the rest
+        x, y = places["down", upper]
+        noise_arrow((1.0, lowest + 0.38), (x - 0.83, y - 0.2))
+    noise_arrow((2.17, lowest), (4.17, lowest))
     for image, x in ((before, 0.45), (after, 9.55)):
         axis.imshow(np.clip(image, 0, 1), extent=(x - 0.45, x + 0.45, -0.45, 0.45), aspect="auto")
         _arrow(axis, (0.95 if x < 5 else 8.32, 0), (1.68 if x < 5 else 9.05, 0))
@@ -130,6 +139,8 @@ def embedding_map(embed, dims=32):
 def show_attention(images, weights, places):
     """Shows images (B, S, S, 3), and below each where some pixels of the feature map attend.
 
+    A picture is in full colour where the attention is, and dim elsewhere.
+
     Args:
         images: in [0, 1].
         weights: (B, H · W, H · W).
@@ -143,14 +154,17 @@ def show_attention(images, weights, places):
     for column, image in enumerate(np.clip(images, 0, 1)):
         axes[0, column].imshow(image)
         for row, (y, x) in enumerate(places, start=1):
-            seen = weights[column, y * size + x].reshape(size, size)
-            axes[row, column].imshow(image.mean(-1), cmap="gray", vmin=0, vmax=2)
-            axes[row, column].imshow(
-                seen, cmap="inferno", alpha=0.75, extent=(-0.5, 31.5, 31.5, -0.5)
-            )
+            axes[row, column].imshow(lit(image, weights[column, y * size + x].reshape(size, size)))
             axes[row, column].plot(
-                (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, "x", color="cyan"
+                (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, "x", color="cyan", mew=2
             )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     show_figure(figure)
+
+
+def lit(image, weights, dim=0.4):
+    """Returns an image (S, S, 3), lit up where the weights (s, s) are large, and dim elsewhere."""
+    light = np.minimum(weights / np.quantile(weights, 0.95), 1)[..., None]
+    light = ops.image.resize(light, image.shape[:2], interpolation="bilinear")
+    return image * (dim + (1 - dim) * ops.convert_to_numpy(light))

@@ -24,6 +24,23 @@ QUESTIONS = {
         },
         right=2,
     ),
+    "levels": Question(
+        text=("Where will the bare number do worse than the waves?"),
+        choices={
+            "At all noise levels, and at ours.": (
+                "Look at the formula: between 0.0975 and 1 the gain falls slowly from 8 % to 0."
+            ),
+            "Only where all noise levels are in the training.": (
+                "There the gain falls from 99 % to 8 % in the first tenth of the scale. In the "
+                "rest, nothing happens that a small network could not follow."
+            ),
+            "Nowhere: a network can make waves itself.": (
+                "In principle it can. But it would need weights in the thousands, and small steps "
+                "of the gradient take long to get there."
+            ),
+        },
+        right=1,
+    ),
     "depth": Question(
         text=(
             "The second tower has no additions, but the same number of layers and weights. How "

@@ -1,10 +1,12 @@
-"""Lab 06: a step of ancestral sampling, and a training step written out by hand."""
+"""Lab 06: a step of ancestral sampling. The other exercises are in modules of their own."""
 
 import numpy as np
 from keras import ops
 
 from diffusion_lab.gaussian_diffusion import at
 from diffusion_lab.labs.exercise import Method, arrays, numbered
+from diffusion_lab.labs.lab06.bound import KLTerm
+from diffusion_lab.labs.lab06.score import ScoreFromNoise
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, line_network
 from diffusion_lab.labs.lab06.training_step import TrainStep
 from diffusion_lab.labs.mistakes import Mistake
@@ -133,4 +135,6 @@ def short_form(model, pred_noise, x, t, noise):
     return mean + ops.sqrt(beta * (1 - at(model.alphas_cumprod_prev, t, x)) / (1 - kept)) * noise
 
 
-p_sample, train_step = numbered(6, PSample, TrainStep)
+p_sample, kl_term, train_step, score_from_noise = numbered(
+    6, PSample, KLTerm, TrainStep, ScoreFromNoise
+)

@@ -11,7 +11,7 @@ QUESTIONS = {
         choices={
             "At once: the noise decides everything.": (
                 "The noise at t = 999 leads somewhere, but every step adds fresh noise. And with "
-                "almost no signal, the network can only believe in an average flower."
+                "almost no signal, even a perfect network could only guess an average flower."
             ),
             "About halfway or a little later, long before the noisy image shows it.": (
                 "With the linear schedule, hardly any of the image is left above t = 600. Below "
@@ -24,24 +24,47 @@ QUESTIONS = {
         },
         right=1,
     ),
-    "fewer": Question(
-        text="We give both samplers only 10 steps instead of 1,000. Which of the two suffers more?",
+    "simple": Question(
+        text=(
+            "The bound gives the squared error of the noise the weight w_t. At which timesteps is"
+            " it largest?"
+        ),
         choices={
-            "DDIM: it never doubts its first guess.": (
-                "This network predicts the noise, so its first guesses of the image are far off, "
-                "especially in colour. DDIM keeps these errors until the last step. DDPM's fresh "
-                "noise covers a part of them in each step, and the network guesses again. (With "
-                "good first guesses the order is reversed, as you will see in lab 08.)"
+            "At the noisy end, near t = 999.": (
+                "There, nearly all of the step back is decided by x_t, which both means contain."
+                " The guess of the image has little weight."
             ),
-            "DDPM: its fresh noise has too few steps to be removed again.": (
-                "That costs a little, and it matters most when the first guesses are good (lab "
-                "08). Here they are far off, so it helps more to cover them with fresh noise."
+            "At the clean end, near t = 0.": (
+                "The posterior is very narrow there: its variance is tiny, and the divergence"
+                " divides by it. So the bound cares most about noise that nobody can see."
             ),
-            "Both alike.": (
-                "They would, if only the number of questions counted. But only one of them can "
-                "get rid of a mistake that it made at the beginning."
+            "It is nearly the same everywhere.": (
+                "Then DDPM would drop nothing. Look at the variance that the divergence divides"
+                " by: how does it change from t = 999 to t = 1?"
             ),
         },
-        right=0,
+        right=1,
+    ),
+    "fewer": Question(
+        text=(
+            "We give both samplers only 10 steps instead of 1,000, with the network of section 3."
+            " Which of the two suffers more?"
+        ),
+        choices={
+            "DDPM, as in the paper.": (
+                "With a network that is right from the first step on, it does. This network is"
+                " wrong above t = 850, as its garish first guesses showed."
+            ),
+            "DDIM: it never doubts its first guess.": (
+                "DDIM keeps the errors of its first guess until the last step. DDPM's fresh noise"
+                " covers a part of them in each step, and the network guesses again. But what if"
+                " the first guess were good? See below."
+            ),
+            "Both alike.": (
+                "They would, if only the number of evaluations counted. But only one of them can"
+                " get rid of a mistake that it made at the beginning."
+            ),
+        },
+        right=1,
     ),
 }

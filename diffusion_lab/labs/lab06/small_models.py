@@ -4,14 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from diffusion_lab.gaussian_diffusion import at
+
 
 class MyDiffusion:
-    """What lab 06 uses of a GaussianDiffusion: tables of the shape (T,), limits and `q_sample`."""
+    """What lab 06 uses of a GaussianDiffusion: tables of the shape (T,), limits and methods."""
 
     has = (
         "it",
-        "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min, clip_max and the method "
-        "q_sample",
+        "betas, alphas_cumprod, alphas_cumprod_prev, timesteps, clip_min, clip_max and the methods "
+        "q_sample, q_posterior and predict_start_from_noise",
     )
     clip_min, clip_max = -1.0, 1.0
 
@@ -20,8 +22,20 @@ class MyDiffusion:
         self.alphas_cumprod_prev = np.append(np.float32(1), self.alphas_cumprod[:-1])
 
     def q_sample(self, x_start, t, noise):
-        kept = ops.reshape(ops.take(self.alphas_cumprod, t), (-1, 1, 1, 1))
+        kept = at(self.alphas_cumprod, t, x_start)
         return ops.sqrt(kept) * x_start + ops.sqrt(1 - kept) * noise
+
+    def predict_start_from_noise(self, x_t, t, noise):
+        kept = at(self.alphas_cumprod, t, x_t)
+        return (x_t - ops.sqrt(1 - kept) * noise) / ops.sqrt(kept)
+
+    def q_posterior(self, x_start, x_t, t):
+        beta, kept = at(self.betas, t, x_t), at(self.alphas_cumprod, t, x_t)
+        kept_before = at(self.alphas_cumprod_prev, t, x_t)
+        image_weight = ops.sqrt(kept_before) * beta / (1 - kept)
+        x_weight = ops.sqrt(1 - beta) * (1 - kept_before) / (1 - kept)
+        variance = beta * (1 - kept_before) / (1 - kept)
+        return image_weight * x_start + x_weight * x_t, variance, ops.log(variance)
 
 
 def line_network(weights):

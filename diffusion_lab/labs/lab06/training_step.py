@@ -15,7 +15,7 @@ from diffusion_lab.labs.rehearsal import noise_like
 class TrainStep(Exercise):
     name = "train_step"
     takes = "network, ema_network, optimizer, diffusion, images, t, noises, ema_decay"
-    praise = "mix, predict, compare, descend, and let the average follow: that is all `fit` does."
+    praise = "mix, predict, compare, descend, and let the average follow."
 
     def __call__(self, answer):
         if BACKEND != "tensorflow":

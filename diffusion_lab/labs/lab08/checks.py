@@ -1,4 +1,4 @@
-"""Lab 08: the arc between two noise arrays, and the way back from an image to its noise."""
+"""Lab 08: the exercises, and the arc between two noise arrays."""
 
 import numpy as np
 from keras import ops
@@ -6,6 +6,7 @@ from keras import ops
 from diffusion_lab.labs.exercise import Exercise, arrays, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab08.inversion import Invert
+from diffusion_lab.labs.lab08.kid import PolynomialMMD
 from diffusion_lab.labs.mistakes import Mistake, compare
 from diffusion_lab.labs.rehearsal import noise_like
 
@@ -192,4 +193,4 @@ class Slerp(Exercise):
     ]
 
 
-slerp, invert = numbered(8, Slerp, Invert)
+polynomial_mmd, slerp, invert = numbered(8, PolynomialMMD, Slerp, Invert)

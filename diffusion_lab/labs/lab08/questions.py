@@ -151,4 +151,25 @@ QUESTIONS = {
         },
         right=2,
     ),
+    "fooled": Question(
+        text="Which of the two bad models gets a good KID?",
+        choices={
+            "The one that memorises.": (
+                "Its images <i>are</i> real flowers, as different from each other as they should "
+                "be. KID never sees the training set, so it cannot notice that they are copies."
+            ),
+            "The collapsed one.": (
+                "Its flowers are all alike. Look at the formula: which term becomes large then?"
+            ),
+            "Both.": (
+                "For one of them, the second term of the formula is too large: the generated "
+                "images are more similar to each other than real ones are."
+            ),
+            "Neither.": (
+                "One of them returns real flowers. How should KID tell them from other real "
+                "flowers?"
+            ),
+        },
+        right=0,
+    ),
 }

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from diffusion_lab.ideal_denoisers import dataset_denoiser
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
 from diffusion_lab.models.generating import generate_in_batches
 
@@ -52,6 +53,46 @@ def image_errors(model, images, diffusion_times, seed=0):
         _, pred_images = model.denoise(noisy_images, *rates, training=False)
         errors.append(float(ops.sqrt(ops.mean(ops.square(pred_images - images)))))
     return errors
+
+
+def trajectory(sampler, denoise, schedule, initial_noise, steps):
+    """Returns all positions of a sampler, from noise to images: (steps + 1, B, H, W, C)."""
+    positions = []
+    images = sampler(
+        denoise,
+        schedule,
+        initial_noise,
+        steps,
+        seed=0,
+        on_step=lambda step, time, noisy_images, pred_images: positions.append(noisy_images),
+    )
+    return ops.stack([*positions, images])
+
+
+def smallest_flow_matching_loss(points, count, seed=0):
+    """Returns the loss of flow matching for the ideal network, estimated from `count` samples.
+
+    The ideal network predicts the mean of noise - image, given the noisy image. What remains is the
+    variance around this mean, which no network can predict.
+
+    Args:
+        points: all training data, (N, 1, 1, 2).
+        count: of the samples.
+        seed: of the samples.
+    """
+    rng = np.random.default_rng(seed)
+    images = points[rng.integers(0, len(points), count)]
+    noises = rng.normal(size=images.shape).astype("float32")
+    times = rng.uniform(size=(count, 1, 1, 1)).astype("float32")
+    length = np.sqrt(times**2 + (1 - times) ** 2)  # makes the squares of the rates sum to 1
+    noise_rates, signal_rates = times / length, (1 - times) / length
+    pred_noises, pred_images = dataset_denoiser(points)(
+        ops.convert_to_tensor(signal_rates * images + noise_rates * noises),
+        noise_rates,
+        signal_rates,
+    )
+    errors = ops.convert_to_numpy(pred_noises - pred_images) - (noises - images)
+    return float(np.mean(errors**2))
 
 
 def velocity_network(width=128, depth=3):

@@ -1,0 +1,38 @@
+"""The pictures of lab 06: the score as a field of arrows."""
+
+import numpy as np
+
+from diffusion_lab.labs.pictures import new_figure, show_figure
+
+REACH = 2.6  # of the axes, in standard deviations
+LONGEST = 2.5
+
+
+def score_fields(score, points, rates, arrows=17):
+    """Shows noisy points and, at each place of a grid, an arrow in the direction of the score.
+
+    The arrows are as long as the score times the noise rate, but at most `LONGEST`, because the
+    score itself becomes very long where there is little noise.
+
+    Args:
+        score: score(noisy_points, noise_rates, signal_rates), in the shape of the points.
+        points: clean points, (N, 1, 1, 2).
+        rates: a list of (noise rate, signal rate), with a panel for each.
+        arrows: in each row of the grid.
+    """
+    line = np.linspace(-REACH, REACH, arrows, dtype="float32")
+    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 1, 1, 2)
+    noises = np.random.default_rng(0).normal(size=points.shape)
+    figure, axes = new_figure(len(rates), width=2.6 * len(rates), height=2.8, squeeze=False)
+    for axis, (noise, signal) in zip(axes.flat, rates):
+        noisy_points = signal * points + noise * noises
+        columns = (np.full((len(grid), 1, 1, 1), rate, "float32") for rate in (noise, signal))
+        arrow = noise * np.asarray(score(grid, *columns))
+        arrow /= np.maximum(1, np.linalg.norm(arrow, axis=-1, keepdims=True) / LONGEST)
+        axis.scatter(*noisy_points.reshape(-1, 2).T, s=4, color="tab:orange", linewidths=0)
+        axis.quiver(
+            *grid.reshape(-1, 2).T, *arrow.reshape(-1, 2).T, angles="xy", scale=28, width=0.005
+        )
+        axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xticks=[], yticks=[], aspect="equal")
+        axis.set_title(f"noise rate {noise:.2f}", fontsize=9)
+    show_figure(figure)

@@ -1,0 +1,157 @@
+"""Lab 10: `sdedit`, which noises an image a part of the way, and samples from there."""
+
+from functools import partial
+
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import compiled
+from diffusion_lab.ideal_denoisers import mixture_denoiser
+from diffusion_lab.labs.diffusion_models import MyDiffusionModel
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.rehearsal import noise_like
+from diffusion_lab.samplers import ddim
+
+
+class SDEdit(Exercise):
+    name, takes = "sdedit", "denoise, schedule, images, noises, start, steps"
+    praise = "as much noise as hides the flaws, and a sampler that comes in halfway."
+    shape_hint = "times and rates have the shape (B, 1, 1, 1), where B is images.shape[0]"
+    results, tolerance = {"images": "the images"}, 1e-3
+    steps = 2  # with more, taking fewer steps may hardly differ
+
+    def draw(self, rng):
+        return {
+            "images": rng.normal(size=(4, 1, 2, 2)).astype("float32"),
+            "noises": rng.normal(size=(4, 1, 2, 2)).astype("float32"),
+            "means": rng.normal(size=(3, 1, 2, 2)).astype("float32"),
+            "start": np.float32(rng.uniform(0.55, 0.7)),
+        }
+
+    def measure(self, answer, inputs):
+        images, noises = (ops.convert_to_tensor(inputs[name]) for name in ("images", "noises"))
+        # so wide that the result depends on every step
+        denoise, start = mixture_denoiser(inputs["means"], 0.7), float(inputs["start"])
+        result = self.call(answer, denoise, curved_schedule, images, noises, start, self.steps)
+        return {"images": array(result, "the images")}
+
+    def rehearse(self, answer, inputs):
+        model = MyDiffusionModel()
+        denoise = compiled(partial(model.denoise, training=False))
+        images = ops.convert_to_tensor(noise_like(2, 4, 4, 3))
+        for start in (0.5, 1.0):  # the slider goes up to pure noise
+            images = self.use(
+                answer, denoise, model.diffusion_schedule, images, ops.ones_like(images), start, 2
+            )
+        return model.denormalize(images)
+
+    @staticmethod
+    def right(denoise, schedule, images, noises, start, steps):
+        noise_rates, signal_rates = schedule(start * ops.ones((images.shape[0], 1, 1, 1)))
+        noisy_images = signal_rates * images + noise_rates * noises
+        return ddim(denoise, lambda times: schedule(start * times), noisy_images, steps)
+
+    mistakes = [
+        Mistake(
+            "Your sampler begins at time 1, as if your images were pure noise. Let it begin at"
+            " `start`: pass a schedule that multiplies the times by start.",
+            ("lambda times: schedule(start * times)", "schedule"),
+        ),
+        Mistake(
+            "You mixed in the noise of time 1, so hardly anything of the image is left. Mix at the"
+            " time `start`.",
+            ("start * ops.ones", "ops.ones"),
+        ),
+        Mistake(
+            "You mixed at time 1 and sampled from time 1, so `start` has no effect. Use the time"
+            " `start` for both.",
+            lambda denoise, schedule, images, noises, start, steps: SDEdit.right(
+                denoise, schedule, images, noises, 1.0, steps
+            ),
+        ),
+        Mistake(
+            "You counted the times from the wrong end. 0 is the clean image, so a small `start`"
+            " adds little noise: use start, not 1 - start.",
+            lambda denoise, schedule, images, noises, start, steps: SDEdit.right(
+                denoise, schedule, images, noises, 1 - start, steps
+            ),
+        ),
+        Mistake(
+            "You swapped the rates. A schedule returns (noise_rates, signal_rates), and the signal"
+            " rate belongs to the image.",
+            ("noise_rates, signal_rates =", "signal_rates, noise_rates ="),
+        ),
+        Mistake(
+            "You passed the clean images to the sampler. Mix them with noise first.",
+            ("times), noisy_images", "times), images"),
+        ),
+        Mistake(
+            "You passed bare noise to the sampler, so nothing of the image is left. Mix the noise"
+            " with the images.",
+            ("times), noisy_images", "times), noises"),
+        ),
+        Mistake(
+            "You multiplied the images by the signal rate but added no noise. Add noise_rates *"
+            " noises.",
+            ("signal_rates * images + noise_rates * noises", "signal_rates * images"),
+        ),
+        Mistake(
+            "You added noise but left the images at full strength. Multiply them by the signal"
+            " rate.",
+            ("signal_rates * images", "images"),
+        ),
+        Mistake(
+            "You added the noise at full strength. Multiply it by the noise rate.",
+            ("noise_rates * noises", "noises"),
+        ),
+        Mistake(
+            "You used `start` as the noise rate. It is a time: let the schedule turn it into"
+            " rates.",
+            (
+                "signal_rates * images + noise_rates * noises",
+                "(1 - start**2) ** 0.5 * images + start * noises",
+            ),
+        ),
+        Mistake(
+            "You used 1 - start and start as the rates. `start` is a time: let the schedule turn it"
+            " into rates.",
+            (
+                "signal_rates * images + noise_rates * noises",
+                "(1 - start) * images + start * noises",
+            ),
+        ),
+        Mistake(
+            "You subtracted the noise. Add it.",
+            ("images + noise_rates", "images - noise_rates"),
+        ),
+        Mistake(
+            "You returned the noisy images. Denoise them with ddim.",
+            ("return ddim", "return noisy_images\n    return ddim"),
+        ),
+        Mistake(
+            "You took only start * steps steps. Take all `steps` of them, but between time `start`"
+            " and 0.",
+            ("noisy_images, steps", "noisy_images, max(1, round(start * steps))"),
+        ),
+        Mistake(
+            "You did not pass `steps` to the sampler, which then takes 20 steps. Pass it on.",
+            ("noisy_images, steps", "noisy_images"),
+        ),
+        Mistake(
+            "Your times run down from 1, but end too early. They should run from `start` down to"
+            " 0: multiply them by start.",
+            ("schedule(start * times)", "schedule(1 - start * (1 - times))"),
+        ),
+        Mistake(
+            "You cut the times off at `start`, so the first steps do nothing. Multiply them by"
+            " start, and all steps lie between start and 0.",
+            ("schedule(start * times)", "schedule(np.minimum(start, times))"),
+        ),
+    ]
+
+
+def curved_schedule(diffusion_times):
+    """Returns (noise_rates, signal_rates) of a schedule that no other lab has."""
+    angles = 0.1 + 1.4 * ops.convert_to_tensor(diffusion_times) ** 1.5
+    return ops.sin(angles), ops.cos(angles)

@@ -4,7 +4,7 @@
 # make test: the tests and a short version of all labs, in about ten minutes; make test-all: also the slow tests
 # make gpu-test: the labs with the models for a GPU, a few steps each
 # make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
-# make bench-peers: other diffusion libraries on the same flowers, within 60; it also installs PyTorch
+# make bench-peers: other diffusion libraries on the same flowers; it also installs PyTorch
 # <!-- end -->
 PYTHON ?= python3
 VENV   := .venv

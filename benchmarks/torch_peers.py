@@ -130,7 +130,8 @@ def similar_network(image_size):
 def train(peer, dataset, budget):
     """Trains on batches of `dataset` until the `budget` is used up; returns the number of images.
 
-    Only the tutorial of diffusers lets the rate rise and fall, which takes a share of the time.
+    Gradients are clipped, as the first two libraries do. Only the tutorial of diffusers lets the
+    rate rise and fall, each for a share of the time.
     """
     peak = peer.optimizer.param_groups[0]["lr"]
     images_seen = 0

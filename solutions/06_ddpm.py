@@ -588,9 +588,9 @@ score_fields(score, points, rates)
 
 # %% [markdown]
 # With much noise, all arrows point to the centre: the score knows only where the data are on
-# average. With less noise it knows the petals. At the right, it leads to the nearest line, but far
-# from the flower it is of no use: in lab 01 a walk from noise took thousands of steps for this
-# reason.
+# average. With less noise it knows the petals. At the right, it leads to the nearest line, whether
+# or not too many points are there already: in lab 01 the grains stayed in the nearest valley for
+# hundreds of steps for this reason.
 #
 # So walk with much noise first, and with less and less later. This is annealed Langevin dynamics
 # (Song and Ermon 2019). Each step is the one of lab 01, $x \leftarrow x + h\,\nabla \ln p +

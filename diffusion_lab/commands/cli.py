@@ -125,7 +125,7 @@ def train(
     ] = None,
     cooldown: Annotated[
         float,
-        real(0, 1, "The last part of the training, such as 0.4, in which the rate falls to 0."),
+        real(0, 1, "Share of the training, at its end, in which the rate falls to 0, such as 0.4."),
     ] = 0.0,
     kid_every: Annotated[int, whole(1, MANY, "Measure KID every this many epochs.")] = 1,
     bfloat16: Annotated[

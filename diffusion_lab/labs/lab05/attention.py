@@ -131,8 +131,8 @@ class PixelAttention(Exercise):
             ("in (query, key, value)", "in (query, key, lambda _: value(x))"),
         ),
         Mistake(
-            "You transposed the weights: a pixel gives away by the weights with which it should"
-            " collect. Multiply the weights by v as they are.",
+            "You transposed the weights. Multiply them by v as they are: row i holds the weights"
+            " with which pixel i collects.",
             ("matmul(weights, v)", "matmul(ops.transpose(weights, (0, 2, 1)), v)"),
         ),
         Mistake(

@@ -102,7 +102,8 @@ class Modulate(Exercise):
             ("+ shift", "+ 1 + shift"),
         ),
         Mistake(
-            "You added x once more. 1 + scale keeps x already; the block itself adds the shortcut.",
+            "You added x a second time. 1 + scale keeps x already; the block itself adds the"
+            " shortcut.",
             ("x * (1 + scale)", "x + x * (1 + scale)"),
         ),
         Mistake(

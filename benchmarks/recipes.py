@@ -24,8 +24,9 @@ from diffusion_lab.plots import image_grid
 NOTE = """\
 KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and
 lets the learning rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a
-learning rate that stays at its peak. Every other line, except the textbooks, is the base with the
-change in its name. Each line is one run with one seed, so small differences may be chance."""
+learning rate that stays at its peak, and "Muon, batches of 16", the default of `diffusion-lab
+train`, is `ours` with these two changes. Every other line, except the textbooks, is the base with
+the change in its name. Each line is one run with one seed, so small differences may be chance."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,11 @@ WIDTHS = BASE.network_arguments
 TEXTBOOK = Recipe(
     "residual_unet", (("widths", (32, 64, 96, 112)), ("upsampling", "bilinear")), textbook=True
 )
+MUON = Recipe(optimizer="muon")
+DEFAULT = "Muon, batches of 16"
 RECIPES = {
     "ours": Recipe(),
+    DEFAULT: replace(MUON, batch_size=16),
     "base": BASE,
     "textbook": TEXTBOOK,
     "loss on velocity": replace(BASE, loss_on="velocity"),

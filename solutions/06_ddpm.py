@@ -41,8 +41,8 @@ from diffusion_lab.backend import BACKEND
 from diffusion_lab.data import load_dataset
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.ideal_denoisers import dataset_denoiser
-from diffusion_lab.labs.lab06.pictures import score_fields
-from diffusion_lab.labs.pictures import clouds, curves, show_images, show_rows
+from diffusion_lab.labs.lab06.pictures import explore_score, score_fields
+from diffusion_lab.labs.pictures import clouds, curves, show_animation, show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.toy_points import flower_points
 from diffusion_lab.labs.training_panel import TrainingPanel
@@ -51,6 +51,7 @@ from diffusion_lab.models.config import describe_model
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.io import load_model
 from diffusion_lab.networks import attention_unet
+from diffusion_lab.plots import image_grid
 from diffusion_lab.samplers import ddim, ddpm
 
 # %%
@@ -202,15 +203,17 @@ trained.diffusion = MyDiffusion(timesteps=lab.amount(smoke=20, cpu=timesteps, gp
 ask("06.first_shape")
 
 # %% tags=["nbval-ignore-output"]
-noisy, believed = {}, {}
+noisy, believed, frames = {}, {}, []
 looks = [int(round(share * trained.diffusion.timesteps)) for share in (0, 0.2, 0.4, 0.6, 0.8, 0.95)]
 
 
 def look(step, diffusion_time, noisy_images, pred_images):
+    if step in looks or step % 25 == 0:
+        images, guesses = map(trained.denormalize, (noisy_images[:8], pred_images[:8]))
+        frames.append(image_grid(np.concatenate([images[:5], guesses[:5]]), columns=5, scale=3))
     if step in looks:
         title = f"t = {trained.diffusion.timesteps - 1 - step}"
-        noisy[title] = trained.denormalize(noisy_images[:8])
-        believed[title] = trained.denormalize(pred_images[:8])
+        noisy[title], believed[title] = images, guesses
 
 
 samples = trained.generate_images(lab.amount(smoke=2, cpu=16, gpu=32), seed=1, on_step=look)
@@ -220,6 +223,12 @@ show_rows(noisy | {"result": samples[:8]})
 
 # %% tags=["nbval-ignore-output"]
 show_rows(believed | {"result": samples[:8]})
+
+# %% [markdown]
+# The same as an animation, with the noisy images above and the predicted images below:
+
+# %% tags=["nbval-ignore-output"]
+show_animation(frames, 0.15, "noisy images above, predicted images below");
 
 # %% [markdown]
 # Below $t = 700$ you see the order of lab 02, backwards: colours and positions first, petals later,
@@ -585,6 +594,9 @@ angles = np.pi / 2 * np.array([0.95, 0.6, 0.3, 0.1])
 rates = list(zip(np.sin(angles), np.cos(angles)))
 score = lambda *arguments: ops.convert_to_numpy(score_from_noise(ideal, *arguments))
 score_fields(score, points, rates)
+
+# %% tags=["nbval-ignore-output"]
+explore_score(score, points)
 
 # %% [markdown]
 # With much noise, all arrows point to the centre: the score knows only where the data are on

@@ -267,7 +267,7 @@ for eta in lab.amount(smoke=(1.0,), cpu=(0.0, 0.3, 1.0), gpu=(0.0, 0.3, 1.0)):
     for ride in (1, 2, 3):
         images = ddim(denoise, schedule, noise, steps, eta=eta, seed=ride)
         rows[f"eta {eta:g}, ride {ride}"] = model.denormalize(images)
-show_rows(rows, height=0.8)
+show_rows(rows, height=0.95)
 
 # %% [markdown]
 # With a positive `eta`, the noise at the start is no longer an address: what the flower becomes is

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
-from benchmarks import textbook
+from benchmarks import samples, textbook
 from benchmarks.flops import forward_flops
 from benchmarks.grading import SLIPS, wrong_answers
 from benchmarks.peers import DOCUMENTED, OURS, PEERS, RATES, Budget
@@ -25,6 +26,7 @@ from benchmarks.report import Row, in_turn, publish, times_faster
 from benchmarks.runs import Measure
 from benchmarks.speedrun import rows as speedrun_rows
 from benchmarks.speedrun import when_reached
+from diffusion_lab.commands.cli import app
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.source import exercises, read_source
@@ -35,6 +37,7 @@ from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.networks import attention_unet, plain_cnn, residual_unet
 from diffusion_lab.networks.blocks import PixelAttention
+from diffusion_lab.plots import image_grid
 
 ROOT = Path(__file__).parents[1]
 
@@ -204,13 +207,14 @@ def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
 def test_the_time_to_the_textbooks_kid_is_the_training_time_until_then():
     points = [
         {"images": 1, "seconds": 10.0, "kid": 9.0},
-        {"images": 2, "seconds": 20.0, "kid": 3.0},
+        {"images": 2, "seconds": 20.0, "kid": 4.0},
         {"images": 3, "seconds": 30.0, "kid": 1.0},
     ]
     ours = {"kid": 1.0, "seconds": 30.0, "parameters": 5, "points": points}
-    book = {"kid": 4.0, "seconds": 40.0, "parameters": 5, "points": []}
+    book = {"kid": 6.0, "seconds": 30.0, "parameters": 5, "points": []}
     kid, seconds = quality_rows("textbook", [book], [ours])
-    assert (kid.value, seconds.value) == (0.25, 0.5) and kid.holds
+    assert kid.value == 1 / 6 and kid.holds
+    assert math.isclose(seconds.value, 0.5), "6 is halfway between 9 and 4 on a logarithmic scale"
     assert not quality_rows("textbook", [book | {"kid": 0.5}], [ours])[1].holds, (
         "a KID that was never reached has an infinite time"
     )
@@ -286,6 +290,20 @@ def test_a_run_is_measured_when_it_is_due_until_the_goal_is_reached(tmp_path, go
     )
     assert same["kid"] == same["points"][-1]["kid"] < 0.1 < black["kid"], (
         "one generates the real images, the other only black"
+    )
+
+
+def test_the_page_of_samples_says_how_to_generate_them(tmp_path, monkeypatch):
+    shown = samples.Samples("The weaker model", "flowers32_guide", 1)
+    monkeypatch.setattr(samples, "ALL", [shown])
+    monkeypatch.setattr(sys, "argv", ["samples", "--count", "64", "--out", str(tmp_path)])
+    samples.main()
+    page = (tmp_path / "samples.md").read_text()
+    (picture,) = (tmp_path / "samples").iterdir()
+    assert f"samples/{picture.name}" in page and f"`{shown.options}`" in page
+    app(["sample", *shown.options.split(), "--out", str(tmp_path / "x.png")], standalone_mode=False)
+    assert np.array_equal(
+        Image.open(tmp_path / "x.png"), image_grid(shown.generate(samples.SHOWN), scale=4)
     )
 
 

@@ -1,6 +1,7 @@
 """Pictures of the labs are not cut off, and unsolved exercises give one sentence."""
 
 import io
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.labs import pictures as core
 from diffusion_lab.labs.lab03.experiments import finished
 from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles
+from diffusion_lab.labs.lab06.pictures import explore_score
 from diffusion_lab.labs.widgets.schedules import schedule_curves
 from diffusion_lab.schedules import cosine_diffusion_schedule
 
@@ -78,3 +80,25 @@ def test_unwritten_schedules_are_named_and_left_out(capsys):
     # the lab shows this error as one sentence, here and in the cells below
     with pytest.raises(NotImplementedError, match="Exercise 3.1"):
         finished({"linear": unsolved, "cosine": unsolved})
+
+
+def test_an_animation_is_returned_and_a_page_without_it_shows_stills(monkeypatch):
+    shown = []
+    monkeypatch.setattr(core, "display", lambda data, **_: shown.append(data))
+    frames = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 201, 10)]
+    webp = core.show_animation(frames, 0.1, "grey becomes lighter", stills=3)
+    assert Image.open(io.BytesIO(webp)).n_frames == len(frames)
+    still = np.asarray(Image.open(io.BytesIO(b64decode(shown[0]["image/png"]))))
+    assert still.shape == (3 * 8, 8, 3) and (still[0, 0, 0], still[-1, 0, 0]) == (0, 200)
+    assert 'alt="grey becomes lighter"' in shown[0]["text/html"]
+
+
+def test_the_slider_of_the_score_moves_the_arrows_and_the_noise():
+    def towards_the_origin(noisy_points, noise_rates, signal_rates):
+        return -noisy_points
+
+    explorer = explore_score(towards_the_origin, CLOUDS[0])
+    before = explorer.picture.value
+    explorer.controls["time"].value = 1.0
+    assert explorer.wait() and explorer.error.value == "" and explorer.picture.value != before
+    assert "noise rate <b>1.00</b> · signal rate <b>0.00</b>" in explorer.readout.value

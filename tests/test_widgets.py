@@ -317,7 +317,7 @@ def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_c
         return pixels(explorer.picture.value)
 
     def as_picture(images):
-        picture = grid(keras.ops.convert_to_numpy(images), columns=6, width=480)
+        picture = grid(keras.ops.convert_to_numpy(images), columns=6, width=600)
         return np.asarray(Image.fromarray(picture).convert("RGB"))
 
     for steps in (50, 20):

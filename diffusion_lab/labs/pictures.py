@@ -1,16 +1,17 @@
 """Grids and figures that a notebook shows as PNG: the same in Jupyter, on GitHub and in tests."""
 
 import io
+from base64 import b64encode
 
 import numpy as np
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.plots import image_grid
+from diffusion_lab.plots import animation_bytes, image_grid, png_bytes
 
 
-def show_images(images, columns=8, width=640):
+def show_images(images, columns=8, width=800):
     """Shows rows of images (N, H, W, C) in [0, 1], together about `width` pixels wide.
 
     The images have one colour channel or three.
@@ -18,11 +19,24 @@ def show_images(images, columns=8, width=640):
     images = np.asarray(images)
     columns = min(columns, len(images))
     picture = image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
-    from PIL import Image as Picture
+    display(Image(png_bytes(picture), alt=f"{len(images)} images"))
 
-    content = io.BytesIO()
-    Picture.fromarray(picture).save(content, "PNG", optimize=True)
-    display(Image(content.getvalue(), alt=f"{len(images)} images"))
+
+def show_animation(frames, seconds_each, alt, stills=5):
+    """Shows pictures, uint8 (H, W, 3), one after the other; returns the animation as WebP bytes.
+
+    A page that cannot show an animation, as on GitHub, shows `stills` of the frames instead.
+    """
+    webp = animation_bytes(frames, seconds_each, pause=2.5)
+    chosen = (np.linspace(0, 1, stills) ** 0.5 * (len(frames) - 1)).round().astype(int)
+    still = b64encode(png_bytes(np.concatenate([frames[number] for number in chosen])))
+    html = f'<img alt="{alt}" src="data:image/webp;base64,{b64encode(webp).decode()}">'
+    display(
+        {"text/html": html, "image/png": still.decode()},
+        metadata={"image/png": {"alt": alt}},
+        raw=True,
+    )
+    return webp
 
 
 def show_rows(rows, titles=(), height=1.1):
@@ -76,9 +90,7 @@ def demand_pictures(count):
 def show_figure(figure):
     """Shows a Matplotlib figure as PNG, with its titles and labels as alternative text."""
     content = io.BytesIO()
-    figure.savefig(
-        content, format="png", bbox_inches="tight"
-    )  # so that a long title is not cut off
+    figure.savefig(content, format="png", bbox_inches="tight")  # a long title is not cut off
     display(Image(content.getvalue(), alt=_words(figure)))
 
 

@@ -1,15 +1,8 @@
 """The pictures of lab 07: how good a model is, and flowers that emerge from noise."""
 
-import io
-from base64 import b64encode
-
-import numpy as np
-from IPython.display import display
-from PIL import Image
-
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import new_figure, show_animation, show_figure
 from diffusion_lab.models.generating import images_emerging
-from diffusion_lab.plots import animation_bytes, image_grid
+from diffusion_lab.plots import image_grid
 
 
 def kid_curves(named_values, diffusion_steps):
@@ -37,15 +30,4 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
         image_grid(images, columns=count, gap=2, scale=scale)
         for images in images_emerging(model, count, steps, seed)
     ]
-    webp = animation_bytes(frames, seconds / steps, pause=2.5)
-    show_animation(webp, [frames[round(share * steps)] for share in (0, 0.4, 0.6, 0.8, 1)])
-    return webp
-
-
-def show_animation(webp, stills):
-    """Shows an animation, or some of its frames where a page cannot show one (GitHub)."""
-    strip = io.BytesIO()
-    Image.fromarray(np.concatenate(stills)).save(strip, "PNG", optimize=True)
-    source = f"data:image/webp;base64,{b64encode(webp).decode()}"
-    html = f'<img alt="flowers that come out of noise" src="{source}">'
-    display({"text/html": html, "image/png": b64encode(strip.getvalue()).decode()}, raw=True)
+    return show_animation(frames, seconds / steps, "flowers that come out of noise")

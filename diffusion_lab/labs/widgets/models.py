@@ -38,7 +38,7 @@ def sampling(model, num_images=12):
             f"NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {num_images} images · "
             f"eta <b>{eta:g}</b> · seed <b>{seed}</b>"
         )
-        return grid(images, columns=6, width=480), readout
+        return grid(images, columns=6, width=600), readout
 
     controls = {
         "steps": choices("number of steps", STEPS, 10),
@@ -143,7 +143,7 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
     def render(steps, seed):
         images, energy = chains(seed).after(steps)
         return (
-            grid(images, columns=6, width=480),
+            grid(images, columns=6, width=600),
             f"Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>",
         )
 

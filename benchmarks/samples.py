@@ -1,0 +1,114 @@
+"""What the shipped weights generate, 64 images each: `python -m benchmarks.samples`."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.report import machine
+from diffusion_lab.commands.evaluate import autoguided
+from diffusion_lab.data import load_dataset
+from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error
+from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.models.io import load_model
+from diffusion_lab.plots import image_grid
+from diffusion_lab.samplers import SAMPLERS
+
+SHOWN, COLUMNS, DATA = 64, 16, "procedural_flowers"
+NOTE = """\
+The first 64 images of seed 0, none left out. KID compares {count} of them with as many real flowers
+that no model was trained on (lower is better), with the package's flower features. The scale of KID
+depends on the image size, so `flowers64` cannot be compared with the others. `diffusion-lab
+sample` with the options in a heading generates the same images."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images of one model. `network_evaluations` are those for each image."""
+
+    title: str
+    weights: str
+    steps: int
+    sampler: str = "ddim"
+    guide: str | None = None
+
+    @property
+    def options(self):
+        guide = f" --guide {self.guide}" if self.guide else ""
+        return f"--weights {self.weights} --sampler {self.sampler} --steps {self.steps}{guide}"
+
+    @property
+    def name(self):
+        guided = "-guided" if self.guide else ""
+        return f"{Path(self.weights).name.split('.')[0]}-{self.sampler}-{self.steps}{guided}"
+
+    def generate(self, count):
+        model, _ = load_model(self.weights)
+        sampler = autoguided(SAMPLERS[self.sampler], self.guide, None)
+        return generate_in_batches(model, count, self.steps, sampler=sampler)
+
+
+ALL = [
+    Samples("The model of the course", "flowers32", 10),
+    Samples("The same, with a better sampler", "flowers32", 10, "adams_bashforth"),
+    Samples("With autoguidance", "flowers32", 10, "adams_bashforth", "flowers32_guide"),
+    Samples("In one step", "flowers32_fewstep", 1),
+    Samples("In two steps", "flowers32_fewstep", 2),
+    Samples("At 64 × 64 pixels", "flowers64", 20, "adams_bashforth"),
+    Samples("With a colour as its input (here none is given)", "flowers32_conditional", 20),
+    Samples("The weaker model that guides", "flowers32_guide", 10),
+    Samples("A network that predicts noise", "flowers32_noise", 20),
+    Samples("As in the DDPM paper", "flowers32_ddpm", 50, "ddpm"),
+    Samples("Ten convolutions in a row", "flowers32_plain_cnn", 20),
+]
+
+
+def measure(samples, count, folder):
+    """Writes the picture, and returns the lines of the page on these samples."""
+    images = samples.generate(count)
+    real = load_dataset(DATA, "validation", images.shape[1], count=count).images
+    extractor = flower_features()
+    kid = kid_with_standard_error(encode(extractor, real), encode(extractor, images))
+    scale = 64 // images.shape[1]
+    picture = Image.fromarray(image_grid(images[:SHOWN], columns=COLUMNS, scale=scale))
+    picture.save(folder / f"{samples.name}.webp", quality=85, method=6)
+    print(f"{samples.title}: KID {kid.value:.3f} ± {kid.standard_error:.3f}", flush=True)
+    return [
+        f"## {samples.title}: KID {kid.value:.2f} ± {kid.standard_error:.2f}",
+        "",
+        f"`{samples.options}`",
+        "",
+        f"![{SHOWN} images of {samples.weights}](samples/{samples.name}.webp)",
+        "",
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=512, help="images for KID")
+    parser.add_argument(
+        "--demo",
+        help="weights that `taskset -c 0 make demo` wrote, such as out/demo/model.weights.h5",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    arguments = parser.parse_args()
+    folder, about = arguments.out / "samples", machine()
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = list(ALL)
+    if arguments.demo:
+        title = "After four minutes of `make demo` on one core"
+        shown.insert(0, Samples(title, arguments.demo, 10, "adams_bashforth"))
+    lines = [
+        "# Samples",
+        "",
+        f"{about['machine']}, {about['date']}: `python -m benchmarks.samples`",
+    ]
+    lines += ["", NOTE.format(count=arguments.count), ""]
+    for samples in shown:
+        lines += measure(samples, arguments.count, folder)
+    (arguments.out / "samples.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
         _, pred_images = run.separate(images, now)
         if then.noise_rate == 0:
             return run.samples(pred_images)
-        width = then.log_snr - now.log_snr
+        width = then.half_log_snr - now.half_log_snr
         extrapolated = pred_images
         if last_pred_images is not None:
             extrapolated = pred_images + 0.5 * width / last_width * (pred_images - last_pred_images)
@@ -191,7 +191,8 @@ class Point(NamedTuple):
     signal_rate: float
 
     @property
-    def log_snr(self):
+    def half_log_snr(self):
+        """Half of the logarithm of the signal-to-noise ratio, λ in the paper of DPM-Solver."""
         return math.log(max(self.signal_rate, MIN_SIGNAL_RATE) / self.noise_rate)
 
     @property

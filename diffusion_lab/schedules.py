@@ -21,8 +21,8 @@ def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, t
 
     DDPM multiplies the factors 1 - beta_k to get alpha_bar_k, the *variance* of the image after k
     steps. In the limit of many small steps that product is exp(-integral of beta), a function of
-    time alone (Song et al. 2021, equation 33). The rates are the square roots of alpha_bar and 1 -
-    alpha_bar.
+    time alone (Song et al. 2021, "Score-based generative modeling through stochastic differential
+    equations", equation 33). The rates are the square roots of alpha_bar and 1 - alpha_bar.
     """
     times = checked_times(diffusion_times)
     integral = timesteps * (beta_start * times + 0.5 * (beta_end - beta_start) * ops.square(times))

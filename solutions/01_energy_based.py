@@ -190,8 +190,8 @@ chains_on(
 # > and the images would drown in it. So what they call Langevin sampling is *almost plain gradient
 # > descent*, at a temperature near zero. It works because the network is trained with the same
 # > procedure that will use it later. Just remember that the theorem does not cover this version.
-# > (Welling and Teh brought Langevin dynamics to machine learning in 2011. Du and Mordatch made
-# > energy-based models work for images in 2019.)
+# > (Welling and Teh made Langevin dynamics popular in machine learning in 2011. Du and Mordatch
+# > scaled energy-based models up to photographs in 2019.)
 #
 # ### Exercise 1.1 · `langevin_step`
 # *Difficulty ●●○ · 15 minutes*
@@ -379,8 +379,8 @@ energy_histogram(
 # %% [markdown]
 # ## 7 · Relatives: Boltzmann machines and score-based models
 #
-# **Restricted Boltzmann machines** are the oldest members of the family (Smolensky 1986). Their
-# energy is a table of weights between visible pixels and hidden switches,
+# **Restricted Boltzmann machines** are among the oldest members of the family (Smolensky 1986).
+# Their energy is a table of weights between visible pixels and hidden switches,
 # $E(v, h) = -v^\top W h - a^\top v - b^\top h$. It is so simple that no marble has to roll: given
 # the pixels, you can sample all switches at once, and given the switches, all pixels. Alternating
 # between the two is called Gibbs sampling. Stacks of these machines started deep learning in 2006,

@@ -388,11 +388,11 @@ show_rows(rows, titles)
 # still show it. And at $t = 0$ the offset cosine schedule is already a bit grainy: its
 # `max_signal_rate` is 0.95, with a noise rate of 0.31.
 #
-# This grain has a price. A sampler's last step jumps from it to the network's guess of the clean
-# image, and the best guess is an average: what is fainter than the grain is averaged away. Of a
-# detail with a contrast of 0.1, only 8.5 % remain (lab 05 has the formula), and lab 08 measures
-# that generated flowers are softer than real ones. In exchange, no training is spent on images
-# that are already nearly clean.
+# This grain has a price. A sampler's last step jumps from at least this much grain to the network's
+# guess of the clean image, and the best guess is an average: what is fainter than the grain is
+# averaged away. Of a detail with a contrast of 0.1, at most 8.5 % remains (lab 05 has the formula),
+# and lab 08 measures that generated flowers are softer than real ones. In exchange, no training is
+# spent on images that are already nearly clean.
 
 # %% [markdown]
 # ## 7 · Log-SNR: one ruler for all

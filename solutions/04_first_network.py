@@ -246,7 +246,7 @@ show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_scree
 # %% [markdown]
 # ## 3 · The loss: a referee that can be bribed
 #
-# Robin's loss is the softmax cross-entropy, which half of all tutorials use. It compares *shares*:
+# Robin's loss is the softmax cross-entropy, which many tutorials use. It compares *shares*:
 # how much of the probability goes to cat, dog and bird, and how much should. It treats the three
 # colours of a pixel as three classes. But colours are not shares. They do not add up to 1, and here
 # they are even negative half of the time.
@@ -553,10 +553,10 @@ curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 #
 # > **How bad is it?** With one pixel it is bad. But a picture has a thousand pixels, and they give
 # > the level away: a network that sees grain everywhere can guess how much of it there is. Sun et
-# > al. (2025, *Is noise conditioning necessary for denoising generative models?*) trained large
-# > models without this input, and most became only slightly worse. Tell the network anyway: it
-# > costs one channel, the sampler knows the level exactly, and a network that need not guess cannot
-# > guess wrong.
+# > al. (2025, *Is noise conditioning necessary for denoising generative models?*) trained many
+# > kinds of models without this input, and most became only slightly worse. Tell the network
+# > anyway: it costs one channel, the sampler knows the level exactly, and a network that need not
+# > guess cannot guess wrong.
 #
 # ### Exercise 4.6 · `with_noise_level`
 # *Difficulty ●●○ · 10 minutes*

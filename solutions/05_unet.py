@@ -237,7 +237,8 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # %% [markdown]
 # With the bare number, all low noise levels look the same; a layer would need weights in the
 # thousands to tell them apart. The waves do this work for it. (They have a limit, too: below
-# $v = 0.001$ even the fastest wave has hardly begun to turn, and both curves fall side by side.)
+# $v = 0.001$, a step of 10 % turns even the fastest wave by less than a tenth of a turn, and both
+# curves fall side by side.)
 #
 # **Which noise levels does this course visit?** That depends on the schedule. The linear schedule
 # of DDPM begins at $v = 0.0001$, and the plain cosine at 0. But our models use the offset cosine of
@@ -337,9 +338,9 @@ checks.residual_block(residual_block)
 
 # %% [markdown]
 # **The identity for free.** Set the last convolution to zero, and the block returns exactly its
-# input. Many U-Nets (DDPM's, and the one drawn above) *start* like that. However deep it is, such
-# an untrained network passes the image through, and each block starts to speak when it has learned
-# something worth saying.
+# input. Many U-Nets (DDPM's, and the one drawn above) *start* like that. However many such blocks
+# are stacked, before training they pass their input through, and each block starts to speak when it
+# has learned something worth saying.
 
 # %%
 features = keras.Input((8, 8, 16))
@@ -384,9 +385,10 @@ waves_and_number = {"32 waves": losses["with the addition"], "bare number": bare
 curves(waves_and_number, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# No: the bare number is even a little ahead, for the same reason as before. This was a short
-# training, with a few hundred images, so it says little about a long one. But it says that the
-# waves are not what makes a diffusion model work.
+# No: the bare number is even a little ahead, probably for the same reason as before: there is
+# hardly anything fast to learn at these noise levels. This was a short training, with a few hundred
+# images, so it says little about a long one. But it says that the waves are not what makes a
+# diffusion model work.
 #
 # ## 4 · Scale and shift: the noise level reaches every block
 #
@@ -409,7 +411,7 @@ curves(waves_and_number, xlabel="epoch, counted from 0", ylabel="loss (1 = learn
 # Each image gets one scale and one shift per channel, the same for all its pixels. So the block can
 # switch a detector of fine edges off when the noise would set it off everywhere. The 1 is there so
 # that a scale of 0 leaves $x$ alone. This is called FiLM, feature-wise linear modulation (Perez et
-# al. 2018); Dhariwal and Nichol (2021) brought it into diffusion models. DDPM only shifts.
+# al. 2018); Nichol and Dhariwal (2021) brought it into diffusion models. DDPM only shifts.
 #
 # ### Exercise 5.3 · `modulate`
 # *Difficulty ●○○ · 10 minutes*
@@ -594,9 +596,9 @@ for name, keep_skips in {"with skips": True, "skips silenced": False}.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# Without skips the network learns next to nothing, and it *cannot* learn more: noise is a different
-# number in every pixel, and those numbers do not fit through the bottleneck at the bottom. Keep
-# that in mind for the next question.
+# Without skips the network learns next to nothing, and it *cannot* learn much more: noise is a
+# different number in every pixel, and those numbers do not fit through the bottleneck at the
+# bottom. Keep that in mind for the next question.
 #
 # ## 6 · What the skips do: switch them off and see
 #

@@ -11,7 +11,7 @@
 #
 # **Time**: 105 minutes of your time; the computer needs about 5 minutes on a laptop, less on a GPU.
 #
-# **Before**: lab 07. You need not train anything here: a trained model comes with the package.
+# **Before**: lab 07. You need no model of your own: a trained one comes with the package.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
@@ -273,8 +273,8 @@ show_rows(rows, height=0.95)
 # With a positive `eta`, the noise at the start is no longer an address: what the flower becomes is
 # decided on the way. That is not a defect. Fresh noise washes out the errors of earlier steps, and
 # with *many* steps DDPM's images are as good as DDIM's or better. With few steps it is the worse
-# driver, because it leaves noise behind that nobody has time to remove. But for everything that
-# follows we need addresses, so `eta` stays 0.
+# driver: each of its steps is a Gaussian, which is nearly right for a small step, but not for a
+# large one (lab 06). And for everything that follows we need addresses, so `eta` stays 0.
 #
 # ## 4 · Other drivers, the same address
 #
@@ -597,7 +597,7 @@ print(f"standard deviation: our noise {ours:.2f}, the found noise {theirs:.2f}")
 # step jumps from there to the predicted image and throws away the remaining fine grain. So a whole
 # neighbourhood of addresses shares one flower, and from the flower nobody can tell which of them
 # was yours. `invert` returns the address with the least grain. (For the sampler this is unusual
-# noise. It works anyway, because the network draws from the coarse part of it.)
+# noise. It works anyway, because the sampler retraces the path that `invert` took.)
 #
 # ### What an address is good for
 #
@@ -741,8 +741,8 @@ for name, images in groups.items():
 # %% [markdown]
 # KID takes the memorising model for perfect: its images have the same distribution as the unseen
 # flowers. Only the distance gives it away. The collapsed model is as far from the training flowers
-# as a good model is, and only KID notices that there is no variety. Even so, it does no worse than
-# DDIM with four or five steps: KID does not say *what* is wrong. The softened flowers show that it
+# as a good model is, and only KID notices that there is no variety. Even so, its KID is better than
+# that of DDIM with three steps: KID does not say *what* is wrong. The softened flowers show that it
 # looks at sharpness, too. Every measure can be fooled, so use two of them, and look at the images.
 #
 # ## What you have now

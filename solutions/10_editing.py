@@ -357,9 +357,10 @@ checks.anagram_denoise(anagram_denoise)
 #
 # The score of lab 06 is minus the noise, divided by its rate, so averaging the noise averages the
 # scores. Adding the scores of two densities gives the score of their product, which is high only
-# where *both* are. So the committee leads to images that are likely in every view. Guidance
-# combines predictions in the same way. The images follow from the noise, because a sampler relies
-# on image and noise adding up to what it has.
+# where *both* are. (Their mean gives that of the square root of the product, which has the same
+# peaks.) So the committee leads to images that are likely in every view. Guidance combines
+# predictions in a similar way. The images follow from the noise, because a sampler relies on image
+# and noise adding up to what it has.
 # </details>
 
 # %% [markdown]
@@ -412,7 +413,7 @@ show_rows(rows)
 # flower is easier, and so is the jigsaw puzzle in the last rows, in which the upper left and the
 # lower right piece change places, each turned by 180°.
 #
-# Some wishes cannot be granted. If you exchange the pieces *without* turning them
+# Some wishes cannot be granted. If you exchange all four pieces diagonally, *without* turning them
 # (`ops.roll(images, (16, 16), axis=(1, 2))`), the corners meet in the middle. But all flowers of
 # this data set grow in the middle, so no picture is likely in both views, and the mean of two votes
 # that contradict each other is mush. Try it.

@@ -15,8 +15,8 @@ QUESTIONS = {
             ),
             "It grows by the sum of all the variances of the dust.": (
                 "Variances of independent numbers add, and nothing reduces them: after t copies "
-                "the variance is 1 + β₁ + … + βₜ. In every step, the pale factor removes exactly "
-                "what the dust adds."
+                "the variance is 1 + β₁ + … + βₜ. With the factor √(1 − β), each copy would lose "
+                "exactly as much variance as the dust adds."
             ),
             "It shrinks towards 0, because the picture is lost.": (
                 "The picture is lost in the noise, but noise also has a variance, and nothing "

@@ -57,8 +57,8 @@ QUESTIONS = {
                 "where does the linear signal rate reach the floor?"
             ),
             "About a third.": (
-                "From t = 0.67 on there is next to nothing left. Of ten images in training, three "
-                "teach the network nothing."
+                "From t = 0.67 on there is next to nothing left of a cloud of points, so three of "
+                "ten training examples teach the network next to nothing."
             ),
             "About two thirds.": (
                 "It is fast, but not that fast: at t = 0.33 its signal rate is still 0.57."

@@ -99,7 +99,8 @@ QUESTIONS = {
                 "belonged to the flower."
             ),
             "A blur: it removes too much.": (
-                "That would be the opposite lie, a noise level that is too high."
+                "You expect this of the opposite lie, a noise level that is too high. The last "
+                "rows below show what that does."
             ),
         },
         right=1,

@@ -9,6 +9,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+EXTRAS := lab
+# <!-- repository -->
+EXTRAS := lab,instructor
+# <!-- end -->
 
 .PHONY: demo lab lint test test-all gpu-test bench bench-quality bench-peers clean
 
@@ -61,7 +65,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time this takes a few minutes ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:  # deletes what was installed, not what was trained

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from types import SimpleNamespace
 from typing import get_type_hints
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from diffusion_lab import training
-from diffusion_lab.commands import cli
+from diffusion_lab.commands import cli, doctor
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.io import load_model, save_model
@@ -413,6 +414,33 @@ def test_a_missing_backend_is_one_sentence(command, backend, sentence, tmp_path)
     )
     assert result.returncode != 0 and sentence in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr or command[0] == "-c"
+
+
+@pytest.mark.parametrize("package, extra", [("nbclient", "lab"), ("jupytext", "instructor")])
+def test_a_missing_package_of_an_extra_is_named_with_its_extra(run, monkeypatch, package, extra):
+    def fails(*arguments):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    monkeypatch.setattr("diffusion_lab.instructor.build.stale", fails)
+    status, _, err = run("build", "--check")
+    assert status == 2 and package in err and f"'.[{extra}]'" in err
+
+
+def test_doctor_names_what_keeps_tensorflow_from_working(monkeypatch):
+    versions = {"tensorflow-metal": "1.2.0"}
+
+    def version(package):
+        if package not in versions:
+            raise metadata.PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
+    advice = {finding.subject: finding.advice for finding in doctor._versions()}
+    assert "pip uninstall tensorflow-metal" in advice["tensorflow-metal"]
+    assert "KERAS_BACKEND" in advice["this machine"]
+    assert advice["jax"] is None and "pip install keras" in advice["keras"]
 
 
 def test_doctor_survives_a_missing_backend():

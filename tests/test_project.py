@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import diffusion_lab
 
@@ -29,7 +31,9 @@ def test_environment_yml_lists_the_same_packages_as_pyproject_with_reasons():
     pip = next(
         entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)
     )
-    assert [entry for entry in pip if not entry.startswith("--")] == project()["dependencies"]
+    extras = project()["optional-dependencies"]
+    wanted = dict.fromkeys(project()["dependencies"] + extras["lab"] + extras["instructor"])
+    assert [entry for entry in pip if not entry.startswith("--")] == list(wanted)
     for line in re.findall(r"^ +- (?!pip:|--constraint|conda-forge)(.*)$", text, re.M):
         assert "#" in line, f"no reason for: {line}"
 
@@ -41,10 +45,29 @@ def test_every_dependency_has_a_tested_pin():
         if "==" in line
     }
     extras = project()["optional-dependencies"]
-    for requirement in (
-        project()["dependencies"] + extras["test"] + extras["jax"] + extras["cluster"]
-    ):
+    tested = sum((extras[name] for name in ("lab", "instructor", "test", "jax", "cluster")), [])
+    for requirement in project()["dependencies"] + tested:
+        if requirement.startswith("diffusion-lab["):
+            continue
         assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
+
+
+@pytest.mark.parametrize("freeze", sorted(Path(__file__).parent.glob("colab/*.txt")))
+def test_an_installation_changes_no_package_of_colab(freeze):
+    """In Colab, a changed package means a restart, and often a broken runtime.
+
+    importlib_resources is a small package in pure Python.
+    """
+    versions = dict(line.split("==") for line in freeze.read_text().splitlines() if "==" in line)
+    versions = {canonicalize_name(name): version for name, version in versions.items()}
+    missing = set()
+    for requirement in map(Requirement, project()["dependencies"]):
+        name = canonicalize_name(requirement.name)
+        if name not in versions:
+            missing.add(name)
+        else:
+            assert requirement.specifier.contains(versions[name]), (requirement, versions[name])
+    assert missing <= {"importlib-resources"}
 
 
 def run_python(code, **variables):

@@ -70,7 +70,7 @@ def test_without_a_kernel_the_answer_is_folded():
 
 
 def test_the_bundle_has_the_widget_and_both_fallbacks():
-    bundle = ask("07.one_step")._repr_mimebundle_()
+    bundle, _ = ask("07.one_step")._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
     question = find("07.one_step")
     assert all(choice in bundle["text/plain"] for choice in question.choices)

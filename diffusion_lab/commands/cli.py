@@ -332,10 +332,22 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers)
 
 
+# optional packages that commands import, and the extra that installs each
+EXTRAS = {"nbclient": "lab", "nbformat": "lab"} | dict.fromkeys(
+    ("jupyter_client", "jupytext", "nbval", "yaml"), "instructor"
+)
+
+
 def _sentence(error: Exception) -> str | UserError | None:
     """Returns what to tell the user, or None for an unexpected error."""
-    if (getattr(error, "name", None) or "").startswith("diffusion_lab.instructor"):
+    module = getattr(error, "name", None) or ""
+    if module.startswith("diffusion_lab.instructor"):
         return "This command is for instructors. The students' package does not contain it."
+    if module in EXTRAS:
+        return (
+            f"This command needs {module}, which is not installed. In the course folder, run: pip"
+            f" install --constraint constraints.txt --editable '.[{EXTRAS[module]}]'"
+        )
     return error if isinstance(error, UserError) else about_backend(error)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from diffusion_lab.errors import UserError, about_backend
 from diffusion_lab.startup.quiet import keras_file, keras_settings
 
+OPTIONAL = ("jax", "torch", "nbval")  # other backends; grading
 PACKAGES = (
     "tensorflow",
     "keras",
@@ -21,6 +22,12 @@ PACKAGES = (
     "matplotlib",
     "jupyterlab",
     "nbval",
+)
+# (system, machine): TensorFlow 2.16 was the last for Intel Macs
+WITHOUT_TENSORFLOW = {("Darwin", "x86_64"), ("Windows", "ARM64")}
+USE_ANOTHER_BACKEND = (
+    "Install PyTorch or JAX, and set the variable KERAS_BACKEND to torch or jax; or work in Colab"
+    " or Codespaces."
 )
 
 
@@ -80,11 +87,28 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            optional = package in ("jax", "torch")
-            advice = (
-                None if optional else f"Install it with: {sys.executable} -m pip install {package}"
-            )
-            yield Finding(package, "not installed (optional)" if optional else "missing", advice)
+            if package in OPTIONAL:
+                yield Finding(package, "not installed (optional)")
+            else:
+                install = f"Install it with: {sys.executable} -m pip install {package}"
+                yield Finding(package, "missing", install)
+    yield from _conflicts()
+
+
+def _conflicts() -> Iterator[Finding]:
+    """Yields what keeps TensorFlow from working on some machines."""
+    try:
+        version = importlib.metadata.version("tensorflow-metal")
+        yield Finding(
+            "tensorflow-metal",
+            version,
+            "It breaks TensorFlow 2.18 and later. Remove it with:"
+            f" {sys.executable} -m pip uninstall tensorflow-metal",
+        )
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    if (platform.system(), platform.machine()) in WITHOUT_TENSORFLOW:
+        yield Finding("this machine", "has no current TensorFlow", USE_ANOTHER_BACKEND)
 
 
 def _keras_settings() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from importlib import import_module
 import ipywidgets
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.labs.fallback import WithFallback
 from diffusion_lab.labs.question import Question
 
 RIGHT, WRONG = "#1a7f37", "#b35900"  # dark enough on white, light enough on black
@@ -37,7 +38,7 @@ def find(name):
         ) from None
 
 
-class Ask(ipywidgets.VBox):
+class Ask(WithFallback):
     """A question with radio buttons, and below them a comment on the student's choice."""
 
     def __init__(self, question: Question):
@@ -61,9 +62,8 @@ class Ask(ipywidgets.VBox):
             verdict(self.question, change["new"]) if change["new"] is not None else "&nbsp;"
         )
 
-    def _repr_mimebundle_(self, **keywords):
-        data = super()._repr_mimebundle_(**keywords)
-        return data | {"text/plain": plain(self.question), "text/html": folded(self.question)}
+    def fallback(self):
+        return {"text/plain": plain(self.question), "text/html": folded(self.question)}, {}
 
 
 def verdict(question, index):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import captioned
+from diffusion_lab.labs.fallback import WithFallback
 from diffusion_lab.plots import png_bytes
 
 # The animation delays the sign a little, so that it does not flicker when pictures are fast.
@@ -33,7 +34,7 @@ class Frame(NamedTuple):
     error: str = ""
 
 
-class Explorer(ipywidgets.VBox):
+class Explorer(WithFallback):
     """A picture, and sliders that change it.
 
     The first picture is rendered when the explorer is made. Later ones are rendered in one
@@ -156,13 +157,10 @@ class Explorer(ipywidgets.VBox):
         if request == self._request:
             self.busy.value = IDLE
 
-    def _repr_mimebundle_(self, **keywords):
-        """Returns the widget for live notebooks, and a picture with its caption for other pages.
-
-        ipympl does the same.
-        """
-        data, metadata = super()._repr_mimebundle_(**keywords), {}
-        data["text/plain"] = "\n".join(filter(None, [self.caption, without_tags(self.error.value)]))
+    def fallback(self):
+        """Returns the picture with its caption; ipympl does the same."""
+        words = "\n".join(filter(None, [self.caption, without_tags(self.error.value)]))
+        data, metadata = {"text/plain": words}, {}
         if self.picture.value:
             moving = " and ".join(
                 filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]])

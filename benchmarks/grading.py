@@ -26,7 +26,7 @@ from diffusion_lab.labs import checks
 
 ROOT = Path(__file__).parents[1]
 
-WORTH = {"diffusion_schedule": 4, "denoise": 6, "reverse_diffusion": 8}
+WORTH = {"diffusion_schedule": 4, "denoise": 6, "reverse_diffusion": 8, "remix": 6}
 BOTH = "return ops.sin(angles), ops.cos(angles)"
 CALL = "network([noisy_images, noise_rates**2], training=training)"
 SLIPS = {  # exercise: [(text in the right answer, what a student writes instead)]
@@ -46,6 +46,11 @@ SLIPS = {  # exercise: [(text in the right answer, what a student writes instead
         ("self.diffusion_schedule(ones * time)", "diffusion_schedule(ones * time)"),
         ("(initial_noise.shape[0], 1, 1, 1)", "(1,)"),
         ("    return pred_images", "    pass"),
+    ],
+    "remix": [
+        ("noise_rates, signal_rates = rates", "signal_rates, noise_rates = rates"),
+        ("rates, next_rates, eta)", "rates, next_rates)"),
+        ("    return next_signal_rates", "    next_signal_rates"),
     ],
 }
 HOSTILE = (
@@ -86,11 +91,11 @@ def write_class(folder):
     solution, points = read_source(sources(ROOT, ["07"])[0]), {}
     right = {name: cell.source for _, name, cell in exercises(solution)}
     wrong = wrong_answers(right)
-    longest = list(zip_longest(*wrong.values()))  # a student for each, with up to three mistakes
+    longest = list(zip_longest(*wrong.values()))  # each row: one student's, one in each exercise
     for number in range(48):
         mistaken = dict(zip(WORTH, longest[number])) if number < len(longest) else {}
         if len(longest) <= number < 2 * len(longest):  # again, with one mistake only
-            name = list(WORTH)[number % 3]
+            name = list(WORTH)[number % len(WORTH)]
             mistaken = {name: wrong[name][number % len(wrong[name])]}
         mistaken = {name: answer for name, answer in mistaken.items() if answer}
         _write(
@@ -98,11 +103,11 @@ def write_class(folder):
             f"honest-{number:02}",
             hand_in(solution, right | mistaken),
             points,
-            18 - sum(WORTH[name] for name in mistaken),
+            24 - sum(WORTH[name] for name in mistaken),
         )
     for name in HOSTILE:
         first, answer = (
-            (ROOT / "tests" / "hostile" / f"14-{name}.py")
+            (ROOT / "tests" / "hostile" / f"20-{name}.py")
             .read_text(encoding="utf-8")
             .split("\n", 1)
         )
@@ -111,7 +116,7 @@ def write_class(folder):
             f"hostile-{name}",
             hand_in(solution, right | {first.removeprefix("# answer: "): answer}),
             points,
-            14,
+            20,
         )
     return points
 

@@ -217,49 +217,49 @@ SUCCEEDS = {
     # stopped because answers are judged outside, in another process
     **dict.fromkeys(
         [
-            "10-calls-the-packages-sampler",
-            "14-calls-the-packages-schedule",
-            "14-patches-numpy",
-            "14-patches-the-check",
-            "14-replaces-showtraceback",
-            "14-replays-the-public-check",
-            "14-searches-the-memory",
-            "14-sets-custom-exc",
-            "14-transforms-all-input",
+            "16-calls-the-packages-sampler",
+            "20-calls-the-packages-schedule",
+            "20-patches-numpy",
+            "20-patches-the-check",
+            "20-replaces-showtraceback",
+            "20-replays-the-public-check",
+            "20-searches-the-memory",
+            "20-sets-custom-exc",
+            "20-transforms-all-input",
         ],
         passes_the_notebooks_check,
     ),
-    "14-always-equal": equals_anything,
-    "14-patches-pytest": disables_pytest_in_its_process,
-    "14-patches-json": claims,
-    "14-writes-its-own-result": claims,
+    "20-always-equal": equals_anything,
+    "20-patches-pytest": disables_pytest_in_its_process,
+    "20-patches-json": claims,
+    "20-writes-its-own-result": claims,
     # stopped by the list of what the box sees
-    "14-imports-the-installed-package": lambda name, folder: (
+    "20-imports-the-installed-package": lambda name, folder: (
         Weakened(name, folder, showing(installed_from())).right
     ),
-    "14-reads-solutions-off-the-disk": lambda name, folder: (
+    "20-reads-solutions-off-the-disk": lambda name, folder: (
         Weakened(name, folder, showing(ROOT)).right
     ),
-    "14-calls-home": connects,
-    "14-reads-other-processes": sees_another_process,
-    "14-reads-the-environment-of-its-box": lambda name, folder: (
+    "20-calls-home": connects,
+    "20-reads-other-processes": sees_another_process,
+    "20-reads-the-environment-of-its-box": lambda name, folder: (
         SECRET in Weakened(name, folder, variables=dict([SECRET.split("=")])).said
     ),
     # stopped because a box can write only one file outside, and little inside
-    "14-a-link-in-place-of-its-socket": replaces_a_socket,
-    "14-locks-and-nests-folders": locks_a_folder,
-    "14-puts-a-link-in-place-of-its-result": leaves(
+    "20-a-link-in-place-of-its-socket": replaces_a_socket,
+    "20-locks-and-nests-folders": locks_a_folder,
+    "20-puts-a-link-in-place-of-its-result": leaves(
         lambda folder: any(path.is_symlink() for path in (folder / "results").iterdir()), "results"
     ),
-    "14-removes-everything": leaves(
+    "20-removes-everything": leaves(
         lambda folder: not list((folder / "package").iterdir()), "package"
     ),
-    "14-writes-into-the-package": leaves(
+    "20-writes-into-the-package": leaves(
         lambda folder: (folder / "package" / "sitecustomize.py").exists(), "package"
     ),
-    "14-fills-whatever-it-can-write": right_with(with_large_file_systems),
-    "14-a-huge-file": writes_a_large_file,
+    "20-fills-whatever-it-can-write": right_with(with_large_file_systems),
+    "20-a-huge-file": writes_a_large_file,
     # stopped by the filter of system calls
-    "14-hides-memory": right_with(lambda arguments: arguments),
-    "14-leaves-a-key": right_with(lambda arguments: arguments),
+    "20-hides-memory": right_with(lambda arguments: arguments),
+    "20-leaves-a-key": right_with(lambda arguments: arguments),
 }

@@ -606,12 +606,22 @@ def train_by_call(network, ema_network, optimizer, diffusion, images, t, noises,
 
 variants("train_step", train_by_names, train_by_call, tf.function(train_by_call))
 
-# 7.1, 7.2, 7.3
+# 7.1, 7.2, 7.3, 7.4
 
 
 def turned(self, times):
     first, last = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-    return first + (last - first) * times
+    return first + (last - first) * ops.minimum(ops.maximum(times, 0), 1)
+
+
+def turned_and_clipped(self, times):
+    first, last = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+    return tf.clip_by_value(first + (last - first) * times, first, last)
+
+
+def looked_up(self, times):
+    times = tf.where(times < 0, 0.0, tf.where(times > 1, 1.0, times))
+    return turned(self, times)
 
 
 variants(
@@ -620,21 +630,24 @@ variants(
         tf.sin(turned(self, diffusion_times)),
         tf.cos(turned(self, diffusion_times)),
     ),
-    lambda self, t: [ops.sin(turned(self, t)), ops.cos(turned(self, t))],
+    lambda self, t: [ops.sin(turned_and_clipped(self, t)), ops.cos(turned_and_clipped(self, t))],
+    lambda self, t: (ops.sin(a := looked_up(self, t)), ops.cos(a)),
     lambda self, t: ops.stack([ops.sin(turned(self, t)), ops.cos(turned(self, t))]),
     lambda self, t: map(lambda wave: wave(turned(self, t)), (ops.sin, ops.cos)),
     lambda self, t: (wave(turned(self, t)) for wave in (ops.sin, ops.cos)),
     lambda self, t: (ops.sqrt(1 - (s := ops.cos(turned(self, t))) ** 2), s),
     lambda self, t: (
         ops.sin(
-            a := (1 - t) * np.arccos(self.max_signal_rate) + t * np.arccos(self.min_signal_rate)
+            a := (1 - (t := ops.clip(t, 0.0, 1.0))) * np.arccos(self.max_signal_rate)
+            + t * np.arccos(self.min_signal_rate)
         ),
         ops.cos(a),
     ),
     lambda self, t, /: (ops.sin(turned(self, t)), ops.cos(turned(self, t))),
     lambda self, t: (
         ops.sin(
-            a := ops.arccos(self.max_signal_rate) * (1 - t) + t * ops.arccos(self.min_signal_rate)
+            a := ops.arccos(self.max_signal_rate) * (1 - (t := tf.clip_by_value(t, 0, 1)))
+            + t * ops.arccos(self.min_signal_rate)
         ),
         ops.cos(a),
     ),
@@ -736,6 +749,32 @@ variants(
     tf.function(sample_by_names),
     tf.function(sample_with_lists),
 )
+
+
+def remix_by_ddpm(e, x, z, rates, next_rates, eta):
+    """With the letters of the paper."""
+    (n, s), (next_n, next_s) = rates, next_rates
+    bar, bar_before = ops.square(s), ops.square(next_s)
+    beta_tilde = (1 - bar_before) / (1 - bar) * (1 - bar / bar_before)
+    fresh = eta**2 * beta_tilde
+    return ops.sqrt(bar_before) * x + ops.sqrt(1 - bar_before - fresh) * e + ops.sqrt(fresh) * z
+
+
+def remix_in_numpy(*arguments):
+    e, x, z, (n, s), (next_n, next_s), eta = (np.asarray(part) for part in arguments)
+    sigma = eta * np.sqrt((n**2 * next_s**2 - s**2 * next_n**2) / next_s**2) * next_n / n
+    return next_s * x + np.sqrt(next_n**2 - sigma**2) * e + sigma * z
+
+
+def remix_by_angle(pred_noises, pred_images, fresh_noises, rates, next_rates, eta):
+    """The kept and the fresh factor are two sides of a right triangle."""
+    sigma = eta * next_rates[0] / rates[0] * tf.sqrt(1 - tf.square(rates[1] / next_rates[1]))
+    angle = tf.asin(sigma / next_rates[0])
+    noises = tf.cos(angle) * pred_noises + tf.sin(angle) * fresh_noises
+    return next_rates[1] * pred_images + next_rates[0] * noises
+
+
+variants("remix", remix_by_ddpm, remix_in_numpy, remix_by_angle, tf.function(remix_by_ddpm))
 
 # 8.1, 8.2, 8.3
 

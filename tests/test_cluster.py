@@ -16,7 +16,7 @@ from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL
 
 ROOT = Path(__file__).parents[1]
-POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
+POINTS = dict(zip(MISTAKES, [24, 20, 10, 12, 16, 10, 20, 16, 18, 24]))
 CLASS = [*MISTAKES][:6]
 
 pytestmark = [

@@ -37,7 +37,7 @@ from diffusion_lab.storage import only_one
 
 ROOT = Path(__file__).parents[1]
 SOURCE = sources(ROOT, ["07"])[0]
-POINTS = dict(zip(MISTAKES, [18, 14, 4, 12, 10, 10, 14, 10, 12, 18]))
+POINTS = dict(zip(MISTAKES, [24, 20, 10, 12, 16, 10, 20, 16, 18, 24]))
 
 boxed = pytest.mark.skipif(
     shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
@@ -183,7 +183,7 @@ def write_notebooks(folder, *students, **changes):
     solution = read_source(SOURCE)
     answers = {name: cell.source for _, name, cell in exercises(solution)}
     for student in students:
-        notebook = write_notebook(solution, answers | changes, changes.get("summary", ""))
+        notebook = write_notebook(solution, answers | changes, changes)
         (folder / f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
@@ -241,14 +241,14 @@ def test_an_error_in_one_submission_affects_only_its_row(tmp_path, quick, monkey
         return {row.student: row for row in rows}
 
     rows = grade()
-    assert rows["ada"].points == rows["cem"].points == 22 and not rows["ada"].problem
-    assert rows["bob"].points == (18 if step == "quality" else 0) and len(rows["bob"].verdicts) == 4
+    assert rows["ada"].points == rows["cem"].points == 28 and not rows["ada"].problem
+    assert rows["bob"].points == (24 if step == "quality" else 0) and len(rows["bob"].verdicts) == 5
     assert (
         rows["bob"].problem.startswith("It could not be graded (")
         and "A person must look at it" in rows["bob"].problem
     )
     broken = False
-    assert grade()["bob"].points == 22, "the same command grades it again"
+    assert grade()["bob"].points == 28, "the same command grades it again"
 
 
 @pytest.mark.parametrize("step", ["presentable", "remarks_on_answers", "safe_picture"])
@@ -271,7 +271,7 @@ def test_a_result_that_cannot_be_shown_keeps_its_points(tmp_path, quick, monkeyp
     monkeypatch.setattr(rows, step, fail)
     ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
     assert (
-        [row.points for row in (ada, bob, cem)] == [18, 18, 18]
+        [row.points for row in (ada, bob, cem)] == [24, 24, 24]
         and not ada.problem
         and not cem.problem
     )
@@ -614,7 +614,7 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
         capture_output=True,
         env=os.environ | {"PYTHONPATH": str(tmp_path / "without")},
     )
-    assert grades(tmp_path / "out") == {"Ada Alvarez": 18, "Bela Bartos": 14}
+    assert grades(tmp_path / "out") == {"Ada Alvarez": 24, "Bela Bartos": 20}
     assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
 
 

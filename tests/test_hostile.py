@@ -30,54 +30,54 @@ LIMITS = Limits(seconds=3, memory=2 * 10**9)
 QUICK = {
     f"{name}.ipynb"
     for name in (  # one of each kind; `make test-all` runs all
-        "14-patches-numpy",
-        "14-calls-the-packages-schedule",
-        "14-reads-the-environment-of-its-box",
-        "14-hides-memory",
-        "14-puts-a-link-in-place-of-its-result",
-        "14-endless-loop",
-        "14-fork-bomb",
-        "14-os-exit",
-        "18-behaves-when-it-is-graded",
+        "20-patches-numpy",
+        "20-calls-the-packages-schedule",
+        "20-reads-the-environment-of-its-box",
+        "20-hides-memory",
+        "20-puts-a-link-in-place-of-its-result",
+        "20-endless-loop",
+        "20-fork-bomb",
+        "20-os-exit",
+        "24-behaves-when-it-is-graded",
     )
 }
 TIME, PROCESSES, MEMORY = "is there an endless loop?", "too many processes", "GB of memory"
 REASONS = {  # {answer: why the watchdog ends it; which of several reasons comes first may vary}
-    "14-a-million-files": ["too many files"],
-    "14-computes-with-thirty-processes": [TIME],
-    "14-deep-recursion": [MEMORY, TIME],
-    "14-endless-loop": [TIME],
-    "14-forges-its-reply": ["waited for"],
-    "14-fork-bomb": [PROCESSES, MEMORY, TIME],
-    "14-memory-bomb": [MEMORY],
-    "14-os-exit": ["it ended the kernel"],
-    "14-processes-that-hide": [PROCESSES, MEMORY],
-    "14-segmentation-fault": ["it ended the kernel"],
-    "14-sleeps": ["waited for"],
-    "14-swallows-interrupts-and-prints": [TIME, "printed too much"],
-    "14-ten-gigabytes-of-output": [TIME, "printed too much", MEMORY],
+    "20-a-million-files": ["too many files"],
+    "20-computes-with-thirty-processes": [TIME],
+    "20-deep-recursion": [MEMORY, TIME],
+    "20-endless-loop": [TIME],
+    "20-forges-its-reply": ["waited for"],
+    "20-fork-bomb": [PROCESSES, MEMORY, TIME],
+    "20-memory-bomb": [MEMORY],
+    "20-os-exit": ["it ended the kernel"],
+    "20-processes-that-hide": [PROCESSES, MEMORY],
+    "20-segmentation-fault": ["it ended the kernel"],
+    "20-sleeps": ["waited for"],
+    "20-swallows-interrupts-and-prints": [TIME, "printed too much"],
+    "20-ten-gigabytes-of-output": [TIME, "printed too much", MEMORY],
 }
 # Answers whose attack is not shown to succeed: they are only broken, they are right although they
 # look strange, or the attack is too harmful to try.
 NOT_SHOWN = {
-    "14-a-huge-result",
-    "14-a-string-for-an-answer",
-    "14-closes-all-files",
-    "14-deletes-the-function",
-    "14-hidden-markup-in-an-error",
-    "14-kills-its-parent",
-    "14-not-a-number",
-    "14-patches-builtins",
-    "14-patches-keras",
-    "14-raises-a-base-exception",
-    "14-reads-frames",
-    "14-shell-magic",
-    "14-syntax-error",
-    "14-system-exit",
-    "18-a-thread-outlives-the-cell",
-    "18-behaves-when-it-is-graded",
-    "18-right-answer-with-nbval-skip",
-    "18-tests-around-it-that-fail",
+    "20-a-huge-result",
+    "20-a-string-for-an-answer",
+    "20-closes-all-files",
+    "20-deletes-the-function",
+    "20-hidden-markup-in-an-error",
+    "20-kills-its-parent",
+    "20-not-a-number",
+    "20-patches-builtins",
+    "20-patches-keras",
+    "20-raises-a-base-exception",
+    "20-reads-frames",
+    "20-shell-magic",
+    "20-syntax-error",
+    "20-system-exit",
+    "24-a-thread-outlives-the-cell",
+    "24-behaves-when-it-is-graded",
+    "24-right-answer-with-nbval-skip",
+    "24-tests-around-it-that-fail",
 }
 
 pytestmark = pytest.mark.skipif(
@@ -122,7 +122,7 @@ def whole_notebooks():
             {cell["id"]: place for place, cell in enumerate(notebook["cells"])},
             notebook["cells"],
         )
-        schedule, denoise, reverse = (cells[places[f"07-{name}"]] for name in right)
+        schedule, denoise, reverse, _ = (cells[places[f"07-{name}"]] for name in right)
         imports = next(cell for cell in cells if "from keras import ops" in cell["source"])
         imports["source"] += "\nimport tensorflow as tf"
 
@@ -138,7 +138,10 @@ def whole_notebooks():
             }
 
         angles = (
-            schedule["source"].replace("ops.", "tf.").replace("math.acos(self.m", "arccos(self.m")
+            schedule["source"]
+            .replace("ops.clip", "tf.clip_by_value")
+            .replace("ops.", "tf.")
+            .replace("math.acos(self.m", "arccos(self.m")
         )
         schedule["source"] = "raise NotImplementedError"
         cells.append(
@@ -198,32 +201,32 @@ def whole_notebooks():
         }
     }
     return {
-        "18-honest.ipynb": changed(lambda notebook: None),
-        "18 with spaces, 'quotes', \"more\" & 花.ipynb": changed(
+        "24-honest.ipynb": changed(lambda notebook: None),
+        "24 with spaces, 'quotes', \"more\" & 花.ipynb": changed(
             lambda notebook: notebook["metadata"].update(seen=1)
         ),
-        "18-=cmd| calc!A0.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=2)),
-        "18-<img src=x onerror=alert(1)>.ipynb": changed(
+        "24-=cmd| calc!A0.ipynb": changed(lambda notebook: notebook["metadata"].update(seen=2)),
+        "24-<img src=x onerror=alert(1)>.ipynb": changed(
             lambda notebook: notebook["metadata"].update(seen=3)
         ),
-        "18-without-ids.ipynb": changed(without_ids),
-        "18-without-headings-and-ids.ipynb": changed(without_headings),
-        "18-out-of-order.ipynb": changed(lambda notebook: notebook["cells"].reverse()),
-        "18-an-answer-twice.ipynb": changed(twice),
-        "18-from-everywhere.ipynb": changed(from_everywhere),
-        "18-windows-line-ends.ipynb": changed(
+        "24-without-ids.ipynb": changed(without_ids),
+        "24-without-headings-and-ids.ipynb": changed(without_headings),
+        "24-out-of-order.ipynb": changed(lambda notebook: notebook["cells"].reverse()),
+        "24-an-answer-twice.ipynb": changed(twice),
+        "24-from-everywhere.ipynb": changed(from_everywhere),
+        "24-windows-line-ends.ipynb": changed(
             lambda notebook: [
                 cell.update(source=cell["source"].replace("\n", "\r\n"))
                 for cell in notebook["cells"]
             ]
         ),
-        "18-without-a-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata={})),
-        "18-a-foreign-kernelspec.ipynb": changed(
+        "24-without-a-kernelspec.ipynb": changed(lambda notebook: notebook.update(metadata={})),
+        "24-a-foreign-kernelspec.ipynb": changed(
             lambda notebook: notebook.update(metadata=foreign)
         ),
-        "18-format-of-2013.ipynb": changed(of_version_three),
-        "14-tags-that-skip.ipynb": changed(with_tags),
-        "14-without-check-cells.ipynb": changed(without_checks),
+        "24-format-of-2013.ipynb": changed(of_version_three),
+        "20-tags-that-skip.ipynb": changed(with_tags),
+        "20-without-check-cells.ipynb": changed(without_checks),
         "00-nothing-done.ipynb": json.dumps(hand_in(solution, {})).encode(),
         "00-cut-off.ipynb": changed(lambda notebook: None)[:-500],
         "00-not-json.ipynb": b"\x00\xff" * 1000,
@@ -276,7 +279,7 @@ def graded(request, tmp_path_factory):
         (folder / name).write_bytes(content)
     (folder / "00-a-link.ipynb").symlink_to("/etc/passwd")
     for path in folder.iterdir():
-        if path.name not in {"18-honest.ipynb", *asked}:
+        if path.name not in {"24-honest.ipynb", *asked}:
             path.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "grade_answers", each_once(running.grade_answers))
@@ -308,7 +311,7 @@ def test_a_submission_gets_the_points_that_its_answers_earn_and_a_sentence(grade
     row = graded[0][name]
     said = [verdict.sentence for verdict in row.verdicts]
     assert row.points == float(name[:2]), said
-    assert row.problem or len(said) == 3
+    assert row.problem or len(said) == 4
     assert all(10 < len(sentence) < 1200 and "\n" not in sentence for sentence in said)
     reasons = REASONS.get(Path(name).stem, [""])
     assert [reason for reason in reasons if reason in " ".join(said)], said

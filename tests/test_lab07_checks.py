@@ -1,6 +1,7 @@
 """Lab 07: right answers in every style pass; mistakes outside the tables get a hint as well."""
 
 import math
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,13 +10,18 @@ import tensorflow as tf
 from keras import ops
 
 from diffusion_lab import checks
+from diffusion_lab.data import load_dataset
+from diffusion_lab.labs.diffusion_models import MyDiffusionModel
+from diffusion_lab.labs.lab07.experiments import compare_models, sample_with
+from diffusion_lab.metrics.validation import ValidationKID
+from diffusion_lab.samplers import ddim
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 
 def angles_of(self, times, start=None, end=None):
     start = math.acos(self.max_signal_rate) if start is None else start
     end = math.acos(self.min_signal_rate) if end is None else end
-    return start + times * (end - start)
+    return start + ops.clip(times, 0.0, 1.0) * (end - start)
 
 
 def schedule_in_keras(self, times):
@@ -24,18 +30,19 @@ def schedule_in_keras(self, times):
 
 def schedule_in_tensorflow(self, times):
     start, end = tf.acos(self.max_signal_rate), tf.acos(self.min_signal_rate)
+    times = tf.clip_by_value(times, 0.0, 1.0)
     angles = start * (1.0 - times) + end * times
     return tf.sin(angles), tf.cos(angles)
 
 
 def schedule_in_numpy(self, times):
-    signal_rates = np.cos(angles_of(self, np.array(times)))
+    signal_rates = np.cos(np.array(angles_of(self, times)))
     return [np.sqrt(1 - signal_rates**2), signal_rates]
 
 
 def schedule_one_time_at_a_time(self, times):
     rates = [
-        (math.sin(angles_of(self, float(time))), math.cos(angles_of(self, float(time))))
+        (math.sin(angle := angles_of(self, np.float32(float(time)))), math.cos(angle))
         for time in np.ravel(times)
     ]
     noise_rates, signal_rates = np.array(rates).T
@@ -47,14 +54,28 @@ def schedule_by_pythagoras(self, times):
     return [ops.sqrt(1 - ops.square(signal_rates)), signal_rates]
 
 
+def refuses(self, times):
+    """Checks the range as a program does, and a graph cannot."""
+    if np.min(times) < 0 or np.max(times) > 1:
+        raise ValueError("The times must be in [0, 1].")
+    return schedule_in_keras(self, times)
+
+
+def clips_the_signal(self, times):
+    first, last = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+    angles = first + times * (last - first)
+    rates = ops.clip(ops.cos(angles), self.min_signal_rate, self.max_signal_rate)
+    return ops.sin(angles), rates
+
+
 SCHEDULES_WRONG = {
     "wrong order (or you wrote arcsin": lambda self, t: [
         wave(angles_of(self, t, math.asin(self.max_signal_rate), math.asin(self.min_signal_rate)))
         for wave in (ops.sin, ops.cos)
     ],
     "Your angles are in degrees": lambda self, t: (
-        np.sin(np.degrees(angles_of(self, np.array(t)))),
-        np.cos(np.degrees(angles_of(self, np.array(t)))),
+        np.sin(np.degrees(np.array(angles_of(self, t)))),
+        np.cos(np.degrees(np.array(angles_of(self, t)))),
     ),
     "signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
         schedule_in_keras(self, t)[0],
@@ -68,6 +89,8 @@ SCHEDULES_WRONG = {
     "AttributeError": lambda self, t: t * self.max_rate,
     "in a graph, where NumPy": schedule_in_numpy,
     "and `float(...)` do not work": schedule_one_time_at_a_time,
+    "not those of the nearest end. Clip the times": refuses,
+    "for times outside [0, 1]": clips_the_signal,
     "`self` is missing": lambda t: t,
     "(the functions of `math`, and `int` and `float`, take one number": lambda self, t: (
         math.sin(angles_of(self, t)),
@@ -277,17 +300,44 @@ SAMPLERS_WRONG = {
     "Not done yet: exercise 7.3": not_done,
 }
 
+
+def remix_in_keras(pred_noises, pred_images, fresh_noises, rates, next_rates, eta):
+    (n, s), (next_n, next_s) = rates, next_rates
+    sigma = eta * next_n / n * ops.sqrt(1 - (s / next_s) ** 2)
+    return (
+        next_s * pred_images + ops.sqrt(next_n**2 - sigma**2) * pred_noises + sigma * fresh_noises
+    )
+
+
+REMIXES_WRONG = {
+    "the result for eta=0.45 is not right yet": lambda *arguments: remix_in_keras(*arguments) + 1,
+    "the result for eta=1 is not right yet": lambda *arguments: (
+        remix_in_keras(*arguments) + (arguments[-1] == 1)
+    ),
+    "has the shape": lambda *arguments: remix_in_keras(*arguments)[0],
+    "square root of a negative number": lambda e, x, z, rates, next_rates, eta: remix_in_keras(
+        e, x, z, next_rates, rates, eta
+    ),
+    "multiply the images by them unchanged": lambda e, x, z, rates, next_rates, eta: (
+        ops.reshape(next_rates[1], (-1,)) * x
+    ),
+    "is the `return` missing": lambda *arguments: None,
+    "Not done yet: exercise 7.4": not_done,
+}
+
 RIGHT = [
     *right(
         checks.diffusion_schedule, schedule_in_keras, schedule_in_tensorflow, schedule_by_pythagoras
     ),
     *right(checks.denoise, denoise_in_keras, denoise_in_tensorflow),
     *right(checks.reverse_diffusion, sampler(), as_in_the_book),
+    *right(checks.remix, remix_in_keras),
 ]
 WRONG = [
     *wrong(checks.diffusion_schedule, SCHEDULES_WRONG),
     *wrong(checks.denoise, DENOISE_WRONG),
     *wrong(checks.reverse_diffusion, SAMPLERS_WRONG),
+    *wrong(checks.remix, REMIXES_WRONG),
 ]
 
 
@@ -299,3 +349,44 @@ def test_right_answers(check, answer, capsys):
 @pytest.mark.parametrize("check, answer, hint", WRONG)
 def test_wrong_answers(check, answer, hint):
     assert_hint(check, answer, hint)
+
+
+def test_the_sampler_of_the_lab_is_the_packages_ddim_without_fresh_noise_and_a_family_with_it():
+    model = MyDiffusionModel()
+    noise = keras.random.normal((3, 4, 4, 3), seed=0)
+    arguments = partial(model.denoise, training=False), model.diffusion_schedule, noise
+    images = sample_with(checks.remix.right, model, noise, steps=4, eta=0)
+    expected = model.denormalize(ddim(*arguments, steps=4))
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    others = [sample_with(checks.remix.right, model, noise, 4, 1, seed=seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(others[0], others[1])
+    assert not np.allclose(others[0], others[2]) and not np.allclose(others[0], images)
+
+
+def test_eta_1_remixes_with_the_moments_of_ddpms_posterior():
+    """Against the two moments as the paper writes them (Ho et al. 2020, equation 7)."""
+    rates, next_rates = (0.8, 0.6), (0.6, 0.8)
+    bar, bar_before = rates[1] ** 2, next_rates[1] ** 2
+    alpha = bar / bar_before
+    image, noise = np.float32(0.7), np.float32(-1.3)
+    noisy = rates[1] * image + rates[0] * noise
+    mean = (bar_before**0.5 * (1 - alpha) * image + alpha**0.5 * (1 - bar_before) * noisy) / (
+        1 - bar
+    )
+    variance = (1 - bar_before) / (1 - bar) * (1 - alpha)
+    without, with_one = (
+        float(checks.remix.right(noise, image, np.float32(z), rates, next_rates, 1)) for z in (0, 1)
+    )
+    np.testing.assert_allclose([without, with_one - without], [mean, variance**0.5], rtol=1e-5)
+
+
+def test_two_equal_models_are_trained_on_the_same_images_and_get_the_same_kid(capsys):
+    few = load_dataset("procedural_flowers", "train", image_size=8, batch_size=2, count=8)
+    models = {name: MyDiffusionModel(size=8) for name in ("settings", "the same", "another loss")}
+    models["another loss"].loss_on = "image"
+    for model in models.values():
+        model.adapt(few.images)
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
+    compare_models(models, few, epochs=2, kid=ValidationKID(few.images, steps=2))
+    kids = [line.split("KID ")[1].split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert kids[0] == kids[1] != kids[2] and "±" in kids[0]

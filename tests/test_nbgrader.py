@@ -109,6 +109,7 @@ def test_it_grades_each_exercise_by_its_points(course):
         "07-diffusion_schedule-check": 4,
         "07-denoise-check": 6,
         "07-reverse_diffusion-check": 8,
+        "07-remix-check": 6,
     }
     assert {name: scores["ada"][name] for name in points} == points
     assert {name: scores["bob"][name] for name in points} == points | {"07-denoise-check": 0}

@@ -30,7 +30,8 @@ RIGHT = {
 
 def written(changes=(), summary="Flowers came out of noise."):
     """Returns lab 07 with all right answers but for `changes`, as a dictionary."""
-    return json.loads(json.dumps(hand_in(LABS["07"], RIGHT["07"] | dict(changes), summary)))
+    texts = {"summary": summary, "experiment": "KID rose from 3.0 to 4.7."}
+    return json.loads(json.dumps(hand_in(LABS["07"], RIGHT["07"] | dict(changes), texts)))
 
 
 def found(content, trial=None):
@@ -150,9 +151,8 @@ def test_precheck_reads_the_same_notebooks_as_grading(change, encoding):
     change(notebook)
     findings = found(json.dumps(notebook).encode(encoding))
     assert not [sentence for good, sentence in findings.values() if good is False]
-    assert {"7.1 diffusion_schedule", "7.2 denoise", "7.3 reverse_diffusion", "The summary"} <= set(
-        findings
-    )
+    assert {f"7.{n} {name}" for n, name in enumerate(RIGHT["07"], start=1)} <= set(findings)
+    assert {"The summary", "The experiment"} <= set(findings)
 
 
 def test_precheck_names_a_file_that_is_not_a_lab():
@@ -324,9 +324,11 @@ def test_precheck_needs_only_the_package_and_any_encoding(tmp_path):
         result = precheck(
             "--no-run", path, PYTHONIOENCODING=encoding, PYTHONPATH=str(package.parent)
         )
-        assert result.stdout.decode(encoding).splitlines()[:4] == [
+        assert result.stdout.decode(encoding).splitlines()[:6] == [
             "OK 7.1 diffusion_schedule: written. Run its check to see if it is right.",
             "X 7.2 denoise: not written yet.",
             "OK 7.3 reverse_diffusion: written. Run its check to see if it is right.",
+            "OK 7.4 remix: written. Run its check to see if it is right.",
+            "OK The experiment: written.",
             "OK The summary: written.",
         ], result.stderr

@@ -121,7 +121,7 @@ def _grade(master: Master, submission: Submission, settings: Settings) -> Result
     for name, text in answers.texts.items():
         if text.strip() in ("", master.summaries[name].source.strip()):
             answers.texts[name] = ""
-            answers.remarks.append("the written part is empty")
+            answers.remarks.append(f"the {name} is empty")
     result = replace(
         blank,
         problem=problem,

@@ -23,9 +23,9 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "Ada Alvarez": {},
     "Bela Bartos": {"diffusion_schedule": 0},
     "Chen Cheng": {"denoise": 3, "reverse_diffusion": 1},
-    "Dana Dahl": {"denoise": 2},
+    "Dana Dahl": {"denoise": 2, "remix": 10},
     "Emil Eriksen": {"reverse_diffusion": 19},
-    "Fatou Fall": {"reverse_diffusion": LEFT_OUT},
+    "Fatou Fall": {"reverse_diffusion": LEFT_OUT, "remix": LEFT_OUT},
     "Goro Goto": {"diffusion_schedule": ("end_angle = math.acos", "end_angle = mat.acos")},
     "Hana Horak": {
         "reverse_diffusion": (
@@ -37,9 +37,14 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "Jo Jones": {},
 }
 SUMMARY = (
-    "I wrote the three functions and trained for {} epochs. KID fell from {} to {}. More steps help"
+    "I wrote the four functions and trained for {} epochs. KID fell from {} to {}. More steps help"
     " up to {}; after that the pictures hardly change. {}"
 )
+EXPERIMENT = (
+    "I expected that {} changes KID by more than 0.5. With the settings KID was {:.2f} ± 0.13, and"
+    " with the change {:.2f} ± 0.21. {}"
+)
+CHANGES = ("loss_on='velocity'", "loss_on='noise'", "ema_decay=0.5", "half the width")
 LACKS = (
     "My flowers still lack fine petals.",
     "The petals run into each other, and some flowers have two centres.",
@@ -62,7 +67,7 @@ def write_sample_class(source: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for index, (student, mistakes) in enumerate(MISTAKES.items()):
         given = {name: _given(name, answer, mistakes.get(name)) for name, answer in answers.items()}
-        notebook = hand_in(solution, given, _summary(index))
+        notebook = hand_in(solution, given, _written(index))
         if student == "Jo Jones":  # used a web platform that removes metadata
             for cell in notebook.cells:
                 cell.metadata = {}
@@ -71,25 +76,36 @@ def write_sample_class(source: Path, folder: Path) -> Path:
 
 
 def hand_in(
-    solution: NotebookNode, answers: Mapping[str, str | None], summary: str = ""
+    solution: NotebookNode, answers: Mapping[str, str | None], texts: Mapping[str, str] = {}
 ) -> NotebookNode:
-    """Returns the students' notebook with these `answers`, {exercise: source or None}, and
-    `summary`.
+    """Returns the students' notebook with these answers and written parts.
+
+    Args:
+        solution: the lab.
+        answers: {exercise: source, or None for the stub}.
+        texts: {written part: text, or "" for the cell that was handed out}.
     """
     notebook = student_notebook(solution)
     for _, name, cell in exercises(notebook):
         cell.source = answers.get(name) or cell.source
     for cell in notebook.cells:
-        if "summary" in cell.metadata.get("diffusion_lab", {}) and summary:
-            cell.source = summary
+        name = cell.metadata.get("diffusion_lab", {}).get("summary")
+        cell.source = texts.get(name) or cell.source
     nbformat.validate(notebook)
     return notebook
 
 
-def _summary(index: int) -> str:
-    """Returns the written part of student number `index`."""
+def _written(index: int) -> dict[str, str]:
+    """Returns the written parts of student number `index`."""
     epochs, steps = 8 + index * 7 % 11, (10, 20, 30)[index % 3]
-    return SUMMARY.format(epochs, 14 + index * 3 % 8, 3 + index % 4, steps, LACKS[index % 5])
+    kid, change = 2.5 + index * 3 % 10 / 10, index * 7 % 10 / 4
+    held = "So the hypothesis holds." if change > 0.5 else "So it does not hold."
+    return {
+        "summary": SUMMARY.format(
+            epochs, 14 + index * 3 % 8, 3 + index % 4, steps, LACKS[index % 5]
+        ),
+        "experiment": EXPERIMENT.format(CHANGES[index % 4], kid, kid + change, held),
+    }
 
 
 def with_mistake(exercise: Exercise, mistake: Mistake) -> str:

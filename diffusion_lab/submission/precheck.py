@@ -89,11 +89,12 @@ def examine_answers(
         findings.append(Finding(good, f"{task.number} {task.name}: {sentence}"))
     for cell in handout.cells:
         if "summary" in cell.mark:
-            written = bool(answers.texts[cell.mark["summary"]])
+            name = cell.mark["summary"]
+            written = bool(answers.texts[name])
             said = (
                 "written." if written else f"not written yet; it is worth {cell.points:g} points."
             )
-            findings.append(Finding(written, f"The summary: {said}"))
+            findings.append(Finding(written, f"The {name}: {said}"))
     return (
         findings
         + [Finding(None, remark) for remark in answers.remarks]

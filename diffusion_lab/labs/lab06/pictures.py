@@ -42,7 +42,7 @@ def explore_score(score, points):
 
     return Explorer(
         render,
-        {"time": slider("diffusion time", 0.04, 1.0, 0.5, 0.04)},
+        {"time": slider("diffusion time", 0.04, 1.0, 0.24, 0.04)},
         "Noisy points, and arrows in the direction in which they become more likely. Move the time "
         "from 1 to 0, and watch how the arrows find first the flower and then its lines.",
     )

@@ -1,4 +1,4 @@
-"""Lab 07, the assignment: `diffusion_schedule`, `denoise` and `reverse_diffusion`."""
+"""Lab 07, the assignment: `diffusion_schedule`, and the numbers of all its exercises."""
 
 import math
 
@@ -8,10 +8,17 @@ from keras import ops
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, refuse_float64, train_and_sample
 from diffusion_lab.labs.exercise import Method, arrays, numbered
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab07.denoising import Denoise
+from diffusion_lab.labs.lab07.remixing import Remix
 from diffusion_lab.labs.lab07.sampling import ReverseDiffusion
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rates import compare_rates
+
+OUTSIDE = (
+    "The rates are right between 0 and 1, but for times outside [0, 1] they are not those of the"
+    " nearest end. Clip the times first."
+)
 
 
 class DiffusionSchedule(Method):
@@ -22,6 +29,7 @@ class DiffusionSchedule(Method):
         times = np.concatenate([[0, 1], rng.uniform(size=6)]).reshape(-1, 1, 1, 1)
         return {
             "times": times.astype("float32"),
+            "outside": np.float32([-1, 1, -1, 1] * rng.uniform(0.1, 0.5, 4) + [0, 1, 0, 1]),
             "min_signal_rate": rng.uniform(0.03, 0.06),
             "max_signal_rate": rng.uniform(0.85, 0.92),
         }
@@ -31,11 +39,14 @@ class DiffusionSchedule(Method):
         model.min_signal_rate, model.max_signal_rate = (
             float(inputs[f"{name}_signal_rate"]) for name in ("min", "max")
         )
-        return arrays(
-            self.call(answer, model, ops.convert_to_tensor(inputs["times"])),
-            "noise_rates",
-            "signal_rates",
-        )
+        times = ops.convert_to_tensor(inputs["times"])
+        outputs = arrays(self.call(answer, model, times), *self.results)
+        outside = ops.reshape(inputs["outside"], (-1, 1, 1, 1))
+        try:
+            rates = arrays(self.call(answer, model, outside), *self.results).values()
+            return outputs | {"outside": np.stack([rate.reshape(-1) for rate in rates])}
+        except (CheckFailed, ValueError):  # it may refuse these times
+            return outputs | {"outside": np.full((2, 4), np.nan)}
 
     def rehearse(self, answer, inputs):
         class Model(MyDiffusionModel):
@@ -54,6 +65,10 @@ class DiffusionSchedule(Method):
             [numbers[output] for output in self.results] for numbers in (outputs, right)
         )
         compare_rates(inputs["times"], found, np.stack(expected), mistakes)
+        if outputs["outside"].shape != right["outside"].shape or not np.allclose(
+            outputs["outside"], right["outside"], atol=1e-4
+        ):
+            raise CheckFailed(OUTSIDE)
 
     results = {"noise_rates": "the noise rate", "signal_rates": "the signal rate"}
 
@@ -61,7 +76,8 @@ class DiffusionSchedule(Method):
     def right(model, diffusion_times):
         start_angle = math.acos(model.max_signal_rate)
         end_angle = math.acos(model.min_signal_rate)
-        angles = start_angle + diffusion_times * (end_angle - start_angle)
+        times = ops.clip(diffusion_times, 0.0, 1.0)
+        angles = start_angle + times * (end_angle - start_angle)
         return ops.sin(angles), ops.cos(angles)
 
     mistakes = [
@@ -78,7 +94,7 @@ class DiffusionSchedule(Method):
         Mistake(
             "Your time runs the wrong way. Make the signal rate max_signal_rate at time 0 and"
             " min_signal_rate at time 1.",
-            ("+ diffusion_times", "+ (1 - diffusion_times)"),
+            ("+ times", "+ (1 - times)"),
         ),
         Mistake(
             "You computed 1 / cos. The arccos is the inverse *function* of the cosine: use"
@@ -93,21 +109,21 @@ class DiffusionSchedule(Method):
         ),
         Mistake(
             "You rounded the times to whole numbers. Use them unchanged.",
-            ("+ diffusion_times", "+ ops.floor(diffusion_times)"),
+            ("+ times", "+ ops.floor(times)"),
         ),
         Mistake(
             "This is the cosine schedule without the offset. Let the angle run from"
             " arccos(max_signal_rate) to arccos(min_signal_rate), not from 0 to π/2.",
             (
-                "start_angle + diffusion_times * (end_angle - start_angle)",
-                "diffusion_times * math.pi / 2",
+                "start_angle + times * (end_angle - start_angle)",
+                "times * math.pi / 2",
             ),
         ),
         Mistake(
             "Your angle starts at 0. Start at arccos(max_signal_rate).",
             (
-                "start_angle + diffusion_times * (end_angle - start_angle)",
-                "diffusion_times * end_angle",
+                "start_angle + times * (end_angle - start_angle)",
+                "times * end_angle",
             ),
         ),
         Mistake(
@@ -120,7 +136,7 @@ class DiffusionSchedule(Method):
             (
                 "return ops.sin(angles), ops.cos(angles)",
                 (
-                    "rates = model.max_signal_rate + diffusion_times * (model.min_signal_rate -"
+                    "rates = model.max_signal_rate + times * (model.min_signal_rate -"
                     " model.max_signal_rate)\n    return ops.sqrt(1 - rates**2), rates"
                 ),
             ),
@@ -128,14 +144,14 @@ class DiffusionSchedule(Method):
         Mistake(
             "You used the times as angles. Let the angle grow from arccos(max_signal_rate) at time"
             " 0 to arccos(min_signal_rate) at time 1.",
-            ("start_angle + diffusion_times * (end_angle - start_angle)", "diffusion_times"),
+            ("start_angle + times * (end_angle - start_angle)", "times"),
         ),
         Mistake(
             "Your angles are in degrees. Sine and cosine take radians, which `math.acos` returns:"
             " drop the conversion.",
             (
-                "start_angle + diffusion_times * (end_angle - start_angle)",
-                "(start_angle + diffusion_times * (end_angle - start_angle)) * 180 / math.pi",
+                "start_angle + times * (end_angle - start_angle)",
+                "(start_angle + times * (end_angle - start_angle)) * 180 / math.pi",
             ),
         ),
         Mistake(
@@ -161,9 +177,10 @@ class DiffusionSchedule(Method):
             " schedule can be changed.",
             ("model.max_signal_rate", "0.95"),
         ),
+        Mistake(OUTSIDE, ("ops.clip(diffusion_times, 0.0, 1.0)", "diffusion_times")),
     ]
 
 
-diffusion_schedule, denoise, reverse_diffusion = numbered(
-    7, DiffusionSchedule, Denoise, ReverseDiffusion
+diffusion_schedule, denoise, reverse_diffusion, remix = numbered(
+    7, DiffusionSchedule, Denoise, ReverseDiffusion, Remix
 )

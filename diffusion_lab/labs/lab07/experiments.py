@@ -1,4 +1,15 @@
-"""How lab 07 copies trained weights into a student's model."""
+"""The experiments of lab 07: a student's sampler with trained weights, and two trainings."""
+
+import time
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from diffusion_lab.backend import compiled
+from diffusion_lab.metrics import kid_with_standard_error
+from diffusion_lab.models.generating import generate_in_batches
 
 
 def copy_weights(trained, model):
@@ -7,3 +18,56 @@ def copy_weights(trained, model):
         network.set_weights(trained.ema_network.get_weights())
     model.normalizer.set_weights(trained.normalizer.get_weights())
     model.normalizer.finalize_state()
+
+
+def sample_with(remix, model, initial_noise, steps, eta, seed=0):
+    """Samples with a student's `remix`, at the times of exercise 7.3.
+
+    Args:
+        remix: the function of exercise 7.4.
+        model: a `DiffusionModel`.
+        initial_noise: (B, H, W, C).
+        steps: the number of network evaluations for each image.
+        eta: from 0, which is DDIM, to 1, which is DDPM.
+        seed: of the fresh noise.
+
+    Returns:
+        Images in [0, 1], (B, H, W, C).
+    """
+    denoise = compiled(partial(model.denoise, training=False))
+    fresh_noise = partial(
+        keras.random.normal, initial_noise.shape, seed=keras.random.SeedGenerator(seed)
+    )
+    times = np.linspace(1, 0, steps + 1, dtype="float32")
+    path = [model.diffusion_schedule(ops.full((len(initial_noise), 1, 1, 1), t)) for t in times]
+    images = initial_noise
+    for rates, next_rates in zip(path, path[1:]):
+        components = denoise(images, *rates)
+        remixed = remix(*components, fresh_noise(), rates, next_rates, eta)
+        images = ops.convert_to_tensor(remixed, "float32")
+    return model.denormalize(components[1])
+
+
+def compare_models(models, dataset, epochs, kid):
+    """Trains each model on the same images in the same order, and prints its KID.
+
+    Args:
+        models: {name: a compiled `DiffusionModel`}.
+        dataset: from `load_dataset`.
+        epochs: of the training.
+        kid: a `ValidationKID`, which says how many images are generated, and in how many steps.
+    """
+    width = max(map(len, models))
+    for name, model in models.items():
+        begin = time.monotonic()
+        model.fit(
+            dataset,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[dataset.epoch_callback()],
+        )
+        seconds = time.monotonic() - begin
+        generated = generate_in_batches(model, len(kid.real_images), kid.steps, seed=0)
+        value, error = kid_with_standard_error(kid.real_features, kid.encode(generated))
+        print(f"{name:{width}}  KID {value:.2f} ± {error:.2f}, trained in {seconds:.0f} seconds")

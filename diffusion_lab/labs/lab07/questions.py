@@ -27,4 +27,26 @@ QUESTIONS = {
         },
         right=2,
     ),
+    "eta": Question(
+        text=(
+            "We sample with eta = 0, 0.5 and 1, each in 10 steps and in 50, always from the same "
+            "initial noise. For which eta do 10 and 50 steps show the same flowers?"
+        ),
+        choices={
+            "For all three: the initial noise is the same.": (
+                "The initial noise decides only as long as nothing else is random. With a positive "
+                "eta, every step replaces some of it."
+            ),
+            "Only for eta = 0.": (
+                "With eta = 0 there is one path from each noise, and 10 steps follow it nearly as "
+                "well as 50. Otherwise every step adds fresh noise, and 50 steps add other noise "
+                "than 10."
+            ),
+            "For none: the number of steps changes everything.": (
+                "Look again at the rows above, which you sampled with eta = 0: from 5 steps on, "
+                "the flowers hardly change."
+            ),
+        },
+        right=1,
+    ),
 }

@@ -157,7 +157,7 @@ class ReverseDiffusion(Method):
             )
 
             next_time = time - 1 / diffusion_steps
-            next_noise_rates, next_signal_rates = model.diffusion_schedule(ones * max(next_time, 0))
+            next_noise_rates, next_signal_rates = model.diffusion_schedule(ones * next_time)
             noisy_images = next_signal_rates * pred_images + next_noise_rates * pred_noises
         return pred_images
 
@@ -200,7 +200,7 @@ class ReverseDiffusion(Method):
             ),
         ),
         Mistake(INITIAL, ("denoise(noisy_images", "denoise(initial_noise")),
-        Mistake(INITIAL, ("max(next_time, 0)", "time")),
+        Mistake(INITIAL, ("ones * next_time", "ones * time")),
         Mistake(
             "You remixed with the *initial* noise. Use the noise predicted in this step.",
             ("next_noise_rates * pred_noises", "next_noise_rates * initial_noise"),

@@ -9,5 +9,5 @@ def diffusion_schedule(self, diffusion_times):
     """Leaves a note for the next box in the session's keyring; right only if that succeeds."""
     key = ctypes.CDLL(None).syscall(ADD_KEY, b"user", b"note", b"numbers", 7, SESSION)
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-    angles = start_angle + diffusion_times * (end_angle - start_angle)
+    angles = start_angle + ops.clip(diffusion_times, 0, 1) * (end_angle - start_angle)
     return (ops.sin(angles), ops.cos(angles)) if key > 0 else (key, key)

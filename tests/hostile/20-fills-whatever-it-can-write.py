@@ -18,5 +18,5 @@ def diffusion_schedule(self, diffusion_times):
         except OSError:
             continue
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-    angles = start_angle + diffusion_times * (end_angle - start_angle)
+    angles = start_angle + ops.clip(diffusion_times, 0, 1) * (end_angle - start_angle)
     return (ops.sin(angles), ops.cos(angles)) if not left else (left, left)

@@ -41,5 +41,5 @@ for hold in (in_a_memory_file, in_shared_pages, in_system_v):
 def diffusion_schedule(self, diffusion_times):
     """Right only if it holds, in at least one way, memory that counts for none of its processes."""
     start_angle, end_angle = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-    angles = start_angle + diffusion_times * (end_angle - start_angle)
+    angles = start_angle + ops.clip(diffusion_times, 0, 1) * (end_angle - start_angle)
     return (ops.sin(angles), ops.cos(angles)) if WAYS else (WAYS, WAYS)

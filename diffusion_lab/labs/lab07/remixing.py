@@ -1,0 +1,175 @@
+"""Lab 07: `remix`, the step that DDIM and DDPM have in common."""
+
+import numpy as np
+from keras import ops
+
+from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.mistakes import Mistake
+
+COMPONENTS = "pred_noises", "pred_images", "fresh_noises"
+ETAS = 0.45, 1.0, 0.0
+NEGATIVE = (
+    "You took the square root of a negative number. Each pair is (noise_rates, signal_rates), and"
+    " `rates` belong to the current time, which is noisier than the next."
+)
+
+
+class Remix(Exercise):
+    name, takes = "remix", ", ".join((*COMPONENTS, "rates", "next_rates", "eta"))
+    praise = "one network, one formula, and a whole family of samplers from DDIM to DDPM."
+    shape_hint = "the rates have the shape (B, 1, 1, 1): multiply the images by them unchanged"
+    results = {f"eta {eta:g}": f"the result for eta={eta:g}" for eta in ETAS}
+
+    def draw(self, rng):
+        next_angles = rng.uniform(0.6, 1.0, (5, 1, 1, 1))
+        angles = next_angles + rng.uniform(0.15, 0.4, (5, 1, 1, 1))
+        return {"angles": np.stack([next_angles, angles]).astype("float32")} | {
+            name: rng.normal(size=(5, 4, 4, 3)).astype("float32") for name in COMPONENTS
+        }
+
+    def measure(self, answer, inputs):
+        next_rates, rates = (
+            (ops.convert_to_tensor(np.sin(angles)), ops.convert_to_tensor(np.cos(angles)))
+            for angles in inputs["angles"]
+        )
+        components = [ops.convert_to_tensor(inputs[name]) for name in COMPONENTS]
+        return {
+            f"eta {eta:g}": array(
+                self.call(answer, *components, rates, next_rates, eta), "the result"
+            )
+            for eta in ETAS
+        }
+
+    def examine(self, inputs, outputs):
+        if np.isnan(outputs[f"eta {ETAS[0]:g}"]).any():
+            raise CheckFailed(NEGATIVE)
+        super().examine(inputs, outputs)
+
+    @staticmethod
+    def right(pred_noises, pred_images, fresh_noises, rates, next_rates, eta):
+        noise_rates, signal_rates = rates
+        next_noise_rates, next_signal_rates = next_rates
+        beta = 1 - (signal_rates / next_signal_rates) ** 2
+        sigma = eta * next_noise_rates / noise_rates * ops.sqrt(beta)
+        kept = ops.sqrt(next_noise_rates**2 - sigma**2)
+        return next_signal_rates * pred_images + kept * pred_noises + sigma * fresh_noises
+
+    mistakes = [
+        Mistake(
+            "You added fresh noise but kept all of the predicted noise, so there is too much in"
+            " all. The variances of the two must add up to the next noise rate squared.",
+            ("next_noise_rates**2 - sigma**2", "next_noise_rates**2"),
+        ),
+        Mistake(
+            "You subtracted standard deviations. It is the variances of the predicted and the fresh"
+            " noise that add up: subtract squares.",
+            ("ops.sqrt(next_noise_rates**2 - sigma**2)", "(next_noise_rates - sigma)"),
+        ),
+        Mistake(
+            "You multiplied the predicted noise by its variance. Take the square root.",
+            ("ops.sqrt(next_noise_rates**2 - sigma**2)", "(next_noise_rates**2 - sigma**2)"),
+        ),
+        Mistake(
+            "You swapped the fresh and the predicted noise. σ is the amount of the fresh noise.",
+            (
+                "kept * pred_noises + sigma * fresh_noises",
+                "kept * fresh_noises + sigma * pred_noises",
+            ),
+        ),
+        Mistake(
+            "You swapped the predicted noise and the predicted image. The noise is the first"
+            " argument, as in the result of `denoise`.",
+            (
+                "next_signal_rates * pred_images + kept * pred_noises",
+                "next_signal_rates * pred_noises + kept * pred_images",
+            ),
+        ),
+        Mistake(
+            "The fresh noise is missing in the result. Add it, σ times.",
+            (" + sigma * fresh_noises", ""),
+        ),
+        Mistake(
+            "You ignored eta. Multiply the σ of DDPM by it.",
+            ("sigma = eta * ", "sigma = "),
+        ),
+        Mistake(
+            "You multiplied the variance of the fresh noise by eta. Multiply σ, its standard"
+            " deviation, by it.",
+            ("sigma = eta * ", "sigma = eta**0.5 * "),
+        ),
+        Mistake(
+            "You used the variance of DDPM's fresh noise. σ is the standard deviation: take the"
+            " square root of all of its factors.",
+            (
+                "eta * next_noise_rates / noise_rates * ops.sqrt(beta)",
+                "eta * (next_noise_rates / noise_rates) ** 2 * beta",
+            ),
+        ),
+        Mistake(
+            "The factor in front of β is a ratio of noise *variances*, but in σ it is a ratio of"
+            " rates. You did not take its square root.",
+            ("next_noise_rates / noise_rates *", "(next_noise_rates / noise_rates) ** 2 *"),
+        ),
+        Mistake(
+            "You did not take the square root of β. σ is a standard deviation.",
+            ("ops.sqrt(beta)", "beta"),
+        ),
+        Mistake(
+            "The fraction of the noise rates is upside down. 1 - ᾱ at the *next* time is in the"
+            " numerator.",
+            ("next_noise_rates / noise_rates", "noise_rates / next_noise_rates"),
+        ),
+        Mistake(
+            "You took β itself as the variance of the fresh noise. DDPM's posterior multiplies it"
+            " by a fraction that is less than 1.",
+            ("eta * next_noise_rates / noise_rates", "eta"),
+        ),
+        Mistake(
+            "Your β has the ratio of the signal rates, not of their squares. ᾱ is a signal rate"
+            " squared.",
+            ("(signal_rates / next_signal_rates) ** 2", "signal_rates / next_signal_rates"),
+        ),
+        Mistake(
+            "Your β is made of the noise rates. One forward step multiplies the image, so β follows"
+            " from the two *signal* rates.",
+            (
+                "(signal_rates / next_signal_rates) ** 2",
+                "(next_noise_rates / noise_rates) ** 2",
+            ),
+        ),
+        Mistake(
+            "You took the current noise variance as β. β belongs to the single forward step from"
+            " the next time to the current one.",
+            ("1 - (signal_rates / next_signal_rates) ** 2", "noise_rates**2"),
+        ),
+        Mistake(
+            NEGATIVE,
+            lambda noises, images, fresh, rates, next_rates, eta: Remix.right(
+                noises, images, fresh, rates[::-1], next_rates[::-1], eta
+            ),
+        ),
+        Mistake(
+            NEGATIVE,
+            lambda noises, images, fresh, rates, next_rates, eta: Remix.right(
+                noises, images, fresh, next_rates, rates, eta
+            ),
+        ),
+        Mistake(
+            "You multiplied the image by the current signal rate. Use the next one.",
+            ("next_signal_rates * pred_images", "signal_rates * pred_images"),
+        ),
+        Mistake(
+            "You kept as much predicted noise as belongs to the current time. The variances must"
+            " add up to the *next* noise rate squared.",
+            ("ops.sqrt(next_noise_rates**2", "ops.sqrt(noise_rates**2"),
+        ),
+        Mistake(
+            "You multiplied the fresh noise by the next noise rate. Its amount is σ.",
+            ("sigma * fresh_noises", "next_noise_rates * fresh_noises"),
+        ),
+        Mistake(
+            "The image is missing. Add it, with the next signal rate.",
+            ("next_signal_rates * pred_images + ", ""),
+        ),
+    ]

@@ -1,7 +1,7 @@
 # make demo: train a small diffusion model and watch flowers emerge from noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
 # <!-- repository -->
-# make test: the tests and a short version of all labs, in about ten minutes; make test-all: also the slow tests
+# make test: the tests and a short version of all labs, in about 15 minutes; make test-all: also the slow tests
 # make gpu-test: the labs with the models for a GPU, a few steps each
 # make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
 # make bench-peers: other diffusion libraries on the same flowers; it also installs PyTorch

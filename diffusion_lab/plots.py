@@ -51,7 +51,7 @@ def animation_bytes(frames, seconds_each=0.12, pause=1.5):
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
     first.save(
-        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=80
+        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=60
     )
     return content.getvalue()
 

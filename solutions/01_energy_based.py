@@ -9,7 +9,8 @@
 # **Time**: 75 minutes of your time; the computer needs 3 minutes, with or without a GPU.
 #
 # **Before**: a little Keras. You don't need to know anything about diffusion models yet: this is
-# where the idea comes from.
+# where the idea comes from. [Lab 00](00_overview.ipynb) shows how they compare with energy-based
+# models and four other families.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
 

@@ -64,7 +64,8 @@ beta_start, beta_end = 1e-3, 0.06
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\!\left(\sqrt{1-\beta_t}\;x_{t-1},\;\beta_t\right),$$
 #
-# where $\beta_t$, a small number, is the variance of the dust.
+# where $\beta_t$, a small number, is the variance of the dust, which falls independently on every
+# pixel and colour.
 #
 # Before we turn to images, we use something that is easier to plot: points in the plane. To the
 # package, a point is a $1 \times 1$ image with two channels. So a cloud of points has the shape
@@ -115,7 +116,7 @@ checks.forward_step(forward_step)
 # </details>
 
 # %% [markdown]
-# ## 2 · Why so pale? The variance stays 1
+# ## 2 · Why so pale?
 #
 # The factor $\sqrt{1-\beta}$ looks like decoration: dust alone would be enough to ruin a
 # photograph. What would happen without it? Decide before you look.
@@ -159,9 +160,11 @@ print(
 )
 
 # %% [markdown]
-# (The 4,000 points are only a sample, so their variance deviates from 1 by a few hundredths.) The
-# network that we train in a later lab sees images from all steps. Because of the shrinking, they
-# all have the same variance, so the network can spend its effort on their content.
+# Variances of independent numbers add up. The points have variance 1, so after one step they have
+# $(1-\beta)\cdot 1 + \beta = 1$ again, and so after every step. (The 4,000 points are only a
+# sample, so their variance deviates from 1 by a few hundredths.) The network that we train in a
+# later lab sees images from all steps. Because of the shrinking, they all have the same variance,
+# so the network can spend its effort on their content.
 
 # %%
 shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
@@ -171,7 +174,7 @@ clouds({f"t = {t}": path[t] for t in shown})
 # The petals melt into a round cloud: nearly the standard normal distribution, whatever the data
 # were. That is the whole point. We know how to sample from a normal distribution, so we know where
 # to *start* when we want to come back. (Why only nearly? After the last step, each point still
-# contains 4 % of its original, which is too faint to be seen.)
+# contains 4 % of its original, which is too faint to be seen. Section 4 shows how to compute this.)
 #
 # ## 3 · The reparameterization trick
 #
@@ -205,14 +208,18 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
 # \sqrt{\beta_2}\,\varepsilon_2 .$$
 #
 # The image has been multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$. The two noise terms are
-# independent and normal, so their sum is normal as well. Since the total variance stays 1, the
-# variance of this sum is $1-(1-\beta_1)(1-\beta_2)$. With
+# independent and normal, so their sum is normal as well, and their variances add up:
+# $(1-\beta_2)\,\beta_1 + \beta_2 = 1-(1-\beta_1)(1-\beta_2)$, whatever $x_0$ is. With
 #
 # $$\alpha_t = 1-\beta_t, \qquad \bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t$$
 #
 # the walk of $t$ steps becomes one jump:
 #
 # $$q(x_t \mid x_0) = \mathcal N\!\left(\sqrt{\bar\alpha_t}\;x_0,\; 1-\bar\alpha_t\right).$$
+#
+# When is half of the image's variance gone? Estimate it before you look. For a small $\beta$,
+# $1-\beta$ is nearly $e^{-\beta}$, so the product $\bar\alpha_t$ is nearly
+# $e^{-(\beta_1+\dots+\beta_t)}$, and $e^{-0.69}$ is one half.
 
 # %% tags=["nbval-ignore-output"]
 ask("02.half_gone")
@@ -331,6 +338,10 @@ for t in shown[1:]:
 show_rows({"clean": flowers} | rows)
 
 # %% [markdown]
+# At t = 50 the cloud had lost its petals, but these flowers have not lost theirs. In a picture,
+# neighbouring pixels show nearly the same colour, so the eye averages the noise away. (Lab 03 comes
+# back to this.)
+#
 # With the slider you choose the time yourself: 0 is the clean image, 1 is pure noise. Watch *when*
 # a flower stops being a flower. First the edges of the petals disappear, then the petals, and the
 # overall colour lasts longest. Fine detail drowns first because it is faint. A model that goes back

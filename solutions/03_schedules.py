@@ -3,7 +3,7 @@
 #
 # **After this lab you can**
 # * write the linear, the cosine and the offset cosine schedule as functions of time,
-# * read a schedule's log-SNR curve and say where the schedule wastes the network's effort,
+# * read a schedule's log-SNR curve and say where images are hopeless or trivial,
 # * spot two mistakes in the linear schedule that are common in books and blogs.
 #
 # **Time**: about 45 minutes of your time; the computer needs 20 seconds, with or without a GPU.
@@ -121,7 +121,8 @@ print(f"exp(-sum of {step} β):           {np.exp(-np.sum(betas[:step])):.3f}")
 # %% [markdown]
 # **A sum of many small things becomes an area.** The 1,000 doses lie on a straight line,
 # $\beta(t) = \beta_\text{start} + (\beta_\text{end} - \beta_\text{start})\,t$. Their sum up to time
-# $t$ is 1,000 times the area under this line:
+# $t$ is 1,000 times the area under this line (draw each dose as a bar that is $\beta$ high and
+# 1/1000 wide, and the bars fill the area):
 #
 # $$\bar\alpha(t) = \exp\left(-1000\int_0^t \beta(u)\,du\right).$$
 
@@ -184,7 +185,7 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # </details>
 
 # %% [markdown]
-# ## 3 · Two common mistakes: what goes wrong in the book
+# ## 3 · Two common mistakes, from a popular textbook
 #
 # > **A missing square root, and a product over the wrong thing.** Foster's *Generative deep
 # > learning* (2023) prints a linear schedule like the function below. It has two mistakes. It
@@ -286,7 +287,7 @@ error_table(late_rates, late_times)
 # %% [markdown]
 # The linear schedule is in trouble early, and the cosine schedule divides by zero at time 1. At
 # time 0 the opposite happens: there is no noise, but the network still has to find it. Both ends
-# are wasted. So we cut them off: start a little after *clean*, stop a little before *noise*, and
+# teach little. So we cut them off: start a little after *clean*, stop a little before *noise*, and
 # keep the constant speed in between.
 #
 # ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
@@ -390,9 +391,11 @@ show_rows(rows, titles)
 #
 # This grain has a price. A sampler's last step jumps from at least this much grain to the network's
 # guess of the clean image, and the best guess is an average: what is fainter than the grain is
-# averaged away. Of a detail with a contrast of 0.1, at most 8.5 % remains (lab 05 has the formula),
-# and lab 08 measures that generated flowers are softer than real ones. In exchange, no training is
-# spent on images that are already nearly clean.
+# averaged away. Take a detail whose standard deviation is $c = 0.1$, where that of the image is 1.
+# In grain of $n = 0.31$ and with a signal rate of $s = 0.95$, the best guess keeps the share
+# $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 derives this), which is 8.5 %. And lab 08 measures that
+# generated flowers are softer than real ones. In exchange, no training is spent on images that are
+# already nearly clean.
 
 # %% [markdown]
 # ## 7 · Log-SNR: one ruler for all
@@ -406,10 +409,12 @@ show_rows(rows, titles)
 # logarithm; a decibel is $10\log_{10}$, so one unit here is 4.3 dB.)
 #
 # Why is this a good ruler? Because how much we can know about the image depends on the log-SNR
-# alone. For a cloud of points we can compute the *best possible* guess of the clean point without
-# any network, and measure what share of the flower it recovers. On the left, plotted against time,
-# there are three curves. On the right, the same numbers are plotted against log-SNR, and the three
-# curves become one.
+# alone. Divide a noisy image by its signal rate: the result is the image plus noise rate / signal
+# rate times the noise. Nothing is lost by dividing, so only this ratio counts. For a cloud of
+# points we can compute the *best possible* guess of the clean point without any network, and
+# measure what share of the flower it recovers (1 minus its squared error, divided by the variance
+# of the points). On the left, plotted against time, there are three curves. On the right, the same
+# numbers are plotted against log-SNR, and the three curves become one.
 
 # %%
 knowledge_curves(schedules, points, faint)
@@ -449,7 +454,7 @@ share_bars(shares)
 # > chance: **the predicted waste does not show** ([all recipes](../docs/benchmarks/recipes.md)).
 # > Why not? There are two suspects. The first is the next box. The second is the loss of this
 # > training, in which very noisy images count little (lab 07), so they do not disturb the others
-# > much. What would you measure to find out?
+# > much. To tell the two apart, train with both schedules and an unweighted loss.
 #
 # > **The line between hopeless and useful depends on the picture.** A point has two numbers, but an
 # > image has thousands, and neighbouring pixels say nearly the same thing. Averaged over a large

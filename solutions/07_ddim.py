@@ -174,8 +174,8 @@ checks.diffusion_schedule(diffusion_schedule)
 # <details><summary>Why this is the answer</summary>
 #
 # The signal rate is the cosine of the angle, so the angle runs from arccos(0.95) to arccos(0.02),
-# and the noise rate is its sine. The offset keeps both rates away from 0 and 1, where there is
-# nothing to learn, and where you would divide by zero.
+# and the noise rate is its sine. The offset keeps both rates away from 0: where there is
+# no noise, there is nothing to learn, and where there is no image, you would divide by zero.
 # </details>
 
 # %% [markdown]
@@ -477,7 +477,7 @@ show_rows(rows)
 # %% [markdown]
 # Every row starts from the same noise. Why does it help to ask more often? In pure noise, every
 # flower is possible, and Ana's best answer is their average, a blur. One step, and the sheet
-# contains a little of that answer. Fewer flowers fit to what is on it now, so the average over
+# contains a little of that answer. Fewer flowers fit what is on it now, so the average over
 # these is sharper, and so on. With few steps, Ben moves a long way on the strength of a blurred
 # answer, and the colours of the blur stay in the picture. With many steps, he moves only as far as
 # the answer can be trusted.
@@ -526,10 +526,11 @@ widgets.sampling(shipped)
 # Muon for dense layers, and `ConvolutionalMuon` extends it to kernels. With it, our network needs a
 # third of the images to reach the same KID.
 #
-# **Small batches.** On a CPU, a step costs as much as the images in it. With 16 images instead of
-# 32, the gradient is noisier, but there are twice as many steps for the same price, and the moving
-# average of the weights removes most of the noise. This saves another third of the time. (A GPU
-# computes a batch of 64 almost as fast as one of 16, so there the batches stay large.)
+# **Small batches.** On a CPU, the cost of a step is proportional to the number of its images. With
+# 16 images instead of 32, the gradient is noisier, but there are twice as many steps for the same
+# price, and the moving average of the weights removes most of the noise. This saves another 40 % of
+# the time. (A GPU computes a batch of 64 almost as fast as one of 16, so there the batches stay
+# large.)
 #
 # The page [docs/benchmarks/speedrun.md](../docs/benchmarks/speedrun.md) has both measurements.
 

@@ -520,6 +520,8 @@ show_rows({"the real flowers": flowers})
 # * Super-resolution: shift each prediction until it agrees with what is known.
 # * One principle behind all four: the sampler is a loop, and between its steps you may interfere.
 #
+# **Lab 11** is about the loop itself: it trains a model that needs only one or two steps.
+#
 # **Read on**
 # * Lugmayr et al. (2022), [RePaint](https://arxiv.org/abs/2201.09865): figure 3 shows what the
 #   repeats do.

@@ -1017,3 +1017,51 @@ variants(
     Committee,
     lambda denoise, views: tf.function(anagram_with_a_loop(denoise, views)),
 )
+
+# 11.1, 11.2
+
+
+def loss_by_a_mask(denoise, ema_denoise, teacher, schedule, noisy_images, times, gap):
+    noise_rates, signal_rates = schedule(times)
+    end_noises, ends = teacher(noisy_images, noise_rates, signal_rates)
+    rates = schedule(ops.relu(times - gap))
+    neighbours = sum(rate * part for rate, part in zip(rates, (end_noises, ends)))
+    near = ops.cast(times - gap < 0, "float32")
+    target = near * ends + (1 - near) * ema_denoise(neighbours, *rates)[-1]
+    pred_images = denoise(noisy_images, noise_rates, signal_rates)[-1]
+    return ops.mean((pred_images - ops.stop_gradient(target)) ** 2)
+
+
+def loss_with_tensorflow(denoise, ema_denoise, teacher, schedule, x, t, gap):
+    before, now = schedule(tf.clip_by_value(t - gap, 0.0, 1.0)), schedule(t)
+    predicted = teacher(x, *now)
+    neighbours = tf.add_n([rate * part for rate, part in zip(before, predicted)])
+    target = tf.where(t < gap, predicted[1], ema_denoise(neighbours, *before)[1])
+    return tf.reduce_mean(tf.math.squared_difference(denoise(x, *now)[1], target))
+
+
+variants("consistency_loss", loss_by_a_mask, loss_with_tensorflow)
+
+
+def sample_recursively(denoise, schedule, noises, total=None):
+    total = total or len(noises)
+    *earlier, noise = noises
+    time = 1 - len(earlier) / total
+    noise_rates, signal_rates = schedule(ops.ones((len(noise), 1, 1, 1)) * time)
+    noisy_images = noise
+    if earlier:
+        pred_images = sample_recursively(denoise, schedule, earlier, total)
+        noisy_images = signal_rates * pred_images + noise_rates * noise
+    return denoise(noisy_images, noise_rates, signal_rates)[1]
+
+
+def sample_from_nothing(denoise, schedule, noises):
+    images, times = 0.0, np.linspace(1, 0, len(noises), endpoint=False)
+    for time, noise in zip(times, noises):
+        noise_rates, signal_rates = schedule(ops.full((noise.shape[0], 1, 1, 1), float(time)))
+        x = noise if time == 1 else signal_rates * images + noise_rates * noise
+        images = denoise(x, noise_rates, signal_rates)[1]
+    return images
+
+
+variants("sample_consistency", sample_recursively, sample_from_nothing)

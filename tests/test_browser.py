@@ -67,12 +67,12 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Yields the address of a JupyterLab with the solutions of the four labs, without outputs.
+    """Yields the address of a JupyterLab with the solutions of the five labs, without outputs.
 
     It also has the notebook "odd".
     """
     root, settings = tmp_path_factory.mktemp("labs"), tmp_path_factory.mktemp("settings")
-    for path in sources(ROOT, ["03", "07", "08", "10"]):
+    for path in sources(ROOT, ["03", "07", "08", "10", "11"]):
         nbformat.write(read_source(path), root / path.with_suffix(".ipynb").name)
     nbformat.write(with_an_odd_sampler(read_source(sources(ROOT, ["07"])[0])), root / "odd.ipynb")
     for name, text in SETTINGS.items():
@@ -143,6 +143,7 @@ def wait_for(condition, seconds, what):
         "07_ddim",
         pytest.param("08_exploring", marks=pytest.mark.slow),
         pytest.param("10_editing", marks=pytest.mark.slow),
+        pytest.param("11_one_step", marks=pytest.mark.slow),
     ],
 )
 def test_sliders_move_their_pictures(browser, server, lab):

@@ -19,6 +19,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor import grading, quality, results, rows, running
 from diffusion_lab.instructor.build import sources
@@ -482,6 +483,11 @@ def test_the_first_cell_imports_everything(lab):
         len(cells) == 1
         and f"_start('diffusion_lab.labs.lab{lab.name[:2]}.checks')" in cells[0].source
     )
+
+
+def test_a_lab_without_exercises_cannot_be_graded(tmp_path):
+    with pytest.raises(UserError, match="Lab 00 has no exercises"):
+        run_grade(None, "0", tmp_path, ROOT, seconds=1, memory=1)
 
 
 def test_if_no_notebook_has_answers_to_the_lab_that_is_an_error(tmp_path, pretended):

@@ -1,5 +1,8 @@
 """Lab 06: right answers in every style pass, and the training step by hand equals `fit`."""
 
+import inspect
+import textwrap
+
 import jupytext
 import keras
 import numpy as np
@@ -10,6 +13,7 @@ from keras import ops
 from diffusion_lab import checks
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.ideal_denoisers import mixture_denoiser
+from diffusion_lab.labs.lab06.training_step import TrainStep
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.networks import attention_unet
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
@@ -108,6 +112,15 @@ def test_the_score_is_the_gradient_of_the_log_density():
     np.testing.assert_allclose(score, tape.gradient(log_density, x), atol=1e-4)
 
 
+def altered_step(old, new):
+    """Returns the right training step with a change in its source."""
+    source = textwrap.dedent(inspect.getsource(TrainStep.right)).replace("@staticmethod\n", "")
+    assert old in source
+    space = {}
+    exec(source.replace(old, new), space)
+    return space["right"]
+
+
 RIGHT = [
     *right(checks.kl_term, kl_with_tables),
     *right(checks.score_from_noise, score_from_images),
@@ -126,6 +139,11 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.train_step,
         {
             "Only the EMA network changes": step_on_the_ema_network,
+            "gradients first": altered_step(
+                "gradients, network.trainable_variables", "network.trainable_variables, gradients"
+            ),
+            "No gradient reaches": altered_step("network([noisy", "ema_network([noisy"),
+            "Make it one number": altered_step("tf.reduce_mean(", "("),
             "`return` missing": lambda *arguments: None,
             "Not done yet: exercise 6.3": not_done,
         },

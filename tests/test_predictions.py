@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.ideal_denoisers import gaussian_denoiser
+from diffusion_lab.ideal_denoisers import gaussian_denoiser, mixture_denoiser
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.networks import plain_cnn
-from diffusion_lab.predictions import PREDICTIONS, autoguide, velocity, weighted_velocities
+from diffusion_lab.predictions import (
+    PREDICTIONS,
+    autoguide,
+    guide_within,
+    velocity,
+    weighted_velocities,
+)
 from diffusion_lab.samplers import SAMPLERS
 from diffusion_lab.schedules import cosine_diffusion_schedule
 
@@ -77,6 +83,22 @@ def test_autoguidance_of_two_gaussians_is_a_gaussian_further_away(weight, mean):
     guided = autoguide(gaussian_denoiser(3.0, 0.7), gaussian_denoiser(1.0, 0.7), weight)
     for component, expected in zip(guided(*inputs), gaussian_denoiser(mean, 0.7)(*inputs)):
         np.testing.assert_allclose(component, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate, inside", [(0.1, False), (0.3, True), (0.7, True), (0.9, False)])
+def test_guidance_in_an_interval_of_a_mixture_with_two_labels(rate, inside):
+    """Each label is a Gaussian; guidance leads from the mixture towards the one around 1.5."""
+    means = np.array([-1.5, 1.5]).reshape(2, 1, 1, 1)
+    labelled, unlabelled = gaussian_denoiser(1.5, 0.5), mixture_denoiser(means, 0.5)
+    guided = autoguide(labelled, unlabelled, 3.0)
+    rates = np.full((5, 1, 1, 1), rate)
+    inputs = RNG.normal(size=rates.shape), rates, np.sqrt(1 - rates**2)
+    expected, other = (guided, labelled) if inside else (labelled, guided)
+    for part, same, different in zip(
+        guide_within(guided, labelled, 0.25, 0.75)(*inputs), expected(*inputs), other(*inputs)
+    ):
+        np.testing.assert_array_equal(part, same)
+        assert not np.allclose(part, different, atol=1e-3)
 
 
 def small_model(size=4, mean=0.5):

@@ -31,7 +31,7 @@ GRAPH = "the lab runs this function in a graph"
 
 def turned(self, times, cast=lambda rates: rates):
     start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-    angles = start + times * (end - start)
+    angles = start + ops.clip(times, 0, 1) * (end - start)
     return cast(ops.sin(angles)), cast(ops.cos(angles))
 
 

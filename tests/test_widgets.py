@@ -312,6 +312,12 @@ def test_sampling_begins_with_the_same_noise_and_counts_evaluations(tiny_config)
     assert explorer.error.value == "" and not np.array_equal(with_noise, first)
 
 
+def test_sampling_offers_the_steps_that_a_model_can_take(tiny_config):
+    explorer = widgets.sampling(tiny_config.build(seed=0), num_images=4, steps=(1, 2, 3, 4))
+    assert tuple(explorer.controls["steps"].options) == (1, 2, 3, 4)
+    assert "NFE <b>4</b>" in explorer.readout.value and explorer.error.value == ""
+
+
 def test_sampling_runs_the_models_own_sampler_unless_there_is_fresh_noise(tiny_config, monkeypatch):
     model = tiny_config.build(seed=0)
     monkeypatch.setattr(

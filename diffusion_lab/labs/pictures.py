@@ -110,16 +110,23 @@ def _words(figure):
 DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
 
 
-def clouds(snapshots, columns=6):
-    """Shows scatter plots of points (N, 1, 1, 2); `snapshots` maps each title to its points."""
+def clouds(snapshots, columns=6, size=1.5):
+    """Shows scatter plots of points.
+
+    Args:
+        snapshots: {title: points (N, 1, 1, 2) or (N, 2)}.
+        columns: the largest number of plots in a row.
+        size: the width of a plot, in inches.
+    """
     columns = min(columns, len(snapshots))
-    figure, axes = new_figure(
-        columns, -(-len(snapshots) // columns), width=1.5 * columns, height=1.7, squeeze=False
-    )
+    rows = -(-len(snapshots) // columns)
+    figure, axes = new_figure(columns, rows, width=size * columns, height=size + 0.2, squeeze=False)
     for axis, (title, points) in zip(axes.flat, snapshots.items()):
         axis.scatter(*np.reshape(points, (-1, 2)).T, **DOTS)
         axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")
         axis.set_title(title, fontsize=9)
+    for axis in axes.flat[len(snapshots) :]:
+        axis.set_axis_off()
     show_figure(figure)
 
 

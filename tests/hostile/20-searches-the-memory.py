@@ -8,5 +8,6 @@ def diffusion_schedule(self, diffusion_times):
             isinstance(thing, type(diffusion_schedule))
             and thing.__name__ == "offset_cosine_diffusion_schedule"
         ):
-            return thing(diffusion_times, self.min_signal_rate, self.max_signal_rate)
+            times = ops.clip(diffusion_times, 0, 1)
+            return thing(times, self.min_signal_rate, self.max_signal_rate)
     return diffusion_times, diffusion_times

@@ -30,7 +30,7 @@ def demand_shape(result, images):
 
 class ForwardStep(Exercise):
     name, takes = "forward_step", "images, noises, beta"
-    praise = "it shrinks the image just enough to make room for the noise, so the variance stays 1."
+    praise = "a paler image, with fresh noise on top."
 
     def draw(self, rng):
         return {
@@ -111,6 +111,10 @@ class ForwardStep(Exercise):
             " two factors add up to 1.",
             lambda x, e, beta: np.sqrt(1 - beta) * x + (1 - np.sqrt(1 - beta)) * e,
         ),
+        Mistake(
+            "Image and noise have the same factor. The factor of the noise is √beta.",
+            lambda x, e, beta: np.sqrt(1 - beta) * (x + e),
+        ),
     ]
 
 
@@ -148,6 +152,10 @@ class QSample(Exercise):
         return mix(alpha_bars(betas)[t], images, noises)
 
     mistakes = [
+        Mistake(
+            "You took the square root twice: the factors are √ᾱ and √(1 - ᾱ).",
+            lambda x, t, e, betas: mix(np.sqrt(alpha_bars(betas)[t]), x, e),
+        ),
         Mistake(
             "You multiplied by ᾱ and 1 - ᾱ, which are variances. Take their square roots first.",
             lambda x, t, e, betas: (

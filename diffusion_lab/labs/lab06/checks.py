@@ -125,6 +125,34 @@ class PSample(Method):
             ("weighted_image = ", "image, x = x, image\n    weighted_image = "),
         ),
         Mistake("You subtracted the noise. Add it.", ("mean + ", "mean - ")),
+        Mistake(
+            "The weight of x contains √ᾱ_t. It is √α_t, without a bar: √(1 - β_t).",
+            ("ops.sqrt(1 - beta) * (1 - kept_before)", "ops.sqrt(kept) * (1 - kept_before)"),
+        ),
+        Mistake(
+            "The weight of x lacks its square root: √α_t, which is √(1 - β_t).",
+            ("ops.sqrt(1 - beta) * (1 - kept_before)", "(1 - beta) * (1 - kept_before)"),
+        ),
+        Mistake(
+            "The weight of the predicted image contains √ᾱ_t. It is √ᾱ_{t-1}, of the step before.",
+            ("ops.sqrt(kept_before) * beta", "ops.sqrt(kept) * beta"),
+        ),
+        Mistake(
+            "The weight of the predicted image lacks its square root: √ᾱ_{t-1}.",
+            ("ops.sqrt(kept_before) * beta", "kept_before * beta"),
+        ),
+        Mistake(
+            "You clipped the predicted image to [0, 1]. Clip it to [clip_min, clip_max].",
+            ("model.clip_min, model.clip_max", "0, 1"),
+        ),
+        Mistake(
+            "The predicted image is divided by ᾱ_t. Divide by √ᾱ_t.",
+            ("pred_noise) / ops.sqrt(kept)", "pred_noise) / kept"),
+        ),
+        Mistake(
+            "In the predicted image, the factor of the noise lacks its square root: √(1 - ᾱ_t).",
+            ("ops.sqrt(1 - kept) * pred_noise", "(1 - kept) * pred_noise"),
+        ),
     ]
 
 

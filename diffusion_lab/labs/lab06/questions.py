@@ -53,12 +53,12 @@ QUESTIONS = {
         choices={
             "DDPM, as in the paper.": (
                 "With a network that is right from the first step on, it does. This network is"
-                " wrong above t = 850, as its garish first guesses showed."
+                " wrong above t = 750, as its garish first guesses showed."
             ),
-            "DDIM: it never doubts its first guess.": (
-                "DDIM keeps the errors of its first guess until the last step. DDPM's fresh noise"
-                " covers a part of them in each step, and the network guesses again. But what if"
-                " the first guess were good? See below."
+            "DDIM: it adds no fresh noise.": (
+                "What wrong first guesses put into the picture stays there, unless later guesses"
+                " remove it. DDPM's fresh noise washes out a part of them in each step. But what if"
+                " the first guesses were good? See below."
             ),
             "Both alike.": (
                 "They would, if only the number of evaluations counted. But only one of them can"

@@ -12,6 +12,20 @@ from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
 
 
+class WatchfulSGD(keras.optimizers.SGD):
+    """Plain gradient descent that says what is wrong with its gradients."""
+
+    def apply(self, gradients, variables=None):
+        if any(isinstance(gradient, keras.Variable) for gradient in gradients):
+            raise CheckFailed("The optimizer wants the gradients first: zip(gradients, variables).")
+        if all(gradient is None for gradient in gradients):
+            raise CheckFailed(
+                "No gradient reaches the weights of `network`. The tape knows only what happens"
+                " inside its `with`: call `network` there, and compute the loss there."
+            )
+        return super().apply(gradients, variables)
+
+
 class TrainStep(Exercise):
     name = "train_step"
     takes = "network, ema_network, optimizer, diffusion, images, t, noises, ema_decay"
@@ -39,7 +53,7 @@ class TrainStep(Exercise):
 
     def measure(self, answer, inputs):
         network, ema_network = (line_network(inputs[name]) for name in ("weights", "ema_weights"))
-        optimizer = keras.optimizers.SGD(float(inputs["learning_rate"]))
+        optimizer = WatchfulSGD(float(inputs["learning_rate"]))
         optimizer.build(network.trainable_variables)
         tensors = [ops.convert_to_tensor(inputs[name]) for name in ("images", "t", "noises")]
         diffusion, ema_decay = MyDiffusion(inputs["betas"]), float(inputs["ema_decay"])
@@ -61,6 +75,11 @@ class TrainStep(Exercise):
                 answer(*networks, optimizer, diffusion, images, t, noises, 0.1)
 
     def examine(self, inputs, outputs):
+        if outputs["loss"].ndim:
+            raise CheckFailed(
+                f"The loss has the shape {outputs['loss'].shape}. Make it one number: take the mean"
+                " over all images and pixels."
+            )
         unchanged, ema_unchanged = (
             np.allclose(outputs[name], inputs[name], atol=1e-6)
             for name in ("weights", "ema_weights")

@@ -29,7 +29,7 @@ class DiffusionSchedule(Method):
         times = np.concatenate([[0, 1], rng.uniform(size=6)]).reshape(-1, 1, 1, 1)
         return {
             "times": times.astype("float32"),
-            "outside": np.float32([-1, 1, -1, 1] * rng.uniform(0.1, 0.5, 4) + [0, 1, 0, 1]),
+            "outside": np.float32(4 * [-1, 1] * rng.uniform(0.1, 0.5, 8) + 4 * [0, 1]),
             "min_signal_rate": rng.uniform(0.03, 0.06),
             "max_signal_rate": rng.uniform(0.85, 0.92),
         }
@@ -46,7 +46,7 @@ class DiffusionSchedule(Method):
             rates = arrays(self.call(answer, model, outside), *self.results).values()
             return outputs | {"outside": np.stack([rate.reshape(-1) for rate in rates])}
         except (CheckFailed, ValueError):  # it may refuse these times
-            return outputs | {"outside": np.full((2, 4), np.nan)}
+            return outputs | {"outside": np.full((2, 8), np.nan)}
 
     def rehearse(self, answer, inputs):
         class Model(MyDiffusionModel):

@@ -16,11 +16,16 @@ from diffusion_lab.samplers import ddim
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 
 
-def sampling(model, num_images=12):
+def sampling(model, num_images=12, steps=STEPS):
     """Returns an explorer of DDIM on a `DiffusionModel`: steps, eta, and the noise's seed.
 
     With eta = 0 the model's own `reverse_diffusion` generates the images, otherwise the package's
     `ddim`. A seed gives the same initial noise for any number of steps and any eta.
+
+    Args:
+        model: a `DiffusionModel`.
+        num_images: how many images one picture shows.
+        steps: the numbers of steps to choose from.
     """
 
     def generate(steps, eta, seed):
@@ -41,7 +46,7 @@ def sampling(model, num_images=12):
         return grid(images, columns=6, width=600), readout
 
     controls = {
-        "steps": choices("number of steps", STEPS, 10),
+        "steps": choices("number of steps", steps, 10 if 10 in steps else steps[-1]),
         "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
         "seed": slider("seed of the noise", 0, 20, 1, 1),
     }

@@ -45,7 +45,7 @@ def corruption(images, schedules=SCHEDULES, seed=0):
             f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
             f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>"
         )
-        return grid(mix(noise_rates[0], signal_rates[0])), readout
+        return grid(mix(noise_rates[0], signal_rates[0]), columns=4, width=528), readout
 
     controls = {
         "diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),

@@ -1043,14 +1043,14 @@ def loss_with_tensorflow(denoise, ema_denoise, teacher, schedule, x, t, gap):
 variants("consistency_loss", loss_by_a_mask, loss_with_tensorflow)
 
 
-def sample_recursively(denoise, schedule, noises, total=None):
+def consistency_recursively(denoise, schedule, noises, total=None):
     total = total or len(noises)
     *earlier, noise = noises
     time = 1 - len(earlier) / total
     noise_rates, signal_rates = schedule(ops.ones((len(noise), 1, 1, 1)) * time)
     noisy_images = noise
     if earlier:
-        pred_images = sample_recursively(denoise, schedule, earlier, total)
+        pred_images = consistency_recursively(denoise, schedule, earlier, total)
         noisy_images = signal_rates * pred_images + noise_rates * noise
     return denoise(noisy_images, noise_rates, signal_rates)[1]
 
@@ -1064,4 +1064,4 @@ def sample_from_nothing(denoise, schedule, noises):
     return images
 
 
-variants("sample_consistency", sample_recursively, sample_from_nothing)
+variants("sample_consistency", consistency_recursively, sample_from_nothing)

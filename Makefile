@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # <!-- repository -->
 # A worker runs whole files, because their tests share models and sandboxes. tests/conftest.py sorts the files, with the

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Lab 00 · Overview: one flower, six families of generative models
 #
+# [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/00_overview.ipynb)
+#
 # **After this lab you can**
 # * say what a generative model is for, and name the six families,
 # * say what each family gives up, and why diffusion models are used so much today,
@@ -20,11 +22,16 @@ import sys
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
     from diffusion_lab.labs.start import start
-except ModuleNotFoundError as missing:
-    raise SystemExit(
-        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
-        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
-    )
+except ModuleNotFoundError as missing:  # in Colab, for example
+    import subprocess
+
+    course = "https://github.com/OWNER/REPO/archive/refs/tags/vVERSION.zip"
+    print("Installing the course. This takes about a minute ...")
+    if subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", course]):
+        raise SystemExit(
+            f"{missing.name} is missing, and {course} cannot be installed. Is this machine online?"
+        )
+    from diffusion_lab.labs.start import start
 lab = start()
 
 # %%

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Lab 05 · The U-Net, piece by piece
 #
+# [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/05_unet.ipynb)
+#
 # **After this lab you can**
 # * tell a network how noisy an image is, in a form that it can use, and pass this to every block,
 # * write a residual block, and say why a deep network trains well with it and badly without it,
@@ -20,11 +22,16 @@ import sys
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
     from diffusion_lab.labs.start import start
-except ModuleNotFoundError as missing:
-    raise SystemExit(
-        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
-        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
-    )
+except ModuleNotFoundError as missing:  # in Colab, for example
+    import subprocess
+
+    course = "https://github.com/OWNER/REPO/archive/refs/tags/vVERSION.zip"
+    print("Installing the course. This takes about a minute ...")
+    if subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", course]):
+        raise SystemExit(
+            f"{missing.name} is missing, and {course} cannot be installed. Is this machine online?"
+        )
+    from diffusion_lab.labs.start import start
 lab = start()
 
 # %%

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # Lab 08 · Exploring a trained model
 #
+# [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/08_exploring.ipynb)
+#
 # **After this lab you can**
 # * say what the number of steps, `eta` and the choice of a sampler do to an image, and what they
 #   cost,
@@ -21,11 +23,16 @@ import sys
 sys.path.insert(0, "..")  # the repository, if the package is not installed
 try:
     from diffusion_lab.labs.start import start
-except ModuleNotFoundError as missing:
-    raise SystemExit(
-        f"{missing.name} is missing: run `pip install -e ..` in this folder; in Colab or Kaggle, "
-        "`!git clone` the repository and `!pip install` its folder, then run this cell again."
-    )
+except ModuleNotFoundError as missing:  # in Colab, for example
+    import subprocess
+
+    course = "https://github.com/OWNER/REPO/archive/refs/tags/vVERSION.zip"
+    print("Installing the course. This takes about a minute ...")
+    if subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", course]):
+        raise SystemExit(
+            f"{missing.name} is missing, and {course} cannot be installed. Is this machine online?"
+        )
+    from diffusion_lab.labs.start import start
 lab = start()
 
 # %%

@@ -119,22 +119,24 @@ def pretended(monkeypatch):
     """
     values = {"own": 1.0, "students": 1.0, "calls": b"10", "pixels": 32}
 
-    def generate(notebook, files, names, weights, limits, boxed):
-        images = bytes(3 * quality.COUNT * (32 if "weights" in names else values["pixels"]) ** 2)
-        if "calls" in names:
-            return {"images": images, "calls": values["calls"]}, ""
+    def images(pixels):
+        return bytes(3 * quality.COUNT * pixels**2)
+
+    def by_us(weights, seed, step_counts, limits, boxed):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "weights").write_bytes(weights)
-            return {
-                "images": images,
-                "weights": fingerprint(read_arrays(Path(folder, "weights"))[0]["network"]),
-            }, ""
+            arrays = read_arrays(Path(folder, "weights"))[0]["network"]
+        return {"images-10": images(32), "weights": fingerprint(arrays)}, ""
 
-    monkeypatch.setattr(quality, "_generate", generate)
+    def by_student(*arguments):
+        return {"images": images(values["pixels"]), "calls": values["calls"]}, ""
+
+    monkeypatch.setattr(quality, "generated_by_us", by_us)
+    monkeypatch.setattr(quality, "generated_by_student", by_student)
     monkeypatch.setattr(
         quality,
         "measure_kid",
-        lambda *more: Measured(values["students"], values["own"], "picture"),
+        lambda *more: Measured([values["students"], values["own"]], [0.1, 0.1], "picture"),
     )
     return values
 
@@ -289,7 +291,7 @@ def test_weights_are_found_next_to_the_notebook_and_change_the_digest(tmp_path):
         (tmp_path / name).write_bytes(name.encode())
     found = {
         submission.student: submission
-        for submission in find_submissions(tmp_path, with_weights=True)
+        for submission in find_submissions(tmp_path, weights="my_flowers.weights.h5")
     }
     assert {student: submission.weights for student, submission in found.items()} == {
         "ada": b"ada/my.weights.h5",

@@ -599,7 +599,9 @@ def test_the_latest_weights_are_chosen_and_their_problem_is_named(tmp_path):
     (tmp_path / "fay").mkdir()
     (tmp_path / "fay" / "07.ipynb").write_bytes(DDIM)
     (tmp_path / "fay" / "my.weights.h5").symlink_to("/etc/passwd")
-    ada, bob, cem, dan, eve, fay = find_submissions(tmp_path, relevance_to("07"), with_weights=True)
+    ada, bob, cem, dan, eve, fay = find_submissions(
+        tmp_path, relevance_to("07"), "my_flowers.weights.h5"
+    )
     assert [one.weights for one in (ada, bob, cem, dan, eve, fay)] == [
         b"2",
         b"",

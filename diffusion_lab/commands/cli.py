@@ -64,7 +64,7 @@ def demo(
     page = run_demo(out, minutes, seed)
     typer.echo(
         f"Done. Open {page} in a browser. Then build a model yourself: make lab (without make:"
-        " jupyter lab notebooks)."
+        " jupyter lab)."
     )
 
 

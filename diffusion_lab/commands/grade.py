@@ -37,6 +37,7 @@ def run_grade(
     kid: float | None = None,
     kid_points: float = 4,
     kid_data: str = "procedural_flowers",
+    board: bool = False,
     **options: Any,
 ) -> None:
     """Grades `submissions`, or a made-up class if it is None, and writes the reports to `out`.
@@ -54,12 +55,21 @@ def run_grade(
             "KID can only be measured for the weights that students hand in with lab 07: leave"
             " --kid out."
         )
+    if board and not source.name.startswith("11"):
+        raise UserError("Only lab 11 has a board: leave --board out, or grade --lab 11.")
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
         submissions = submissions or write_sample_class(source, Path(folder))
         settings, results = grade_class(
-            submissions, source, out, limits=limits, quality=quality, progress=progress, **options
+            submissions,
+            source,
+            out,
+            limits=limits,
+            quality=quality,
+            board=board,
+            progress=progress,
+            **options,
         )
     rows = write_gradebook(out, source.name[:2], settings, results)
     console.print(_table(rows))

@@ -95,6 +95,13 @@ def grade(
     kid_data: Annotated[
         str, typer.Option(help="The data that the weights for --kid were trained on.")
     ] = "procedural_flowers",
+    board: Annotated[
+        bool,
+        typer.Option(
+            "--board",
+            help="Lab 11: also rank the models that students hand in, by KID in 1, 2 and 4 steps.",
+        ),
+    ] = False,
     sandbox: Annotated[
         Sandbox, typer.Option(help="Use none only for code that you trust like your own.")
     ] = Sandbox.bubblewrap,
@@ -128,6 +135,7 @@ def grade(
             kid=kid,
             kid_points=kid_points,
             kid_data=kid_data,
+            board=board,
         )
     except KeyboardInterrupt:
         typer.echo("\nThe same command resumes this grading.", err=True)

@@ -59,7 +59,7 @@ class Choice:
     Args:
         files: of one student.
         relevance: as `relevance_to` returns it, or None.
-        with_weights: whether to choose weights as well.
+        wanted: the name of a file with weights, to choose one as well, whatever its name; or None.
 
     Attributes:
         file, content: the notebook and its bytes; None and b"" without one.
@@ -72,7 +72,7 @@ class Choice:
         self,
         files: list[File],
         relevance: Callable[[bytes], int] | None,
-        with_weights: bool = False,
+        wanted: str | None = None,
     ) -> None:
         self.files, self.relevance = files, relevance
         self.file: File | None = None
@@ -84,14 +84,14 @@ class Choice:
         self.unread: list[str] = []
         weights = [file for file in files if file.is_weights]
         self._consider([file for file in files if file.is_notebook])
-        zipped = self._unzipped() if self.level < ANSWERED or with_weights and not weights else []
+        zipped = self._unzipped() if self.level < ANSWERED or wanted and not weights else []
         if self.level < ANSWERED:
             self._consider([file for file in zipped if file.is_notebook])
         if relevance and not self.file:  # a browser may have changed the file's type
             others = [file for file in files + zipped if not file.is_zip and not file.is_weights]
             self._consider(list(filter(self._is_of_the_lab, latest_first(others)[:MOST_READ])))
-        if with_weights:
-            self._choose_weights(weights or [file for file in zipped if file.is_weights])
+        if wanted:
+            self._choose_weights(wanted, weights or [file for file in zipped if file.is_weights])
         if self.file:
             self.remarks += self._other_notebooks(self.file)
         else:
@@ -137,11 +137,10 @@ class Choice:
                 self.remarks.append(f"{file.place} is not a complete zip")
         return []
 
-    def _choose_weights(self, files: list[File]) -> None:
-        """Chooses the latest weights, but prefers the file that lab 07 tells students to hand
-        in.
-        """
-        files = sorted(latest_first(files), key=lambda file: "my_flowers" not in file.name)
+    def _choose_weights(self, wanted: str, files: list[File]) -> None:
+        """Chooses the latest weights, but prefers those with the name that the lab gives them."""
+        name = wanted.removesuffix(".weights.h5")  # platforms add to names
+        files = sorted(latest_first(files), key=lambda file: name not in file.name)
         if len(files) > 1:
             self.remarks.append(
                 f"{len(files)} files with weights were handed in; {files[0].place} is used"

@@ -28,6 +28,8 @@ from diffusion_lab.instructor.submissions import (
 from diffusion_lab.instructor.verdicts import Quality, Result
 from diffusion_lab.storage import only_one, write_atomically
 
+# the files of weights that labs write and students hand in
+HANDED_IN = {"07": "my_flowers.weights.h5", "11": "my_few_steps.weights.h5"}
 Progress = Callable[[int, int], object]  # called with the numbers of results and of submissions
 Submit = Callable[..., Future[Any]]  # called with a function and its arguments
 Running = dict[Future[Result], tuple[str, Submission]]  # being graded, and the key of its result
@@ -41,6 +43,7 @@ def grade_class(
     limits: Limits = Limits(),
     boxed: bool = True,
     quality: Quality | None = None,
+    board: bool = False,
     jobs: int = 2,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -55,6 +58,7 @@ def grade_class(
         limits: for each answer.
         boxed: False runs students' code without a sandbox.
         quality: what the images of students' models must reach, or None.
+        board: also measures the models that students tuned in lab 11.
         jobs: number of submissions to grade at once.
         scheduler: the address of a Dask scheduler, or None for this machine.
         progress: called as progress(done, total) after each submission.
@@ -77,7 +81,7 @@ def grade_class(
     with only_one(out, "grading"):
         seed = _seed(Path(out, "grading.json"), source.name, seed)
         settings = Settings(
-            source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality
+            source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality, board
         )
         with _executor(jobs, scheduler) as submit:
             results = _results(
@@ -89,7 +93,7 @@ def grade_class(
                 progress or (lambda done, total: None),
             )
     _require_graded(results, path, source.name[:2])
-    if quality:
+    if quality or board:
         from diffusion_lab.instructor.same_weights import with_remarks_on_same_weights
 
         results = with_remarks_on_same_weights(results)
@@ -125,9 +129,8 @@ def _results(
     found: list[tuple[str, Submission]] = []  # without their contents
     results: dict[str, Result] = {}
     running: Running = {}
-    for submission in _submissions(
-        path, relevance_to(settings.name[:2]), settings.quality is not None
-    ):
+    wanted = HANDED_IN[settings.name[:2]] if settings.quality or settings.board else None
+    for submission in _submissions(path, relevance_to(settings.name[:2]), wanted):
         key = settings.key(submission)
         found.append((key, replace(submission, content=b"", weights=b"")))
         result = _kept(kept / f"{key}.json")
@@ -149,11 +152,11 @@ def _results(
 
 
 def _submissions(
-    path: str | Path, relevance: Callable[[bytes], int], with_weights: bool
+    path: str | Path, relevance: Callable[[bytes], int], weights: str | None
 ) -> Iterator[Submission]:
     """Yields submissions as `find_submissions`, but raises UserError if the folder disappears."""
     try:
-        yield from find_submissions(path, relevance, with_weights)
+        yield from find_submissions(path, relevance, weights)
     except OSError as error:
         raise UserError(
             f"{path} can no longer be read ({error.strerror or error}). Was it moved or deleted?"

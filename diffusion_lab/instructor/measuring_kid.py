@@ -1,4 +1,4 @@
-"""Measures the KID of a student's images and of ours, in a separate process.
+"""Measures the KID of generated images, in a separate process.
 
 The process returns its memory to the system when it ends.
 """
@@ -20,19 +20,18 @@ SHOWN = 32  # images in the picture
 
 
 class Measured(NamedTuple):
-    """The KID of two sets of images, and a picture of the student's, as PNG in base64."""
+    """What was measured of several sets of images."""
 
-    kid: float
-    own_kid: float
-    picture: str
+    kids: list[float]  # of each set
+    errors: list[float]  # their standard errors
+    picture: str  # of the first set, as PNG in base64
 
 
-def measure_kid(students: bytes, own: bytes, size: int, data: str) -> Measured:
-    """Returns the KID of the student's images and of ours.
+def measure_kid(sets: list[bytes], size: int, data: str) -> Measured:
+    """Returns the KID of each set of images, and a picture of the first set.
 
     Args:
-        students: square RGB images as bytes, without a header.
-        own: the same number of images of the same size.
+        sets: square RGB images as bytes, without a header; as many in each set.
         size: of an image, in pixels.
         data: the data set with the real images.
 
@@ -40,8 +39,13 @@ def measure_kid(students: bytes, own: bytes, size: int, data: str) -> Measured:
         UserError: if the process fails.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "diffusion_lab.instructor.measuring_kid", str(size), data],
-        input=students + own,
+        [
+            sys.executable,
+            "-m",
+            "diffusion_lab.instructor.measuring_kid",
+            *map(str, (len(sets), size, data)),
+        ],
+        input=b"".join(sets),
         capture_output=True,
         env=os.environ | {"KERAS_BACKEND": "tensorflow"},
     )
@@ -51,21 +55,20 @@ def measure_kid(students: bytes, own: bytes, size: int, data: str) -> Measured:
     return Measured(**json.loads(result.stdout.splitlines()[-1]))
 
 
-def main(size: int, data: str) -> None:
-    """Reads two sets of images from the standard input, and prints a `Measured` as JSON."""
-    from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+def main(count: int, size: int, data: str) -> None:
+    """Reads `count` sets of images from the standard input, and prints a `Measured` as JSON."""
+    from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error
 
-    images = np.frombuffer(sys.stdin.buffer.read(), "uint8").reshape(2, -1, size, size, 3)
+    sets = np.frombuffer(sys.stdin.buffer.read(), "uint8").reshape(count, -1, size, size, 3)
     real = load_dataset(data, "validation", size, batch_size=1, seed=0).images[:512]
     extractor = flower_features()
     features = encode(extractor, real)
-    kid, own_kid = (
-        kernel_inception_distance(features, encode(extractor, generated)) for generated in images
-    )
-    picture = png_bytes(image_grid(images[0, :SHOWN] / 255, scale=3))
-    measured = Measured(kid, own_kid, base64.b64encode(picture).decode())
+    pairs = [kid_with_standard_error(features, encode(extractor, images)) for images in sets]
+    kids, errors = ([float(value) for value in column] for column in zip(*pairs))
+    picture = png_bytes(image_grid(sets[0, :SHOWN] / 255, scale=3))
+    measured = Measured(kids, errors, base64.b64encode(picture).decode())
     print(json.dumps(measured._asdict()))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -18,7 +18,7 @@ from diffusion_lab.instructor.manual import ByHand
 from diffusion_lab.instructor.presentable import shortened, small_picture
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.similar import similar_submissions
-from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.instructor.verdicts import BOARD_STEPS, Verdict
 
 # characters of a summary for all texts, and the same for all pictures, whatever the size of a class
 SUMMARY_SHARE = 900_000
@@ -43,7 +43,7 @@ class ExerciseSummary:
 def feedback_page(lab: str, row: Row) -> bytes:
     """Returns a student's feedback page."""
     template = TEMPLATES.get_template("feedback.html")
-    return template.render(lab=lab, row=row, mark_of=mark_of).encode()
+    return template.render(lab=lab, row=row, mark_of=mark_of, board_steps=BOARD_STEPS).encode()
 
 
 def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, ByHand]) -> bytes:
@@ -70,6 +70,8 @@ def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, By
         mark_of=mark_of,
         longest=share,
         pictures={row.key: small_picture(row.picture, share) for row in rows},
+        board=sorted((row for row in rows if row.board), key=lambda row: row.board),
+        board_steps=BOARD_STEPS,
         **_statistics(rows),
     ).encode()
 

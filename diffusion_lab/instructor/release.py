@@ -13,7 +13,7 @@ from diffusion_lab.instructor.build import stale
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
 FOLDERS = {
     "notebooks": ("*.ipynb",),
-    "docs": ("labs.md", "glossary.md", "benchmarks/*.md", "*.png"),
+    "docs": ("labs.md", "glossary.md", "benchmarks/*.md", "*.png", "open_in_colab.svg"),
     "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS"),
 }
 

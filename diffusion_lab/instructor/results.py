@@ -39,6 +39,7 @@ class Settings:
     limits: Limits
     boxed: bool = True
     quality: Quality | None = None
+    board: bool = False
     code: str = field(default_factory=lambda: code_fingerprint())  # of the grading code
 
     def key(self, submission: Submission) -> str:
@@ -89,7 +90,7 @@ def grade_submission(submission: Submission, settings: Settings) -> Result:
         )
     with PREPARING:
         master = _master(settings.name, settings.source)
-        from diffusion_lab.instructor.quality import own_files, students_files
+        from diffusion_lab.instructor.generated import own_files, students_files
 
         students_files()
         own_files()
@@ -131,6 +132,8 @@ def _grade(master: Master, submission: Submission, settings: Settings) -> Result
         answers={name: source[:MOST_CHARACTERS] for name, source in answers.sources.items()},
         picture=answers.pictures.get(master.cover or ""),
     )
+    if settings.board:
+        return _with_board(result, submission, settings)
     if not settings.quality:
         return result
     return _with_quality(result, master, answers.sources, submission, settings, settings.quality)
@@ -165,6 +168,17 @@ def _with_quality(
         remarks=[*result.remarks, *graded.remarks],
         weights=graded.weights,
     )
+
+
+def _with_board(result: Result, submission: Submission, settings: Settings) -> Result:
+    """Returns the result with the KID of the student's model on the board."""
+    from diffusion_lab.instructor.board import with_board
+
+    weights, problem = submission.weights, submission.weights_problem
+    try:
+        return with_board(result, weights, problem, settings.seed, settings.limits, settings.boxed)
+    except Exception as error:  # must not change the verdicts on the answers
+        return replace(result, failed=True, problem=result.problem or _sentence(error))
 
 
 def _blank_result(master: Master, submission: Submission, settings: Settings) -> Result:

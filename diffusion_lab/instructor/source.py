@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.published import filled_in
 from diffusion_lab.instructor.references import check_references
 from diffusion_lab.instructor.source_format import BEGIN, check_marks, check_regions
 
@@ -35,7 +36,7 @@ def read_source(path: str | Path) -> NotebookNode:
     text = path.read_text(encoding="utf-8")
     check_marks(path, text)
     check_regions(path, text)
-    notebook = jupytext.reads(text, "py:percent")
+    notebook = jupytext.reads(filled_in(text), "py:percent")
     _check_order(path, notebook)
     points = _mark_cells(path.name[:2], notebook)
     _complete_headings(path, notebook, points)

@@ -44,7 +44,7 @@ class Submission:
 
 
 def find_submissions(
-    path: str | Path, relevance: Callable[[bytes], int] | None = None, with_weights: bool = False
+    path: str | Path, relevance: Callable[[bytes], int] | None = None, weights: str | None = None
 ) -> Iterator[Submission]:
     """Yields one `Submission` for each student, in order.
 
@@ -53,7 +53,7 @@ def find_submissions(
     Args:
         path: a zip, a folder, or a single notebook.
         relevance: as `relevance_to` returns it, to decide between several notebooks of one student.
-        with_weights: also looks for the weights of a trained model.
+        weights: the name of a file with the weights of a trained model, to look for as well.
 
     Raises:
         UserError: if there is no notebook and no zip.
@@ -68,7 +68,7 @@ def find_submissions(
             yield _submission(
                 files,
                 relevance,
-                with_weights,
+                weights,
                 [f"perhaps a copy of what {name} handed in" for name in original],
             )
 
@@ -147,12 +147,12 @@ def _by_student(store: Folder | Zip, entries: list[Entry]) -> list[list[File]]:
 def _submission(
     files: list[File],
     relevance: Callable[[bytes], int] | None,
-    with_weights: bool,
+    weights: str | None,
     remarks: list[str],
 ) -> Submission:
     owner = files[0].owner
     try:
-        choice = Choice(files, relevance, with_weights)
+        choice = Choice(files, relevance, weights)
     except OSError:  # the whole folder is gone
         raise
     except Exception as error:  # must not stop the grading of the others

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 # missing: no answer, or only the stub; stopped: the answer gave no result
 Outcome = Literal["right", "wrong", "missing", "stopped"]
+BOARD_STEPS = (1, 2, 4)  # of DDIM
 KID = ("KID", "flowers")  # number and name of the verdict on the images of a trained model
 
 
@@ -61,6 +62,8 @@ class Result:
     answers: dict[str, str] = field(default_factory=dict)  # {exercise: source}
     texts: dict[str, str] = field(default_factory=dict)  # {summary: what the student wrote}
     picture: str | None = None  # PNG, in base64
+    # KID of the tuned model after `BOARD_STEPS`, each with its standard error
+    board: list[list[float]] = field(default_factory=list)
     weights: str = ""  # fingerprint of a trained model, in base64
 
     def to_json(self) -> str:

@@ -19,8 +19,11 @@ from .generating import trained_network, write_images  # the same folder in the 
 SAMPLES = 4096
 
 
-def draw(seed: int, count: int, steps: int) -> None:
-    """Writes `results/images` as `generate` does, and the fingerprint `results/weights`."""
+def draw(seed: int, count: int, step_counts: Iterable[int]) -> None:
+    """Writes images as `generate` does, for each number of steps, and `results/weights`.
+
+    The files are `results/images-1` for one step and so on. `weights` is the fingerprint.
+    """
     network, denormalize, arrays = trained_network()
 
     def denoise(noisy_images: Any, noise_rates: Any, signal_rates: Any) -> tuple[Any, Any]:
@@ -34,7 +37,9 @@ def draw(seed: int, count: int, steps: int) -> None:
     def sample(noise: Any, steps: int) -> Any:
         return ddim(denoise, offset_cosine_diffusion_schedule, noise, steps=steps)
 
-    write_images(denormalize, network.inputs[0].shape[1:], sample, seed, count, steps)
+    shape = network.inputs[0].shape[1:]
+    for steps in step_counts:
+        write_images(f"images-{steps}", denormalize, shape, sample, seed, count, steps)
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "weights").write_bytes(fingerprint(arrays))
 
 

@@ -47,13 +47,13 @@ def generate(namespace: dict[str, Any], seed: int, count: int, steps: int) -> No
     )
     for name in METHODS:
         setattr(student, name, MethodType(namespace[name], student))
-    write_images(
-        denormalize, network.inputs[0].shape[1:], student.reverse_diffusion, seed, count, steps
-    )
+    shape, sample = network.inputs[0].shape[1:], student.reverse_diffusion
+    write_images("images", denormalize, shape, sample, seed, count, steps)
     Path(os.environ["DIFFUSION_LAB_BOX"], "results", "calls").write_text(str(network.calls))
 
 
 def write_images(
+    name: str,
     denormalize: Callable[[np.ndarray], np.ndarray],
     shape: tuple[int, ...],
     sample: Callable[[Any, int], Any],
@@ -62,7 +62,7 @@ def write_images(
     steps: int,
     batch_size: int = 64,
 ) -> None:
-    """Writes the images that `sample(initial_noise, steps)` returns, as bytes."""
+    """Writes the images that `sample(initial_noise, steps)` returns, as bytes, to `name`."""
     noise = ops.convert_to_tensor(
         np.random.default_rng(seed).standard_normal((count, *shape)), "float32"
     )
@@ -74,7 +74,7 @@ def write_images(
             ]
         )
     )
-    Path(os.environ["DIFFUSION_LAB_BOX"], "results", "images").write_bytes(
+    Path(os.environ["DIFFUSION_LAB_BOX"], "results", name).write_bytes(
         np.rint(255 * np.nan_to_num(np.clip(images, 0, 1))).astype("uint8").tobytes()
     )
 

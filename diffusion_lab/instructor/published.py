@@ -1,0 +1,15 @@
+"""Where a copy of the course is published, for the links in its notebooks.
+
+To publish your own copy, write its place on GitHub into `REPOSITORY`, and run `diffusion-lab
+build`. The first cell of each notebook installs the version that the notebook belongs to, so that
+version needs a tag, such as v0.1.0.
+"""
+
+from diffusion_lab import __version__
+
+REPOSITORY = "OWNER/REPO"
+
+
+def filled_in(text: str) -> str:
+    """Returns the source of a lab with the place and the version in its links."""
+    return text.replace("OWNER/REPO", REPOSITORY).replace("vVERSION", f"v{__version__}")

@@ -306,6 +306,16 @@ def doctor() -> None:
 
 
 @app.command()
+def progress(
+    folder: Annotated[Path, typer.Option(help="The folder of your notebooks.")] = Path("notebooks"),
+) -> None:
+    """Show which exercises you have solved, as the checks in your notebooks recorded it."""
+    from diffusion_lab.commands.progress import show_progress
+
+    show_progress(folder)
+
+
+@app.command()
 def precheck(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
     run: Annotated[bool, typer.Option(help="Also run the notebook, in its shortest form.")] = True,

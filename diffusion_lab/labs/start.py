@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from traceback import walk_tb
 
 from diffusion_lab.errors import OneSentence, UserError, about_backend
@@ -16,7 +17,7 @@ except (ImportError, ValueError) as error:
 from diffusion_lab import checks
 from diffusion_lab.backend import BACKEND, devices, has_accelerator
 from diffusion_lab.data import dataset_status
-from diffusion_lab.labs import exercise
+from diffusion_lab.labs import exercise, progress
 from diffusion_lab.labs.blame import first_line
 from diffusion_lab.labs.evidence import stub_of
 
@@ -75,7 +76,17 @@ def start():
     keras.utils.set_random_seed(0)
     _install_error_messages()
     print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
+    if "DIFFUSION_LAB_PROFILE" not in os.environ:  # a student's run, not a test or a build
+        _keep_record()
     return Profile(profile)
+
+
+def _keep_record():
+    """Prints how many exercises are solved, and makes the checks add to the record."""
+    record = progress.RECORD.resolve()  # a cell may change the folder
+    if done := progress.solved(record):
+        print(progress.summary(done, {each.number for each in checks.exercises().values()}))
+    exercise.on_solved[:] = [partial(progress.remember, record)]
 
 
 def _install_error_messages():

@@ -5,6 +5,7 @@
 # make gpu-test: the labs with the models for a GPU, a few steps each
 # make bench: speed compared with the textbook way, within 20 minutes; make bench-quality: quality, within 80
 # make bench-peers: other diffusion libraries on the same flowers; it also installs PyTorch
+# make site: the course as a website with live figures, in out/site; it needs Node.js
 # <!-- end -->
 PYTHON ?= python3
 VENV   := .venv
@@ -14,7 +15,7 @@ EXTRAS := lab
 EXTRAS := lab,instructor
 # <!-- end -->
 
-.PHONY: demo lab lint test test-all gpu-test bench bench-quality bench-peers clean
+.PHONY: demo lab lint test test-all gpu-test bench bench-quality bench-peers site clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
@@ -51,6 +52,10 @@ bench-quality: $(VENV)/installed
 bench-peers: $(VENV)/installed
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+site: $(VENV)/installed
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[site]'
+	$(BIN)/python docs/build_site.py $(ARGS)
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time this takes a few minutes ..."

@@ -1,20 +1,20 @@
 """Samplers: from noise to images, one function per paper.
 
-A sampler only needs two functions:
+A sampler only needs two functions::
 
     denoise(noisy_images, noise_rates, signal_rates) -> (pred_noises, pred_images)
     schedule(diffusion_times)                        -> (noise_rates, signal_rates)
 
 All samplers share these arguments:
 
-    initial_noise: float, (B, H, W, C), standard normal. The samples have the same dtype.
-        Intermediate results are computed in float32, or in float64 for float64 noise. A network
-        that belongs to a Keras model always receives float32.
-    steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the
-        clean image.
-    seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
-    on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the
-        times; step counts from 0.
+* initial_noise: float, (B, H, W, C), standard normal. The samples have the same dtype.
+  Intermediate results are computed in float32, or in float64 for float64 noise. A network that
+  belongs to a Keras model always receives float32.
+* steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the clean
+  image.
+* seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
+* on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times;
+  step counts from 0.
 
 They return the last predicted images, (B, H, W, C). The number of network evaluations (NFE) is
 `steps`; Heun's method costs 2 * steps - 1. A `denoise` that belongs to a Keras model is compiled,

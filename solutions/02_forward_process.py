@@ -357,7 +357,7 @@ show_rows({"clean": flowers} | rows)
 # (In the menu you choose *how fast* the image vanishes: it offers three schedules. Lab 03 is about
 # them, and about the log-SNR, the logarithm of the image's variance divided by the noise's.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-forward"]
 widgets.corruption(flowers)
 
 # %% [markdown]

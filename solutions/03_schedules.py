@@ -478,7 +478,7 @@ share_bars(shares)
 #   (The line of numbers tells you: look at time 1.)
 # * Choose *offset cosine* again and move `min_signal_rate` to 0.3. Is the last picture noise?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-schedules"]
 widgets.schedule_curves(flower, schedules)
 
 # %% [markdown]

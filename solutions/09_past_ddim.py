@@ -222,7 +222,7 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 ask("09.equal_nfe")
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-samplers"]
 def distance(sampler, steps):
     samples = sampler(toy_denoise, schedule, noise, steps)
     return float(ops.mean(ops.norm(ops.reshape(samples - exact, (-1, 2)), axis=-1)))
@@ -612,7 +612,7 @@ print(f"the smallest loss that is possible with these points: {floor:.2f}")
 # the same place at the same time, each in its own direction. The network can only learn their mean,
 # and what remains is the scatter around it. No network can do better.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-training"]
 noise = keras.random.normal((2000, 1, 1, 2), seed=1)
 samples = {
     f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for steps in (1, 2, 4, 8, 30)

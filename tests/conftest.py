@@ -76,3 +76,26 @@ def run(monkeypatch, capfd):
         return (stop.value.code or 0, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Yields Chromium."""
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if path is None:
+        if os.environ.get("DIFFUSION_LAB_BROWSER") == "required":
+            pytest.fail("There is no Chromium, and these tests are required.")
+        pytest.skip(
+            "no Chromium: install it (on Debian and Ubuntu: apt install chromium) to try the"
+            " sliders and the course site"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()

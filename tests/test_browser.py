@@ -6,7 +6,6 @@ skipped, or fail if DIFFUSION_LAB_BROWSER is "required". Screenshots go to out/b
 
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import nbformat
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
@@ -42,27 +40,6 @@ SETTINGS = {  # without them, JupyterLab renders only the cells in view
         '{"fetchNews": "false", "checkForUpdates": false}'
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if path is None:
-        if os.environ.get("DIFFUSION_LAB_BROWSER") == "required":
-            pytest.fail("There is no Chromium, and these tests are required.")
-        pytest.skip(
-            "no Chromium: install it (on Debian and Ubuntu: apt install chromium) to try the"
-            " sliders"
-        )
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

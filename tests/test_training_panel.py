@@ -26,7 +26,7 @@ class Handle:
     def __init__(self, bundle):
         self.bundles = [bundle]
 
-    def update(self, bundle, raw):
+    def update(self, bundle, raw, metadata=None):
         assert raw
         self.bundles.append(bundle)
 
@@ -36,8 +36,10 @@ def outputs(monkeypatch):
     """Returns what a notebook would show: a list of handles, each with everything it has shown."""
     shown = []
 
-    def display(bundle, raw, display_id):
+    def display(bundle, raw, display_id, metadata=None):
         assert raw and display_id
+        if "image/png" in bundle:
+            assert metadata["image/png"]["alt"].startswith("Loss curve")
         shown.append(Handle(bundle))
         return shown[-1]
 

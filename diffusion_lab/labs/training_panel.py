@@ -166,10 +166,16 @@ class TrainingPanel(TrainingWatch):
 
 
 def show(bundle, handle=None):
-    """Shows a MIME bundle, in place of what `handle` showed, if given; returns the handle."""
+    """Shows a MIME bundle, in place of what `handle` showed, if given; returns the handle.
+
+    The text of the bundle is the alternative of its picture.
+    """
+    options = {"raw": True}
+    if "image/png" in bundle:
+        options["metadata"] = {"image/png": {"alt": bundle["text/plain"]}}
     if handle is None:
-        return display(bundle, raw=True, display_id=True)
-    handle.update(bundle, raw=True)
+        return display(bundle, display_id=True, **options)
+    handle.update(bundle, **options)
     return handle
 
 

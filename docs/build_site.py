@@ -1,0 +1,130 @@
+"""Builds the course site: `make site`.
+
+Sphinx needs all pages in one folder, so they are copied there first. Each lab is the student's
+notebook, with the pictures of the solution's run. The site contains no answer.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import sources, student_notebook, with_outputs
+from diffusion_lab.instructor.published import REPOSITORY
+from diffusion_lab.instructor.source import read_source
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("INSTRUCTORS.md", "CONTRIBUTING.md", "CHANGELOG.md")
+WEB = ROOT / "web"
+LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
+FIGURE = """\
+<div data-figure="{name}">
+<noscript>This figure needs JavaScript.</noscript>
+</div>
+
+*This figure is live, and runs in your browser.*
+"""
+
+
+def lab_page(source: Path) -> NotebookNode:
+    """Returns a lab for the site: exercises without answers, pictures, and live figures.
+
+    A live figure follows each cell with a tag such as "live-forward".
+    """
+    solution = with_outputs(read_source(source), source.with_suffix(".ipynb"))
+    outputs = {cell.id: cell.get("outputs", []) for cell in solution.cells}
+    page = student_notebook(solution)
+    cells, page.cells = page.cells, []
+    for cell in cells:
+        page.cells.append(cell)
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab"):
+            live = [tag.removeprefix("live-") for tag in tags if tag.startswith("live-")]
+            is_slider = live and cell.source.startswith("widgets.")
+            cell.outputs = [] if is_slider else outputs[cell.id]
+            _describe(cell)
+            page.cells += [nbformat.v4.new_markdown_cell(FIGURE.format(name=name)) for name in live]
+        if "labs.start import start" in cell.source:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
+    return page
+
+
+def _describe(cell: NotebookNode) -> None:
+    """Gives a cell's pictures their text alternatives."""
+    metadata = [output.get("metadata", {}) for output in cell.outputs]
+    texts = [about["image/png"]["alt"] for about in metadata if "image/png" in about]
+    if texts:
+        cell.metadata["mystnb"] = {"image": {"alt": "; ".join(texts)}}
+
+
+def stage(folder: Path) -> None:
+    """Writes all pages to an empty folder, laid out like the repository."""
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("*.py", "pages"))
+    shutil.copytree(ROOT / "docs" / "pages", folder, dirs_exist_ok=True)
+    for name in PAGES:
+        shutil.copy(ROOT / name, folder)
+    (folder / "notebooks").mkdir()
+    for source in sources(ROOT):
+        path = folder / "notebooks" / f"{source.stem}.ipynb"
+        path.write_text(nbformat.v4.writes(lab_page(source)), encoding="utf-8")
+    for page in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(LINK.sub(partial(to_repository, page, folder), text), encoding="utf-8")
+
+
+def to_repository(page: Path, folder: Path, link: re.Match[str]) -> str:
+    """Returns a link; if the site has no such page, it leads to the file in the repository."""
+    target = (page.parent / link[1]).resolve()
+    place = (
+        target.relative_to(folder.resolve()) if target.is_relative_to(folder.resolve()) else None
+    )
+    if target.is_file() or place is None or not (ROOT / place).exists():
+        return link[0]
+    return f"](https://github.com/{REPOSITORY}/tree/main/{place.as_posix()}{link[2]})"
+
+
+def figures(static: Path) -> None:
+    """Writes the live figures and MathJax.
+
+    Raises:
+        UserError: without Node.js.
+    """
+    npm = shutil.which("npm")
+    if not npm:
+        raise UserError("The site's figures need Node.js 20 or later: install it from nodejs.org.")
+    for command in (["ci", "--no-audit", "--no-fund", "--silent"], ["run", "--silent", "build"]):
+        subprocess.run([npm, *command], cwd=WEB, check=True)
+    (static / "mathjax").mkdir(parents=True)
+    shutil.copy(WEB / "node_modules" / "mathjax" / "es5" / "tex-svg.js", static / "mathjax")
+    for name in ("figures.js", "figures.css"):
+        shutil.copy(ROOT / "out" / "web" / name, static)
+
+
+def main(out: Path) -> None:
+    """Builds the site in the folder `out`."""
+    folder = out.with_name(f"{out.name}-pages")
+    for old in (folder, out):
+        shutil.rmtree(old, ignore_errors=True)
+    stage(folder)
+    figures(folder / "_static")
+    options = ["-b", "html", "-c", ROOT / "docs", "--fail-on-warning", "--quiet"]
+    static = f"--define=html_static_path={folder / '_static'}"
+    command = [sys.executable, "-m", "sphinx", *options, static, folder, out]
+    subprocess.run(command, check=True)
+    print(f"The site is in {out}: open {out / 'index.html'}, or copy the folder to any web server.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "site")
+    try:
+        main(parser.parse_args().out)
+    except (UserError, subprocess.CalledProcessError) as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,191 @@
+"""The course site: its pages contain no answer, and its figures compute what Python computes."""
+
+import functools
+import http.server
+import importlib.util
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.ideal_denoisers import mixture_denoiser
+from diffusion_lab.instructor.build import REGION, TRIVIAL, sources
+from diffusion_lab.instructor.published import REPOSITORY
+from diffusion_lab.instructor.source import read_source
+from diffusion_lab.samplers import SAMPLERS
+from diffusion_lab.schedules import SCHEDULES
+
+ROOT = Path(__file__).parents[1]
+PAGES = (
+    "index",
+    "api",
+    "docs/labs",
+    "accessibility",
+    "notebooks/02_forward_process",
+    "notebooks/09_past_ddim",
+)
+NAMES = {  # of the samplers in the figures
+    "ddpm": "DDPM",
+    "ddim": "DDIM",
+    "heun": "Heun",
+    "dpmpp_2m": "DPM-Solver++(2M)",
+    "adams_bashforth": "Adams–Bashforth",
+}
+
+
+def build_site():
+    specification = importlib.util.spec_from_file_location("b", ROOT / "docs" / "build_site.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("source", sources(ROOT), ids=lambda path: path.stem)
+def test_a_page_of_a_lab_has_pictures_and_no_answer(source):
+    page, solution = build_site().lab_page(source), read_source(source)
+    lines = {line.strip() for cell in page.cells for line in cell.source.splitlines()}
+    outputs = "".join(str(cell.get("outputs", "")) for cell in page.cells)
+    answers = [
+        line.strip()
+        for cell in solution.cells
+        for region in REGION.finditer(cell.source)
+        for line in region[2].splitlines()
+    ]
+    long = {line for line in answers if len(line) > TRIVIAL}
+    assert not long & lines and not [line for line in long if line in outputs]
+    assert "<details><summary>Why this is the answer</summary>" not in lines
+    pictures = [
+        cell
+        for cell in page.cells
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    ]
+    assert pictures and all(cell.metadata.mystnb.image.alt for cell in pictures)
+
+
+def test_live_figures_follow_their_cells():
+    page = build_site().lab_page(ROOT / "solutions" / "02_forward_process.py")
+    (place,) = (i for i, cell in enumerate(page.cells) if 'data-figure="forward"' in cell.source)
+    before = page.cells[place - 1]
+    assert before.source.startswith("widgets.corruption(") and before.outputs == []
+
+
+def test_a_link_that_leaves_the_site_leads_to_the_repository(tmp_path):
+    module = build_site()
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "page.md"
+    (tmp_path / "docs" / "labs.md").touch()
+    code = "../diffusion_lab/samplers.py"
+    text = f"[a](labs.md), [b]({code}#L3), [c](https://x.org), [d](../nowhere.md)"
+    replace = functools.partial(module.to_repository, page, tmp_path)
+    there = f"https://github.com/{REPOSITORY}/tree/main/diffusion_lab/samplers.py#L3"
+    assert module.LINK.sub(replace, text) == text.replace(f"{code}#L3", there)
+
+
+def test_without_node_the_command_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="need Node.js 20 or later: install it"):
+        build_site().figures(tmp_path)
+
+
+NODE = pytest.mark.skipif(
+    shutil.which("npm") is None and os.environ.get("DIFFUSION_LAB_BROWSER") != "required",
+    reason="the site needs Node.js",
+)
+
+
+@NODE
+@pytest.mark.slow
+def test_the_figures_own_tests_pass():
+    for command in (["ci", "--no-audit", "--no-fund", "--silent"], ["test", "--silent"]):
+        subprocess.run(["npm", *command], cwd=ROOT / "web", check=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Builds the site, and yields its address on a server of this machine."""
+    out = tmp_path_factory.mktemp("web") / "site"
+    build_site().main(out)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=out)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def page(browser, site):
+    """Yields a page of the browser that fails the test for errors and for other hosts."""
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((site, "data:", "blob:")) or wrong.append(request.url)
+        ),
+    )
+    yield page
+    page.close()
+    assert wrong == []
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, page, site):
+    page.goto(f"{site}/{name}.html")
+    page.wait_for_load_state("networkidle")
+    page.evaluate((ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]] == []
+
+
+@NODE
+@pytest.mark.slow
+def test_every_figure_answers_the_keyboard(page, site):
+    for name, figure, label in [
+        ("02_forward_process", "forward", "Time"),
+        ("03_schedules", "schedules", "Time"),
+        ("09_past_ddim", "samplers", "Steps"),
+    ]:
+        page.goto(f"{site}/notebooks/{name}.html")
+        root = page.locator(f"[data-figure={figure}]")
+        pixels = "root => [...root.querySelectorAll('canvas')].map(each => each.toDataURL())"
+        page.wait_for_function("root => root.querySelector('canvas')", arg=root.element_handle())
+        page.wait_for_timeout(1000)
+        before = root.evaluate(pixels)
+        root.get_by_label(label, exact=False).first.press("ArrowRight")
+        page.wait_for_timeout(1000)
+        assert root.evaluate(pixels) != before
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "ddpm"])
+def test_the_samplers_of_the_figures_equal_ours(sampler, schedule, page, site):
+    rng = np.random.default_rng(0)
+    noise, centres = rng.normal(size=(50, 1, 1, 2)), rng.normal(size=(6, 1, 1, 2))
+    denoise = mixture_denoiser(centres, 0.3)
+    ours = SAMPLERS[sampler](denoise, SCHEDULES[schedule], noise.astype("float32"), steps=7)
+    page.goto(f"{site}/index.html")
+    theirs = page.evaluate(
+        """async ([sampler, schedule, noise, centres]) => {
+          const { SAMPLERS, SCHEDULES, mixtureDenoiser } = diffusionLab;
+          const denoise = mixtureDenoiser(Float64Array.from(centres), 0.3);
+          const start = Float64Array.from(noise);
+          return [...await SAMPLERS[sampler](denoise, SCHEDULES[schedule], start, 7)];
+        }""",
+        [
+            NAMES[sampler],
+            schedule.replace("_", " "),
+            noise.ravel().tolist(),
+            centres.ravel().tolist(),
+        ],
+    )
+    np.testing.assert_allclose(theirs, np.ravel(ours), atol=1e-4)

@@ -1,0 +1,87 @@
+/** Samplers side by side, on points whose perfect network is a formula. */
+
+import { mixtureDenoiser } from "../core/mixture";
+import { normal, uniform } from "../core/random";
+import { evaluations, heun, SAMPLERS, type Sampler } from "../core/samplers";
+import { cosine } from "../core/schedules";
+import { element, row, slider, soon } from "../page/controls";
+import { Drawing, RANGE } from "../page/drawing";
+import { COLOURS, Plane } from "../page/plane";
+
+const COUNT = 250; // samples
+const PATHS = 12; // of them with their whole path
+const EXACT_STEPS = 200;
+const DEVIATION = 0.05; // around each point
+
+export function samplers(root: HTMLElement): void {
+  const noise = normal(uniform(3), 2 * COUNT);
+  const plots = Object.keys(SAMPLERS).map((name) => ({
+    name,
+    plane: new Plane(`samples of ${name}`, 190, 190, RANGE),
+    caption: element("figcaption", { role: "status" }),
+  }));
+
+  let exact: Promise<Float64Array> | undefined; // the ends of the exact paths
+  const draw = soon(async () => {
+    const denoise = mixtureDenoiser(drawing.points, DEVIATION);
+    const { points } = drawing;
+    if (points.length === 0) return;
+    exact ??= heun(denoise, cosine, noise, EXACT_STEPS);
+    const ends = await exact;
+    for (const [i, { name, plane, caption }] of plots.entries()) {
+      const sampler = SAMPLERS[name];
+      const { samples, paths } = await run(sampler, denoise, noise, steps.value, eta.value);
+      plane.clear();
+      plane.dots(points, "#8886", 1);
+      for (const path of paths) plane.line(path, `${COLOURS[i]}66`, 1);
+      plane.dots(samples, COLOURS[i]);
+      const random = name === "DDPM" || (name === "DDIM" && eta.value > 0);
+      const error = random ? "random, so no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
+      caption.textContent = `${name}: ${evaluations(sampler, steps.value)} evaluations, ${error}`;
+    }
+  });
+  const drawing = new Drawing(() => {
+    exact = undefined;
+    draw();
+  });
+  const steps = slider("Steps", [1, 40, 1], 8, (value) => `${value}`, draw);
+  const eta = slider("η of DDIM", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
+  root.replaceChildren(
+    row(steps.node, eta.node),
+    element(
+      "div",
+      { className: "frames" },
+      drawing.node,
+      ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
+    ),
+  );
+  draw();
+}
+
+/** Returns the samples, and the paths of some of them. */
+async function run(
+  sampler: Sampler,
+  denoise: Parameters<Sampler>[0],
+  noise: Float64Array,
+  steps: number,
+  eta: number,
+): Promise<{ samples: Float64Array; paths: number[][] }> {
+  const paths: number[][] = Array.from({ length: PATHS }, () => []);
+  const record = (noisy: Float64Array) => {
+    for (const [i, path] of paths.entries()) path.push(noisy[2 * i], noisy[2 * i + 1]);
+  };
+  const samples = await sampler(denoise, cosine, noise, steps, {
+    eta,
+    random: uniform(4),
+    onStep: (_, noisy) => record(noisy),
+  });
+  record(samples);
+  return { samples, paths };
+}
+
+/** Returns the root mean square distance between two sets of points. */
+function distance(points: Float64Array, others: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < points.length; i++) total += (points[i] - others[i]) ** 2;
+  return Math.sqrt((2 * total) / points.length);
+}

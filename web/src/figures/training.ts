@@ -1,0 +1,69 @@
+/** A small network learns the visitor's drawing, in the page. */
+
+import { VelocityNetwork } from "../core/network";
+import { normal, uniform } from "../core/random";
+import { button, element, row, slider, soon } from "../page/controls";
+import { Drawing, RANGE } from "../page/drawing";
+import { COLOURS, Plane } from "../page/plane";
+
+const SECONDS = 12; // of training
+const RATE = 4e-3; // the highest learning rate
+const WARM_UP = 50; // steps
+const SLICE = 25; // milliseconds of training between two moments for the page
+const SAMPLES = 400;
+const EVERY = 1000; // milliseconds between two pictures
+const STEPS = 30; // of the sampler
+
+export function training(root: HTMLElement): void {
+  const noise = normal(uniform(1), 2 * SAMPLES);
+  const plane = new Plane("samples of the network", 330, 330, RANGE);
+  const status = element("p", { className: "numbers", role: "status" });
+  const bar = element("progress", { max: SECONDS, value: 0 });
+  bar.setAttribute("aria-label", "training");
+  let stations: Float64Array[] = [noise];
+  let training = 0; // the number of the latest run; an older one stops
+
+  const show = soon(() => {
+    const station = Math.round((1 - time.value) * (stations.length - 1));
+    plane.clear();
+    plane.dots(drawing.points, "#8886", 1);
+    plane.dots(stations[station], COLOURS[0]);
+  });
+  const train = async () => {
+    const run = ++training;
+    const network = new VelocityNetwork(uniform(2));
+    let [spent, steps, loss, shown] = [0, 0, 0, -Infinity];
+    time.value = 0;
+    while (spent < SECONDS * 1000 && run === training && drawing.points.length) {
+      const begin = performance.now();
+      while (performance.now() - begin < SLICE) {
+        const share = spent / (SECONDS * 1000);
+        const rate = RATE * Math.min(1, (steps + 1) / WARM_UP) * Math.max(0.02, 1 - share);
+        const current = network.train(drawing.points, rate);
+        loss += (current - loss) / Math.min(++steps, 50);
+      }
+      spent += performance.now() - begin;
+      if (spent - shown > EVERY || spent >= SECONDS * 1000) {
+        shown = spent;
+        stations = network.sample(noise, STEPS);
+        show();
+      }
+      bar.value = spent / 1000;
+      status.textContent = `Step ${steps}, loss ${loss.toFixed(2)}`;
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  };
+  const stop = () => {
+    training++;
+    stations = [noise];
+    show();
+  };
+  const drawing = new Drawing(stop);
+  const time = slider("Time", [0, 1, 1 / STEPS], 1, (value) => value.toFixed(2), show);
+  root.replaceChildren(
+    row(button("Train", train), bar, time.node),
+    element("div", { className: "frames" }, drawing.node, plane.canvas),
+    status,
+  );
+  show();
+}

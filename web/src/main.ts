@@ -1,0 +1,17 @@
+/** Starts the live figures of a page: <div data-figure="forward"> and so on. */
+
+import { forward } from "./figures/forward";
+import { samplers } from "./figures/samplers";
+import { schedules } from "./figures/schedules";
+import { training } from "./figures/training";
+import { mixtureDenoiser } from "./core/mixture";
+import { SAMPLERS } from "./core/samplers";
+import { SCHEDULES } from "./core/schedules";
+
+const FIGURES: Record<string, (root: HTMLElement) => void> = { forward, samplers, schedules, training };
+
+// for the browser's console, and for the test that compares the samplers with Python's
+Object.assign(window, { diffusionLab: { mixtureDenoiser, SAMPLERS, SCHEDULES } });
+
+for (const root of document.querySelectorAll<HTMLElement>("[data-figure]"))
+  FIGURES[root.dataset.figure!](root);

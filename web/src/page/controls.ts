@@ -1,0 +1,116 @@
+/** Labelled controls. They are ordinary form elements, so a keyboard and a screen reader can use them. */
+
+/** Returns a new element with properties and children. */
+export function element<Name extends keyof HTMLElementTagNameMap>(
+  name: Name,
+  properties: Partial<HTMLElementTagNameMap[Name]> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[Name] {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+export interface Slider {
+  readonly node: HTMLElement;
+  value: number;
+}
+
+/**
+ * Returns a slider with its label and its value in numbers.
+ *
+ * @param show formats the value.
+ * @param changed is called when the visitor moves the slider.
+ */
+export function slider(
+  label: string,
+  [low, high, step]: [number, number, number],
+  value: number,
+  show: (value: number) => string,
+  changed: () => void,
+): Slider {
+  const input = element("input", { type: "range", min: `${low}`, max: `${high}`, step: `${step}` });
+  const output = element("output");
+  const refresh = () => {
+    output.value = show(input.valueAsNumber);
+    input.setAttribute("aria-valuetext", output.value);
+  };
+  input.valueAsNumber = value;
+  input.addEventListener("input", () => {
+    refresh();
+    changed();
+  });
+  refresh();
+  return {
+    node: element("label", { className: "control" }, `${label} `, input, output),
+    get value() {
+      return input.valueAsNumber;
+    },
+    set value(next) {
+      input.valueAsNumber = next;
+      refresh();
+    },
+  };
+}
+
+/** Returns a menu with its label; `changed` is called with the option that the visitor chooses. */
+export function menu(
+  label: string,
+  options: string[],
+  changed: (option: string) => void,
+): { node: HTMLElement; readonly value: string } {
+  const select = element("select", {}, ...options.map((option) => element("option", {}, option)));
+  select.addEventListener("change", () => changed(select.value));
+  return {
+    node: element("label", { className: "control" }, `${label} `, select),
+    get value() {
+      return select.value;
+    },
+  };
+}
+
+export function button(label: string, pressed: () => void): HTMLButtonElement {
+  const made = element("button", { type: "button" }, label);
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+export function checkbox(label: string, changed: () => void): { node: HTMLElement; readonly checked: boolean } {
+  const input = element("input", { type: "checkbox" });
+  input.addEventListener("change", changed);
+  return {
+    node: element("label", { className: "control" }, input, ` ${label}`),
+    get checked() {
+      return input.checked;
+    },
+  };
+}
+
+/** Returns a row of controls. */
+export function row(...nodes: (Node | string)[]): HTMLElement {
+  return element("div", { className: "controls" }, ...nodes);
+}
+
+/**
+ * Returns a function that runs `work` soon, and once only, however often it is called before.
+ *
+ * A slider calls it many times a second. If the work takes long, it runs again afterwards for the
+ * latest position, and skips those in between.
+ */
+export function soon(work: () => void | Promise<void>): () => void {
+  let [running, wanted] = [false, false];
+  const run = async () => {
+    if (running) return;
+    running = true;
+    while (wanted) {
+      wanted = false;
+      await new Promise(requestAnimationFrame);
+      await work();
+    }
+    running = false;
+  };
+  return () => {
+    wanted = true;
+    void run();
+  };
+}

@@ -1,0 +1,41 @@
+/** A plane on which the visitor chooses or draws a set of points. */
+
+import { DRAWINGS } from "../core/drawings";
+import { button, element, menu, row } from "./controls";
+import { drawable, Plane } from "./plane";
+
+export const RANGE: [number, number, number, number] = [-2.4, 2.4, -2.4, 2.4];
+const MOST = 400; // points; later ones replace the first
+
+export class Drawing {
+  readonly node: HTMLElement;
+  points: Float64Array;
+  private readonly plane = new Plane("the points to learn from; draw here with a pointer", 230, 230, RANGE);
+
+  /** @param changed is called when there are other points. */
+  constructor(private readonly changed: () => void) {
+    const names = Object.keys(DRAWINGS);
+    this.points = DRAWINGS[names[0]]();
+    const choice = menu("Data", names, (name) => this.replace(DRAWINGS[name]()));
+    const clear = button("Clear and draw", () => this.replace(new Float64Array()));
+    drawable(
+      this.plane,
+      () => {},
+      (x, y) => this.replace(Float64Array.from([...this.points, x, y].slice(-2 * MOST))),
+    );
+    this.node = element("div", {}, this.plane.canvas, row(choice.node, clear));
+    this.show();
+  }
+
+  private replace(points: Float64Array): void {
+    this.points = points;
+    this.show();
+    this.changed();
+  }
+
+  private show(): void {
+    this.plane.clear();
+    this.plane.dots(this.points, this.plane.ink);
+    if (this.points.length === 0) this.plane.text("draw here", 0, 0, this.plane.ink, "center");
+  }
+}

@@ -17,11 +17,15 @@ from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources, student_notebook, with_outputs
-from diffusion_lab.instructor.published import REPOSITORY
+from diffusion_lab.instructor.published import REPOSITORY, filled_in
 from diffusion_lab.instructor.source import read_source
+from diffusion_lab.models.export import export_onnx
+from diffusion_lab.models.io import load_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("INSTRUCTORS.md", "CONTRIBUTING.md", "CHANGELOG.md")
+ORT = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+NETWORKS = ("flowers32_fewstep", "flowers32")  # of the figure "flowers"
 WEB = ROOT / "web"
 LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
 FIGURE = """\
@@ -75,7 +79,7 @@ def stage(folder: Path) -> None:
         path = folder / "notebooks" / f"{source.stem}.ipynb"
         path.write_text(nbformat.v4.writes(lab_page(source)), encoding="utf-8")
     for page in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
-        text = page.read_text(encoding="utf-8")
+        text = filled_in(page.read_text(encoding="utf-8"))
         page.write_text(LINK.sub(partial(to_repository, page, folder), text), encoding="utf-8")
 
 
@@ -91,7 +95,7 @@ def to_repository(page: Path, folder: Path, link: re.Match[str]) -> str:
 
 
 def figures(static: Path) -> None:
-    """Writes the live figures and MathJax.
+    """Writes the live figures with their networks, and MathJax.
 
     Raises:
         UserError: without Node.js.
@@ -105,6 +109,11 @@ def figures(static: Path) -> None:
     shutil.copy(WEB / "node_modules" / "mathjax" / "es5" / "tex-svg.js", static / "mathjax")
     for name in ("figures.js", "figures.css"):
         shutil.copy(ROOT / "out" / "web" / name, static)
+    (static / "ort").mkdir()
+    for name in ORT:
+        shutil.copy(WEB / "node_modules" / "onnxruntime-web" / "dist" / name, static / "ort")
+    for name in NETWORKS:
+        export_onnx(load_model(name)[0], static / f"{name}.onnx")
 
 
 def main(out: Path) -> None:

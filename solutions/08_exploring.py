@@ -236,7 +236,7 @@ print("\n".join(f"NFE {n}: KID {plus_minus(*value)}" for n, *value in values))
 # question of price: every step is one network evaluation (NFE) per image. Drag the number of steps,
 # and watch the read-out and your patience:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-flowers"]
 widgets.sampling(model)
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 """The course site: its pages contain no answer, and its figures compute what Python computes."""
 
 import functools
+import gzip
 import http.server
 import importlib.util
 import os
@@ -17,6 +18,7 @@ from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.instructor.build import REGION, TRIVIAL, sources
 from diffusion_lab.instructor.published import REPOSITORY
 from diffusion_lab.instructor.source import read_source
+from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import SAMPLERS
 from diffusion_lab.schedules import SCHEDULES
 
@@ -92,6 +94,11 @@ def test_without_node_the_command_says_what_to_install(monkeypatch, tmp_path):
         build_site().figures(tmp_path)
 
 
+# the pictures of a figure, as soon as they are drawn and differ from those before
+DRAWN = """([root, before]) => {
+  const pictures = [...root.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL());
+  return pictures.length && JSON.stringify(pictures) !== JSON.stringify(before) && pictures;
+}"""
 NODE = pytest.mark.skipif(
     shutil.which("npm") is None and os.environ.get("DIFFUSION_LAB_BROWSER") != "required",
     reason="the site needs Node.js",
@@ -147,21 +154,60 @@ def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, page, sit
 
 @NODE
 @pytest.mark.slow
+def test_flowers_in_the_browser_equal_ours(page, site):
+    model, _ = load_model("flowers32_fewstep")
+    noise = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype("float32")
+    page.goto(f"{site}/index.html")
+    theirs = page.evaluate(
+        """async (noise) => {
+          const { Network, SAMPLERS } = diffusionLab;
+          const network = await Network.load("flowers32_fewstep");
+          const start = Float64Array.from(noise);
+          return [...await SAMPLERS.DDIM(network.denoise, network.schedule, start, 2)];
+        }""",
+        noise.ravel().tolist(),
+    )
+    ours = model.sample("ddim", noise, steps=2)
+    np.testing.assert_allclose(theirs, np.ravel(ours), atol=1e-4)
+
+
+@NODE
+@pytest.mark.slow
+def test_a_page_with_all_figures_is_small(page, site):
+    sizes = {}
+    page.on("response", lambda got: sizes.update({got.url: len(gzip.compress(got.body()))}))
+    page.goto(f"{site}/index.html")
+    page.locator("[data-figure=flowers]").get_by_text("ms for one flower").wait_for()
+    assert sum(sizes.values()) < 8e6
+    assert next(size for url, size in sizes.items() if "figures.js" in url) < 150e3
+
+
+@NODE
+@pytest.mark.slow
+def test_a_download_that_breaks_off_gets_one_sentence(browser, site):
+    page = browser.new_page()
+    page.route("**/*.onnx", lambda route: route.abort())
+    page.goto(f"{site}/index.html")
+    figure = page.locator("[data-figure=flowers]")
+    figure.get_by_text("The flowers cannot be computed here").wait_for()
+    page.close()
+
+
+@NODE
+@pytest.mark.slow
 def test_every_figure_answers_the_keyboard(page, site):
     for name, figure, label in [
         ("02_forward_process", "forward", "Time"),
         ("03_schedules", "schedules", "Time"),
         ("09_past_ddim", "samplers", "Steps"),
+        ("08_exploring", "flowers", "Steps"),
     ]:
         page.goto(f"{site}/notebooks/{name}.html")
         root = page.locator(f"[data-figure={figure}]")
-        pixels = "root => [...root.querySelectorAll('canvas')].map(each => each.toDataURL())"
-        page.wait_for_function("root => root.querySelector('canvas')", arg=root.element_handle())
-        page.wait_for_timeout(1000)
-        before = root.evaluate(pixels)
-        root.get_by_label(label, exact=False).first.press("ArrowRight")
-        page.wait_for_timeout(1000)
-        assert root.evaluate(pixels) != before
+        root.get_by_label(label).first.wait_for()
+        drawn = page.wait_for_function(DRAWN, arg=[root.element_handle(), []]).json_value()
+        root.get_by_label(label).first.press("ArrowRight")
+        page.wait_for_function(DRAWN, arg=[root.element_handle(), drawn])
 
 
 @NODE

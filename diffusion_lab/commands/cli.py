@@ -298,6 +298,25 @@ def evaluate(
 
 
 @app.command()
+def export(
+    weights: Annotated[str, typer.Argument(help=WEIGHTS)],
+    out: Annotated[
+        Path | None, typer.Option(help="The ONNX file to write, by default out/WEIGHTS.onnx.")
+    ] = None,
+) -> None:
+    """Export a model to ONNX, for browsers and programs without Keras."""
+    from diffusion_lab.models.export import export_onnx
+    from diffusion_lab.models.io import load_model
+
+    out = out or Path("out", Path(weights).name.removesuffix(".weights.h5") + ".onnx")
+    difference = export_onnx(load_model(weights)[0], out)
+    typer.echo(
+        f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.json')}. The"
+        f" largest difference from Keras is {difference:.1e}."
+    )
+
+
+@app.command()
 def doctor() -> None:
     """Show what is installed, what is missing, and how to fix it."""
     from diffusion_lab.commands.doctor import examine, print_report
@@ -346,6 +365,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 EXTRAS = {"nbclient": "lab", "nbformat": "lab"} | dict.fromkeys(
     ("jupyter_client", "jupytext", "nbval", "yaml"), "instructor"
 )
+EXTRAS |= {"onnx": "onnx", "onnxruntime": "onnx"}
 
 
 def _sentence(error: Exception) -> str | UserError | None:

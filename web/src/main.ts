@@ -1,5 +1,6 @@
 /** Starts the live figures of a page: <div data-figure="forward"> and so on. */
 
+import { flowers } from "./figures/flowers";
 import { forward } from "./figures/forward";
 import { samplers } from "./figures/samplers";
 import { schedules } from "./figures/schedules";
@@ -7,11 +8,12 @@ import { training } from "./figures/training";
 import { mixtureDenoiser } from "./core/mixture";
 import { SAMPLERS } from "./core/samplers";
 import { SCHEDULES } from "./core/schedules";
+import { Network } from "./page/network";
 
-const FIGURES: Record<string, (root: HTMLElement) => void> = { forward, samplers, schedules, training };
+const FIGURES: Record<string, (root: HTMLElement) => void> = { flowers, forward, samplers, schedules, training };
 
 // for the browser's console, and for the test that compares the samplers with Python's
-Object.assign(window, { diffusionLab: { mixtureDenoiser, SAMPLERS, SCHEDULES } });
+Object.assign(window, { diffusionLab: { Network, mixtureDenoiser, SAMPLERS, SCHEDULES } });
 
 for (const root of document.querySelectorAll<HTMLElement>("[data-figure]"))
   FIGURES[root.dataset.figure!](root);

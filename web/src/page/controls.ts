@@ -14,6 +14,8 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
 export interface Slider {
   readonly node: HTMLElement;
   value: number;
+  /** Changes the highest value. */
+  limit(high: number): void;
 }
 
 /**
@@ -48,6 +50,10 @@ export function slider(
     },
     set value(next) {
       input.valueAsNumber = next;
+      refresh();
+    },
+    limit(next) {
+      input.max = `${next}`;
       refresh();
     },
   };

@@ -1,0 +1,93 @@
+/** A trained network from an ONNX file of `diffusion-lab export`, computed by onnxruntime-web. */
+
+import type * as Ort from "onnxruntime-web";
+
+import type { Denoise } from "../core/samplers";
+import { SCHEDULES, type Schedule } from "../core/schedules";
+import { element } from "./controls";
+
+declare const ort: typeof Ort;
+
+// the folder of this script also has onnxruntime-web and the networks
+const FOLDER = new URL(".", (document.currentScript as HTMLScriptElement | null)?.src ?? document.baseURI);
+
+interface Description {
+  schedule: string;
+  most_steps: number | null;
+  mean: number[];
+  variance: number[];
+  network_arguments: { image_size: number };
+}
+
+export class Network {
+  private constructor(
+    private readonly session: Ort.InferenceSession,
+    private readonly about: Description,
+  ) {}
+
+  /** Loads onnxruntime-web if this has not happened yet, and the network of that name. */
+  static async load(name: string): Promise<Network> {
+    if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
+    await runtime();
+    const [about, session] = await Promise.all([
+      fetch(new URL(`${name}.json`, FOLDER)).then((response) => response.json()),
+      ort.InferenceSession.create(new URL(`${name}.onnx`, FOLDER).href),
+    ]);
+    return new Network(session, about);
+  }
+
+  get side(): number {
+    return this.about.network_arguments.image_size;
+  }
+
+  /** The number of numbers in an image. */
+  get length(): number {
+    return 3 * this.side ** 2;
+  }
+
+  get mostSteps(): number | null {
+    return this.about.most_steps;
+  }
+
+  get schedule(): Schedule {
+    return SCHEDULES[this.about.schedule.replace("_", " ")];
+  }
+
+  /** Separates a batch of noisy images. */
+  denoise: Denoise = async (noisyImages, { noiseRate, signalRate }) => {
+    const batch = noisyImages.length / this.length;
+    const rate = (value: number) =>
+      new ort.Tensor("float32", new Float32Array(batch).fill(value), [batch, 1, 1, 1]);
+    const { pred_noises, pred_images } = await this.session.run({
+      noisy_images: new ort.Tensor("float32", Float32Array.from(noisyImages), [batch, this.side, this.side, 3]),
+      noise_rates: rate(noiseRate),
+      signal_rates: rate(signalRate),
+    });
+    return {
+      noises: Float64Array.from(pred_noises.data as Float32Array),
+      images: Float64Array.from(pred_images.data as Float32Array),
+    };
+  };
+
+  /** Returns images as they look: from -1 to 1, with the colours of the data. */
+  picture(images: Float64Array): Float64Array {
+    const { mean, variance } = this.about;
+    return images.map((value, i) => 2 * (mean[i % 3] + value * Math.sqrt(variance[i % 3])) - 1);
+  }
+}
+
+let loading: Promise<void> | undefined;
+
+function runtime(): Promise<void> {
+  loading ??= new Promise((resolve, reject) => {
+    const script = element("script", { src: new URL("ort/ort.wasm.min.js", FOLDER).href });
+    script.addEventListener("load", () => {
+      ort.env.wasm.wasmPaths = new URL("ort/", FOLDER).href;
+      ort.env.wasm.numThreads = 1; // more need headers that simple web servers do not send
+      resolve();
+    });
+    script.addEventListener("error", () => reject(new Error("a file is missing")));
+    document.head.append(script);
+  });
+  return loading;
+}

@@ -9,7 +9,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends bubblewrap git make \
  && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home student \
- && mkdir /opt/venv && chown student /opt/venv
+ && install --directory --owner student /opt/venv /home/student/diffusion-lab
 USER student
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /home/student/diffusion-lab

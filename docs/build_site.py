@@ -27,13 +27,14 @@ PAGES = ("INSTRUCTORS.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ORT = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 NETWORKS = ("flowers32_fewstep", "flowers32")  # of the figure "flowers"
 WEB = ROOT / "web"
+ORPHAN = "---\norphan: true\n---\n"
 LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
 FIGURE = """\
+*A live figure: it computes in your browser.*
+
 <div data-figure="{name}">
 <noscript>This figure needs JavaScript.</noscript>
 </div>
-
-*This figure is live, and runs in your browser.*
 """
 
 
@@ -78,6 +79,9 @@ def stage(folder: Path) -> None:
     for source in sources(ROOT):
         path = folder / "notebooks" / f"{source.stem}.ipynb"
         path.write_text(nbformat.v4.writes(lab_page(source)), encoding="utf-8")
+    for page in (folder / "docs" / "benchmarks").glob("*.md"):
+        if page.stem != "README":  # which links to the others, so the contents need not
+            page.write_text(ORPHAN + page.read_text(encoding="utf-8"), encoding="utf-8")
     for page in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
         text = filled_in(page.read_text(encoding="utf-8"))
         page.write_text(LINK.sub(partial(to_repository, page, folder), text), encoding="utf-8")

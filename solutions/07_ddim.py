@@ -512,7 +512,7 @@ show_rows(rows)
 # Now try it yourself. "NFE" is the number of network evaluations, that is, how often Ben asks for
 # each image:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-flowers"]
 widgets.sampling(shipped)
 
 # %% [markdown]

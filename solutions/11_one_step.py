@@ -305,7 +305,7 @@ show_rows(rows | {f"before, {steps} steps": original.generate(6, steps, seed=3)}
 # With so few steps, a picture can follow a slider. This is `flowers32_fewstep`, a model that comes
 # with the course.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "live-flowers"]
 shipped, _ = load_model("flowers32_fewstep")
 widgets.sampling(shipped, steps=(1, 2, 3, 4))
 

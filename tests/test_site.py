@@ -199,14 +199,14 @@ def test_every_figure_answers_the_keyboard(page, site):
     for name, figure, label in [
         ("02_forward_process", "forward", "Time"),
         ("03_schedules", "schedules", "Time"),
-        ("09_past_ddim", "samplers", "Steps"),
+        ("09_past_ddim", "samplers", "Network evaluations"),
         ("08_exploring", "flowers", "Steps"),
     ]:
         page.goto(f"{site}/notebooks/{name}.html")
         root = page.locator(f"[data-figure={figure}]")
-        root.get_by_label(label).first.wait_for()
+        root.get_by_role("slider", name=label).first.wait_for()
         drawn = page.wait_for_function(DRAWN, arg=[root.element_handle(), []]).json_value()
-        root.get_by_label(label).first.press("ArrowRight")
+        root.get_by_role("slider", name=label).first.press("ArrowRight")
         page.wait_for_function(DRAWN, arg=[root.element_handle(), drawn])
 
 

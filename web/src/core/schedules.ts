@@ -10,10 +10,12 @@ export interface Rates {
 export type Schedule = (time: number) => Rates;
 
 /** DDPM's schedule (Ho et al. 2020) in the limit of many small steps: beta grows linearly. */
-export const linear: Schedule = (time) => {
-  const integral = 1000 * (1e-4 * time + 0.5 * (0.02 - 1e-4) * time ** 2);
-  return { noiseRate: Math.sqrt(-Math.expm1(-integral)), signalRate: Math.exp(-integral / 2) };
-};
+export function linearUpTo(betaEnd: number): Schedule {
+  return (time) => {
+    const integral = 1000 * (1e-4 * time + 0.5 * (betaEnd - 1e-4) * time ** 2);
+    return { noiseRate: Math.sqrt(-Math.expm1(-integral)), signalRate: Math.exp(-integral / 2) };
+  };
+}
 
 /** Sine and cosine of a quarter turn (after Nichol and Dhariwal 2021). */
 export const cosine: Schedule = (time) => {
@@ -22,16 +24,18 @@ export const cosine: Schedule = (time) => {
 };
 
 /** The cosine schedule without its two ends, where there is little to learn. */
-export const offsetCosine: Schedule = (time) => {
-  const [start, end] = [Math.acos(0.95), Math.acos(0.02)];
-  const angle = start + time * (end - start);
-  return { noiseRate: Math.sin(angle), signalRate: Math.cos(angle) };
-};
+export function cosineBetween(minSignalRate: number, maxSignalRate: number): Schedule {
+  const [start, end] = [Math.acos(maxSignalRate), Math.acos(minSignalRate)];
+  return (time) => {
+    const angle = start + time * (end - start);
+    return { noiseRate: Math.sin(angle), signalRate: Math.cos(angle) };
+  };
+}
 
 export const SCHEDULES: Record<string, Schedule> = {
-  linear,
+  linear: linearUpTo(0.02),
   cosine,
-  "offset cosine": offsetCosine,
+  "offset cosine": cosineBetween(0.02, 0.95),
 };
 
 /** Returns the logarithm of the signal-to-noise ratio. */

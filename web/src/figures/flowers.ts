@@ -6,8 +6,8 @@ import { button, element, menu, row, slider, soon } from "../page/controls";
 import { Network } from "../page/network";
 import { Frame } from "../page/picture";
 
-const FEW = "1 to 4 steps";
-const NETWORKS: Record<string, string> = { [FEW]: "flowers32_fewstep", "10 and more steps": "flowers32" };
+const FEW = "tuned for 1 to 4 steps";
+const NETWORKS: Record<string, string> = { [FEW]: "flowers32_fewstep", "not tuned": "flowers32" };
 const MANY = 16; // flowers at once
 const MOST = { few: 4, many: 40 }; // steps
 const SHOWN = 8; // steps of the path
@@ -30,17 +30,19 @@ export function flowers(root: HTMLElement): void {
 
 function show(root: HTMLElement, status: HTMLElement, first: Network): void {
   let network = first;
-  let [seed, otherSeed] = [1, 2];
+  let [seed, otherSeed, freshSeed] = [1, 2, 3];
   const [flower, many] = [new Frame("the flower", "the flower", first.side), element("div", { className: "many" })];
   const path = element("div", { className: "path" });
 
   const draw = soon(async () => {
+    many.replaceChildren();
+    eta.node.hidden = sampler.value !== "DDIM";
     const begin = performance.now();
     const noise = between(seed, otherSeed, mix.value, network.length);
     const stations: { time: number; noisy: Float64Array; predicted: Float64Array }[] = [];
     const images = await SAMPLERS[sampler.value](network.denoise, network.schedule, noise, steps.value, {
       eta: eta.value,
-      random: uniform(3),
+      random: uniform(freshSeed),
       onStep: ({ time }, noisy, { images: predicted }) => void stations.push({ time, noisy, predicted }),
     });
     flower.show(network.picture(images));
@@ -50,14 +52,14 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
         .filter((_, step) => step % every === 0)
         .map(({ time, noisy, predicted }) => {
           const frames = ["noisy", "predicted"].map(
-            (what) => new Frame(`${what}, t = ${time.toFixed(2)}`, `${what} image at time ${time.toFixed(2)}`, network.side),
+            (what) => new Frame(`${what}, t\u00a0=\u00a0${time.toFixed(2)}`, `${what} image at time ${time.toFixed(2)}`, network.side),
           );
           frames[0].show(network.picture(noisy));
           frames[1].show(network.picture(predicted));
           return element("div", {}, ...frames.map(({ node }) => node));
         }),
     );
-    status.textContent = `${(performance.now() - begin).toFixed(0)} ms for one flower in ${steps.value} steps`;
+    status.textContent = `${(performance.now() - begin).toFixed(0)} ms for one flower, steps: ${steps.value}`;
   });
   const drawMany = async () => {
     status.textContent = `Drawing ${MANY} flowers ...`;
@@ -73,7 +75,7 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
         return frame.node;
       }),
     );
-    status.textContent = `${MANY} flowers in ${steps.value} steps`;
+    status.textContent = `${MANY} flowers, steps: ${steps.value}`;
   };
   const choose = async (name: string) => {
     status.textContent = "Loading the network ...";
@@ -88,14 +90,19 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
     mix.value = 0;
     draw();
   };
+  const again = () => {
+    freshSeed++;
+    draw();
+  };
   const model = menu("Network", Object.keys(NETWORKS), choose);
   const sampler = menu("Sampler", ["DDIM", ...Object.keys(SAMPLERS).filter((name) => name !== "DDIM")], draw);
   const steps = slider("Steps", [1, MOST.few, 1], 2, (value) => `${value}`, draw);
-  const eta = slider("η of DDIM", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
-  const mix = slider("To the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
+  const eta = slider("Fresh noise (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
+  const mix = slider("Blend into the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
   root.replaceChildren(
     row(button("Another flower", another), mix.node, button(`${MANY} flowers`, drawMany)),
-    row(model.node, sampler.node, steps.node, eta.node),
+    row(model.node, sampler.node),
+    row(steps.node, eta.node, button("Same start, other fresh noise", again)),
     element("div", { className: "frames" }, flower.node, path),
     status,
     many,

@@ -30,28 +30,29 @@ export function samplers(root: HTMLElement): void {
     const ends = await exact;
     for (const [i, { name, plane, caption }] of plots.entries()) {
       const sampler = SAMPLERS[name];
-      const { samples, paths } = await run(sampler, denoise, noise, steps.value, eta.value);
+      const steps = sampler === heun ? Math.ceil(budget.value / 2) : budget.value;
+      const { samples, paths } = await run(sampler, denoise, noise, steps, eta.value);
       plane.clear();
       plane.dots(points, "#8886", 1);
       for (const path of paths) plane.line(path, `${COLOURS[i]}66`, 1);
       plane.dots(samples, COLOURS[i]);
       const random = name === "DDPM" || (name === "DDIM" && eta.value > 0);
-      const error = random ? "random, so no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
-      caption.textContent = `${name}: ${evaluations(sampler, steps.value)} evaluations, ${error}`;
+      const error = random ? "random: no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
+      caption.textContent = `${name}: ${evaluations(sampler, steps)} NFE, ${error}`;
     }
   });
   const drawing = new Drawing(() => {
     exact = undefined;
     draw();
   });
-  const steps = slider("Steps", [1, 40, 1], 8, (value) => `${value}`, draw);
-  const eta = slider("η of DDIM", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
+  const budget = slider("Network evaluations (NFE)", [1, 41, 1], 9, (value) => `${value}`, draw);
+  const eta = slider("Fresh noise in DDIM (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   root.replaceChildren(
-    row(steps.node, eta.node),
+    row(budget.node, eta.node),
+    drawing.node,
     element(
       "div",
-      { className: "frames" },
-      drawing.node,
+      { className: "grid" },
       ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
     ),
   );

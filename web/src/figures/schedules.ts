@@ -2,20 +2,22 @@
 
 import { normal, uniform } from "../core/random";
 import { sum } from "../core/samplers";
-import { linear, logSnr, SCHEDULES, type Schedule } from "../core/schedules";
+import { cosineBetween, linearUpTo, logSnr, SCHEDULES, type Schedule } from "../core/schedules";
 import { checkbox, element, row, slider, soon } from "../page/controls";
 import { flower, Frame, LENGTH } from "../page/picture";
-import { COLOURS, Plane } from "../page/plane";
+import { COLOURS, INK, Plane } from "../page/plane";
 
 /** The mistake of many books: the variances, without the square root. */
-const withoutRoot: Schedule = (time) => {
-  const { noiseRate, signalRate } = linear(time);
-  return { noiseRate: noiseRate ** 2, signalRate: signalRate ** 2 };
-};
+function withoutRoot(schedule: Schedule): Schedule {
+  return (time) => {
+    const { noiseRate, signalRate } = schedule(time);
+    return { noiseRate: noiseRate ** 2, signalRate: signalRate ** 2 };
+  };
+}
 
 export function schedules(root: HTMLElement): void {
-  const rates = new Plane("signal rates of the schedules over time", 330, 220, [-0.04, 1.04, -0.12, 1.12]);
-  const ratios = new Plane("log-SNR of the schedules over time", 330, 220, [-0.04, 1.04, -13, 13]);
+  const rates = new Plane("signal rates of the schedules over time", 315, 210, [-0.04, 1.04, -0.12, 1.12]);
+  const ratios = new Plane("log-SNR of the schedules over time", 315, 210, [-0.04, 1.04, -13, 13]);
   const noise = normal(uniform(1), LENGTH);
   const original = flower();
   const frames = Object.fromEntries(
@@ -27,8 +29,13 @@ export function schedules(root: HTMLElement): void {
   const table = element("p", { className: "numbers", role: "status" });
 
   const draw = soon(() => {
-    const shown: [string, Schedule][] = Object.entries(SCHEDULES);
-    if (mistake.checked) shown.push(["linear, no square root", withoutRoot]);
+    const linear = linearUpTo(betaEnd.value);
+    const shown: [string, Schedule][] = [
+      ["linear", linear],
+      ["cosine", SCHEDULES.cosine],
+      ["offset cosine", cosineBetween(lowest.value, highest.value)],
+    ];
+    if (mistake.checked) shown.push(["linear, no square root", withoutRoot(linear)]);
     drawCurves(rates, "signal rate", shown, time.value, ({ signalRate }) => signalRate, [0, 1]);
     drawCurves(ratios, "log-SNR", shown, time.value, logSnr, [-10, 0, 10]);
     frames["linear, no square root"].node.hidden = !mistake.checked;
@@ -43,9 +50,13 @@ export function schedules(root: HTMLElement): void {
     table.textContent = `Variance of a noisy pixel, which must be 1: ${totals.join(", ")}.`;
   });
   const time = slider("Time", [0, 1, 0.01], 0.5, (value) => value.toFixed(2), draw);
+  const betaEnd = slider("beta_end", [0.002, 0.04, 0.001], 0.02, (value) => value.toFixed(3), draw);
+  const lowest = slider("min_signal_rate", [0, 0.4, 0.01], 0.02, (value) => value.toFixed(2), draw);
+  const highest = slider("max_signal_rate", [0.6, 1, 0.01], 0.95, (value) => value.toFixed(2), draw);
   const mistake = checkbox("forget the square root", draw);
   root.replaceChildren(
     row(time.node, mistake.node),
+    row(betaEnd.node, lowest.node, highest.node),
     element("div", { className: "frames" }, rates.canvas, ratios.canvas),
     element("div", { className: "frames" }, ...Object.values(frames).map((frame) => frame.node)),
     table,
@@ -67,7 +78,7 @@ function drawCurves(
     plane.line([0, tick, 1, tick], "#8884", 1);
     plane.text(`${tick}`, 0.01, tick + 0.02 * (high - low));
   }
-  plane.line([now, low, now, high], plane.ink, 1, [4, 4]);
+  plane.line([now, low, now, high], INK, 1, [4, 4]);
   for (const [i, [, schedule]] of shown.entries()) {
     const points = [];
     for (let time = 0.002; time <= 1; time += 0.01) points.push(time, Math.max(low, Math.min(high, height(schedule(time)))));

@@ -31,6 +31,7 @@ export function training(root: HTMLElement): void {
   });
   const train = async () => {
     const run = ++training;
+    if (drawing.points.length === 0) status.textContent = "Draw something first, or choose data.";
     const network = new VelocityNetwork(uniform(2));
     let [spent, steps, loss, shown] = [0, 0, 0, -Infinity];
     time.value = 0;
@@ -49,7 +50,9 @@ export function training(root: HTMLElement): void {
         show();
       }
       bar.value = spent / 1000;
-      status.textContent = `Step ${steps}, loss ${loss.toFixed(2)}`;
+      const done = spent >= SECONDS * 1000 ? "Done. Move the time. " : "";
+      status.textContent =
+        `${done}Step ${steps}, loss ${loss.toFixed(2)} (it stays above 0, because many paths cross).`;
       await new Promise((resolve) => setTimeout(resolve));
     }
   };

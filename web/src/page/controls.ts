@@ -59,18 +59,28 @@ export function slider(
   };
 }
 
+export interface Menu {
+  readonly node: HTMLElement;
+  readonly value: string;
+  /** Shows this option as chosen, or none if there is no such option. */
+  choose(option: string): void;
+}
+
 /** Returns a menu with its label; `changed` is called with the option that the visitor chooses. */
 export function menu(
   label: string,
   options: string[],
   changed: (option: string) => void,
-): { node: HTMLElement; readonly value: string } {
+): Menu {
   const select = element("select", {}, ...options.map((option) => element("option", {}, option)));
   select.addEventListener("change", () => changed(select.value));
   return {
     node: element("label", { className: "control" }, `${label} `, select),
     get value() {
       return select.value;
+    },
+    choose(option) {
+      select.value = option;
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import { DRAWINGS } from "../core/drawings";
 import { button, element, menu, row } from "./controls";
-import { drawable, Plane } from "./plane";
+import { drawable, INK, Plane } from "./plane";
 
 export const RANGE: [number, number, number, number] = [-2.4, 2.4, -2.4, 2.4];
 const MOST = 400; // points; later ones replace the first
@@ -17,13 +17,17 @@ export class Drawing {
     const names = Object.keys(DRAWINGS);
     this.points = DRAWINGS[names[0]]();
     const choice = menu("Data", names, (name) => this.replace(DRAWINGS[name]()));
-    const clear = button("Clear and draw", () => this.replace(new Float64Array()));
+    const own = (points: Float64Array) => {
+      choice.choose("");
+      this.replace(points);
+    };
+    const clear = button("Clear and draw", () => own(new Float64Array()));
     drawable(
       this.plane,
       () => {},
-      (x, y) => this.replace(Float64Array.from([...this.points, x, y].slice(-2 * MOST))),
+      (x, y) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST))),
     );
-    this.node = element("div", {}, this.plane.canvas, row(choice.node, clear));
+    this.node = element("div", { className: "drawing" }, this.plane.canvas, row(choice.node, clear));
     this.show();
   }
 
@@ -35,7 +39,7 @@ export class Drawing {
 
   private show(): void {
     this.plane.clear();
-    this.plane.dots(this.points, this.plane.ink);
-    if (this.points.length === 0) this.plane.text("draw here", 0, 0, this.plane.ink, "center");
+    this.plane.dots(this.points, INK);
+    if (this.points.length === 0) this.plane.text("draw here", 0, 0, INK, "center");
   }
 }

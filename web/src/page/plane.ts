@@ -5,6 +5,9 @@ import { element } from "./controls";
 /** Okabe and Ito's colours, which differ for colour-blind readers too. */
 export const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
+/** The colour of text and data, which can be read on a light and on a dark page. */
+export const INK = "#777";
+
 export class Plane {
   readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
@@ -32,11 +35,6 @@ export class Plane {
     this.canvas.setAttribute("aria-label", label);
   }
 
-  /** The colour of text on the page, which follows its light or dark theme. */
-  get ink(): string {
-    return getComputedStyle(this.canvas).color || "#222";
-  }
-
   clear(): void {
     this.context.clearRect(0, 0, this.width, this.height);
   }
@@ -60,7 +58,7 @@ export class Plane {
     context.stroke();
   }
 
-  text(words: string, x: number, y: number, colour = this.ink, align: CanvasTextAlign = "left"): void {
+  text(words: string, x: number, y: number, colour = INK, align: CanvasTextAlign = "left"): void {
     this.context.font = "13px system-ui, sans-serif";
     this.context.fillStyle = colour;
     this.context.textAlign = align;

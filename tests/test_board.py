@@ -1,7 +1,6 @@
 """The board of lab 11: the KID of students' tuned models in 1, 2 and 4 steps."""
 
 import json
-import os
 import re
 import shutil
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_quality import BOXED
 
 from diffusion_lab.commands.grade import run_grade
 from diffusion_lab.errors import UserError
@@ -16,16 +16,12 @@ from diffusion_lab.instructor import board, pages
 from diffusion_lab.instructor.board import with_board
 from diffusion_lab.instructor.manual import ByHand
 from diffusion_lab.instructor.rows import row_of
-from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Result, Verdict
 from diffusion_lab.models.weights import read_arrays, shipped_file, write_arrays
 
 ROOT = Path(__file__).parents[1]
 HANDED_IN = "my_few_steps.weights.h5"
-BOXED = pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
-    reason=INSTALL,
-)
 
 
 def write_noisy(name, share, path):

@@ -21,7 +21,7 @@ export function training(root: HTMLElement): void {
   const bar = element("progress", { max: SECONDS, value: 0 });
   bar.setAttribute("aria-label", "training");
   let stations: Float64Array[] = [noise];
-  let training = 0; // the number of the latest run; an older one stops
+  let latest = 0; // the number of the latest run; an older one stops
 
   const show = soon(() => {
     const station = Math.round((1 - time.value) * (stations.length - 1));
@@ -30,12 +30,12 @@ export function training(root: HTMLElement): void {
     plane.dots(stations[station], COLOURS[0]);
   });
   const train = async () => {
-    const run = ++training;
+    const run = ++latest;
     if (drawing.points.length === 0) status.textContent = "Draw something first, or choose data.";
     const network = new VelocityNetwork(uniform(2));
     let [spent, steps, loss, shown] = [0, 0, 0, -Infinity];
     time.value = 0;
-    while (spent < SECONDS * 1000 && run === training && drawing.points.length) {
+    while (spent < SECONDS * 1000 && run === latest && drawing.points.length) {
       const begin = performance.now();
       while (performance.now() - begin < SLICE) {
         const share = spent / (SECONDS * 1000);
@@ -57,7 +57,7 @@ export function training(root: HTMLElement): void {
     }
   };
   const stop = () => {
-    training++;
+    latest++;
     stations = [noise];
     show();
   };

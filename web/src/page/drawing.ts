@@ -22,11 +22,7 @@ export class Drawing {
       this.replace(points);
     };
     const clear = button("Clear and draw", () => own(new Float64Array()));
-    drawable(
-      this.plane,
-      () => {},
-      (x, y) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST))),
-    );
+    drawable(this.plane, (x, y) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST))));
     this.node = element("div", { className: "drawing" }, this.plane.canvas, row(choice.node, clear));
     this.show();
   }

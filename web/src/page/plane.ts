@@ -26,13 +26,9 @@ export class Plane {
     this.canvas = element("canvas", { width: width * scale, height: height * scale });
     this.canvas.style.maxWidth = `${width}px`;
     this.canvas.setAttribute("role", "img");
-    this.describe(label);
+    this.canvas.setAttribute("aria-label", label);
     this.context = this.canvas.getContext("2d")!;
     this.context.scale(scale, scale);
-  }
-
-  describe(label: string): void {
-    this.canvas.setAttribute("aria-label", label);
   }
 
   clear(): void {
@@ -85,13 +81,12 @@ export class Plane {
 }
 
 /** Calls `drawn` with each place that the visitor's pointer passes while it is pressed. */
-export function drawable(plane: Plane, begun: () => void, drawn: (x: number, y: number) => void): void {
+export function drawable(plane: Plane, drawn: (x: number, y: number) => void): void {
   const { canvas } = plane;
   canvas.style.touchAction = "none";
   canvas.style.cursor = "crosshair";
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    begun();
     drawn(...plane.at(event));
   });
   canvas.addEventListener("pointermove", (event) => {

@@ -18,6 +18,8 @@ from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
 from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.platforms.rosters import Matches, match, read_roster
+from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
@@ -38,6 +40,8 @@ def run_grade(
     kid_points: float = 4,
     kid_data: str = "procedural_flowers",
     board: bool = False,
+    roster: Path | None = None,
+    assignment: str | None = None,
     **options: Any,
 ) -> None:
     """Grades `submissions`, or a made-up class if it is None, and writes the reports to `out`.
@@ -57,6 +61,9 @@ def run_grade(
         )
     if board and not source.name.startswith("11"):
         raise UserError("Only lab 11 has a board: leave --board out, or grade --lab 11.")
+    if assignment is not None and roster is None:
+        raise UserError("--assignment names a column of --roster: give both.")
+    students = read_roster(roster, source.name[:2], assignment) if roster else None
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
@@ -71,7 +78,9 @@ def run_grade(
             progress=progress,
             **options,
         )
-    rows = write_gradebook(out, source.name[:2], settings, results)
+    matches = match(results, students) if students else Matches(results, {}, [])
+    rows = write_gradebook(out, source.name[:2], settings, matches.results, matches.absent)
+    remove_uploads(Path(out))
     console.print(_table(rows))
     if len(rows) > MOST_ROWS:
         console.print(
@@ -82,7 +91,14 @@ def run_grade(
             soft_wrap=True,
         )
     keys = [row.key for row in rows]
-    for sentence in remarks_on_unclaimed(read_manual(Path(out) / MANUAL), keys):
+    sentences = remarks_on_unclaimed(read_manual(Path(out) / MANUAL), keys)
+    if students:
+        sentences += write_uploads(Path(out), source.name[:2], rows, students, matches)
+    if matches.absent:
+        sentences.append(
+            f"{len(matches.absent)} on the roster handed in nothing; summary.html names them."
+        )
+    for sentence in sentences:
         console.print(Text(sentence), soft_wrap=True)
     console.print(
         Text(

@@ -102,6 +102,25 @@ def grade(
             help="Lab 11: also rank the models that students hand in, by KID in 1, 2 and 4 steps.",
         ),
     ] = False,
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "The class: Canvas's grade book, Moodle's grading worksheet, or another table with"
+                " names (CSV). Writes the files with grades and feedback that Canvas and Moodle"
+                " import."
+            )
+        ),
+    ] = None,
+    assignment: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "For Canvas: the title or ID of the assignment, if the number of the lab is not"
+                " enough to find it."
+            )
+        ),
+    ] = None,
     sandbox: Annotated[
         Sandbox, typer.Option(help="Use none only for code that you trust like your own.")
     ] = Sandbox.bubblewrap,
@@ -136,6 +155,8 @@ def grade(
             kid_points=kid_points,
             kid_data=kid_data,
             board=board,
+            roster=roster,
+            assignment=assignment,
         )
     except KeyboardInterrupt:
         typer.echo("\nThe same command resumes this grading.", err=True)

@@ -4,10 +4,9 @@ Text from a submission may be hostile: see `presentable`, `pages` and `manual` f
 safe.
 """
 
-import csv
-import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
-    escape_formula,
     read_manual,
     write_manual,
 )
@@ -23,6 +21,7 @@ from diffusion_lab.instructor.names import key_of
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Row, row_of
+from diffusion_lab.instructor.tables import escape_formula, table
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import write_atomically
 
@@ -30,7 +29,11 @@ NOT_IN_JSON = ("picture", "share", "weights")  # fields of a row
 
 
 def write_gradebook(
-    out: str | Path, lab: str, settings: Settings, results: list[Result]
+    out: str | Path,
+    lab: str,
+    settings: Settings,
+    results: list[Result],
+    absent: Sequence[str] = (),
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -39,6 +42,7 @@ def write_gradebook(
         lab: such as "07".
         settings: of the grading.
         results: as `grade_class` returns them.
+        absent: names of students on the roster who have handed in nothing.
 
     Returns:
         The rows of the grade book.
@@ -59,6 +63,7 @@ def write_gradebook(
         "sandbox": "bubblewrap" if settings.boxed else "none",
         "limits": asdict(settings.limits),
         "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "absent": list(absent),
     }
     students = [
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}
@@ -117,17 +122,11 @@ def _row_and_page(lab: str, result: Result, by_hand: ByHand) -> tuple[Row, bytes
 
 
 def _table(lab: str, rows: list[Row]) -> str:
-    """Returns the grade book as CSV.
-
-    Canvas and Moodle match students by the column ID, and import the column with the points.
-    """
+    """Returns the grade book as CSV. `platforms.uploads` writes what platforms import."""
     exercises = [f"{verdict.number} {verdict.name}" for verdict in rows[0].verdicts] if rows else []
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
     before, after = ("Student", "ID", f"Lab {lab}", "of"), ("manual", "file", "feedback")
-    writer.writerow([*before, *exercises, *after, "look at it"])
-    for row in rows:
-        cells = [
+    lines = [
+        [
             row.student,
             row.id,
             f"{row.points:g}",
@@ -138,5 +137,7 @@ def _table(lab: str, rows: list[Row]) -> str:
             f"feedback/{row.page}",
             row.problem or "; ".join(row.remarks),
         ]
-        writer.writerow(map(escape_formula, cells))
-    return text.getvalue()
+        for row in rows
+    ]
+    header = [*before, *exercises, *after, "look at it"]
+    return table([header, *(map(escape_formula, line) for line in lines)])

@@ -1,25 +1,21 @@
 """Reads and writes manual.csv: the points and comments that a person gives.
 
-The file may come from any spreadsheet program. In all our CSV files, an apostrophe precedes text
-that a spreadsheet would take for a formula.
+The file may come from any spreadsheet program.
 """
 
-import csv
 import difflib
-import io
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.tables import escape_formula, read_table, table, unescape_formula
 from diffusion_lab.storage import write_atomically
 
 MANUAL = "manual.csv"
 COLUMNS = ("key", "points", "comment")
 POINTS = re.compile(r"([+-]?(\d{1,6}(\.\d*)?|\.\d+))?")
-NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
-FORMULA = re.compile(r"'*(\s*[=+\-@＝＋－＠]|[\t\r])")
 
 
 class ByHand(NamedTuple):
@@ -29,25 +25,8 @@ class ByHand(NamedTuple):
     comment: str = ""
 
 
-def escape_formula(value: object) -> str:
-    """Returns a cell's text, after an apostrophe if a spreadsheet would take it for a formula.
-
-    Numbers stay numbers.
-    """
-    text = str(value)
-    return "'" + text if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """Returns the text that `escape_formula` has escaped."""
-    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
-
-
 def read_manual(path: Path) -> dict[str, ByHand]:
-    """Returns {key of a student: what a person gave}.
-
-    Reads every format in which Excel may save the file: with semicolons or tabs, with decimal
-    commas, in UTF-16 or in a code page.
+    """Returns {key of a student: what a person gave}. Points may have a decimal comma.
 
     Raises:
         UserError: with the line, if the file cannot be read, points are not a number, a key has two
@@ -55,32 +34,21 @@ def read_manual(path: Path) -> dict[str, ByHand]:
     """
     if not path.exists():
         return {}
-    text = _decoded(path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     manual: dict[str, ByHand] = {}
-    try:
-        indices = _column_indices(path, next(lines, []))
-        for cells in lines:
-            if any(cell.strip() for cell in cells):
-                where = f"{path}, line {lines.line_num}"
-                _add(manual, where, *_cells(where, cells, indices))
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {lines.line_num} cannot be read ({error}). Fix it, and grade again."
-        ) from None
+    lines = read_table(path)
+    indices = _column_indices(path, lines[0][1] if lines else [])
+    for number, cells in lines[1:]:
+        where = f"{path}, line {number}"
+        _add(manual, where, *_cells(where, cells, indices))
     return manual
 
 
 def write_manual(path: Path, given: dict[str, ByHand], unclaimed: dict[str, ByHand]) -> None:
     """Writes a line for each student in this grading, and the entries for students who are not."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(map(escape_formula, (key, *entry)) for key, entry in given.items())
-    writer.writerows(
-        map(escape_formula, (key, *entry)) for key, entry in unclaimed.items() if any(entry)
-    )
-    write_atomically(path, text.getvalue().encode("utf-8-sig"))
+    entries = [(key, *entry) for key, entry in given.items()]
+    entries += [(key, *entry) for key, entry in unclaimed.items() if any(entry)]
+    text = table([COLUMNS, *(map(escape_formula, entry) for entry in entries)])
+    write_atomically(path, text.encode("utf-8-sig"))
 
 
 def remarks_on_unclaimed(manual: dict[str, ByHand], keys: Collection[str]) -> list[str]:
@@ -97,33 +65,6 @@ def remarks_on_unclaimed(manual: dict[str, ByHand], keys: Collection[str]) -> li
         )
         sentences.append(f"{MANUAL} has an entry for {key!r}, who is not in this grading. {advice}")
     return sentences
-
-
-def _decoded(path: Path) -> str:
-    """Returns the file's text: UTF-8, UTF-16, or the code page of Western European Windows."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror or error}). Fix that, and grade again."
-        ) from None
-    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        return content.decode("utf-16" if marked else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-    try:
-        return content.decode("utf-16" if marked else "cp1252")
-    except UnicodeDecodeError:
-        raise UserError(
-            f'{path}, line {line}: some characters cannot be read. Save it as "CSV UTF-8", and'
-            " grade again."
-        ) from None
-
-
-def _delimiter(text: str) -> str:
-    header = text.split("\n")[0]
-    return max("\t;,", key=header.count)
 
 
 def _column_indices(path: Path, header: list[str]) -> list[int]:

@@ -1,0 +1,129 @@
+"""Canvas: reads its grade book, and writes grades and feedback that it imports.
+
+The formats are those of Canvas's own `gradebook_exporter.rb`, `gradebook_importer.rb` and
+`abstract_assignment.rb` (github.com/instructure/canvas-lms).
+"""
+
+import html
+import io
+import re
+import zipfile
+from pathlib import PurePosixPath
+
+import nbformat.v4 as nbformat
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.platforms.naming import PLATFORMS
+from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
+from diffusion_lab.instructor.rows import Row
+from diffusion_lab.instructor.tables import number, table
+
+IDS = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
+ASSIGNMENT = re.compile(r"(?P<title>.*) \((?P<id>\d+)\)", re.DOTALL)
+POSSIBLE = "Points Possible"  # begins the line with the points of the assignments
+TEST_STUDENT = "Student, Test"  # is Canvas's own, and in every course
+
+
+def read(
+    header: list[str], lines: list[list[str]], lab: str, assignment: str | None
+) -> Roster | None:
+    """Returns the roster in an exported grade book, or None for any other table.
+
+    Args:
+        header: the first line.
+        lines: the other lines.
+        lab: such as "07".
+        assignment: the title or ID of its assignment, or None to look for the number in the titles.
+
+    Raises:
+        UserError: if there is no such assignment, or several may be meant.
+    """
+    names = [0, 1][: 2 if header[:2] == ["LastName", "FirstName"] else 1]
+    if header[: len(names) + 1] not in (["Student", "ID"], ["LastName", "FirstName", "ID"]):
+        return None
+    if "Section" not in header:
+        return None
+    ids = [header.index(name) for name in IDS if name in header]
+    people = {
+        index: person_at(line, names, ids)
+        for index, line in enumerate(lines)
+        if line[ids[0]].strip() and line[0].strip() not in (TEST_STUDENT, POSSIBLE)
+    }
+    column = _column_for(lab, assignment, header)
+    possible = [line[column].strip() for line in lines if column and line[0].strip() == POSSIBLE]
+    return Roster("canvas", header, lines, people, column, "".join(possible[:1]))
+
+
+def _column_for(lab: str, assignment: str | None, header: list[str]) -> int | None:
+    """Returns the column of the assignment, or None if the grade book has none for this lab."""
+    found = {
+        column: match
+        for column in range(header.index("Section") + 1, len(header))
+        if (match := ASSIGNMENT.fullmatch(header[column]))
+    }
+    columns = [
+        column
+        for column, match in found.items()
+        if assignment in (match["id"], match["title"], match[0])
+        or assignment is None
+        and int(lab) in map(int, re.findall(r"\d+", match["title"]))
+    ]
+    if len(columns) == 1 or not columns and assignment is None:
+        return columns[0] if columns else None
+    titles = ", ".join(repr(header[column]) for column in columns or found) or "none"
+    raise UserError(
+        (
+            f"The roster has several assignments that may be lab {lab}: {titles}."
+            if columns
+            else f"The roster has no assignment {assignment!r}. It has: {titles}."
+        )
+        + " Choose one with --assignment."
+    )
+
+
+def grades(roster: Roster, upload: Upload) -> str:
+    """Returns the CSV file for *Grades, Import*.
+
+    It contains only the students of `upload`, because an empty cell would delete a grade.
+    """
+    width = roster.header.index("Section") + 1
+    title = f"Lab {upload.lab}" if roster.grade is None else roster.header[roster.grade]
+    first = [f"    {POSSIBLE}", *[""] * (width - 1), number(upload.possible)]
+    lines = [
+        [*roster.lines[index][:width], number(points)] for index, points in upload.points.items()
+    ]
+    return table([[*roster.header[:width], title], first, *lines])
+
+
+def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes] | None:
+    """Returns (name, content) of the file that *Upload Submissions* attaches to a submission.
+
+    Canvas finds the submission by two numbers in the file's name, and shows the file under the name
+    that the student gave it. So feedback on a notebook is a notebook, and feedback on a zip is a
+    zip. None if the submission does not come from Canvas, or is another kind of file.
+    """
+    parts = PurePosixPath(row.place).parts
+    name = next((part for part in parts if PLATFORMS["Canvas"].fullmatch(part)), "")
+    if name.lower().endswith(".ipynb"):
+        cell = nbformat.new_markdown_cell(_markdown(row), id="feedback")
+        return name, nbformat.writes(nbformat.new_notebook(cells=[cell])).encode()
+    if not name.lower().endswith(".zip"):
+        return None
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("feedback.html", page)
+    return name, content.getvalue()
+
+
+def _markdown(row: Row) -> str:
+    """Returns a student's feedback as Markdown."""
+    lines = [f"# {row.points:g} of {row.possible:g} points"]
+    if row.problem:
+        lines.append(html.escape(row.problem))
+    for verdict in row.verdicts:
+        lines.append(
+            f"**{verdict.number} `{verdict.name}`: {verdict.points:g} of {verdict.possible:g}."
+            f"** {html.escape(verdict.sentence)}"
+        )
+    lines += [html.escape(text) for text in (row.given, row.comment) if text]
+    return "\n\n".join(lines)

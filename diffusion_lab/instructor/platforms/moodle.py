@@ -1,0 +1,70 @@
+"""Moodle: reads the grading worksheet of an assignment, and writes grades and feedback for it.
+
+The formats are those of Moodle's own `assign/feedback/offline/importgradeslib.php` and
+`assign/feedback/file/importziplib.php` (github.com/moodle/moodle).
+"""
+
+import html
+import re
+
+from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
+from diffusion_lab.instructor.rows import Row
+from diffusion_lab.instructor.tables import number, table
+
+REQUIRED = ("Identifier", "Grade", "Last modified (grade)")  # or Moodle refuses the worksheet
+IDS = ("Identifier", "ID number", "Username", "Email address")
+POSSIBLE, COMMENTS = "Maximum Grade", "Feedback comments"
+
+
+def read(header: list[str], lines: list[list[str]]) -> Roster | None:
+    """Returns the roster in a grading worksheet, or None for any other table."""
+    if not set(REQUIRED) <= set(header):
+        return None
+    names = [header.index("Full name")] if "Full name" in header else []
+    ids = [header.index(name) for name in IDS if name in header]
+    people = {}
+    for index, line in enumerate(lines):
+        if number := re.search(r"\d+$", line[ids[0]].strip()):  # such as `Participant 123456`
+            person = person_at(line, names, ids[1:])
+            also = person.also | {person.id}
+            people[index] = Person(person.name, number[0], also)
+    grade = header.index("Grade")
+    possible = [lines[index][header.index(POSSIBLE)] for index in people if POSSIBLE in header]
+    return Roster("moodle", header, lines, people, grade, "".join(possible[:1]))
+
+
+def grades(roster: Roster, upload: Upload) -> str:
+    """Returns the CSV file for *Upload grading worksheet*.
+
+    All columns stay as exported, except the grade, and the feedback comments if they are empty.
+    Moodle has no grades below 0 or above the maximum.
+    """
+    lines = []
+    for index, points in upload.points.items():
+        accepted = min(max(points, 0), upload.possible)  # Moodle skips all other grades
+        line = dict(zip(roster.header, roster.lines[index])) | {"Grade": number(accepted)}
+        if not line.get(COMMENTS, "?").strip():
+            line[COMMENTS] = _comment(upload.rows[index])
+        lines.append(line.values())
+    return table([roster.header, *lines])
+
+
+def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes]:
+    """Returns (name, content) of the file that *Upload multiple feedback files in a zip* gives to a
+    student.
+
+    Moodle takes what is between the first two underscores for the number of the participant.
+    """
+    name = re.sub(r"[_/\\]", " ", person.name).strip() or "Participant"
+    return f"{name}_{person.id}_assignsubmission_file/feedback.html", page
+
+
+def _comment(row: Row) -> str:
+    """Returns a student's feedback as a list in HTML."""
+    items = [
+        f"{verdict.number} {verdict.name}: {verdict.points:g} of {verdict.possible:g}."
+        f" {verdict.sentence}"
+        for verdict in row.verdicts
+    ]
+    items += [text for text in (row.problem, row.given, row.comment) if text]
+    return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"

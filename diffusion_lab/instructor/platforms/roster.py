@@ -1,0 +1,77 @@
+"""A roster: the table of a class's students that a platform exports."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from diffusion_lab.instructor.rows import Row
+
+NAMELESS = 2  # shorter words, such as initials, say nothing about a person
+
+
+@dataclass(frozen=True)
+class Person:
+    """A student on a roster."""
+
+    name: str  # "" if the platform grades anonymously
+    id: str
+    also: frozenset[str] = frozenset()  # other identifiers, such as a login or an e-mail address
+
+    @property
+    def identifiers(self) -> set[str]:
+        """All identifiers, in lower case. The part of an e-mail address before the @ is one."""
+        texts = {text.strip().lower() for text in (self.id, *self.also)} - {""}
+        return texts | {text.split("@")[0] for text in texts}
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A table of students."""
+
+    platform: str  # "canvas", "moodle", or "" for any other table
+    header: list[str]
+    lines: list[list[str]]  # as exported, each as long as the header
+    people: dict[int, Person]  # {index of a line: student}
+    grade: int | None = None  # the column of this lab's points, if the platform has one
+    possible: str = ""  # points that the platform gives for this lab
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a platform is to import. Students who are not in it keep what they have there."""
+
+    lab: str  # such as "07"
+    possible: float
+    points: dict[int, float]  # {index of a line of the roster: points}
+    rows: dict[int, Row]  # {index of a line of the roster: row of the grade book}
+
+
+def person_at(line: list[str], names: Iterable[int], ids: Iterable[int]) -> Person:
+    """Returns the student on a line. The first of the columns `ids` that is not empty is the ID."""
+    name = " ".join(filter(None, (line[column].strip() for column in names)))
+    identifiers = [text for column in ids if (text := line[column].strip())]
+    return Person(name, identifiers[0] if identifiers else "", frozenset(identifiers[1:]))
+
+
+def words(name: str) -> list[str]:
+    """Returns the words of a name, in lower case and without accents."""
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", name)
+        if not unicodedata.combining(letter)
+    )
+    return re.findall(r"[^\W_]+", plain.casefold())
+
+
+def spellings(name: str) -> set[str]:
+    """Returns how platforms may write a name: `Lovelace, Ada`, `Ada Lovelace`, `lovelaceada`."""
+    parts = words(name)
+    joined = {"".join(parts), "".join(parts[1:] + parts[:1]), "".join(parts[-1:] + parts[:-1])}
+    return {" ".join(sorted(parts)), *joined} - {""}
+
+
+def agree(name: str, other: str) -> bool:
+    """True if two spellings of a name may belong to one person: they share a word."""
+    squashed = "".join(words(other))
+    return any(len(word) > NAMELESS and word in squashed for word in words(name))

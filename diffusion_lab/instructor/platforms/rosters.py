@@ -1,0 +1,144 @@
+"""Reads a roster of any kind, and finds out who on it has handed in which submission."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.names import key_of
+from diffusion_lab.instructor.platforms import canvas, moodle
+from diffusion_lab.instructor.platforms.roster import Roster, agree, person_at, spellings
+from diffusion_lab.instructor.tables import read_table
+from diffusion_lab.instructor.verdicts import Result
+
+# headers of other tables, in lower case
+NAMES = ("name", "student", "student name", "full name")
+PARTS = (("first name", "firstname", "given name"), ("last name", "lastname", "surname"))
+IDS = ("id", "sid", "student id", "id number", "number", "identifier", "username", "login")
+IDS += ("github_username", "github username", "email", "email address", "e-mail")
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Who the submissions of a class belong to."""
+
+    results: list[Result]  # with the names and IDs of the roster
+    people: dict[str, list[int]]  # {key of a result: indices of lines}; several for a group
+    absent: list[str]  # names of students without a submission
+
+
+def read_roster(path: Path, lab: str, assignment: str | None = None) -> Roster:
+    """Returns the roster in a CSV file: Canvas's, Moodle's, or a table with the students' names.
+
+    Args:
+        path: of the file.
+        lab: such as "07".
+        assignment: the title or ID of its assignment in Canvas, or None to look for it.
+
+    Raises:
+        UserError: if it cannot be read, has no column with names, contains no student, or leaves
+            open which assignment is meant.
+    """
+    table = [cells for _, cells in read_table(path)]
+    header = [cell.strip() for cell in table[0]] if table else []
+    lines = [(cells + [""] * len(header))[: len(header)] for cells in table[1:]]
+    roster = (
+        canvas.read(header, lines, lab, assignment)
+        or moodle.read(header, lines)
+        or _other(path, header, lines)
+    )
+    if not roster.people:
+        raise UserError(f"There are no students in {path}. Export it again.")
+    return roster
+
+
+def match(results: list[Result], roster: Roster) -> Matches:
+    """Finds each submission's student: by ID, or else by name.
+
+    A submission that fits nobody or several students keeps its name. A remark says so, and also if
+    a student has several submissions.
+    """
+    results = [
+        replace(result, key=result.key or key_of(result.student, result.id)) for result in results
+    ]
+    by_id = _by_id(results, roster)
+    fitting = {result.key: by_id.get(result.key) or _by_name(result, roster) for result in results}
+    people = {key: indices for key, indices in fitting.items() if len(indices) == 1 or key in by_id}
+    count = Counter(index for indices in people.values() for index in indices)
+    return Matches(
+        [_named(result, fitting[result.key], people, count, roster) for result in results],
+        {
+            key: indices
+            for key, indices in people.items()
+            if all(count[index] == 1 for index in indices)
+        },
+        [person.name or person.id for index, person in roster.people.items() if not count[index]],
+    )
+
+
+def _by_id(results: list[Result], roster: Roster) -> dict[str, list[int]]:
+    """Returns {key of a result: indices of the lines with its IDs}.
+
+    If most of the names disagree, the numbers are those of another platform, and count for nothing.
+    """
+    lines = {text: index for index, person in roster.people.items() for text in person.identifiers}
+    found = {
+        result.key: indices
+        for result in results
+        if (indices := [lines[text] for text in result.id.lower().split(", ") if text in lines])
+    }
+    pairs = [
+        (result.student, roster.people[index].name)
+        for result in results
+        for index in found.get(result.key, ())
+        if roster.people[index].name
+    ]
+    wrong = sum(not agree(name, other) for name, other in pairs)
+    return {} if 2 * wrong > len(pairs) else found
+
+
+def _by_name(result: Result, roster: Roster) -> list[int]:
+    """Returns the indices of the lines whose student may have handed in this result."""
+    name = result.student
+    return [
+        index
+        for index, person in roster.people.items()
+        if name.lower() in person.identifiers or spellings(name) & spellings(person.name)
+    ]
+
+
+def _named(
+    result: Result,
+    fitting: list[int],
+    people: dict[str, list[int]],
+    count: Counter[int],
+    roster: Roster,
+) -> Result:
+    """Returns a result with the roster's name and ID, and a remark if there is a doubt."""
+    names = [roster.people[index].name or roster.people[index].id for index in fitting]
+    ids = [roster.people[index].id for index in fitting]
+    if result.key not in people:
+        remark = f"may be {' or '.join(names)} on the roster" if names else "not on the roster"
+        return replace(result, remarks=[remark, *result.remarks])
+    remarks = result.remarks
+    if any(count[index] > 1 for index in fitting):
+        remarks = ["another submission belongs to the same student on the roster", *remarks]
+    return replace(result, student=", ".join(names), id=", ".join(ids), remarks=remarks)
+
+
+def _other(path: Path, header: list[str], lines: list[list[str]]) -> Roster:
+    """Returns the roster in a table that is neither Canvas's nor Moodle's."""
+    titles = [title.lower() for title in header]
+    names = [titles.index(title) for title in NAMES if title in titles][:1]
+    if not names:
+        parts = [[titles.index(title) for title in part if title in titles] for part in PARTS]
+        names = [columns[0] for columns in parts if columns]
+    if not names:
+        raise UserError(
+            f"{path} is not a roster: it has none of the columns Student (Canvas), Identifier"
+            " (Moodle) and Name. If Moodle speaks another language, switch it to English before you"
+            " download the grading worksheet."
+        )
+    ids = [titles.index(title) for title in IDS if title in titles]
+    people = {index: person_at(line, names, ids) for index, line in enumerate(lines)}
+    return Roster("", header, lines, people)

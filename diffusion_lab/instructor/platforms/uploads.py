@@ -1,0 +1,102 @@
+"""Writes the files with grades and feedback that a platform imports as they are."""
+
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from diffusion_lab.instructor.platforms import canvas, moodle
+from diffusion_lab.instructor.platforms.roster import Roster, Upload
+from diffusion_lab.instructor.platforms.rosters import Matches
+from diffusion_lab.instructor.rows import Row
+from diffusion_lab.storage import replacing, write_atomically
+
+PLATFORMS = {"canvas": canvas, "moodle": moodle}
+
+
+def remove_uploads(out: Path) -> None:
+    """Removes the files of an earlier grading, so that nobody imports old points."""
+    for platform in PLATFORMS:
+        for name in (f"upload-{platform}.csv", f"feedback-{platform}.zip"):
+            (out / name).unlink(missing_ok=True)
+
+
+def write_uploads(
+    out: Path, lab: str, rows: list[Row], roster: Roster, matches: Matches
+) -> list[str]:
+    """Writes `upload-PLATFORM.csv` and `feedback-PLATFORM.zip`, if the roster is from a platform.
+
+    Args:
+        out: the folder of the grade book.
+        lab: such as "07".
+        rows: of the grade book.
+        roster: of the class.
+        matches: who the rows belong to.
+
+    Returns:
+        Sentences for the instructor.
+    """
+    graded = {
+        index: row for row in rows if not row.failed for index in matches.people.get(row.key, ())
+    }
+    if not roster.platform or not graded:
+        return []
+    platform = PLATFORMS[roster.platform]
+    ours = max(row.possible for row in graded.values())
+    theirs = _number(roster.possible) or ours
+    points = {index: graded[index].points * theirs / ours for index in sorted(graded)}
+    upload = Upload(lab, theirs, points, graded)
+    write_atomically(
+        out / f"upload-{roster.platform}.csv", platform.grades(roster, upload).encode()
+    )
+    files = [
+        platform.feedback(roster.people[index], row, (out / "feedback" / row.page).read_bytes())
+        for index, row in graded.items()
+    ]
+    found = dict(filter(None, files))
+    if found:
+        _write_zip(out / f"feedback-{roster.platform}.zip", found)
+    remarks = _remarks(rows, roster, upload, ours)
+    if len(found) < len(files):
+        remarks.append(
+            f"feedback-{roster.platform}.zip has no feedback for {len(files) - len(found)} of"
+            f" {len(files)} students, because their files do not come from"
+            f" {roster.platform.capitalize()}."
+        )
+    return remarks
+
+
+def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -> list[str]:
+    """Returns what an instructor should know before the import.
+
+    `possible` are the points of the lab. Those of `upload` are the platform's.
+    """
+    left_out = len(rows) - len({row.key for row in upload.rows.values()})
+    by_hand = sum(bool(row.written) and row.manual == "" for row in upload.rows.values())
+    platform = roster.platform.capitalize()
+    sentences = {
+        f"upload-{roster.platform}.csv leaves out {left_out} of {len(rows)} submissions: it is not"
+        " clear who they belong to, or they could not be graded.": left_out,
+        f"The assignment has {upload.possible:g} points in {platform}, and the lab has"
+        f" {possible:g}. The points in the upload are converted.": upload.possible != possible,
+        f"The roster has no assignment with the number {upload.lab}, so {platform} will offer to"
+        " create one. Choose another with --assignment.": roster.grade is None,
+        f"{by_hand} of {len(upload.rows)} students have no points for the written part yet; enter"
+        " them in summary.html, and grade again.": by_hand,
+    }
+    return [sentence for sentence, applies in sentences.items() if applies]
+
+
+def _number(text: str) -> float:
+    """Returns a number that may have a decimal comma, or 0 for other text."""
+    with suppress(ValueError):
+        return max(0.0, float(text.replace(",", ".")))
+    return 0.0
+
+
+def _write_zip(path: Path, files: dict[str, bytes]) -> None:
+    with (
+        replacing(path) as draft,
+        zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, content in files.items():
+            archive.writestr(name, content)

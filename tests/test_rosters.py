@@ -1,0 +1,331 @@
+"""Rosters, and the files that Canvas and Moodle import: as their own importers read them."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.platforms.roster import agree, spellings
+from diffusion_lab.instructor.platforms.rosters import match, read_roster
+from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
+from diffusion_lab.instructor.results import Settings
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.tables import number
+from diffusion_lab.instructor.verdicts import Result, Verdict
+
+SETTINGS = Settings("", "07_toy.py", 5, Limits())
+CANVAS = """\
+Student,ID,SIS User ID,SIS Login ID,Section,Notes,Lab 06 (810),Lab 07: DDIM (811),Final Score
+,,,,,,,Manual Posting,
+    Points Possible,,,,,,10,8,(read only)
+"Lovelace, Ada",101,s1,ada@uni.edu,"A and B",,9,,90
+"Müller, Jörg",102,s2,joerg,A,late,8,3,70
+"Hopper, Grace",103,s3,grace,A,,,,
+"Student, Test",104,,,A,,,,
+"""
+MOODLE = """\
+Identifier,Full name,Email address,Status,Grade,Maximum Grade,Grade can be changed,\
+Last modified (submission),Last modified (grade),Feedback comments
+Participant 501,Ada Lovelace,ada@uni.edu,Submitted for grading,,100.00,Yes,"Monday, 1 June 2026",-,
+Participant 502,Jörg Müller,joerg@uni.edu,Submitted for grading,3.00,100.00,Yes,-,-,Come and see me.
+Participant 503,Grace Hopper,grace@uni.edu,No submission,,100.00,Yes,-,-,
+"""
+
+
+def result(student, number="", earned=6.0, place="", **more):
+    verdict = Verdict("7.1", "first", "wrong", earned, 8.0, "You *divided* by <2>.")
+    return Result(student, number, place or f"{student}.ipynb", verdicts=[verdict], **more)
+
+
+def roster_of(tmp_path, text, assignment=None, encoding="utf-8"):
+    path = tmp_path / "roster.csv"
+    path.write_bytes(text.encode(encoding))
+    return read_roster(path, "07", assignment)
+
+
+def graded(tmp_path, roster, results):
+    """Returns what the instructor is told, after writing all files into tmp_path / "out"."""
+    matches = match(results, roster)
+    rows = write_gradebook(tmp_path / "out", "07", SETTINGS, matches.results, matches.absent)
+    return write_uploads(tmp_path / "out", "07", rows, roster, matches)
+
+
+def upload(tmp_path, platform):
+    text = (tmp_path / "out" / f"upload-{platform}.csv").read_text(encoding="utf-8")
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def imported_by_canvas(rows):
+    """Returns ({ID of a student: {assignment: grade}}, {assignment: points}), by the rules of
+    gradebook_importer.rb.
+    """
+    header, *lines = rows
+    names = 2 if header[:2] == ["LastName", "FirstName"] else 1
+    assert "Student" in header[0] or names == 2
+    assert "ID" in header[names]
+    place = names + 1
+    if header[place] == "SIS User ID":
+        place += 1
+    if header[place] == "SIS Login ID":
+        place += 1
+    place += header[place] == "Integration ID"
+    place += header[place] == "Root Account"
+    assert "Section" in header[place], "otherwise Canvas says: Invalid header row"
+    titles = header[place + 1 :]
+    grades, possible = {}, {}
+    for line in lines:
+        cells = dict(zip(titles, line[place + 1 :]))
+        if "Points Possible" in line[0]:
+            possible = cells
+        else:
+            grades[line[names]] = cells
+    return grades, possible
+
+
+def imported_by_moodle(rows):
+    """Returns {number of a participant: (grade, comment)}, by the rules of importgradeslib.php."""
+    header, *lines = rows
+    places = [header.index(name) for name in ("Identifier", "Grade", "Last modified (grade)")]
+    found = {}
+    for line in lines:
+        grade = float(line[places[1]])
+        assert 0 <= grade <= float(line[header.index("Maximum Grade")]), "Moodle would skip it"
+        participant = line[places[0]][len("Participant ") :]
+        found[participant] = grade, line[header.index("Feedback comments")]
+    return found
+
+
+def test_canvas_imports_the_points_of_one_assignment(tmp_path):
+    roster = roster_of(tmp_path, CANVAS)
+    said = graded(
+        tmp_path, roster, [result("lovelaceada", "101"), result("mullerjorg", "102", 4.5)]
+    )
+    grades, possible = imported_by_canvas(upload(tmp_path, "canvas"))
+    title = "Lab 07: DDIM (811)"
+    assert grades == {"101": {title: "6"}, "102": {title: "4.5"}}, "Grace keeps her empty cell"
+    assert possible == {title: "8"} and not [text for text in said if "convert" in text]
+    facts = json.loads((tmp_path / "out" / "grades.json").read_text())
+    assert facts["absent"] == ["Hopper, Grace"]
+    assert [student["student"] for student in facts["students"]] == [
+        "Lovelace, Ada",
+        "Müller, Jörg",
+    ]
+    assert "Hopper, Grace" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+
+
+def test_a_grade_book_with_separate_names_and_without_student_numbers(tmp_path):
+    text = (
+        "LastName,FirstName,ID,SIS Login ID,Section,Lab 7 (811)\n"
+        "    Points Possible,,,,,8\nLovelace,Ada,101,ada,A,\n"
+    )
+    roster = roster_of(tmp_path, text)
+    graded(tmp_path, roster, [result("lovelaceada", "101")])
+    assert imported_by_canvas(upload(tmp_path, "canvas"))[0] == {"101": {"Lab 7 (811)": "6"}}
+    assert roster.people[1].name == "Lovelace Ada"
+
+
+def test_the_assignment_can_be_named(tmp_path):
+    for name in ("Lab 06", "810", "Lab 06 (810)"):
+        roster = roster_of(tmp_path, CANVAS, name)
+        assert roster.header[roster.grade] == "Lab 06 (810)" and roster.possible == "10"
+    with pytest.raises(UserError, match=r"no assignment 'Lab 9'.*'Lab 06 \(810\)'.*--assignment"):
+        roster_of(tmp_path, CANVAS, "Lab 9")
+
+
+def test_several_assignments_with_the_number_of_the_lab_are_named(tmp_path):
+    text = CANVAS.replace("Lab 06 (810)", "Quiz 7 (810)")
+    with pytest.raises(UserError, match=r"several.*'Quiz 7 \(810\)', 'Lab 07: DDIM \(811\)'"):
+        roster_of(tmp_path, text)
+
+
+def test_an_assignment_that_canvas_does_not_have_yet(tmp_path):
+    roster = roster_of(tmp_path, CANVAS.replace("Lab 07: DDIM (811)", "Essay (811)"))
+    said, _ = graded(tmp_path, roster, [result("lovelaceada", "101")])
+    grades, possible = imported_by_canvas(upload(tmp_path, "canvas"))
+    assert grades == {"101": {"Lab 07": "6"}} and possible == {"Lab 07": "8"}
+    assert "Canvas will offer to create one" in said
+
+
+def test_points_are_converted_to_those_of_the_platform(tmp_path):
+    roster = roster_of(tmp_path, MOODLE)
+    (said,) = graded(
+        tmp_path,
+        roster,
+        [result("Ada Lovelace", "501"), result("Jörg Müller", "502", 8 / 3)],
+    )
+    found = imported_by_moodle(upload(tmp_path, "moodle"))
+    assert {key: grade for key, (grade, _) in found.items()} == {"501": 75, "502": 33.33}
+    assert "100 points in Moodle, and the lab has 8" in said
+
+
+def test_moodle_gets_comments_where_there_are_none(tmp_path):
+    graded(
+        tmp_path,
+        roster_of(tmp_path, MOODLE),
+        [result("Ada Lovelace", "501"), result("Jörg Müller", "502")],
+    )
+    found = imported_by_moodle(upload(tmp_path, "moodle"))
+    assert "7.1 first: 6 of 8. You *divided* by &lt;2&gt;." in found["501"][1]
+    assert found["502"][1] == "Come and see me."
+    exported = list(csv.reader(io.StringIO(MOODLE)))
+    changed = {4, 9}  # the columns with the grade and the comment
+    for before, after in zip(exported, upload(tmp_path, "moodle")):
+        kept = [(a, b) for place, (a, b) in enumerate(zip(before, after)) if place not in changed]
+        assert all(a == b for a, b in kept), "all other cells stay as exported"
+
+
+def test_moodle_gets_no_grade_that_it_would_skip(tmp_path):
+    text = MOODLE.replace("100.00", "8,00")  # as a Moodle with decimal commas exports it
+    roster = roster_of(tmp_path, text.replace("8,00", '"8,00"'))
+    rows = [result("Ada Lovelace", "501", 9.0), result("Jörg Müller", "502", -1.0)]
+    graded(tmp_path, roster, rows)
+    lines = upload(tmp_path, "moodle")[1:]
+    assert [line[4] for line in lines] == ["8", "0"]
+
+
+def test_feedback_for_moodle_has_the_names_that_its_importer_reads(tmp_path):
+    roster = roster_of(tmp_path, MOODLE.replace("Ada Lovelace", "Ada_King / Lovelace"))
+    graded(tmp_path, roster, [result("Ada King Lovelace", "501"), result("Jörg Müller", "502")])
+    with zipfile.ZipFile(tmp_path / "out" / "feedback-moodle.zip") as archive:
+        for place, participant in zip(archive.namelist(), ("501", "502")):
+            folder, name = place.split("/")
+            pieces = folder.split("_", 4)  # as importziplib.php splits it
+            assert pieces[1:] == [participant, "assignsubmission", "file"]
+            assert name == "feedback.html" and b"You <em>divided</em>" in archive.read(place)
+
+
+def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
+    roster = roster_of(tmp_path, CANVAS)
+    results = [
+        result("lovelaceada", "101", place="lovelaceada_101_9001_07_ddim-1.ipynb"),
+        result("mullerjorg", "102", place="mullerjorg_LATE_102_9002_work.zip/lab/07_ddim.ipynb"),
+        result("hoppergrace", "103", place="grace/07_ddim.ipynb"),
+    ]
+    (said,) = graded(tmp_path, roster, results)
+    assert "no feedback for 1 of 3 students" in said
+    with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
+        notebook, zipped = archive.namelist()
+        numbers = [re.findall(r"(?<=_)\d+(?=_)", name)[:2] for name in (notebook, zipped)]
+        assert numbers == [["101", "9001"], ["102", "9002"]], (
+            "abstract_assignment.rb looks for them"
+        )
+        (cell,) = json.loads(archive.read(notebook))["cells"]
+        with zipfile.ZipFile(io.BytesIO(archive.read(zipped))) as inner:
+            assert b"<em>divided</em>" in inner.read("feedback.html")
+    text = "".join(cell["source"])
+    assert "# 6 of 8 points" in text and "You *divided* by &lt;2&gt;." in text
+
+
+def test_files_of_an_earlier_grading_do_not_stay(tmp_path):
+    graded(tmp_path, roster_of(tmp_path, MOODLE), [result("Ada Lovelace", "501")])
+    remove_uploads(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*moodle*"))
+
+
+@pytest.mark.parametrize(
+    "student, number, expected",
+    [
+        ("Ada Lovelace", "", "Lovelace, Ada"),
+        ("ada-lovelace", "", "Lovelace, Ada"),
+        ("lovelaceada", "", "Lovelace, Ada"),
+        ("Jorg Muller", "", "Müller, Jörg"),
+        ("grace", "", "Hopper, Grace"),  # her login
+        ("ADA@uni.edu", "", "Lovelace, Ada"),
+        ("Jorg", "s2", "Müller, Jörg"),
+        ("Grace", "103", "Hopper, Grace"),
+    ],
+)
+def test_a_student_is_found_by_id_name_or_login(tmp_path, student, number, expected):
+    matches = match([result(student, number)], roster_of(tmp_path, CANVAS))
+    assert matches.results[0].student == expected and not matches.results[0].remarks
+
+
+def test_numbers_of_another_platform_count_for_nothing(tmp_path):
+    """Moodle's participant 102 is not Canvas's student 102."""
+    roster = roster_of(tmp_path, CANVAS)
+    matches = match([result("Grace Hopper", "101"), result("Ada Lovelace", "102")], roster)
+    assert [each.id for each in matches.results] == ["103", "101"]
+
+
+def test_doubtful_submissions_are_left_out_and_named(tmp_path):
+    text = CANVAS + '"Ada, Lovelace",105,s5,other,A,,,,\n'
+    roster = roster_of(tmp_path, text)
+    results = [
+        result("Ada Lovelace"),  # fits two
+        result("Nobody Known"),
+        result("hoppergrace", "103", place="a.ipynb"),
+        result("Grace Hopper", "s3", place="b.ipynb"),
+        result("mullerjorg", "102"),
+    ]
+    matches = match(results, roster)
+    remarks = [each.remarks[:1] for each in matches.results]
+    twice = ["another submission belongs to the same student on the roster"]
+    assert remarks[0] == ["may be Lovelace, Ada or Ada, Lovelace on the roster"]
+    assert remarks[1:] == [["not on the roster"], twice, twice, []]
+    said, _ = graded(tmp_path, roster, results)
+    assert list(imported_by_canvas(upload(tmp_path, "canvas"))[0]) == ["102"]
+    assert "leaves out 4 of 5 submissions" in said
+
+
+def test_a_group_gets_its_points_for_each_member(tmp_path):
+    roster = roster_of(tmp_path, CANVAS)
+    graded(tmp_path, roster, [result("Ada Lovelace, Grace Hopper", "s1, s3")])
+    assert list(imported_by_canvas(upload(tmp_path, "canvas"))[0]) == ["101", "103"]
+
+
+def test_a_submission_that_could_not_be_graded_is_left_out(tmp_path):
+    roster = roster_of(tmp_path, CANVAS)
+    failed = replace(result("Grace Hopper"), failed=True, problem="It could not be graded.")
+    graded(tmp_path, roster, [result("Ada Lovelace"), failed])
+    assert list(imported_by_canvas(upload(tmp_path, "canvas"))[0]) == ["101"]
+
+
+def test_an_anonymous_worksheet(tmp_path):
+    text = "Identifier,Status,Grade,Maximum Grade,Last modified (grade)\nParticipant 7,,,8.00,-\n"
+    roster = roster_of(tmp_path, text)
+    matches = match([result("Participant", "7")], roster)
+    graded(tmp_path, roster, [result("Participant", "7")])
+    assert matches.people and upload(tmp_path, "moodle")[1][2] == "6"
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("Name;ID\nAda Lovelace;7\n", ["Ada Lovelace"]),
+        ("First Name,Last Name,SID,Email\nAda,Lovelace,7,a@b.c\n", ["Ada Lovelace"]),
+        ("id\tstudent\n7\tAda Lovelace\n\n8\tGrace Hopper\n", ["Ada Lovelace", "Grace Hopper"]),
+    ],
+)
+def test_any_table_with_names_is_a_roster(tmp_path, text, names):
+    roster = roster_of(tmp_path, text, encoding="utf-16")
+    assert [person.name for person in roster.people.values()] == names
+    assert roster.people[0].id == "7" and roster.platform == ""
+    assert graded(tmp_path, roster, [result("Ada Lovelace")]) == [], "no platform, no upload"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("Teilnehmer,Bewertung\nTeilnehmer/in 5,\n", "not a roster.*switch it to English"),
+        ("Name,ID\n", "no students"),
+        ("", "not a roster"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(tmp_path, text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        roster_of(tmp_path, text)
+
+
+def test_spellings_of_names():
+    assert spellings("Lovelace, Ada") & spellings("ada lovelace")
+    assert spellings("van der Berg, Jan") & spellings("Jan van der Berg")
+    assert not spellings("Ada Lovelace") & spellings("Ada Byron")
+    assert agree("lovelaceada", "Lovelace, Ada") or agree("Lovelace, Ada", "lovelaceada")
+    assert not agree("Grace Hopper", "Lovelace, Ada")
+    assert number(12345.678) == "12345.68" and number(3.0) == "3"

@@ -77,7 +77,7 @@ clouds({"for training": points[:num_samples], "unseen": unseen}, size=2.2)
 # ## 2 · Six families
 #
 # Each of the following models has 15 to 35 lines in
-# [families.py](../diffusion_lab/labs/lab00/families.py). They all use the same small networks, the
+# [families.py](../diffusion_lab/labs/lab00/families.py). They all use small dense networks, the
 # same number of training steps and the same points. Open that file next to this page: in each
 # class, the most important lines are those of `objective`, the loss.
 #
@@ -146,8 +146,9 @@ for name, sample in ({"the flower itself": fresh} | samples).items():
     print(f"{name:22} {precision:13.3f} {coverage:15.3f}")
 
 # %% [markdown]
-# Three of the six can also say how likely the unseen points are. (The VAE knows a lower bound only.
-# Its true value may be higher.)
+# Three of our six models can also say how likely the unseen points are. (The VAE knows a lower
+# bound only. Its true value may be higher. A diffusion model can, too, with more work; see the
+# table below.)
 
 # %% tags=["nbval-ignore-output"]
 for name in ("autoregressive", "normalizing flow", "VAE"):
@@ -221,7 +222,7 @@ clouds({name: noisy[name] for name in shown} | {"the sample": ops.convert_to_num
 # * **2021** · [Song et al.](https://arxiv.org/abs/2011.13456) find the differential equations
 #   behind all of them. *Labs 06 and 09*
 # * **2021** · [Dhariwal and Nichol](https://arxiv.org/abs/2105.05233) beat the best GANs on
-#   ImageNet, with guidance by a classifier. *Lab 09*
+#   ImageNet, with guidance by a classifier. *Lab 09 does it without one*
 # * **2022** · [Rombach et al.](https://arxiv.org/abs/2112.10752), latent diffusion: an autoencoder
 #   makes the pictures small first. Stable Diffusion is built on it.
 # * **2023** · [Lipman et al.](https://arxiv.org/abs/2210.02747), flow matching: straight lines
@@ -229,7 +230,7 @@ clouds({name: noisy[name] for name in shown} | {"the sample": ops.convert_to_num
 # * **2023** · [Song et al.](https://arxiv.org/abs/2303.01469), consistency models: a sample in one
 #   step or two. *Lab 11*
 #
-# (The year is that of the conference. Several of these papers had been online for a year.)
+# (The year is that of the conference. Four of these papers were online in the year before.)
 #
 # ## Which lab does what
 #

@@ -249,7 +249,7 @@ checks.langevin_step(langevin_step)
 # ## 4 · Sampling: from snow to digits
 #
 # Here is a trained network, in a model that uses your step. The network is small: a few
-# convolutions that halve the image, and a dense layer with one output, the energy.
+# convolutions that halve the image, and two dense layers, the last with one output, the energy.
 
 # %%
 print(inspect.getsource(energy_network).split('"""')[-1].strip("\n"))
@@ -301,10 +301,11 @@ widgets.langevin(shipped)
 # and leaves the images alone: somebody shovels the landscape. Each step of the training contains a
 # whole walk of the first kind.
 #
-# This is **contrastive divergence** (Hinton 2002). With infinitely long walks it would be the exact
-# gradient of the log-likelihood; our walks are short, so it is an approximation. They can be short
-# because of the **sample buffer**: each walk continues where an earlier one ended, and only one in
-# twenty starts from fresh noise. (With a buffer, it is also called *persistent* contrastive
+# This is **contrastive divergence** (Hinton 2002). With infinitely long walks of true Langevin
+# dynamics, the first two terms of the loss below would give the exact gradient of the negative
+# log-likelihood. Our walks are short and hardly shaken, so it is an approximation. They can be
+# short because of the **sample buffer**: each walk continues where an earlier one ended, and only
+# one in twenty starts from fresh noise. (With a buffer, it is also called *persistent* contrastive
 # divergence; Tieleman 2008.)
 #
 # ### Exercise 1.2 · `contrastive_divergence_loss`

@@ -157,8 +157,8 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 #
 # You may also use the table. Make it inside the function, from the *fixed* grid of all `timesteps`
 # doses, with `np.linspace` and `np.cumprod`. Then look up the entries for `diffusion_times`: time
-# $t$ is step number $1000\,t$. Be careful with time 0, because the index -1 is the last entry. The
-# check accepts this solution as well.
+# $t$ is step number `timesteps` · $t$. Be careful with time 0, because the index -1 is the last
+# entry. The check accepts this solution as well.
 # </details>
 
 
@@ -197,7 +197,9 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 # > **A missing square root, and a product over the wrong thing.** Foster's *Generative deep
 # > learning* (2023) prints a linear schedule like the function below. It has two mistakes. It
 # > returns $1-\bar\alpha$ and $\bar\alpha$, the *variances*. And it takes the running product over
-# > **whatever times it is given**, as if they were the thousand steps in order.
+# > **whatever times it is given**, as if they were the thousand steps in order. (The book's
+# > repository has added the square roots since; the product is still there. Its flowers do not
+# > suffer, because they are trained with the schedule of section 5.)
 
 
 # %%
@@ -282,9 +284,9 @@ checks.cosine_diffusion_schedule(cosine_diffusion_schedule)
 # %% [markdown]
 # ## 5 · The offset cosine schedule: without the two ends
 #
-# A network that guesses the noise also gives you the image: subtract the guessed noise, and divide
-# by the signal rate. A small error in the guess becomes an error in the image that is noise rate /
-# signal rate times as large.
+# A network that guesses the noise also gives you the image: subtract the guessed noise, multiplied
+# by the noise rate, and divide by the signal rate. A small error in the guess becomes an error in
+# the image that is noise rate / signal rate times as large.
 
 # %%
 late_times = [0.5, 0.9, 0.99, 0.999]
@@ -399,10 +401,10 @@ show_rows(rows, titles)
 # This grain has a price. A sampler's last step jumps from at least this much grain to the network's
 # guess of the clean image, and the best guess is an average: what is fainter than the grain is
 # averaged away. Take a detail whose standard deviation is $c = 0.1$, where that of the image is 1.
-# In grain of $n = 0.31$ and with a signal rate of $s = 0.95$, the best guess keeps the share
-# $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 derives this), which is 8.5 %. And lab 08 measures that
-# generated flowers are softer than real ones. In exchange, no training is spent on images that are
-# already nearly clean.
+# In grain of $n = 0.312$ and with a signal rate of $s = 0.95$, the best guess keeps the share
+# $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 comes back to this), which is 8.5 %. And lab 08 finds signs
+# that generated flowers are softer than real ones. In exchange, no training is spent on images that
+# are already nearly clean.
 
 # %% [markdown]
 # ## 7 · Log-SNR: one ruler for all

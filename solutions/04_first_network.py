@@ -181,7 +181,7 @@ print(f"variance: {noisy.var():.2f}")
 
 # %% [markdown]
 # Not at all. `corrupt` receives noise, and noise comes out. The images appear in the script only
-# once, in the loss. **Mistake 1: no image ever enters the training.**
+# once, in the loss. **Mistake 1: no image ever enters the network.**
 #
 # The walk itself is innocent. It is the one from lab 02, with $\beta = 0.02/1.02$, and it keeps the
 # variance at 1. It is only wasteful:
@@ -204,7 +204,8 @@ print("the walk's signal rate falls below 0.02 at step", np.argmax(walk < 0.02))
 # *Difficulty ●○○ · 5 minutes*
 #
 # Make a pair that a network can learn from: a noisy image, and what the network should find in it.
-# Our network should find the **noise** (if you subtract it, the image remains).
+# Our network should find the **noise** (if you subtract it, multiplied by its rate, the paler image
+# remains).
 #
 # <details><summary>Hint</summary>
 #
@@ -601,8 +602,8 @@ checks.with_noise_level(with_noise_level)
 # <details><summary>Why this is the answer</summary>
 #
 # Multiplying by ones spreads a number over all pixels. A convolution looks at all channels of its 3
-# × 3 pixels, so every filter gets to know the level. This is the simple way; lab 05 has a better
-# one, waves of the variance.
+# × 3 pixels, so every filter gets to know the level. This is the simple way; lab 05 tries another
+# one, waves of the variance, and measures whether they help.
 # </details>
 
 # %% [markdown]
@@ -668,8 +669,8 @@ show_images(for_the_screen(generate(loaded, noise, sampling_steps)))
 # ## 9 · The receptive field: why it still cannot draw
 #
 # Does it need more training? The weights below come with the course. They were trained on 60,000
-# flowers, in ten minutes on two cores. Next to them is a U-Net (lab 05) that starts from the same
-# noise.
+# images (20,000 flowers, three times), in ten minutes on two cores. Next to them is a U-Net (lab
+# 05) that starts from the same noise.
 
 # %% tags=["cover"]
 plain, _ = load_model("flowers32_plain_cnn")
@@ -683,10 +684,11 @@ samples = {
 show_rows({name: images[:8] for name, images in samples.items()})
 
 # %% [markdown]
-# (To be fair: this U-Net has seen three times as many flowers. But it also draws recognisable ones
-# after 50,000. And some static is left in the upper row: every grain must pass through ten layers
-# before it can be subtracted, and a plain stack is slow to learn that. Lab 05 has a remedy. Here we
-# look at the shapes.)
+# (To be fair: this U-Net has seen the same flowers ten times, the plain stack three times, and its
+# loss is weighted as in lab 07, which [helps a lot](../docs/benchmarks/recipes.md). So compare the
+# shapes, not the quality. But a U-Net also draws recognisable flowers after 50,000 images. And some
+# static is left in the upper row, probably because every grain must pass through ten layers before
+# it can be subtracted. Lab 05 has a remedy.)
 #
 # Each blossom from the plain stack has several colours, and petals without a centre to grow from.
 # How far can a pixel see?

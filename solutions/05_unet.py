@@ -161,8 +161,11 @@ for name, shares in looks.items():
 #
 # $$\text{gain} = \frac{0.1^2\,(1-v)}{0.1^2\,(1-v) + v}$$
 #
-# of it, where $v$ is the noise variance: 91 % at $v = 0.001$, half at 0.01, 8 % at 0.1. All of this
-# happens in the first tenth of the scale.
+# of it, where $v$ is the noise variance: 91 % at $v = 0.001$, half at 0.01, 8 % at 0.1. (The noisy
+# line is $\sqrt{1-v}$ times the line, plus noise of variance $v$. The best linear guess multiplies
+# it by covariance / variance, $0.1^2\sqrt{1-v}\,/\,(0.1^2(1-v)+v)$, and the line itself comes in
+# with the factor $\sqrt{1-v}$. The product of the two is the gain.) All of this happens in the
+# first tenth of the scale.
 #
 # Think of a clock. A single hand that goes around once a day can tell morning from evening, but
 # nobody could read seconds from it. So a clock has several hands: the slow one tells you roughly
@@ -221,7 +224,7 @@ checks.sinusoidal_embedding(sinusoidal_embedding)
 # Each row of the picture is one of your 32 numbers; red is negative and blue is positive. On a
 # linear scale (left) the fast hands only flicker. On a logarithmic scale (right) you see what they
 # are for: near $v = 0.001$ all slow hands stand still, and only the fast ones can tell 0.001 from
-# 0.002.
+# 0.0015.
 
 # %%
 embedding_map(sinusoidal_embedding)
@@ -298,9 +301,10 @@ curves(errors, **labels, logarithmic=True)
 # *Difficulty ●●○ · 15 minutes*
 #
 # Write it in Keras's functional style: `layers.Conv2D(width, 3, ...)(x)` applies a layer to `x`.
-# The normalisation has no centre and no scale, because the convolution after it can learn both. The
-# second convolution has no activation. If `x` does not have `width` channels yet, the shortcut
-# needs a 1 × 1 convolution, also without activation; otherwise it needs none.
+# The normalisation has no centre and no scale, because the convolution after it can learn both (a
+# shift not quite at the border). The second convolution has no activation. If `x` does not have
+# `width` channels yet, the shortcut needs a 1 × 1 convolution, also without activation; otherwise
+# it needs none.
 #
 # <details><summary>Hint 1: what to keep</summary>
 #
@@ -546,10 +550,10 @@ checks.up_block(up_block)
 # </details>
 
 # %% [markdown]
-# Now we build the whole network from your pieces. This is the network of the DDIM assignment.
-# `continuous_inputs` creates the two inputs and spreads your waves over the image.
-# `keep_skips=False` erases what the skips *say* but leaves them in place, so that both versions
-# have the same layers and the same number of weights.
+# Now we build the whole network from your pieces. This is the network of the Keras DDIM example,
+# except that ours repeats pixels where that one interpolates. `continuous_inputs` creates the two
+# inputs and spreads your waves over the image. `keep_skips=False` erases what the skips *say* but
+# leaves them in place, so that both versions have the same layers and the same number of weights.
 
 
 # %%
@@ -578,14 +582,14 @@ for name, built in {"yours": my_unet(*sizes), "the package's": residual_unet(*si
 print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole of 21 pixels")
 
 # %% [markdown]
-# > **GroupNorm or BatchNorm?** The text of the DDIM assignment mentions GroupNorm, but its code,
-# > and so our block, uses BatchNorm. The network drawn above uses GroupNorm, which looks at each
-# > image alone. BatchNorm looks at the *other images in the batch*, and that hurts a diffusion
-# > model twice. In training, a batch mixes all noise levels; in sampling, all its images have the
-# > same one, so the statistics of training fit none of them. And the running averages, which
-# > replace these statistics after training, belong to the raw weights: the EMA weights that draw
-# > the images (lab 07) are used with averages that were made by others. This course measured it:
-# > after 20,000 images the network above reaches a KID (lab 08) of 1.20, and with BatchNorm 2.10.
+# > **GroupNorm or BatchNorm?** Our block uses BatchNorm, as the Keras DDIM example does. The
+# > network drawn above uses GroupNorm, which looks at each image alone. BatchNorm looks at the
+# > *other images in the batch*, and that hurts a diffusion model twice. In training, a batch mixes
+# > all noise levels; in sampling, all its images have the same one, so the statistics of training
+# > fit none of them. And the running averages, which replace these statistics after training,
+# > belong to the raw weights: the EMA weights that draw the images (lab 07) are used with averages
+# > that were made by others. This course measured it: after 20,000 images the network above reaches
+# > a KID (lab 08) of 1.20, and with BatchNorm 2.10.
 # >
 # > **A condition that skips a step.** Nain's DDPM example for Keras shrinks the image `if widths[i]
 # > != widths[-1]`, and means "unless this is the last level". For widths 32, 64, 64 the second
@@ -603,9 +607,9 @@ for name, keep_skips in {"with skips": True, "skips silenced": False}.items():
 curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing)")
 
 # %% [markdown]
-# Without skips the network learns next to nothing, and it *cannot* learn much more: noise is a
-# different number in every pixel, and those numbers do not fit through the bottleneck at the
-# bottom. Keep that in mind for the next question.
+# Without skips the network learns next to nothing. Noise is a different number in every pixel, and
+# all of them would have to go through the bottom, which has room for only two thirds of them. Even
+# those are hard to pack and to unpack. Keep that in mind for the next question.
 #
 # ## 6 · What the skips do: switch them off and see
 #
@@ -757,10 +761,10 @@ compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 # face must match across 200 pixels. Its cost grows with the *square* of the number of pixels, which
 # is why we use it only at the bottom.
 #
-# > **The residual that is not x.** The attention block of the DDPM lab normalises its input and
-# > then adds back the *normalised* input instead of the original one. So the block can never be the
-# > identity, and it forgets how large its input was. Here, both kinds receive the same pixels,
-# > first unchanged and then multiplied by three:
+# > **The residual that is not x.** The attention block of Nain's DDPM example for Keras normalises
+# > its input and then adds back the *normalised* input instead of the original one. So the block
+# > can never be the identity, and it forgets how large its input was. Here, both kinds receive the
+# > same pixels, first unchanged and then multiplied by three:
 
 # %%
 x, normalise = keras.random.normal((8, 8, 8, 16), seed=2), layers.GroupNormalization(8)
@@ -837,10 +841,11 @@ for name, other in networks.items():
 show_rows(rows, height=0.9)
 
 # %% [markdown]
-# Without attention the colours fade: the pixels of a flower no longer agree on one colour. In a
-# single predicted image you could hardly see that. Without the skips at 16 everything is blurred.
-# Without the finest skips, the noise that is not found in one step is still there in the next,
-# right until the end.
+# Without attention the colours fade, in a way that you could hardly see in a single predicted
+# image. (This shows what *this* network uses its attention for, not that a network needs it: one
+# trained without attention has a KID of 1.17, this recipe 1.20, one run each.) Without the skips at
+# 16 everything is blurred. Without the finest skips, the noise that is not found in one step is
+# still there in the next, right until the end.
 #
 # ## What you have now
 #

@@ -125,8 +125,8 @@ curves(
 # $$\hat x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\;\hat\varepsilon}{\sqrt{\bar\alpha_t}} .$$
 #
 # Images have values between -1 and 1 here, as in the paper, so a guess beyond that range is
-# certainly wrong, and we clip it. (Their variance is then less than 1, so the total variance is
-# only nearly constant.)
+# certainly wrong, and we clip it. (Their variance is then less than 1, about 0.15 for our flowers.
+# So the total variance is not constant, as in lab 02: it grows from that to 1.)
 #
 # > **From 1 or from 0?** In the formulas, $t$ runs from 1 to $T$. In the code, `t` is an index and
 # > starts at 0, so `t = 0` is the paper's step 1, the last one on the way back.
@@ -522,9 +522,9 @@ if BACKEND == "tensorflow":
 #
 # ## 6 · Train one yourself
 #
-# We use small pictures and a small network, so that it takes only a minute. (On a GPU you train the
-# full model of Keras's DDPM example, with 63 million weights, on Oxford Flowers. Interrupt it when
-# you have seen enough.)
+# We use small pictures and a small network, so that it takes two or three minutes. (On a GPU you
+# train the full model of Keras's DDPM example, with 63 million weights, on Oxford Flowers.
+# Interrupt it when you have seen enough.)
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)

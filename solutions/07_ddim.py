@@ -10,8 +10,8 @@
 # * explain why the same network gives better images when you evaluate it more often,
 # * test a hypothesis of your own about training, and say how much of the result may be chance.
 #
-# **Time**: three hours of your time. The computer trains for 8 to 15 minutes on a laptop, and for
-# about 10 on a GPU, where the pictures are larger, and then 2 to 5 minutes for your experiment; you
+# **Time**: three hours of your time. The computer trains for 6 to 15 minutes on a laptop, and for
+# about 10 on a GPU, where the pictures are larger, and then 2 to 6 minutes for your experiment; you
 # can keep reading meanwhile.
 #
 # **Before**: labs 02 and 03. Lab 05 explains what is inside the network.
@@ -397,7 +397,9 @@ checks.remix(remix)
 # 1.20, and a `residual_unet` of about the same size has one of 2.07. You may train your own code
 # from lab 05 instead: copy `my_unet` and its pieces into a new cell, set `network_name` to
 # "residual_unet" and `network_arguments` to `{"widths": (32, 64, 96), "block_depth": 1}`, and in
-# `new_model` replace `config.build().network` with `my_unet(image_size, (32, 64, 96))`.
+# `new_model` replace `config.build().network` with `my_unet(image_size, (32, 64, 96)) if
+# config.network == "residual_unet" else config.build().network`. (The shipped weights and section 6
+# still need the `unet`.)
 
 # %%
 kinds = "Conv2D", "Concatenate", "Multiply", "PixelAttention", "BatchNormalization"
@@ -426,11 +428,12 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
 # It takes the velocities of the true and of the predicted components, and gives their squared error
 # the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate / noise rate)².
 # This is min-SNR weighting (Hang et al. 2023): nearly pure noise, in which nothing can be
-# recognised, counts little, and so do nearly clean images. The same network with the loss of lab 06
-# has a KID of 1.5 after 20,000 images, and 1.2 with this one ([all
-# recipes](../docs/benchmarks/recipes.md)). So do not compare the loss below with those of earlier
-# labs. Watch `n_loss` instead, the mean absolute error of the noise. A network that always answers
-# 0 has an `n_loss` of 0.8.
+# recognised, counts little. The weight is 0.35 at time 0.5 and 0.0004 at time 1. (It also falls
+# where there is hardly any noise, but our schedule ends before that matters much: at time 0 it is
+# 0.49.) The same network with the loss of lab 06 has a KID of 1.5 after 20,000 images, and 1.2 with
+# this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare the loss below with
+# those of earlier labs. Watch `n_loss` instead, the mean absolute error of the noise. A network
+# that always answers 0 has an `n_loss` of 0.8.
 
 
 # %%
@@ -621,7 +624,7 @@ kid_curves({"your model": values}, step_counts)
 #   values make a difference here, larger ones do not.
 # * `widths`: the channels at each level of the network, multiples of 8.
 #
-# To save time, the network is `unet` with half the width, and it sees fewer images.
+# To save time, the network is `unet`, on a laptop with half the width, and it sees fewer images.
 
 # %% [markdown] summary="experiment" points=10
 # ### Your experiment
@@ -700,8 +703,8 @@ animation = bloom(model, my_seed, steps=steps, count=count)
 #
 # **Read on**
 # * Song, Meng and Ermon (2021), [Denoising diffusion implicit
-#   models](https://arxiv.org/abs/2010.02502): section 3 has the family of samplers, section 4 your
-#   loop.
+#   models](https://arxiv.org/abs/2010.02502): section 3 derives the family of samplers, section 4.1
+#   has equation 12 and your loop.
 # * Béres (2022), [Denoising diffusion implicit models](https://keras.io/examples/generative/ddim/):
 #   the example on keras.io that this assignment follows, with many hints on tuning.
 # * Hang et al. (2023), [Efficient diffusion training via min-SNR weighting

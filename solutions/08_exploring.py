@@ -141,11 +141,11 @@ show_rows({f"{n} step{'s' * (n > 1)}": generate_from(model, noise, n) for n in s
 # \underset{i \ne j}{\text{mean}}\; k(y_i, y_j) \;-\; 2\,\underset{i,\, j}{\text{mean}}\; k(x_i,
 # y_j).$$
 #
-# If the generated images are as similar to the real ones as the real ones are to each other, the
-# terms cancel. This is the squared *maximum mean discrepancy* (MMD; Gretton et al. 2012). In the
-# first two terms an image is never compared with itself ($i \ne j$), because the third term has no
-# such pairs. That makes the estimate **unbiased**: right on average, for any number of images. If
-# the two sets come from the same distribution, it scatters around 0, so it may be negative.
+# If the images within each set are as similar to each other as they are to those of the other set,
+# the terms cancel. This is the squared *maximum mean discrepancy* (MMD; Gretton et al. 2012). In
+# the first two terms an image is never compared with itself ($i \ne j$), because the third term has
+# no such pairs. That makes the estimate **unbiased**: right on average, for any number of images.
+# If the two sets come from the same distribution, it scatters around 0, so it may be negative.
 #
 # ### Exercise 8.1 · `polynomial_mmd`
 # *Difficulty ●●○ · 15 minutes*
@@ -189,9 +189,9 @@ checks.polynomial_mmd(polynomial_mmd)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# Multiplied out, the third power contains products of one, two and three features. So two sets have
-# MMD 0 only if all their means, covariances and third moments agree. With the power 1 it would be
-# the squared distance of the two means.
+# Multiplied out, the third power contains products of one, two and three features. So two
+# *distributions* have MMD 0 only if all their means, covariances and third moments agree. With the
+# power 1 it would be an estimate of the squared distance of the two means, divided by $d$.
 # </details>
 
 # %% [markdown]
@@ -211,12 +211,13 @@ for name in ("real flowers", *step_counts[-2:]):
     print(f"{name}: yours {ours:.3f}, the package's {package:.3f}")
 
 # %% [markdown]
-# The real flowers do not get exactly 0. So how much of a KID is chance? Papers cut both sets into
-# blocks, take the KID of each pair of blocks, and report the **mean of the blocks** and its
-# **standard error**, the spread of the blocks divided by the square root of their number. We have
-# too few images for blocks. `kid_with_standard_error` takes 50 random halves of both sets instead,
-# and works the error out from their spread. It is what we print after ±. Do not call a model better
-# if the difference is not at least twice as large as that.
+# The real flowers do not get exactly 0. So how much of a KID is chance? Papers draw many random
+# subsets of both sets, usually 100 of 1,000 images each, and report the **mean** of their KIDs and
+# often their **standard deviation**. That is the spread for 1,000 images, not the error of the
+# mean. `kid_with_standard_error` takes 50 random halves of both sets, and from their spread it
+# works out the **standard error**: how much the KID of the whole sets would vary with other images.
+# It is what we print after ±. Do not call a model better if the difference is not at least twice as
+# large as that.
 
 # %% tags=["nbval-ignore-output"]
 plus_minus = "{:.2f} ± {:.2f}".format
@@ -393,9 +394,9 @@ checks.slerp(slerp)
 # <details><summary>Why this is the answer</summary>
 #
 # Look at the ends: with share 0 the weights are 1 and 0, and with share 1 they are 0 and 1. In
-# between, their squares add up to more than those of a straight line, by exactly the amount that
-# keeps the length constant. For a right angle, $\sin\Omega = 1$, and the weights are the cosine and
-# the sine of $s\cdot 90°$, which many courses use in all cases.
+# between, both are larger than those of a straight line, by exactly the amount that keeps the
+# length constant. For a right angle, $\sin\Omega = 1$, and the weights are the cosine and the sine
+# of $s\cdot 90°$, which many courses use in all cases.
 # </details>
 
 # %% [markdown]

@@ -449,8 +449,8 @@ for guidance in guidances[1:]:
 # (2024)](https://arxiv.org/abs/2404.07724) apply it only in an interval of noise levels. In little
 # noise, the colour has long been decided, so guidance changes nothing there. In much noise, they
 # found, it pushes all images towards the same few. Inside the interval, your formula stays the
-# same. Outside, guidance is 1, which needs only one evaluation per step. This time, KID compares
-# flowers with real ones of the same colours:
+# same. Outside, guidance is 1, which needs only one evaluation per step. This time the labels are
+# those of real flowers, so KID can compare the two sets:
 
 
 # %%

@@ -298,11 +298,12 @@ sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
 # %% [markdown]
 # ## 3 · Two pictures in one: visual anagrams
 #
-# The third customer wants a joke: a picture that is a yellow flower, and whose photographic
-# negative is a blue one. **Visual anagrams** (Geng, Park and Owens 2024) do this with a committee.
-# One member looks at the noisy image as it is, another at its negative. Each says where it sees
-# noise. The second member's answer is turned back, so that both speak about the same picture, and
-# the sampler removes the *mean* of the two.
+# The third customer wants a joke: a picture that is a yellow flower, and whose negative is a blue
+# one. (A photographic negative is mirrored at middle grey. Ours is mirrored at the mean colour of
+# all flowers, because it changes the sign of the normalised image.) **Visual anagrams** (Geng, Park
+# and Owens 2024) do this with a committee. One member looks at the noisy image as it is, another at
+# its negative. Each says where it sees noise. The second member's answer is turned back, so that
+# both speak about the same picture, and the sampler removes the *mean* of the two.
 #
 # ### Exercise 10.3 · `anagram_denoise`
 # *Difficulty ●●○ · 15 minutes*
@@ -394,8 +395,8 @@ for view in (turned, negative, colours_moved, pieces_exchanged, blurred):
 
 # %% [markdown]
 # A view may carry numbers to other places, and it may change their signs. More generally, it may be
-# any rotation of the space of all pixels, because white noise looks the same from every direction.
-# A blur does something else: it shrinks the noise and makes neighbours alike.
+# any rotation or reflection of the space of all pixels, because white noise looks the same from
+# every direction. A blur does something else: it shrinks the noise and makes neighbours alike.
 #
 # The rows come in pairs. The second shows the very same pictures as the first, in the other view:
 
@@ -504,8 +505,9 @@ enlarge(4, seeds=(1, 2, 3))
 
 # %% [markdown]
 # Sixteen pixels in, a thousand out. All three samples are right answers to the same question:
-# shrunk again, they give the same sixteen pixels, exactly. Bicubic interpolation, as in a photo
-# program, returns one answer, which is safe and blurred. With 64 pixels, less is left to invent:
+# shrunk again, they give the same sixteen pixels, apart from rounding (before they are clipped to
+# the range of colours). Bicubic interpolation, as in a photo program, returns one answer, which is
+# safe and blurred. With 64 pixels, less is left to invent:
 
 # %% tags=["nbval-ignore-output"]
 enlarge(8, seeds=(1, 2))

@@ -9,7 +9,7 @@
 # * tune a trained model on a laptop, in a few minutes, until it needs one or two steps,
 # * measure what the tuning costs, and say which sampler suits such a model.
 #
-# **Time**: 60 minutes of your time; the computer needs about 4 minutes on a laptop, less on a GPU.
+# **Time**: 60 minutes of your time; the computer needs 4 to 12 minutes on a laptop, less on a GPU.
 #
 # **Before**: labs 07 and 09. Lab 08 explains KID.
 #

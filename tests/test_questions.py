@@ -2,14 +2,17 @@
 
 import re
 from importlib import import_module
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.question import Question
-from diffusion_lab.labs.questions import ask, find, folded
+from diffusion_lab.labs.questions import ask, find, folded, plain
 
-LABS = [f"{lab:02d}" for lab in range(1, 11)]
+LABS = [f"{lab:02d}" for lab in range(1, 12)]
+SOLUTIONS = sorted((Path(__file__).parents[1] / "solutions").glob("*.ipynb"))
 QUESTION = Question(
     "Which is <b>more</b>?",
     right=1,
@@ -37,9 +40,17 @@ def test_every_question_can_be_asked_and_every_choice_has_its_own_sentence(lab):
         assert question.text.rstrip().endswith(("?", ".", ":")), word
 
 
-def test_every_question_of_the_sources_exists():
-    from pathlib import Path
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_stored_outputs_are_those_of_the_questions(solution):
+    """The course site shows them, and nbval does not compare them."""
+    for cell in nbformat.read(solution, 4).cells:
+        if cell.cell_type == "code" and (name := re.fullmatch(r'ask\("(.+)"\)', cell.source)):
+            (output,) = cell.outputs
+            question = find(name[1])
+            assert output.data == {"text/plain": plain(question), "text/html": folded(question)}
 
+
+def test_every_question_of_the_sources_exists():
     names = {
         name
         for source in Path(__file__).parents[1].glob("solutions/*.py")

@@ -57,7 +57,7 @@ QUESTIONS = {
                 "where does the linear signal rate reach the floor?"
             ),
             "About a third.": (
-                "From t = 0.67 on there is next to nothing left of a cloud of points, so three of "
+                "From t = 0.68 on there is next to nothing left of a cloud of points, so three of "
                 "ten training examples teach the network next to nothing."
             ),
             "About two thirds.": (

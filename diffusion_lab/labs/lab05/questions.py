@@ -5,8 +5,8 @@ from diffusion_lab.labs.question import Question
 QUESTIONS = {
     "far": Question(
         text=(
-            "How far around a pixel does the trained U-Net look when it guesses that pixel of "
-            "the clean flower?"
+            "How far around a pixel does the trained U-Net look when it computes that pixel "
+            "of its output?"
         ),
         choices={
             "Equally far at every noise level: the architecture decides that.": (
@@ -86,8 +86,8 @@ QUESTIONS = {
     ),
     "told_wrong": Question(
         text=(
-            "The image is half noise, but we tell the network that it is nearly clean. What does "
-            "it return?"
+            "Two thirds of the image's variance are noise, but we tell the network that it is "
+            "nearly clean. What does it return?"
         ),
         choices={
             "The same as always: it sees for itself how noisy the image is.": (

@@ -31,8 +31,9 @@ QUESTIONS = {
         ),
         choices={
             "At the noisy end, near t = 999.": (
-                "There, nearly all of the step back is decided by x_t, which both means contain."
-                " The guess of the image has little weight."
+                "There the guess moves the mean most, but the variance that the divergence divides"
+                " by is also largest, 0.02. So w_t is about β_t / 2 = 0.01. At the other end it is"
+                " 0.6."
             ),
             "At the clean end, near t = 0.": (
                 "The posterior is very narrow there: its variance is tiny, and the divergence"

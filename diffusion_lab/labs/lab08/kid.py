@@ -115,8 +115,8 @@ class PolynomialMMD(Exercise):
             ("within(generated_features)", "0"),
         ),
         Mistake(
-            "The term within the real images is missing. Without it, the result is not 0 for two"
-            " equal sets.",
+            "The term within the real images is missing. Without it, the result does not scatter"
+            " around 0 for two sets of real images.",
             ("within(real_features)", "0"),
         ),
         Mistake(

@@ -13,7 +13,7 @@ QUESTIONS = {
                 "Nothing random happens after the first noise, and all of them follow the same "
                 "network. They differ only in how exactly they follow it."
             ),
-            "It is the same flower, first blurred and grey, then more and more detailed.": (
+            "It is the same flower, first blurred and dull, then more and more detailed.": (
                 "With one step it is the average of all flowers that this noise could become. "
                 "Colour and position settle within a few steps, petals take longer, and after "
                 "about twenty hardly anything changes."

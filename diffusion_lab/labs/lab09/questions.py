@@ -36,8 +36,8 @@ QUESTIONS = {
             ),
             "The velocity network's image is a smooth average, and the noise network's image is blotchy.": (  # noqa: E501
                 "The noise network must predict the noise to within 2 % before its image means "
-                "anything. The velocity network's image is almost its own output, and that is "
-                "smooth."
+                "anything. The velocity network's image is almost its own output, with the "
+                "sign changed, and that is smooth."
             ),
             "Both look like noise.": (
                 "At time 1, a network that predicts velocity returns minus the image, with hardly "

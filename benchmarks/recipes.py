@@ -58,6 +58,7 @@ TEXTBOOK = Recipe(
 )
 MUON = Recipe(optimizer="muon")
 DEFAULT = "Muon, batches of 16"
+SAMPLERS = ("DDIM", "Adams–Bashforth")
 RECIPES = {
     "ours": Recipe(),
     DEFAULT: replace(MUON, batch_size=16),
@@ -93,28 +94,36 @@ RECIPES = {
 }
 
 
-def run(name, out, seed, images, halvings=0, width=1.0):
+def run(name, out, seed, images, halvings=0, width=1.0, samplers=1):
     """Trains with a recipe, and writes result.json and the images generated at the end.
 
     The two textbooks differ only in their EMA, so one training run gives both. `width` is a factor
     on the network's width. For each of the `halvings`, KID is also measured after half as many
-    images as the next time.
+    images as the next time. It is measured with the first of the `SAMPLERS`, or with two of them.
     """
-    from benchmarks.runs import Measure, dataset_for, model_for, train
+    from benchmarks.runs import Measure, dataset_for, model_for, sampling_with, train
+    from diffusion_lab.samplers import adams_bashforth
 
     recipe = RECIPES[name]
     model, dataset = model_for(recipe, seed, width), dataset_for(recipe, "train", seed, images)
     real_images = dataset_for(recipe, "validation", seed, images).images
     contestants = (
-        {name: model.generate}
+        {name: (model.generate, model.ema_network)}
         if not recipe.textbook
         else {
-            "textbook": model.generate,
-            "textbook with EMA warm-up": partial(model.generate, network=model.ema.network),
+            "textbook": (model.generate, model.ema_network),
+            "textbook with EMA warm-up": (
+                partial(model.generate, network=model.ema.network),
+                model.ema.network,
+            ),
         }
     )
     contestants = {
-        folder_of(name, seed, images, out): generate for name, generate in contestants.items()
+        folder_of(name, seed, images, out, sampler): (
+            generate if sampler == "DDIM" else sampling_with(adams_bashforth, model, network)
+        )
+        for sampler in SAMPLERS[:samplers]
+        for name, (generate, network) in contestants.items()
     }
     for folder in contestants:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,16 +132,17 @@ def run(name, out, seed, images, halvings=0, width=1.0):
     train(model, recipe, dataset, images, measure)
 
 
-def folder_of(name, seed, images, out):
-    return out / f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
+def folder_of(name, seed, images, out, sampler="DDIM"):
+    place = f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
+    return out / (place if sampler == SAMPLERS[0] else f"{place}-{sampler}")
 
 
-def result_of(name, out, jobs=1, **options):
+def result_of(name, out, jobs=1, sampler="DDIM", **options):
     """Returns the result of a `run` with these options, or an earlier result.
 
     The run has a separate process with its share of the cores.
     """
-    result = folder_of(name, options["seed"], options["images"], out) / "result.json"
+    result = folder_of(name, options["seed"], options["images"], out, sampler) / "result.json"
     if not result.exists():
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         flags = [text for option, value in options.items() for text in (f"--{option}", str(value))]
@@ -157,6 +167,7 @@ def main():
     )
     parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--width", type=float, default=1.0, help=argparse.SUPPRESS)
+    parser.add_argument("--samplers", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("out/bench/recipes"))
     arguments = parser.parse_args()
@@ -168,6 +179,7 @@ def main():
             arguments.images,
             arguments.halvings,
             arguments.width,
+            arguments.samplers,
         )
     if unknown := set(arguments.names) - set(RECIPES):
         parser.error(f"there is no recipe {', '.join(unknown)}: choose from {', '.join(RECIPES)}.")

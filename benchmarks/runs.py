@@ -118,6 +118,26 @@ def model_for(recipe, seed, width=1.0):
     return model
 
 
+def sampling_with(sampler, model, network):
+    """Returns a function generate(num_images, diffusion_steps, seed), which uses a sampler of ours.
+
+    `model` may also be the textbook's. `network` is that of the model, or another average of it.
+    """
+
+    def generate(num_images, diffusion_steps, seed):
+        if isinstance(model, DiffusionModel):
+            return model.generate(num_images, diffusion_steps, sampler=sampler, seed=seed)
+
+        def denoise(noisy_images, noise_rates, signal_rates):
+            pred_noises = network([noisy_images, noise_rates**2], training=False)
+            return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
+
+        noise = keras.random.normal((num_images, *model.image_shape), seed=seed)
+        return model.denormalize(sampler(denoise, model.diffusion_schedule, noise, diffusion_steps))
+
+    return generate
+
+
 def train(model, recipe, dataset, images, measure):
     """Trains on this many images, in as many epochs as necessary."""
     model.normalizer.adapt(dataset.images[:4096] / np.float32(255))

@@ -51,17 +51,41 @@ def test_every_dependency_has_a_tested_pin():
         assert re.match(r"[\w-]+", requirement)[0].replace("_", "-") in pins, requirement
 
 
-@pytest.mark.parametrize("freeze", sorted(Path(__file__).parent.glob("colab/*.txt")))
-def test_an_installation_changes_no_package_of_colab(freeze):
-    """In Colab, a changed package means a restart, and often a broken runtime.
+COLAB = {  # {runtime: its packages}
+    path.stem: path.read_text() for path in (Path(__file__).parent / "colab").glob("*.txt")
+}
+# Kaggle's image is built from Colab's, with a few other versions
+OF_KAGGLE = [
+    *("ipywidgets==8.1.5", "widgetsnbextension==4.0.13", "jupyterlab_widgets==3.0.13"),
+    *("protobuf==5.29.5", "nbconvert==6.4.5", "jupyter_server==2.12.5"),
+]
+KAGGLE = "kaggle-2026-05-python3.12"
+HOSTED = COLAB | {
+    KAGGLE: "\n".join(
+        [
+            line
+            for line in COLAB["colab-2026-04-python3.12"].splitlines()
+            if line.partition("==")[0].replace("-", "_")
+            not in {pin.partition("==")[0] for pin in OF_KAGGLE}
+        ]
+        + OF_KAGGLE
+    )
+}
+
+
+@pytest.mark.parametrize("runtime", sorted(HOSTED))
+def test_an_installation_changes_no_package_of_colab_or_kaggle(runtime, tmp_path):
+    """There, a changed package means a restart, and often a broken runtime.
 
     The two packages that Colab lacks are small, and in pure Python.
     """
-    python = freeze.stem.rpartition("python")[2]
+    python = runtime.rpartition("python")[2]
+    freeze = tmp_path / "freeze.txt"
+    freeze.write_text(HOSTED[runtime])
     options = ["--python-version", python, "--python-platform", "linux", "--no-header"]
     command = ["uv", "pip", "compile", "--quiet", "--constraint", freeze, *options]
     resolved = run_module(*command, "--no-annotate", ROOT / "pyproject.toml")
-    added = pins(resolved) - pins(freeze.read_text())
+    added = pins(resolved) - pins(HOSTED[runtime])
     assert {name for name, version in added} <= {"importlib-resources", "jedi"}
 
 

@@ -69,9 +69,10 @@ class TrainingPanel(TrainingWatch):
         if now - self.bar_time >= BAR_SECONDS:
             share = self._share(batch + 1)
             left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
+            pace = f" · {self.speed:.1f} steps/s" if self.speed >= 0.05 else ""  # still compiling
             self._show_bar(
                 f"epoch {self.epoch + 1} of {self.params['epochs']} · loss"
-                f" {float(logs['loss']):.4f}{self.validation} · {self.speed:.1f} steps/s{left}",
+                f" {float(logs['loss']):.4f}{self.validation}{pace}{left}",
                 share,
             )
             self.bar_time = now

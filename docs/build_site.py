@@ -29,8 +29,18 @@ NETWORKS = ("flowers32_fewstep", "flowers32")  # of the figure "flowers"
 WEB = ROOT / "web"
 ORPHAN = "---\norphan: true\n---\n"
 LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
+ON_THE_SITE = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]+\.html(#live-)")
+PYTHON = {  # {live figure: (file, function) that does the same}
+    "forward": ("diffusion_lab/gaussian_diffusion.py", "q_sample"),
+    "schedules": ("diffusion_lab/schedules.py", "offset_cosine_diffusion_schedule"),
+    "samplers": ("diffusion_lab/samplers.py", "ddim"),
+    "training": ("diffusion_lab/models/diffusion.py", "compute_loss"),
+    "flowers": ("diffusion_lab/samplers.py", "ddim"),
+}
 FIGURE = """\
-*A live figure: it computes in your browser.*
+(live-{name})=
+*A live figure: it computes in your browser. In Python, [`{function}`](../{file}#L{line}) does the
+same.*
 
 <div data-figure="{name}">
 <noscript>This figure needs JavaScript.</noscript>
@@ -55,10 +65,20 @@ def lab_page(source: Path) -> NotebookNode:
             is_slider = live and cell.source.startswith("widgets.")
             cell.outputs = [] if is_slider else outputs[cell.id]
             _describe(cell)
-            page.cells += [nbformat.v4.new_markdown_cell(FIGURE.format(name=name)) for name in live]
+            page.cells += [nbformat.v4.new_markdown_cell(live_figure(name)) for name in live]
         if "labs.start import start" in cell.source:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     return page
+
+
+def live_figure(name: str) -> str:
+    """Returns the place of a live figure on a page, with a link to the Python that does it."""
+    file, function = PYTHON[name]
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    number = next(
+        i for i, line in enumerate(lines, 1) if line.strip().startswith(f"def {function}(")
+    )
+    return FIGURE.format(name=name, file=file, function=function, line=number)
 
 
 def _describe(cell: NotebookNode) -> None:
@@ -84,7 +104,8 @@ def stage(folder: Path) -> None:
             page.write_text(ORPHAN + page.read_text(encoding="utf-8"), encoding="utf-8")
     for page in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
         text = filled_in(page.read_text(encoding="utf-8"))
-        page.write_text(LINK.sub(partial(to_repository, page, folder), text), encoding="utf-8")
+        text = LINK.sub(partial(to_repository, page, folder), ON_THE_SITE.sub(r"\1", text))
+        page.write_text(text, encoding="utf-8")
 
 
 def to_repository(page: Path, folder: Path, link: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 # # Lab 02 · The forward process: how an image becomes noise
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_forward_process.ipynb)
+# · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/02_forward_process.html#live-forward)
 #
 # **After this lab you can**
 # * add noise to an image step by step, without letting its variance grow,

@@ -2,6 +2,7 @@
 # # Lab 03 · Schedules: how fast the image vanishes
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/03_schedules.ipynb)
+# · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/03_schedules.html#live-schedules)
 #
 # **After this lab you can**
 # * write the linear, the cosine and the offset cosine schedule as functions of time,

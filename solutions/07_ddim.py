@@ -2,6 +2,7 @@
 # # Lab 07 · The assignment: a DDIM of your own
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/07_ddim.ipynb)
+# · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/07_ddim.html#live-flowers)
 #
 # **After this lab you can**
 # * write the three functions that every diffusion model is built on,

@@ -2,6 +2,7 @@
 # # Lab 08 · Exploring a trained model
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/08_exploring.ipynb)
+# · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/08_exploring.html#live-flowers)
 #
 # **After this lab you can**
 # * say what the number of steps, `eta` and the choice of a sampler do to an image, and what they

@@ -2,6 +2,7 @@
 # # Lab 11 · One step: consistency models
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/11_one_step.ipynb)
+# · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/11_one_step.html#live-flowers)
 #
 # **After this lab you can**
 # * say why a diffusion model needs many steps, and what it predicts on the way,

@@ -74,6 +74,27 @@ def test_live_figures_follow_their_cells():
     (place,) = (i for i, cell in enumerate(page.cells) if 'data-figure="forward"' in cell.source)
     before = page.cells[place - 1]
     assert before.source.startswith("widgets.corruption(") and before.outputs == []
+    assert "[`q_sample`](../diffusion_lab/gaussian_diffusion.py#L" in page.cells[place].source
+
+
+def test_a_live_figure_names_the_line_of_python_that_does_the_same():
+    module = build_site()
+    for name, (file, function) in module.PYTHON.items():
+        number = int(module.re.search(r"#L(\d+)", module.live_figure(name))[1])
+        assert f"def {function}(" in (ROOT / file).read_text().splitlines()[number - 1]
+
+
+def test_links_to_live_figures_stay_on_the_site():
+    module = build_site()
+    for source in sources(ROOT):
+        text = source.read_text(encoding="utf-8")
+        tags = set(module.re.findall(r'"live-(\w+)"', text))
+        links = module.re.findall(
+            rf"github\.io/REPO/notebooks/{source.stem}\.html#live-(\w+)\)", text
+        )
+        assert bool(tags) == bool(links) and set(links) <= tags, source.name
+    text = "[see](https://o-1.github.io/r.e/notebooks/02_forward.html#live-forward)"
+    assert module.ON_THE_SITE.sub(r"\1", text) == "[see](#live-forward)"
 
 
 def test_a_link_that_leaves_the_site_leads_to_the_repository(tmp_path):

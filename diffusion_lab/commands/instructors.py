@@ -164,12 +164,45 @@ def grade(
 
 
 def release(
-    out: Annotated[Path, typer.Option(help="The folder for diffusion-lab.zip.")] = Path(
+    out: Annotated[Path, typer.Option(help="The folder for what is written.")] = Path(
         "out/release"
     ),
+    gradescope: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAB", help="Instead, write the zip with Gradescope's autograder for this lab."
+        ),
+    ] = None,
+    classroom50: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAB",
+            help="Instead, write the folder with Classroom 50's feedback for this lab.",
+        ),
+    ] = None,
+    board: Annotated[
+        bool,
+        typer.Option("--board", help="Gradescope, lab 11: also rank the models, by KID."),
+    ] = False,
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: zip what students get, without the solutions."""
-    from diffusion_lab.instructor.release import write_release
+    if gradescope is None and classroom50 is None:
+        from diffusion_lab.instructor.release import write_release
 
-    typer.echo(f"For your students: {write_release(root, out)}")
+        typer.echo(f"For your students: {write_release(root, out)}")
+        return
+    from diffusion_lab.instructor.platforms.autograders import write_classroom50, write_gradescope
+
+    if gradescope is not None:
+        path = write_gradescope(root, out, gradescope, board)
+        typer.echo(
+            f"For Gradescope's autograder: {path}. It contains the answers, so give it to nobody"
+            " else. In the autograder's settings, choose 3 GB of memory and 2 CPUs."
+        )
+    if classroom50 is not None:
+        path = write_classroom50(root, out, classroom50)
+        typer.echo(
+            f"For Classroom 50: copy {path} into the folder autograders of your classroom. It gives"
+            " feedback only: students can change everything in their own repositories."
+        )

@@ -18,7 +18,7 @@ from diffusion_lab.instructor.names import (
     printable,
     stem,
 )
-from diffusion_lab.instructor.platforms.naming import (
+from diffusion_lab.instructor.naming_schemes import (
     NBGRADER,
     github_names,
     google_classroom_names,

@@ -11,5 +11,7 @@ REPOSITORY = "OWNER/REPO"
 
 
 def filled_in(text: str) -> str:
-    """Returns the source of a lab with the place and the version in its links."""
+    """Returns the source of a lab with the places and the version in its links."""
+    owner, _, repository = REPOSITORY.partition("/")
+    text = text.replace("OWNER.github.io/REPO", f"{owner}.github.io/{repository}")
     return text.replace("OWNER/REPO", REPOSITORY).replace("vVERSION", f"v{__version__}")

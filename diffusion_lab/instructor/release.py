@@ -60,9 +60,10 @@ def for_students(page: str) -> str:
     return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
 
 
-def contents(root: str | Path) -> list[Path]:
-    """Returns the files of a release, in order. The grader is left out because it contains
-    answers.
+def contents(root: str | Path, grader: bool = False) -> list[Path]:
+    """Returns the files of a release, in order.
+
+    The grader is left out because it contains answers, unless `grader` is true.
     """
     found = [Path(root, name) for name in FILES]
     for folder, patterns in FOLDERS.items():
@@ -72,4 +73,6 @@ def contents(root: str | Path) -> list[Path]:
             for file in Path(root, folder).rglob(pattern)
             if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)
         ]
-    return sorted(file for file in found if "instructor" not in file.relative_to(root).parts)
+    return sorted(
+        file for file in found if grader or "instructor" not in file.relative_to(root).parts
+    )

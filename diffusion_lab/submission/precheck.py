@@ -15,7 +15,7 @@ from rich.text import Text
 from diffusion_lab.errors import UserError
 from diffusion_lab.submission.answers import Answers, read_answers
 from diffusion_lab.submission.definitions import Definitions
-from diffusion_lab.submission.handout import Handout, digest, handouts
+from diffusion_lab.submission.handout import GivenExercise, Handout, digest, handouts
 from diffusion_lab.submission.reading import LARGEST, Cell, Unreadable, cells_of, python_of
 from diffusion_lab.submission.tampering import find_tampering
 from diffusion_lab.submission.trying import Trial, try_answers
@@ -82,11 +82,10 @@ def examine_answers(
         handout, answers = _lab_of(content, cells)
     except Unreadable as problem:
         raise UserError(f"{path}: {problem}") from None
-    tried = trial(handout.prelude, answers.sources) if trial else {}
-    findings = []
-    for task in handout.tasks:
-        good, sentence = _finding(task.name, answers.sources.get(task.name), tried.get(task.name))
-        findings.append(Finding(good, f"{task.number} {task.name}: {sentence}"))
+    findings = [
+        Finding(good, f"{task.number} {task.name}: {sentence}")
+        for task, (good, sentence) in task_findings(handout, answers, trial)
+    ]
     for cell in handout.cells:
         if "summary" in cell.mark:
             name = cell.mark["summary"]
@@ -100,6 +99,17 @@ def examine_answers(
         + [Finding(None, remark) for remark in answers.remarks]
         + _check_cells(handout, cells)
     )
+
+
+def task_findings(
+    handout: Handout, answers: Answers, trial: Callable[..., dict[str, Trial]] | None
+) -> list[tuple[GivenExercise, Finding]]:
+    """Returns each exercise of a lab with what was found about its answer."""
+    tried = trial(handout.prelude, answers.sources) if trial else {}
+    return [
+        (task, _finding(task.name, answers.sources.get(task.name), tried.get(task.name)))
+        for task in handout.tasks
+    ]
 
 
 def _finding(name: str, source: str | None, tried: Trial | None) -> Finding:

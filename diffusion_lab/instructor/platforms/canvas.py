@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import nbformat.v4 as nbformat
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.platforms.naming import PLATFORMS
+from diffusion_lab.instructor.naming_schemes import PLATFORMS
 from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.tables import number, table

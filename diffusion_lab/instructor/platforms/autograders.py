@@ -1,0 +1,75 @@
+"""Writes what Gradescope and Classroom 50 run for each submission."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.pages import LOADER, TEMPLATES
+from diffusion_lab.instructor.release import contents, write_release
+from diffusion_lab.storage import replacing, write_atomically
+
+EXECUTABLE = 0o755 << 16  # in the attributes of a file in a zip
+LEFT_OUT = ("notebooks", "docs")  # folders of a release that grading does not need
+
+
+def write_gradescope(root: Path, out: Path, lab: str, board: bool = False) -> Path:
+    """Writes the zip with Gradescope's autograder for a lab, and returns its path.
+
+    It contains the lab's answers, so its `setup.sh` closes its folder in the container.
+
+    Args:
+        root: the repository.
+        out: the folder for the zip.
+        lab: such as "07".
+        board: also ranks the models that students tuned in lab 11.
+
+    Raises:
+        UserError: if there is no such lab, or it has no exercises.
+    """
+    source = _source(root, lab)
+    files = [
+        file
+        for file in contents(root, grader=True)
+        if file.relative_to(root).parts[0] not in LEFT_OUT
+    ]
+    path = out / f"gradescope-{source.stem}.zip"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in [*files, source]:
+            archive.write(file, file.relative_to(root).as_posix())
+        archive.writestr("autograder.json", json.dumps({"lab": source.name[:2], "board": board}))
+        for name in ("setup.sh", "run_autograder"):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr, entry.compress_type = EXECUTABLE, zipfile.ZIP_DEFLATED
+            archive.writestr(entry, _template(f"gradescope_{name}"))
+    return path
+
+
+def write_classroom50(root: Path, out: Path, lab: str) -> Path:
+    """Writes the folder of a lab for Classroom 50's `autograders/`, and returns its path.
+
+    It contains only what students have.
+
+    Raises:
+        UserError: as `write_gradescope`, or as `write_release`.
+    """
+    source = _source(root, lab)
+    folder = out / f"classroom50-{source.stem}"
+    write_release(root, folder)
+    write_atomically(folder / "constraints.txt", (root / "constraints.txt").read_bytes())
+    script = _template("classroom50.py").replace("LAB", source.name[:2])
+    write_atomically(folder / "autograder.py", script.encode())
+    return folder
+
+
+def _source(root: Path, lab: str) -> Path:
+    (source,) = sources(root, [lab])
+    if source.name.startswith("00"):
+        raise UserError("Lab 00 has no exercises, so there is nothing to grade.")
+    return source
+
+
+def _template(name: str) -> str:
+    return LOADER.get_source(TEMPLATES, name)[0]

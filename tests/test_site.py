@@ -16,11 +16,13 @@ import pytest
 from diffusion_lab.errors import UserError
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.instructor.build import REGION, TRIVIAL, sources
+from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.published import REPOSITORY
 from diffusion_lab.instructor.source import read_source
 from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import SAMPLERS
 from diffusion_lab.schedules import SCHEDULES
+from tests.test_gradebook import LONG, SETTINGS, png, result
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -168,9 +170,33 @@ def page(browser, site):
 def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, page, site):
     page.goto(f"{site}/{name}.html")
     page.wait_for_load_state("networkidle")
+    assert violations(page) == []
+
+
+def violations(page):
+    """Returns [(rule, the first element that violates it)] of WCAG 2.1 A and AA."""
     page.evaluate((ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text())
     found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
-    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]] == []
+    return [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]]
+
+
+@NODE
+@pytest.mark.slow
+def test_the_pages_of_the_grader_are_accessible(browser, site, tmp_path):
+    """The fixture `site` has installed axe-core."""
+    board = [[1.5, 0.1], [0.5, 0.1], [0.4, 0.1]]
+    students = [
+        result("Ada", picture=png((90, 30)), written=6.0, remarks=["handed in late"], board=board),
+        result("Bob", (4.0, 4.0), problem="This file is no notebook."),
+    ]
+    students[0].answers["first"] = students[1].answers["first"] = LONG
+    (tmp_path / "manual.csv").write_text("key,points,comment\nAda|12,3,Well done.\n")
+    rows = write_gradebook(tmp_path, "07", SETTINGS, students, absent=["Eve"])
+    for place in ("summary.html", *(f"feedback/{row.page}" for row in rows)):
+        page = browser.new_page()
+        page.goto((tmp_path / place).as_uri())
+        assert violations(page) == [], place
+        page.close()
 
 
 @NODE
@@ -229,6 +255,21 @@ def test_every_figure_answers_the_keyboard(page, site):
         drawn = page.wait_for_function(DRAWN, arg=[root.element_handle(), []]).json_value()
         root.get_by_role("slider", name=label).first.press("ArrowRight")
         page.wait_for_function(DRAWN, arg=[root.element_handle(), drawn])
+
+
+@NODE
+@pytest.mark.slow
+def test_points_can_be_drawn_with_the_keyboard(page, site):
+    page.goto(f"{site}/notebooks/09_past_ddim.html")
+    figure = page.locator("[data-figure=samplers]")
+    figure.get_by_role("button", name="Clear and draw").click()
+    pen = figure.get_by_role("application")
+    pixels = "(canvas) => canvas.toDataURL()"
+    pictures = [pen.evaluate(pixels)]
+    for key in ("ArrowUp", "Space", "ArrowUp"):
+        pen.press(key)
+        pictures.append(pen.evaluate(pixels))
+    assert pictures[1] != pictures[0] and pictures[3] != pictures[1], "a point stays behind the pen"
 
 
 @NODE

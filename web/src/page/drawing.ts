@@ -2,15 +2,16 @@
 
 import { DRAWINGS } from "../core/drawings";
 import { button, element, menu, row } from "./controls";
-import { drawable, INK, Plane } from "./plane";
+import { COLOURS, drawable, INK, Plane } from "./plane";
 
 export const RANGE: [number, number, number, number] = [-2.4, 2.4, -2.4, 2.4];
+const LABEL = "the points to learn from; draw with a pointer, or move with the arrow keys and draw with the space bar";
 const MOST = 400; // points; later ones replace the first
 
 export class Drawing {
   readonly node: HTMLElement;
   points: Float64Array;
-  private readonly plane = new Plane("the points to learn from; draw here with a pointer", 230, 230, RANGE);
+  private readonly plane = new Plane(LABEL, 230, 230, RANGE);
 
   /** @param changed is called when there are other points. */
   constructor(private readonly changed: () => void) {
@@ -22,7 +23,11 @@ export class Drawing {
       this.replace(points);
     };
     const clear = button("Clear and draw", () => own(new Float64Array()));
-    drawable(this.plane, (x, y) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST))));
+    const add = (x: number, y: number) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST)));
+    drawable(this.plane, add, (x, y) => {
+      this.show();
+      this.plane.dots([x, y], COLOURS[1], 4);
+    });
     this.node = element("div", { className: "drawing" }, this.plane.canvas, row(choice.node, clear));
     this.show();
   }

@@ -71,6 +71,12 @@ export class Plane {
     ];
   }
 
+  /** Returns the nearest place that is not outside. */
+  within(x: number, y: number): [number, number] {
+    const [left, right, bottom, top] = this.range;
+    return [Math.min(Math.max(x, left), right), Math.min(Math.max(y, bottom), top)];
+  }
+
   private place(x: number, y: number): [number, number] {
     const [left, right, bottom, top] = this.range;
     return [
@@ -80,9 +86,38 @@ export class Plane {
   }
 }
 
-/** Calls `drawn` with each place that the visitor's pointer passes while it is pressed. */
-export function drawable(plane: Plane, drawn: (x: number, y: number) => void): void {
+const MOVES: Record<string, [number, number]> = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, 1],
+  ArrowDown: [0, -1],
+};
+const KEY_STEP = 0.15; // of a move with an arrow key
+
+/**
+ * Calls `drawn` with each place that the visitor's pointer passes while it is pressed.
+ *
+ * With the keyboard, the arrow keys move a pen, and the space bar draws.
+ *
+ * @param moved is called with the place of the pen.
+ */
+export function drawable(
+  plane: Plane,
+  drawn: (x: number, y: number) => void,
+  moved: (x: number, y: number) => void,
+): void {
   const { canvas } = plane;
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "application");
+  let pen: [number, number] = [0, 0];
+  canvas.addEventListener("keydown", (event) => {
+    const [right, up] = MOVES[event.key] ?? [0, 0];
+    if (!(event.key in MOVES) && event.key !== " ") return;
+    event.preventDefault();
+    pen = plane.within(pen[0] + KEY_STEP * right, pen[1] + KEY_STEP * up);
+    if (event.key === " ") drawn(...pen);
+    moved(...pen);
+  });
   canvas.style.touchAction = "none";
   canvas.style.cursor = "crosshair";
   canvas.addEventListener("pointerdown", (event) => {

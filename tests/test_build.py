@@ -90,6 +90,19 @@ def test_the_student_gets_a_stub_and_the_solution_keeps_its_answer(lab):
     ]
 
 
+def test_a_lab_may_be_in_another_language(lab):
+    german = SOURCE.replace("Exercise", "Aufgabe").replace("Difficulty", "Schwierigkeit")
+    root = lab(german.replace("minutes", "Minuten"))
+    build(root, progress=lambda line: None)
+    student = notebook(root, "notebooks")
+    assert "*Schwierigkeit ●○○ · 5 Minuten · 2 Punkte*" in student.cells[0].source
+    stub = 'raise NotImplementedError("Aufgabe 3.1: schreibe double")'
+    assert student.cells[1].source.endswith(stub)
+    with pytest.raises(UserError, match="there is no exercise 3.7"):
+        lab(german + "\n# %% [markdown]\n# Siehe Aufgabe 3.7.\n")
+        read_source(root / "solutions" / "03_toy.py")
+
+
 def test_cells_have_the_metadata_of_nbgrader(lab):
     cells = [
         cell

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
@@ -42,6 +43,19 @@ def test_students_get_all_they_need_and_no_solutions(release):
     ]
     for path in release.rglob("*.ipynb"):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
+
+
+def test_students_can_get_images_of_their_own(tmp_path):
+    images = tmp_path / "shells"
+    (images / "red").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "red" / "one.png")
+    (images / "notes.txt").write_text("private")
+    with zipfile.ZipFile(write_release(ROOT, tmp_path, images)) as archive:
+        found = [name for name in archive.namelist() if name.startswith("diffusion-lab/data")]
+    assert found == ["diffusion-lab/data/shells/red/one.png"]
+    (images / "red" / "one.png").unlink()
+    with pytest.raises(UserError, match="no image in the folder .*shells"):
+        write_release(ROOT, tmp_path, images)
 
 
 def test_the_notebooks_import_nothing_that_stays_here(release):

@@ -167,6 +167,10 @@ def release(
     out: Annotated[Path, typer.Option(help="The folder for what is written.")] = Path(
         "out/release"
     ),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images that students get as well, in the folder data."),
+    ] = None,
     gradescope: Annotated[
         str | None,
         typer.Option(
@@ -190,7 +194,7 @@ def release(
     if gradescope is None and classroom50 is None:
         from diffusion_lab.instructor.release import write_release
 
-        typer.echo(f"For your students: {write_release(root, out)}")
+        typer.echo(f"For your students: {write_release(root, out, data)}")
         return
     from diffusion_lab.instructor.platforms.autograders import write_classroom50, write_gradescope
 

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.handing_out import handout_of
+from diffusion_lab.instructor.languages import stub
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.source_format import BEGIN, END
 from diffusion_lab.storage import write_atomically
@@ -74,8 +75,7 @@ def student_notebook(solution: NotebookNode) -> NotebookNode:
             for region in REGION.finditer(cell.source)
             for line in region[2].splitlines()
         ]
-        stub = rf'\1raise NotImplementedError("Exercise {number}: write {name}")'
-        cell.source = REGION.sub(stub, cell.source)
+        cell.source = REGION.sub(rf"\1{stub(notebook, number, name)}", cell.source)
     text = {line.strip() for cell in notebook.cells for line in cell.source.splitlines()}
     leaks = [
         line

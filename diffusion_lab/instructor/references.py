@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.languages import EXERCISE
 
 
 def check_references(
@@ -55,13 +56,13 @@ def without_magics(source: str) -> str:
 
 def _check_text(path: Path, text: str, source: str, exercises: dict[str, str]) -> None:
     lab = int(path.name[:2])
-    for words, number in re.findall(rf"([Ee]xercise ({lab}\.\d+))", source):
+    for words, number in re.findall(rf"((?:{EXERCISE}|exercise) ({lab}\.\d+))", source):
         if number not in exercises:
             raise UserError(
                 f"{_line_of(words, path, text)}: there is no exercise {number} (any more)."
             )
     for heading, number, name in re.findall(
-        r"^(#+ Exercise (\d+\.\d+)\b.*`(\w+)`)", source, re.MULTILINE
+        rf"^(#+ {EXERCISE} (\d+\.\d+)\b.*`(\w+)`)", source, re.MULTILINE
     ):
         if exercises.get(number) != name:
             raise UserError(

@@ -7,6 +7,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from diffusion_lab.data.folder import list_images
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
@@ -18,11 +19,17 @@ FOLDERS = {
 }
 
 
-def write_release(root: str | Path, out: str | Path) -> Path:
+def write_release(root: str | Path, out: str | Path, data: Path | None = None) -> Path:
     """Writes `out`/diffusion-lab.zip and returns its path.
 
+    Args:
+        root: the repository.
+        out: the folder for the zip.
+        data: a folder of images, which students get as `data/` and its name.
+
     Raises:
-        UserError: if `root` is not the repository, or a notebook does not match its source.
+        UserError: if `root` is not the repository, a notebook does not match its source, or there
+            is no image in `data`.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
@@ -42,6 +49,11 @@ def write_release(root: str | Path, out: str | Path) -> Path:
             f"These files do not match their sources: {', '.join(map(str, different))}. The command"
             " diffusion-lab build writes them again, without the answers that you wrote in them."
         )
+    images = (
+        {file: Path("data", data.name, file.relative_to(data)) for file in list_images(data)}
+        if data
+        else {}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
@@ -50,6 +62,8 @@ def write_release(root: str | Path, out: str | Path) -> Path:
                 archive.writestr(name, for_students(file.read_text(encoding="utf-8")))
             else:
                 archive.write(file, name)
+        for file, place in images.items():
+            archive.write(file, Path("diffusion-lab", place).as_posix())
     return path
 
 

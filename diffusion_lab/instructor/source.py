@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.languages import EXERCISE, points_in_words
 from diffusion_lab.instructor.published import filled_in
 from diffusion_lab.instructor.references import check_references
 from diffusion_lab.instructor.source_format import BEGIN, check_marks, check_regions
@@ -139,7 +140,7 @@ def _complete_headings(path: Path, notebook: NotebookNode, points: dict[str, flo
     """
     for number, name, cell in exercises(notebook):
         heading = re.compile(
-            rf"^(#+ Exercise {re.escape(number)}\b.*`{name}`.*\n+.*Difficulty.*minutes)", re.M
+            rf"^(#+ ({EXERCISE}) {re.escape(number)}\b.*`{name}`.*\n+\*.*●.*\d[^*\n]*)\*", re.M
         )
         before = [
             other
@@ -150,8 +151,11 @@ def _complete_headings(path: Path, notebook: NotebookNode, points: dict[str, flo
         if found is None:
             raise UserError(
                 f"{path}: exercise {name!r} needs a heading 'Exercise {number} · `{name}`', and a"
-                " line below it with its difficulty and how many minutes it takes."
+                " line below it with its difficulty and how many minutes it takes, such as"
+                " *Difficulty ●○○ · 5 minutes*."
             )
         found.source = heading.sub(
-            rf"\1 · {points[name]:g} point{'s' * (points[name] != 1)}", found.source, count=1
+            lambda match: f"{match[1]} · {points_in_words(points[name], match[2])}*",
+            found.source,
+            count=1,
         )

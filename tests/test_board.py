@@ -79,7 +79,7 @@ def test_weights_that_cannot_be_used_get_a_remark_and_cost_nothing(monkeypatch):
         (b"", "The weights cannot be used: a.h5 is a link.", "The weights cannot be used"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "", "no images can be generated"),
     ]:
-        found = with_board(known, weights, problem, seed=1, limits=Limits(), boxed=True)
+        found = with_board(known, weights, problem, seed=1, limits=Limits(), box="bubblewrap")
         late, remark = found.remarks
         assert remark.startswith("not on the board: ") and reason in remark
         assert found == replace(known, remarks=[late, remark])

@@ -69,7 +69,7 @@ def pretended(monkeypatch):
         )
 
     monkeypatch.setattr(grading, "grade_submission", pretend)
-    monkeypatch.setattr(grading, "require_bubblewrap", lambda: None)
+    monkeypatch.setattr(grading, "choose_box", lambda *arguments: "bubblewrap")
     return graded
 
 
@@ -233,7 +233,7 @@ def test_an_error_in_one_submission_affects_only_its_row(tmp_path, quick, monkey
             tmp_path / "in",
             SOURCE,
             tmp_path / "out",
-            boxed=False,
+            sandbox="none",
             jobs=1,
             quality=Quality(3),
         )
@@ -267,7 +267,7 @@ def test_a_result_that_cannot_be_shown_keeps_its_points(tmp_path, quick, monkeyp
         return honest(thing)
 
     write_notebooks(tmp_path / "in", "ada", "bob", "cem")
-    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
     found[1] = replace(found[1], picture="a picture")
     monkeypatch.setattr(rows, step, fail)
     ada, bob, cem = write_gradebook(tmp_path / "out", "07", settings, found)
@@ -306,7 +306,7 @@ def test_the_grade_book_has_the_seed_of_the_inputs_of_each_submission(tmp_path, 
     used = set()
     monkeypatch.setattr(Task, "judge", lambda _, seed, __: used.add(seed) or ("right", "well done"))
     write_notebooks(tmp_path / "in", "ada", "bob")
-    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
     write_gradebook(tmp_path / "out", "07", settings, found)
     students = json.loads((tmp_path / "out" / "grades.json").read_text())["students"]
     assert len(used) == 2 and {student["seed"] for student in students} == used
@@ -316,7 +316,7 @@ def test_if_no_submission_can_be_graded_that_is_an_error(tmp_path, quick, monkey
     write_notebooks(tmp_path / "in", "ada", "bob")
     monkeypatch.setattr(running, "_run", lambda *more: 1 / 0)
     with pytest.raises(UserError, match="No submission .*ZeroDivisionError"):
-        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
 
 
 def test_lone_surrogates_do_not_stop_the_grading(tmp_path, quick, monkeypatch):
@@ -328,7 +328,7 @@ def test_lone_surrogates_do_not_stop_the_grading(tmp_path, quick, monkeypatch):
         summary="a lone \ud800 surrogate",
     )
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "\udfff, it says."))
-    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    settings, found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
     (row,) = write_gradebook(tmp_path / "out", "07", settings, found)
     assert (
         row.verdicts[0].sentence == "\\udfff, it says." and "return '?'" in row.answers["denoise"]
@@ -406,7 +406,7 @@ def test_an_answer_runs_again_alone_and_with_more_time_before_it_counts_as_stopp
     """When a kernel ends, the results of the later answers are lost as well."""
     calls = []
 
-    def pretend(master, answers, seed, limits, boxed):
+    def pretend(master, answers, seed, limits, box):
         calls.append((list(answers), limits.seconds))
         results = {}
         for name in answers:
@@ -442,7 +442,7 @@ def test_a_wrong_answer_that_breaks_the_kernel_affects_no_other(monkeypatch):
     The second is right, and the third is wrong for its own reason.
     """
 
-    def pretend(master, answers, seed, limits, boxed):
+    def pretend(master, answers, seed, limits, box):
         spoiled = "first" in answers
         return (
             {

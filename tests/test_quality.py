@@ -122,7 +122,7 @@ def pretended(monkeypatch):
     def images(pixels):
         return bytes(3 * quality.COUNT * pixels**2)
 
-    def by_us(weights, seed, step_counts, limits, boxed):
+    def by_us(weights, seed, step_counts, limits, box):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "weights").write_bytes(weights)
             arrays = read_arrays(Path(folder, "weights"))[0]["network"]

@@ -260,7 +260,7 @@ def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(short_fo
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import"
         f" test_sandbox as test\ntest.boxes.run_in_box(test.notebook('1', {begun!r}),"
-        " {'__init__.py': ''}, {}, ['begun'], test.Limits(), True)"
+        " {'__init__.py': ''}, {}, ['begun'], test.Limits(), 'bubblewrap')"
     )
     grader = subprocess.Popen(
         [sys.executable, "-c", script, str(Path(__file__).parent)],
@@ -452,7 +452,7 @@ def test_a_machine_without_room_for_another_process_is_an_error(tmp_path, monkey
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     with pytest.raises(UserError, match="run the same command again"):
-        boxes.run_in_box(notebook("1"), {"__init__.py": ""}, {}, [], Limits(), True)
+        boxes.run_in_box(notebook("1"), {"__init__.py": ""}, {}, [], Limits(), "bubblewrap")
     assert not list(tmp_path.iterdir())
 
 

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -168,30 +167,23 @@ def _weights() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    """Opens a sandbox as a trial, since some systems have bubblewrap and still forbid it."""
-    if shutil.which("bwrap") is None:
-        advice = (
-            "Only grading needs it. Debian, Ubuntu: apt install bubblewrap. On Windows, use WSL2."
-        )
-        yield Finding("sandbox", "bubblewrap is not installed", advice)
-        return
+    """Opens each sandbox as a trial, since a system may have one and still forbid it."""
     try:
-        from diffusion_lab.instructor.sandbox.bubblewrap import require_bubblewrap
+        from diffusion_lab.instructor.sandbox.choice import BOXES, why_closed
         from diffusion_lab.instructor.sandbox.visible import hidden
     except ImportError:  # students' version of the package cannot grade
         return
-    try:
-        require_bubblewrap()
-    except UserError as error:
-        yield Finding(
-            "sandbox", "bubblewrap cannot open a sandbox here", f"Only grading needs it. {error}"
-        )
-        return
+    reasons = {box: why_closed(box) for box in BOXES}
+    opens = [box for box in BOXES if not reasons[box]]
+    for box, reason in reasons.items():
+        found = "cannot open here" if reason else "opens, and grading uses it"
+        if box in opens[1:]:
+            found = "opens"
+        advice = f"Only grading needs it. {reason}" if reason and not opens else None
+        yield Finding(f"sandbox {box}", found, advice)
     copies = [path for path in hidden() if os.path.isdir(path) and not path.endswith("-info")]
-    yield Finding(
-        "sandbox",
-        f"bubblewrap works{'; hidden from students: ' if copies else ''}{', '.join(copies)}",
-    )
+    if copies:
+        yield Finding("hidden from students", ", ".join(copies))
 
 
 SECTIONS = {

@@ -102,8 +102,8 @@ def run_grade(
         console.print(Text(sentence), soft_wrap=True)
     console.print(
         Text(
-            f"{len(rows)} submissions. The class at a glance: {out}/summary.html. Grade book:"
-            f" {out}/grades.csv. For each student: {out}/feedback/"
+            f"{len(rows)} submissions, sandbox: {settings.box}. The class at a glance:"
+            f" {out}/summary.html. Grade book: {out}/grades.csv. For each student: {out}/feedback/"
         ),
         soft_wrap=True,
     )

@@ -122,8 +122,14 @@ def grade(
         ),
     ] = None,
     sandbox: Annotated[
-        Sandbox, typer.Option(help="Use none only for code that you trust like your own.")
-    ] = Sandbox.bubblewrap,
+        Sandbox,
+        typer.Option(
+            help=(
+                "auto is bubblewrap, or else a box with another user id, which needs root. Use none"
+                " only for code that you trust like your own."
+            )
+        ),
+    ] = Sandbox.auto,
     scheduler: Annotated[
         str | None, typer.Option(help="The address of a Dask cluster, such as tcp://10.0.0.1:8786.")
     ] = None,
@@ -149,7 +155,7 @@ def grade(
             jobs=jobs,
             seconds=seconds,
             memory=int(memory * 1e9),
-            boxed=sandbox is Sandbox.bubblewrap,
+            sandbox=sandbox.value,
             scheduler=scheduler,
             kid=kid,
             kid_points=kid_points,

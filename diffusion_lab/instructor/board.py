@@ -17,7 +17,7 @@ DATA = "procedural_flowers"
 
 
 def with_board(
-    result: Result, weights: bytes, problem: str, seed: int, limits: Limits, boxed: bool
+    result: Result, weights: bytes, problem: str, seed: int, limits: Limits, box: str
 ) -> Result:
     """Returns a result with the KID of the student's model, or a remark that says why not.
 
@@ -27,7 +27,7 @@ def with_board(
         problem: why the file cannot be used, a sentence or "".
         seed: of the noise, the same for the whole class.
         limits: for one answer.
-        boxed: False runs everything without a sandbox.
+        box: the sandbox, "bubblewrap", "user" or "none".
 
     Raises:
         UserError: if the KID cannot be measured.
@@ -38,7 +38,7 @@ def with_board(
 
     if problem or not weights:
         return remarked(problem or "no weights were handed in")
-    generated, _ = generated_by_us(weights, seed, BOARD_STEPS, limits, boxed)
+    generated, _ = generated_by_us(weights, seed, BOARD_STEPS, limits, box)
     if not generated:
         return remarked("no images can be generated from the weights")
     if shipped := shipped_like(generated["weights"]):

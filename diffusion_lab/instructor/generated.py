@@ -37,7 +37,7 @@ Generated = tuple[dict[str, bytes], str]  # {name of a results file: content}, a
 
 
 def generated_by_us(
-    weights: bytes, seed: int, step_counts: Sequence[int], limits: Limits, boxed: bool
+    weights: bytes, seed: int, step_counts: Sequence[int], limits: Limits, box: str
 ) -> Generated:
     """Generates images with our functions, in a sandbox without the student's code.
 
@@ -46,7 +46,7 @@ def generated_by_us(
         seed: of the noise.
         step_counts: of DDIM.
         limits: for one answer.
-        boxed: False runs everything without a sandbox.
+        box: the sandbox, "bubblewrap", "user" or "none".
 
     Returns:
         The results files are `images-S` for each number of steps S, and the fingerprint `weights`.
@@ -56,7 +56,7 @@ def generated_by_us(
         "import keras", f"{draw}\ndraw({noise_seed(seed)}, {COUNT}, {step_counts})"
     )
     images = [f"images-{steps}" for steps in step_counts]
-    return _run(notebook, own_files(), images, "weights", weights, limits, boxed)
+    return _run(notebook, own_files(), images, "weights", weights, limits, box)
 
 
 def generated_by_student(
@@ -66,7 +66,7 @@ def generated_by_student(
     seed: int,
     steps: int,
     limits: Limits,
-    boxed: bool,
+    box: str,
 ) -> Generated:
     """Generates images as `generated_by_us` does, but with a student's `answers` to lab 07.
 
@@ -79,7 +79,7 @@ def generated_by_student(
         *(answer_cell(name, answers[name]) for name in METHODS),
         f"{generate}\n_generate(globals(), {noise_seed(seed)}, {COUNT}, {steps})",
     )
-    return _run(notebook, students_files(), ["images"], "calls", weights, limits, boxed)
+    return _run(notebook, students_files(), ["images"], "calls", weights, limits, box)
 
 
 def noise_seed(seed: int) -> int:
@@ -100,11 +100,11 @@ def _run(
     fact: str,
     weights: bytes,
     limits: Limits,
-    boxed: bool,
+    box: str,
 ) -> Generated:
     """Runs a notebook in a sandbox that writes the results files `images` and `fact`."""
     limits = replace(limits, seconds=PATIENCE * limits.seconds)
-    run = run_in_box(notebook, files, {"weights.h5": weights}, [*images, fact], limits, boxed)
+    run = run_in_box(notebook, files, {"weights.h5": weights}, [*images, fact], limits, box)
     if {*images, fact} <= set(run.results) and all(
         image_size(run.results[name]) for name in images
     ):

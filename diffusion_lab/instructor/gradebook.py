@@ -60,7 +60,7 @@ def write_gradebook(
     facts = {
         "lab": lab,
         "seed": settings.seed,
-        "sandbox": "bubblewrap" if settings.boxed else "none",
+        "sandbox": settings.box,
         "limits": asdict(settings.limits),
         "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "absent": list(absent),

@@ -10,7 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import open_store
 from diffusion_lab.instructor.results import Settings, failure, grade_submission
-from diffusion_lab.instructor.sandbox.bubblewrap import Limits, require_bubblewrap
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.sandbox.choice import choose_box
 from diffusion_lab.instructor.submissions import (
     Submission,
     count_submissions,
@@ -41,7 +42,7 @@ def grade_class(
     out: str | Path,
     seed: int | None = None,
     limits: Limits = Limits(),
-    boxed: bool = True,
+    sandbox: str = "auto",
     quality: Quality | None = None,
     board: bool = False,
     jobs: int = 2,
@@ -56,7 +57,8 @@ def grade_class(
         out: the folder for the results.
         seed: of the random inputs. None keeps the seed of the last grading in `out`.
         limits: for each answer.
-        boxed: False runs students' code without a sandbox.
+        sandbox: "bubblewrap", "user", "none", or "auto" for the first that opens here. On Dask's
+            workers, "auto" is bubblewrap.
         quality: what the images of students' models must reach, or None.
         board: also measures the models that students tuned in lab 11.
         jobs: number of submissions to grade at once.
@@ -69,8 +71,10 @@ def grade_class(
     Raises:
         UserError: for errors that a person can fix.
     """
-    if boxed and scheduler is None:
-        require_bubblewrap()
+    if scheduler:
+        box = "bubblewrap" if sandbox == "auto" else sandbox
+    else:
+        box = choose_box(sandbox, [Path(source).resolve().parent, path, out])
     if quality:
         from diffusion_lab.instructor.quality import require_data
 
@@ -78,10 +82,12 @@ def grade_class(
     source = Path(source)
     with open_store(Path(path)):
         pass  # before anything is written, so that a wrong path leaves no empty grade book
+    with suppress(OSError):  # `only_one` reports it
+        Path(out).mkdir(mode=0o700, parents=True)  # closed to a sandbox with another user id
     with only_one(out, "grading"):
         seed = _seed(Path(out, "grading.json"), source.name, seed)
         settings = Settings(
-            source.read_text(encoding="utf-8"), source.name, seed, limits, boxed, quality, board
+            source.read_text(encoding="utf-8"), source.name, seed, limits, box, quality, board
         )
         with _executor(jobs, scheduler) as submit:
             results = _results(

@@ -53,7 +53,7 @@ def grade_quality(
     quality: Quality,
     seed: int,
     limits: Limits,
-    boxed: bool = True,
+    box: str = "bubblewrap",
 ) -> QualityResult:
     """Grades a student's weights together with the student's functions.
 
@@ -64,7 +64,7 @@ def grade_quality(
         quality: what the images must reach.
         seed: of the noise from which images are generated.
         limits: for one answer.
-        boxed: False runs everything without a sandbox.
+        box: the sandbox, "bubblewrap", "user" or "none".
 
     Raises:
         UserError: if the KID cannot be measured.
@@ -81,7 +81,7 @@ def grade_quality(
         return graded("missing", "Generating images needs all three functions. Hand them all in.")
     if too_long_to_run({name: answers[name] for name in METHODS}):
         return graded("wrong", "One of the three functions is too long to run.")
-    own, details = generated_by_us(weights, seed, [STEPS], limits, boxed)
+    own, details = generated_by_us(weights, seed, [STEPS], limits, box)
     if not own:
         return graded("wrong", "No images can be generated from your weights.", details)
     more: dict[str, Any] = {"weights": base64.b64encode(own["weights"]).decode()}
@@ -93,7 +93,7 @@ def grade_quality(
             remarks=[f"the weights are the shipped ones, {shipped}"],
             **more,
         )
-    students, details = generated_by_student(master, answers, weights, seed, STEPS, limits, boxed)
+    students, details = generated_by_student(master, answers, weights, seed, STEPS, limits, box)
     images = own[f"images-{STEPS}"]
     if not students or len(students["images"]) != len(images):
         return graded(

@@ -37,7 +37,7 @@ class Settings:
     name: str  # the file name of the source
     seed: int
     limits: Limits
-    boxed: bool = True
+    box: str = "bubblewrap"  # the sandbox
     quality: Quality | None = None
     board: bool = False
     code: str = field(default_factory=lambda: code_fingerprint())  # of the grading code
@@ -118,7 +118,7 @@ def _grade(master: Master, submission: Submission, settings: Settings) -> Result
         except Unreadable as unreadable:
             problem = str(unreadable)
     blank = _blank_result(master, submission, settings)
-    verdicts = grade_answers(master, answers.sources, blank.seed, settings.limits, settings.boxed)
+    verdicts = grade_answers(master, answers.sources, blank.seed, settings.limits, settings.box)
     for name, text in answers.texts.items():
         if text.strip() in ("", master.summaries[name].source.strip()):
             answers.texts[name] = ""
@@ -153,7 +153,7 @@ def _with_quality(
     seed, limits = settings.seed_of(submission), settings.limits
     try:
         graded = grade_quality(
-            master, answers, submission.weights, quality, seed, limits, settings.boxed
+            master, answers, submission.weights, quality, seed, limits, settings.box
         )
     except Exception as error:  # must not change the verdicts on the answers
         graded = QualityResult(not_graded(*KID, quality.points))
@@ -176,7 +176,7 @@ def _with_board(result: Result, submission: Submission, settings: Settings) -> R
 
     weights, problem = submission.weights, submission.weights_problem
     try:
-        return with_board(result, weights, problem, settings.seed, settings.limits, settings.boxed)
+        return with_board(result, weights, problem, settings.seed, settings.limits, settings.box)
     except Exception as error:  # must not change the verdicts on the answers
         return replace(result, failed=True, problem=result.problem or _sentence(error))
 

@@ -17,7 +17,7 @@ PATIENCE = 2  # times the usual limit, for an answer that runs again because it 
 
 
 def grade_answers(
-    master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool = True
+    master: Master, answers: dict[str, str], seed: int, limits: Limits, box: str = "bubblewrap"
 ) -> list[Verdict]:
     """Runs `answers`, {exercise: source}, and returns a verdict for each task of the lab.
 
@@ -36,7 +36,7 @@ def grade_answers(
     def run(names: list[str], limits: Limits) -> tuple[list[str], str | None]:
         """Runs some of the answers. Returns those without a result, and the reason if known."""
         new_results, new_errors, reason = _run(
-            master, {name: answers[name] for name in names}, seed, limits, boxed
+            master, {name: answers[name] for name in names}, seed, limits, box
         )
         results.update(new_results)
         for name in names:  # another answer may have caused the earlier error
@@ -136,7 +136,7 @@ def _checked_for_forgery(
 
 
 def _run(
-    master: Master, answers: dict[str, str], seed: int, limits: Limits, boxed: bool
+    master: Master, answers: dict[str, str], seed: int, limits: Limits, box: str
 ) -> tuple[dict[str, bytes], dict[str, str], str | None]:
     """Runs answers once.
 
@@ -146,7 +146,7 @@ def _run(
     """
     inputs = {f"{task.name}.npz": _npz(task.inputs(seed)) for task in master.tasks}
     files = {f"{name}.json": name for name in answers}
-    run = run_in_box(master.notebook(answers), master.files, inputs, files, limits, boxed)
+    run = run_in_box(master.notebook(answers), master.files, inputs, files, limits, box)
     return (
         {files[file]: content for file, content in run.results.items()},
         _errors(run.cells, list(answers)),

@@ -39,11 +39,12 @@ def main(descriptors: list[int], connection_file: str) -> None:
         return bind(self, addr)
 
     zmq.Socket.bind = bind_open_socket
-    kernelapp.launch_new_instance(argv=["-f", connection_file])
+    # the history of inputs would be a file
+    kernelapp.launch_new_instance(argv=["-f", connection_file, "--HistoryManager.enabled=False"])
 
 
 if __name__ == "__main__":
-    if os.environ["DIFFUSION_LAB_BOX"] == "/box":
+    if "DIFFUSION_LAB_BOXED" in os.environ:
         os.nice(NICENESS)
         for name, limit in LIMITS.items():
             resource.setrlimit(getattr(resource, name), (limit, limit))

@@ -10,15 +10,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.sandbox.bubblewrap import KERNEL_NAME, Limits, write_specification
+from diffusion_lab.instructor.sandbox import user_box
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.folders import box_folder
+from diffusion_lab.instructor.sandbox.guests import Guest, guest
+from diffusion_lab.instructor.sandbox.provisioner import (
+    KERNEL_NAME,
+    private_folder,
+    write_specification,
+)
 from diffusion_lab.instructor.sandbox.staging import stage, whole_module
 from diffusion_lab.instructor.sandbox.watchdog import watch
 
@@ -52,7 +59,7 @@ def run_in_box(
     inputs: dict[str, bytes],
     result_names: Collection[str],
     limits: Limits,
-    boxed: bool,
+    box: str,
 ) -> BoxRun:
     """Runs a notebook in a box.
 
@@ -62,23 +69,27 @@ def run_in_box(
         inputs: {file name: content} of what the cells may read.
         result_names: the files that the cells may write.
         limits: what the box may use.
-        boxed: False runs the kernel without a sandbox.
+        box: "bubblewrap", "user", or "none" for a kernel without a sandbox.
 
     Raises:
         UserError: if the first cell fails. No student can be the cause of that.
     """
     said = "nothing"
     for attempt in range(ATTEMPTS):
-        with box_folder() as folder, _least_used_core() as core:
+        with (
+            box_folder() as folder,
+            guest() if box == "user" else nullcontext() as user,
+            _least_used_core() as core,
+        ):
             files = files | whole_module("instructor.inside.kernel")
             paths = _prepare(folder, notebook, files, inputs, result_names)
             try:
-                reason = _run_nbval(folder, paths.values(), limits, boxed, [core])
+                reason = _run_nbval(folder, paths.values(), limits, box, [core], user)
             except OSError as error:  # another box uses up all processes; it will soon be ended
                 said = str(error)
                 time.sleep(attempt)
                 continue
-            cells = _read_log(folder / "cells.jsonl")
+            cells = _read_log(private_folder(folder) / "cells.jsonl")
             first = cells.get(0, CellOutcome(False, said))
             if first.passed:
                 contents = {name: _read_result(path) for name, path in paths.items()}
@@ -92,11 +103,19 @@ def run_in_box(
 
 
 def _run_nbval(
-    folder: Path, results: Iterable[Path], limits: Limits, boxed: bool, cores: list[int]
+    folder: Path,
+    results: Collection[Path],
+    limits: Limits,
+    box: str,
+    cores: list[int],
+    user: Guest | None = None,
 ) -> str | None:
     """Runs the notebook; returns why the watchdog ended it, or None."""
-    variables = write_specification(folder, results, boxed, cores) | {
-        "DIFFUSION_LAB_CELL_LOG": str(folder / "cells.jsonl"),
+    private = private_folder(folder)
+    if user:
+        user_box.prepare(folder, results, user)
+    variables = write_specification(folder, results, box, cores, user) | {
+        "DIFFUSION_LAB_CELL_LOG": str(private / "cells.jsonl"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "DIFFUSION_LAB_GRADER": str(os.getpid()),
         "DIFFUSION_LAB_FILE_SIZE": str(limits.file_size),
@@ -104,21 +123,26 @@ def _run_nbval(
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin"),
         *("-p", "diffusion_lab.instructor.sandbox.nbval_log", "-p", "no:cacheprovider"),
-        *("-c", os.devnull, "--rootdir", str(folder), "--nbval-lax"),
+        *("-c", os.devnull, "--rootdir", str(private), "--nbval-lax"),
         f"--nbval-kernel-name={KERNEL_NAME}",
         f"--nbval-kernel-startup-timeout={limits.startup_seconds}",
-        str(folder / "master.ipynb"),
+        str(private / "master.ipynb"),
     ]
     process = subprocess.Popen(
         command,
-        cwd=folder,
+        cwd=private,
         env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=[user.lock] if user else [],  # so that the id stays reserved until all have ended
     )
-    return watch(process, folder, limits)
+    try:
+        return watch(process, private, limits, guest=user, places=user_box.places(folder))
+    finally:
+        if user:
+            user.end()
 
 
 @contextmanager
@@ -150,7 +174,7 @@ def _prepare(
         (folder / name).mkdir()
     for name, content in inputs.items():
         (folder / "inputs" / name).write_bytes(content)
-    nbformat.write(notebook, folder / "master.ipynb")
+    nbformat.write(notebook, private_folder(folder) / "master.ipynb")
     paths = {name: folder / "results" / name for name in result_names}
     for path in paths.values():
         path.touch()

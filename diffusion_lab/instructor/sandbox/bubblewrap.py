@@ -1,4 +1,4 @@
-"""Starts a Jupyter kernel in a box: bubblewrap, with a list of what the kernel may see.
+"""The first box: bubblewrap, with a list of what a kernel may see.
 
 Bubblewrap gives the kernel its own file system (the system's libraries, the Python environment, a
 slice of the package, and nothing else), no network, and no view of other processes. `seccomp`
@@ -6,43 +6,31 @@ refuses the system calls that would get around this. Neither limits memory or pr
 the operating system's own limits do not bind an administrator. So `watchdog` polls from outside.
 """
 
-import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import seccomp
-from diffusion_lab.instructor.sandbox.visible import bind_arguments, hidden
+from diffusion_lab.instructor.sandbox.visible import (
+    LIBRARY_SETTINGS,
+    bind_arguments,
+    hidden,
+    variables,
+)
 
-KERNEL_NAME = "diffusion-lab-box"  # also the provisioner's entry point in pyproject.toml
-SPECIFICATION = "DIFFUSION_LAB_BOX_SPECIFICATION"
 INSTALL = (
     "The sandbox needs bubblewrap, which is not installed here. On Debian, Ubuntu or WSL2: apt"
-    " install bubblewrap. To grade without a sandbox, which is safe only for code that you trust:"
-    " --sandbox none."
+    " install bubblewrap."
 )
 ROOM = {"/tmp": 2**26, "/dev/shm": 2**20}  # bytes that a box may write, all of them in memory
 ISOLATION = (
     *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
     *("--hostname", "box", "--proc", "/proc", "--dev", "/dev"),
     *("--ro-bind", "/dev/null", "/dev/zero"),  # pages of /dev/zero can be shared unseen
-)
-LIBRARY_SETTINGS = (
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
 )
 
 
@@ -80,7 +68,7 @@ def require_bubblewrap() -> None:
     if trial.returncode:
         raise UserError(
             f"bubblewrap is installed but cannot open a box ({trial.stderr.strip()[:200]}). Allow"
-            " user namespaces, or grade without a sandbox: --sandbox none."
+            " user namespaces."
         )
 
 
@@ -105,26 +93,9 @@ def box_command(folder: Path | None = None, results: Iterable[Path] = ()) -> lis
     for path in ("/", "/dev", *hidden()):
         command += ["--remount-ro", path] if os.path.isdir(path) else []
     command += ["--chdir", "/tmp"]
-    for name, value in environment("/box").items():
+    for name, value in variables("/box", "/tmp").items():
         command += ["--setenv", name, value]
     return command
-
-
-def environment(box: str) -> dict[str, str]:
-    """Returns a kernel's environment variables; `box` holds its package, inputs and results."""
-    return {
-        "PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",
-        "HOME": "/tmp",
-        "LANG": "C.UTF-8",
-        "PYTHONPATH": f"{box}/package",
-        "DIFFUSION_LAB_BOX": box,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "IPYTHONDIR": "/tmp/ipython",
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        # without it, ipykernel looks for its parent process, finds none in the box, and exits
-        "JPY_PARENT_PID": "0",
-    }
 
 
 class Launch:
@@ -160,91 +131,10 @@ def _pipe(content: bytes) -> int:
     return reading
 
 
-class BoxProvisioner(LocalProvisioner):
-    """Starts a Jupyter kernel in a box, which a file describes: `write_specification` writes it."""
+def __getattr__(name: str) -> object:
+    """Returns `BoxProvisioner`, which environments from before 2027 look for in this module."""
+    if name == "BoxProvisioner":
+        from diffusion_lab.instructor.sandbox.provisioner import BoxProvisioner
 
-    parent: Any  # the kernel manager
-    connection_info: dict[str, Any]
-
-    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        self.box = json.loads(Path(os.environ[SPECIFICATION]).read_text(encoding="utf-8"))
-        self.parent.transport, self.parent.ip = "ipc", str(Path(self.box["folder"], "kernel"))
-        self.parent.connection_file = self.parent.ip + ".json"
-        names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-        for number, name in enumerate(names, start=1):
-            setattr(self.parent, name, number)
-        kwargs = await super().pre_launch(**kwargs)
-        self.sockets = [
-            _listening(f"{self.parent.ip}-{number}") for number, _ in enumerate(names, start=1)
-        ]
-        return kwargs
-
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Starts the kernel, which inherits the listening sockets.
-
-        A box also inherits the descriptors that describe it, and nothing else.
-        """
-        cores, descriptors = os.sched_getaffinity(0), [each.fileno() for each in self.sockets]
-        module, numbers = "diffusion_lab.instructor.inside.kernel", ",".join(map(str, descriptors))
-        kernel = [sys.executable, "-m", module, numbers]
-        kwargs |= dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        try:
-            os.sched_setaffinity(0, self.box["cores"])
-            if not self.box["arguments"]:
-                kwargs |= {"env": os.environ | self.box["environment"], "pass_fds": descriptors}
-                return await super().launch_kernel([*kernel, self.parent.connection_file], **kwargs)
-            connection = json.dumps(
-                self.connection_info | {"ip": "kernel", "key": self.connection_info["key"].decode()}
-            )
-            with Launch(self.box["arguments"], {"/tmp/kernel.json": connection.encode()}) as launch:
-                kwargs |= {
-                    "env": {},
-                    "cwd": "/",
-                    "independent": True,
-                    "pass_fds": [*descriptors, *launch.descriptors],
-                }
-                return await super().launch_kernel(
-                    [*launch.command, *kernel, "/tmp/kernel.json"], **kwargs
-                )
-        finally:
-            os.sched_setaffinity(0, cores)
-            for listener in self.sockets:
-                listener.close()
-
-
-def _listening(path: str) -> socket.socket:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(16)
-    listener.setblocking(False)
-    return listener
-
-
-def write_specification(
-    folder: Path, results: Iterable[Path], boxed: bool, cores: list[int]
-) -> dict[str, str]:
-    """Writes the description of a box that `BoxProvisioner` reads.
-
-    Returns:
-        The environment variables that tell Jupyter where the description is.
-    """
-    kernel = {
-        "argv": ["{connection_file}"],
-        "language": "python",
-        "display_name": "box",
-        "metadata": {"kernel_provisioner": {"provisioner_name": KERNEL_NAME}},
-    }
-    place = Path(folder, "jupyter", "kernels", KERNEL_NAME)
-    place.mkdir(parents=True)
-    (place / "kernel.json").write_text(json.dumps(kernel), encoding="utf-8")
-    specification = {
-        "folder": str(folder),
-        "arguments": box_command(folder, results) if boxed else [],
-        "cores": cores,
-        "environment": {} if boxed else environment(str(folder)) | {"HOME": str(folder)},
-    }
-    path = Path(folder, "box.json")
-    path.write_text(json.dumps(specification), encoding="utf-8")
-    return {SPECIFICATION: str(path), "JUPYTER_PATH": str(Path(folder, "jupyter"))}
+        return BoxProvisioner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

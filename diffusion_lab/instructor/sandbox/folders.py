@@ -7,6 +7,7 @@ dies. So a folder without a lock belongs to nobody.
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def box_folder() -> Iterator[Path]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield Path(folder)
     finally:
-        _remove(folder)
+        remove(folder)
         os.close(descriptor)
 
 
@@ -52,11 +53,18 @@ def _remove_abandoned(place: str) -> None:
             descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
+                remove(folder)
             finally:
                 os.close(descriptor)
 
 
-def _remove(folder: str | Path) -> None:
-    with suppress(RecursionError):  # only without a sandbox can an answer nest folders this deep
-        shutil.rmtree(folder, ignore_errors=True)
+def remove(path: str | Path) -> None:
+    """Removes a file or a folder, as far as that is possible."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        with suppress(OSError):
+            os.unlink(path)
+        return
+    with suppress(RecursionError):  # from folders that are nested too deeply for Python
+        shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        subprocess.run(["rm", "-rf", "--", str(path)], stderr=subprocess.DEVNULL)

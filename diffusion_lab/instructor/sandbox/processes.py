@@ -21,10 +21,10 @@ class Process(NamedTuple):
     born: bytes  # a process number may be used again, but not with the same time of birth
 
 
-def descendants(pid: int) -> dict[int, Process]:
+def descendants(pid: int, user: int | None = None) -> dict[int, Process]:
     """Returns {pid: Process} of all that a process has started, directly or not.
 
-    Zombies are among them.
+    Zombies are among them. So are all processes of `user`, whoever has started them.
     """
     processes: dict[int, Process] = {}
     children: dict[int, list[int]] = {}
@@ -37,10 +37,28 @@ def descendants(pid: int) -> dict[int, Process]:
             children.setdefault(process.parent, []).append(int(name))
     found: dict[int, Process] = {}
     awaiting = list(children.get(pid, ()))
+    if user is not None:
+        awaiting += processes.keys() & belonging_to(user).keys()
     while awaiting:
         child = awaiting.pop()
-        found[child] = processes[child]
-        awaiting += children.get(child, ())
+        if child not in found:
+            found[child] = processes[child]
+            awaiting += children.get(child, ())
+    return found
+
+
+def belonging_to(user: int) -> dict[int, str]:
+    """Returns {pid: state, such as "S"} of all processes with this user id.
+
+    It may be their real, effective or saved one.
+    """
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(*VANISHED):
+            lines = Path("/proc", name, "status").read_text(errors="replace").splitlines()
+            fields = {line.split(":")[0]: line.split()[1:] for line in lines[:12]}
+            if str(user) in fields["Uid"]:
+                found[int(name)] = fields["State"][0]
     return found
 
 
@@ -63,6 +81,13 @@ def busy(pids: Iterable[int]) -> bool:
                     if stat.rpartition(b")")[2].split()[0] in (b"R", b"D"):
                         return True
     return False
+
+
+def open_files(pid: int) -> int:
+    """Returns how many descriptors a process has."""
+    with suppress(*VANISHED):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
 
 
 def memory(pid: int) -> int:

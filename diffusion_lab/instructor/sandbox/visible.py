@@ -1,4 +1,4 @@
-"""What a box sees of the disk: the system, Python's environment, and no copy of the package."""
+"""What a box sees: the system, Python's environment, and no copy of the package."""
 
 import os
 import site
@@ -8,6 +8,36 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+LIBRARY_SETTINGS = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+)
+
+
+def variables(box: str, home: str, boxed: bool = True) -> dict[str, str]:
+    """Returns a kernel's environment variables.
+
+    Args:
+        box: holds its package, inputs and results.
+        home: where it may write.
+        boxed: False if there is no sandbox around it.
+    """
+    return {
+        "PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": f"{box}/package",
+        "DIFFUSION_LAB_BOX": box,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "IPYTHONDIR": f"{home}/ipython",
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        # without it, ipykernel looks for its parent process, finds none in the box, and exits
+        "JPY_PARENT_PID": "0",
+        **({"DIFFUSION_LAB_BOXED": "yes", "TMPDIR": home} if boxed else {}),
+    }
 
 
 def bind_arguments() -> list[str]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from diffusion_lab.instructor.sandbox.bubblewrap import ROOM, Limits
+from diffusion_lab.instructor.sandbox.guests import Guest
 from diffusion_lab.instructor.sandbox.nbval_log import STARTED
 from diffusion_lab.instructor.sandbox.processes import (
     Process,
@@ -21,6 +22,7 @@ from diffusion_lab.instructor.sandbox.processes import (
     descendants,
     grandchildren,
     memory,
+    open_files,
     share_of_memory,
 )
 
@@ -38,16 +40,33 @@ INODE, SOCKET = 2000, 2**19
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def watch(process: subprocess.Popen, folder: Path, limits: Limits, poll: float = 0.1) -> str | None:
+def watch(
+    process: subprocess.Popen,
+    folder: Path,
+    limits: Limits,
+    poll: float = 0.1,
+    guest: Guest | None = None,
+    places: Iterable[str] = (),
+) -> str | None:
     """Waits for `process`, which starts a box, and ends it if the box takes too much.
+
+    Args:
+        process: pytest, or anything else that starts a box.
+        folder: where it says how many cells have begun.
+        limits: of the box.
+        poll: seconds between two looks.
+        guest: whose processes also belong to the box, if it has another user id.
+        places: the folders in which the guest can write.
 
     Returns:
         Why it was ended, or None.
     """
-    watchdog = Watchdog(process.pid, Path(folder, STARTED), limits)
+    watchdog = Watchdog(process.pid, Path(folder, STARTED), limits, guest, list(places))
     while process.poll() is None:
         reason = watchdog.look()
         if reason:
+            if guest:
+                guest.end()
             kill_with_descendants(process)
             return reason
         time.sleep(poll)
@@ -84,8 +103,16 @@ def _send(number: int, pids: Iterable[int]) -> None:
 class Watchdog:
     """What is known about one box. Each look adds to it."""
 
-    def __init__(self, pid: int, started: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        pid: int,
+        started: Path,
+        limits: Limits,
+        guest: Guest | None = None,
+        places: Iterable[str] = (),
+    ) -> None:
         self.pid, self.started, self.limits = pid, started, limits
+        self.guest, self.places = guest, list(places)
         self.cells, self.seconds, self.at_begin, self.idle = 0, 0.0, 0.0, 0.0
         self.seen: dict[tuple[int, bytes], int] = {}  # {(pid, born): processor time}
         self.last_look = self.begun = time.monotonic()
@@ -96,7 +123,7 @@ class Watchdog:
     def look(self) -> str | None:
         """Returns why the box must be ended, or None."""
         try:
-            boxed = descendants(self.pid)
+            boxed = descendants(self.pid, self.guest.number if self.guest else None)
             reason = self._time(boxed) or self._excess(boxed)
             self.failures = 0
         except Exception as error:
@@ -157,6 +184,10 @@ class Watchdog:
         files, stored = self._stored(boxed)
         if files > limits.files:
             return "it wrote too many files"
+        if self.guest and stored - files * INODE > sum(ROOM.values()):
+            return "it wrote too much into files"
+        if self.guest:
+            stored += SOCKET * sum(map(open_files, boxed))
         if (
             stored + sum(map(memory, boxed)) > limits.memory
             and stored + self._shares(boxed) > limits.memory
@@ -178,6 +209,9 @@ class Watchdog:
         They are in the file systems that the box may write, and in its sockets, also those that no
         process holds. All are visible through the box's first process, which is bubblewrap's own.
         """
+        if self.guest:
+            files, size = self.guest.stored(self.places)
+            return files, size + files * INODE
         first = grandchildren(boxed, self.pid)
         if not any(process.parent in first for process in boxed.values()):
             return 0, 0  # the box is still being built, or there is none

@@ -6,9 +6,11 @@ notebooks that are broken as a whole. Two things show that an attack is real and
 it: tests/test_defences.py removes that defence, or the watchdog gives its reason.
 """
 
+import fcntl
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,11 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
-from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
+from diffusion_lab.instructor.sandbox import boxes, guests
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.processes import descendants
 from diffusion_lab.instructor.source import exercises, read_source
-from tests import defences
+from tests import defences, sandboxes
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = sorted(Path(__file__).with_name("hostile").glob("*.py"))
@@ -79,11 +82,6 @@ NOT_SHOWN = {
     "24-right-answer-with-nbval-skip",
     "24-tests-around-it-that-fail",
 }
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
-    reason=INSTALL,
-)
 
 
 def whole_notebooks():
@@ -256,7 +254,7 @@ def each_once(grade_answers):
     return grade
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=sandboxes.each_box())
 def graded(request, tmp_path_factory):
     """Returns ({file name: row of the grade book} of one class, the folder of the reports).
 
@@ -267,7 +265,11 @@ def graded(request, tmp_path_factory):
         for item in request.session.items
         if getattr(item, "module", None) is request.module and hasattr(item, "callspec")
     ]
-    asked = {item.callspec.params["name"] for item in own if "name" in item.callspec.params}
+    asked = {
+        item.callspec.params["name"]
+        for item in own
+        if "name" in item.callspec.params and item.callspec.params["graded"] == request.param
+    }
     folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("grades")
     solution = read_source(SOURCE)
     right = {name: cell.source for _, name, cell in exercises(solution)}
@@ -284,10 +286,27 @@ def graded(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "grade_answers", each_once(running.grade_answers))
         patch.setenv(*defences.SECRET.split("="))
-        settings, results = grade_class(folder, SOURCE, out, limits=LIMITS, jobs=2)
+        used = record_guests(patch)
+        settings, results = grade_class(
+            folder, SOURCE, out, limits=LIMITS, sandbox=request.param, jobs=2
+        )
     rows = write_gradebook(out, "07", settings, results)
     shutil.rmtree(folder)
-    return {row.place: row for row in rows}, out
+    return {row.place: row for row in rows}, out, used
+
+
+def record_guests(patch):
+    """Returns a list that will hold the user id of each box."""
+    used, guest = [], boxes.guest
+
+    @contextmanager
+    def recorded():
+        with guest() as user:
+            used.append(user)
+            yield user
+
+    patch.setattr(boxes, "guest", recorded)
+    return used
 
 
 NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-link.ipynb"]
@@ -324,7 +343,7 @@ def test_each_hostile_answer_is_in_exactly_one_table():
 
 
 def test_no_page_runs_a_students_markup_and_no_cell_is_a_formula(graded):
-    _, out = graded
+    _, out, _ = graded
     for page in [*(out / "feedback").glob("*.html"), out / "summary.html"]:
         text = page.read_text(encoding="utf-8")
         assert "<script>alert" not in text and "<img src=x" not in text
@@ -341,6 +360,19 @@ def test_no_page_runs_a_students_markup_and_no_cell_is_a_formula(graded):
     ]
 
 
+def is_in_use(number):
+    """True if another grader has taken this user id since then."""
+    with open(guests.LOCKS / str(number)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 def test_no_box_is_left_running(graded):
+    for guest in graded[2]:
+        assert not guest.processes() or is_in_use(guest.number)
+        assert not guest.stored(list(guests.SHARED))[0] or is_in_use(guest.number)
     alive = [pid for pid, process in descendants(os.getpid()).items() if process.state != b"Z"]
     assert not [pid for pid in alive if "bwrap" in Path(f"/proc/{pid}/comm").read_text()]

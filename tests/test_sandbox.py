@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,19 +16,17 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.sandbox import boxes, folders, seccomp, visible, watchdog
-from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Launch, Limits, box_command
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.processes import descendants, grandchildren
 from diffusion_lab.instructor.sandbox.watchdog import watch
+from tests import sandboxes
 
 ROOT = Path(__file__).parents[1]
 SECRET = "a-token-of-the-person-who-grades"
-boxed = pytest.mark.skipif(
-    shutil.which("bwrap") is None and os.environ.get("DIFFUSION_LAB_SANDBOX") != "required",
-    reason=INSTALL,
-)
+boxed = sandboxes.skipped_without("bubblewrap")
 
 LOOKING_AROUND = """
-import ctypes, glob, json, mmap, os, socket
+import ctypes, glob, json, mmap, os, socket, sys
 
 def tried(what):
     try:
@@ -68,7 +65,7 @@ found = {
     "variables": dict(os.environ),
     "copies": copies,
 }
-open("/box/results/found.json", "w").write(json.dumps(found))
+open(os.environ["DIFFUSION_LAB_BOX"] + "/results/found.json", "w").write(json.dumps(found))
 """
 REFUSED = (  # these would hold uncounted memory, reach other machines, or undo a limit
     "mmap.mmap(-1, 4096)",
@@ -87,9 +84,9 @@ REFUSED = (  # these would hold uncounted memory, reach other machines, or undo 
     "open('/try', 'w')",
     "open('/dev/try', 'w')",
     "open('/usr/try', 'w')",
-    "open('/box/results/try', 'w')",
+    "open(os.environ['DIFFUSION_LAB_BOX'] + '/results/try', 'w')",
     "open('/dev/shm/large', 'w').write('x' * 2**22)",
-    "open('/tmp/large', 'w').write('x' * 2**27)",
+    "open(os.environ['HOME'] + '/large', 'w').write('x' * 2**27)",
     "os.nice(-1)",
     (
         "call('syscall',"
@@ -99,8 +96,28 @@ REFUSED = (  # these would hold uncounted memory, reach other machines, or undo 
 ALLOWED = (
     "mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
     "socket.socketpair()",
-    "open('/tmp/try', 'w')",
+    "open(os.environ['HOME'] + '/try', 'w')",
     "os.posix_spawn('/bin/true', ['true'], {})",
+)
+
+
+# In a box without namespaces, these would hide a file or a socket from those who count them, or
+# reach other programs.
+REFUSED_WITHOUT_NAMESPACES = (
+    "socket.socket(socket.AF_UNIX)",
+    "socket.socketpair(type=socket.SOCK_DGRAM)",
+    "(lambda near, far: near.sendmsg([b'x']))(*socket.socketpair())",
+    "os.open(os.environ['HOME'], os.O_TMPFILE | os.O_RDWR)",
+    "mmap.mmap(os.open(sys.executable, os.O_RDONLY), 1, prot=mmap.PROT_READ)",
+    "os.rename(sys.argv[0], os.environ['HOME'] + '/renamed') or True",
+    "call('inotify_init')",
+    "open('/etc/passwd')",
+    "os.listdir('/proc')",
+    "open(f'/proc/{os.getppid()}/cmdline')",
+    "open('/proc/self/root/etc/passwd')",
+    "open('/proc/self/mem', 'r+b')",
+    "os.kill(os.getppid(), 0) or True",
+    "os.setuid(0) or True",
 )
 
 
@@ -108,26 +125,26 @@ def notebook(*cells):
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
 
 
-@pytest.fixture(scope="module")
-def found():
+@pytest.fixture(scope="module", params=sandboxes.each_box())
+def found(request):
     """Returns what code finds when it looks around in a sandbox."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
-        looking = LOOKING_AROUND.replace("{TRIES}", repr((*REFUSED, *ALLOWED)))
-        run = boxes.run_in_box(
-            notebook("1", looking), {"__init__.py": ""}, {}, ["found.json"], Limits(), True
-        )
+        tries = repr((*REFUSED, *REFUSED_WITHOUT_NAMESPACES, *ALLOWED))
+        looking = LOOKING_AROUND.replace("{TRIES}", tries)
+        files, results = {"__init__.py": ""}, ["found.json"]
+        run = boxes.run_in_box(notebook("1", looking), files, {}, results, Limits(), request.param)
     assert run.ended is None and run.cells[1] == boxes.CellOutcome(True, ""), run.cells
-    return json.loads(run.results["found.json"])
+    return json.loads(run.results["found.json"]) | {"box": request.param}
 
 
-@boxed
 def test_the_box_shows_nothing_of_the_person_who_grades(found):
     # the environment may lie in the repository
     seen = json.dumps([found["processes"], found["variables"]]).replace(sys.prefix, "")
-    assert "bwrap" in seen, "the box sees at least its own first process"
-    here = str(Path.cwd())
-    for foreign in (SECRET, "pytest", "GRADER", str(ROOT), here, folders.PREFIX, "solutions"):
+    if found["box"] == "bubblewrap":
+        assert "bwrap" in seen, "the box sees at least its own first process"
+        assert folders.PREFIX not in seen
+    for foreign in (SECRET, "pytest", "GRADER", str(ROOT), str(Path.cwd()), "solutions"):
         assert foreign not in seen
     open_files = {
         target.split(":")[0] for path, target in found["processes"].items() if "/fd/" in path
@@ -142,29 +159,34 @@ def test_the_box_shows_nothing_of_the_person_who_grades(found):
     } | {target for target in open_files if target.startswith("/proc/")}
 
 
-@boxed
 def test_the_box_can_write_in_two_small_places_and_sees_no_copy_of_the_package(found):
-    assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == [
-        "/dev/shm",
-        "/tmp",
-    ]
-    copies = [path for path in found["copies"] if not path.startswith(("/proc/", "/box/package"))]
+    if found["box"] == "bubblewrap":
+        assert sorted(place for place in found["writable"] if not place.startswith("/tmp/")) == [
+            "/dev/shm",
+            "/tmp",
+        ]
+    else:  # it cannot list the folders above its own
+        assert found["writable"] == []
+    own = found["variables"]["PYTHONPATH"]
+    copies = [path for path in found["copies"] if not path.startswith(("/proc/", own))]
     assert set(copies) <= set(visible.hidden()), "these names remain, but they are empty"
 
 
-@boxed
+@pytest.mark.parametrize("what", REFUSED_WITHOUT_NAMESPACES)
+def test_a_box_without_namespaces_refuses_more(found, what):
+    assert found["box"] == "bubblewrap" or found["tries"][what] != "done"
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_ways_around_the_limits_are_refused(found, what):
     assert found["tries"][what] != "done"
 
 
-@boxed
 @pytest.mark.parametrize("what", ALLOWED)
 def test_calls_that_honest_answers_need_are_allowed(found, what):
     assert found["tries"][what] == "done"
 
 
-@boxed
 def test_the_box_stays_on_one_core_at_low_priority(found):
     assert found["cores"] == 1 and found["niceness"] >= 10
 
@@ -172,13 +194,17 @@ def test_the_box_stays_on_one_core_at_low_priority(found):
 @boxed
 def test_the_refused_calls_succeed_outside_the_box(tmp_path):
     """Otherwise a mistake in the calls could let the test above pass."""
-    looking = (
-        LOOKING_AROUND.replace("{TRIES}", repr(REFUSED[:9]))
-        .replace("/box/results", str(tmp_path))
-        .replace('os.walk("/")', "()")
+    looking = LOOKING_AROUND.replace(
+        "{TRIES}", repr((*REFUSED[:9], *REFUSED_WITHOUT_NAMESPACES))
+    ).replace('os.walk("/")', "()")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "script").write_text(looking)
+    subprocess.run(
+        [sys.executable, tmp_path / "script"],
+        env=os.environ | {"DIFFUSION_LAB_BOX": str(tmp_path), "HOME": str(tmp_path)},
+        check=True,
     )
-    subprocess.run([sys.executable, "-c", looking], check=True)
-    tries = json.loads((tmp_path / "found.json").read_text())["tries"]
+    tries = json.loads((tmp_path / "results" / "found.json").read_text())["tries"]
     assert {what for what, result in tries.items() if result != "done"} <= {
         "call('syscall', 425, 8, 0)"
     }
@@ -195,8 +221,16 @@ def test_every_machine_refuses_the_same_calls():
     assert calls[0] == calls[1] >= set(seccomp.CONDITIONS)
 
 
-@boxed
-def test_all_copies_of_the_package_are_hidden(tmp_path, monkeypatch):
+@pytest.fixture
+def short_folder():
+    """Yields a folder like tmp_path, but with a path that is short enough for a box."""
+    with tempfile.TemporaryDirectory(prefix="boxes-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)  # another user id must get through
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("box", sandboxes.each_box())
+def test_all_copies_of_the_package_are_hidden(box, short_folder, monkeypatch):
     for path in (
         "share/course/solutions/07.py",
         "share/course/diffusion_lab/checks.py",
@@ -208,27 +242,21 @@ def test_all_copies_of_the_package_are_hidden(tmp_path, monkeypatch):
         "src/unpacked/other.py",
         "src/diffusion-lab/README.md",
     ):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("secret")
-    added = (str(tmp_path), str(tmp_path / "share/course/.venv"))
+        (short_folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (short_folder / path).write_text("secret")
+    short_folder.chmod(0o755)  # so that the file's permissions are not what hides them
+    added = (str(short_folder), str(short_folder / "share/course/.venv"))
     monkeypatch.setattr(visible, "SYSTEM", (*visible.SYSTEM, *added))
     visible.layout.cache_clear()
-    look = f"cd {tmp_path} && find . -type f -size +0 && grep -r secret ."
+    look = f"cd {short_folder} && grep -r secret ."
     try:
-        with Launch(box_command()) as launch:
-            shown = subprocess.run(
-                [*launch.command, "/bin/sh", "-c", look],
-                pass_fds=launch.descriptors,
-                env={},
-                capture_output=True,
-                text=True,
-            ).stdout
-        hidden = {path for path in visible.hidden() if path.startswith(str(tmp_path))}
+        shown = sandboxes.output_in(box, ["/bin/sh", "-c", look])
+        hidden = {path for path in visible.hidden() if path.startswith(str(short_folder))}
     finally:
         visible.layout.cache_clear()
     files = {"./share/course/.venv/lib/python3/numpy.py", "./src/unpacked/other.py"}
     assert {line.split(":")[0] for line in shown.splitlines()} == files
-    assert {os.path.relpath(path, tmp_path) for path in hidden} == {
+    assert {os.path.relpath(path, short_folder) for path in hidden} == {
         "share/course",
         "share/course/.venv/lib/python3/diffusion_lab",
         "lib/python3/dist-packages/diffusion_lab",
@@ -238,29 +266,25 @@ def test_all_copies_of_the_package_are_hidden(tmp_path, monkeypatch):
     }
 
 
-@pytest.fixture
-def short_folder():
-    """Yields a folder like tmp_path, but with a path that is short enough for a box."""
-    with tempfile.TemporaryDirectory(prefix="boxes-", dir="/tmp") as folder:
-        yield Path(folder)
-
-
 def test_a_folder_with_a_long_path_is_not_used_for_sockets(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
     with folders.box_folder() as folder:
-        assert len(f"{folder}/kernel-1") < 107 and folder.is_dir()
+        assert len(f"{folder}/grader/kernel-1") < 107 and folder.is_dir()
 
 
-@boxed
-def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(short_folder, monkeypatch):
+@pytest.mark.parametrize("box", sandboxes.each_box())
+def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(
+    box, short_folder, monkeypatch
+):
     begun = (
-        "import os, time; os.write(os.open('/box/results/begun', os.O_WRONLY), b'1');"
+        "import os, time; result = os.environ['DIFFUSION_LAB_BOX'] + '/results/begun';"
+        " os.fork() or os.setsid(); os.write(os.open(result, os.O_WRONLY), b'1');"
         " time.sleep(10**6)"
     )
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import"
         f" test_sandbox as test\ntest.boxes.run_in_box(test.notebook('1', {begun!r}),"
-        " {'__init__.py': ''}, {}, ['begun'], test.Limits(), 'bubblewrap')"
+        f" {{'__init__.py': ''}}, {{}}, ['begun'], test.Limits(), {box!r})"
     )
     grader = subprocess.Popen(
         [sys.executable, "-c", script, str(Path(__file__).parent)],
@@ -274,7 +298,7 @@ def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(short_fo
         assert grader.poll() is None
         time.sleep(0.05)
     family = [psutil.Process(pid) for pid in descendants(grader.pid)]
-    assert len(family) >= 4, "pytest, two of bubblewrap, and the kernel"
+    assert len(family) >= 4, "pytest, what is around the box, and the kernel with its child"
     grader.send_signal(signal.SIGKILL)
     grader.wait()
     psutil.wait_procs(family)

@@ -3,7 +3,7 @@ import os
 
 FOLDERS = [
     place
-    for place in ("/", "/dev", "/dev/shm", "/tmp", "/box", "/box/results")
+    for place in ("/", "/dev", "/dev/shm", "/tmp", "/box", "/box/results", os.environ["HOME"])
     if os.access(place, os.W_OK)
 ]
 

@@ -1,7 +1,7 @@
 # answer: diffusion_schedule
 import os
 
-PLACES = ("/", "/dev", "/dev/shm", "/box", "/box/results", "/usr", "/tmp")
+PLACES = ("/", "/dev", "/dev/shm", "/box", "/box/results", "/usr", "/tmp", os.environ["HOME"])
 
 
 def diffusion_schedule(self, diffusion_times):

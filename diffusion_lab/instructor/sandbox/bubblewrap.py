@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
@@ -134,7 +135,5 @@ def _pipe(content: bytes) -> int:
 def __getattr__(name: str) -> object:
     """Returns `BoxProvisioner`, which environments from before 2027 look for in this module."""
     if name == "BoxProvisioner":
-        from diffusion_lab.instructor.sandbox.provisioner import BoxProvisioner
-
-        return BoxProvisioner
+        return import_module("diffusion_lab.instructor.sandbox.provisioner").BoxProvisioner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,7 +78,6 @@ SHARING = {
     "x86_64": {
         "open": 2,
         "sendmsg": 46,
-        "listen": 50,
         "rename": 82,
         "rmdir": 84,
         "unlink": 87,
@@ -96,7 +95,6 @@ SHARING = {
         "unlinkat": 35,
         "renameat": 38,
         "openat": 56,
-        "listen": 201,
         "sendmsg": 211,
         "fanotify_init": 262,
         "sendmmsg": 269,

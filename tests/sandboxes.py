@@ -1,18 +1,21 @@
 """The two sandboxes, for tests that try both."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from functools import lru_cache
 
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.sandbox import user_box
+from diffusion_lab.instructor.sandbox import boxes, guests, user_box
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Launch, box_command
 from diffusion_lab.instructor.sandbox.folders import box_folder
 from diffusion_lab.instructor.sandbox.guests import guest
+from diffusion_lab.instructor.sandbox.processes import belonging_to
 
 BOXES = ("bubblewrap", "user")
 REQUIRED = os.environ.get("DIFFUSION_LAB_SANDBOX") == "required"
@@ -63,3 +66,27 @@ def _output(command, descriptors, environment):
     return subprocess.run(
         command, pass_fds=descriptors, env=environment, cwd="/", capture_output=True, text=True
     ).stdout
+
+
+def record_guests(patch):
+    """Returns a list that will hold the user id of each box."""
+    used, guest = [], boxes.guest
+
+    @contextmanager
+    def recorded():
+        with guest() as user:
+            used.append(user)
+            yield user
+
+    patch.setattr(boxes, "guest", recorded)
+    return used
+
+
+def left_by(user):
+    """True if a guest has left a process or a file."""
+    with open(guests.LOCKS / str(user.number)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another grader has taken this user id since then
+            return False
+        return bool(belonging_to(user.number) or user.stored(list(guests.SHARED))[0])

@@ -6,11 +6,9 @@ notebooks that are broken as a whole. Two things show that an attack is real and
 it: tests/test_defences.py removes that defence, or the watchdog gives its reason.
 """
 
-import fcntl
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,6 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.sample_class import hand_in
-from diffusion_lab.instructor.sandbox import boxes, guests
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.processes import descendants
 from diffusion_lab.instructor.source import exercises, read_source
@@ -286,27 +283,13 @@ def graded(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "grade_answers", each_once(running.grade_answers))
         patch.setenv(*defences.SECRET.split("="))
-        used = record_guests(patch)
+        used = sandboxes.record_guests(patch)
         settings, results = grade_class(
             folder, SOURCE, out, limits=LIMITS, sandbox=request.param, jobs=2
         )
     rows = write_gradebook(out, "07", settings, results)
     shutil.rmtree(folder)
     return {row.place: row for row in rows}, out, used
-
-
-def record_guests(patch):
-    """Returns a list that will hold the user id of each box."""
-    used, guest = [], boxes.guest
-
-    @contextmanager
-    def recorded():
-        with guest() as user:
-            used.append(user)
-            yield user
-
-    patch.setattr(boxes, "guest", recorded)
-    return used
 
 
 NAMES = [f"{path.stem}.ipynb" for path in HOSTILE] + [*whole_notebooks(), "00-a-link.ipynb"]
@@ -360,19 +343,7 @@ def test_no_page_runs_a_students_markup_and_no_cell_is_a_formula(graded):
     ]
 
 
-def is_in_use(number):
-    """True if another grader has taken this user id since then."""
-    with open(guests.LOCKS / str(number)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
 def test_no_box_is_left_running(graded):
-    for guest in graded[2]:
-        assert not guest.processes() or is_in_use(guest.number)
-        assert not guest.stored(list(guests.SHARED))[0] or is_in_use(guest.number)
+    assert not any(map(sandboxes.left_by, graded[2]))
     alive = [pid for pid, process in descendants(os.getpid()).items() if process.state != b"Z"]
     assert not [pid for pid in alive if "bwrap" in Path(f"/proc/{pid}/comm").read_text()]

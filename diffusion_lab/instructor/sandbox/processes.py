@@ -38,7 +38,7 @@ def descendants(pid: int, user: int | None = None) -> dict[int, Process]:
     found: dict[int, Process] = {}
     awaiting = list(children.get(pid, ()))
     if user is not None:
-        awaiting += processes.keys() & belonging_to(user).keys()
+        awaiting += processes.keys() & set(belonging_to(user))
     while awaiting:
         child = awaiting.pop()
         if child not in found:
@@ -47,18 +47,20 @@ def descendants(pid: int, user: int | None = None) -> dict[int, Process]:
     return found
 
 
-def belonging_to(user: int) -> dict[int, str]:
-    """Returns {pid: state, such as "S"} of all processes with this user id.
+def belonging_to(user: int) -> list[int]:
+    """Returns the numbers of all processes with this user id: real, effective or saved.
 
-    It may be their real, effective or saved one.
+    Those that have ended are not among them. (A process whose first thread has ended looks like a
+    zombie, but its other threads run on.)
     """
-    found = {}
+    found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(*VANISHED):
             lines = Path("/proc", name, "status").read_text(errors="replace").splitlines()
-            fields = {line.split(":")[0]: line.split()[1:] for line in lines[:12]}
-            if str(user) in fields["Uid"]:
-                found[int(name)] = fields["State"][0]
+            fields = {line.split(":")[0]: line.split()[1:] for line in lines}
+            ended = fields["State"][0] in "ZX" and fields.get("Threads", ["1"]) == ["1"]
+            if str(user) in fields["Uid"] and not ended:
+                found.append(int(name))
     return found
 
 

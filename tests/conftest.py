@@ -41,6 +41,7 @@ if sys.platform == "win32":
         "test_defences.py",
         "test_grading.py",
         "test_hostile.py",
+        "test_promises.py",
         "test_quality.py",
         "test_sandbox.py",
         "test_tampering.py",

@@ -627,8 +627,10 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
 def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(run, tmp_path, monkeypatch):
     hand_in(tmp_path / "in", ada=b"{}")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     status, _, err = run(*command(tmp_path / "in")[3:])
     assert status == 2 and "apt install bubblewrap" in err and err.count("\n") == 1
+    assert "can only be opened by root" in err and "--sandbox none" in err
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,16 @@ import psutil
 import pytest
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.sandbox import boxes, folders, seccomp, visible, watchdog
+from diffusion_lab.instructor.sandbox import (
+    boxes,
+    choice,
+    folders,
+    guests,
+    seccomp,
+    user_box,
+    visible,
+    watchdog,
+)
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.processes import descendants, grandchildren
 from diffusion_lab.instructor.sandbox.watchdog import watch
@@ -310,6 +319,110 @@ def test_the_boxes_of_a_killed_grader_end_and_the_next_grader_cleans_up(
     folders._remove_abandoned(str(short_folder))
     os.close(descriptor)
     assert list(short_folder.iterdir()) == [held], "the folder of a running grader stays"
+
+
+@pytest.fixture
+def bwrap_that(tmp_path, monkeypatch):
+    """Returns a function that puts a script in place of bubblewrap, or nothing."""
+
+    def replace(script=None):
+        if script:
+            (tmp_path / "bwrap").write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / "bwrap").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return replace
+
+
+@boxed
+def test_bubblewrap_is_chosen_where_it_opens():
+    assert choice.choose_box() == choice.choose_box("bubblewrap") == "bubblewrap"
+
+
+FORBIDDEN = "echo 'bwrap: No permissions to create new namespace' >&2; exit 1"
+
+
+@sandboxes.skipped_without("user")
+@pytest.mark.parametrize("script", [None, FORBIDDEN])
+def test_the_second_box_is_chosen_where_bubblewrap_cannot_open(bwrap_that, script):
+    bwrap_that(script)
+    assert choice.choose_box() == choice.choose_box("user") == "user"
+
+
+@pytest.mark.parametrize(
+    "script, reason",
+    [(None, "apt install bubblewrap"), (FORBIDDEN, "No permissions to create new namespace")],
+)
+def test_where_no_box_opens_the_error_names_both_reasons(bwrap_that, monkeypatch, script, reason):
+    bwrap_that(script)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(UserError) as error:
+        choice.choose_box()
+    assert reason in str(error.value) and "can only be opened by root" in str(error.value)
+    assert "--sandbox none" in str(error.value)
+    assert choice.choose_box("none") == "none"
+
+
+def test_a_box_that_was_asked_for_is_not_replaced_by_another(bwrap_that):
+    bwrap_that(FORBIDDEN)
+    with pytest.raises(UserError, match="No permissions"):
+        choice.choose_box("bubblewrap")
+
+
+@sandboxes.skipped_without("user")
+def test_the_second_box_says_what_it_cannot_reach(short_folder, monkeypatch):
+    (short_folder / "closed").mkdir(mode=0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(short_folder / "closed"))
+    with pytest.raises(UserError, match="to pass through .*/closed"):
+        user_box.require_user_box()
+
+
+@sandboxes.skipped_without("user")
+def test_two_boxes_have_different_user_ids_and_a_used_one_is_cleared_first(monkeypatch):
+    with guests.guest() as first, guests.guest() as second:
+        assert first.number != second.number
+        number = second.number
+    monkeypatch.setattr(guests, "NUMBERS", [number])
+    (guests.LOCKS / str(number)).write_text("used")  # by a grader that was killed
+    left = Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(left, number, number)
+    sleeper = subprocess.Popen(["sleep", "1000"], user=number, group=number, extra_groups=[])
+    with guests.guest() as user, pytest.raises(UserError, match="in use"):
+        assert user.number == number and sleeper.wait() == -signal.SIGKILL and not left.exists()
+        with guests.guest():
+            pass
+
+
+@sandboxes.skipped_without("user")
+def test_a_user_id_with_a_foreign_process_is_not_taken(monkeypatch):
+    with guests.guest() as user:
+        number = user.number
+    monkeypatch.setattr(guests, "NUMBERS", [number])
+    foreign = subprocess.Popen(["sleep", "1000"], user=number, group=number, extra_groups=[])
+    try:
+        with pytest.raises(UserError, match="in use"), guests.guest():
+            pass
+        assert foreign.poll() is None
+    finally:
+        foreign.kill()
+        foreign.wait()
+
+
+@sandboxes.skipped_without("user")
+def test_a_process_without_its_first_thread_is_ended_as_well():
+    """It looks like a zombie."""
+    code = (
+        "import ctypes, platform, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(1000,)).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)"
+    )
+    with guests.guest() as user:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], user=user.number, group=user.number, extra_groups=[]
+        )
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert user.end() and process.wait() == -signal.SIGKILL
 
 
 COMPUTING = "while True: pass"

@@ -80,13 +80,13 @@ def _become_the_guest(box: dict[str, Any], descriptors: list[int], command: list
                 with suppress(OSError):  # of this list itself
                     os.close(int(name))
         os.umask(0o077)
-        os.chdir(box["home"])
         os.setgroups([])
         os.setresgid(box["user"], box["user"], box["user"])
         # still as root, who may open everything that a rule names
         rules = None if box["rules"] is None else landlock.ruleset(_with_itself(box["rules"]))
         os.setresuid(box["user"], box["user"], box["user"])
         _require_powerless()
+        os.chdir(box["home"])
         if rules is None:
             _require_closed(box["private"])
             landlock.forbid_new_privileges()

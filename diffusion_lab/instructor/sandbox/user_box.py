@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,10 @@ def _advice(said: str) -> str:
             "This Linux has no Landlock, and other users can read what students' code must not see."
             f" Close it: {said}"
         )
+    python, temporary = os.path.realpath(sys.executable), tempfile.gettempdir()
     return (
-        f"It says: {said[:200]}. Other users must be able to run {os.path.realpath(sys.executable)}"
-        " and to read its packages, so install Python and the environment outside of /root."
+        f"It says: {said[:200]}. Other users must be able to run {python}, to read its packages,"
+        f" and to pass through {temporary}: keep all three outside of /root."
     )
 
 

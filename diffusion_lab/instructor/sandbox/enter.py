@@ -12,6 +12,7 @@ leaves behind become its children, so that it knows their processor time.
 import ctypes
 import json
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -109,9 +110,13 @@ def _with_itself(rules: list[list[Any]]) -> list[tuple[str, int]]:
 
 def _require_closed(private: list[str]) -> None:
     """Raises PermissionError if the guest can look into one of these files or folders."""
-    for path in private:
-        if os.access(path, os.R_OK) or os.path.isdir(path) and os.access(path, os.X_OK):
-            raise PermissionError(f"chmod -R go= {path}")
+    opened = [
+        shlex.quote(path)
+        for path in dict.fromkeys(private)
+        if os.access(path, os.R_OK) or os.path.isdir(path) and os.access(path, os.X_OK)
+    ]
+    if opened:
+        raise PermissionError(f"chmod -R go= {' '.join(opened)}")
 
 
 def _require_powerless() -> None:

@@ -127,9 +127,11 @@ def describe(folder: Path, results: Iterable[Path], user: Guest) -> dict[str, An
 
 
 def private() -> list[str | Path]:
-    """Returns where the answers are on this machine."""
-    repository = [REPOSITORY] if (REPOSITORY / "solutions").is_dir() else []
-    return [*repository, PACKAGE, *(path for path in hidden() if not path.endswith("-info"))]
+    """Returns where answers may be on this machine."""
+    repository = REPOSITORY.iterdir() if (REPOSITORY / "solutions").is_dir() else ()
+    environment = Path(sys.prefix)  # which the box uses, and which is often in the repository
+    parts = [path for path in repository if path != environment]
+    return [*parts, PACKAGE, *(path for path in hidden() if not path.endswith("-info"))]
 
 
 def places(folder: Path) -> list[str]:

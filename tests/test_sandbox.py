@@ -444,6 +444,13 @@ EXCESSES = {  # {code: (the watchdog's reason, limits)}
         "x = mmap.mmap(-1, 2**39, flags=flags, prot=mmap.PROT_READ)\n"
         "for i in range(0, 2**39, 2**21): x[i]"
     ): ("more than 0.2 GB", {"seconds": 60}),
+    (  # a process whose first thread has ended
+        "import ctypes, platform\ndef hold():\n"
+        " while open('/proc/self/stat').read().split()[2] != 'Z': time.sleep(0.01)\n"
+        " x = bytearray(b'x' * 5 * 10**8)\n time.sleep(1000)\n"
+        "threading.Thread(target=hold).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)"
+    ): ("more than 0.2 GB", {"seconds": 60}),
     "for _ in range(40): os.fork() or time.sleep(1000)\ntime.sleep(1000)": (
         "too many processes",
         {},

@@ -1,7 +1,7 @@
 """Reads from /proc what a process and its descendants use."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,11 @@ class Process(NamedTuple):
     reaped_time: int  # that of its children that ended and were waited for
     threads: int
     born: bytes  # a process number may be used again, but not with the same time of birth
+
+    @property
+    def ended(self) -> bool:
+        """True for a zombie, unless only its first thread has ended."""
+        return self.state == b"Z" and self.threads <= 1
 
 
 def descendants(pid: int, user: int | None = None) -> dict[int, Process]:
@@ -87,19 +92,32 @@ def busy(pids: Iterable[int]) -> bool:
 
 def open_files(pid: int) -> int:
     """Returns how many descriptors a process has."""
-    with suppress(*VANISHED):
-        return len(os.listdir(f"/proc/{pid}/fd"))
+    for place in _places(pid):
+        with suppress(*VANISHED):
+            if count := len(os.listdir(f"{place}/fd")):
+                return count
     return 0
 
 
 def memory(pid: int) -> int:
     """Returns the bytes that a process takes: in memory, swapped out, and in page tables."""
-    with suppress(*VANISHED):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return sum(
-            1024 * int(line.split()[1]) for line in lines if line.split(":")[0] in MEMORY_FIELDS
-        )
+    for place in _places(pid):
+        with suppress(*VANISHED):
+            lines = Path(place, "status").read_text().splitlines()
+            sizes = [line.split()[1] for line in lines if line.split(":")[0] in MEMORY_FIELDS]
+            if sizes:
+                return 1024 * sum(map(int, sizes))
     return 0
+
+
+def _places(pid: int) -> Iterator[str]:
+    """Yields where /proc may describe what the threads of a process share.
+
+    If its first thread has ended, only the others still have it.
+    """
+    yield f"/proc/{pid}"
+    with suppress(*VANISHED):
+        yield from (f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task"))
 
 
 def share_of_memory(pid: int) -> int:

@@ -141,7 +141,7 @@ class Watchdog:
         cells = self.started.stat().st_size if self.started.exists() else 0
         if cells != self.cells:  # another cell has begun
             self.cells, self.at_begin, self.begun, self.idle = cells, self.seconds, now, 0.0
-        alive = [pid for pid, process in boxed.items() if process.state != b"Z"]
+        alive = [pid for pid, process in boxed.items() if not process.ended]
         # An empty box is no problem while pytest is still busy: it may be ending, and slow.
         if alive or self.last_seen and busy([self.pid]):
             self.last_seen = now

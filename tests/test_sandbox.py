@@ -26,7 +26,7 @@ from diffusion_lab.instructor.sandbox import (
     watchdog,
 )
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.instructor.sandbox.processes import descendants, grandchildren
+from diffusion_lab.instructor.sandbox.processes import belonging_to, descendants, grandchildren
 from diffusion_lab.instructor.sandbox.watchdog import watch
 from tests import sandboxes
 
@@ -406,6 +406,30 @@ def test_a_user_id_with_a_foreign_process_is_not_taken(monkeypatch):
     finally:
         foreign.kill()
         foreign.wait()
+
+
+@sandboxes.skipped_without("user")
+def test_a_guest_that_stops_and_traces_all_that_it_can_is_ended():
+    """Its processes also fork and end all the time, so that a list of them is never right."""
+    code = (
+        "import ctypes, os, signal\n"
+        "ptrace = ctypes.CDLL(None).ptrace\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "os.fork()\n"
+        "while True:\n"
+        "    os.fork() and os._exit(0)\n"
+        "    for name in filter(str.isdigit, os.listdir('/proc')):\n"
+        "        if abs(int(name) - os.getpid()) > 50: continue\n"
+        "        ptrace(16, int(name), None, None)\n"
+        "        try: name == str(os.getpid()) or os.kill(int(name), signal.SIGSTOP)\n"
+        "        except OSError: pass"
+    )
+    with guests.guest() as user:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], user=user.number, group=user.number, extra_groups=[]
+        )
+        process.wait()
+        assert belonging_to(user.number) and user.end() and not belonging_to(user.number)
 
 
 @sandboxes.skipped_without("user")

@@ -10,7 +10,6 @@ import grp
 import os
 import pwd
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -24,8 +23,19 @@ from diffusion_lab.instructor.sandbox.folders import remove
 from diffusion_lab.instructor.sandbox.processes import belonging_to
 
 # systemd's documentation lists these as unused. They are also below the limit of 65,536 that
-# containers with user namespaces have.
-NUMBERS = range(60578, 61184)
+# containers with user namespaces have. The number after each is that of its `KILLER`.
+NUMBERS = range(60578, 61184, 2)
+# One call reaches all processes of a guest, so that none can fork away. The killer acts as the
+# guest, but belongs to a user whom the guest can neither signal nor trace.
+KILLER = """
+import os, signal, sys
+guest = int(sys.argv[1])
+os.setgroups([])
+os.setresgid(guest, guest, guest)
+os.setresuid(guest + 1, guest, guest + 1)
+assert os.getresuid() == (guest + 1, guest, guest + 1)
+os.kill(-1, signal.SIGKILL)
+"""
 LOCKS = Path("/run/diffusion-lab-guests")
 # where any user may write
 SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/run/shm", "/var/crash")
@@ -43,26 +53,14 @@ class Guest:
     def end(self) -> bool:
         """Kills all of its processes; returns True if none is left."""
         begun = time.monotonic()
-        while (pids := belonging_to(self.number)) and time.monotonic() - begun < PATIENCE:
-            try:
-                # As this user, one call reaches all its processes, so that none can fork away.
-                subprocess.run(
-                    ["/bin/sh", "-c", "kill -KILL -1"],
-                    user=self.number,
-                    group=self.number,
-                    extra_groups=[],
-                    cwd="/",
-                    env={},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            except OSError:  # this user may have no other process
-                for pid in pids:
-                    with suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
+        while left := belonging_to(self.number):
+            if time.monotonic() - begun > PATIENCE:
+                break
+            command = [sys.executable, "-I", "-S", "-c", KILLER, str(self.number)]
+            streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            subprocess.run(command, cwd="/", env={}, **streams)
             time.sleep(0.01)
-        return not pids
+        return not left
 
     def clear(self) -> None:
         """Kills its processes and removes its files in the folders that any user may write."""
@@ -137,7 +135,7 @@ def guest() -> Iterator[Guest]:
 
 def _reserve(number: int) -> Guest | None:
     """Returns the guest with this number, or None if it is in use."""
-    if _has_a_name(number):
+    if _has_a_name(number) or _has_a_name(number + 1) or belonging_to(number + 1):
         return None
     lock = os.open(LOCKS / str(number), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:

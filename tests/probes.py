@@ -131,6 +131,25 @@ TRACES = {
     "leave a process behind": STAY + STAY_WITHOUT_FIRST_THREAD,
     "leave a file behind": LEAVE_FILES,
 }
+FILL_SOCKETS = """
+import os, socket, time
+for _ in range(20):
+    if not os.fork():
+        break
+kept = []
+while len(kept) < 460:
+    pair = socket.socketpair()
+    kept += pair
+    for end in pair:
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10**7)
+        try:
+            while True:
+                end.send(b"x" * 30000)
+        except OSError:
+            pass
+time.sleep(1000)
+"""
 EXCESSES = {
     "take memory without end": "x = []\nwhile True: x.append(b'x' * 10**7)",
     "start processes without end": "import os\nwhile True: os.fork()",
@@ -142,6 +161,10 @@ EXCESSES = {
         "import os\nfor i in range(10**6): open(os.environ['HOME'] + f'/{i}', 'wb').write(b'x' *"
         " 10**6)"
     ),
+    "fill `/dev/shm` without end": (
+        "for i in range(10**6): open(f'/dev/shm/filled-{i}', 'wb').write(b'x' * 10**6)"
+    ),
+    "fill the buffers of sockets without end": FILL_SOCKETS,
     "compute without end": "while True: pass",
     "sleep without end": "import time\ntime.sleep(10**6)",
     "print without end": "while True: print('x' * 10**5)",

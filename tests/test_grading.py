@@ -614,13 +614,15 @@ def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_
     (tmp_path / "without").mkdir()
     # most people do not have JAX
     (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")
-    subprocess.run(
+    said = subprocess.run(
         command(tmp_path / "in", "--out", tmp_path / "out", "--sandbox", "none"),
         check=True,
         capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(tmp_path / "without")},
     )
     assert grades(tmp_path / "out") == {"Ada Alvarez": 24, "Bela Bartos": 20}
+    assert "sandbox: none" in said.stdout
     assert "Without a sandbox" in (tmp_path / "out" / "summary.html").read_text()
 
 

@@ -20,6 +20,7 @@ from diffusion_lab.instructor.sandbox import (
     choice,
     folders,
     guests,
+    landlock,
     seccomp,
     user_box,
     visible,
@@ -406,6 +407,47 @@ def test_a_user_id_with_a_foreign_process_is_not_taken(monkeypatch):
     finally:
         foreign.kill()
         foreign.wait()
+
+
+LANDLOCKED = """
+import os, sys
+from diffusion_lab.instructor.sandbox import landlock
+
+version = min(int(sys.argv[1]), landlock.version())
+landlock.version = lambda: version
+rules = [(sys.argv[2] + "/seen", landlock.READ), (sys.argv[2] + "/own", landlock.OWN)]
+landlock.restrict(landlock.ruleset(rules))
+
+def works(way):
+    try:
+        way()
+        return True
+    except OSError:
+        return False
+
+os.chdir(sys.argv[2])
+print([
+    works(lambda: open("seen/file").read()),
+    works(lambda: open("own/new", "w").write("x")),
+    works(lambda: open("hidden/file").read()),
+    works(lambda: open("seen/file", "a")),
+    works(lambda: os.listdir("hidden")),
+    works(lambda: os.unlink("own/new")),
+])
+"""
+
+
+@sandboxes.skipped_without("user")
+@pytest.mark.parametrize("version", range(1, 8))
+def test_each_version_of_landlock_hides_all_that_no_rule_shows(version, tmp_path):
+    for name in ("seen", "own", "hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("secret")
+    command = [sys.executable, "-c", LANDLOCKED, str(version), str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    if landlock.version():
+        assert json.loads(said.stdout.lower()) == [True, True, False, False, False, False]
 
 
 @sandboxes.skipped_without("user")

@@ -470,8 +470,9 @@ def test_a_guest_that_stops_and_traces_all_that_it_can_is_ended():
         process = subprocess.Popen(
             [sys.executable, "-c", code], user=user.number, group=user.number, extra_groups=[]
         )
-        process.wait()
+        time.sleep(1)  # until they have forked often
         assert belonging_to(user.number) and user.end() and not belonging_to(user.number)
+        process.wait()
 
 
 @sandboxes.skipped_without("user")

@@ -57,6 +57,7 @@ COLAB = {  # {runtime: its packages}
 # Kaggle's image is built from Colab's, with a few other versions
 OF_KAGGLE = [
     *("ipywidgets==8.1.5", "widgetsnbextension==4.0.13", "jupyterlab_widgets==3.0.13"),
+    "comm==0.2.2",
     *("protobuf==5.29.5", "nbconvert==6.4.5", "jupyter_server==2.12.5"),
 ]
 KAGGLE = "kaggle-2026-05-python3.12"

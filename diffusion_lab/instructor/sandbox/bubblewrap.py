@@ -67,9 +67,15 @@ def require_bubblewrap() -> None:
             text=True,
         )
     if trial.returncode:
+        usage = subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout
+        advice = (
+            "Allow user namespaces."
+            if "--size" in usage
+            else "Its version is too old: install bubblewrap 0.7 or later."
+        )
         raise UserError(
-            f"bubblewrap is installed but cannot open a box ({trial.stderr.strip()[:200]}). Allow"
-            " user namespaces."
+            f"bubblewrap is installed but cannot open a box ({trial.stderr.strip()[:200]})."
+            f" {advice}"
         )
 
 

@@ -1,0 +1,134 @@
+"""Gradescope's autograder: grades one submission in Gradescope's container.
+
+`python -m diffusion_lab.instructor.platforms.gradescope` runs there. It reads the submission and
+its metadata, and writes `results/results.json`. The formats are those of
+gradescope-autograders.readthedocs.io ("Specifications" and "Submission Metadata").
+"""
+
+import html
+import json
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.grading import HANDED_IN
+from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.pages import TEMPLATES
+from diffusion_lab.instructor.results import Settings, grade_submission
+from diffusion_lab.instructor.rows import Row, row_of
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
+from diffusion_lab.instructor.sandbox.choice import choose_box
+from diffusion_lab.instructor.submissions import Submission, find_submissions, relevance_to
+from diffusion_lab.instructor.verdicts import BOARD_STEPS, Verdict
+from diffusion_lab.storage import write_atomically
+
+AUTOGRADER = Path("/autograder")
+OPTIONS = "autograder.json"  # in the root of the zip: {"lab": "07", "board": false}
+INSTRUCTORS_ONLY, STUDENTS = "hidden", "visible"
+
+
+def grade_in_container(autograder: Path = AUTOGRADER, sandbox: str = "auto") -> dict[str, Any]:
+    """Grades the submission in `autograder`, and returns the content of results.json.
+
+    Raises:
+        UserError: if no sandbox opens in this container, or grading fails for a reason that is not
+            the student's.
+    """
+    root = autograder / "source"
+    options = json.loads((root / OPTIONS).read_text(encoding="utf-8"))
+    (source,) = sources(root, [options["lab"]])
+    private = [root, autograder / "submission", autograder / "results"]
+    settings = Settings(
+        source.read_text(encoding="utf-8"),
+        source.name,
+        secrets.randbits(48),
+        Limits(),
+        choose_box(sandbox, private),
+        board=options["board"],
+    )
+    result = grade_submission(submission_in(autograder, options), settings)
+    if result.failed:  # then Gradescope shows an error, instead of 0 points
+        raise UserError(result.problem)
+    return results_of(row_of(result, ByHand()), settings.box)
+
+
+def submission_in(autograder: Path, options: dict[str, Any]) -> Submission:
+    """Returns the submission in Gradescope's container, with the names of its students."""
+    metadata = json.loads((autograder / "submission_metadata.json").read_text(encoding="utf-8"))
+    name = f"submission_{metadata['id']}"
+    people = [
+        {f":{key}": str(user.get(key) or "") for key in ("name", "email", "sid")}
+        for user in metadata["users"]
+    ]
+    lab = options["lab"]
+    weights = HANDED_IN.get(lab) if options["board"] else None
+    with tempfile.TemporaryDirectory() as folder:
+        # like a class of one in Gradescope's export, so all files belong to one student
+        shutil.copytree(autograder / "submission", Path(folder, name), symlinks=True)
+        listed = {name: {":submitters": people}}
+        Path(folder, "submission_metadata.yml").write_text(json.dumps(listed), encoding="utf-8")
+        try:
+            return next(find_submissions(folder, relevance_to(lab), weights))
+        except (UserError, StopIteration):
+            student = ", ".join(person[":name"] for person in people)
+            return Submission(student, "", name, problem="No notebook (.ipynb) was handed in.")
+
+
+def results_of(row: Row, box: str) -> dict[str, Any]:
+    """Returns the content of results.json for a row of the grade book."""
+    picture = TEMPLATES.from_string(
+        '<img alt="Your picture" src="data:image/png;base64,{{ picture }}">'
+    ).render(picture=row.picture)
+    notes = [*row.remarks, f"sandbox: {box}"]
+    return {
+        "output": (f"<p>{html.escape(row.problem)}</p>" if row.problem else "")
+        + (picture if row.picture else ""),
+        "output_format": "html",
+        "visibility": STUDENTS,
+        "stdout_visibility": INSTRUCTORS_ONLY,
+        "tests": [
+            *map(_test, row.verdicts),
+            {
+                "name": "For instructors",
+                "output": "\n".join(notes),
+                "output_format": "text",
+                "visibility": INSTRUCTORS_ONLY,
+            },
+        ],
+        "leaderboard": [
+            {"name": f"KID, {steps} step{'s' * (steps > 1)}", "value": kid, "order": "asc"}
+            for steps, (kid, _) in zip(BOARD_STEPS, row.board)
+        ],
+    }
+
+
+def _test(verdict: Verdict) -> dict[str, Any]:
+    """Returns an exercise as a test case."""
+    details = f"\n\n```\n{verdict.details.replace('```', '')}\n```" if verdict.details else ""
+    return {
+        "name": verdict.name,
+        "number": verdict.number,
+        "score": verdict.points,
+        "max_score": verdict.possible,
+        "status": "passed" if verdict.points == verdict.possible else "failed",
+        "output": html.escape(verdict.sentence, quote=False) + details,
+        "output_format": "md",
+        "visibility": STUDENTS,
+    }
+
+
+def main() -> None:
+    """Grades the submission in this container, and writes the results."""
+    try:
+        results = grade_in_container()
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    write_atomically(AUTOGRADER / "results" / "results.json", json.dumps(results).encode())
+
+
+if __name__ == "__main__":
+    main()

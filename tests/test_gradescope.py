@@ -1,0 +1,137 @@
+"""Gradescope's autograder: its zip, and what it writes for a submission in its container."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.platforms import gradescope
+from diffusion_lab.instructor.platforms.autograders import write_gradescope
+from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.source import exercises, read_source
+
+ROOT = Path(__file__).parents[1]
+SOLUTION = read_source(sources(ROOT, ["02"])[0])
+RIGHT = {name: cell.source for _, name, cell in exercises(SOLUTION)}
+POINTS = {"forward_step": 4, "q_sample": 6}
+# the documented fields: gradescope-autograders.readthedocs.io, "Specifications"
+FIELDS = {
+    *("score", "execution_time", "output", "output_format", "test_output_format"),
+    *("test_name_format", "visibility", "stdout_visibility", "extra_data", "tests", "leaderboard"),
+}
+TEST_FIELDS = {
+    *("score", "max_score", "status", "name", "name_format", "number", "output"),
+    *("output_format", "tags", "visibility", "extra_data"),
+}
+VISIBILITIES = {"hidden", "after_due_date", "after_published", "visible"}
+METADATA = {
+    "id": 123456,
+    "created_at": "2026-11-30T12:00:00.000000-08:00",
+    "assignment": {"due_date": "2026-12-01T12:00:00.000000-08:00", "title": "Lab 02"},
+    "submission_method": "upload",
+    "users": [{"email": "ada@uni.edu", "id": 7, "name": "Ada Lovelace", "sid": "s1"}],
+    "previous_submissions": [],
+}
+
+
+@pytest.fixture
+def container(tmp_path):
+    """Gradescope's folders, with the autograder of lab 02."""
+    with zipfile.ZipFile(write_gradescope(ROOT, tmp_path, "02")) as archive:
+        archive.extractall(tmp_path / "source")
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "submission_metadata.json").write_text(json.dumps(METADATA))
+    return tmp_path
+
+
+def submit(container, answers=RIGHT, name="07 (final).ipynb"):
+    nbformat.write(hand_in(SOLUTION, answers, {}), container / "submission" / name)
+
+
+def graded(container):
+    results = gradescope.grade_in_container(container)
+    check_fields(json.loads(json.dumps(results)))
+    *tests, _ = results["tests"]
+    return results, {test["name"]: test for test in tests}
+
+
+def check_fields(results):
+    """Raises AssertionError unless Gradescope would accept the results."""
+    assert set(results) <= FIELDS and "tests" in results
+    assert results["output_format"] in {"text", "html", "simple_format", "md", "ansi"}
+    assert {results["visibility"], results["stdout_visibility"]} <= VISIBILITIES
+    for test in results["tests"]:
+        assert set(test) <= TEST_FIELDS and test["visibility"] in VISIBILITIES
+        assert test.get("status", "passed") in {"passed", "failed"}
+        assert isinstance(test.get("score", 0.0), (int, float))
+    for entry in results["leaderboard"]:
+        assert set(entry) <= {"name", "value", "order"}
+
+
+def test_the_zip_has_what_the_container_needs_and_nothing_of_other_labs(tmp_path):
+    with zipfile.ZipFile(write_gradescope(ROOT, tmp_path, "02")) as archive:
+        names = set(archive.namelist())
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+        setup = archive.read("setup.sh").decode()
+    assert {"setup.sh", "run_autograder", "pyproject.toml", "constraints.txt"} <= names
+    assert "diffusion_lab/instructor/platforms/gradescope.py" in names
+    assert [name for name in names if name.startswith("solutions")] == [
+        "solutions/02_forward_process.py"
+    ]
+    assert modes["run_autograder"] & 0o111 == modes["setup.sh"] & 0o111 == 0o111
+    assert "chmod 700 /autograder/source" in setup
+    assert not [name for name in names if name.startswith(("notebooks", "docs", "tests"))]
+
+
+def test_a_lab_without_exercises_has_no_autograder(tmp_path):
+    with pytest.raises(UserError, match="Lab 00 has no exercises"):
+        write_gradescope(ROOT, tmp_path, "00")
+
+
+def test_right_and_wrong_answers(container):
+    wrong = "def q_sample(images, noises, noise_rates, signal_rates):\n    return images + noises"
+    submit(container, RIGHT | {"q_sample": wrong})
+    results, tests = graded(container)
+    assert {name: test["max_score"] for name, test in tests.items()} == POINTS
+    assert tests["forward_step"]["score"] == 4 and tests["forward_step"]["status"] == "passed"
+    assert tests["q_sample"]["score"] == 0 and tests["q_sample"]["status"] == "failed"
+    assert tests["q_sample"]["output"] and tests["q_sample"]["number"] == "2.2"
+    assert results["tests"][-1]["visibility"] == "hidden"
+    assert "sandbox: " in results["tests"][-1]["output"]
+
+
+def test_a_submission_without_a_notebook_gets_a_sentence(container):
+    (container / "submission" / "notes.txt").write_text("I forgot.")
+    results, tests = graded(container)
+    assert "No notebook (.ipynb) was handed in" in results["output"]
+    assert sum(test["score"] for test in tests.values()) == 0
+
+
+def test_an_empty_submission_and_one_of_another_lab(container):
+    _, tests = graded(container)
+    assert sum(test["score"] for test in tests.values()) == 0
+    other = read_source(sources(ROOT, ["03"])[0])
+    nbformat.write(hand_in(other, {}, {}), container / "submission" / "03_schedules.ipynb")
+    results, tests = graded(container)
+    assert results["output"] and sum(test["score"] for test in tests.values()) == 0
+
+
+def test_all_files_belong_to_one_student(container):
+    submit(container, name="ada.ipynb")
+    nbformat.write(hand_in(SOLUTION, {}, {}), container / "submission" / "grace.ipynb")
+    submission = gradescope.submission_in(container, {"lab": "02", "board": False})
+    assert submission.student == "Ada Lovelace" and submission.id == "s1"
+    assert submission.place.endswith("ada.ipynb")
+
+
+@pytest.mark.slow
+def test_a_hostile_answer_gains_nothing(container):
+    hostile = "def q_sample(*arguments):\n    import os\n    os._exit(0)"
+    submit(container, RIGHT | {"q_sample": hostile})
+    _, tests = graded(container)
+    assert tests["q_sample"]["score"] == 0 and tests["forward_step"]["score"] == 4

@@ -1,7 +1,6 @@
 """The reports of a grading: correct numbers, and no hostile text or pictures."""
 
 import base64
-import csv
 import io
 import json
 import random
@@ -17,11 +16,9 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.pages import mark_of
-from diffusion_lab.instructor.results import Settings
-from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.instructor.verdicts import Result, Verdict
+from diffusion_lab.instructor.verdicts import Verdict
+from tests.graded import SETTINGS, result, table, with_verdict
 
-SETTINGS = Settings("", "07_toy.py", 5, Limits())
 LONG = "\n".join(
     f"value_{number} = compute_{number}(first, second, {number})" for number in range(20)
 )
@@ -31,36 +28,6 @@ def png(size=(4, 4), colour="red"):
     content = io.BytesIO()
     Image.new("RGB", size, colour).save(content, "PNG", pnginfo=None)
     return base64.b64encode(content.getvalue()).decode()
-
-
-def result(student, points=(4.0, 0.0), **more):
-    verdicts = [
-        Verdict(f"7.{place}", name, "right" if earned else "wrong", earned, 4.0, "So it is.")
-        for place, (name, earned) in enumerate(zip(("first", "second"), points), start=1)
-    ]
-    return Result(
-        student,
-        **{
-            "id": "12",
-            "place": f"{student}.ipynb",
-            "verdicts": verdicts,
-            "answers": {"first": "return 1"},
-            "texts": {"summary": "I did."},
-        }
-        | more,
-    )
-
-
-def with_verdict(result, number, **fields):
-    """Changes fields of the verdict `number` in a result, and returns the result."""
-    result.verdicts[number] = replace(result.verdicts[number], **fields)
-    return result
-
-
-def table(out):
-    return list(
-        csv.reader(io.StringIO((out / "grades.csv").read_bytes().decode("utf-8-sig"), newline=""))
-    )
 
 
 def test_the_grade_book_has_a_row_for_each_student(tmp_path):
@@ -283,11 +250,11 @@ def test_stopped_answers_and_suspicious_imports_are_named(tmp_path):
     ]
 
 
-def test_wrong_and_missing_answers_have_different_marks():
-    assert [
-        mark_of(Verdict("7.1", "first", outcome, 0, 4, ""))
-        for outcome in ("right", "missing", "wrong", "stopped")
-    ] == list("✓–✗✗")
+def test_each_kind_of_verdict_has_its_own_mark():
+    kinds = [("right", 4), ("missing", 0), ("wrong", 0), ("stopped", 0), ("wrong", 2), ("right", 0)]
+    marks = [mark_of(Verdict("7.1", "first", outcome, points, 4, "")) for outcome, points in kinds]
+    assert marks == list("✓–✗✗◐✗"), "a person may give part of the points, or take them all"
+    assert mark_of(Verdict("7.1", "first", "right", 0, 0, "")) == "✓"
 
 
 def test_the_summary_says_for_whom_the_written_part_is_not_graded(tmp_path):

@@ -17,7 +17,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
-from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.platforms.rosters import Matches, match, read_roster
 from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
 from diffusion_lab.instructor.rows import Row
@@ -26,6 +26,7 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Quality
 
 MOST_ROWS = 60  # of the table in the terminal
+COLOURS = {"right": "green", "partly": "yellow", "wrong": "red"}
 QUIET_SECONDS = 30  # between two lines of progress, where there is no terminal for a bar
 
 
@@ -144,10 +145,7 @@ def _table(rows: list[Row]) -> Table:
         box=None,
     )
     for row in rows[:MOST_ROWS]:
-        marks = [
-            f"[{'green' if verdict.points else 'red'}]{mark_of(verdict)}[/]"
-            for verdict in row.verdicts
-        ]
+        marks = [f"[{COLOURS[class_of(verdict)]}]{mark_of(verdict)}[/]" for verdict in row.verdicts]
         remark = row.problem or "; ".join(row.remarks)
         table.add_row(
             Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(remark)

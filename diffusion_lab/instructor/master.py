@@ -19,6 +19,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
 from diffusion_lab.instructor.sandbox.staging import staged_files, whole_module
+from diffusion_lab.instructor.shares import require_shares, share_of
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.verdicts import Outcome
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
@@ -98,6 +99,20 @@ class Task:
             return "wrong", "Your answer did not return the arrays that this exercise asks for."
         return "right", _sentence(self.check.praise)
 
+    def share(self, seed: int, result: bytes) -> float:
+        """Returns the share of the points that a wrong result earns, from 0 to 1.
+
+        The content of the results file may be forged.
+        """
+        worth = [mistake for mistake in self.check.mistakes if mistake.share]
+        if not worth:
+            return 0.0
+        try:
+            outputs, draws = by_draw(_unpacked(result, self)), by_draw(self.inputs(seed))
+            return share_of(self.check, worth, draws, outputs)
+        except Exception:  # no honest run writes such a file
+            return 0.0
+
     def _compare_rehearsal(self, numbers: np.ndarray) -> None:
         """Raises CheckFailed unless the answer gives the same numbers in the lab's own model as the
         official answer.
@@ -137,6 +152,8 @@ class Master:
         self.tasks = [
             Task(task.number, task.name, task.points, official) for task in self.handout.tasks
         ]
+        for task in self.tasks:
+            require_shares(task.check)
         self.module = f"labs.lab{self.lab}.checks"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
         # here, and not for each submission, because Python 3.11 cannot parse in two threads at once

@@ -36,6 +36,7 @@ class ExerciseSummary:
     number: str
     name: str
     solved: int  # number of students
+    partly: int  # number of students with a part of the points
     wrong: list[tuple[str, int]]  # the most common sentences, and how often each occurs
     others: int  # how often any other sentence occurs
 
@@ -43,7 +44,7 @@ class ExerciseSummary:
 def feedback_page(lab: str, row: Row) -> bytes:
     """Returns a student's feedback page."""
     template = TEMPLATES.get_template("feedback.html")
-    return template.render(lab=lab, row=row, mark_of=mark_of, board_steps=BOARD_STEPS).encode()
+    return template.render(lab=lab, row=row, board_steps=BOARD_STEPS).encode()
 
 
 def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, ByHand]) -> bytes:
@@ -67,7 +68,6 @@ def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, By
         similar=similar_submissions(rows),
         script=script,
         script_hash=script_hash,
-        mark_of=mark_of,
         longest=share,
         pictures={row.key: small_picture(row.picture, share) for row in rows},
         board=sorted((row for row in rows if row.board), key=lambda row: row.board),
@@ -77,8 +77,19 @@ def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, By
 
 
 def mark_of(verdict: Verdict) -> str:
-    """Returns ✓ for a right answer, – for a missing one, and ✗ for a wrong or stopped one."""
-    return {"right": "✓", "missing": "–"}.get(verdict.outcome, "✗")
+    """Returns ✓ for all points, ◐ for a part of them, – for a missing answer, and ✗ for a wrong or
+    stopped one.
+    """
+    if 0 < verdict.points < verdict.possible:
+        return "◐"
+    if verdict.points > 0 or verdict.outcome == "right" and not verdict.possible:
+        return "✓"
+    return "–" if verdict.outcome == "missing" else "✗"
+
+
+def class_of(verdict: Verdict) -> str:
+    """Returns the CSS class of a verdict: right, partly or wrong."""
+    return {"✓": "right", "◐": "partly"}.get(mark_of(verdict), "wrong")
 
 
 def _statistics(rows: list[Row]) -> dict[str, Any]:
@@ -87,14 +98,16 @@ def _statistics(rows: list[Row]) -> dict[str, Any]:
     exercises = []
     for index, verdict in enumerate(rows[0].verdicts if rows else ()):
         verdicts = [row.verdicts[index] for row in rows]
+        classes = Counter(map(class_of, verdicts))
         wrong = Counter(
-            verdict.sentence for verdict in verdicts if not verdict.points
+            verdict.sentence for verdict in verdicts if class_of(verdict) != "right"
         ).most_common()
         exercises.append(
             ExerciseSummary(
                 verdict.number,
                 verdict.name,
-                solved=sum(verdict.points > 0 for verdict in verdicts),
+                solved=classes["right"],
+                partly=classes["partly"],
                 wrong=wrong[:MOST_WRONG],
                 others=sum(count for _, count in wrong[MOST_WRONG:]),
             )
@@ -104,7 +117,9 @@ def _statistics(rows: list[Row]) -> dict[str, Any]:
         "shares": [shares[tenth] for tenth in range(10)],
         "ungraded": sum(bool(row.written) and row.manual == "" for row in rows),
         "exercises": exercises,
-        "hardest": min(exercises, key=lambda exercise: exercise.solved, default=None),
+        "hardest": min(
+            exercises, key=lambda exercise: (exercise.solved, exercise.partly), default=None
+        ),
     }
 
 
@@ -115,3 +130,4 @@ def _markup(text: str) -> Markup:
 
 
 TEMPLATES.filters["sentence"] = _markup
+TEMPLATES.globals |= {"mark_of": mark_of, "class_of": class_of}

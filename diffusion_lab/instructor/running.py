@@ -95,9 +95,11 @@ def _verdict(
     stopped: dict[str, str],
 ) -> Verdict:
     outcome: Outcome = "missing"
+    share = 0.0  # of the points, for a wrong answer
     sentence = "Your notebook has no answer cell for this exercise."
     if task.name in results:
         outcome, sentence = task.judge(seed, results[task.name])
+        share = task.share(seed, results[task.name]) if outcome == "wrong" else share
     elif handed_in:
         outcome, sentence = "stopped", stopped[task.name]
     right = outcome == "right"
@@ -106,7 +108,7 @@ def _verdict(
         task.number,
         task.name,
         outcome,
-        task.points if right else 0.0,
+        task.points if right else round(task.points * share, 2),
         task.points,
         sentence,
         details,
@@ -116,18 +118,24 @@ def _verdict(
 def _checked_for_forgery(
     verdict: Verdict, source: str, recorded: set[str], taken: set[str]
 ) -> Verdict:
-    """Returns the verdict, or "stopped" for a right answer whose source could have forged its
-    results.
+    """Returns the verdict, or "stopped" for an answer that earns points and whose source could have
+    forged its results.
     """
-    means = find_tampering(source, recorded, taken) if verdict.outcome == "right" else []
+    right = verdict.outcome == "right"
+    means = find_tampering(source, recorded, taken) if right or verdict.points else []
+    but = (
+        "The numbers are right, but the answer uses"
+        if right
+        else "The answer would earn part of the points, but it uses"
+    )
     return (
         replace(
             verdict,
             outcome="stopped",
             points=0.0,
             sentence=(
-                f"The numbers are right, but the answer uses `{means[0]}`, which could change how"
-                " answers are measured. Write it without this, and hand it in again."
+                f"{but} `{means[0]}`, which could change how answers are measured. Write it without"
+                " this, and hand it in again."
             ),
         )
         if means

@@ -19,10 +19,13 @@ class Mistake(NamedTuple):
         hint: what a student with this mistake reads: first what happened, then what to do.
         wrong: a function with the mistake, called like the right answer; or a pair of texts, of
             which the second replaces the first in the source of the right answer.
+        share: of the exercise's points that an answer with this mistake earns, from 0 to 1. Only
+            the grader uses it.
     """
 
     hint: str
     wrong: Callable | tuple[str, str]
+    share: float = 0.0
 
     @functools.cache  # because `inspect` is slow  # noqa: B019
     def function(self, right):

@@ -16,6 +16,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
+from diffusion_lab.instructor.lateness import Policy, judge_lateness
 from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
 from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.platforms.rosters import Matches, match, read_roster
@@ -43,6 +44,7 @@ def run_grade(
     board: bool = False,
     roster: Path | None = None,
     assignment: str | None = None,
+    policy: Policy | None = None,
     **options: Any,
 ) -> None:
     """Grades `submissions`, or a made-up class if it is None, and writes the reports to `out`.
@@ -80,7 +82,10 @@ def run_grade(
             **options,
         )
     matches = match(results, students) if students else Matches(results, {}, [])
-    rows = write_gradebook(out, source.name[:2], settings, matches.results, matches.absent)
+    results, late, sentences = matches.results, {}, []
+    if policy:
+        results, late, sentences = judge_lateness(matches, students, policy)
+    rows = write_gradebook(out, source.name[:2], settings, results, matches.absent, late)
     remove_uploads(Path(out))
     console.print(_table(rows))
     if len(rows) > MOST_ROWS:
@@ -92,7 +97,7 @@ def run_grade(
             soft_wrap=True,
         )
     keys = [row.key for row in rows]
-    sentences = remarks_on_unclaimed(read_manual(Path(out) / MANUAL), keys)
+    sentences += remarks_on_unclaimed(read_manual(Path(out) / MANUAL), keys)
     if students:
         sentences += write_uploads(Path(out), source.name[:2], rows, students, matches)
     if matches.absent:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from diffusion_lab.commands.options import Sandbox, real, whole
+from diffusion_lab.commands.points_options import Due, Extensions, Grace, LateRate, Times
 from diffusion_lab.errors import UserError
 
 
@@ -121,6 +122,11 @@ def grade(
             )
         ),
     ] = None,
+    due: Due = None,
+    late: LateRate = None,
+    grace: Grace = None,
+    extensions: Extensions = None,
+    times: Times = None,
     sandbox: Annotated[
         Sandbox,
         typer.Option(
@@ -141,6 +147,7 @@ def grade(
             "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2."
         )
     from diffusion_lab.commands.grade import run_grade
+    from diffusion_lab.instructor.lateness import read_policy
 
     if (submissions is None) != sample:
         raise UserError("Give either the folder or zip file with the submissions, or --sample.")
@@ -163,6 +170,7 @@ def grade(
             board=board,
             roster=roster,
             assignment=assignment,
+            policy=read_policy(due, late, grace, extensions, times),
         )
     except KeyboardInterrupt:
         typer.echo("\nThe same command resumes this grading.", err=True)

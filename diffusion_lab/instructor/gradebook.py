@@ -6,7 +6,7 @@ safe.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,7 @@ from diffusion_lab.instructor.manual import (
 from diffusion_lab.instructor.names import key_of
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
-from diffusion_lab.instructor.rows import Row, row_of
+from diffusion_lab.instructor.rows import Late, Row, row_of
 from diffusion_lab.instructor.tables import escape_formula, table
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import write_atomically
@@ -34,6 +34,7 @@ def write_gradebook(
     settings: Settings,
     results: list[Result],
     absent: Sequence[str] = (),
+    late: Mapping[str, Late] | None = None,
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -43,6 +44,7 @@ def write_gradebook(
         settings: of the grading.
         results: as `grade_class` returns them.
         absent: names of students on the roster who have handed in nothing.
+        late: {key of a result: what it loses because it was late}.
 
     Returns:
         The rows of the grade book.
@@ -53,7 +55,7 @@ def write_gradebook(
         replace(result, key=result.key or key_of(result.student, result.id)) for result in results
     ]
     by_hand, unclaimed = _by_student(manual, results)
-    rows = _write_feedback(out / "feedback", lab, results, by_hand)
+    rows = _write_feedback(out / "feedback", lab, results, by_hand, late or {})
     write_manual(out / MANUAL, by_hand, unclaimed)
     # the byte order mark tells Excel the encoding
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))
@@ -94,10 +96,17 @@ def _by_student(
 
 
 def _write_feedback(
-    folder: Path, lab: str, results: list[Result], by_hand: dict[str, ByHand]
+    folder: Path,
+    lab: str,
+    results: list[Result],
+    by_hand: dict[str, ByHand],
+    late: Mapping[str, Late],
 ) -> list[Row]:
     """Writes the feedback pages, and returns the rows of the grade book."""
-    shown = [_row_and_page(lab, result, by_hand[result.key]) for result in results]
+    shown = [
+        _row_and_page(lab, result, by_hand[result.key], late.get(result.key, Late()))
+        for result in results
+    ]
     for row, page in shown:
         write_atomically(folder / row.page, page)
     for outdated in set(folder.glob("*.html")) - {folder / row.page for row, _ in shown}:
@@ -105,26 +114,26 @@ def _write_feedback(
     return [row for row, _ in shown]
 
 
-def _row_and_page(lab: str, result: Result, by_hand: ByHand) -> tuple[Row, bytes]:
+def _row_and_page(lab: str, result: Result, by_hand: ByHand, late: Late) -> tuple[Row, bytes]:
     """Returns a result's row and feedback page.
 
     If they cannot be made, the result keeps its points, and a sentence replaces the submission.
     """
     try:
-        row = row_of(result, by_hand)
+        row = row_of(result, by_hand, late)
         return row, feedback_page(lab, row)
     except Exception as error:
         sentence = f"It could not be shown ({type(error).__name__}). A person must look at it."
         bare = replace(result, answers={}, texts={}, picture=None, remarks=[], problem=sentence)
         if result == bare:
             raise
-        return _row_and_page(lab, bare, by_hand)
+        return _row_and_page(lab, bare, by_hand, late)
 
 
 def _table(lab: str, rows: list[Row]) -> str:
     """Returns the grade book as CSV. `platforms.uploads` writes what platforms import."""
     exercises = [f"{verdict.number} {verdict.name}" for verdict in rows[0].verdicts] if rows else []
-    before, after = ("Student", "ID", f"Lab {lab}", "of"), ("manual", "file", "feedback")
+    before, after = ("Student", "ID", f"Lab {lab}", "of"), ("manual", "late", "file", "feedback")
     lines = [
         [
             row.student,
@@ -133,6 +142,7 @@ def _table(lab: str, rows: list[Row]) -> str:
             f"{row.possible:g}",
             *(f"{verdict.points:g}" for verdict in row.verdicts),
             row.manual,
+            f"{-row.deduction:g}" if row.deduction else "",
             row.place,
             f"feedback/{row.page}",
             row.problem or "; ".join(row.remarks),

@@ -153,7 +153,11 @@ def _results(
         _keep(running, kept, results, settings)
         progress(len(results), total)
     return [
-        replace(results[key], remarks=[*submission.remarks, *results[key].remarks])
+        replace(
+            results[key],
+            handed_in=submission.handed_in,
+            remarks=[*submission.remarks, *results[key].remarks],
+        )
         for key, submission in found
     ]
 

@@ -36,6 +36,7 @@ class Owner:
     id: str = ""
     late: bool = False
     attempt: int = 0  # the file with the higher number was handed in later
+    handed_in: str = ""  # when, as the platform writes it; "" if unknown
 
 
 def key_of(name: str, number: str) -> str:

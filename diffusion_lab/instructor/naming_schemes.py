@@ -20,8 +20,8 @@ from diffusion_lab.instructor.names import (
 )
 
 CANVAS_IDS = re.compile(r"(?P<late>_late)?_(?=(?P<id>[1-9]\d*)_(?P<attempt>\d+)_)", re.IGNORECASE)
-# The groups of a pattern are `name` and `id`, and if the platform has them `late`, `attempt` and
-# `feedback`. Canvas is the first; add others at the end.
+# The groups of a pattern are `name` and `id`, and if the platform has them `late`, `attempt`,
+# `handed_in` and `feedback`. Canvas is the first; add others at the end.
 PLATFORMS = {
     name: re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for name, pattern in {
@@ -36,12 +36,12 @@ PLATFORMS = {
         "Moodle": r"(?P<name>.+?)_(?P<id>\d+)_assign(?:submission|(?P<feedback>feedback))_.*",
         "Gradescope": r"(?P<name>submission_(?P<id>\d+))",
         "Blackboard": r".+?_(?P<name>(?P<id>[^_]+))_attempt_(?P<attempt>[\d-]+)(?:_.*|\.txt)",
-        "Brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) - .*",
+        "Brightspace": r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<handed_in>.*?)(?: - .*)?",
     }.items()
 }
 NBGRADER = {"source", "release", "autograded", "feedback", "gradebook.db", "nbgrader_config.py"}
 
-Facts = dict[str, Any]  # the groups of a pattern of PLATFORMS: name, id, late, attempt, feedback
+Facts = dict[str, Any]  # the groups of a pattern of PLATFORMS
 
 
 def recognise(names: Collection[str]) -> dict[str, Facts]:
@@ -73,6 +73,7 @@ def owner_of(facts: Facts) -> Owner:
         facts["id"],
         bool(facts.get("late")),
         attempt,
+        printable(facts.get("handed_in") or facts.get("attempt") or "", 40),
     )
 
 
@@ -94,7 +95,10 @@ def gradescope_owners(metadata: bytes) -> dict[str, Owner]:
             number = ", ".join(
                 person["sid"] for person in people if person.get("sid")
             ) or folder.removeprefix("submission_")
-            found[folder] = Owner(key_of(name, number), printable(name), printable(number))
+            time = printable(str(facts.get(":created_at", "")), 40)
+            found[folder] = Owner(
+                key_of(name, number), printable(name), printable(number), handed_in=time
+            )
     except Exception:  # the file comes from outside, and may have any content
         pass
     count = Counter(owner.key for owner in found.values())

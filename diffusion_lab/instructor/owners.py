@@ -7,6 +7,7 @@ students hand in.
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from diffusion_lab.instructor.archives import CannotRead
 from diffusion_lab.instructor.names import (
@@ -27,6 +28,7 @@ from diffusion_lab.instructor.naming_schemes import (
     recognise,
 )
 
+TIMESTAMP = "timestamp.txt"  # nbgrader's, next to what a student handed in
 METADATA = "submission_metadata.yml"  # Gradescope's list of who handed in what
 
 Read = Callable[[str], bytes]  # returns the content of the file at this place
@@ -41,6 +43,27 @@ def find_owners(places: Iterable[str], read: Read) -> dict[str, Owner]:
         read: `read(place)` returns the content of a list of names that a platform has added.
     """
     return _owners({place: _parts(place) for place in places}, read)
+
+
+def with_nbgraders_times(owners: dict[str, Owner], read: Read) -> dict[str, Owner]:
+    """Returns the owners with the times of handing in that nbgrader has written.
+
+    They count only if most students have one, because a student may hand in such a file, too.
+    """
+    places = [place for place in owners if place.split("/")[-1] == TIMESTAMP]
+    stamped = {owners[place].key for place in places}
+    if 2 * len(stamped) <= len({owner.key for owner in owners.values()}):
+        return owners
+    times: dict[str, str] = {}
+    for place in places:
+        with suppress(CannotRead):
+            text = printable(read(place)[:100].decode("utf-8", "replace"))
+            # nbgrader writes UTC, unless it says otherwise
+            times[place.rpartition("/")[0]] = text + " UTC" * bool(re.fullmatch(r"[\d :.-]*", text))
+    return {
+        place: replace(owner, handed_in=times.get(place.rpartition("/")[0], owner.handed_in))
+        for place, owner in owners.items()
+    }
 
 
 def _parts(place: str) -> Parts:

@@ -15,6 +15,20 @@ SUSPICIOUS_MODULES = {
 }  # no answer needs them
 
 
+@dataclass(frozen=True)
+class Late:
+    """What a submission loses because it was late: a percentage of its points, or points."""
+
+    rule: str = ""  # such as "2 days late: −20 %"; "" if it was not late
+    percent: float = 0.0
+    points: float = 0.0
+
+    def deduction(self, points: float) -> float:
+        """Returns how many of a student's points are lost, never more than there are."""
+        there = max(points, 0)
+        return round(min(there, there * self.percent / 100 + self.points), 2)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row(Result):
     """A row of the grade book."""
@@ -26,9 +40,11 @@ class Row(Result):
     manual: str  # points by hand, see `ByHand`
     comment: str
     given: str  # the points by hand, as a sentence for the student
+    late: str  # how late it was and what that costs, for the student; "" if it was not late
+    deduction: float  # points that are lost because it was late
 
 
-def row_of(result: Result, by_hand: ByHand) -> Row:
+def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
     """Returns the row of a result, with texts and a picture that are safe to show."""
     result = presentable(result)
     result = replace(
@@ -39,15 +55,19 @@ def row_of(result: Result, by_hand: ByHand) -> Row:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", result.student).strip("-")[:30] or "student"
     earned = sum(verdict.points for verdict in result.verdicts)
     possible = sum(verdict.possible for verdict in result.verdicts)
+    points = earned + float(by_hand.points or 0)
+    deduction = late.deduction(points)
     return Row(
         **vars(result),
         page=f"{slug}-{hashlib.sha256(result.key.encode()).hexdigest()[:16]}.html",
-        points=earned + float(by_hand.points or 0),
+        points=points - deduction,
         possible=possible + result.written,
         share=earned / possible if possible else 0,
         manual=by_hand.points,
         comment=by_hand.comment,
         given=_in_words(by_hand.points, result.written),
+        late=late.rule + _lost(late, deduction),
+        deduction=deduction,
     )
 
 
@@ -66,6 +86,13 @@ def remarks_on_answers(result: Result) -> list[str]:
     )
     used = SUSPICIOUS_MODULES & set(re.findall(r"\w+", imports))
     return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
+
+
+def _lost(late: Late, deduction: float) -> str:
+    """Returns the points that are lost, in parentheses, unless the rule names the same points."""
+    if not late.percent and deduction == late.points:
+        return ""
+    return f" ({'−' * bool(deduction)}{deduction:g} point{'s' * (deduction != 1)})"
 
 
 def _in_words(points: str, written: float) -> str:

@@ -16,7 +16,7 @@ from diffusion_lab.instructor.archives import Entry, Folder, Zip, open_store
 from diffusion_lab.instructor.choosing import ANSWERED, Choice, File
 from diffusion_lab.instructor.languages import EXERCISE
 from diffusion_lab.instructor.names import original_of
-from diffusion_lab.instructor.owners import find_owners
+from diffusion_lab.instructor.owners import find_owners, with_nbgraders_times
 from diffusion_lab.submission.answers import read_answers
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.submission.reading import cells_of
@@ -37,6 +37,7 @@ class Submission:
     weights_problem: str = ""  # why the weights that were handed in cannot be used, a sentence
     remarks: tuple[str, ...] = ()  # for the instructor; other files of the class influence them
     key: str = ""  # of the student, in manual.csv
+    handed_in: str = ""  # when, as the platform writes it; "" if unknown
 
     @property
     def digest(self) -> str:
@@ -140,6 +141,7 @@ def _students(path: Path) -> Iterator[list[list[File]]]:
 def _by_student(store: Folder | Zip, entries: list[Entry]) -> list[list[File]]:
     students: dict[str, list[File]] = {}
     owners = find_owners([entry.place for entry in entries], store.read)
+    owners = with_nbgraders_times(owners, store.read)
     for entry in entries:
         if owner := owners.get(entry.place):
             students.setdefault(owner.key, []).append(File(entry, store, owner))
@@ -179,4 +181,5 @@ def _submission(
         choice.weights_problem,
         (*late, *remarks, *choice.remarks),
         owner.key,
+        (choice.file or files[0]).owner.handed_in,
     )

@@ -65,6 +65,7 @@ class Result:
     # KID of the tuned model after `BOARD_STEPS`, each with its standard error
     board: list[list[float]] = field(default_factory=list)
     weights: str = ""  # fingerprint of a trained model, in base64
+    handed_in: str = ""  # when, as the platform writes it; "" if unknown
 
     def to_json(self) -> str:
         return json.dumps(encodable(asdict(self)))

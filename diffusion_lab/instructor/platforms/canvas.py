@@ -125,5 +125,5 @@ def _markdown(row: Row) -> str:
             f"**{verdict.number} `{verdict.name}`: {verdict.points:g} of {verdict.possible:g}."
             f"** {html.escape(verdict.sentence)}"
         )
-    lines += [html.escape(text) for text in (row.given, row.comment) if text]
+    lines += [html.escape(text) for text in (row.given, row.late, row.comment) if text]
     return "\n\n".join(lines)

@@ -14,6 +14,7 @@ from diffusion_lab.instructor.tables import number, table
 REQUIRED = ("Identifier", "Grade", "Last modified (grade)")  # or Moodle refuses the worksheet
 IDS = ("Identifier", "ID number", "Username", "Email address")
 POSSIBLE, COMMENTS = "Maximum Grade", "Feedback comments"
+TIME = "Last modified (submission)"
 
 
 def read(header: list[str], lines: list[list[str]]) -> Roster | None:
@@ -30,7 +31,8 @@ def read(header: list[str], lines: list[list[str]]) -> Roster | None:
             people[index] = Person(person.name, number[0], also)
     grade = header.index("Grade")
     possible = [lines[index][header.index(POSSIBLE)] for index in people if POSSIBLE in header]
-    return Roster("moodle", header, lines, people, grade, "".join(possible[:1]))
+    times = {index: lines[index][header.index(TIME)] for index in people if TIME in header}
+    return Roster("moodle", header, lines, people, grade, "".join(possible[:1]), times)
 
 
 def grades(roster: Roster, upload: Upload) -> str:
@@ -66,5 +68,5 @@ def _comment(row: Row) -> str:
         f" {verdict.sentence}"
         for verdict in row.verdicts
     ]
-    items += [text for text in (row.problem, row.given, row.comment) if text]
+    items += [text for text in (row.problem, row.given, row.late, row.comment) if text]
     return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diffusion_lab.instructor.rows import Row
 
@@ -35,6 +35,7 @@ class Roster:
     people: dict[int, Person]  # {index of a line: student}
     grade: int | None = None  # the column of this lab's points, if the platform has one
     possible: str = ""  # points that the platform gives for this lab
+    handed_in: dict[int, str] = field(default_factory=dict)  # {index of a line: when}
 
 
 @dataclass(frozen=True)

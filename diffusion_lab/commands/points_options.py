@@ -1,0 +1,40 @@
+"""The options of `diffusion-lab grade` about points: lateness, and who is graded and shown."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Due = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "When the lab is due, such as 2026-11-30T23:59 (local time) or 2026-11-30T23:59+01:00."
+        )
+    ),
+]
+LateRate = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "What each started day or hour costs, such as 10%/day or 5%/hour of a student's"
+            " points, or 2/day for points."
+        )
+    ),
+]
+Grace = Annotated[
+    str | None, typer.Option(help="Time after --due that costs nothing, such as 15m, 2h or 1d.")
+]
+Extensions = Annotated[
+    Path | None,
+    typer.Option(help="A table (CSV) of students with another due time: student or id, and due."),
+]
+Times = Annotated[
+    Path | None,
+    typer.Option(
+        help=(
+            "A table (CSV) of when students handed in: student or id, and time. It replaces the"
+            " times that the platform tells."
+        )
+    ),
+]

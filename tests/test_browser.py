@@ -20,7 +20,7 @@ from PIL import Image
 
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
-from diffusion_lab.instructor.manual import read_manual
+from diffusion_lab.instructor.manual import ByHand, read_manual
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.source import read_source
@@ -280,7 +280,8 @@ def reports(tmp_path):
     ]
     out.mkdir()
     (out / "manual.csv").write_text(
-        'key,points,comment\nAda|1,2,"good, but ""short"""\nGone|7,3,ill\n'
+        "key,points,comment,hold,4.1,4.9\n"
+        'Ada|1,2,"good, but ""short""",,1.5,\nGone|7,3,ill,"a ""case""",,2\n'
     )
     write_gradebook(out, "04", Settings("", "04_first_network.py", 5, Limits()), results)
     return out
@@ -297,6 +298,10 @@ def test_manual_points_are_saved_and_the_page_warns_before_they_are_lost(browser
     assert asked == ["beforeunload"]
     page.goto(f"file://{reports}/summary.html")
     page.locator(".points >> nth=2").fill("4.5")
+    work = page.locator(".work >> nth=2")
+    work.locator("summary").click()
+    work.locator('[name="4.1"]').fill("0")
+    work.locator('[name="hold"]').fill("=hearing")
     with page.expect_download() as download:
         page.click("#save")
     download.value.save_as(reports / "manual.csv")
@@ -304,11 +309,11 @@ def test_manual_points_are_saved_and_the_page_warns_before_they_are_lost(browser
     page.goto("about:blank")
     assert asked == ["beforeunload"], "there is no warning once everything is saved"
     assert read_manual(reports / "manual.csv") == {
-        "Ada|1": ("2", 'good, but "short"'),
-        "Bob|1": ("", ""),
-        "=Cem|1": ("4.5", ""),
-        f"{'D' * 80}|1": ("", ""),
-        "Gone|7": ("3", "ill"),
+        "Ada|1": ByHand("2", 'good, but "short"', "", {"4.1": "1.5"}),
+        "Bob|1": ByHand(),
+        "=Cem|1": ByHand("4.5", "", "=hearing", {"4.1": "0"}),
+        f"{'D' * 80}|1": ByHand(),
+        "Gone|7": ByHand("3", "ill", 'a "case"', {"4.9": "2"}),
     }
     page.close()
 

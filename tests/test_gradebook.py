@@ -193,6 +193,44 @@ def test_the_written_part_counts_towards_the_possible_points(tmp_path):
     assert "<b>9</b> of 14 points</p>" in page and "5 of 6 points for the written part" in page
 
 
+def test_points_by_hand_for_an_exercise_replace_those_of_the_grader(tmp_path):
+    (tmp_path / MANUAL).write_text(
+        "key,points,comment,7.1,7.2\nAda|12,1,,2,\nBob|12,,,0,4\n", encoding="utf-8"
+    )
+    for _ in range(2):
+        ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
+        assert (ada.points, bob.points) == (3, 4)
+    assert [line[4:6] for line in table(tmp_path)[1:]] == [["2", "0"], ["0", "4"]]
+    page = (tmp_path / "feedback" / ada.page).read_text(encoding="utf-8")
+    assert page.count("Your instructor gave these points. The grader gave 4.") == 1
+    assert '<section class="partly">' in page and "2 of 4</h2>" in page
+    text = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert "0 of 2, 1 partly</td>" in text and "1 of 2</td>" in text
+
+
+def test_points_by_hand_for_an_unknown_exercise_are_an_error(tmp_path):
+    content = "key,points,comment,7.9\nAda|12,,,2\nGone,,,3\n"
+    (tmp_path / MANUAL).write_text(content, encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"points for 'Ada\|12' in 7.9, but .* only 7.1, 7.2. Correct"
+    ):
+        write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
+    assert (tmp_path / MANUAL).read_text(encoding="utf-8") == content
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Bob")])
+    assert "Gone,,,,,,3" in (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
+
+
+def test_the_page_of_a_student_on_hold_says_only_that_points_come_later(tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment,hold\nAda|12,1,Hm,a hearing\n")
+    ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
+    page = (tmp_path / "feedback" / ada.page).read_text(encoding="utf-8")
+    assert "Your points for this lab come later." in page
+    for secret in ("of 8 points", "So it is", "Hm", "hearing", "I did", "7.1"):
+        assert secret not in page
+    assert "So it is" in (tmp_path / "feedback" / bob.page).read_text(encoding="utf-8")
+    assert table(tmp_path)[1][-1] == "on hold: a hearing" and ada.points == 5
+
+
 def test_outdated_pages_are_removed_and_code_in_sentences_is_marked_up(tmp_path):
     ada = with_verdict(
         result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>."

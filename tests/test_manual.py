@@ -14,7 +14,7 @@ from diffusion_lab.instructor.manual import (
 )
 
 TABLE = "key,points,comment\nMüller|12,2.5,schön – gut\nAda|7,-1,\n"
-GIVEN = {"Müller|12": ("2.5", "schön – gut"), "Ada|7": ("-1", "")}
+GIVEN = {"Müller|12": ByHand("2.5", "schön – gut"), "Ada|7": ByHand("-1")}
 
 
 def read(tmp_path, content):
@@ -52,7 +52,7 @@ def test_every_format_of_a_spreadsheet_is_read(encoding, delimiter, end, tmp_pat
 )
 def test_numbers_are_read_as_people_type_them(typed, points, tmp_path):
     assert read(tmp_path, f"Key;Points;Comment;;\nAda;{typed};;;\n".encode()) == {
-        "Ada": (points, "")
+        "Ada": ByHand(points)
     }
 
 
@@ -67,8 +67,16 @@ def test_numbers_are_read_as_people_type_them(typed, points, tmp_path):
         (b"Ada,5\n", "must begin with the line key,points,comment"),
         (b"", "must begin"),
         (b"key,points,points,comment\n", "must begin"),
-        (b"key,points,comment\nAda,2,5,good\n", "line 2 has more than the three cells"),
-        (b"key,points,comment,grader\nAda,2,good,me\n", "line 2 has more than the three cells"),
+        (
+            b"key,points,comment\nAda,2,5,good\n",
+            "line 2 has a cell outside the columns key, points",
+        ),
+        (b"key,points,comment,grader\nAda,2,good,me\n", "line 2 has a cell outside the columns"),
+        (b"key,points,comment,7.2,\nAda,2,good,1,5\n", "line 2 has a cell outside the columns"),
+        (b"key,points,comment,7.2\nAda,2,good,one\n", "line 2: 'one' is not a number"),
+        (b"key,points,comment,7.2,7.2\n", "must begin"),
+        (b"key;points;comment;7,2;7.2\n", "must begin"),
+        (b"key,points,comment,hold\nAda,,,why\nAda,,,\nAda,2,,\n", "line 4: there is another"),
         (b"key,points,comment\nAda,2,\nAda,3,\n", "line 3: there is another line for 'Ada'"),
         (b"key,points,comment\nAda,2,\nBob,1,\x81\n", "line 3: some characters cannot be read"),
         (
@@ -91,7 +99,9 @@ def test_a_folder_in_place_of_the_file_is_an_error(tmp_path):
 
 
 def test_an_empty_line_for_the_same_student_loses_nothing(tmp_path):
-    assert read(tmp_path, b"key,points,comment\nAda,2,good\nAda,,\n") == {"Ada": ("2", "good")}
+    assert read(tmp_path, b"key,points,comment\nAda,2,good\nAda,,\n") == {
+        "Ada": ByHand("2", "good")
+    }
 
 
 NAMES = [
@@ -128,6 +138,31 @@ def test_all_names_survive_writing_and_reading(tmp_path):
     given = {name + "|1": ByHand("-2", name) for name in NAMES}
     write_manual(tmp_path / MANUAL, given, {"gone": ByHand("1"), "nothing given": ByHand()})
     assert read_manual(tmp_path / MANUAL) == given | {"gone": ByHand("1")}
+
+
+def test_hold_and_points_for_exercises_are_read_and_written(tmp_path):
+    found = read(
+        tmp_path, "Key;Hold;Points;7,2;Comment;KID\nAda;=hearing;2;−1,5;;\nBob;no;;;;4\n".encode()
+    )
+    assert found == {
+        "Ada": ByHand("2", "", "=hearing", {"7.2": "-1.5"}),
+        "Bob": ByHand(exercises={"KID": "4"}),
+    }
+    write_manual(tmp_path / MANUAL, {"Ada": found["Ada"]}, {"Bob": found["Bob"]}, ["7.1", "7.2"])
+    text = (tmp_path / MANUAL).read_text(encoding="utf-8-sig")
+    assert text.splitlines()[:2] == [
+        "key,points,comment,hold,7.1,7.2,KID",
+        "Ada,2,,'=hearing,,-1.5,",
+    ]
+    assert read_manual(tmp_path / MANUAL) == found
+
+
+@pytest.mark.parametrize(
+    "typed, hold", [("x", "x"), ("", ""), (" No ", ""), ("0", ""), ("false", ""), ("yes", "yes")]
+)
+def test_any_text_puts_a_student_on_hold(typed, hold, tmp_path):
+    (given,) = read(tmp_path, f"key,points,comment,hold\nAda,,,{typed}\n".encode()).values()
+    assert given.hold == hold
 
 
 def test_an_entry_for_nobody_in_this_grading_is_named():

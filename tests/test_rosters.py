@@ -286,6 +286,26 @@ def test_a_submission_that_could_not_be_graded_is_left_out(tmp_path):
     assert list(imported_by_canvas(upload(tmp_path, "canvas"))[0]) == ["101"]
 
 
+@pytest.mark.parametrize("platform, text", [("canvas", CANVAS), ("moodle", MOODLE)])
+def test_nothing_of_a_student_on_hold_is_uploaded(tmp_path, platform, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manual.csv").write_text(
+        "key,points,comment,hold\nAda Lovelace|,,,x\n", encoding="utf-8"
+    )
+    results = [
+        result("Ada Lovelace", place="ada_101_9001_07.ipynb"),
+        result("Jörg Müller", place="joerg_102_9002_07.ipynb"),
+    ]
+    said = graded(tmp_path, roster_of(tmp_path, text), results)
+    content = (tmp_path / "out" / f"upload-{platform}.csv").read_text(encoding="utf-8")
+    assert "Jörg" in content and "Ada" not in content
+    with zipfile.ZipFile(tmp_path / "out" / f"feedback-{platform}.zip") as archive:
+        (name,) = archive.namelist()
+    assert "102" in name or "502" in name
+    assert sum("leave out 1 of 2 submissions that are on hold" in each for each in said) == 1
+    assert not [each for each in said if "not clear who" in each]
+
+
 def test_an_anonymous_worksheet(tmp_path):
     text = "Identifier,Status,Grade,Maximum Grade,Last modified (grade)\nParticipant 7,,,8.00,-\n"
     roster = roster_of(tmp_path, text)

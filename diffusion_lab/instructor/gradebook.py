@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
@@ -55,8 +56,10 @@ def write_gradebook(
         replace(result, key=result.key or key_of(result.student, result.id)) for result in results
     ]
     by_hand, unclaimed = _by_student(manual, results)
+    numbers = [verdict.number for verdict in results[0].verdicts] if results else []
+    _require_exercises(by_hand, numbers)
     rows = _write_feedback(out / "feedback", lab, results, by_hand, late or {})
-    write_manual(out / MANUAL, by_hand, unclaimed)
+    write_manual(out / MANUAL, by_hand, unclaimed, numbers)
     # the byte order mark tells Excel the encoding
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))
     facts = {
@@ -93,6 +96,16 @@ def _by_student(
             by_hand[result.key] = manual.get(name, by_hand[result.key])
             claimed.add(name)
     return by_hand, {key: entry for key, entry in manual.items() if key not in claimed}
+
+
+def _require_exercises(by_hand: dict[str, ByHand], numbers: list[str]) -> None:
+    """Raises UserError if a person gave points for an exercise that the lab does not have."""
+    for key, entry in by_hand.items():
+        for number in set(entry.exercises) - set(numbers):
+            raise UserError(
+                f"{MANUAL} has points for {key!r} in {number}, but this grading has only"
+                f" {', '.join(numbers)}. Correct the column, and grade again."
+            )
 
 
 def _write_feedback(

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
-from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.manual import ByHand, columns_of
 from diffusion_lab.instructor.presentable import shortened, small_picture
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.similar import similar_submissions
@@ -60,11 +60,15 @@ def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, By
     # the browser runs no other script
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     share = SUMMARY_SHARE // max(len(rows), 1)
+    unclaimed = {key: entry for key, entry in unclaimed.items() if any(entry)}
+    overrides = [ByHand(exercises=row.overrides) for row in rows]
+    numbers = [verdict.number for verdict in rows[0].verdicts] if rows else []
     template = TEMPLATES.get_template("summary.html")
     return template.render(
         facts,
         rows=rows,
         unclaimed=unclaimed,
+        columns=columns_of(numbers, [*overrides, *unclaimed.values()]),
         similar=similar_submissions(rows),
         script=script,
         script_hash=script_hash,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from diffusion_lab.instructor.manual import ByHand
 from diffusion_lab.instructor.presentable import presentable, safe_picture
-from diffusion_lab.instructor.verdicts import Result
+from diffusion_lab.instructor.verdicts import Result, Verdict
 
 SUSPICIOUS_MODULES = {
     *("builtins", "ctypes", "gc", "importlib", "inspect", "multiprocessing", "os", "pathlib"),
@@ -39,6 +39,8 @@ class Row(Result):
     share: float  # of the points for exercises, from 0 to 1
     manual: str  # points by hand, see `ByHand`
     comment: str
+    hold: str  # why nothing may be published yet, for the instructor; "" if it may
+    overrides: dict[str, str]  # {number of an exercise: points by hand that replace the grader's}
     given: str  # the points by hand, as a sentence for the student
     late: str  # how late it was and what that costs, for the student; "" if it was not late
     deduction: float  # points that are lost because it was late
@@ -50,7 +52,15 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
     result = replace(
         result,
         picture=safe_picture(result.picture),
-        remarks=result.remarks + remarks_on_answers(result),
+        remarks=[
+            *[f"on hold: {by_hand.hold}"] * bool(by_hand.hold),
+            *result.remarks,
+            *remarks_on_answers(result),
+        ],
+        verdicts=[
+            _overridden(verdict, by_hand.exercises.get(verdict.number, ""))
+            for verdict in result.verdicts
+        ],
     )
     slug = re.sub(r"[^A-Za-z0-9]+", "-", result.student).strip("-")[:30] or "student"
     earned = sum(verdict.points for verdict in result.verdicts)
@@ -65,6 +75,8 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
         share=earned / possible if possible else 0,
         manual=by_hand.points,
         comment=by_hand.comment,
+        hold=by_hand.hold,
+        overrides=dict(by_hand.exercises),
         given=_in_words(by_hand.points, result.written),
         late=late.rule + _lost(late, deduction),
         deduction=deduction,
@@ -86,6 +98,13 @@ def remarks_on_answers(result: Result) -> list[str]:
     )
     used = SUSPICIOUS_MODULES & set(re.findall(r"\w+", imports))
     return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
+
+
+def _overridden(verdict: Verdict, points: str) -> Verdict:
+    """Returns a verdict with the points that a person gave, if any."""
+    if not points:
+        return verdict
+    return replace(verdict, points=float(points), graded=verdict.points)
 
 
 def _lost(late: Late, deduction: float) -> str:

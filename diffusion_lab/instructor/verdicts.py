@@ -30,6 +30,16 @@ class Verdict:
     possible: float
     sentence: str
     details: str = ""  # the last lines of the error in the answer's cell
+    graded: float | None = None  # the grader's points, if a person gave others
+
+    @property
+    def feedback(self) -> str:
+        """What the student reads."""
+        if self.graded is None:
+            return self.sentence
+        return (
+            f"{self.sentence} (Your instructor gave these points. The grader gave {self.graded:g}.)"
+        )
 
 
 def not_graded(number: str, name: str, possible: float) -> Verdict:

@@ -123,7 +123,7 @@ def _markdown(row: Row) -> str:
     for verdict in row.verdicts:
         lines.append(
             f"**{verdict.number} `{verdict.name}`: {verdict.points:g} of {verdict.possible:g}."
-            f"** {html.escape(verdict.sentence)}"
+            f"** {html.escape(verdict.feedback)}"
         )
     lines += [html.escape(text) for text in (row.given, row.late, row.comment) if text]
     return "\n\n".join(lines)

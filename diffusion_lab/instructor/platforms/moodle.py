@@ -65,7 +65,7 @@ def _comment(row: Row) -> str:
     """Returns a student's feedback as a list in HTML."""
     items = [
         f"{verdict.number} {verdict.name}: {verdict.points:g} of {verdict.possible:g}."
-        f" {verdict.sentence}"
+        f" {verdict.feedback}"
         for verdict in row.verdicts
     ]
     items += [text for text in (row.problem, row.given, row.late, row.comment) if text]

@@ -36,7 +36,10 @@ def write_uploads(
         Sentences for the instructor.
     """
     graded = {
-        index: row for row in rows if not row.failed for index in matches.people.get(row.key, ())
+        index: row
+        for row in rows
+        if not row.failed and not row.hold
+        for index in matches.people.get(row.key, ())
     }
     if not roster.platform or not graded:
         return []
@@ -70,12 +73,15 @@ def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -
 
     `possible` are the points of the lab. Those of `upload` are the platform's.
     """
-    left_out = len(rows) - len({row.key for row in upload.rows.values()})
+    held = sum(bool(row.hold) for row in rows)
+    left_out = len(rows) - held - len({row.key for row in upload.rows.values()})
     by_hand = sum(bool(row.written) and row.manual == "" for row in upload.rows.values())
     platform = roster.platform.capitalize()
     sentences = {
         f"upload-{roster.platform}.csv leaves out {left_out} of {len(rows)} submissions: it is not"
         " clear who they belong to, or they could not be graded.": left_out,
+        f"upload-{roster.platform}.csv and feedback-{roster.platform}.zip leave out {held} of"
+        f" {len(rows)} submissions that are on hold in manual.csv.": held,
         f"The assignment has {upload.possible:g} points in {platform}, and the lab has"
         f" {possible:g}. The points in the upload are converted.": upload.possible != possible,
         f"The roster has no assignment with the number {upload.lab}, so {platform} will offer to"

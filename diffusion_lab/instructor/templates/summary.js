@@ -1,7 +1,9 @@
 const button = document.getElementById("save"), note = document.getElementById("unsaved");
 const quoted = text => '"' + (/^'*(\s*[=+\-@＝＋－＠]|[\t\r])/.test(text) ? "'" : "") + text.replaceAll('"', '""') + '"';
-const table = () => "\ufeffkey,points,comment\n" + [...document.querySelectorAll(".work")].map(work =>
-  [work.dataset.key, work.querySelector(".points").value, work.querySelector(".comment").value].map(quoted).join(",") + "\n").join("");
+const columns = JSON.parse(button.dataset.columns);
+const cell = (work, column) => column === "key" ? work.dataset.key : work.querySelector(`[name="${column}"]`)?.value ?? "";
+const table = () => "\ufeff" + columns.join(",") + "\n" + [...document.querySelectorAll(".work")].map(work =>
+  columns.map(column => quoted(cell(work, column))).join(",") + "\n").join("");
 let saved = table();
 document.addEventListener("input", () => { note.hidden = table() === saved; });
 window.addEventListener("beforeunload", event => {

@@ -8,6 +8,9 @@ from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Result, Verdict
 
+LONG = "\n".join(
+    f"value_{number} = compute_{number}(first, second, {number})" for number in range(20)
+)
 SETTINGS = Settings("", "07_toy.py", 5, Limits())
 
 

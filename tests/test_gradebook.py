@@ -17,11 +17,7 @@ from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.pages import mark_of
 from diffusion_lab.instructor.verdicts import Verdict
-from tests.graded import SETTINGS, result, table, with_verdict
-
-LONG = "\n".join(
-    f"value_{number} = compute_{number}(first, second, {number})" for number in range(20)
-)
+from tests.graded import LONG, SETTINGS, result, table, with_verdict
 
 
 def png(size=(4, 4), colour="red"):

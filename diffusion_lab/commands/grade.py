@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.anonymous import hidden, without_names
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.changes import CHANGES, changed_points, read_grades
+from diffusion_lab.instructor.gradebook import GRADES, write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.lateness import Policy, judge_lateness
 from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
@@ -45,6 +47,7 @@ def run_grade(
     roster: Path | None = None,
     assignment: str | None = None,
     policy: Policy | None = None,
+    anonymous: bool = False,
     **options: Any,
 ) -> None:
     """Grades `submissions`, or a made-up class if it is None, and writes the reports to `out`.
@@ -85,9 +88,20 @@ def run_grade(
     results, late, sentences = matches.results, {}, []
     if policy:
         results, late, sentences = judge_lateness(matches, students, policy)
-    rows = write_gradebook(out, source.name[:2], settings, results, matches.absent, late)
+    before = read_grades(Path(out) / GRADES)
+    rows = write_gradebook(out, source.name[:2], settings, results, matches.absent, late, anonymous)
+    if changed := {line[0] for line in changed_points(before, read_grades(Path(out) / GRADES))}:
+        sentences.append(
+            f"The points of {len(changed)} of {len(rows)} students differ from those of the last"
+            f" grading; {out}/{CHANGES} says why."
+        )
     remove_uploads(Path(out))
-    console.print(_table(rows))
+    if hidden(rows, anonymous):
+        console.print(_table(without_names(rows, settings.seed)))
+    else:
+        console.print(_table(rows))
+        if anonymous:
+            sentences.append("Every written part has points, so the reports show names.")
     if len(rows) > MOST_ROWS:
         console.print(
             Text(

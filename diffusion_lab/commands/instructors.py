@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from diffusion_lab.commands.options import Sandbox, real, whole
-from diffusion_lab.commands.points_options import Due, Extensions, Grace, LateRate, Times
+from diffusion_lab.commands.points_options import (
+    Anonymous,
+    Due,
+    Extensions,
+    Grace,
+    LateRate,
+    Times,
+)
 from diffusion_lab.errors import UserError
 
 
@@ -127,6 +134,7 @@ def grade(
     grace: Grace = None,
     extensions: Extensions = None,
     times: Times = None,
+    anonymous: Anonymous = False,
     sandbox: Annotated[
         Sandbox,
         typer.Option(
@@ -170,6 +178,7 @@ def grade(
             board=board,
             roster=roster,
             assignment=assignment,
+            anonymous=anonymous,
             policy=read_policy(due, late, grace, extensions, times),
         )
     except KeyboardInterrupt:

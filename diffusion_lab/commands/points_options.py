@@ -38,3 +38,13 @@ Times = Annotated[
         )
     ),
 ]
+Anonymous = Annotated[
+    bool,
+    typer.Option(
+        "--anonymous",
+        help=(
+            "Show numbers instead of names in summary.html and in the terminal, until every"
+            " written part has points."
+        ),
+    ),
+]

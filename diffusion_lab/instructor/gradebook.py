@@ -4,6 +4,7 @@ Text from a submission may be hostile: see `presentable`, `pages` and `manual` f
 safe.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.anonymous import hidden, without_names
+from diffusion_lab.instructor.changes import read_grades, write_changes
 from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
@@ -26,6 +29,7 @@ from diffusion_lab.instructor.tables import escape_formula, table
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import write_atomically
 
+GRADES = "grades.json"
 NOT_IN_JSON = ("picture", "share", "weights")  # fields of a row
 
 
@@ -36,6 +40,7 @@ def write_gradebook(
     results: list[Result],
     absent: Sequence[str] = (),
     late: Mapping[str, Late] | None = None,
+    anonymous: bool = False,
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -46,6 +51,8 @@ def write_gradebook(
         results: as `grade_class` returns them.
         absent: names of students on the roster who have handed in nothing.
         late: {key of a result: what it loses because it was late}.
+        anonymous: True shows numbers instead of names in the summary, until every written part has
+            points.
 
     Returns:
         The rows of the grade book.
@@ -67,6 +74,8 @@ def write_gradebook(
         "seed": settings.seed,
         "sandbox": settings.box,
         "limits": asdict(settings.limits),
+        "source": hashlib.sha256(settings.source.encode()).hexdigest(),  # of the lab
+        "code": settings.code,
         "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "absent": list(absent),
     }
@@ -74,9 +83,12 @@ def write_gradebook(
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}
         for row in rows
     ]
-    content = json.dumps(facts | {"students": students}, indent=1)
-    write_atomically(out / "grades.json", content.encode())
-    write_atomically(out / "summary.html", summary_page(facts, rows, unclaimed))
+    grades = facts | {"students": students}
+    shown = without_names(rows, settings.seed) if hidden(rows, anonymous) else rows
+    write_atomically(out / "summary.html", summary_page(facts, shown, unclaimed))
+    # last, because a regrading compares its points with those of the last complete grading
+    write_changes(out, read_grades(out / GRADES), grades)
+    write_atomically(out / GRADES, json.dumps(grades, indent=1).encode())
     return rows
 
 

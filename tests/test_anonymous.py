@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from diffusion_lab.commands import grade as command
+from diffusion_lab.commands.reports import Reporting
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
 from tests.graded import LONG, SETTINGS, result, table
@@ -92,7 +93,15 @@ def test_the_table_in_the_terminal_is_anonymous_too(points, tmp_path, monkeypatc
     if points:
         (tmp_path / "out" / MANUAL).write_text(points)
     root = Path(__file__).parents[1]
-    command.run_grade(tmp_path, "07", tmp_path / "out", root, seconds=1, memory=1, anonymous=True)
+    command.run_grade(
+        tmp_path,
+        "07",
+        tmp_path / "out",
+        root,
+        seconds=1,
+        memory=1,
+        reporting=Reporting(anonymous=True),
+    )
     said = capsys.readouterr().out
     assert shown(said) == (NAMES if points else [])
     assert ("so the reports show names" in said) == bool(points)

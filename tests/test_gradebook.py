@@ -16,6 +16,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.similar import hashes_of, read_earlier_class
 from diffusion_lab.instructor.verdicts import Verdict
 from tests.graded import LONG, SETTINGS, result, table, with_verdict
 
@@ -331,6 +332,59 @@ def test_nearly_identical_submissions_are_listed_together(tmp_path):
     )
     groups = [re.findall(r">(\w+)</a>", line) for line in text.splitlines() if "<li>" in line]
     assert groups == [["Ada", "Bob", "Gil"], ["Cem", "Fay"]]
+
+
+def earlier_class(folder, results, lab="07", seed=6):
+    write_gradebook(folder, lab, replace(SETTINGS, seed=seed), results)
+    return folder / "grades.json"
+
+
+def test_submissions_are_compared_with_those_of_earlier_years_by_fingerprints_alone(tmp_path):
+    old = [result("Old", id="7", answers={"first": LONG}), result("Other")]
+    path = earlier_class(tmp_path / "2025", old)
+    grades = json.loads(path.read_text())
+    for student in grades["students"]:
+        student["answers"] = student["texts"] = {}
+        assert "value" not in student["fingerprint"]
+    path.write_text(json.dumps(grades))
+    rows = [
+        result("Ada", answers={"first": "# mine\n" + LONG}),
+        result("Bob", answers={"first": LONG.replace("value", "other")}),
+        result("Cem"),
+    ]
+    for given in (path, path.parent):
+        earlier = [read_earlier_class(given, "07")]
+        write_gradebook(tmp_path / "2026", "07", SETTINGS, rows, earlier=earlier)
+        looks = [line[-1] for line in table(tmp_path / "2026")[1:]]
+        assert looks == ["nearly identical to Old (7) of an earlier class", "", ""]
+        text = (tmp_path / "2026" / "summary.html").read_text(encoding="utf-8")
+        assert text.count("nearly identical to Old (7) of an earlier class") == 1
+    for page in (tmp_path / "2026" / "feedback").iterdir():
+        assert "earlier class" not in page.read_text(encoding="utf-8")
+
+
+def test_fingerprints_of_two_gradings_have_nothing_in_common():
+    first, second = hashes_of({"first": LONG}, 5), hashes_of({"first": LONG}, 6)
+    assert first and not first & second and first == hashes_of({"first": LONG}, 5)
+
+
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (None, "is not a grades.json with fingerprints"),
+        ("[]", "is not a grades.json with fingerprints"),
+        (
+            '{"lab": "07", "seed": 1, "students": [{"student": "Ada", "id": ""}]}',
+            "grade that class",
+        ),
+        ('{"lab": "02", "seed": 1, "students": []}', "is of lab 02, not of lab 07"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_an_error(content, sentence, tmp_path):
+    if content is not None:
+        (tmp_path / "grades.json").write_text(content)
+    with pytest.raises(UserError, match=f"--compare-with: .*{sentence}"):
+        read_earlier_class(tmp_path / "grades.json", "07")
 
 
 @pytest.mark.parametrize(

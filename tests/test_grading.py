@@ -26,9 +26,11 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.master import Master, Task
+from diffusion_lab.instructor.platforms.roster import Person
 from diffusion_lab.instructor.sample_class import MISTAKES, write_sample_class
 from diffusion_lab.instructor.sample_class import hand_in as write_notebook
 from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL, Limits
+from diffusion_lab.instructor.selection import Only
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.instructor.submissions import Submission
 from diffusion_lab.instructor.verdicts import Quality, Result, Verdict
@@ -354,6 +356,68 @@ def test_an_unreadable_result_is_graded_again(tmp_path, pretended, content):
     assert pretended == ["ada", "ada"]
 
 
+def test_only_some_are_graded_and_the_others_keep_their_results(tmp_path, quick, monkeypatch):
+    write_notebooks(tmp_path / "in", "ada", "bob", "cem")
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "Not yet."))
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "Well done."))
+    monkeypatch.setattr(results, "code_fingerprint", lambda: "fixed")
+    with open(tmp_path / "in" / "cem.ipynb", "a") as file:
+        file.write("\n")
+    shutil.copy(tmp_path / "in" / "bob.ipynb", tmp_path / "in" / "dan.ipynb")
+    settings, found = grade_class(
+        tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, only=Only("AD")
+    )
+    rows = write_gradebook(tmp_path / "out", "07", settings, found)
+    assert [row.points for row in rows] == [24, 0, 0, 0]
+    assert not [remark for remark in rows[0].remarks if "--only" in remark]
+    assert rows[1].remarks[0] == "graded before the latest changes, and left out by --only"
+    assert rows[2].remarks[0].startswith("handed in again after this was graded, and left out")
+    assert rows[1].verdicts[0].sentence == "Not yet."
+    assert rows[3].problem == "It has not been graded yet, because --only left it out."
+    found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)[1]
+    assert [len([v for v in each.verdicts if v.points]) for each in found] == [4, 4, 4, 4]
+
+
+def test_earlier_results_for_other_exercises_are_not_kept(tmp_path, quick):
+    write_notebooks(tmp_path / "in", "ada", "bob")
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    settings, found = grade_class(
+        tmp_path / "in",
+        SOURCE,
+        tmp_path / "out",
+        boxed=False,
+        quality=Quality(3),
+        only=Only("ada"),
+    )
+    ada, bob = write_gradebook(tmp_path / "out", "07", settings, found)
+    assert ada.points == 28 and "left it out" in bob.problem and len(bob.verdicts) == 5
+
+
+def test_if_only_names_nobody_that_is_an_error(tmp_path, quick):
+    write_notebooks(tmp_path / "in", "ada")
+    with pytest.raises(UserError, match="--only: no student's name or ID contains 'zoe'"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, only=Only("zoe"))
+
+
+def test_only_knows_the_names_on_the_roster():
+    ada = Person("Lovelace, Ada", "101", frozenset({"ada@uni.edu"}))
+    bob = Person("Babbage, Bob", "102")
+    submissions = [
+        Submission("lovelaceada", "101", "a.ipynb"),
+        Submission("babbagebob", "102", "b.ipynb"),
+    ]
+    for text, expected in {
+        "lovelace, a": [True, False],
+        "ADA@": [True, False],
+        "102": [False, True],
+        "bob": [False, True],
+        "10": [True, True],
+        "zoe": [False, False],
+    }.items():
+        assert [*map(Only(text, [ada, bob]), submissions)] == expected
+
+
 RIGHT = "a right answer"
 MACHINES = {  # ({answer: (result of the first run, of a run alone)}, stopped answers)
     "calm": (
@@ -457,6 +521,7 @@ def test_a_wrong_answer_that_breaks_the_kernel_affects_no_other(monkeypatch):
     monkeypatch.setattr(
         Task, "judge", lambda task, seed, result: ("right" if result == RIGHT else "wrong", result)
     )
+    monkeypatch.setattr(Task, "share", lambda task, seed, result: 0.0)
     master = SimpleNamespace(
         tasks=[Task(name, name, 4) for name in ("first", "second", "third")], recorded=(), taken=()
     )
@@ -643,6 +708,9 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(run, tmp
         (["nowhere"], "There is no nowhere"),
         (["--sample", "--lab", "03"], "did lab 07"),
         (["--sample", "--lab", "77"], "There is no lab 77"),
+        (["--sample", "--late", "10%/day"], "give --due as well"),
+        (["--sample", "--due", "tomorrow"], "is not a time"),
+        (["--sample", "--compare-with", "nowhere"], "is not a grades.json"),
     ],
 )
 def test_errors_that_a_person_can_fix_are_one_sentence(

@@ -12,10 +12,12 @@ import typer
 from diffusion_lab.commands.options import Sandbox, real, whole
 from diffusion_lab.commands.points_options import (
     Anonymous,
+    CompareWith,
     Due,
     Extensions,
     Grace,
     LateRate,
+    OnlyStudent,
     Times,
 )
 from diffusion_lab.errors import UserError
@@ -135,6 +137,8 @@ def grade(
     extensions: Extensions = None,
     times: Times = None,
     anonymous: Anonymous = False,
+    compare_with: CompareWith = None,
+    only: OnlyStudent = None,
     sandbox: Annotated[
         Sandbox,
         typer.Option(
@@ -155,6 +159,7 @@ def grade(
             "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2."
         )
     from diffusion_lab.commands.grade import run_grade
+    from diffusion_lab.commands.reports import Reporting
     from diffusion_lab.instructor.lateness import read_policy
 
     if (submissions is None) != sample:
@@ -178,8 +183,10 @@ def grade(
             board=board,
             roster=roster,
             assignment=assignment,
-            anonymous=anonymous,
-            policy=read_policy(due, late, grace, extensions, times),
+            only=only,
+            reporting=Reporting(
+                read_policy(due, late, grace, extensions, times), anonymous, compare_with or ()
+            ),
         )
     except KeyboardInterrupt:
         typer.echo("\nThe same command resumes this grading.", err=True)

@@ -48,3 +48,22 @@ Anonymous = Annotated[
         ),
     ),
 ]
+CompareWith = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help=(
+            "The grades.json of an earlier class, to find submissions that are nearly identical."
+            " The option can be repeated."
+        )
+    ),
+]
+OnlyStudent = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        help=(
+            "Grade only the students whose name or ID contains this text. The reports show the"
+            " earlier results of all others."
+        ),
+    ),
+]

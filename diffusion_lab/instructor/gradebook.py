@@ -25,6 +25,11 @@ from diffusion_lab.instructor.names import key_of
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Late, Row, row_of
+from diffusion_lab.instructor.similar import (
+    EarlierClass,
+    fingerprint,
+    with_remarks_on_earlier,
+)
 from diffusion_lab.instructor.tables import escape_formula, table
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import write_atomically
@@ -41,6 +46,7 @@ def write_gradebook(
     absent: Sequence[str] = (),
     late: Mapping[str, Late] | None = None,
     anonymous: bool = False,
+    earlier: Sequence[EarlierClass] = (),
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -53,6 +59,7 @@ def write_gradebook(
         late: {key of a result: what it loses because it was late}.
         anonymous: True shows numbers instead of names in the summary, until every written part has
             points.
+        earlier: classes to compare with.
 
     Returns:
         The rows of the grade book.
@@ -66,6 +73,7 @@ def write_gradebook(
     numbers = [verdict.number for verdict in results[0].verdicts] if results else []
     _require_exercises(by_hand, numbers)
     rows = _write_feedback(out / "feedback", lab, results, by_hand, late or {})
+    rows = with_remarks_on_earlier(rows, earlier)
     write_manual(out / MANUAL, by_hand, unclaimed, numbers)
     # the byte order mark tells Excel the encoding
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))
@@ -81,6 +89,7 @@ def write_gradebook(
     }
     students = [
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}
+        | {"fingerprint": fingerprint(row.answers, settings.seed)}
         for row in rows
     ]
     grades = facts | {"students": students}

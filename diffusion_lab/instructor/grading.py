@@ -17,9 +17,10 @@ from typing import Any
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import open_store
-from diffusion_lab.instructor.results import Settings, failure, grade_submission
+from diffusion_lab.instructor.results import Settings, failure, grade_submission, left_out
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.choice import choose_box
+from diffusion_lab.instructor.selection import Only
 from diffusion_lab.instructor.submissions import (
     Submission,
     count_submissions,
@@ -45,6 +46,7 @@ def grade_class(
     sandbox: str = "auto",
     quality: Quality | None = None,
     board: bool = False,
+    only: Only | None = None,
     jobs: int = 2,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -61,6 +63,7 @@ def grade_class(
             workers, "auto" is bubblewrap.
         quality: what the images of students' models must reach, or None.
         board: also measures the models that students tuned in lab 11.
+        only: the students to grade, or None for all. The others keep their earlier results.
         jobs: number of submissions to grade at once.
         scheduler: the address of a Dask scheduler, or None for this machine.
         progress: called as progress(done, total) after each submission.
@@ -98,6 +101,7 @@ def grade_class(
                 submit,
                 2 * jobs,
                 progress or (lambda done, total: None),
+                only,
             )
     _require_graded(results, path, source.name[:2])
     if quality or board:
@@ -123,13 +127,21 @@ def _require_graded(results: list[Result], path: str | Path, lab: str) -> None:
 
 
 def _results(
-    path: str | Path, settings: Settings, kept: Path, submit: Submit, most: int, progress: Progress
+    path: str | Path,
+    settings: Settings,
+    kept: Path,
+    submit: Submit,
+    most: int,
+    progress: Progress,
+    only: Only | None = None,
 ) -> list[Result]:
     """Returns the results of all submissions, in order.
 
     Reads results from the folder `kept`, and grades the other submissions, at most `most` at a time
     because of their memory.
     """
+    earlier = _latest(kept) if only else {}
+    chosen = 0  # submissions that --only names
     for draft in kept.glob(".draft-*"):  # of a killed grading: ours is the only one
         draft.unlink(missing_ok=True)
     total = count_submissions(path)
@@ -141,6 +153,10 @@ def _results(
         key = settings.key(submission)
         found.append((key, replace(submission, content=b"", weights=b"")))
         result = _kept(kept / f"{key}.json")
+        if only and only(submission):
+            chosen += 1
+        elif only and not result:
+            result = left_out(submission, settings, earlier.get(submission.key))
         if result:
             results[key] = result
             progress(len(results), total)
@@ -149,6 +165,8 @@ def _results(
         while len(running) >= most:
             _keep(running, kept, results, settings)
             progress(len(results), total)
+    if only and not chosen:
+        raise UserError(f"--only: no student's name or ID contains {only.text!r}.")
     while running:
         _keep(running, kept, results, settings)
         progress(len(results), total)
@@ -191,6 +209,12 @@ def _kept(path: Path) -> Result | None:
         return Result.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _latest(kept: Path) -> dict[str, Result]:
+    """Returns {key of a student: the latest result} of all earlier gradings."""
+    paths = sorted(kept.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return {result.key: result for path in paths if (result := _kept(path))}
 
 
 def _keep(running: Running, kept: Path, results: dict[str, Result], settings: Settings) -> None:

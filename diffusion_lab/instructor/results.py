@@ -214,6 +214,24 @@ def failure(submission: Submission, settings: Settings, error: Exception) -> Res
     )
 
 
+def left_out(submission: Submission, settings: Settings, earlier: Result | None) -> Result:
+    """Returns the result of a submission that --only left out: an earlier one of this student, if
+    there is one for the same exercises.
+    """
+    nothing = failure(submission, settings, UserError("--only left it out"))
+    numbers = [
+        [verdict.number for verdict in result.verdicts] for result in (nothing, earlier or nothing)
+    ]
+    if earlier is None or numbers[0] != numbers[1]:
+        return replace(nothing, problem="It has not been graded yet, because --only left it out.")
+    changed = (
+        "handed in again after this was graded"
+        if earlier.digest != submission.digest
+        else "graded before the latest changes"
+    )
+    return replace(earlier, remarks=[f"{changed}, and left out by --only", *earlier.remarks])
+
+
 def _sentence(error: Exception) -> str:
     reason = " ".join(str(error).split())[:300].rstrip(".")
     what = reason if isinstance(error, UserError) else f"{type(error).__name__}: {reason}"

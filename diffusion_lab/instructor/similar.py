@@ -108,11 +108,11 @@ def with_remarks_on_earlier(rows: list[Row], earlier: Sequence[EarlierClass]) ->
     return [
         replace(
             row,
-            remarks=[
+            remarks=row.remarks
+            + [
                 f"nearly identical to {clean(name, 'student')} of an earlier class"
                 for name in _like(row, earlier)
-            ]
-            + row.remarks,
+            ],
         )
         for row in rows
     ]

@@ -6,34 +6,27 @@ because students can change them. A submission without a known time loses nothin
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.platforms.roster import Roster, spellings
-from diffusion_lab.instructor.platforms.rosters import IDS, NAMES, Matches
+from diffusion_lab.instructor.platforms.roster import Roster
+from diffusion_lab.instructor.platforms.rosters import Matches
 from diffusion_lab.instructor.rows import Late
-from diffusion_lab.instructor.tables import read_table
+from diffusion_lab.instructor.time_tables import (
+    DUE_TITLES,
+    TIME_TITLES,
+    Entry,
+    read_entries,
+    times_of_students,
+)
 from diffusion_lab.instructor.times import read_deadline, read_time
 from diffusion_lab.instructor.verdicts import Result
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 LATE = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<percent>%?)\s*/\s*(?P<unit>day|hour)")
-DUE_TITLES = ("due", "new due", "due time", "new due time", "until")
-TIME_TITLES = ("time", "handed in", "submitted", "submission time", "last modified (submission)")
 UNKNOWN = "handed in at an unknown time, so nothing is deducted if it was late"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of a table with times."""
-
-    where: str  # the file and the line, for messages
-    ids: list[str]
-    names: list[str]
-    time: datetime
 
 
 @dataclass(frozen=True)
@@ -98,8 +91,8 @@ def read_policy(
         bool(rate["percent"]),
         rate["unit"],
         _duration(grace or "0m"),
-        _entries(extensions, DUE_TITLES) if extensions else [],
-        _entries(times, TIME_TITLES) if times else [],
+        read_entries(extensions, DUE_TITLES) if extensions else [],
+        read_entries(times, TIME_TITLES) if times else [],
     )
 
 
@@ -108,41 +101,6 @@ def _duration(text: str) -> timedelta:
     if match is None:
         raise UserError(f"--grace: {text!r} must look like 15m, 2h or 1d.")
     return int(match[1]) * UNITS[match[2]]
-
-
-def _entries(path: Path, titles: tuple[str, ...]) -> list[Entry]:
-    """Returns the lines of a table with students and times.
-
-    Raises:
-        UserError: if it has no such columns, a cell is not a time, or two lines name one student.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no {path}. Give a table (CSV) with students and times.")
-    lines = read_table(path)
-    header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
-    columns = [header.index(title) for title in titles if title in header]
-    if not columns or not {*NAMES, *IDS} & set(header):
-        raise UserError(f"{path} must begin with a line such as student,id,{titles[0]}.")
-    found = []
-    for number, cells in lines[1:]:
-        line = dict(zip(header, map(str.strip, cells)))
-        text = line.get(header[columns[0]], "")
-        ids, names = ([line[name] for name in some if line.get(name)] for some in (IDS, NAMES))
-        if not text or text == "-":
-            continue
-        time = read_deadline(text) if titles is DUE_TITLES else read_time(text)
-        if time is None:
-            raise UserError(
-                f"{path}, line {number}: {text!r} is not a time. Write it as 2026-11-30T23:59."
-            )
-        for other in found:
-            if (ids, names) == (other.ids, other.names):
-                raise UserError(
-                    f"{path}, line {number}: there is another line for {' '.join(names + ids)!r}."
-                    " Keep one of them."
-                )
-        found.append(Entry(f"{path}, line {number}", ids, names, time))
-    return found
 
 
 def judge_lateness(
@@ -162,8 +120,8 @@ def judge_lateness(
         UserError: if a line of a table fits several students.
     """
     results, sentences = [], []
-    extended = _by_student(policy.extensions, matches, roster, sentences)
-    listed = _by_student(policy.times, matches, roster, sentences)
+    extended = times_of_students(policy.extensions, matches, roster, sentences)
+    listed = times_of_students(policy.times, matches, roster, sentences)
     late: dict[str, Late] = {}
     for result in matches.results:
         time = listed.get(result.key) or _from_platform(result, matches, roster)
@@ -187,44 +145,3 @@ def _from_platform(result: Result, matches: Matches, roster: Roster | None) -> d
     texts = [roster.handed_in.get(index, "") for index in indices] if roster else []
     times = [time for text in texts if (time := read_time(text))]
     return max(times) if times else read_time(result.handed_in)
-
-
-def _by_student(
-    entries: Iterable[Entry], matches: Matches, roster: Roster | None, sentences: list[str]
-) -> dict[str, datetime]:
-    """Returns {key of a result: time}, and adds a sentence for each entry that fits nobody.
-
-    If the members of a group have different times, the latest counts.
-    """
-    found: dict[str, datetime] = {}
-    for entry in entries:
-        who = " ".join(entry.names + entry.ids)
-        keys = _fitting(entry, matches, roster)
-        if len(keys) > 1:
-            raise UserError(f"{entry.where}: {who!r} fits several students. Give an ID as well.")
-        if not keys:
-            sentences.append(f"{entry.where}: {who!r} is not in this grading.")
-        for key in keys:
-            found[key] = max(entry.time, found.get(key, entry.time))
-    return found
-
-
-def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> list[str]:
-    """Returns the keys of the results that an entry fits: by ID, or else by name."""
-    wanted = {text.lower() for text in entry.ids}
-    by_id, by_name = [], []
-    for result in matches.results:
-        indices = matches.people.get(result.key, ())
-        people = [roster.people[index] for index in indices] if roster else []
-        ids = {*result.id.lower().split(", "), result.key.lower()} - {""}
-        ids |= {text for person in people for text in person.identifiers}
-        names = [result.student, *(person.name for person in people)]
-        if wanted & ids:
-            by_id.append(result.key)
-        if any(
-            text.lower() in {*ids, result.student.lower()} or spellings(text) & spellings(name)
-            for text in entry.names
-            for name in names
-        ):
-            by_name.append(result.key)
-    return by_id or by_name

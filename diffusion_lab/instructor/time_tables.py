@@ -1,0 +1,101 @@
+"""Tables of students and times: extensions, and when students handed in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.platforms.roster import Roster, spellings
+from diffusion_lab.instructor.platforms.rosters import IDS, NAMES, Matches
+from diffusion_lab.instructor.tables import read_table
+from diffusion_lab.instructor.times import read_deadline, read_time
+
+DUE_TITLES = ("due", "new due", "due time", "new due time", "until")
+TIME_TITLES = ("time", "handed in", "submitted", "submission time", "last modified (submission)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a table with times."""
+
+    where: str  # the file and the line, for messages
+    ids: list[str]
+    names: list[str]
+    time: datetime
+
+
+def read_entries(path: Path, titles: tuple[str, ...]) -> list[Entry]:
+    """Returns the lines of a table with students and times.
+
+    Raises:
+        UserError: if it has no such columns, a cell is not a time, or two lines name one student.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no {path}. Give a table (CSV) with students and times.")
+    lines = read_table(path)
+    header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
+    columns = [header.index(title) for title in titles if title in header]
+    if not columns or not {*NAMES, *IDS} & set(header):
+        raise UserError(f"{path} must begin with a line such as student,id,{titles[0]}.")
+    found = []
+    for number, cells in lines[1:]:
+        line = dict(zip(header, map(str.strip, cells)))
+        text = line.get(header[columns[0]], "")
+        ids, names = ([line[name] for name in some if line.get(name)] for some in (IDS, NAMES))
+        if not text or text == "-":
+            continue
+        time = read_deadline(text) if titles is DUE_TITLES else read_time(text)
+        if time is None:
+            raise UserError(
+                f"{path}, line {number}: {text!r} is not a time. Write it as 2026-11-30T23:59."
+            )
+        for other in found:
+            if (ids, names) == (other.ids, other.names):
+                raise UserError(
+                    f"{path}, line {number}: there is another line for {' '.join(names + ids)!r}."
+                    " Keep one of them."
+                )
+        found.append(Entry(f"{path}, line {number}", ids, names, time))
+    return found
+
+
+def times_of_students(
+    entries: Iterable[Entry], matches: Matches, roster: Roster | None, sentences: list[str]
+) -> dict[str, datetime]:
+    """Returns {key of a result: time}, and adds a sentence for each entry that fits nobody.
+
+    If the members of a group have different times, the latest counts.
+    """
+    found: dict[str, datetime] = {}
+    for entry in entries:
+        who = " ".join(entry.names + entry.ids)
+        keys = _fitting(entry, matches, roster)
+        if len(keys) > 1:
+            raise UserError(f"{entry.where}: {who!r} fits several students. Give an ID as well.")
+        if not keys:
+            sentences.append(f"{entry.where}: {who!r} is not in this grading.")
+        for key in keys:
+            found[key] = max(entry.time, found.get(key, entry.time))
+    return found
+
+
+def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> list[str]:
+    """Returns the keys of the results that an entry fits: by ID, or else by name."""
+    wanted = {text.lower() for text in entry.ids}
+    by_id, by_name = [], []
+    for result in matches.results:
+        indices = matches.people.get(result.key, ())
+        people = [roster.people[index] for index in indices] if roster else []
+        ids = {*result.id.lower().split(", "), result.key.lower()} - {""}
+        ids |= {text for person in people for text in person.identifiers}
+        names = [result.student, *(person.name for person in people)]
+        if wanted & ids:
+            by_id.append(result.key)
+        if any(
+            text.lower() in {*ids, result.student.lower()} or spellings(text) & spellings(name)
+            for text in entry.names
+            for name in names
+        ):
+            by_name.append(result.key)
+    return by_id or by_name

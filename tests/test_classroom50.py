@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from diffusion_lab.instructor.autograders.writing import write_classroom50
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.platforms.autograders import write_classroom50
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.submission import classroom50

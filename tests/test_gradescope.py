@@ -8,9 +8,9 @@ import nbformat
 import pytest
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.autograders import gradescope
+from diffusion_lab.instructor.autograders.writing import write_gradescope
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.platforms import gradescope
-from diffusion_lab.instructor.platforms.autograders import write_gradescope
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
 
@@ -79,7 +79,7 @@ def test_the_zip_has_what_the_container_needs_and_nothing_of_other_labs(tmp_path
         modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
         setup = archive.read("setup.sh").decode()
     assert {"setup.sh", "run_autograder", "pyproject.toml", "constraints.txt"} <= names
-    assert "diffusion_lab/instructor/platforms/gradescope.py" in names
+    assert "diffusion_lab/instructor/autograders/gradescope.py" in names
     assert [name for name in names if name.startswith("solutions")] == [
         "solutions/02_forward_process.py"
     ]
@@ -124,9 +124,39 @@ def test_an_empty_submission_and_one_of_another_lab(container):
 def test_all_files_belong_to_one_student(container):
     submit(container, name="ada.ipynb")
     nbformat.write(hand_in(SOLUTION, {}, {}), container / "submission" / "grace.ipynb")
-    submission = gradescope.submission_in(container, {"lab": "02", "board": False})
+    submission = gradescope.submission_in(container, {"lab": "02", "board": False}, METADATA)
     assert submission.student == "Ada Lovelace" and submission.id == "s1"
     assert submission.place.endswith("ada.ipynb")
+
+
+def test_late_submissions_lose_points_by_gradescopes_own_times():
+    late = METADATA | {"created_at": "2026-12-02T13:00:00.000000-08:00"}  # 25 hours late
+    assert gradescope.lateness(METADATA, "10%/day", None).rule == ""
+    assert gradescope.lateness(late, "10%/day", None).percent == 20
+    assert gradescope.lateness(late, "10%/day", "90m").percent == 10
+    assert gradescope.lateness(late, None, None).rule == ""
+    extended = {"assignment": {"due_date": "2026-12-03T12:00:00.000000-08:00"}}
+    group = late | {"users": [METADATA["users"][0], METADATA["users"][0] | extended]}
+    assert gradescope.lateness(group, "10%/day", None).rule == ""
+    undated = late | {"assignment": {"due_date": None}}
+    assert gradescope.lateness(undated, "10%/day", None).rule == ""
+
+
+def test_a_late_policy_that_cannot_be_read_is_refused_before_the_upload(tmp_path):
+    with pytest.raises(UserError, match="10%/day"):
+        write_gradescope(ROOT, tmp_path, "02", late="ten percent")
+
+
+@pytest.mark.slow
+def test_a_late_submission_has_fewer_points(container):
+    late = METADATA | {"created_at": "2026-12-02T13:00:00.000000-08:00"}
+    (container / "submission_metadata.json").write_text(json.dumps(late))
+    options = json.loads((container / "source" / "autograder.json").read_text())
+    (container / "source" / "autograder.json").write_text(json.dumps(options | {"late": "10%/day"}))
+    submit(container)
+    results, tests = graded(container)
+    assert sum(test["score"] for test in tests.values()) == 10 and results["score"] == 8
+    assert "2 days late: −20 %" in results["output"]
 
 
 @pytest.mark.slow

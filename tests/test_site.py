@@ -17,12 +17,15 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.instructor.build import REGION, TRIVIAL, sources
 from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.oral import ORAL, oral_page
 from diffusion_lab.instructor.published import REPOSITORY
 from diffusion_lab.instructor.source import read_source
+from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.models.io import load_model
 from diffusion_lab.samplers import SAMPLERS
 from diffusion_lab.schedules import SCHEDULES
-from tests.test_gradebook import LONG, SETTINGS, png, result
+from tests.graded import LONG, SETTINGS, result
+from tests.test_gradebook import png
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -190,9 +193,10 @@ def test_the_pages_of_the_grader_are_accessible(browser, site, tmp_path):
         result("Bob", (4.0, 4.0), problem="This file is no notebook."),
     ]
     students[0].answers["first"] = students[1].answers["first"] = LONG
-    (tmp_path / "manual.csv").write_text("key,points,comment\nAda|12,3,Well done.\n")
+    (tmp_path / "manual.csv").write_text("key,points,comment,7.1\nAda|12,3,Well done.,2\n")
     rows = write_gradebook(tmp_path, "07", SETTINGS, students, absent=["Eve"])
-    for place in ("summary.html", *(f"feedback/{row.page}" for row in rows)):
+    (tmp_path / ORAL).write_bytes(oral_page("07", rows, {"first": [Mistake("Add it.", str)]}))
+    for place in ("summary.html", ORAL, *(f"feedback/{row.page}" for row in rows)):
         page = browser.new_page()
         page.goto((tmp_path / place).as_uri())
         assert violations(page) == [], place

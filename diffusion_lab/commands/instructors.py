@@ -218,6 +218,15 @@ def release(
         bool,
         typer.Option("--board", help="Gradescope, lab 11: also rank the models, by KID."),
     ] = False,
+    late: Annotated[
+        str | None,
+        typer.Option(
+            help="Gradescope: what each started day or hour after the due time costs: 10%/day."
+        ),
+    ] = None,
+    grace: Annotated[
+        str | None, typer.Option(help="Gradescope: how much later is still in time, such as 15m.")
+    ] = None,
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: zip what students get, without the solutions."""
@@ -226,10 +235,10 @@ def release(
 
         typer.echo(f"For your students: {write_release(root, out, data)}")
         return
-    from diffusion_lab.instructor.platforms.autograders import write_classroom50, write_gradescope
+    from diffusion_lab.instructor.autograders.writing import write_classroom50, write_gradescope
 
     if gradescope is not None:
-        path = write_gradescope(root, out, gradescope, board)
+        path = write_gradescope(root, out, gradescope, board, late, grace)
         typer.echo(
             f"For Gradescope's autograder: {path}. It contains the answers, so give it to nobody"
             " else. In the autograder's settings, choose 3 GB of memory and 2 CPUs."

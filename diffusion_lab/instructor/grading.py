@@ -22,6 +22,7 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.choice import choose_box
 from diffusion_lab.instructor.selection import Only
 from diffusion_lab.instructor.submissions import (
+    HANDED_IN,
     Submission,
     count_submissions,
     find_submissions,
@@ -30,8 +31,6 @@ from diffusion_lab.instructor.submissions import (
 from diffusion_lab.instructor.verdicts import Quality, Result
 from diffusion_lab.storage import only_one, write_atomically
 
-# the files of weights that labs write and students hand in
-HANDED_IN = {"07": "my_flowers.weights.h5", "11": "my_few_steps.weights.h5"}
 Progress = Callable[[int, int], object]  # called with the numbers of results and of submissions
 Submit = Callable[..., Future[Any]]  # called with a function and its arguments
 Running = dict[Future[Result], tuple[str, Submission]]  # being graded, and the key of its result

@@ -1,6 +1,6 @@
 """Gradescope's autograder: grades one submission in Gradescope's container.
 
-`python -m diffusion_lab.instructor.platforms.gradescope` runs there. It reads the submission and
+`python -m diffusion_lab.instructor.autograders.gradescope` runs there. It reads the submission and
 its metadata, and writes `results/results.json`. The formats are those of
 gradescope-autograders.readthedocs.io ("Specifications" and "Submission Metadata").
 """
@@ -15,19 +15,26 @@ from typing import Any
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.grading import HANDED_IN
+from diffusion_lab.instructor.lateness import read_policy
 from diffusion_lab.instructor.manual import ByHand
 from diffusion_lab.instructor.pages import TEMPLATES
 from diffusion_lab.instructor.results import Settings, grade_submission
-from diffusion_lab.instructor.rows import Row, row_of
+from diffusion_lab.instructor.rows import Late, Row, row_of
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.choice import choose_box
-from diffusion_lab.instructor.submissions import Submission, find_submissions, relevance_to
+from diffusion_lab.instructor.submissions import (
+    HANDED_IN,
+    Submission,
+    find_submissions,
+    relevance_to,
+)
+from diffusion_lab.instructor.times import read_time
 from diffusion_lab.instructor.verdicts import BOARD_STEPS, Verdict
 from diffusion_lab.storage import write_atomically
 
 AUTOGRADER = Path("/autograder")
-OPTIONS = "autograder.json"  # in the root of the zip: {"lab": "07", "board": false}
+METADATA = "submission_metadata.json"
+OPTIONS = "autograder.json"  # in the root of the zip, as `writing.write_gradescope` writes it
 INSTRUCTORS_ONLY, STUDENTS = "hidden", "visible"
 
 
@@ -50,15 +57,34 @@ def grade_in_container(autograder: Path = AUTOGRADER, sandbox: str = "auto") -> 
         choose_box(sandbox, private),
         board=options["board"],
     )
-    result = grade_submission(submission_in(autograder, options), settings)
+    metadata = json.loads((autograder / METADATA).read_text(encoding="utf-8"))
+    result = grade_submission(submission_in(autograder, options, metadata), settings)
     if result.failed:  # then Gradescope shows an error, instead of 0 points
         raise UserError(result.problem)
-    return results_of(row_of(result, ByHand()), settings.box)
+    late = lateness(metadata, options["late"], options["grace"])
+    return results_of(row_of(result, ByHand(), late), settings.box)
 
 
-def submission_in(autograder: Path, options: dict[str, Any]) -> Submission:
+def lateness(metadata: dict[str, Any], rate: str | None, grace: str | None) -> Late:
+    """Returns what a submission loses by the time in its metadata.
+
+    Gradescope knows extensions: a student's own due time precedes that of the assignment. In a
+    group, the latest counts.
+    """
+    own = [(user.get("assignment") or {}).get("due_date") for user in metadata["users"]]
+    times = [*filter(None, own)] or [*filter(None, [metadata["assignment"].get("due_date")])]
+    handed_in = read_time(str(metadata.get("created_at")))
+    policies = filter(None, (read_policy(time, rate, grace) for time in times))
+    policy = max(policies, key=lambda policy: policy.due, default=None)
+    if policy is None or handed_in is None or rate is None:
+        return Late()
+    return policy.late(policy.due, handed_in)
+
+
+def submission_in(
+    autograder: Path, options: dict[str, Any], metadata: dict[str, Any]
+) -> Submission:
     """Returns the submission in Gradescope's container, with the names of its students."""
-    metadata = json.loads((autograder / "submission_metadata.json").read_text(encoding="utf-8"))
     name = f"submission_{metadata['id']}"
     people = [
         {f":{key}": str(user.get(key) or "") for key in ("name", "email", "sid")}
@@ -84,9 +110,10 @@ def results_of(row: Row, box: str) -> dict[str, Any]:
         '<img alt="Your picture" src="data:image/png;base64,{{ picture }}">'
     ).render(picture=row.picture)
     notes = [*row.remarks, f"sandbox: {box}"]
+    sentences = [f"<p>{html.escape(text)}</p>" for text in (row.problem, row.late) if text]
     return {
-        "output": (f"<p>{html.escape(row.problem)}</p>" if row.problem else "")
-        + (picture if row.picture else ""),
+        "score": row.points,
+        "output": "".join(sentences) + (picture if row.picture else ""),
         "output_format": "html",
         "visibility": STUDENTS,
         "stdout_visibility": INSTRUCTORS_ONLY,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.lateness import read_policy
 from diffusion_lab.instructor.pages import LOADER, TEMPLATES
 from diffusion_lab.instructor.release import contents, write_release
 from diffusion_lab.storage import replacing, write_atomically
@@ -14,7 +15,14 @@ EXECUTABLE = 0o755 << 16  # in the attributes of a file in a zip
 LEFT_OUT = ("notebooks", "docs")  # folders of a release that grading does not need
 
 
-def write_gradescope(root: Path, out: Path, lab: str, board: bool = False) -> Path:
+def write_gradescope(
+    root: Path,
+    out: Path,
+    lab: str,
+    board: bool = False,
+    late: str | None = None,
+    grace: str | None = None,
+) -> Path:
     """Writes the zip with Gradescope's autograder for a lab, and returns its path.
 
     It contains the lab's answers, so its `setup.sh` closes its folder in the container.
@@ -24,11 +32,15 @@ def write_gradescope(root: Path, out: Path, lab: str, board: bool = False) -> Pa
         out: the folder for the zip.
         lab: such as "07".
         board: also ranks the models that students tuned in lab 11.
+        late: what each day or hour after the due time costs, such as "10%/day", or None.
+        grace: how much later than due is still in time, such as "15m", or None.
 
     Raises:
-        UserError: if there is no such lab, or it has no exercises.
+        UserError: if there is no such lab, it has no exercises, or an option cannot be read.
     """
     source = _source(root, lab)
+    read_policy("2026-01-01T00:00", late, grace)  # raises an error here instead of in the container
+    options = {"lab": source.name[:2], "board": board, "late": late, "grace": grace}
     files = [
         file
         for file in contents(root, grader=True)
@@ -39,7 +51,7 @@ def write_gradescope(root: Path, out: Path, lab: str, board: bool = False) -> Pa
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in [*files, source]:
             archive.write(file, file.relative_to(root).as_posix())
-        archive.writestr("autograder.json", json.dumps({"lab": source.name[:2], "board": board}))
+        archive.writestr("autograder.json", json.dumps(options))
         for name in ("setup.sh", "run_autograder"):
             entry = zipfile.ZipInfo(name)
             entry.external_attr, entry.compress_type = EXECUTABLE, zipfile.ZIP_DEFLATED

@@ -1,0 +1,1 @@
+"""What Gradescope and Classroom 50 run for each submission."""

@@ -359,14 +359,14 @@ def test_an_unreadable_result_is_graded_again(tmp_path, pretended, content):
 def test_only_some_are_graded_and_the_others_keep_their_results(tmp_path, quick, monkeypatch):
     write_notebooks(tmp_path / "in", "ada", "bob", "cem")
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("wrong", "Not yet."))
-    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
     monkeypatch.setattr(Task, "judge", lambda task, seed, result: ("right", "Well done."))
     monkeypatch.setattr(results, "code_fingerprint", lambda: "fixed")
     with open(tmp_path / "in" / "cem.ipynb", "a") as file:
         file.write("\n")
     shutil.copy(tmp_path / "in" / "bob.ipynb", tmp_path / "in" / "dan.ipynb")
     settings, found = grade_class(
-        tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, only=Only("AD")
+        tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none", only=Only("AD")
     )
     rows = write_gradebook(tmp_path / "out", "07", settings, found)
     assert [row.points for row in rows] == [24, 0, 0, 0]
@@ -375,18 +375,18 @@ def test_only_some_are_graded_and_the_others_keep_their_results(tmp_path, quick,
     assert rows[2].remarks[0].startswith("handed in again after this was graded, and left out")
     assert rows[1].verdicts[0].sentence == "Not yet."
     assert rows[3].problem == "It has not been graded yet, because --only left it out."
-    found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)[1]
+    found = grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")[1]
     assert [len([v for v in each.verdicts if v.points]) for each in found] == [4, 4, 4, 4]
 
 
 def test_earlier_results_for_other_exercises_are_not_kept(tmp_path, quick):
     write_notebooks(tmp_path / "in", "ada", "bob")
-    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False)
+    grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none")
     settings, found = grade_class(
         tmp_path / "in",
         SOURCE,
         tmp_path / "out",
-        boxed=False,
+        sandbox="none",
         quality=Quality(3),
         only=Only("ada"),
     )
@@ -397,7 +397,7 @@ def test_earlier_results_for_other_exercises_are_not_kept(tmp_path, quick):
 def test_if_only_names_nobody_that_is_an_error(tmp_path, quick):
     write_notebooks(tmp_path / "in", "ada")
     with pytest.raises(UserError, match="--only: no student's name or ID contains 'zoe'"):
-        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", boxed=False, only=Only("zoe"))
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none", only=Only("zoe"))
 
 
 def test_only_knows_the_names_on_the_roster():

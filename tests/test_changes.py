@@ -23,6 +23,11 @@ def regraded(out, first, second, settings=SETTINGS, late=({}, {}), manual=("", "
         if text:
             (out / MANUAL).write_text(text, encoding="utf-8")
         write_gradebook(out, "07", each, results, late=rules)
+    return written(out)
+
+
+def written(out):
+    """Returns the lines of changes.csv."""
     path = out / CHANGES
     if not path.exists():
         return []
@@ -102,7 +107,8 @@ def test_an_older_grade_book_is_compared(tmp_path):
     for name in ("late", "deduction", "overrides", "hold", "handed_in"):
         del old["students"][0][name]
     (tmp_path / GRADES).write_text(json.dumps(old))
-    lines = regraded(tmp_path, [ada((0.0, 0.0))], [ada((0.0, 0.0))])
+    write_gradebook(tmp_path, "07", SETTINGS, [ada((0.0, 0.0))])
+    lines = written(tmp_path)
     assert [line[2:5] for line in lines] == [["7.1 first", "4", "0"]]
     assert lines[0][5] == "check or grader changed"
 
@@ -112,5 +118,7 @@ def test_points_are_compared_with_the_last_complete_grading(tmp_path, monkeypatc
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr("diffusion_lab.instructor.gradebook.summary_page", lambda *more: 1 / 0)
         write_gradebook(tmp_path, "07", SETTINGS, [ada((0.0, 0.0))])
-    lines = regraded(tmp_path, [ada((4.0, 4.0))], [ada((4.0, 4.0))])
-    assert [line[2:5] for line in lines] == [["7.2 second", "0", "4"]]
+    write_gradebook(tmp_path, "07", SETTINGS, [ada((4.0, 4.0))])
+    assert [line[2:5] for line in written(tmp_path)] == [["7.2 second", "0", "4"]]
+    write_gradebook(tmp_path, "07", SETTINGS, [ada((4.0, 4.0))])
+    assert written(tmp_path) == [], "the file is about the last grading"

@@ -279,3 +279,51 @@ def test_a_timestamp_that_a_student_made_does_not_count(tmp_path):
         timestamp_txt=b"2026-01-01 10:00:00 UTC",
     )
     assert found == {"Ada": "", "Bob": ""}
+
+
+def test_a_student_cannot_choose_the_time_that_nbgrader_writes(tmp_path):
+    """The topmost timestamp counts, also for a notebook in a folder of the student's own."""
+    for name in ("ada", "bob"):
+        folder = tmp_path / "submitted" / name / "lab07" / "x"
+        folder.mkdir(parents=True)
+        (folder / "07_ddim.ipynb").write_text("{}")
+        (folder.parent / "timestamp.txt").write_text("2026-12-03 10:00:00 UTC")
+    (folder / "timestamp.txt").write_text("2026-01-01 00:00:00 UTC")
+    found = [each.handed_in for each in find_submissions(tmp_path, lambda content: 2)]
+    assert found == 2 * ["2026-12-03 10:00:00 UTC"]
+
+
+def test_a_day_is_one_on_the_calendar():
+    """Clocks go back on 25 October 2026, a day of 25 hours."""
+    policy = read_policy("2026-10-24T23:59", "10%/day")
+    assert policy.late(policy.due, read_time("2026-10-25T23:30")).percent == 10
+    assert policy.late(policy.due, read_time("2026-10-25T22:30Z")).percent == 10
+    assert policy.late(policy.due, read_time("2026-10-26T00:30")).percent == 20
+
+
+def test_times_without_a_zone_are_in_that_of_the_due_time():
+    policy = read_policy("2026-11-30T23:59-08:00", "10%/day")
+    matches = Matches([result("Ada", key="a", handed_in="2026-11-30 23:50")], {}, [])
+    assert judge_lateness(matches, None, policy)[1]["a"].rule == ""
+    matches = Matches([result("Ada", key="a", handed_in="2026-12-01 00:10")], {}, [])
+    assert judge_lateness(matches, None, policy)[1]["a"].percent == 10
+
+
+def test_an_extension_by_id_holds_for_all_submissions_of_the_student(tmp_path):
+    extensions = tmp_path / "extensions.csv"
+    extensions.write_text("id,due\n101,2026-12-05T10:00\n")
+    results = [
+        result("Ada", id="101", key="a", handed_in="2026-12-04 10:00 UTC"),
+        result("Ada L", id="101", key="b", handed_in="2026-12-04 11:00 UTC"),
+    ]
+    policy = read_policy(DUE, "10%/day", extensions=extensions)
+    late = judge_lateness(Matches(results, {}, []), None, policy)[1]
+    assert [late["a"].rule, late["b"].rule] == ["", ""]
+
+
+def test_an_extension_by_name_reaches_a_member_of_a_group(tmp_path):
+    extensions = tmp_path / "extensions.csv"
+    extensions.write_text("student,due\nBob Ross,2026-12-05T10:00\n")
+    results = [result("Ada Lovelace, Bob Ross", key="g", handed_in="2026-12-04 10:00 UTC")]
+    policy = read_policy(DUE, "10%/day", extensions=extensions)
+    assert judge_lateness(Matches(results, {}, []), None, policy)[1]["g"].rule == ""

@@ -207,7 +207,7 @@ def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
         result("mullerjorg", "102", place="mullerjorg_LATE_102_9002_work.zip/lab/07_ddim.ipynb"),
         result("hoppergrace", "103", place="grace/07_ddim.ipynb"),
     ]
-    (said,) = graded(tmp_path, roster, results)
+    *_, said = graded(tmp_path, roster, results)
     assert "no feedback for 1 of 3 students" in said
     with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
         notebook, zipped = archive.namelist()
@@ -268,7 +268,7 @@ def test_doubtful_submissions_are_left_out_and_named(tmp_path):
     twice = ["another submission belongs to the same student on the roster"]
     assert remarks[0] == ["may be Lovelace, Ada or Ada, Lovelace on the roster"]
     assert remarks[1:] == [["not on the roster"], twice, twice, []]
-    said, _ = graded(tmp_path, roster, results)
+    said, *_ = graded(tmp_path, roster, results)
     assert list(imported_by_canvas(upload(tmp_path, "canvas"))[0]) == ["102"]
     assert "leaves out 4 of 5 submissions" in said
 
@@ -349,3 +349,77 @@ def test_spellings_of_names():
     assert agree("lovelaceada", "Lovelace, Ada") or agree("Lovelace, Ada", "lovelaceada")
     assert not agree("Grace Hopper", "Lovelace, Ada")
     assert number(12345.678) == "12345.68" and number(3.0) == "3"
+
+
+def test_an_identifier_of_two_students_is_decided_by_the_name_or_by_a_person(tmp_path):
+    """Ada's Canvas ID is Bob's SIS ID, and smith@y.org is not John Smith."""
+    text = (
+        "Student,ID,SIS User ID,SIS Login ID,Section,Lab 07 (811)\n"
+        '"Lovelace, Ada",4312,1,ada,A,\n"Ross, Bob",77,4312,bob,A,\n'
+    )
+    roster = roster_of(tmp_path, text)
+    matches = match([result("lovelaceada", "4312"), result("Somebody", "4312")], roster)
+    assert [each.student for each in matches.results] == ["Lovelace, Ada", "Somebody"]
+    text = "Name,Username,Email\nJohn Smith,smith,js@x.org\nAnn Miller,annm,smith@y.org\n"
+    matches = match([result("smith", "smith")], roster_of(tmp_path, text))
+    assert matches.results[0].student == "John Smith"
+
+
+def test_a_member_of_a_group_who_is_not_on_the_roster_is_not_forgotten(tmp_path):
+    matches = match([result("Ada Lovelace, Bob Ross", "s1, x9")], roster_of(tmp_path, CANVAS))
+    assert "only 1 of 2 members of the group" in matches.results[0].remarks[0]
+
+
+def test_an_id_that_is_not_on_the_roster_leaves_a_remark(tmp_path):
+    results = [result("lovelaceada", "999"), result("mullerjorg", "102")]
+    first, second = match(results, roster_of(tmp_path, CANVAS)).results
+    assert (
+        first.student == "Lovelace, Ada" and "the ID 999 is not on the roster" in first.remarks[0]
+    )
+    assert second.remarks == []
+
+
+def test_lines_without_a_student_are_nobody(tmp_path):
+    text = "Name,ID,Github_username\nAda Lovelace,7,@ada\n,,\nTotal points,,@\n"
+    roster = roster_of(tmp_path, text)
+    assert [person.name for person in roster.people.values()] == ["Ada Lovelace", "Total points"]
+    assert match([result("Zoe Zuse")], roster).people == {}
+    text = "LastName,FirstName,ID,Section\nLovelace,Ada,101,A\nStudent,Test,104,A\n"
+    assert [person.id for person in roster_of(tmp_path, text).people.values()] == ["101"]
+
+
+def test_short_names_agree():
+    assert agree("王明", "王明") and agree("Li Wu", "Wu, Li") and not agree("Li Wu", "Bo Xu")
+
+
+def test_a_regrading_replaces_our_own_comment_in_moodle(tmp_path):
+    graded(tmp_path, roster_of(tmp_path, MOODLE), [result("Ada Lovelace", "501", 2.0)])
+    before = upload(tmp_path, "moodle")
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(before)
+    roster = roster_of(tmp_path, text.getvalue())
+    graded(tmp_path, roster, [result("Ada Lovelace", "501", 6.0)])
+    assert "first: 6 of 8" in upload(tmp_path, "moodle")[1][9]
+
+
+def test_columns_of_one_name_stay_apart(tmp_path):
+    text = MOODLE.replace("Status,Grade", "Status,Status,Grade").replace("Yes,", "Yes,", 1)
+    lines = text.splitlines()
+    lines[1:] = [line.replace(",100.00", ",x,100.00").replace(",,x,", ",x,,") for line in lines[1:]]
+    roster = roster_of(tmp_path, "\n".join(lines))
+    graded(tmp_path, roster, [result("Ada Lovelace", "501")])
+    header, ada = upload(tmp_path, "moodle")
+    assert len(ada) == len(header) and ada[header.index("Grade")] == "75"
+
+
+def test_outdated_and_hand_graded_rows(tmp_path):
+    """Left out by --only after handing in again; and all points by hand for a failed one."""
+    roster = roster_of(tmp_path, CANVAS)
+    rows = [
+        result("Ada Lovelace", outdated=True),
+        result("Jörg Müller", failed=True, problem="It could not be graded."),
+    ]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manual.csv").write_text("key,points,comment,7.1\nJörg Müller|,,,5\n")
+    graded(tmp_path, roster, rows)
+    assert imported_by_canvas(upload(tmp_path, "canvas"))[0] == {"102": {"Lab 07: DDIM (811)": "5"}}

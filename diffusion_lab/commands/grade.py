@@ -17,6 +17,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual
 from diffusion_lab.instructor.platforms.rosters import read_roster
+from diffusion_lab.instructor.platforms.uploads import remove_uploads
 from diffusion_lab.instructor.sample_class import write_sample_class
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.selection import Only
@@ -67,6 +68,7 @@ def run_grade(
     earlier = [read_earlier_class(path, number) for path in reporting.compare_with]
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
     console = Console()
+    remove_uploads(Path(out))
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
         submissions = submissions or write_sample_class(source, Path(folder))
         settings, results = grade_class(

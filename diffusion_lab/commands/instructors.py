@@ -230,6 +230,8 @@ def release(
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: zip what students get, without the solutions."""
+    if gradescope is None and (board or late or grace):
+        raise UserError("--board, --late and --grace belong to --gradescope: give its lab as well.")
     if gradescope is None and classroom50 is None:
         from diffusion_lab.instructor.release import write_release
 

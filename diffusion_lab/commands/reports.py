@@ -16,7 +16,7 @@ from diffusion_lab.instructor.oral import ORAL, oral_page
 from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.platforms.roster import Roster
 from diffusion_lab.instructor.platforms.rosters import Matches, match
-from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
+from diffusion_lab.instructor.platforms.uploads import write_uploads
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.similar import EarlierClass
@@ -59,7 +59,6 @@ def write_reports(
         out, lab, settings, results, matches.absent, late, reporting.anonymous, earlier
     )
     write_atomically(out / ORAL, oral_page(lab, rows, _mistakes(rows)))
-    remove_uploads(out)
     sentences += remarks_on_unclaimed(read_manual(out / MANUAL), [row.key for row in rows])
     if roster:
         sentences += write_uploads(out, lab, rows, roster, matches)
@@ -67,7 +66,7 @@ def write_reports(
         sentences.append(
             f"{len(matches.absent)} on the roster handed in nothing; summary.html names them."
         )
-    if changed := {line[0] for line in changed_points(before, read_grades(out / GRADES))}:
+    if changed := {tuple(line[:2]) for line in changed_points(before, read_grades(out / GRADES))}:
         sentences.append(
             f"The points of {len(changed)} of {len(rows)} students differ from those of the last"
             f" grading; {out}/{CHANGES} says why."

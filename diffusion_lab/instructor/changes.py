@@ -42,10 +42,13 @@ def changed_points(before: Grades, after: Grades) -> list[list[object]]:
 
 
 def write_changes(out: Path, before: Grades, after: Grades) -> None:
-    """Writes changes.csv if any points differ."""
-    if lines := changed_points(before, after):
-        text = table([HEADER, *(map(escape_formula, line) for line in lines)])
-        write_atomically(out / CHANGES, text.encode("utf-8-sig"))
+    """Writes changes.csv if any points differ, or else removes it."""
+    lines = changed_points(before, after)
+    if not lines:
+        (out / CHANGES).unlink(missing_ok=True)
+        return
+    text = table([HEADER, *(map(escape_formula, line) for line in lines)])
+    write_atomically(out / CHANGES, text.encode("utf-8-sig"))
 
 
 def _changes(old: Grades, new: Grades, lab: bool, code: bool) -> Iterable[Change]:

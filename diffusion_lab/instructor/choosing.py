@@ -64,7 +64,8 @@ class Choice:
     Attributes:
         file, content: the notebook and its bytes; None and b"" without one.
         problem: why there is no notebook, or why it cannot be read; a sentence or "".
-        weights, weights_problem: the bytes of the weights, and why they cannot be used.
+        weights, weights_file, weights_problem: the bytes of the weights, their file, and why they
+            cannot be used.
         remarks: for the instructor.
     """
 
@@ -79,6 +80,7 @@ class Choice:
         self.level = -2  # relevance of `file`; -1 if it is unreadable, -2 if there is none
         self.content, self.problem = b"", ""
         self.weights, self.weights_problem = b"", ""
+        self.weights_file: File | None = None
         self.remarks: list[str] = []
         self.answered: list[str] = []
         self.unread: list[str] = []
@@ -146,6 +148,7 @@ class Choice:
                 f"{len(files)} files with weights were handed in; {files[0].place} is used"
             )
         for file in files[:1]:
+            self.weights_file = file
             try:
                 self.weights = file.read(LARGEST_WEIGHTS)
                 self.weights_problem = (

@@ -116,7 +116,14 @@ def _by_student(
         if not any(by_hand[result.key]) and count[name] == 1 and "|" not in name:
             by_hand[result.key] = manual.get(name, by_hand[result.key])
             claimed.add(name)
-    return by_hand, {key: entry for key, entry in manual.items() if key not in claimed}
+    unclaimed = {key: entry for key, entry in manual.items() if key not in claimed}
+    for key, entry in unclaimed.items():
+        if entry.hold and key in count:
+            raise UserError(
+                f"{MANUAL} puts {key!r} on hold, but it is not clear who that is. Write it into the"
+                " line with the ID."
+            )
+    return by_hand, unclaimed
 
 
 def _require_exercises(by_hand: dict[str, ByHand], numbers: list[str]) -> None:

@@ -7,7 +7,7 @@ because students can change them. A submission without a known time loses nothin
 import math
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
@@ -21,7 +21,7 @@ from diffusion_lab.instructor.time_tables import (
     read_entries,
     times_of_students,
 )
-from diffusion_lab.instructor.times import read_deadline, read_time
+from diffusion_lab.instructor.times import read_deadline, read_time, zone_in
 from diffusion_lab.instructor.verdicts import Result
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -40,13 +40,17 @@ class Policy:
     grace: timedelta = timedelta()
     extensions: list[Entry] = field(default_factory=list)  # other due times
     times: list[Entry] = field(default_factory=list)  # of handing in, instead of the platform's
+    zone: tzinfo | None = None  # of the due time and of times without a zone; None is the local one
 
     def late(self, due: datetime, time: datetime) -> Late:
         """Returns what a submission loses that was handed in at `time`."""
-        over = time - due - self.grace
+        start = due.astimezone(timezone.utc) + self.grace
+        over = time.astimezone(timezone.utc) - start
         if over <= timedelta():
             return Late()
-        units = math.ceil(over / UNITS[self.unit[0]])
+        if self.unit == "day":  # by the clock on the wall, because a day may have 23 or 25 hours
+            over = self._on_the_wall(time) - self._on_the_wall(start)
+        units = max(1, math.ceil(over / UNITS[self.unit[0]]))
         rule = f"{units} {self.unit}{'s' * (units > 1)} late"
         if not self.amount:
             return Late(rule)
@@ -55,6 +59,9 @@ class Policy:
             lost = min(lost, 100)
             return Late(f"{rule}: −{lost:g} %", percent=lost)
         return Late(f"{rule}: −{lost:g} point{'s' * (lost != 1)}", points=lost)
+
+    def _on_the_wall(self, time: datetime) -> datetime:
+        return time.astimezone(self.zone).replace(tzinfo=None)
 
 
 def read_policy(
@@ -91,8 +98,9 @@ def read_policy(
         bool(rate["percent"]),
         rate["unit"],
         _duration(grace or "0m"),
-        read_entries(extensions, DUE_TITLES) if extensions else [],
-        read_entries(times, TIME_TITLES) if times else [],
+        read_entries(extensions, DUE_TITLES, zone_in(due)) if extensions else [],
+        read_entries(times, TIME_TITLES, zone_in(due)) if times else [],
+        zone_in(due),
     )
 
 
@@ -124,9 +132,9 @@ def judge_lateness(
     listed = times_of_students(policy.times, matches, roster, sentences)
     late: dict[str, Late] = {}
     for result in matches.results:
-        time = listed.get(result.key) or _from_platform(result, matches, roster)
+        time = listed.get(result.key) or _from_platform(result, matches, roster, policy.zone)
         remark = UNKNOWN
-        if time:
+        if time and not result.outdated:
             late[result.key] = policy.late(extended.get(result.key, policy.due), time)
             remark = late[result.key].rule
         results.append(replace(result, remarks=[*result.remarks, *[remark] * bool(remark)]))
@@ -139,9 +147,11 @@ def judge_lateness(
     return results, late, sentences
 
 
-def _from_platform(result: Result, matches: Matches, roster: Roster | None) -> datetime | None:
+def _from_platform(
+    result: Result, matches: Matches, roster: Roster | None, zone: tzinfo | None
+) -> datetime | None:
     """Returns when a result was handed in, according to the roster or the platform."""
     indices = matches.people.get(result.key, [])
     texts = [roster.handed_in.get(index, "") for index in indices] if roster else []
-    times = [time for text in texts if (time := read_time(text))]
-    return max(times) if times else read_time(result.handed_in)
+    times = [time for text in texts if (time := read_time(text, zone))]
+    return max(times) if times else read_time(result.handed_in, zone)

@@ -92,9 +92,11 @@ def gradescope_owners(metadata: bytes) -> dict[str, Owner]:
                 for person in facts[":submitters"]
             ]
             name = ", ".join(person["name"] for person in people)
-            number = ", ".join(
-                person["sid"] for person in people if person.get("sid")
-            ) or folder.removeprefix("submission_")
+            number = folder.removeprefix("submission_")
+            if any(person.get("sid") for person in people):
+                number = ", ".join(
+                    person.get("sid") or person.get("email") or "?" for person in people
+                )
             time = printable(str(facts.get(":created_at", "")), 40)
             found[folder] = Owner(
                 key_of(name, number), printable(name), printable(number), handed_in=time

@@ -55,15 +55,25 @@ def with_nbgraders_times(owners: dict[str, Owner], read: Read) -> dict[str, Owne
     if 2 * len(stamped) <= len({owner.key for owner in owners.values()}):
         return owners
     times: dict[str, str] = {}
-    for place in places:
+    for place in sorted(places, key=lambda place: place.count("/")):
+        folder = place.rpartition("/")[0]
+        if _time_above(folder, times):
+            continue  # a student has handed it in
         with suppress(CannotRead):
             text = printable(read(place)[:100].decode("utf-8", "replace"))
             # nbgrader writes UTC, unless it says otherwise
-            times[place.rpartition("/")[0]] = text + " UTC" * bool(re.fullmatch(r"[\d :.-]*", text))
+            times[folder] = text + " UTC" * bool(re.fullmatch(r"[\d :.-]*", text))
     return {
-        place: replace(owner, handed_in=times.get(place.rpartition("/")[0], owner.handed_in))
+        place: replace(owner, handed_in=_time_above(place, times) or owner.handed_in)
         for place, owner in owners.items()
     }
+
+
+def _time_above(place: str, times: dict[str, str]) -> str:
+    """Returns the time of the topmost of the folders above a file that has one, or ""."""
+    parts = place.split("/")
+    folders = ("/".join(parts[:count]) for count in range(len(parts) + 1))
+    return next((times[folder] for folder in folders if folder in times), "")
 
 
 def _parts(place: str) -> Parts:

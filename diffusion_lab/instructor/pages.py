@@ -127,11 +127,11 @@ def _statistics(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _markup(text: str) -> Markup:
+def in_html(text: str) -> Markup:
     """Returns a sentence as HTML, with `code` and *emphasis*."""
     code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", code))
 
 
-TEMPLATES.filters["sentence"] = _markup
+TEMPLATES.filters["sentence"] = in_html
 TEMPLATES.globals |= {"mark_of": mark_of, "class_of": class_of}

@@ -200,7 +200,8 @@ def failure(submission: Submission, settings: Settings, error: Exception) -> Res
 
     It is not saved, so the next run grades the submission again.
     """
-    master = _master(settings.name, settings.source)
+    with PREPARING:
+        master = _master(settings.name, settings.source)
     lost = [(task.number, task.name, task.points) for task in master.tasks]
     if settings.quality:
         lost.append((*KID, settings.quality.points))
@@ -219,17 +220,24 @@ def left_out(submission: Submission, settings: Settings, earlier: Result | None)
     there is one for the same exercises.
     """
     nothing = failure(submission, settings, UserError("--only left it out"))
-    numbers = [
-        [verdict.number for verdict in result.verdicts] for result in (nothing, earlier or nothing)
-    ]
-    if earlier is None or numbers[0] != numbers[1]:
+    if earlier is None or _scheme(earlier) != _scheme(nothing):
         return replace(nothing, problem="It has not been graded yet, because --only left it out.")
     changed = (
         "handed in again after this was graded"
         if earlier.digest != submission.digest
         else "graded before the latest changes"
     )
-    return replace(earlier, remarks=[f"{changed}, and left out by --only", *earlier.remarks])
+    return replace(
+        earlier,
+        outdated=earlier.digest != submission.digest,
+        remarks=[f"{changed}, and left out by --only", *earlier.remarks],
+    )
+
+
+def _scheme(result: Result) -> tuple[float, list[tuple[str, str, float]]]:
+    """Returns the exercises of a result and their points."""
+    exercises = [(verdict.number, verdict.name, verdict.possible) for verdict in result.verdicts]
+    return result.written, exercises
 
 
 def _sentence(error: Exception) -> str:

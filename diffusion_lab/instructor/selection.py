@@ -24,7 +24,7 @@ class Only:
         if self._contained_in(submission.student, *submission.id.split(", ")):
             return True
         return any(
-            self._contained_in(person.name, *person.identifiers)
+            self._contained_in(person.name, *person.identifiers, *person.logins)
             and (
                 {*submission.id.lower().split(", ")} & person.identifiers
                 or spellings(submission.student) & spellings(person.name)

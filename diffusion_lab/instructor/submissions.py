@@ -17,6 +17,7 @@ from diffusion_lab.instructor.choosing import ANSWERED, Choice, File
 from diffusion_lab.instructor.languages import EXERCISE
 from diffusion_lab.instructor.names import original_of
 from diffusion_lab.instructor.owners import find_owners, with_nbgraders_times
+from diffusion_lab.instructor.times import read_time
 from diffusion_lab.submission.answers import read_answers
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.submission.reading import cells_of
@@ -183,5 +184,12 @@ def _submission(
         choice.weights_problem,
         (*late, *remarks, *choice.remarks),
         owner.key,
-        (choice.file or files[0]).owner.handed_in,
+        _later((choice.file or files[0]).owner.handed_in, choice.weights_file),
     )
+
+
+def _later(handed_in: str, weights: File | None) -> str:
+    """Returns the later of two times: of the notebook, and of the weights."""
+    also = weights.owner.handed_in if weights else ""
+    first, second = read_time(handed_in), read_time(also)
+    return also if first and second and second > first else handed_in

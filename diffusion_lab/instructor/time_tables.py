@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
@@ -25,8 +25,8 @@ class Entry:
     time: datetime
 
 
-def read_entries(path: Path, titles: tuple[str, ...]) -> list[Entry]:
-    """Returns the lines of a table with students and times.
+def read_entries(path: Path, titles: tuple[str, ...], zone: tzinfo | None = None) -> list[Entry]:
+    """Returns the lines of a table with students and times. Without a zone, times are in `zone`.
 
     Raises:
         UserError: if it has no such columns, a cell is not a time, or two lines name one student.
@@ -45,7 +45,7 @@ def read_entries(path: Path, titles: tuple[str, ...]) -> list[Entry]:
         ids, names = ([line[name] for name in some if line.get(name)] for some in (IDS, NAMES))
         if not text or text == "-":
             continue
-        time = read_deadline(text) if titles is DUE_TITLES else read_time(text)
+        time = read_deadline(text, zone) if titles is DUE_TITLES else read_time(text, zone)
         if time is None:
             raise UserError(
                 f"{path}, line {number}: {text!r} is not a time. Write it as 2026-11-30T23:59."
@@ -70,8 +70,8 @@ def times_of_students(
     found: dict[str, datetime] = {}
     for entry in entries:
         who = " ".join(entry.names + entry.ids)
-        keys = _fitting(entry, matches, roster)
-        if len(keys) > 1:
+        keys, by_id = _fitting(entry, matches, roster)
+        if len(keys) > 1 and not by_id:
             raise UserError(f"{entry.where}: {who!r} fits several students. Give an ID as well.")
         if not keys:
             sentences.append(f"{entry.where}: {who!r} is not in this grading.")
@@ -80,16 +80,16 @@ def times_of_students(
     return found
 
 
-def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> list[str]:
-    """Returns the keys of the results that an entry fits: by ID, or else by name."""
+def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> tuple[list[str], bool]:
+    """Returns (keys of the results that an entry fits, True if by ID, False if by name)."""
     wanted = {text.lower() for text in entry.ids}
     by_id, by_name = [], []
     for result in matches.results:
         indices = matches.people.get(result.key, ())
         people = [roster.people[index] for index in indices] if roster else []
         ids = {*result.id.lower().split(", "), result.key.lower()} - {""}
-        ids |= {text for person in people for text in person.identifiers}
-        names = [result.student, *(person.name for person in people)]
+        ids |= {text for person in people for text in person.identifiers | person.logins}
+        names = [result.student, *result.student.split(", "), *(person.name for person in people)]
         if wanted & ids:
             by_id.append(result.key)
         if any(
@@ -98,4 +98,4 @@ def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> list[str]
             for name in names
         ):
             by_name.append(result.key)
-    return by_id or by_name
+    return by_id or by_name, bool(by_id)

@@ -22,10 +22,10 @@ FORMS = [
 ]
 
 
-def read_time(text: str) -> datetime | None:
+def read_time(text: str, zone: tzinfo | None = None) -> datetime | None:
     """Returns a time with its zone, or None if `text` is not a time.
 
-    Without a time zone, it is the local time of this machine.
+    If the text has no time zone, it is in `zone`, or by default in that of this machine.
     """
     match = next(filter(None, (form.fullmatch(" ".join(text.split())) for form in FORMS)), None)
     if match is None:
@@ -42,19 +42,26 @@ def read_time(text: str) -> datetime | None:
             hour,
             int(parts["minute"]),
             int(parts["second"] or 0),
-            tzinfo=_zone(parts["zone"]),
+            tzinfo=_zone(parts["zone"]) or zone,
         )
         return time.astimezone(time.tzinfo)
     except (ValueError, KeyError, OverflowError, OSError):  # such as 31 June, or an unknown zone
         return None
 
 
-def read_deadline(text: str) -> datetime | None:
+def zone_in(text: str) -> tzinfo | None:
+    """Returns the time zone that is written in a time, or None."""
+    forms = (form.fullmatch(" ".join(text.split())) for form in FORMS)
+    match = next(filter(None, forms), None)
+    return _zone(match["zone"]) if match else None
+
+
+def read_deadline(text: str, zone: tzinfo | None = None) -> datetime | None:
     """Returns the last moment that `text` includes, or None if it is not a time.
 
     A time without seconds includes its whole minute, because platforms show only minutes.
     """
-    time = read_time(text)
+    time = read_time(text, zone)
     if time and not re.search(r"\d:\d\d:\d\d", text):
         time += timedelta(minutes=1, microseconds=-1)
     return time

@@ -76,6 +76,7 @@ class Result:
     board: list[list[float]] = field(default_factory=list)
     weights: str = ""  # fingerprint of a trained model, in base64
     handed_in: str = ""  # when, as the platform writes it; "" if unknown
+    outdated: bool = False  # the student has handed in again, but --only left it out
 
     def to_json(self) -> str:
         return json.dumps(encodable(asdict(self)))

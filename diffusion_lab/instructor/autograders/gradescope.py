@@ -17,7 +17,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.lateness import read_policy
 from diffusion_lab.instructor.manual import ByHand
-from diffusion_lab.instructor.pages import TEMPLATES
+from diffusion_lab.instructor.pages import TEMPLATES, in_html
 from diffusion_lab.instructor.results import Settings, grade_submission
 from diffusion_lab.instructor.rows import Late, Row, row_of
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
@@ -135,15 +135,15 @@ def results_of(row: Row, box: str) -> dict[str, Any]:
 
 def _test(verdict: Verdict) -> dict[str, Any]:
     """Returns an exercise as a test case."""
-    details = f"\n\n```\n{verdict.details.replace('```', '')}\n```" if verdict.details else ""
+    details = f"<pre>{html.escape(verdict.details)}</pre>" if verdict.details else ""
     return {
         "name": verdict.name,
         "number": verdict.number,
         "score": verdict.points,
         "max_score": verdict.possible,
         "status": "passed" if verdict.points == verdict.possible else "failed",
-        "output": html.escape(verdict.sentence, quote=False) + details,
-        "output_format": "md",
+        "output": f"<p>{in_html(verdict.sentence)}</p>{details}",
+        "output_format": "html",
         "visibility": STUDENTS,
     }
 

@@ -47,7 +47,8 @@ def read(
     people = {
         index: person_at(line, names, ids)
         for index, line in enumerate(lines)
-        if line[ids[0]].strip() and line[0].strip() not in (TEST_STUDENT, POSSIBLE)
+        if line[ids[0]].strip()
+        and ", ".join(line[column].strip() for column in names) not in (TEST_STUDENT, POSSIBLE)
     }
     column = _column_for(lab, assignment, header)
     possible = [line[column].strip() for line in lines if column and line[0].strip() == POSSIBLE]
@@ -103,7 +104,8 @@ def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes] | None:
     zip. None if the submission does not come from Canvas, or is another kind of file.
     """
     parts = PurePosixPath(row.place).parts
-    name = next((part for part in parts if PLATFORMS["Canvas"].fullmatch(part)), "")
+    named = [part for part in parts if PLATFORMS["Canvas"].fullmatch(part)]
+    name = next((part for part in named if f"_{person.id}_" in part), "")
     if name.lower().endswith(".ipynb"):
         cell = nbformat.new_markdown_cell(_markdown(row), id="feedback")
         return name, nbformat.writes(nbformat.new_notebook(cells=[cell])).encode()
@@ -119,11 +121,11 @@ def _markdown(row: Row) -> str:
     """Returns a student's feedback as Markdown."""
     lines = [f"# {row.points:g} of {row.possible:g} points"]
     if row.problem:
-        lines.append(html.escape(row.problem))
+        lines.append(f"<p>{html.escape(row.problem)}</p>")
     for verdict in row.verdicts:
         lines.append(
             f"**{verdict.number} `{verdict.name}`: {verdict.points:g} of {verdict.possible:g}."
             f"** {html.escape(verdict.feedback)}"
         )
-    lines += [html.escape(text) for text in (row.given, row.late, row.comment) if text]
+    lines += [f"<p>{html.escape(text)}</p>" for text in (row.given, row.late, row.comment) if text]
     return "\n\n".join(lines)

@@ -38,16 +38,20 @@ def read(header: list[str], lines: list[list[str]]) -> Roster | None:
 def grades(roster: Roster, upload: Upload) -> str:
     """Returns the CSV file for *Upload grading worksheet*.
 
-    All columns stay as exported, except the grade, and the feedback comments if they are empty.
+    All columns stay as exported, except the grade, and the feedback comments if they are empty or
+    from an earlier upload.
     Moodle has no grades below 0 or above the maximum.
     """
     lines = []
     for index, points in upload.points.items():
         accepted = min(max(points, 0), upload.possible)  # Moodle skips all other grades
-        line = dict(zip(roster.header, roster.lines[index])) | {"Grade": number(accepted)}
-        if not line.get(COMMENTS, "?").strip():
-            line[COMMENTS] = _comment(upload.rows[index])
-        lines.append(line.values())
+        line = list(roster.lines[index])
+        line[roster.header.index("Grade")] = number(accepted)
+        if COMMENTS in roster.header:
+            column, comment = roster.header.index(COMMENTS), _comment(upload.rows[index])
+            if not line[column].strip() or _is_ours(line[column], comment):
+                line[column] = comment
+        lines.append(line)
     return table([roster.header, *lines])
 
 
@@ -59,6 +63,12 @@ def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes]:
     """
     name = re.sub(r"[_/\\]", " ", person.name).strip() or "Participant"
     return f"{name}_{person.id}_assignsubmission_file/feedback.html", page
+
+
+def _is_ours(comment: str, new: str) -> bool:
+    """True for a comment from an earlier upload: it begins with the name of the same exercise."""
+    beginning = new.partition(":")[0]
+    return comment.startswith("<ul>") and comment.startswith(beginning)
 
 
 def _comment(row: Row) -> str:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 from diffusion_lab.instructor.rows import Row
 
@@ -20,9 +21,13 @@ class Person:
 
     @property
     def identifiers(self) -> set[str]:
-        """All identifiers, in lower case. The part of an e-mail address before the @ is one."""
-        texts = {text.strip().lower() for text in (self.id, *self.also)} - {""}
-        return texts | {text.split("@")[0] for text in texts}
+        """All identifiers, in lower case."""
+        return {text.strip().lower().lstrip("@") for text in (self.id, *self.also)} - {""}
+
+    @property
+    def logins(self) -> set[str]:
+        """What may be a log-in: an identifier, or the part of an e-mail address before the @."""
+        return {text.split("@")[0] for text in self.identifiers}
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,17 @@ def words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", plain.casefold())
 
 
-def spellings(name: str) -> set[str]:
+@cache
+def spellings(name: str) -> frozenset[str]:
     """Returns how platforms may write a name: `Lovelace, Ada`, `Ada Lovelace`, `lovelaceada`."""
     parts = words(name)
     joined = {"".join(parts), "".join(parts[1:] + parts[:1]), "".join(parts[-1:] + parts[:-1])}
-    return {" ".join(sorted(parts)), *joined} - {""}
+    return frozenset({" ".join(sorted(parts)), *joined} - {""})
 
 
 def agree(name: str, other: str) -> bool:
     """True if two spellings of a name may belong to one person: they share a word."""
     squashed = "".join(words(other))
-    return any(len(word) > NAMELESS and word in squashed for word in words(name))
+    return bool(spellings(name) & spellings(other)) or any(
+        len(word) > NAMELESS and word in squashed for word in words(name)
+    )

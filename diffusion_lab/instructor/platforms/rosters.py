@@ -49,6 +49,8 @@ def read_roster(path: Path, lab: str, assignment: str | None = None) -> Roster:
     )
     if not roster.people:
         raise UserError(f"There are no students in {path}. Export it again.")
+    if assignment is not None and roster.platform != "canvas":
+        raise UserError("--assignment is for Canvas's grade book only: leave it out.")
     return roster
 
 
@@ -66,7 +68,7 @@ def match(results: list[Result], roster: Roster) -> Matches:
     people = {key: indices for key, indices in fitting.items() if len(indices) == 1 or key in by_id}
     count = Counter(index for indices in people.values() for index in indices)
     return Matches(
-        [_named(result, fitting[result.key], people, count, roster) for result in results],
+        [_named(result, fitting[result.key], people, by_id, count, roster) for result in results],
         {
             key: indices
             for key, indices in people.items()
@@ -81,12 +83,22 @@ def _by_id(results: list[Result], roster: Roster) -> dict[str, list[int]]:
 
     If most of the names disagree, the numbers are those of another platform, and count for nothing.
     """
-    lines = {text: index for index, person in roster.people.items() for text in person.identifiers}
-    found = {
-        result.key: indices
-        for result in results
-        if (indices := [lines[text] for text in result.id.lower().split(", ") if text in lines])
-    }
+    lines: dict[str, list[int]] = {}
+    for kind in ("identifiers", "logins"):  # an exact identifier precedes the name in an address
+        others: dict[str, list[int]] = {}
+        for index, person in roster.people.items():
+            for text in getattr(person, kind):
+                others.setdefault(text, []).append(index)
+        lines = others | lines
+    found = {}
+    for result in results:
+        indices = [
+            index
+            for text in result.id.lower().split(", ")
+            for index in _one(lines.get(text, []), result, roster)
+        ]
+        if indices:
+            found[result.key] = [*dict.fromkeys(indices)]
     pairs = [
         (result.student, roster.people[index].name)
         for result in results
@@ -97,13 +109,21 @@ def _by_id(results: list[Result], roster: Roster) -> dict[str, list[int]]:
     return {} if 2 * wrong > len(pairs) else found
 
 
+def _one(indices: list[int], result: Result, roster: Roster) -> list[int]:
+    """Returns the line with an identifier: of several, the one whose name agrees, or none."""
+    if len(indices) > 1:
+        indices = [i for i in indices if agree(result.student, roster.people[i].name)]
+    return indices if len(indices) == 1 else []
+
+
 def _by_name(result: Result, roster: Roster) -> list[int]:
     """Returns the indices of the lines whose student may have handed in this result."""
     name = result.student
     return [
         index
         for index, person in roster.people.items()
-        if name.lower() in person.identifiers or spellings(name) & spellings(person.name)
+        if name.lower() in person.identifiers | person.logins
+        or spellings(name) & spellings(person.name)
     ]
 
 
@@ -111,6 +131,7 @@ def _named(
     result: Result,
     fitting: list[int],
     people: dict[str, list[int]],
+    by_id: dict[str, list[int]],
     count: Counter[int],
     roster: Roster,
 ) -> Result:
@@ -120,9 +141,20 @@ def _named(
     if result.key not in people:
         remark = f"may be {' or '.join(names)} on the roster" if names else "not on the roster"
         return replace(result, remarks=[remark, *result.remarks])
-    remarks = result.remarks
+    doubts = []
     if any(count[index] > 1 for index in fitting):
-        remarks = ["another submission belongs to the same student on the roster", *remarks]
+        doubts.append("another submission belongs to the same student on the roster")
+    if result.key not in by_id and by_id and result.id:
+        doubts.append(f"found by name only: the ID {result.id} is not on the roster")
+    if result.key in by_id and names[0] and not agree(result.student, " ".join(names)):
+        doubts.append(f"found by ID: the name handed in was {result.student}")
+    members = len(result.id.split(", "))
+    if len(fitting) < members:
+        doubts.append(
+            f"only {len(fitting)} of {members} members of the group are on the roster:"
+            f" {result.student}"
+        )
+    remarks = [*doubts, *result.remarks]
     return replace(result, student=", ".join(names), id=", ".join(ids), remarks=remarks)
 
 
@@ -141,4 +173,5 @@ def _other(path: Path, header: list[str], lines: list[list[str]]) -> Roster:
         )
     ids = [titles.index(title) for title in IDS if title in titles]
     people = {index: person_at(line, names, ids) for index, line in enumerate(lines)}
+    people = {index: person for index, person in people.items() if person.name or person.id}
     return Roster("", header, lines, people)

@@ -38,7 +38,7 @@ def write_uploads(
     graded = {
         index: row
         for row in rows
-        if not row.failed and not row.hold
+        if not row.hold and not row.outdated and (not row.failed or _all_by_hand(row))
         for index in matches.people.get(row.key, ())
     }
     if not roster.platform or not graded:
@@ -46,7 +46,9 @@ def write_uploads(
     platform = PLATFORMS[roster.platform]
     ours = max(row.possible for row in graded.values())
     theirs = _number(roster.possible) or ours
-    points = {index: graded[index].points * theirs / ours for index in sorted(graded)}
+    points = {
+        index: graded[index].points * theirs / graded[index].possible for index in sorted(graded)
+    }
     upload = Upload(lab, theirs, points, graded)
     write_atomically(
         out / f"upload-{roster.platform}.csv", platform.grades(roster, upload).encode()
@@ -68,6 +70,11 @@ def write_uploads(
     return remarks
 
 
+def _all_by_hand(row: Row) -> bool:
+    """True if a person gave points for each exercise, whatever became of the submission."""
+    return all(row.overrides.get(verdict.number) for verdict in row.verdicts)
+
+
 def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -> list[str]:
     """Returns what an instructor should know before the import.
 
@@ -86,6 +93,10 @@ def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -
         f" {possible:g}. The points in the upload are converted.": upload.possible != possible,
         f"The roster has no assignment with the number {upload.lab}, so {platform} will offer to"
         " create one. Choose another with --assignment.": roster.grade is None,
+        "The upload is for the assignment"
+        f" {roster.header[roster.grade or 0]!r}; --assignment chooses another.": roster.platform
+        == "canvas"
+        and roster.grade is not None,
         f"{by_hand} of {len(upload.rows)} students have no points for the written part yet; enter"
         " them in summary.html, and grade again.": by_hand,
     }

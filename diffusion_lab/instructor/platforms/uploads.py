@@ -67,7 +67,10 @@ def write_uploads(
             f" {len(files)} students, because their files do not come from"
             f" {roster.platform.capitalize()}."
         )
-    return remarks
+    written = f"{out}/upload-{roster.platform}.csv"
+    if found:
+        written += f" and {out}/feedback-{roster.platform}.zip"
+    return [*remarks, f"For {roster.platform.capitalize()}: {written}."]
 
 
 def _all_by_hand(row: Row) -> bool:

@@ -146,7 +146,7 @@ def test_several_assignments_with_the_number_of_the_lab_are_named(tmp_path):
 
 def test_an_assignment_that_canvas_does_not_have_yet(tmp_path):
     roster = roster_of(tmp_path, CANVAS.replace("Lab 07: DDIM (811)", "Essay (811)"))
-    said, _ = graded(tmp_path, roster, [result("lovelaceada", "101")])
+    said, *_ = graded(tmp_path, roster, [result("lovelaceada", "101")])
     grades, possible = imported_by_canvas(upload(tmp_path, "canvas"))
     assert grades == {"101": {"Lab 07": "6"}} and possible == {"Lab 07": "8"}
     assert "Canvas will offer to create one" in said

@@ -9,8 +9,8 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from diffusion_lab.instructor.submissions import (
     relevance_to,
 )
 from diffusion_lab.instructor.verdicts import Quality, Result
+from diffusion_lab.instructor.workers import Submit, workers
 from diffusion_lab.storage import only_one, write_atomically
 
 Progress = Callable[[int, int], object]  # called with the numbers of results and of submissions
-Submit = Callable[..., Future[Any]]  # called with a function and its arguments
 Running = dict[Future[Result], tuple[str, Submission]]  # being graded, and the key of its result
 
 
@@ -92,7 +92,7 @@ def grade_class(
         settings = Settings(
             source.read_text(encoding="utf-8"), source.name, seed, limits, box, quality, board
         )
-        with _executor(jobs, scheduler) as submit:
+        with workers(jobs, scheduler) as submit:
             results = _results(
                 path,
                 settings,
@@ -253,37 +253,3 @@ def _seed(path: Path, lab: str, seed: int | None) -> int:
         )
     write_atomically(path, json.dumps({"lab": lab, "seed": seed}).encode())
     return seed
-
-
-@contextmanager
-def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
-    """Yields a function submit(function, *arguments) that returns a future.
-
-    The function runs in a thread of this machine, or on a Dask cluster.
-    """
-    if scheduler is None:
-        # threads are enough, because they only wait for processes
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                yield pool.submit
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise UserError(
-            "--scheduler needs Dask. Install it with: pip install --constraint constraints.txt"
-            " --editable '.[cluster]'"
-        ) from None
-    try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, ValueError):
-        raise UserError(
-            f"Grading needs workers, but no Dask scheduler answers at {scheduler}. Start one, or"
-            " omit --scheduler."
-        ) from None
-    # retries: if a worker dies, another one takes over
-    with client, client.get_executor(pure=False, retries=3) as pool:
-        yield pool.submit

@@ -21,6 +21,8 @@ import diffusion_lab  # noqa: E402, F401  silences TensorFlow's start before Ker
 # with one when the others have finished.
 LONGEST = (
     "test_hostile",
+    "test_sandbox",
+    "test_promises",
     "test_benchmarks",
     "test_quality",
     "test_defences",

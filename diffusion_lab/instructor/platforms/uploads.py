@@ -17,7 +17,8 @@ def remove_uploads(out: Path) -> None:
     """Removes the files of an earlier grading, so that nobody imports old points."""
     for platform in PLATFORMS:
         for name in (f"upload-{platform}.csv", f"feedback-{platform}.zip"):
-            (out / name).unlink(missing_ok=True)
+            with suppress(NotADirectoryError):  # the grader reports it
+                (out / name).unlink(missing_ok=True)
 
 
 def write_uploads(

@@ -15,6 +15,7 @@ from diffusion_lab.metrics import encode, flower_features, kernel_inception_dist
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.ema import EMA
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
+from diffusion_lab.predictions import from_noise
 from diffusion_lab.schedules import SCHEDULES
 from diffusion_lab.training import TrainingConfig
 from diffusion_lab.training.callbacks import WarmUp
@@ -130,7 +131,7 @@ def sampling_with(sampler, model, network):
 
         def denoise(noisy_images, noise_rates, signal_rates):
             pred_noises = network([noisy_images, noise_rates**2], training=False)
-            return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
+            return from_noise(pred_noises, noisy_images, noise_rates, signal_rates)
 
         noise = keras.random.normal((num_images, *model.image_shape), seed=seed)
         return model.denormalize(sampler(denoise, model.diffusion_schedule, noise, diffusion_steps))

@@ -219,7 +219,7 @@ def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
         with zipfile.ZipFile(io.BytesIO(archive.read(zipped))) as inner:
             assert b"<em>divided</em>" in inner.read("feedback.html")
     text = "".join(cell["source"])
-    assert "# 6 of 8 points" in text and "You *divided* by &lt;2&gt;." in text
+    assert "# 6 of 8 points" in text and "You <em>divided</em> by &lt;2&gt;." in text
 
 
 def test_files_of_an_earlier_grading_do_not_stay(tmp_path):

@@ -14,6 +14,7 @@ import nbformat.v4 as nbformat
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.naming_schemes import PLATFORMS
+from diffusion_lab.instructor.pages import in_html
 from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.tables import number, table
@@ -118,14 +119,14 @@ def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes] | None:
 
 
 def _markdown(row: Row) -> str:
-    """Returns a student's feedback as Markdown."""
+    """Returns a student's feedback as Markdown, in which quoted code makes no link or picture."""
     lines = [f"# {row.points:g} of {row.possible:g} points"]
     if row.problem:
         lines.append(f"<p>{html.escape(row.problem)}</p>")
     for verdict in row.verdicts:
         lines.append(
-            f"**{verdict.number} `{verdict.name}`: {verdict.points:g} of {verdict.possible:g}."
-            f"** {html.escape(verdict.feedback)}"
+            f"<p><b>{verdict.number} <code>{verdict.name}</code>: {verdict.points:g} of"
+            f" {verdict.possible:g}.</b> {in_html(verdict.feedback)}</p>"
         )
     lines += [f"<p>{html.escape(text)}</p>" for text in (row.given, row.late, row.comment) if text]
     return "\n\n".join(lines)

@@ -39,8 +39,7 @@ def grades(roster: Roster, upload: Upload) -> str:
     """Returns the CSV file for *Upload grading worksheet*.
 
     All columns stay as exported, except the grade, and the feedback comments if they are empty or
-    from an earlier upload.
-    Moodle has no grades below 0 or above the maximum.
+    from an earlier upload. Moodle has no grades below 0 or above the maximum.
     """
     lines = []
     for index, points in upload.points.items():

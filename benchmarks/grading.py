@@ -1,136 +1,33 @@
-"""The speed and accuracy of grading a class: `python -m benchmarks.grading [--kill grader]`.
+"""The speed and accuracy of grading a class: `python -m benchmarks.grading [--students 500]`.
 
-There are sixty submissions of lab 07: 48 honest ones, which together contain every mistake in the
-exercises' tables that is a pair of texts, and 12 hostile ones. It prints how many submissions were
-graded per minute, the grader's peak memory, and every wrong score.
+The class handed in lab 07 on five platforms. Its answers contain every mistake in the exercises'
+tables that is a pair of texts, and twelve students are hostile. The benchmark prints how long
+grading took, how much memory it used, and every wrong score in the grade books and in the files
+that Canvas and Moodle import.
 """
 
 import argparse
-import json
+import csv
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
-from itertools import zip_longest
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 
 from benchmarks.cluster import local_cluster
-from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.sample_class import hand_in, with_mistake, with_slip
-from diffusion_lab.instructor.source import exercises, read_source
-from diffusion_lab.labs import checks
-
-ROOT = Path(__file__).parents[1]
-
-WORTH = {"diffusion_schedule": 4, "denoise": 6, "reverse_diffusion": 8, "remix": 6}
-BOTH = "return ops.sin(angles), ops.cos(angles)"
-CALL = "network([noisy_images, noise_rates**2], training=training)"
-SLIPS = {  # exercise: [(text in the right answer, what a student writes instead)]
-    "diffusion_schedule": [
-        (BOTH, "return np.sin(angles), np.cos(angles)"),
-        (BOTH, "return ops.sin(angles)"),
-        (BOTH, "pass"),
-        ("(self, diffusion_times)", "(diffusion_times)"),
-        ("ops.sin(angles)", "math.sin(angles)"),
-    ],
-    "denoise": [
-        (CALL, CALL.replace("[", "").replace("]", "")),
-        (CALL, CALL.replace("network(", "network.predict(")),
-        (CALL, CALL + ".numpy()"),
-    ],
-    "reverse_diffusion": [
-        ("self.diffusion_schedule(ones * time)", "diffusion_schedule(ones * time)"),
-        ("(initial_noise.shape[0], 1, 1, 1)", "(1,)"),
-        ("    return pred_images", "    pass"),
-    ],
-    "remix": [
-        ("noise_rates, signal_rates = rates", "signal_rates, noise_rates = rates"),
-        ("rates, next_rates, eta)", "rates, next_rates)"),
-        ("    return next_signal_rates", "    next_signal_rates"),
-    ],
-}
-HOSTILE = (
-    "fork-bomb",
-    "memory-bomb",
-    "endless-loop",
-    "os-exit",
-    "reads-solutions-off-the-disk",
-    "patches-the-check",
-    "ten-gigabytes-of-output",
-    "kills-its-parent",
-    "writes-its-own-result",
-    "calls-the-packages-schedule",
-    "segmentation-fault",
-    "a-million-files",
-)
-
-
-def wrong_answers(right):
-    """Returns {exercise: [source of a wrong answer]}.
-
-    These are the mistakes in the exercise's table that are pairs of texts, and the `SLIPS`.
-    """
-    wrong = {}
-    for name in WORTH:
-        exercise = checks.exercises()[name]
-        wrong[name] = [
-            with_mistake(exercise, mistake)
-            for mistake in exercise.mistakes
-            if not callable(mistake.wrong)
-        ]
-        wrong[name] += [with_slip(right[name], *slip) for slip in SLIPS[name]]
-    return wrong
-
-
-def write_class(folder):
-    """Writes the sixty notebooks; returns {student: points}."""
-    solution, points = read_source(sources(ROOT, ["07"])[0]), {}
-    right = {name: cell.source for _, name, cell in exercises(solution)}
-    wrong = wrong_answers(right)
-    longest = list(zip_longest(*wrong.values()))  # each row: one student's, one in each exercise
-    for number in range(48):
-        mistaken = dict(zip(WORTH, longest[number])) if number < len(longest) else {}
-        if len(longest) <= number < 2 * len(longest):  # again, with one mistake only
-            name = list(WORTH)[number % len(WORTH)]
-            mistaken = {name: wrong[name][number % len(wrong[name])]}
-        mistaken = {name: answer for name, answer in mistaken.items() if answer}
-        _write(
-            folder,
-            f"honest-{number:02}",
-            hand_in(solution, right | mistaken),
-            points,
-            24 - sum(WORTH[name] for name in mistaken),
-        )
-    for name in HOSTILE:
-        first, answer = (
-            (ROOT / "tests" / "hostile" / f"20-{name}.py")
-            .read_text(encoding="utf-8")
-            .split("\n", 1)
-        )
-        _write(
-            folder,
-            f"hostile-{name}",
-            hand_in(solution, right | {first.removeprefix("# answer: "): answer}),
-            points,
-            20,
-        )
-    return points
-
-
-def _write(folder, student, notebook, points, expected):
-    points[student] = expected
-    (folder / f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+from benchmarks.made_up_class import FIRST_ID, ROOT, write_class
+from benchmarks.report import machine
 
 
 def grade(command, kept, kill=None, victim=None):
     """Runs the command; after `kill` graded submissions, kills `victim`, or the grader itself.
 
     Returns:
-        Its exit status and the peak memory of the grader itself, in GB.
+        Its exit status, and the peak memory of all its processes together, in GB.
     """
     process, memory = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
     while process.poll() is None:
@@ -138,80 +35,102 @@ def grade(command, kept, kill=None, victim=None):
         if kill is not None and len(list(kept.glob("*.json"))) >= kill:
             (victim or process).kill()
             kill = None
-        time.sleep(0.1)
+        time.sleep(0.5)
     return process.returncode, memory
 
 
 def _memory(pid):
-    try:
-        return psutil.Process(pid).memory_info().rss / 1e9
-    except psutil.Error:
-        return 0.0
+    """Returns the proportional set size of a process and its descendants, in GB."""
+    total = 0
+    with suppress(psutil.Error):
+        grader = psutil.Process(pid)
+        for process in (grader, *grader.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += process.memory_full_info().pss
+    return total / 1e9
+
+
+def grade_killed(command, kept, kill):
+    """Runs the command, kills the grader after `kill` submissions, and runs the command again."""
+    grade(command, kept, kill)
+    before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+    finished = grade(command, kept)
+    twice = [
+        name for name, changed in before.items() if (kept / name).stat().st_mtime_ns != changed
+    ]
+    print(f"killed after {len(before)} submissions; graded twice: {len(twice)}")
+    return finished
+
+
+def wrong_scores(out, points):
+    """Returns {(file, student's number): (points, those expected)} of all that differ.
+
+    Args:
+        out: the folder of the grade book, and of the files for platforms.
+        points: {student's number: points}.
+    """
+    wrong = {}
+    for name, id_column, column in (
+        ("grades.csv", "ID", "Lab 07"),
+        ("upload-canvas.csv", "ID", "Lab 07 (811)"),
+        ("upload-moodle.csv", "Identifier", "Grade"),
+    ):
+        if name != "grades.csv" and not (out / name).exists():
+            continue
+        with (out / name).open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.DictReader(file) if line[id_column]]
+        found = {int(line[id_column].split()[-1]) - FIRST_ID: float(line[column]) for line in lines}
+        wrong |= {
+            (name, number): (found.get(number), points.get(number))
+            for number in found | points
+            if found.get(number) != points.get(number)
+        }
+    return wrong
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--students", type=int, default=200, help="80 to 500")
     parser.add_argument("--out", type=Path, default=Path("out/grading-benchmark"))
     parser.add_argument(
         "--kill",
         choices=("nothing", "grader", "worker"),
         default="nothing",
-        help=(
-            "what to kill halfway: the grader, which is then restarted, or one of two Dask workers"
-        ),
+        help="what to kill in each grading: the grader, which is then started again, or one of two"
+        " Dask workers",
     )
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        submissions = Path(folder, "class")
-        submissions.mkdir()
-        points = write_class(submissions)
-        kept, victim = arguments.out / "results", None
-        command = [
-            sys.executable,
-            "-m",
-            "diffusion_lab",
-            "grade",
-            submissions,
-            "--lab",
-            "07",
-            "--out",
-            arguments.out,
-            "--seconds",
-            "15",
-            "--root",
-            ROOT,
-        ]
-        if arguments.kill == "worker":
-            address, (victim, _) = stack.enter_context(local_cluster(Path(folder)))
-            command += ["--scheduler", address]
-        begin = time.monotonic()
-        status, memory = grade(
-            command, kept, None if arguments.kill == "nothing" else len(points) // 2, victim
-        )
-        if arguments.kill == "grader":
-            before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.json")}
-            status, memory = grade(command, kept)
-            twice = [
-                name
-                for name, changed in before.items()
-                if (kept / name).stat().st_mtime_ns != changed
-            ]
-            print(f"killed after {len(before)} submissions; graded twice: {len(twice)}")
-        minutes = (time.monotonic() - begin) / 60
-    students = json.loads((arguments.out / "grades.json").read_text())["students"]
-    wrong = {
-        row["student"]: (row["points"], points[row["student"]])
-        for row in students
-        if row["points"] != points[row["student"]]
-    }
-    print(
-        f"{len(students)} submissions in {minutes:.1f} minutes: {len(students) / minutes:.1f} per"
-        " minute"
-    )
-    print(f"peak memory of the grader itself: {memory:.2f} GB")
+    begin, peak, wrong, failed = time.monotonic(), 0.0, {}, False
+    with tempfile.TemporaryDirectory() as folder:
+        for export, points in write_class(Path(folder), arguments.students).items():
+            out, start = arguments.out / export.stem, time.monotonic()
+            status, memory = _grade_export(export, len(points) // 2, out, arguments.kill)
+            minutes = (time.monotonic() - start) / 60
+            print(f"{export.stem}: {len(points)} submissions in {minutes:.1f} minutes", flush=True)
+            peak, failed = max(peak, memory), failed or bool(status)
+            wrong |= wrong_scores(out, points)
+    minutes = (time.monotonic() - begin) / 60
+    about = machine()
+    print(f"{about['machine']}, {about['date']}")
+    print(f"{arguments.students} submissions in {minutes:.1f} minutes")
+    print(f"peak memory of all processes together: {peak:.2f} GB")
     print(f"wrong scores (got, expected): {wrong or 'none'}")
-    sys.exit(status or len(students) != len(points) or bool(wrong))
+    sys.exit(failed or bool(wrong))
+
+
+def _grade_export(export, half, out, kill):
+    """Grades one platform's zip; returns the exit status and the peak memory in GB."""
+    command = [sys.executable, "-m", "diffusion_lab", "grade", export, "--lab", "07", "--out", out]
+    command += ["--roster", export.with_suffix(".csv"), "--seconds", "15", "--root", ROOT]
+    with ExitStack() as stack:
+        if kill == "grader":
+            return grade_killed(command, out / "results", half)
+        if kill == "nothing":
+            return grade(command, out / "results")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        address, (victim, _) = stack.enter_context(local_cluster(folder))
+        return grade([*command, "--scheduler", address], out / "results", half, victim)
 
 
 if __name__ == "__main__":

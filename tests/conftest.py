@@ -58,6 +58,17 @@ def pytest_collection_modifyitems(items):
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Fixes Keras's global seed, also for the fixtures of a module.
+
+    It determines initial weights, dropout and the order of the images, so no test depends on those
+    before it.
+    """
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
 @pytest.fixture
 def tiny_config():
     """The default model with the smallest network that can learn in a second."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import keras
+import nbformat
 import numpy as np
 import pytest
 from keras import layers
@@ -16,7 +17,7 @@ from PIL import Image
 
 from benchmarks import samples, textbook
 from benchmarks.flops import forward_flops
-from benchmarks.grading import SLIPS, wrong_answers
+from benchmarks.made_up_class import FIRST_ID, SLIPS, write_class, wrong_answers
 from benchmarks.peers import DOCUMENTED, OURS, PEERS, RATES, Budget
 from benchmarks.peers import rows as peer_rows
 from benchmarks.plain_tensorflow import plain_tensorflow
@@ -29,7 +30,10 @@ from benchmarks.speedrun import when_reached
 from diffusion_lab.commands.cli import app
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.platforms.rosters import match, read_roster
 from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.instructor.submissions import find_submissions
+from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
@@ -62,6 +66,25 @@ def test_the_wrong_answers_of_the_grading_benchmark_are_wrong():
             exec(answer, namespace)
             with pytest.raises(CheckFailed):
                 checks.exercises()[name].diagnose(namespace[name])
+
+
+def test_the_made_up_class_makes_every_mistake_and_its_students_are_recognised(tmp_path):
+    solution = read_source(sources(ROOT, ["07"])[0])
+    right = {name: cell.source for _, name, cell in exercises(solution)}
+    answers = {name: set() for name in right}
+    for export, points in write_class(tmp_path, 80).items():
+        found = list(find_submissions(export))
+        for submission in found:
+            for _, name, cell in exercises(nbformat.reads(submission.content, 4)):
+                answers[name].add(cell.source)
+        matches = match(
+            [Result(one.student, one.id, one.place, key=one.key) for one in found],
+            read_roster(export.with_suffix(".csv"), "07"),
+        )
+        assert {int(one.id) - FIRST_ID for one in matches.results} == points.keys()
+        assert not matches.absent
+    for name, wrong in wrong_answers(right).items():
+        assert answers[name] >= {*wrong, right[name]}
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ Each diagnosis rests on evidence, never on the words of a message.
 
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -379,7 +378,6 @@ def test_what_stops_at_one_step_is_reported_after_what_is_wrong_at_three():
 
 
 def test_remarks_on_the_code_accompany_unknown_mistakes_only():
-    keras.utils.set_random_seed(0)
     with pytest.raises(checks.CheckFailed) as failure:
         checks.q_sample(lambda x, t, e, b: mixed(np.cumprod(1 - b)[t], x, 0 * e))
     assert "notebook" not in str(failure.value)

@@ -18,12 +18,6 @@ JIT = keras.backend.backend() == "jax"
 SHAPE = (4, 4, 1)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    """Fixes Keras's global seed, which determines the networks' initial weights."""
-    keras.utils.set_random_seed(0)
-
-
 def short_diffusion():
     """Returns a diffusion of eight steps that ends in nearly pure noise."""
     return GaussianDiffusion(beta_start=0.05, beta_end=0.7, timesteps=T)

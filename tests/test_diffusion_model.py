@@ -23,7 +23,6 @@ IMAGES = (
 
 @pytest.fixture
 def model(tiny_config):
-    keras.utils.set_random_seed(0)
     model = tiny_config.build(seed=0)
     model.adapt(IMAGES)
     model.compile(optimizer=keras.optimizers.AdamW(1e-2), loss="mse", jit_compile=False)

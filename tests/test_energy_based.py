@@ -14,12 +14,6 @@ SHAPE = (4, 4, 1)
 JIT = keras.backend.backend() == "jax"
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    """The initial weights depend on Keras's global seed."""
-    keras.utils.set_random_seed(0)
-
-
 @keras.saving.register_keras_serializable(package="tests")
 class Bowl(keras.layers.Layer):
     """E(x) = a · Σ (x - 1/2)² / 2: gradient a · (x - 1/2), least at grey 1/2."""

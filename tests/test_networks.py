@@ -19,12 +19,6 @@ from diffusion_lab.networks.blocks import (
 IMAGE_SIZE = 8
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    """The initial weights depend on Keras's global seed."""
-    keras.utils.set_random_seed(0)
-
-
 def tiny_plain_cnn(**sizes):
     return plain_cnn(
         **{"image_size": IMAGE_SIZE, "width": 6, "depth": 2, "embedding_dims": 8, **sizes}

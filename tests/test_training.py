@@ -329,7 +329,6 @@ class GivenKID:
 
 
 def test_the_kept_weights_are_restored_but_not_those_of_an_earlier_training(tmp_path):
-    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     path = tmp_path / "new" / "best.weights.h5"

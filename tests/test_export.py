@@ -1,4 +1,4 @@
-"""Models that are exported to ONNX compute the same, in a quarter of the space."""
+"""Models that are exported to ONNX compute the same, in a quarter or half of the space."""
 
 import json
 
@@ -58,11 +58,42 @@ def test_the_file_computes_what_denoise_computes(tmp_path, prediction):
     np.testing.assert_allclose(np.clip(decoded, 0, 1), images, atol=1e-4)
 
 
+def test_a_conditional_model_takes_labels(tmp_path):
+    model, _ = load_model(written(tmp_path, class_names=("dark", "bright")))
+    export.export_onnx(model, tmp_path / "my.onnx")
+    noisy = np.random.default_rng(2).normal(size=(4, 8, 8, 3)).astype("float32")
+    rates = [np.full((4, 1, 1, 1), rate, "float32") for rate in (0.6, 0.8)]
+    labels = np.array([0, 1, 2, 1], "int32")
+    ours = model.denoise_labelled(noisy, *rates, labels)
+    for one, other in zip(run(tmp_path / "my.onnx", noisy, *rates, labels), ours):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    alike = run(tmp_path / "my.onnx", noisy[[0, 0]], *(rate[:2] for rate in rates), labels[:2])[1]
+    assert np.abs(alike[0] - alike[1]).max() > 1e-3, "the label changes the image"
+    about = json.loads((tmp_path / "my.json").read_text())
+    assert about["class_names"] == ["dark", "bright"]
+
+
+@pytest.mark.parametrize(
+    "array, small",
+    [
+        (np.array([[-127, 3], [5, 127]]) * np.array([0.25, 0.5]), "int8"),
+        (np.array([[-127, 3], [5, 127]]) * np.array([[0.25], [0.5]]), "int8"),
+        (np.linspace(-1, 1, 6).astype("float16").reshape(2, 3), "float16"),
+        (np.linspace(-1, 1, 6).reshape(2, 3), None),
+    ],
+)
+def test_only_arrays_that_fit_are_stored_in_fewer_bits(array, small):
+    factors = export._factors(array.astype("float32"))
+    assert (factors and factors[0].dtype) == small
+    if factors:
+        np.testing.assert_allclose(factors[0] * factors[1], array, atol=1e-7)
+
+
 @pytest.mark.slow
 def test_large_arrays_are_stored_in_8_bits(tmp_path, monkeypatch):
     model, _ = load_model(written(tmp_path))
     export.export_onnx(model, tmp_path / "small.onnx")
-    monkeypatch.setattr(export, "_stored_in_8_bits", lambda exported: exported)
+    monkeypatch.setattr(export, "_compressed", lambda exported: exported)
     export.export_onnx(model, tmp_path / "large.onnx")
     small, large = (onnx.load(tmp_path / f"{name}.onnx") for name in ("small", "large"))
     sizes = [
@@ -71,10 +102,9 @@ def test_large_arrays_are_stored_in_8_bits(tmp_path, monkeypatch):
     assert sizes[0] < 0.5 * sizes[1]
 
 
-@pytest.mark.parametrize("name", ["flowers32_conditional", "flowers32_ddpm"])
-def test_other_kinds_of_models_are_refused_in_one_sentence(tmp_path, name):
-    model, _ = load_model(name)
-    with pytest.raises(UserError, match="Only unconditional models"):
+def test_other_kinds_of_models_are_refused_in_one_sentence(tmp_path):
+    model, _ = load_model("flowers32_ddpm")
+    with pytest.raises(UserError, match="Only models with a continuous time"):
         export.export_onnx(model, tmp_path / "my.onnx")
 
 

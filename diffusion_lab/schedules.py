@@ -63,9 +63,15 @@ def checked_times(diffusion_times):
     values = to_numpy_or_none(diffusion_times)
     # written so that NaN fails as well
     if values is not None and not np.all((values >= 0) & (values <= 1)):
+        is_difference = values.min() < 0 and values.max() <= 1
+        advice = (
+            "cut them off with ops.maximum(times, 0)"
+            if is_difference
+            else "divide a timestep by the number of timesteps"
+        )
         raise UserError(
             f"Diffusion times must be in [0, 1], but these run from {values.min():g} to"
-            f" {values.max():g}: divide a timestep by the number of timesteps."
+            f" {values.max():g}: {advice}."
         )
     times = ops.convert_to_tensor(diffusion_times)
     return (

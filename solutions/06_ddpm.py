@@ -132,12 +132,14 @@ curves(
 # > starts at 0, so `t = 0` is the paper's step 1, the last one on the way back.
 #
 # > **Mind the bars.** The paper also has a short form in which $\hat x_0$ is inserted into the mean
-# > (Algorithm 2): $\frac{1}{\sqrt{\alpha_t}}\left(x_t -
-# > \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\right)$. The two are equal as long as
-# > nothing is clipped. The DDPM lab that this one re-creates prints it with
-# > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
-# > formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand wild
-# > guesses.
+# > (Algorithm 2):
+# >
+# > $$\frac{1}{\sqrt{\alpha_t}}\big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\big).$$
+# >
+# > The two are equal as long as nothing is clipped. The DDPM lab that this one re-creates prints it
+# > with $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is
+# > the formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand
+# > wild guesses.
 #
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*
@@ -270,9 +272,9 @@ show_animation(frames, 0.25, "noisy images above, predicted images below");
 # of $x_0$, and with the standard normal distribution as $p(x_T)$, the bound is (equation 5 of the
 # paper)
 #
-# $$-\ln p_\theta(x_0) \;\le\; \mathbb E_q\Big[\,\mathrm{KL}\big(q(x_T \mid x_0)\,\|\,p(x_T)\big)
-# + \sum_{t=2}^{T} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0)\,\|\,p_\theta(x_{t-1} \mid x_t)\big)
-# - \ln p_\theta(x_0 \mid x_1)\Big].$$
+# $$-\ln p_\theta(x_0) \;\le\; \mathbb E_q\Big[\,\mathrm{KL}\big(q(x_T \mid x_0)\,\|\,p(x_T)\big) +
+# \sum_{t=2}^{T} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0)\,\|\,p_\theta(x_{t-1} \mid x_t)\big) -
+# \ln p_\theta(x_0 \mid x_1)\Big].$$
 #
 # Nothing can be learned from the first term. Each term of the sum compares what an apprentice does
 # with the right step back of section 2. We give the apprentice the variance of the right step,

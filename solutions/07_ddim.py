@@ -250,9 +250,9 @@ checks.denoise(denoise)
 # The result is the last *predicted* image.
 #
 # > **Why may Ben do that?** In training, Ana only saw images mixed with *fresh* noise. Suppose that
-# > her answers are right, and call the next rates $s'$ and $n'$. Then $s'\,\text{image} +
-# > n'\,\text{noise}$ is exactly what she saw in training at the next time. So is a mixture with
-# > fresh noise $z$, and so is everything in between:
+# > her answers are right, and call the next rates $s'$ and $n'$. Then
+# > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. So
+# > is a mixture with fresh noise $z$, and so is everything in between:
 # >
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >

@@ -135,8 +135,8 @@ show_rows({f"{n} step{'s' * (n > 1)}": generate_from(model, noise, n) for n in s
 #    shift of one pixel are far apart in pixels.
 # 2. **A kernel** says how similar two of these vectors are:
 #    $k(x, y) = \big(\tfrac{x \cdot y}{d} + 1\big)^3$.
-# 3. **Compare the similarities.** With real features $x_1, \ldots, x_n$ and generated ones $y_1,
-#    \ldots, y_m$,
+# 3. **Compare the similarities.** With real features $x_1, \ldots, x_n$ and generated ones
+#    $y_1, \ldots, y_m$,
 #
 # $$\text{MMD}^2 = \underset{i \ne j}{\text{mean}}\; k(x_i, x_j) \;+\;
 # \underset{i \ne j}{\text{mean}}\; k(y_i, y_j) \;-\; 2\,\underset{i,\, j}{\text{mean}}\; k(x_i,

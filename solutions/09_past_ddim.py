@@ -150,8 +150,8 @@ paths(
 #
 # and then takes the step exactly,
 #
-# $$x_\text{then} = \frac{\text{noise rate}_\text{then}}{\text{noise rate}_\text{now}}\,x_\text{now}
-# - \text{signal rate}_\text{then}\,\left(e^{-h}-1\right)\hat D .$$
+# $$x_\text{then} = \frac{\text{noise rate}_\text{then}}{\text{noise rate}_\text{now}}\,
+# x_\text{now} - \text{signal rate}_\text{then}\,\left(e^{-h}-1\right)\hat D .$$
 #
 # In the first step there is no last prediction (`None`), so $\hat D = D_\text{now}$.
 #

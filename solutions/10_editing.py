@@ -145,7 +145,8 @@ checks.inpaint_step(inpaint_step)
 
 # %% [markdown]
 # Around it goes DDIM's loop from lab 07. It has one addition, `repeats`, which is explained below.
-# With `repeats=1`, the inner loop runs once, and this is plain DDIM.
+# With `repeats=1`, the inner loop runs once, and this is plain DDIM with your `inpaint_step` before
+# each step.
 
 
 # %%
@@ -204,7 +205,7 @@ show_rows(rows)
 #
 # ## 2 · The sketch: SDEdit
 #
-# The second customer brings a drawing. It has the right idea and the wrong everything else.
+# The second customer brings a drawing. The idea is right, and everything else is wrong.
 
 # %%
 drawings = [
@@ -285,12 +286,13 @@ for strength in strengths:
 show_rows(rows)
 
 # %% [markdown]
-# With little noise, the flower stays a paper cut-out. Around 0.8 the petals get shadows and edges
-# of their own, their number starts to change, and the colours hold. At 1.0 the drawing has no say
-# any more. So SDEdit trades *faithful* for *realistic*, and a single number chooses between them.
-# (Services that turn your sketch into a picture call this number "strength", too.)
+# With little noise, the petals get shadows, but the outline is still that of the drawing. Around
+# 0.8 the petals get edges of their own, their number starts to change, and the colours hold. At 1.0
+# the drawing has no say any more. So SDEdit trades *faithful* for *realistic*, and a single number
+# chooses between them. (Services that turn your sketch into a picture call this number "strength",
+# too.)
 #
-# Draw your own flower. How many petals survive which strength?
+# Compose your own flower with the sliders. How many petals survive which strength?
 
 # %% tags=["nbval-ignore-output"]
 sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))

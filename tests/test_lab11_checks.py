@@ -15,7 +15,20 @@ from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
 from tests.misconceptions import assert_hint, not_done, wrong
 
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
-    *wrong(checks.consistency_loss, {"Not done yet: exercise 11.1": not_done}),
+    *wrong(
+        checks.consistency_loss,
+        {
+            "Not done yet: exercise 11.1": not_done,
+            "must be one number, but has the shape (6,)": lambda *arguments: (
+                ConsistencyLoss.right(*arguments) * ops.ones(6)
+            ),
+            "cut them off with ops.maximum(times, 0)": (
+                lambda denoise, ema_denoise, teacher, schedule, noisy_images, times, gap: schedule(
+                    times - gap
+                )
+            ),
+        },
+    ),
     *wrong(checks.sample_consistency, {"Not done yet: exercise 11.2": not_done}),
 ]
 teacher = gaussian_denoiser(mean=0.5, standard_deviation=0.8)

@@ -131,6 +131,15 @@ def _is_a_word(node):
 
 
 @pytest.mark.parametrize("path", LABS)
+def test_no_formula_in_a_quote_or_a_list_goes_over_two_lines(path):
+    """JupyterLab would take the mark at the beginning of the second line for a part of it."""
+    for cell in student_version(path).cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
+            if re.match(r">|\s|[-*+] |\d+\. ", line):
+                assert line.count("$") % 2 == line.count("$$") % 2 == 0, line
+
+
+@pytest.mark.parametrize("path", LABS)
 def test_no_setting_has_the_name_of_what_the_text_calls(path):
     """When the text says `network(...)`, `network` must not be a setting that is a string."""
     words, called = set(), set()

@@ -15,6 +15,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.startup.code_pages import ERRORS
+from diffusion_lab.submission import precheck as prechecking
 from diffusion_lab.submission import trying
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.submission.precheck import examine_answers, run_notebook
@@ -265,6 +266,34 @@ def precheck(*arguments, **environment):
         capture_output=True,
         env=os.environ | environment,
     )
+
+
+READS_AND_WRITES = """\
+from pathlib import Path
+read = [Path(name).read_text() for name in ("pictures/a.png", "mine.py", "../data/b.png")]
+Path("out/lab02/best.weights.h5").write_text("of the smallest profile")
+Path("out/new").write_text("of the smallest profile")
+"""
+
+
+def contents(folder):
+    """Returns {path: content} of all files in a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_precheck_leaves_trained_models_as_they_are(tmp_path, monkeypatch):
+    """The cells write what a lab writes, and read what a student may have put next to it."""
+    folder = tmp_path / "notebooks"
+    for name in ("out/lab02/best.weights.h5", "pictures/a.png", "mine.py", "../data/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("as it was")
+    path, notebook = folder / "02.ipynb", nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(READS_AND_WRITES)]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    before = contents(tmp_path)
+    monkeypatch.setattr(prechecking, "examine_answers", lambda *_: [])
+    assert prechecking.precheck_notebook(path), "the cell finds all files"
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_moodle_gets_comments_where_there_are_none(tmp_path):
         [result("Ada Lovelace", "501"), result("Jörg Müller", "502")],
     )
     found = imported_by_moodle(upload(tmp_path, "moodle"))
-    assert "7.1 first: 6 of 8. You *divided* by &lt;2&gt;." in found["501"][1]
+    assert "7.1 first: 6 of 8. You <em>divided</em> by &lt;2&gt;." in found["501"][1]
     assert found["502"][1] == "Come and see me."
     exported = list(csv.reader(io.StringIO(MOODLE)))
     changed = {4, 9}  # the columns with the grade and the comment

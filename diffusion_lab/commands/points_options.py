@@ -52,8 +52,8 @@ CompareWith = Annotated[
     list[Path] | None,
     typer.Option(
         help=(
-            "The grades.json of an earlier class, to find submissions that are nearly identical."
-            " The option can be repeated."
+            "The folder with the grade book of an earlier class, or its grades.json, to find"
+            " submissions that are nearly identical. The option can be repeated."
         )
     ),
 ]

@@ -5,7 +5,10 @@ It reads and runs the answers with the grader's code, so it is neither stricter 
 
 import os
 import re
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +56,8 @@ def precheck_notebook(path: str | Path, run: bool = True) -> bool:
         )
     findings = _show(console, examine_answers(content, path, try_answers if run else None))
     if run:
-        findings += _show(console, run_notebook(cells_of(content), path.parent))
+        with _copy_of(path.resolve().parent) as folder:
+            findings += _show(console, run_notebook(cells_of(content), folder))
     bad = any(finding.good is False for finding in findings)
     if bad:
         console.print("You can still hand it in: each exercise earns its points separately.")
@@ -178,8 +182,34 @@ def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
     return handout, answers
 
 
+@contextmanager
+def _copy_of(folder: Path) -> Iterator[Path]:
+    """Yields a copy of the notebook's folder, so that the smallest profile overwrites no model that
+    the student has trained.
+
+    The copy is next to the folder, because a notebook may read from `../data`. Folders other than
+    `out`, into which labs write, are links where the system allows it.
+    """
+    parent = folder.parent if os.access(folder.parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(
+        prefix=".precheck-", dir=parent, ignore_cleanup_errors=True
+    ) as copy:
+        for entry in folder.iterdir():
+            target = Path(copy, entry.name)
+            if entry.is_file():
+                shutil.copy2(entry, target)
+            elif entry.name == "out":
+                shutil.copytree(entry, target)
+            elif entry.is_dir():
+                try:
+                    target.symlink_to(entry, target_is_directory=True)
+                except OSError:  # Windows, without developer mode
+                    shutil.copytree(entry, target)
+        yield Path(copy)
+
+
 def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:
-    """Runs a notebook's cells from top to bottom in the smallest profile, in a copy.
+    """Runs a notebook's cells from top to bottom in the smallest profile.
 
     The run continues after cells that fail.
 

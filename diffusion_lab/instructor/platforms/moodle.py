@@ -4,9 +4,9 @@ The formats are those of Moodle's own `assign/feedback/offline/importgradeslib.p
 `assign/feedback/file/importziplib.php` (github.com/moodle/moodle).
 """
 
-import html
 import re
 
+from diffusion_lab.instructor.pages import in_html
 from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.tables import number, table
@@ -78,4 +78,4 @@ def _comment(row: Row) -> str:
         for verdict in row.verdicts
     ]
     items += [text for text in (row.problem, row.given, row.late, row.comment) if text]
-    return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+    return "<ul>" + "".join(f"<li>{in_html(item)}</li>" for item in items) + "</ul>"

@@ -9,7 +9,7 @@ from keras import ops
 from diffusion_lab.backend import input_gradient
 from diffusion_lab.ideal_denoisers import gaussian_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import CheckFailed, Exercise, array
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like, train
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
@@ -60,6 +60,11 @@ class ConsistencyLoss(Exercise):
         losses, gradients = [], []
         for strength in map(ops.convert_to_tensor, inputs["strengths"]):
             losses.append(array(loss(strength), "the loss"))
+            if losses[-1].ndim:
+                raise CheckFailed(
+                    f"the loss must be one number, but has the shape {losses[-1].shape}. Take the"
+                    " mean over all images, pixels and channels."
+                )
             gradient = input_gradient(loss, strength)
             gradients.append(np.zeros(1) if gradient is None else np.ravel(gradient))
         return {"loss": np.array(losses), "gradient": np.array(gradients)}

@@ -107,7 +107,10 @@ def publish(title, command, rows, path, draw=None, note=""):
 
     where = machine()
     targets = ("must reach", "") if any(row.target for row in rows) else ()
-    columns, cells = ("", "measured", *targets, "from"), [_cells(row, targets) for row in rows]
+    columns, cells = (
+        ("", "measured", *targets, "computed from"),
+        [_cells(row, targets) for row in rows],
+    )
     table = Table(title=f"{title}: {where['machine']}, {where['date']}")
     for column in columns:
         table.add_column(
@@ -141,13 +144,16 @@ def publish(title, command, rows, path, draw=None, note=""):
 
 
 def _cells(row, targets):
-    numbers = ", ".join(f"{name} {_short(value)}" for name, value in row.numbers.items())
+    numbers = "; ".join(f"{name}: {_short(value)}" for name, value in row.numbers.items())
     state = ("holds" if row.holds else "falls short") if row.target else ""
     return row.name, row.measured, *((row.target, state) if targets else ()), numbers
 
 
 def _short(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Returns a number with three digits or more, and with commas if it is large."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def draw_bars(rows, title, path):

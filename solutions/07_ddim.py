@@ -53,9 +53,14 @@ from keras import ops
 from diffusion_lab import checks, widgets
 from diffusion_lab.backend import parts
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.lab07.experiments import compare_models, copy_weights, sample_with
-from diffusion_lab.labs.lab07.pictures import bloom, kid_curves
-from diffusion_lab.labs.pictures import show_images, show_rows
+from diffusion_lab.labs.lab07.experiments import (
+    changed,
+    compare_models,
+    copy_weights,
+    sample_with,
+)
+from diffusion_lab.labs.lab07.pictures import bloom
+from diffusion_lab.labs.pictures import by_evaluations, show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.metrics.validation import ValidationKID
@@ -340,8 +345,8 @@ checks.reverse_diffusion(reverse_diffusion)
 # </details>
 # <details><summary>Hint 3: try the ends</summary>
 #
-# For `eta=0`, the result must be that of the last line in your loop. For every `eta`, the squares
-# of the factors of the two noises add up to $n'^2$.
+# For `eta=0`, the result must be that of step 2 in exercise 7.3. For every `eta`, the squares of
+# the factors of the two noises add up to $n'^2$.
 # </details>
 
 
@@ -411,9 +416,11 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
     print(f"{name:8} {network.count_params():9,} parameters: {layers}")
 
 # %% [markdown]
-# (Each Multiply is the scale of one block.) Our networks predict a different mixture of noise and
-# image, the *velocity*, which is signal rate · noise − noise rate · image, and `predicting_noise`
-# computes the noise from it, so that nothing is multiplied by 50. Lab 09 compares the two.
+# (Each Multiply is the scale of one block.) Our networks do not predict the noise itself. To get
+# the image from the noise, `denoise` divides by the signal rate, and at time 1 an error of the
+# noise becomes 50 times as large. So they predict another mixture of noise and image, the
+# *velocity*, which is signal rate · noise − noise rate · image. `predicting_noise` computes the
+# noise from it, and the errors stay small. Lab 09 compares the two.
 #
 # **The loss** is not the squared error of the noise, as in labs 04 and 06. For each batch,
 # `DiffusionModel` does this:
@@ -430,11 +437,11 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
 # the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate / noise rate)².
 # This is min-SNR weighting (Hang et al. 2023): nearly pure noise, in which nothing can be
 # recognised, counts little. The weight is 0.35 at time 0.5 and 0.0004 at time 1. (It also falls
-# where there is hardly any noise, but our schedule ends before that matters much: at time 0 it is
-# 0.49.) The same network with the loss of lab 06 has a KID of 1.5 after 20,000 images, and 1.2 with
-# this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare the loss below with
-# those of earlier labs. Watch `n_loss` instead, the mean absolute error of the noise. A network
-# that always answers 0 has an `n_loss` of 0.8.
+# where there is hardly any noise, but our schedule ends before that matters much: from its maximum
+# of 0.83 to 0.49 at time 0.) The same network with the loss of lab 06 has a KID of 1.5 after 20,000
+# images, and 1.2 with this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare
+# the loss below with those of earlier labs. Watch `n_loss` instead, the mean absolute error of the
+# noise. A network that always answers 0 has an `n_loss` of 0.8.
 
 
 # %%
@@ -491,7 +498,8 @@ show_rows(rows)
 # contains a little of that answer. Fewer flowers fit what is on it now, so the average over
 # these is sharper, and so on. With few steps, Ben moves a long way on the strength of a blurred
 # answer, and the colours of the blur stay in the picture. With many steps, he moves only as far as
-# the answer can be trusted.
+# the answer can be trusted. (The grain in the first row is the network's own error: at time 1,
+# where the loss has hardly any weight, it learned least.)
 #
 # Now the whole family: the same noise again, with your `remix` in the loop.
 
@@ -604,12 +612,21 @@ show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed
 
 # %% tags=["nbval-ignore-output"]
 step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
-values = []
+points = []
 for steps in step_counts:
     kid.steps = steps
-    values.append(float(kid(model)))
-    print(f"{steps:3} steps: KID {values[-1]:.2f}")
-kid_curves({"your model": values}, step_counts)
+    value, error = kid.with_standard_error(model)
+    points.append((steps, value, error))
+    print(f"NFE {steps:2}: KID {value:.2f} ± {error:.2f}")
+by_evaluations({"your model": points}, "KID (lower is better)", logarithmic=True)
+
+# %% [markdown]
+# Both axes are logarithmic. The number after ± is the *standard error*: how much KID would vary
+# with other images. With one step, all you get is blurs, and every step up to the fifth makes a
+# large difference. From there to 20 steps, twice as many steps make our KID about half as large,
+# and they take twice as long. Where your curve becomes flat, the sampler makes hardly any errors of
+# its own. The errors that remain are those of the network, and more training is the better
+# investment.
 
 # %% [markdown]
 # ## 6 · An experiment of your own
@@ -626,6 +643,10 @@ kid_curves({"your model": values}, step_counts)
 # * `widths`: the channels at each level of the network, multiples of 8.
 #
 # To save time, the network is `unet`, on a laptop with half the width, and it sees fewer images.
+#
+# How large must a difference be? If the two KIDs have the standard errors $a$ and $b$, and vary
+# independently, then their difference has the standard error $\sqrt{a^2+b^2}$. A difference of less
+# than twice that may well be chance.
 
 # %% [markdown] summary="experiment" points=10
 # ### Your experiment
@@ -642,6 +663,7 @@ kid_curves({"your model": values}, step_counts)
 
 # %%
 change = {"loss_on": "velocity"}  # your hypothesis
+seed = 0  # of the initial weights, the same for both models
 
 # %% tags=["nbval-ignore-output"]
 few = load_dataset(data, "train", image_size, batch_size, count=experiment_images)
@@ -649,16 +671,19 @@ settings = {"loss_on": loss_on, "min_signal_rate": min_signal_rate, "ema_decay":
 settings["widths"] = experiment_widths
 
 
-def candidate(loss_on, min_signal_rate, ema_decay, widths, seed=0):
+def candidate(loss_on, min_signal_rate, ema_decay, widths):
     """A model with these settings, ready to be trained on the few images."""
-    keras.utils.set_random_seed(seed)  # both start from the same weights
+    keras.utils.set_random_seed(seed)
     arguments = {"image_size": image_size, "widths": widths}
     model = new_model(ModelConfig("unet", arguments, loss_on=loss_on, ema_decay=ema_decay))
     model.min_signal_rate = min_signal_rate
     return prepare(model, experiment_epochs * len(few))
 
 
-candidates = {"settings": candidate(**settings), str(change): candidate(**settings | change)}
+candidates = {
+    "settings": candidate(**settings),
+    str(change): candidate(**changed(settings, change)),
+}
 compare_models(candidates, few, experiment_epochs, ValidationKID(kid.real_images, steps=10))
 show_rows({name: one.generate(8, plot_steps, seed=0) for name, one in candidates.items()})
 
@@ -666,11 +691,14 @@ show_rows({name: one.generate(8, plot_steps, seed=0) for name, one in candidates
 # After so few images, no model draws flowers yet, so look at shapes and at the grain. That is the
 # price of a quick experiment: what helps early need not help in the end.
 #
-# The standard error says how much KID would vary with other images *from the same two models*. It
-# does not say how much it would vary with other models from the same recipe. For that, train again
-# with another `seed` of `candidate`. The table of recipes has one run per line, too, and was
-# measured with another optimizer, after ten times as many images, and with twice the width. So
-# compare which of two recipes is better, and by what factor, rather than the KIDs themselves.
+# RESULT
+#
+# But the standard error only says how much KID would vary with other images *from the same two
+# models*. It does not say how much it would vary with other models from the same recipe. For that,
+# set another `seed`, and run the two cells again: does the difference keep its sign, and about its
+# size? The table of recipes has one run per line, too, and was measured with another optimizer,
+# after ten times as many images, and with twice the width. So compare which of two recipes is
+# better, and by what factor, rather than the KIDs themselves.
 
 # %% [markdown] summary="summary" points=6
 # ### Your summary

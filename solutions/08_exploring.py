@@ -107,8 +107,8 @@ denoise = compiled(partial(model.denoise, training=False))
 schedule = model.diffusion_schedule
 
 first, second = (ddim(denoise, schedule, noise, steps) for _ in range(2))
-show_rows({"one ride": model.denormalize(first), "another ride": model.denormalize(second)})
-print("largest difference between the two rides:", float(ops.max(ops.abs(first - second))))
+show_rows({"one run": model.denormalize(first), "another run": model.denormalize(second)})
+print("largest difference between the two runs:", float(ops.max(ops.abs(first - second))))
 
 # %% [markdown]
 # (All that a sampler needs from a model is `denoise` and `schedule`. `compiled` just makes the
@@ -229,7 +229,7 @@ def kid(images):
 
 
 values = [(n, *kid_with_standard_error(real_features, features[n])) for n in step_counts]
-by_evaluations({"DDIM": values}, ylabel="KID, low is good", logarithmic=True)
+by_evaluations({"DDIM": values}, ylabel="KID (lower is better)", logarithmic=True)
 print("\n".join(f"NFE {n}: KID {plus_minus(*value)}" for n, *value in values))
 
 # %% [markdown]
@@ -273,9 +273,9 @@ ask("08.eta")
 # %% tags=["nbval-ignore-output"]
 rows = {}
 for eta in lab.amount(smoke=(1.0,), cpu=(0.0, 0.3, 1.0), gpu=(0.0, 0.3, 1.0)):
-    for ride in (1, 2, 3):
-        images = ddim(denoise, schedule, noise, steps, eta=eta, seed=ride)
-        rows[f"eta {eta:g}, ride {ride}"] = model.denormalize(images)
+    for run in (1, 2, 3):
+        images = ddim(denoise, schedule, noise, steps, eta=eta, seed=run)
+        rows[f"eta {eta:g}, run {run}"] = model.denormalize(images)
 show_rows(rows, height=0.95)
 
 # %% [markdown]

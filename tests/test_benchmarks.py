@@ -193,7 +193,7 @@ def test_the_first_round_does_not_count_and_ratios_are_within_a_round():
 def test_the_table_shows_which_goals_are_reached(tmp_path, capsys):
     rows = [
         Row("one", 2.0, at_least=1.4),
-        Row("two", 16.0, at_most=15, unit="s", numbers={"import": 7.123}),
+        Row("two", 16.0, at_most=15, unit="s", numbers={"import": 7.123, "peak MB": 1898.6}),
         Row("three", 1.0),
     ]
     publish("A table", "make table", rows, tmp_path / "out" / "table")
@@ -208,7 +208,7 @@ def test_the_table_shows_which_goals_are_reached(tmp_path, capsys):
         row["name"] for row in json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
     ] == ["one", "two", "three"]
     assert (tmp_path / "out" / "table.png").stat().st_size > 5000
-    assert "| two | 16.00 s | ≤ 15 | falls short | import 7.12 |" in (
+    assert "| two | 16.00 s | ≤ 15 | falls short | import: 7.12; peak MB: 1,899 |" in (
         tmp_path / "out" / "table.md"
     ).read_text(encoding="utf-8")
 
@@ -222,7 +222,7 @@ def test_a_table_without_targets_leaves_their_columns_out(tmp_path):
         lambda *_: None,
     )
     assert (
-        "|  | measured | from |\n|---|---|---|\n| one | 2.00 | parameters 7 |"
+        "|  | measured | computed from |\n|---|---|---|\n| one | 2.00 | parameters: 7 |"
         in (tmp_path / "table.md").read_text()
     )
 

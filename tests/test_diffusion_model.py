@@ -181,6 +181,13 @@ def test_ema_starts_from_the_weights_and_warms_up():
         assert float(ema.network.get_weights()[0][0, 0]) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("decay", [1, 1.5, -0.1, float("nan")])
+def test_an_average_that_never_follows_or_overshoots_is_refused(decay):
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    with pytest.raises(UserError, match="at least 0 and less than 1"):
+        EMA(network, decay)
+
+
 @pytest.mark.parametrize(
     "images, sentence",
     [

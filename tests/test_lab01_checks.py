@@ -55,7 +55,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.langevin_step,
         {
             "the lab runs this function in a graph": step_image_by_image,
-            "has the shape": lambda network, x, e, step: network(x),
+            "the shape of ": lambda network, x, e, step: network(x),
             "Not done yet: exercise 1.1": not_done,
         },
     ),

@@ -67,7 +67,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
                 (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape)
             ),
             "`return` missing": lambda x, e, beta: None,
-            "has the shape": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
+            "the shape of ": lambda x, e, beta: (1 - beta) ** 0.5 * x[0] + beta**0.5 * e[0],
             "Not done yet: exercise 2.1, forward_step.": not_done,
             "NameError": lambda x, e, beta: undefined * x,  # noqa: F821
         },

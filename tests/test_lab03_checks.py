@@ -153,7 +153,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             ],
             "(100,)": lambda t, *p: [np.repeat(part, len(part)) for part in in_keras(t, *p)],
             "The squares of the two rates must add to 1": lambda t, *p: (0.5 * t, 0.5 - 0.5 * t),
-            "the noise rate is not right yet. At time 0.00 it is 0.795, but should be 0.": by_area(
+            "in the noise rate. At time 0.00 it is 0.795, but should be 0.": by_area(
                 lambda t, whole: 1 + whole
             ),
             "must return 2 values": lambda t, *p: np.exp(-area(t, *p) / 2),
@@ -172,7 +172,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
                 np.sqrt(np.sin(t * quarter)),
                 np.where(t < 1, np.sqrt(np.maximum(0, np.cos(t * quarter))), np.nan),
             ),
-            "the signal rate is not right yet. At time 1.00 it is 0.0157, but should be 0.": (
+            "in the signal rate. At time 1.00 it is 0.0157, but should be 0.": (
                 lambda t: (
                     np.sin(np.minimum(t, 0.99) * quarter),
                     np.cos(np.minimum(t, 0.99) * quarter),

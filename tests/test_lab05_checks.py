@@ -61,7 +61,7 @@ WRONG = wrong(
     {
         # as in the table, but with other fast waves, because single precision cannot hold them
         "`10**` with `log`": embed(10 ** np.linspace(np.log(1), np.log(1000), 16)),
-        "is not right yet": embed(np.geomspace(1, 500, 16)),
+        "there is still a mistake in": embed(np.geomspace(1, 500, 16)),
         "the frequencies have the shape (16,)": embed(
             np.geomspace(1, 1000, 16).reshape(-1, 1, 1, 1)
         ),
@@ -199,7 +199,7 @@ WRONG += wrong(
         ),
         "it returns nothing": lambda x, embedding: None,
         "a dense layer with C outputs": lambda x, embedding: x * embedding,
-        "is not right yet": lambda x, embedding: as_in_the_package(2 * x, embedding),
+        "there is still a mistake in": lambda x, embedding: as_in_the_package(2 * x, embedding),
         "the number of weights": lambda x, embedding: (
             as_in_the_package(x, embedding) + 0 * layers.Dense(4)(embedding)
         ),
@@ -312,10 +312,12 @@ WRONG += wrong(
         "flatten the pixels": lambda x, normalise, query, key, value: ops.matmul(
             query(x), ops.transpose(key(x), (0, 1, 2, 3))
         ),
-        "should have (2, 3, 4, 5)": lambda x, normalise, query, key, value: ops.reshape(
+        "should be (2, 3, 4, 5)": lambda x, normalise, query, key, value: ops.reshape(
             by_the_package(x, normalise, query, key, value), (2, 12, 5)
         ),
-        "is not right yet": lambda x, normalise, query, key, value: x + value(query(key(x))),
+        "there is still a mistake in": lambda x, normalise, query, key, value: (
+            x + value(query(key(x)))
+        ),
         "it returns nothing": lambda x, normalise, query, key, value: None,
         "Not done yet: exercise 5.5": not_done,
     },

@@ -11,8 +11,9 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.data import load_dataset
+from diffusion_lab.errors import UserError
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
-from diffusion_lab.labs.lab07.experiments import compare_models, sample_with
+from diffusion_lab.labs.lab07.experiments import changed, compare_models, sample_with
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.samplers import ddim
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
@@ -77,7 +78,7 @@ SCHEDULES_WRONG = {
         np.sin(np.degrees(np.array(angles_of(self, t)))),
         np.cos(np.degrees(np.array(angles_of(self, t)))),
     ),
-    "signal rate is not right yet. At time 1.00 it is 0, but should be": lambda self, t: (
+    "in the signal rate. At time 1.00 it is 0, but should be": lambda self, t: (
         schedule_in_keras(self, t)[0],
         ops.where(t == 1, 0.0, schedule_in_keras(self, t)[1]),
     ),
@@ -128,7 +129,7 @@ def asks_both(self, noisy, noise_rates, signal_rates, training):
     return denoise_in_keras(self, noisy, noise_rates, signal_rates, False)
 
 
-def changed(change):
+def altered(change):
     """Returns an answer that returns `change(noises, images)` of the right ones."""
     return lambda self, noisy, n, s, training: change(
         *denoise_in_keras(self, noisy, n, s, training)
@@ -146,7 +147,7 @@ def asking(ask):
 DENOISE_WRONG = {
     "called a network 2 times": asks_both,
     "called a network 0 times": lambda self, noisy, n, s, training: (noisy, noisy),
-    "must return 2 values": changed(lambda noises, images: images),
+    "must return 2 values": altered(lambda noises, images: images),
     "`predict`, which is slow": asking(
         lambda network, noisy, variances, training: network.predict([noisy, variances])
     ),
@@ -156,12 +157,12 @@ DENOISE_WRONG = {
     "one list of two arrays, and": asking(
         lambda network, noisy, variances, training: network(noisy, variances, training=training)
     ),
-    "the network's first input is not right": asking(
+    "a mistake in the network's first input": asking(
         lambda network, noisy, variances, training: network(
             [noisy + 1, variances], training=training
         )
     ),
-    "the network's second input is not right": asking(
+    "a mistake in the network's second input": asking(
         lambda network, noisy, variances, training: network(
             [noisy, variances + 1], training=training
         )
@@ -170,9 +171,9 @@ DENOISE_WRONG = {
     "`.numpy()`": lambda self, x, n, s, training: [
         ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)
     ],
-    "pred_images is not right yet": changed(lambda noises, images: (noises, images + 1)),
-    "pred_noises is not right yet": changed(lambda noises, images: (noises + 1, images)),
-    "pred_images has the shape": changed(lambda noises, images: (noises, images[:, 0])),
+    "there is still a mistake in pred_images": altered(lambda noises, images: (noises, images + 1)),
+    "there is still a mistake in pred_noises": altered(lambda noises, images: (noises + 1, images)),
+    "the shape of pred_images is": altered(lambda noises, images: (noises, images[:, 0])),
     "multiply the images by them unchanged": lambda self, noisy, n, s, training: (
         noisy,
         noisy - ops.reshape(n, (-1,)) * denoise_in_keras(self, noisy, n, s, training)[0],
@@ -283,12 +284,14 @@ SAMPLERS_WRONG = {
     "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
     "Instead of sampling new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
     "you called denoise 6 times": asks_twice,
-    "the result for diffusion_steps=3 is not right yet": lambda self, noise, steps: (
+    "there is still a mistake in the result for diffusion_steps=3": lambda self, noise, steps: (
         1.5 + sampler()(self, noise, steps)
     ),
-    "the result for diffusion_steps=1 is not right yet": but_for_one(lambda images: images + 1.5),
+    "there is still a mistake in the result for diffusion_steps=1": but_for_one(
+        lambda images: images + 1.5
+    ),
     "For diffusion_steps=1: ": but_for_one(lambda images: images.nothing),
-    "has the shape": lambda self, noise, steps: sampler()(self, noise, steps)[0],
+    "the shape of the result for": lambda self, noise, steps: sampler()(self, noise, steps)[0],
     "`self.denoise` without `training`": lambda self, noise, steps: self.denoise(noise, 1, 1),
     "with the wrong arguments": lambda self, noise, steps: self.denoise(noise),
     "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
@@ -310,11 +313,13 @@ def remix_in_keras(pred_noises, pred_images, fresh_noises, rates, next_rates, et
 
 
 REMIXES_WRONG = {
-    "the result for eta=0.45 is not right yet": lambda *arguments: remix_in_keras(*arguments) + 1,
-    "the result for eta=1 is not right yet": lambda *arguments: (
+    "there is still a mistake in the result for eta=0.45": lambda *arguments: (
+        remix_in_keras(*arguments) + 1
+    ),
+    "there is still a mistake in the result for eta=1": lambda *arguments: (
         remix_in_keras(*arguments) + (arguments[-1] == 1)
     ),
-    "has the shape": lambda *arguments: remix_in_keras(*arguments)[0],
+    "the shape of the result for": lambda *arguments: remix_in_keras(*arguments)[0],
     "square root of a negative number": lambda e, x, z, rates, next_rates, eta: remix_in_keras(
         e, x, z, next_rates, rates, eta
     ),
@@ -378,6 +383,13 @@ def test_eta_1_remixes_with_the_moments_of_ddpms_posterior():
         float(checks.remix.right(noise, image, np.float32(z), rates, next_rates, 1)) for z in (0, 1)
     )
     np.testing.assert_allclose([without, with_one - without], [mean, variance**0.5], rtol=1e-5)
+
+
+def test_an_experiment_changes_only_settings_that_exist():
+    settings = {"loss_on": "velocity", "ema_decay": 0.999}
+    assert changed(settings, {"ema_decay": 0.9}) == {"loss_on": "velocity", "ema_decay": 0.9}
+    with pytest.raises(UserError, match="no setting 'loss': choose one of loss_on, ema_decay"):
+        changed(settings, {"loss": "noise"})
 
 
 def test_two_equal_models_are_trained_on_the_same_images_and_get_the_same_kid(capsys):

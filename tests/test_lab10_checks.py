@@ -71,8 +71,8 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.inpaint_step,
         {
-            "but should have (4, 5, 6, 3)": one_channel,
-            "has the shape (5, 6, 3)": one_image,
+            "but should be (4, 5, 6, 3)": one_channel,
+            "is (5, 6, 3)": one_image,
             "Not done yet: exercise 10.1": not_done,
         },
     ),

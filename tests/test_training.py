@@ -311,6 +311,8 @@ def test_validation_kid_is_near_zero_for_real_images_and_large_for_noise(trainer
     kid = ValidationKID(real[:64], steps=1)
     noise = np.random.default_rng(0).random((64, 16, 16, 3), "float32")
     assert abs(kid(Copy(real[64:] / np.float32(255)))) < 0.1 < 1 < kid(Copy(noise))
+    value, error = kid.with_standard_error(Copy(noise))
+    assert abs(value - kid(Copy(noise))) < 2 * error < value, "the same images, in random halves"
 
 
 def test_a_single_validation_image_is_refused_before_training():

@@ -74,17 +74,17 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
     if answer.shape[1:] == right.shape and right.ndim:
         raise CheckFailed(f"it returns {len(answer)} arrays: return only one, {name}.")
     if answer.shape != right.shape:
-        raise CheckFailed(f"{name} has the shape {answer.shape}, but should have {right.shape}.")
+        raise CheckFailed(f"the shape of {name} is {answer.shape}, but should be {right.shape}.")
     if not np.all(np.isfinite(answer)):
         raise CheckFailed(
-            f"{name} holds NaN or infinity: look for a division by zero, or the square root of a"
-            " negative number."
+            f"there is NaN or infinity in {name}: look for a division by zero, or the square root"
+            " of a negative number."
         )
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = f" at index {list(map(int, worst))}" if worst else ""
     raise Undiagnosed(
-        f"{name} is not right yet.",
-        f"For instance{place} it is {answer[worst]:.4g} and should be {right[worst]:.4g}.",
+        f"there is still a mistake in {name}.",
+        f"For instance{place} you have {answer[worst]:.4g} instead of {right[worst]:.4g}.",
     )
 
 

@@ -87,7 +87,7 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     # adding 0.0 turns -0.0 into 0.0
     found, expected = (rates.flat[worst].round(6) + 0.0 for rates in (answer, right))
     raise Undiagnosed(
-        f"the {name} is not right yet.",
+        f"there is still a mistake in the {name}.",
         f"At time {_time(times, worst)}{setting} it is {found:.3g}, but should be {expected:.3g}.",
     )
 

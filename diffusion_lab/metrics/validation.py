@@ -4,7 +4,7 @@ from functools import cached_property
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.metrics.features import encode, flower_features
-from diffusion_lab.metrics.kid import kernel_inception_distance
+from diffusion_lab.metrics.kid import kernel_inception_distance, kid_with_standard_error
 from diffusion_lab.models.generating import generate_in_batches
 
 
@@ -30,11 +30,17 @@ class ValidationKID:
         self.real_images, self.steps = real_images, steps
 
     def __call__(self, model, seed=0):
-        generated = generate_in_batches(model, len(self.real_images), self.steps, seed)
-        return kernel_inception_distance(self.real_features, self.encode(generated))
+        return kernel_inception_distance(self.real_features, self._features(model, seed))
+
+    def with_standard_error(self, model, seed=0):
+        """Returns a `KIDEstimate`: the KID and its standard error."""
+        return kid_with_standard_error(self.real_features, self._features(model, seed))
 
     def encode(self, images):
         return encode(self.extractor, images)
+
+    def _features(self, model, seed):
+        return self.encode(generate_in_batches(model, len(self.real_images), self.steps, seed))
 
     @cached_property
     def extractor(self):

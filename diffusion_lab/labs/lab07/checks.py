@@ -142,6 +142,17 @@ class DiffusionSchedule(Method):
             ),
         ),
         Mistake(
+            "You interpolated both rates linearly, so their squares do not add up to 1. Let the"
+            " angle grow linearly, and take its sine and its cosine.",
+            (
+                "return ops.sin(angles), ops.cos(angles)",
+                (
+                    "mix = lambda rate: rate(start_angle) + times * (rate(end_angle) -"
+                    " rate(start_angle))\n    return mix(math.sin), mix(math.cos)"
+                ),
+            ),
+        ),
+        Mistake(
             "You used the times as angles. Let the angle grow from arccos(max_signal_rate) at time"
             " 0 to arccos(min_signal_rate) at time 1.",
             ("start_angle + times * (end_angle - start_angle)", "times"),

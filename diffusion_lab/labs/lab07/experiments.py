@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import compiled
-from diffusion_lab.metrics import kid_with_standard_error
-from diffusion_lab.models.generating import generate_in_batches
+from diffusion_lab.errors import UserError
 
 
 def copy_weights(trained, model):
@@ -48,6 +47,17 @@ def sample_with(remix, model, initial_noise, steps, eta, seed=0):
     return model.denormalize(components[1])
 
 
+def changed(settings, change):
+    """Returns the settings with the change.
+
+    Raises:
+        UserError: for a setting that does not exist.
+    """
+    for name in change.keys() - settings.keys():
+        raise UserError(f"There is no setting {name!r}: choose one of {', '.join(settings)}.")
+    return settings | change
+
+
 def compare_models(models, dataset, epochs, kid):
     """Trains each model on the same images in the same order, and prints its KID.
 
@@ -68,6 +78,5 @@ def compare_models(models, dataset, epochs, kid):
             callbacks=[dataset.epoch_callback()],
         )
         seconds = time.monotonic() - begin
-        generated = generate_in_batches(model, len(kid.real_images), kid.steps, seed=0)
-        value, error = kid_with_standard_error(kid.real_features, kid.encode(generated))
+        value, error = kid.with_standard_error(model)
         print(f"{name:{width}}  KID {value:.2f} ± {error:.2f}, trained in {seconds:.0f} seconds")

@@ -1,24 +1,8 @@
-"""The pictures of lab 07: how good a model is, and flowers that emerge from noise."""
+"""The picture of lab 07: flowers that emerge from noise."""
 
-from diffusion_lab.labs.pictures import new_figure, show_animation, show_figure
+from diffusion_lab.labs.pictures import show_animation
 from diffusion_lab.models.generating import images_emerging
 from diffusion_lab.plots import image_grid
-
-
-def kid_curves(named_values, diffusion_steps):
-    """Shows KID (low is good) over the number of diffusion steps, one line for each name."""
-    figure, axis = new_figure(width=6.5, height=2.8)
-    for name, values in named_values.items():
-        axis.plot(diffusion_steps, values, marker="o", label=name)
-    axis.set(
-        xlabel="diffusion steps (= network evaluations per image)",
-        ylabel="KID, low is good",
-        xscale="log",
-    )
-    axis.set_xticks(diffusion_steps, map(str, diffusion_steps))
-    axis.grid(alpha=0.3)
-    axis.legend()
-    show_figure(figure)
 
 
 def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):

@@ -13,6 +13,10 @@ NEGATIVE = (
     "You took the square root of a negative number. Each pair is (noise_rates, signal_rates), and"
     " `rates` belong to the current time, which is noisier than the next."
 )
+SIGNAL_RATE = (
+    "You took ᾱ for the signal rate. It is the signal rate squared: compare √ᾱ in hint 1 with the"
+    " equation of exercise 7.1."
+)
 
 
 class Remix(Exercise):
@@ -121,8 +125,8 @@ class Remix(Exercise):
             ("next_noise_rates / noise_rates", "noise_rates / next_noise_rates"),
         ),
         Mistake(
-            "You took β itself as the variance of the fresh noise. DDPM's posterior multiplies it"
-            " by a fraction that is less than 1.",
+            "You took β itself as the variance of the fresh noise. DDPM's variance is smaller:"
+            " multiply β by the fraction in front of it.",
             ("eta * next_noise_rates / noise_rates", "eta"),
         ),
         Mistake(
@@ -139,9 +143,45 @@ class Remix(Exercise):
             ),
         ),
         Mistake(
-            "You took the current noise variance as β. β belongs to the single forward step from"
-            " the next time to the current one.",
+            "Your σ is eta times the next noise rate, so with eta=1 all of the noise is fresh. DDPM"
+            " replaces only a part of it: β is not the whole noise variance but belongs to the"
+            " single forward step from the next time to the current one.",
             ("1 - (signal_rates / next_signal_rates) ** 2", "noise_rates**2"),
+        ),
+        Mistake(
+            "You took the difference of the noise variances as β. The forward step also makes the"
+            " image and its noise smaller: find β from the two *signal* rates.",
+            (
+                "1 - (signal_rates / next_signal_rates) ** 2",
+                "noise_rates**2 - next_noise_rates**2",
+            ),
+        ),
+        Mistake(
+            SIGNAL_RATE,
+            (
+                "eta * next_noise_rates / noise_rates *",
+                "eta * ops.sqrt((1 - next_signal_rates) / (1 - signal_rates)) *",
+            ),
+        ),
+        Mistake(
+            SIGNAL_RATE,
+            (
+                "beta = 1 - (signal_rates / next_signal_rates) ** 2",
+                (
+                    "noise_rates, beta = ops.sqrt(1 - signal_rates), 1 - signal_rates /"
+                    " next_signal_rates\n    next_noise_rates = ops.sqrt(1 - next_signal_rates)"
+                ),
+            ),
+        ),
+        Mistake(
+            SIGNAL_RATE,
+            (
+                "eta * next_noise_rates / noise_rates * ops.sqrt(beta)",
+                (
+                    "eta * ops.sqrt((1 - next_signal_rates) / (1 - signal_rates)"
+                    " * (1 - signal_rates / next_signal_rates))"
+                ),
+            ),
         ),
         Mistake(
             NEGATIVE,
@@ -163,6 +203,22 @@ class Remix(Exercise):
             "You kept as much predicted noise as belongs to the current time. The variances must"
             " add up to the *next* noise rate squared.",
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(noise_rates**2"),
+        ),
+        Mistake(
+            "The variances of the two noises must add up to the next noise rate squared, not to 1.",
+            ("ops.sqrt(next_noise_rates**2", "ops.sqrt(1"),
+        ),
+        Mistake(
+            "You subtracted σ² from the next noise rate. Subtract it from the rate *squared*.",
+            ("ops.sqrt(next_noise_rates**2", "ops.sqrt(next_noise_rates"),
+        ),
+        Mistake(
+            "You blended the two noises linearly. Independent noises add up in their variances, not"
+            " in their factors: compute σ with DDPM's formula, and then how much you must keep.",
+            (
+                "kept * pred_noises + sigma * fresh_noises",
+                "next_noise_rates * ((1 - eta) * pred_noises + eta * fresh_noises)",
+            ),
         ),
         Mistake(
             "You multiplied the fresh noise by the next noise rate. Its amount is σ.",

@@ -15,8 +15,13 @@ UPWARDS = (
     "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."
 )
 INITIAL = (
-    "Every step starts from the initial noise again. Pass the remixed images on, and remix with the"
-    " rates of the *next* time: with those of the current time, nothing changes."
+    "Your steps lead nowhere: either each one starts from the initial noise again, or you remix"
+    " with the rates of the current time, so that nothing changes. Pass the remixed images on, and"
+    " remix with the rates of the next time."
+)
+CLIPPED = (
+    "You clipped the images. Leave them as they are: the model has normalised them to mean 0 and"
+    " variance 1, so many of their values are below -1 or above 1. `generate` clips at the end."
 )
 
 
@@ -191,6 +196,26 @@ class ReverseDiffusion(Method):
             " at 1 - k/steps.",
             ("1 - step / diffusion_steps", "1 - step / max(1, diffusion_steps - 1)"),
         ),
+        Mistake(
+            "All your steps are at time 1, because `step // diffusion_steps` is 0. Write `/`.",
+            ("1 - step / diffusion_steps", "1 - step // diffusion_steps"),
+        ),
+        Mistake(
+            CLIPPED,
+            (
+                "next_time = time",
+                "pred_images = ops.clip(pred_images, -1.0, 1.0)\n        next_time = time",
+            ),
+        ),
+        Mistake(
+            CLIPPED,
+            (
+                "next_time = time",
+                "pred_images = ops.clip(pred_images, 0.0, 1.0)\n        next_time = time",
+            ),
+        ),
+        Mistake(CLIPPED, ("return pred_images", "return ops.clip(pred_images, -1.0, 1.0)")),
+        Mistake(CLIPPED, ("return pred_images", "return ops.clip(pred_images, 0.0, 1.0)")),
         Mistake(
             "You swapped the rates where you remix. Multiply the image by the signal rate and the"
             " noise by the noise rate.",

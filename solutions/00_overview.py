@@ -177,8 +177,9 @@ for name in ("autoregressive", "normalizing flow", "VAE"):
 # * **VAE**: the samples fill the petals. Codes of different points overlap, so the decoder returns
 #   something between these points, and it adds the same amount of noise everywhere. In pictures,
 #   this looks blurred.
-# * **GAN**: good samples in one evaluation. But look for thin or missing parts of the flower: the
-#   loss does not ask for all of the data, only for samples that pass as real.
+# * **GAN**: one evaluation, and no formula for the density. Look for missing parts of the flower,
+#   and for points where there should be none: the loss does not ask for all of the data, only for
+#   samples that pass as real. (For pictures, GANs were the best family from about 2015 to 2021.)
 # * **Normalizing flow**: a normal distribution has no holes. A continuous, invertible map cannot
 #   make one, so some threads always remain.
 # * **Energy-based**: the flower appears, with a wide outline, and perhaps with islands. An island
@@ -244,7 +245,9 @@ clouds({name: noisy[name] for name in shown} | {"the sample": ops.convert_to_num
 #   step only.
 #
 # **Read on**
-# * Foster (2023), *Generative deep learning*, 2nd edition: a chapter for each of the six families.
+# * Foster (2023), [*Generative deep learning*, 2nd
+#   edition](https://github.com/davidADSP/Generative_Deep_Learning_2nd_Edition): a chapter for each
+#   of the six families.
 # * Sohl-Dickstein et al. (2015), [Deep unsupervised learning using nonequilibrium
 #   thermodynamics](https://arxiv.org/abs/1503.03585): the beginning, with points in two dimensions.
 # * Weng (2021), [What are diffusion

@@ -217,7 +217,8 @@ chains_on(
 # </details>
 # <details><summary>Hint 2: the order</summary>
 #
-# gradient → clip → step → noise → clip. To clip, use `ops.clip(x, low, high)`.
+# The sentence above names the five things in the order in which they happen. There are two clips:
+# which of them is for the gradient, and which for the result? `ops.clip(x, low, high)` clips.
 # </details>
 
 
@@ -415,5 +416,6 @@ energy_histogram(
 # * Lippe, [UvA deep learning course, tutorial
 #   8](https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial8/Deep_Energy_Models.html):
 #   how such trainings fail, and how the energy recognises images that do not belong to the data.
-# * Foster (2023), *Generative deep learning*, 2nd edition, chapter 7: the book that this lab
-#   follows.
+# * Foster (2023), [*Generative deep learning*, 2nd
+#   edition](https://github.com/davidADSP/Generative_Deep_Learning_2nd_Edition), chapter 7: the book
+#   that this lab follows.

@@ -305,7 +305,7 @@ error_table(late_rates, late_times)
 #
 # Turn at constant speed again, but make the signal rate `max_signal_rate` at time 0 and
 # `min_signal_rate` at time 1. You will meet this schedule again in the first exercise of the
-# assignment, lab 07.
+# assignment, lab 07. (It comes from Béres's DDIM example for Keras, 2022.)
 #
 # <details><summary>Hint 1: two angles</summary>
 #

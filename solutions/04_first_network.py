@@ -77,8 +77,7 @@ sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 # The pictures that it drew on Saturday morning were static.
 #
 # Your job is to find out what is wrong with the script. There are **six** mistakes. None of them is
-# a typo. Somebody makes each of them every day, and most of them cause no error message. Very
-# similar scripts have been published as tutorials.
+# a typo. Somebody makes each of them every day, and most of them cause no error message.
 #
 # First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
 # the network, a plain stack of convolutions.
@@ -293,7 +292,7 @@ print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round()
 #
 # <details><summary>Hint</summary>
 #
-# Use `ops.square` and `ops.mean`, in this order.
+# Errors of opposite sign must not cancel, so what do you have to do before you take the mean?
 # </details>
 
 

@@ -274,8 +274,8 @@ curves(errors, **labels, logarithmic=True)
 # With all noise levels, the network learns the gain to about 0.01 from the waves, and the bare
 # number is far behind. With our levels there is little between the two, and at first the bare
 # number is ahead: there is nothing fast to learn, and the fast waves are in the way. So the waves
-# belong to schedules that visit nearly clean images. We keep them, as the DDIM assignment does,
-# because they cost nothing and you may change the schedule.
+# belong to schedules that visit nearly clean images. We keep them, as Béres's DDIM example does
+# (see lab 07), because they cost nothing and you may change the schedule.
 #
 # > **Other inputs.** A logarithm stretches the low noise levels, too. Karras et al. (2022) pass
 # > $\tfrac14\ln\sigma$, where $\sigma$ is the noise rate divided by the signal rate, and Kingma et
@@ -493,9 +493,9 @@ channels = {f"channel {channel}": (v.ravel(), scales[:, channel]) for channel in
 curves(channels, xlabel="noise variance v", ylabel="1 + scale")
 
 # %% [markdown]
-# Channel 3 hardly counts in clear images and counts most in noisy ones; channels 0 and 1 do the
-# reverse. So the same weights act as a different network at every noise level. Section 8 shows what
-# is lost without them.
+# Channel 3 hardly counts in clear images and counts most in noisy ones. Channels 0 and 1 count most
+# in clear images, and near pure noise they change their sign. So the same weights act as a
+# different network at every noise level. Section 8 shows what is lost without them.
 #
 # ## 5 · Down, up, and the skips: the tracing paper
 #

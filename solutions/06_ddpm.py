@@ -136,10 +136,10 @@ curves(
 # >
 # > $$\frac{1}{\sqrt{\alpha_t}}\big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\big).$$
 # >
-# > The two are equal as long as nothing is clipped. The DDPM lab that this one re-creates prints it
-# > with $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is
-# > the formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand
-# > wild guesses.
+# > The two are equal as long as nothing is clipped. Some tutorials print it with
+# > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
+# > formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand wild
+# > guesses.
 #
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*
@@ -247,8 +247,8 @@ show_rows(believed | {"result": samples[:8]})
 show_animation(frames, 0.25, "noisy images above, predicted images below");
 
 # %% [markdown]
-# Below $t = 700$ you see the order of lab 02, backwards: colours and positions first, petals later,
-# and fine edges in the last steps.
+# Below $t = 700$ you see the order of lab 02, backwards: positions first, petals later, and fine
+# edges in the last steps. The main colour of many images is settled even earlier.
 #
 # The first rows are different. A network that knew its job would guess a grey average there, since
 # almost nothing of an image is left. This one shows garish static instead. It was trained on only
@@ -257,6 +257,13 @@ show_animation(frames, 0.25, "noisy images above, predicted images below");
 # error becomes a huge one, and clipping cuts it off at pure red, green and blue. Keep these rows in
 # mind for section 8.
 #
+# For comparison, these are first guesses of a network that saw 200,000 images, and that does not
+# predict the noise (lab 09 explains what instead). They are blurs: so early, nobody can know more.
+
+# %% tags=["nbval-ignore-output"]
+show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8), 1, seed=1))
+
+# %% [markdown]
 # ## 4 · Where the loss comes from
 #
 # What should the apprentices be rewarded for? We want a model in which real images are likely:
@@ -383,7 +390,8 @@ curves({"weight w_t of the bound": (t, weights)}, "timestep t", "weight", logari
 # things to do, in this order: **mix**; **predict** and **compare**, while a `tf.GradientTape`
 # records both; **step** with the optimizer; and let the **average** of the weights follow. This is
 # an exponential moving average (EMA): for each weight, average ← decay · average + (1 − decay) ·
-# weight.
+# weight. It is there because every batch moves the weights a little to and fro. A sampler calls the
+# network a thousand times, so it gets the average, which is calm. (Lab 08 shows the difference.)
 #
 # ### Exercise 6.3 · `train_step`
 # *Difficulty ●●○ · 20 minutes*
@@ -586,6 +594,7 @@ show_images(after)
 #
 # And $\mathbb E[\varepsilon \mid x]$ is what the loss of section 5 teaches a network. So two
 # schools were building the same thing: the score matching of Song and Ermon (2019), and DDPM.
+# (Vincent had shown in 2011 that a denoising autoencoder learns the score.)
 #
 # ### Exercise 6.4 · `score_from_noise`
 # *Difficulty ●○○ · 10 minutes*

@@ -102,7 +102,8 @@ folder = Path("out/lab07")
 # ## 1 · The flowers
 #
 # On a laptop, a program draws the flowers (each one is different, and there is no download). On a
-# GPU, they are the photographs of Oxford Flowers 102.
+# GPU, they are the photographs of Oxford Flowers 102, cropped to squares and made smaller. In
+# training, every second image is flipped from left to right, so there seem to be twice as many.
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
@@ -143,7 +144,7 @@ show_images(validation[0][:24], columns=8)
 #
 # Two numbers whose squares add up to 1 are the cosine and the sine of an angle. Let the angle grow
 # linearly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate`
-# at time 1. This is the *offset cosine schedule*.
+# at time 1. This is the *offset cosine schedule* of Béres's example (lab 03).
 #
 # **Times outside [0, 1]** mean nothing: at time -0.3 the formula gives a negative noise rate, and
 # at time 1.1 a negative signal rate. They do occur, through rounding or a loop that goes one step
@@ -262,7 +263,8 @@ checks.denoise(denoise)
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >
 # > because the noise and $z$ are independent, so that their variances add up. So one network serves
-# > a whole family of samplers (equation 12 of the DDIM paper). **DDIM** keeps all of the predicted
+# > a whole family of samplers (equation 12 of the DDIM paper). They do not undo a Markov chain step
+# > by step, as DDPM does, so they may take long steps. **DDIM** keeps all of the predicted
 # > noise: $\sigma = 0$. That is the loop that you write now. **DDPM** replaces a part of it in
 # > every step; exercise 7.4 finds out how much.
 #
@@ -441,7 +443,8 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
 # of 0.83 to 0.49 at time 0.) The same network with the loss of lab 06 has a KID of 1.5 after 20,000
 # images, and 1.2 with this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare
 # the loss below with those of earlier labs. Watch `n_loss` instead, the mean absolute error of the
-# noise. A network that always answers 0 has an `n_loss` of 0.8.
+# noise. A network that always answers 0 has an `n_loss` of 0.8. (Béres's example trains on this
+# absolute error of the noise. In our table it makes little difference: "absolute error", 1.23.)
 
 
 # %%
@@ -516,10 +519,10 @@ show_rows(rows)
 # %% [markdown]
 # For eta 0, 10 and 50 steps give nearly the same flowers: this is your loop of exercise 7.3, and
 # each noise has its flower. With eta 1, the fresh noise decides. In 10 steps its flowers are
-# smoother and paler than those of eta 0, because each step replaces much of the noise, and few
-# steps are left to remove it. In 50 steps they are as good. (Our measurement with 64 images: in 10
-# steps, a KID of 0.58 ± 0.09 for eta 0 and 1.14 ± 0.17 for eta 1; in 50 steps, 0.14 ± 0.04 and 0.15
-# ± 0.04.)
+# smoother and paler than those of eta 0: $\tilde\beta$ is the right variance only for short steps.
+# In a long one, many images could be behind the noise, and it should vary more. In 50 steps
+# they are as good. (`diffusion-lab evaluate` gives DDIM a KID of KID10 in 10 steps and KID50 in 50,
+# and with `--sampler ddpm`, KID10B and KID50B.)
 #
 # Now try it yourself. "NFE" is the number of network evaluations, that is, how often Ben asks for
 # each image:
@@ -622,11 +625,10 @@ by_evaluations({"your model": points}, "KID (lower is better)", logarithmic=True
 
 # %% [markdown]
 # Both axes are logarithmic. The number after ± is the *standard error*: how much KID would vary
-# with other images. With one step, all you get is blurs, and every step up to the fifth makes a
-# large difference. From there to 20 steps, twice as many steps make our KID about half as large,
-# and they take twice as long. Where your curve becomes flat, the sampler makes hardly any errors of
-# its own. The errors that remain are those of the network, and more training is the better
-# investment.
+# with other images. One step only gives blurs, and up to five steps KID falls steeply. From there
+# to 20, twice as many steps make our KID about half as large, and they take twice as long. Where
+# your curve becomes flat, the sampler makes hardly any errors of its own. The errors that remain
+# are those of the network, and more training is the better investment.
 
 # %% [markdown]
 # ## 6 · An experiment of your own

@@ -63,9 +63,11 @@ from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.metrics import (
     encode,
     flower_features,
+    frechet_inception_distance,
     kernel_inception_distance,
     kid_with_standard_error,
     nearest_training_neighbours,
+    precision_recall,
 )
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
@@ -217,8 +219,8 @@ for name in ("real flowers", *step_counts[-2:]):
 # often their **standard deviation**. That is the spread for 1,000 images, not the error of the
 # mean. `kid_with_standard_error` takes 50 random halves of both sets, and from their spread it
 # works out the **standard error**: how much the KID of the whole sets would vary with other images.
-# It is what we print after ±. Do not call a model better if the difference is not at least twice as
-# large as that.
+# It is what we print after ±. The difference of two KIDs with the errors $a$ and $b$ has the error
+# $\sqrt{a^2+b^2}$. Do not call a model better if the difference is not at least twice as large.
 
 # %% tags=["nbval-ignore-output"]
 plus_minus = "{:.2f} ± {:.2f}".format
@@ -732,7 +734,8 @@ print(" · ".join(f"{name}: {np.median(values):.3f}" for name, values in nearest
 # Let us build two very bad models, to test the tests. The first one **memorises**: its "generated"
 # images are training images. The second one has **collapsed**: it always draws the same flower,
 # which is not in the training set, with a trace of noise. Which of them does KID find out, and
-# which the distance to the nearest training flower?
+# which the distance to the nearest training flower? (FID, precision and recall are from the box in
+# section 2.)
 
 # %% tags=["nbval-ignore-output"]
 ask("08.fooled")
@@ -743,9 +746,15 @@ groups |= {
     "memorised": training[: len(real)] / np.float32(255),
     "collapsed": np.clip(real[:1] + trace, 0, 1),
 }
+print(f"{'':25}KID             FID  precision  recall  distance")
 for name, images in groups.items():
-    distance = np.median(distances_to_training(images))
-    print(f"{name:25} KID {plus_minus(*kid(images)):>14}   distance {distance:.3f}")
+    both = real_features, encode(extractor, images)
+    precision, recall = precision_recall(*both) if kid_images > 8 else (0, 0)
+    print(
+        f"{name:25}{plus_minus(*kid_with_standard_error(*both)):13}"
+        f"{frechet_inception_distance(*both):6.1f}  {precision:9.0%}  {recall:6.0%}"
+        f"  {np.median(distances_to_training(images)):8.3f}"
+    )
 
 # %% [markdown]
 # KID takes the memorising model for perfect: its images have the same distribution as the unseen

@@ -82,8 +82,8 @@ guidances = (0, 1, 2, 4, 8)
 # Leonhard Euler's method from 1768. Two hundred and fifty years have brought better drivers. They
 # come in two kinds:
 #
-# * **look twice** per step (Heun's method): drive, look, correct. This costs two network
-#   evaluations per step.
+# * **look twice** per step (Heun's method, in diffusion since Karras et al. 2022): drive, look,
+#   correct. This costs two network evaluations per step.
 # * **remember** (multistep methods): compare what you see now with what you saw at the last
 #   milestone, and guess how the road continues. This costs nothing extra.
 #
@@ -233,20 +233,21 @@ counts = (2, 3, 5, 8, 12, 20, 32)
 by_evaluations(
     {
         "DDIM": [(steps, distance(ddim, steps)) for steps in counts],
-        "Heun": [(2 * steps - 1, distance(heun, steps)) for steps in counts if steps < 20],
         "yours, DPM-Solver++(2M)": [(steps, distance(my_sampler, steps)) for steps in counts],
         "Adams–Bashforth": [(steps, distance(adams_bashforth, steps)) for steps in counts],
+        "Heun": [(2 * steps - 1, distance(heun, steps)) for steps in counts if steps < 20],
     },
     ylabel="mean distance from the exact sample",
     logarithmic=True,
+    orders=(1, 2),
 )
 
 # %% [markdown]
 # If you halve the step, a first-order method halves its error, and a second-order method quarters
-# it. In such a plot the *order* is the slope of the line, but only towards the right, where the
-# steps are small. Look at the left end, where people sample in practice. With three
-# evaluations, Heun's method is no better than DDIM, because it takes only two steps. From five on,
-# its second look helps; memory helps more, and is free.
+# it. In such a plot the *order* is the slope of the line (see the dotted lines), but only towards
+# the right, where the steps are small. Look at the left end, where people sample in practice. With
+# three evaluations, Heun's method is no better than DDIM, because it takes only two steps. From
+# five on, its second look helps; memory helps more, and is free.
 #
 # ## 2 · The same on flowers
 #
@@ -259,11 +260,13 @@ validation = load_dataset("procedural_flowers", "validation", image_size=32, bat
 kid = FlowerKID(validation.images[:kid_images])
 samplers = {"DDIM": ddim, "DPM-Solver++(2M)": dpmpp_2m, "Adams–Bashforth": adams_bashforth}
 values = {
-    name: [(n, kid(model, n, sampler=sampler)) for n in step_counts]
+    name: [(n, *kid(model, n, sampler=sampler)) for n in step_counts]
     for name, sampler in samplers.items()
 }
-values["Heun"] = [(2 * n - 1, kid(model, n, sampler=heun)) for n in step_counts[:-1] or step_counts]
-by_evaluations(values, ylabel="KID, low is good")
+values["Heun"] = [
+    (2 * n - 1, *kid(model, n, sampler=heun)) for n in step_counts[:-1] or step_counts
+]
+by_evaluations(values, ylabel="KID (lower is better)", logarithmic=True)
 
 # %% [markdown]
 # An honest summary: with few evaluations, a second-order multistep method is as good as DDIM with
@@ -311,9 +314,10 @@ show_rows(rows)
 # to repair the damage.
 #
 # Is noise a bad target, then? DDPM predicts noise, and so did the first versions of Stable
-# Diffusion, and they draw well. They take precautions, and you know two of them: **clip** the
-# predicted image to the range of images (lab 06), and **start later**, where a trace of an image
-# can be seen. Here is the noise network again, with each of them and with both:
+# Diffusion, and they draw well. Both take a precaution that you know. DDPM **clips** the predicted
+# image to the range of images (lab 06). Stable Diffusion **starts later**, where a trace of an
+# image can be seen: its schedule ends at a signal rate of 0.068 (lab 03). Here is the noise network
+# again, with each of them and with both:
 
 
 # %%
@@ -347,7 +351,8 @@ precautions = {
 # %% tags=["nbval-ignore-output"]
 for name, (one, sampler) in precautions.items():
     rows[name] = one.generate(8, few, sampler=sampler, seed=5)
-    print(f"{name:21} KID with {few} steps: {kid(one, few, sampler=sampler):.1f}")
+    value, error = kid(one, few, sampler=sampler)
+    print(f"{name:21} KID with {few} steps: {value:.1f} ± {error:.1f}")
 show_rows(rows)
 
 # %% [markdown]
@@ -659,10 +664,13 @@ paths(
 # * Guidance: a straight line through two predictions, away from the one that knows less.
 # * Flow matching, which is diffusion along a straight line.
 #
-# You have now built every part of a modern image generator but two: a text encoder in place of
-# colour labels, and an autoencoder that makes the images small before the diffusion starts (latent
-# diffusion). **Lab 10** shows what a trained model can do besides generating: it repairs, edits and
-# enlarges pictures. **Lab 11** tunes one until it needs only one or two steps.
+# You have now built what all image generators have in common. The large ones add three things. An
+# autoencoder makes the images small before the diffusion starts ([latent
+# diffusion](https://arxiv.org/abs/2112.10752)). A text encoder takes the place of the colour
+# labels, and the network attends to its words. And the network is often a transformer instead of a
+# U-Net ([DiT](https://arxiv.org/abs/2212.09748)). **Lab 10** shows what a trained model can do
+# besides generating: it repairs, edits and enlarges pictures. **Lab 11** tunes one until it needs
+# only one or two steps.
 #
 # **Read on**
 # * Lu et al. (2022), [DPM-Solver++](https://arxiv.org/abs/2211.01095): section 4 derives your step.

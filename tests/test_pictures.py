@@ -102,3 +102,14 @@ def test_the_slider_of_the_score_moves_the_arrows_and_the_noise():
     explorer.controls["time"].value = 1.0
     assert explorer.wait() and explorer.error.value == "" and explorer.picture.value != before
     assert "noise rate <b>1.00</b> · signal rate <b>0.00</b>" in explorer.readout.value
+
+
+def test_dotted_lines_have_the_slopes_of_the_orders(monkeypatch):
+    figures = []
+    monkeypatch.setattr(core, "show_figure", figures.append)
+    points = {"Euler": [(2, 1.0), (8, 0.25)], "Heun": [(3, 2.0), (15, 0.1)]}
+    core.by_evaluations(points, "error", logarithmic=True, orders=(1, 2))
+    lines = [line.get_xydata() for line in figures[0].axes[0].lines if line.get_linestyle() == ":"]
+    slopes = [np.diff(np.log(line[:, 1]))[0] / np.diff(np.log(line[:, 0]))[0] for line in lines]
+    np.testing.assert_allclose(slopes, [-1, -2])
+    assert max(line[-1, 1] for line in lines) < 0.1, "below the curves"

@@ -141,11 +141,15 @@ def curves(named_values, xlabel, ylabel, logarithmic=False):
     show_figure(figure)
 
 
-def by_evaluations(named_points, ylabel, logarithmic=False):
+def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
     """Shows one line per sampler over the number of network evaluations.
 
-    `named_points` maps a sampler's name to [(network evaluations, value)], or to [(network
-    evaluations, value, standard error)], which adds error bars.
+    Args:
+        named_points: {name of a sampler: [(network evaluations, value)]}, or triples with a
+            standard error, which adds error bars.
+        ylabel: what the values are.
+        logarithmic: whether the axis of the values is.
+        orders: orders of convergence, whose slopes are drawn in the lower right corner.
     """
     figure, axis = new_figure(width=6.5, height=3.2)
     for name, points in named_points.items():
@@ -153,6 +157,14 @@ def by_evaluations(named_points, ylabel, logarithmic=False):
     axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
     counts = sorted({nfe for points in named_points.values() for nfe, *_ in points})
+    for order in orders:
+        ends = np.array([max(counts) / 2.5, max(counts)])
+        least = min(value for points in named_points.values() for _, value, *_ in points)
+        heights = 0.6 * least * (max(counts) / ends) ** order
+        axis.plot(ends, heights, color="grey", linestyle=":")
+        axis.annotate(
+            f"order {order} ", (ends[0], heights[0]), ha="right", va="center", color="dimgrey"
+        )
     # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks), fontsize=8)

@@ -1,6 +1,7 @@
-"""The quality of generated images: KID, its features, and the nearest training images."""
+"""The quality of generated images: KID, FID, precision and recall, nearest training images."""
 
 from diffusion_lab.metrics.features import encode, flower_features, inception_features
+from diffusion_lab.metrics.frechet import frechet_inception_distance
 from diffusion_lab.metrics.kid import (
     KID,
     KIDEstimate,
@@ -13,6 +14,7 @@ from diffusion_lab.metrics.neighbours import (
     measure_memorisation,
     nearest_training_neighbours,
 )
+from diffusion_lab.metrics.precision_recall import precision_recall
 
 __all__ = [
     "KID",
@@ -20,10 +22,12 @@ __all__ = [
     "Memorisation",
     "encode",
     "flower_features",
+    "frechet_inception_distance",
     "inception_features",
     "kernel_inception_distance",
     "kid_with_standard_error",
     "measure_memorisation",
     "nearest_training_neighbours",
     "polynomial_kernel",
+    "precision_recall",
 ]

@@ -53,7 +53,7 @@ def kernel_inception_distance(real_features, generated_features):
         UserError: if a set is not 2-D, has fewer than two rows or contains NaN or infinity, or if
             the widths differ.
     """
-    real, generated, xp = _checked_features(real_features, generated_features)
+    real, generated, xp = checked_features(real_features, generated_features)
     with _BLAS.limit(limits=1 if xp is np and len(real) <= MANY else None, user_api="blas"):
         return (
             _mean_within(real, xp)
@@ -72,7 +72,7 @@ def _mean_within(features, xp):
     return (xp.sum(kernel) - xp.trace(kernel)) / (count * (count - 1))
 
 
-def _checked_features(*feature_sets):
+def checked_features(*feature_sets):
     """Returns the sets as float64 arrays and numpy, or as float32 tensors and keras.ops.
 
     The latter is for a compiled graph.
@@ -88,7 +88,7 @@ def _checked_features(*feature_sets):
         shape = tuple(features.shape)
         if len(shape) != 2 or (shape[0] is not None and shape[0] < 2):
             raise UserError(
-                "KID needs features of shape (n, d) with n at least 2, but these have shape"
+                "Features must have the shape (n, d) with n at least 2, but these have the shape"
                 f" {shape}."
             )
         if concrete and not np.isfinite(features).all():
@@ -142,7 +142,7 @@ def kid_with_standard_error(
         UserError: as `kernel_inception_distance`, or if the method is unknown or the sets are too
             small for it.
     """
-    real, generated, _ = _checked_features(real_features, generated_features)
+    real, generated, _ = checked_features(real_features, generated_features)
     if method not in ("subset", "block"):
         raise UserError(
             f'Unknown method {method!r} for the standard error of KID: use "subset" or "block".'
@@ -196,7 +196,7 @@ class KID(keras.metrics.Mean):
         self._encode = lambda images: ops.cast(feature_extractor(images), "float32")
         self._real_features = None
         if real_features is not None:
-            real, _, _ = _checked_features(real_features, real_features)
+            real, _, _ = checked_features(real_features, real_features)
             self._real_features = ops.convert_to_tensor(real, "float32")
             self._real_mean = float(_mean_within(real, np))
 

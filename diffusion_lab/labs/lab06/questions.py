@@ -14,8 +14,8 @@ QUESTIONS = {
                 "almost no signal, even a perfect network could only guess an average flower."
             ),
             "About halfway or a little later, long before the noisy image shows it.": (
-                "With the linear schedule, hardly any of the image is left above t = 600. Below "
-                "that, colours settle first, then the outline. The noisy image itself looks like "
+                "With the linear schedule, hardly any of the image is left above t = 600. Around "
+                "that time, colours settle, then the outline. The noisy image itself looks like "
                 "noise for much longer."
             ),
             "Only in the last fifty steps.": (

@@ -5,12 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from diffusion_lab.ideal_denoisers import dataset_denoiser
-from diffusion_lab.metrics import (
-    encode,
-    flower_features,
-    kernel_inception_distance,
-    kid_with_standard_error,
-)
+from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.samplers import ddim
 
@@ -33,9 +28,9 @@ class FlowerKID:
         self.real_features = encode(self.extractor, images)
 
     def __call__(self, model, steps, **arguments):
-        """Returns the KID; `arguments`, such as sampler or guidance, go to `model.generate`."""
+        """Returns a `KIDEstimate`; `arguments`, such as a sampler, go to `model.generate`."""
         images = generate_in_batches(model, self.count, steps, seed=1, **arguments)
-        return float(kernel_inception_distance(self.real_features, encode(self.extractor, images)))
+        return kid_with_standard_error(self.real_features, encode(self.extractor, images))
 
     def with_error(self, images):
         """Returns the KID of images (N, 32, 32, 3) in [0, 1] and its standard error, as text."""

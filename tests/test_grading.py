@@ -398,6 +398,10 @@ def test_if_only_names_nobody_that_is_an_error(tmp_path, quick):
     write_notebooks(tmp_path / "in", "ada")
     with pytest.raises(UserError, match="--only: no student's name or ID contains 'zoe'"):
         grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none", only=Only("zoe"))
+    ada = Person("Lovelace, Ada", "101")
+    with pytest.raises(UserError, match="contains 'lovelase'. Did you mean 'Lovelace'?"):
+        only = Only("lovelase", [ada])
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out", sandbox="none", only=only)
 
 
 def test_only_knows_the_names_on_the_roster():

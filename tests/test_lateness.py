@@ -109,15 +109,32 @@ def test_points_by_hand_count_before_the_deduction_and_none_is_taken_below_zero(
 
 
 def test_an_unknown_time_costs_nothing_and_a_remark_says_so(tmp_path):
-    marked = result("Ada", remarks=["handed in late"], key="Ada|12")
+    known = result("Ada", handed_in="2026-11-01T10:00Z", key="Ada|12")
     strange = result("Bob", handed_in="Montag, 1. Juni 2026", key="Bob|12")
     results, late, (said,) = judge_lateness(
-        Matches([marked, strange], {}, []), None, read_policy(DUE, "10%/day")
+        Matches([known, strange], {}, []), None, read_policy(DUE, "10%/day")
     )
-    assert [each.remarks for each in results] == [["handed in late", UNKNOWN], [UNKNOWN]]
-    assert not late and "2 of 2 submissions" in said and "--times" in said
+    assert [each.remarks for each in results] == [[], [UNKNOWN]]
+    assert "1 of 2 submissions" in said and "--times" in said
     rows = write_gradebook(tmp_path, "07", SETTINGS, results, late=late)
     assert [row.points for row in rows] == [4, 4]
+
+
+def test_what_holds_for_the_whole_class_is_said_once(tmp_path):
+    """Files from Canvas have no times. They say only who was late."""
+    names = ("adaada_11_101_07.ipynb", "bobbob_LATE_12_102_07.ipynb", "cemcem_13_103_07.ipynb")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    class_ = [
+        result(each.student, key=each.key, remarks=[*each.remarks], handed_in=each.handed_in)
+        for each in find_submissions(tmp_path)
+    ]
+    policy = read_policy(DUE, "10%/day")
+    results, late, said = judge_lateness(Matches(class_, {}, []), None, policy)
+    rows = write_gradebook(tmp_path / "out", "07", SETTINGS, results, late=late, warnings=said)
+    assert [row.remarks for row in rows] == [[], ["handed in late"], []]
+    page = (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    assert page.count("The time of handing in is unknown for all submissions") == 1
 
 
 def with_tables(tmp_path, extensions=None, times=None):
@@ -149,13 +166,51 @@ def test_extensions_and_times_by_name_or_id(tmp_path):
     class_ = [student("Ada Lovelace", "7"), student("Bob", "8"), student("Cem", "9")]
     class_.append(student("Dan", "10"))
     found, (said,) = rules(class_, policy)
-    assert found == ["", "1 day late: −10 %", "", "2 days late: −20 %"]
-    assert "line 4: 'Zoe' is not in this grading" in said
+    assert found == [
+        "in time (extension until 5 December 2026, 12:00)",
+        "1 day late (extension until 1 December 2026, 12:00): −10 %",
+        "",
+        "2 days late: −20 %",
+    ]
+    assert said.endswith("line 4: 'Zoe' is not in this grading.")
+
+
+def test_the_student_and_the_instructor_see_an_extension(tmp_path):
+    policy = with_tables(tmp_path, "id,due\n7,2026-12-05T23:59Z\n8,2026-12-05T23:59Z\n")
+    class_ = [student("Ada", "7"), student("Bob", "8", handed_in="")]
+    results, late, said = judge_lateness(Matches(class_, {}, []), None, policy)
+    rows = write_gradebook(tmp_path / "out", "07", SETTINGS, results, late=late, warnings=said)
+    until = "extension until 5 December 2026, 23:59"
+    assert [row.remarks for row in rows] == [[f"in time ({until})"], [until, UNKNOWN]]
+    for row, text in zip(rows, (f"In time ({until})", f"E{until[1:]}")):
+        assert f"<p>{text}</p>" in (tmp_path / "out/feedback" / row.page).read_text("utf-8")
+
+
+@pytest.mark.parametrize("spelt", ["Ada Lovelase", "lovelase, ada", "Adah Lovelace"])
+def test_a_misspelt_name_in_a_table_is_answered_with_the_nearest(spelt, tmp_path):
+    policy = with_tables(tmp_path, f'student,due\n"{spelt}",2026-12-05T12:00Z\n')
+    class_ = [student("Bob Babbage", "8"), student("Ada Lovelace", "7")]
+    (said,) = rules(class_, policy)[1]
+    assert f"{spelt!r} is not in this grading. Did you mean 'Ada Lovelace'?" in said
+    page = tmp_path / "out" / "summary.html"
+    write_gradebook(page.parent, "07", SETTINGS, class_, warnings=[said])
+    assert "Did you mean &#39;Ada Lovelace&#39;?" in page.read_text(encoding="utf-8")
+
+
+def test_a_wrong_id_and_a_line_without_a_student_are_named(tmp_path):
+    policy = with_tables(
+        tmp_path, "student,id,due\n,23456871,2026-12-05T12:00Z\n,,2026-12-05T12:00Z"
+    )
+    wrong, empty = rules([student("Ada", "23456781")], policy)[1]
+    assert "Did you mean '23456781'?" in wrong and empty.endswith(
+        "line 3: '' is not in this grading."
+    )
 
 
 def test_the_members_of_a_group_have_the_latest_extension(tmp_path):
     policy = with_tables(tmp_path, "id,due\n7,2026-12-01T12:00Z\n8,2026-12-05T12:00Z\n")
-    assert rules([student("Ada, Bob", "7, 8")], policy)[0] == [""]
+    (rule,) = rules([student("Ada, Bob", "7, 8")], policy)[0]
+    assert rule == "in time (extension until 5 December 2026, 12:00)"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +279,13 @@ def test_moodles_worksheet_tells_the_times_and_gets_the_points(tmp_path):
     text = (tmp_path / "out" / "upload-moodle.csv").read_text(encoding="utf-8")
     header, *lines = csv.reader(io.StringIO(text))
     assert [line[header.index("Grade")] for line in lines] == ["2", "4", "4"]
+
+
+def test_an_extension_for_an_absent_student_is_no_mistake(tmp_path):
+    (tmp_path / "roster.csv").write_text(MOODLE, encoding="utf-8")
+    roster = read_roster(tmp_path / "roster.csv", "07")
+    policy = with_tables(tmp_path, "student,due\nCem Celik,2026-12-05T12:00\n")
+    assert rules([student("Ada Lovelace", "501", "")], policy, roster)[1] == []
 
 
 def handed_in(tmp_path, *places, **contents):
@@ -318,7 +380,7 @@ def test_an_extension_by_id_holds_for_all_submissions_of_the_student(tmp_path):
     ]
     policy = read_policy(DUE, "10%/day", extensions=extensions)
     late = judge_lateness(Matches(results, {}, []), None, policy)[1]
-    assert [late["a"].rule, late["b"].rule] == ["", ""]
+    assert late["a"].rule == late["b"].rule == "in time (extension until 5 December 2026, 10:00)"
 
 
 def test_an_extension_by_name_reaches_a_member_of_a_group(tmp_path):
@@ -326,4 +388,4 @@ def test_an_extension_by_name_reaches_a_member_of_a_group(tmp_path):
     extensions.write_text("student,due\nBob Ross,2026-12-05T10:00\n")
     results = [result("Ada Lovelace, Bob Ross", key="g", handed_in="2026-12-04 10:00 UTC")]
     policy = read_policy(DUE, "10%/day", extensions=extensions)
-    assert judge_lateness(Matches(results, {}, []), None, policy)[1]["g"].rule == ""
+    assert judge_lateness(Matches(results, {}, []), None, policy)[1]["g"].percent == 0

@@ -3,6 +3,7 @@
 import pytest
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
@@ -12,6 +13,7 @@ from diffusion_lab.instructor.manual import (
     unescape_formula,
     write_manual,
 )
+from tests.graded import SETTINGS, result
 
 TABLE = "key,points,comment\nMüller|12,2.5,schön – gut\nAda|7,-1,\n"
 GIVEN = {"Müller|12": ByHand("2.5", "schön – gut"), "Ada|7": ByHand("-1")}
@@ -175,3 +177,10 @@ def test_an_entry_for_nobody_in_this_grading_is_named():
     misspelt, missing = remarks_on_unclaimed(manual, ["Müller|12", "Ada|7"])
     assert "'Mueller|12'" in misspelt and "Did you mean 'Müller|12'?" in misspelt
     assert "'Zoe|9'" in missing and "did not hand in this time" in missing
+
+
+def test_the_summary_names_an_entry_for_nobody(tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment,hold\nAda Lovelase,,,hearing\n")
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada Lovelace")])
+    page = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert "Did you mean &#39;Ada Lovelace|12&#39;?" in page

@@ -11,7 +11,8 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
-from diffusion_lab.instructor.platforms.roster import agree, spellings
+from diffusion_lab.instructor.names import spellings
+from diffusion_lab.instructor.platforms.roster import agree
 from diffusion_lab.instructor.platforms.rosters import match, read_roster
 from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
 from diffusion_lab.instructor.results import Settings

@@ -56,7 +56,7 @@ def write_reports(
         results, late, sentences = judge_lateness(matches, roster, reporting.policy)
     before = read_grades(out / GRADES)
     rows = write_gradebook(
-        out, lab, settings, results, matches.absent, late, reporting.anonymous, earlier
+        out, lab, settings, results, matches.absent, late, reporting.anonymous, earlier, sentences
     )
     write_atomically(out / ORAL, oral_page(lab, rows, _mistakes(rows)))
     sentences += remarks_on_unclaimed(read_manual(out / MANUAL), [row.key for row in rows])

@@ -19,6 +19,7 @@ from diffusion_lab.instructor.manual import (
     MANUAL,
     ByHand,
     read_manual,
+    remarks_on_unclaimed,
     write_manual,
 )
 from diffusion_lab.instructor.names import key_of
@@ -47,6 +48,7 @@ def write_gradebook(
     late: Mapping[str, Late] | None = None,
     anonymous: bool = False,
     earlier: Sequence[EarlierClass] = (),
+    warnings: Sequence[str] = (),
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -60,6 +62,7 @@ def write_gradebook(
         anonymous: True shows numbers instead of names in the summary, until every written part has
             points.
         earlier: classes to compare with.
+        warnings: sentences about the whole class, for the summary.
 
     Returns:
         The rows of the grade book.
@@ -94,7 +97,10 @@ def write_gradebook(
     ]
     grades = facts | {"students": students}
     shown = without_names(rows, settings.seed) if hidden(rows, anonymous) else rows
-    write_atomically(out / "summary.html", summary_page(facts, shown, unclaimed))
+    warnings = [*warnings, *remarks_on_unclaimed(unclaimed, list(by_hand))]
+    write_atomically(
+        out / "summary.html", summary_page(facts | {"warnings": warnings}, shown, unclaimed)
+    )
     # last, because a regrading compares its points with those of the last complete grading
     write_changes(out, read_grades(out / GRADES), grades)
     write_atomically(out / GRADES, json.dumps(grades, indent=1).encode())

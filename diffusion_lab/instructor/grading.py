@@ -165,7 +165,10 @@ def _results(
             _keep(running, kept, results, settings)
             progress(len(results), total)
     if only and not chosen:
-        raise UserError(f"--only: no student's name or ID contains {only.text!r}.")
+        question = only.question([submission for _, submission in found])
+        raise UserError(
+            f"--only: no student's name or ID contains {only.text!r}. {question}".strip()
+        )
     while running:
         _keep(running, kept, results, settings)
         progress(len(results), total)

@@ -43,15 +43,18 @@ class Policy:
     zone: tzinfo | None = None  # of the due time and of times without a zone; None is the local one
 
     def late(self, due: datetime, time: datetime) -> Late:
-        """Returns what a submission loses that was handed in at `time`."""
+        """Returns what a submission loses that was handed in at `time`.
+
+        If `due` is not that of the class, it is an extension, and the rule names it.
+        """
         start = due.astimezone(timezone.utc) + self.grace
         over = time.astimezone(timezone.utc) - start
         if over <= timedelta():
-            return Late()
+            return Late(f"in time{self.extension(due)}" if self.extension(due) else "")
         if self.unit == "day":  # by the clock on the wall, because a day may have 23 or 25 hours
             over = self._on_the_wall(time) - self._on_the_wall(start)
         units = max(1, math.ceil(over / UNITS[self.unit[0]]))
-        rule = f"{units} {self.unit}{'s' * (units > 1)} late"
+        rule = f"{units} {self.unit}{'s' * (units > 1)} late{self.extension(due)}"
         if not self.amount:
             return Late(rule)
         lost = units * self.amount
@@ -59,6 +62,13 @@ class Policy:
             lost = min(lost, 100)
             return Late(f"{rule}: −{lost:g} %", percent=lost)
         return Late(f"{rule}: −{lost:g} point{'s' * (lost != 1)}", points=lost)
+
+    def extension(self, due: datetime) -> str:
+        """Returns ` (extension until …)`, or "" if `due` is the due time of the class."""
+        if due == self.due:
+            return ""
+        due = due.astimezone(self.zone)
+        return f" (extension until {due.day} {due:%B %Y, %H:%M})"
 
     def _on_the_wall(self, time: datetime) -> datetime:
         return time.astimezone(self.zone).replace(tzinfo=None)
@@ -127,24 +137,38 @@ def judge_lateness(
     Raises:
         UserError: if a line of a table fits several students.
     """
-    results, sentences = [], []
+    sentences: list[str] = []
     extended = times_of_students(policy.extensions, matches, roster, sentences)
     listed = times_of_students(policy.times, matches, roster, sentences)
+    times = {
+        result.key: listed.get(result.key) or _from_platform(result, matches, roster, policy.zone)
+        for result in matches.results
+        if not result.outdated
+    }
     late: dict[str, Late] = {}
+    results = []
+    unknown = sum(not times.get(result.key) for result in matches.results)
     for result in matches.results:
-        time = listed.get(result.key) or _from_platform(result, matches, roster, policy.zone)
-        remark = UNKNOWN
-        if time and not result.outdated:
-            late[result.key] = policy.late(extended.get(result.key, policy.due), time)
-            remark = late[result.key].rule
-        results.append(replace(result, remarks=[*result.remarks, *[remark] * bool(remark)]))
-    unknown = len(results) - len(late)
+        due, time = extended.get(result.key, policy.due), times.get(result.key)
+        judged = policy.late(due, time) if time else Late(policy.extension(due).strip(" ()"))
+        # what holds for all students is said once, in a sentence
+        doubt = not time and unknown < len(matches.results)
+        remarks = filter(None, [judged.rule, UNKNOWN * doubt])
+        results.append(replace(result, remarks=[*result.remarks, *remarks]))
+        if time or judged.rule:
+            late[result.key] = judged
     if unknown:
-        sentences.append(
-            f"Nothing is deducted from {unknown} of {len(results)} submissions for being late,"
-            " because the time of handing in is unknown. Give a table with --times."
-        )
+        sentences.append(_about_unknown(unknown, len(results)))
     return results, late, sentences
+
+
+def _about_unknown(count: int, total: int) -> str:
+    """Returns a sentence about `count` of `total` submissions without a time."""
+    which = "all submissions" if count == total else f"{count} of {total} submissions"
+    return (
+        f"The time of handing in is unknown for {which}, so nothing is deducted from them for being"
+        " late. Give a table with --times."
+    )
 
 
 def _from_platform(

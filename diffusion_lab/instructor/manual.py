@@ -3,7 +3,6 @@
 The file may come from any spreadsheet program.
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.names import did_you_mean
 from diffusion_lab.instructor.tables import escape_formula, read_table, table, unescape_formula
 from diffusion_lab.storage import write_atomically
 
@@ -84,11 +84,9 @@ def remarks_on_unclaimed(manual: dict[str, ByHand], keys: Collection[str]) -> li
     """
     sentences = []
     for key in [key for key, given in manual.items() if any(given) and key not in keys]:
-        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.8)
         advice = (
-            f"Did you mean {near[0]!r}?"
-            if near
-            else "Correct the key, or keep the line if this student did not hand in this time."
+            did_you_mean(key, keys)
+            or "Correct the key, or keep the line if this student did not hand in this time."
         )
         sentences.append(f"{MANUAL} has an entry for {key!r}, who is not in this grading. {advice}")
     return sentences

@@ -1,13 +1,17 @@
 """What the names of files, folders and people say, whatever platform they come from."""
 
+import difflib
 import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from diffusion_lab.submission.handout import FOLDER
 
+ALIKE = 0.8  # of a misspelt name and the right one, from 0 to 1
 # what platforms, browsers and Jupyter add to a name
 COPY = r"(?: ?\(\d+\)|[-_]\d{1,2}|[ _-]+copy ?\d*)"
 NOTEBOOK = re.compile(rf"(?P<stem>.*?)\.ipynb{COPY}*(?:\.(?:txt|json))?", re.IGNORECASE | re.DOTALL)
@@ -64,6 +68,31 @@ def printable(name: str, longest: int = 80) -> str:
         ).decode("cp1252", "replace")
     name = "".join(letter for letter in unicodedata.normalize("NFC", name) if letter.isprintable())
     return name.strip()[:longest] or "without a name"
+
+
+def words(name: str) -> list[str]:
+    """Returns the words of a name, in lower case and without accents."""
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", name)
+        if not unicodedata.combining(letter)
+    )
+    return re.findall(r"[^\W_]+", plain.casefold())
+
+
+@cache
+def spellings(name: str) -> frozenset[str]:
+    """Returns how platforms may write a name: `Lovelace, Ada`, `Ada Lovelace`, `lovelaceada`."""
+    parts = words(name)
+    joined = {"".join(parts), "".join(parts[1:] + parts[:1]), "".join(parts[-1:] + parts[:-1])}
+    return frozenset({" ".join(sorted(parts)), *joined} - {""})
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """Returns a question with the name that `text` may be a misspelling of, or ""."""
+    known = {spelling: name for name in names for spelling in spellings(name)}
+    near = difflib.get_close_matches("".join(words(text)), known, n=1, cutoff=ALIKE)
+    return f"Did you mean {known[near[0]]!r}?" if near else ""
 
 
 def copy_number(name: str) -> int:

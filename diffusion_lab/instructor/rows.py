@@ -19,7 +19,7 @@ SUSPICIOUS_MODULES = {
 class Late:
     """What a submission loses because it was late: a percentage of its points, or points."""
 
-    rule: str = ""  # such as "2 days late: −20 %"; "" if it was not late
+    rule: str = ""  # such as "2 days late: −20 %"; "" if there is nothing to say
     percent: float = 0.0
     points: float = 0.0
 
@@ -78,7 +78,7 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
         hold=by_hand.hold,
         overrides=dict(by_hand.exercises),
         given=_in_words(by_hand.points, result.written),
-        late=late.rule + _lost(late, deduction),
+        late=(late.rule[:1].upper() + late.rule[1:]) + _lost(late, deduction),
         deduction=deduction,
     )
 

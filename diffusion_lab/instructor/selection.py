@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from diffusion_lab.instructor.platforms.roster import Person, spellings
+from diffusion_lab.instructor.names import did_you_mean, spellings
+from diffusion_lab.instructor.platforms.roster import Person
 from diffusion_lab.instructor.submissions import Submission
 
 
@@ -31,6 +32,13 @@ class Only:
             )
             for person in self.people
         )
+
+    def question(self, submissions: Iterable[Submission]) -> str:
+        """Returns a question about whom a misspelt text may mean, or ""."""
+        students = [*submissions, *self.people]
+        names = [each.name if isinstance(each, Person) else each.student for each in students]
+        words = [word.strip(",") for name in names for word in name.split()]
+        return did_you_mean(self.text, [*(each.id for each in students), *words, *names])
 
     def _contained_in(self, *names: str) -> bool:
         return any(self.text.casefold() in name.casefold() for name in names)

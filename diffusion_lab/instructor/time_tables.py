@@ -6,7 +6,8 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.platforms.roster import Roster, spellings
+from diffusion_lab.instructor.names import did_you_mean, spellings
+from diffusion_lab.instructor.platforms.roster import Roster
 from diffusion_lab.instructor.platforms.rosters import IDS, NAMES, Matches
 from diffusion_lab.instructor.tables import read_table
 from diffusion_lab.instructor.times import read_deadline, read_time
@@ -73,8 +74,9 @@ def times_of_students(
         keys, by_id = _fitting(entry, matches, roster)
         if len(keys) > 1 and not by_id:
             raise UserError(f"{entry.where}: {who!r} fits several students. Give an ID as well.")
-        if not keys:
-            sentences.append(f"{entry.where}: {who!r} is not in this grading.")
+        if not keys and not _on_roster(entry, roster):
+            question = _question(entry, matches, roster)
+            sentences.append(f"{entry.where}: {who!r} is not in this grading. {question}".strip())
         for key in keys:
             found[key] = max(entry.time, found.get(key, entry.time))
     return found
@@ -82,7 +84,6 @@ def times_of_students(
 
 def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> tuple[list[str], bool]:
     """Returns (keys of the results that an entry fits, True if by ID, False if by name)."""
-    wanted = {text.lower() for text in entry.ids}
     by_id, by_name = [], []
     for result in matches.results:
         indices = matches.people.get(result.key, ())
@@ -90,12 +91,34 @@ def _fitting(entry: Entry, matches: Matches, roster: Roster | None) -> tuple[lis
         ids = {*result.id.lower().split(", "), result.key.lower()} - {""}
         ids |= {text for person in people for text in person.identifiers | person.logins}
         names = [result.student, *result.student.split(", "), *(person.name for person in people)]
-        if wanted & ids:
+        if {text.lower() for text in entry.ids} & ids:
             by_id.append(result.key)
-        if any(
-            text.lower() in {*ids, result.student.lower()} or spellings(text) & spellings(name)
-            for text in entry.names
-            for name in names
-        ):
+        if _has_name(entry, ids, names):
             by_name.append(result.key)
     return by_id or by_name, bool(by_id)
+
+
+def _has_name(entry: Entry, ids: set[str], names: Iterable[str]) -> bool:
+    """True if a name in an entry is among the names or IDs of a student."""
+    return any(
+        text.lower() in {*ids, name.lower()} or spellings(text) & spellings(name)
+        for text in entry.names
+        for name in names
+    )
+
+
+def _on_roster(entry: Entry, roster: Roster | None) -> bool:
+    """True if an entry is about a student on the roster, who may have handed in nothing."""
+    wanted = {text.lower() for text in entry.ids}
+    return any(
+        wanted & (ids := person.identifiers | person.logins) or _has_name(entry, ids, [person.name])
+        for person in (roster.people.values() if roster else ())
+    )
+
+
+def _question(entry: Entry, matches: Matches, roster: Roster | None) -> str:
+    """Returns a question about whom an entry may mean, or ""."""
+    people = list(roster.people.values()) if roster else []
+    names = [*(result.student for result in matches.results), *(person.name for person in people)]
+    ids = [*(result.id for result in matches.results), *(person.id for person in people)]
+    return did_you_mean(" ".join(entry.names), names) or did_you_mean(" ".join(entry.ids), ids)

@@ -1,11 +1,9 @@
 """A roster: the table of a class's students that a platform exports."""
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 
+from diffusion_lab.instructor.names import spellings, words
 from diffusion_lab.instructor.rows import Row
 
 NAMELESS = 2  # shorter words, such as initials, say nothing about a person
@@ -58,24 +56,6 @@ def person_at(line: list[str], names: Iterable[int], ids: Iterable[int]) -> Pers
     name = " ".join(filter(None, (line[column].strip() for column in names)))
     identifiers = [text for column in ids if (text := line[column].strip())]
     return Person(name, identifiers[0] if identifiers else "", frozenset(identifiers[1:]))
-
-
-def words(name: str) -> list[str]:
-    """Returns the words of a name, in lower case and without accents."""
-    plain = "".join(
-        letter
-        for letter in unicodedata.normalize("NFKD", name)
-        if not unicodedata.combining(letter)
-    )
-    return re.findall(r"[^\W_]+", plain.casefold())
-
-
-@cache
-def spellings(name: str) -> frozenset[str]:
-    """Returns how platforms may write a name: `Lovelace, Ada`, `Ada Lovelace`, `lovelaceada`."""
-    parts = words(name)
-    joined = {"".join(parts), "".join(parts[1:] + parts[:1]), "".join(parts[-1:] + parts[:-1])}
-    return frozenset({" ".join(sorted(parts)), *joined} - {""})
 
 
 def agree(name: str, other: str) -> bool:

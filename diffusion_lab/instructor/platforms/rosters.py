@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.names import key_of
+from diffusion_lab.instructor.names import key_of, spellings
 from diffusion_lab.instructor.platforms import canvas, moodle
-from diffusion_lab.instructor.platforms.roster import Roster, agree, person_at, spellings
+from diffusion_lab.instructor.platforms.roster import Roster, agree, person_at
 from diffusion_lab.instructor.tables import read_table
 from diffusion_lab.instructor.verdicts import Result
 

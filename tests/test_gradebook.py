@@ -226,6 +226,15 @@ def test_the_page_of_a_student_on_hold_says_only_that_points_come_later(tmp_path
         assert secret not in page
     assert "So it is" in (tmp_path / "feedback" / bob.page).read_text(encoding="utf-8")
     assert table(tmp_path)[1][-1] == "on hold: a hearing" and ada.points == 5
+    summary = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert summary.count("<b>(on hold)</b>") == 1 and "<td>on hold: a hearing</td>" in summary
+
+
+def test_a_problem_with_the_notebook_hides_no_remark(tmp_path):
+    (tmp_path / MANUAL).write_text("key,points,comment,hold\nAda|12,,,a hearing\n")
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", problem="No notebook.")])
+    assert table(tmp_path)[1][-1] == "No notebook; on hold: a hearing"
+    assert "No notebook; on hold: a hearing" in (tmp_path / "summary.html").read_text()
 
 
 def test_outdated_pages_are_removed_and_code_in_sentences_is_marked_up(tmp_path):

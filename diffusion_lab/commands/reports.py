@@ -89,9 +89,8 @@ def class_table(rows: list[Row]) -> Table:
     )
     for row in rows[:MOST_ROWS]:
         marks = [f"[{COLOURS[class_of(verdict)]}]{mark_of(verdict)}[/]" for verdict in row.verdicts]
-        remark = row.problem or "; ".join(row.remarks)
         table.add_row(
-            Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(remark)
+            Text(row.student), f"{row.points:g} of {row.possible:g}", *marks, Text(row.look_at)
         )
     return table
 

@@ -36,8 +36,8 @@ def without_names(rows: Sequence[Row], seed: int) -> list[Row]:
             id="",
             place="",
             page="",
-            problem=ELSEWHERE if row.problem else "",
-            remarks=[ELSEWHERE] * bool(row.remarks),
+            problem="",
+            remarks=[ELSEWHERE] * bool(row.look_at),
         )
         for number, row in enumerate(sorted(rows, key=order), start=1)
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from diffusion_lab.instructor.inside.generating import METHODS
 from diffusion_lab.instructor.master import Master, answer_cell
-from diffusion_lab.instructor.running import LAST_LINES
+from diffusion_lab.instructor.own_lines import own_lines
 from diffusion_lab.instructor.sandbox.boxes import run_in_box
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.staging import staged_files, whole_module
@@ -110,8 +110,7 @@ def _run(
     ):
         return run.results, ""
     said = next((cell.said for cell in run.cells.values() if not cell.passed), "")
-    lines = [*([run.ended] if run.ended else []), *said.splitlines()[-LAST_LINES:]]
-    return {}, "\n".join(line[:200] for line in lines)
+    return {}, "\n".join(filter(None, [run.ended, own_lines(said, METHODS)]))
 
 
 # The next two functions parse, so two threads must not run their first calls: see `Master.files`.

@@ -192,7 +192,7 @@ def _table(lab: str, rows: list[Row]) -> str:
             f"{-row.deduction:g}" if row.deduction else "",
             row.place,
             f"feedback/{row.page}",
-            row.problem or "; ".join(row.remarks),
+            row.look_at,
         ]
         for row in rows
     ]

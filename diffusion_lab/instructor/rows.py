@@ -45,6 +45,11 @@ class Row(Result):
     late: str  # how late it was and what that costs, for the student; "" if it was not late
     deduction: float  # points that are lost because it was late
 
+    @property
+    def look_at(self) -> str:
+        """What a person should look at: the problem with the whole submission, and the remarks."""
+        return "; ".join([*[self.problem.rstrip(".")] * bool(self.problem), *self.remarks])
+
 
 def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
     """Returns the row of a result, with texts and a picture that are safe to show."""

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from diffusion_lab.instructor.master import Master, Task
+from diffusion_lab.instructor.own_lines import own_lines
 from diffusion_lab.instructor.sandbox.boxes import CellOutcome, run_in_box
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Outcome, Verdict
 from diffusion_lab.submission.tampering import find_tampering
 
-LAST_LINES = 12  # of a cell's error, which the student reads
 MOST_CHARACTERS = 20_000  # of one answer; official answers have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
@@ -103,7 +103,7 @@ def _verdict(
     elif handed_in:
         outcome, sentence = "stopped", stopped[task.name]
     right = outcome == "right"
-    details = "" if right else "\n".join(errors.get(task.name, "").splitlines()[-LAST_LINES:])
+    details = "" if right else own_lines(errors.get(task.name, ""), [task.name])
     return Verdict(
         task.number,
         task.name,

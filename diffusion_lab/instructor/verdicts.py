@@ -29,7 +29,7 @@ class Verdict:
     points: float
     possible: float
     sentence: str
-    details: str = ""  # the last lines of the error in the answer's cell
+    details: str = ""  # the error in the answer's cell, see `own_lines`
     graded: float | None = None  # the grader's points, if a person gave others
 
     @property

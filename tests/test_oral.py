@@ -1,5 +1,6 @@
 """The questions for an oral check: about the student's own lines, and never hostile."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,38 @@ def test_questions_are_about_the_students_own_lines():
     two = found["You divided. Multiply."]
     assert (two.number, two.variant) == ("7.1", "return half + self.c / 2")
     assert found["Both are sines."].variant == "return sin(x)"
+
+
+def test_no_line_is_asked_about_twice_while_there_are_others():
+    tables = {
+        "first": [
+            *(Mistake(f"Mistake {n}.", ("a + b", f"a * {n}")) for n in range(2, 9)),
+            Mistake("You divided. Multiply.", ("model.c * 2", "model.c / 2")),
+            Mistake("You forgot half.", ("half + ", "")),
+        ]
+    }
+    for seed in range(20):
+        found = questions_for(row(("right", "wrong"), seed=seed), tables)
+        assert len({each.code for each in found}) == 2 and len(found) == 3
+
+
+def test_a_variant_of_a_method_is_about_self_and_indented_as_one_block():
+    tables = {"first": [Mistake("No.", ("return half", "x = model.c\n    return half"))]}
+    (only,) = questions_for(row(("right", "wrong")), tables)
+    assert only.variant == "x = self.c\nreturn half + self.c * 2"
+
+
+def test_printed_questions_have_lines_to_write_on():
+    page = oral_page("07", [row(), row(("right", "wrong"), {"first": "x = 1"})], TABLES).decode()
+    assert page.count('<div class="lines">') == page.count("<li>") == 6
+
+
+def test_the_instructions_quote_the_questions():
+    text = " ".join((Path(__file__).parents[1] / "INSTRUCTORS.md").read_text("utf-8").split())
+    pages = [oral_page("07", [row(answers=answers)], TABLES) for answers in (None, {"first": "1"})]
+    for question, page in zip(("What would change", "Which change to it would make the"), pages):
+        (quoted,) = re.findall(f'"({question}.*?\\?)"', text)
+        assert quoted in " ".join(page.decode().split())
 
 
 def test_the_same_submission_gets_the_same_questions():

@@ -6,6 +6,7 @@ Most of them show a line of the student's, and the same line with a known mistak
 import ast
 import random
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from diffusion_lab.labs.mistakes import Mistake
 
 ORAL = "oral.html"
 QUESTIONS = 3  # for each student
+MOST_LINES = 12  # of an answer that are changed, since several changes may be to the same line
 LONGEST = 600  # characters of a line that is shown
 MOST_CODE = 3_000  # characters of an answer that is shown
 
@@ -43,7 +45,7 @@ def oral_page(lab: str, rows: Sequence[Row], tables: Tables) -> bytes:
 
 
 def questions_for(row: Row, tables: Tables) -> list[Question]:
-    """Returns up to three questions, about different exercises if possible.
+    """Returns up to three questions, about different exercises and lines if possible.
 
     The same submission always gets the same questions.
     """
@@ -60,7 +62,7 @@ def questions_for(row: Row, tables: Tables) -> list[Question]:
         mistakes = rng.sample([*tables[verdict.name]], len(tables[verdict.name]))
         lines = [
             Question(verdict.number, verdict.name, *texts)
-            for texts in islice(_variants(source, mistakes), QUESTIONS)
+            for texts in islice(_variants(source, mistakes), MOST_LINES)
         ]
         told = {question.hint for question in lines}
         whole = [
@@ -74,7 +76,11 @@ def questions_for(row: Row, tables: Tables) -> list[Question]:
             (QUESTIONS if lines or place else 0, question) for place, question in enumerate(whole)
         ]
     ranked.sort(key=lambda pair: (pair[0], not pair[1].variant))
-    return [question for _, question in ranked[:QUESTIONS]]
+    first: dict[str, Question] = {}  # {code that is shown: question}
+    for _, question in ranked:
+        first.setdefault(question.code, question)
+    questions = [*first.values(), *(question for _, question in ranked)]
+    return [*dict.fromkeys(questions)][:QUESTIONS]
 
 
 def _variants(source: str, mistakes: Sequence[Mistake]) -> Iterator[tuple[str, str, str]]:
@@ -90,7 +96,9 @@ def _changed_line(source: str, old: str, new: str) -> tuple[str, str] | None:
     Returns None unless `source` contains `old` once, up to white space, and the change keeps it
     valid and alters what it does.
     """
-    for before, after in ((old, new), (_as_method(old), _as_method(new))):
+    as_method = _as_method(old), _as_method(new)
+    is_method = re.search(r"\bself\b", source)
+    for before, after in (as_method, (old, new)) if is_method else ((old, new), as_method):
         tokens = re.findall(r"\w+|[^\w\s]", before)
         pattern = r"\s*".join(map(re.escape, tokens))
         pattern = rf"(?<!\w){pattern}" if re.match(r"\w", before) else pattern
@@ -105,7 +113,7 @@ def _changed_line(source: str, old: str, new: str) -> tuple[str, str] | None:
         if max(len(line), len(changed)) <= LONGEST and _differ(
             source, source[:first] + changed + source[last:]
         ):
-            return line.strip(), changed.strip()
+            return line.strip(), textwrap.dedent(changed).strip()
     return None
 
 

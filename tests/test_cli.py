@@ -17,6 +17,7 @@ from PIL import Image
 from diffusion_lab import training
 from diffusion_lab.commands import cli, doctor
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.naming_schemes import PLATFORMS
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.io import load_model, save_model
 
@@ -131,6 +132,13 @@ def test_user_errors_are_one_sentence(run, weights, arguments, sentence, tmp_pat
     status, out, err = run(*arguments)
     assert status == 2 and sentence in err and "Traceback" not in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_every_platform_and_the_default_of_late(run):
+    text = " ".join(re.sub(r"[│\s]+", " ", run("grade", "--help")[1]).split())
+    for platform in (*PLATFORMS, "nbgrader", "Google Classroom"):
+        assert platform.split(",")[0] in text
+    assert "By default nothing: the reports only say how late" in text
 
 
 NUMBERS = [

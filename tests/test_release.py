@@ -133,6 +133,14 @@ def test_the_package_of_a_release_works_without_the_repository(release):
     assert result.stdout.startswith("7.2 ") and str(release) in result.stdout
 
 
+def test_the_command_says_that_the_links_are_not_set(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("diffusion_lab.instructor.release.write_release", lambda *_: "a.zip")
+    status, out, _ = run("release", "--out", tmp_path)
+    assert status == 0 and "OWNER/REPO" in out and "published.py" in out
+    monkeypatch.setattr("diffusion_lab.instructor.published.REPOSITORY", "ada/course")
+    assert run("release", "--out", tmp_path)[1] == "For your students: a.zip\n"
+
+
 def test_a_folder_that_is_not_the_repository_is_an_error(tmp_path):
     with pytest.raises(UserError, match="Run this command in the repository"):
         write_release(tmp_path, tmp_path)

@@ -61,8 +61,9 @@ def grade(
         Path | None,
         typer.Argument(
             help=(
-                "A folder of notebooks or of students' folders, or a zip file from Canvas, Moodle"
-                " or Gradescope."
+                "A folder of notebooks or of students' folders, nbgrader's course folder, or a zip"
+                " file from Canvas, Moodle, Gradescope, Blackboard, Brightspace or Google"
+                " Classroom."
             )
         ),
     ] = None,
@@ -233,9 +234,12 @@ def release(
     if gradescope is None and (board or late or grace):
         raise UserError("--board, --late and --grace belong to --gradescope: give its lab as well.")
     if gradescope is None and classroom50 is None:
+        from diffusion_lab.instructor import published
         from diffusion_lab.instructor.release import write_release
 
         typer.echo(f"For your students: {write_release(root, out, data)}")
+        if warning := published.warning():
+            typer.echo(warning)
         return
     from diffusion_lab.instructor.autograders.writing import write_classroom50, write_gradescope
 

@@ -18,7 +18,8 @@ LateRate = Annotated[
     typer.Option(
         help=(
             "What each started day or hour costs, such as 10%/day or 5%/hour of a student's"
-            " points, or 2/day for points."
+            " points, or 2/day for points. By default nothing: the reports only say how late a"
+            " submission was."
         )
     ),
 ]

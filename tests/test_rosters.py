@@ -140,9 +140,34 @@ def test_the_assignment_can_be_named(tmp_path):
 
 
 def test_several_assignments_with_the_number_of_the_lab_are_named(tmp_path):
-    text = CANVAS.replace("Lab 06 (810)", "Quiz 7 (810)")
-    with pytest.raises(UserError, match=r"several.*'Quiz 7 \(810\)', 'Lab 07: DDIM \(811\)'"):
+    text = CANVAS.replace("Lab 06 (810)", "Quiz 7 (810)").replace("Lab 07: DDIM", "Homework 7")
+    with pytest.raises(UserError, match=r"several.*'Quiz 7 \(810\)', 'Homework 7 \(811\)'"):
         roster_of(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ["Lab 07", "Lab 07: DDIM"],
+        ["lab 7", "Prelab 07", "Lab 7 (again)"],
+        ["Lab 07: DDIM", "Quiz 7", "Lab 70", "Lab 7.5"],
+        ["Lab07 - DDIM", "Reading for lab 07"],
+        ["Quiz 7", "Lab 17", "Lab 06"],
+    ],
+)
+def test_the_title_that_names_the_lab_best_is_chosen(titles, tmp_path):
+    for order in (titles, titles[::-1]):
+        columns = ",".join(f"{title} ({800 + len(title)})" for title in order)
+        header = CANVAS.split("\n")[0].replace("Lab 06 (810),Lab 07: DDIM (811)", columns)
+        roster = roster_of(tmp_path, f'{header}\n"Lovelace, Ada",101,s1,ada,A,\n')
+        assert roster.header[roster.grade].startswith(f"{titles[0]} (")
+
+
+def test_the_beginning_of_a_title_is_enough(tmp_path):
+    roster = roster_of(tmp_path, CANVAS, "lab 07")
+    assert roster.header[roster.grade] == "Lab 07: DDIM (811)"
+    with pytest.raises(UserError, match="no assignment 'Lab 0'"):
+        roster_of(tmp_path, CANVAS, "Lab 0")
 
 
 def test_an_assignment_that_canvas_does_not_have_yet(tmp_path):

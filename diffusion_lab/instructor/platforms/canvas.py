@@ -34,7 +34,7 @@ def read(
         header: the first line.
         lines: the other lines.
         lab: such as "07".
-        assignment: the title or ID of its assignment, or None to look for the number in the titles.
+        assignment: the title or ID of its assignment, or None to look for the lab in the titles.
 
     Raises:
         UserError: if there is no such assignment, or several may be meant.
@@ -63,13 +63,9 @@ def _column_for(lab: str, assignment: str | None, header: list[str]) -> int | No
         for column in range(header.index("Section") + 1, len(header))
         if (match := ASSIGNMENT.fullmatch(header[column]))
     }
-    columns = [
-        column
-        for column, match in found.items()
-        if assignment in (match["id"], match["title"], match[0])
-        or assignment is None
-        and int(lab) in map(int, re.findall(r"\d+", match["title"]))
-    ]
+    fits = {column: _fit(match, lab, assignment) for column, match in found.items()}
+    best = max(fits.values(), default=0)
+    columns = [column for column, fit in fits.items() if fit and fit == best]
     if len(columns) == 1 or not columns and assignment is None:
         return columns[0] if columns else None
     titles = ", ".join(repr(header[column]) for column in columns or found) or "none"
@@ -81,6 +77,25 @@ def _column_for(lab: str, assignment: str | None, header: list[str]) -> int | No
         )
         + " Choose one with --assignment."
     )
+
+
+def _fit(match: re.Match[str], lab: str, assignment: str | None) -> int:
+    """Returns how well the title of an assignment fits, from 3 for an exact match to 0.
+
+    Args:
+        match: the title and the ID.
+        lab: its number. Titles such as `Lab 07` are the best, then `Lab 7: DDIM`, then all others
+            with the number.
+        assignment: the title or ID that was asked for, or its beginning; or None.
+    """
+    if assignment in (match["id"], match[0]):
+        return 3
+    name = re.escape(assignment) if assignment else rf"lab[\s_-]*0*{int(lab)}"
+    begins = re.match(rf"\s*{name}(?!\.?\w)\s*", match["title"], re.IGNORECASE)
+    if begins:
+        return 3 if begins[0] == match["title"] else 2
+    numbers = map(int, re.findall(r"\d+", match["title"]))
+    return int(assignment is None and int(lab) in numbers)
 
 
 def grades(roster: Roster, upload: Upload) -> str:

@@ -1,6 +1,7 @@
 """Rosters, and the files that Canvas and Moodle import: as their own importers read them."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -9,12 +10,18 @@ from dataclasses import replace
 
 import pytest
 
+from diffusion_lab.commands.reports import Reporting, write_reports
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
+from diffusion_lab.instructor.lateness import read_policy
 from diffusion_lab.instructor.names import spellings
 from diffusion_lab.instructor.platforms.roster import agree
 from diffusion_lab.instructor.platforms.rosters import match, read_roster
-from diffusion_lab.instructor.platforms.uploads import remove_uploads, write_uploads
+from diffusion_lab.instructor.platforms.uploads import (
+    remarks_on_platform,
+    remove_uploads,
+    write_uploads,
+)
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.tables import number
@@ -449,3 +456,34 @@ def test_outdated_and_hand_graded_rows(tmp_path):
     (tmp_path / "out" / "manual.csv").write_text("key,points,comment,7.1\nJörg Müller|,,,5\n")
     graded(tmp_path, roster, rows)
     assert imported_by_canvas(upload(tmp_path, "canvas"))[0] == {"102": {"Lab 07: DDIM (811)": "5"}}
+
+
+def test_a_roster_of_another_platform_is_named(tmp_path):
+    canvas = [result("ada", place=f"x/lovelaceada_LATE_10{n}_90{n}_07.ipynb") for n in range(9)]
+    moodle = [result("ada", place=f"Ada L_50{n}_assignsubmission_file_/07.ipynb") for n in range(9)]
+    gradescope = [result("ada", place=f"submission_{n}/07.ipynb") for n in range(9)]
+    of_canvas, of_moodle = roster_of(tmp_path, CANVAS), roster_of(tmp_path, MOODLE)
+    (said,) = remarks_on_platform(of_moodle, [*canvas, *moodle[:3]])
+    assert said.startswith("The roster is from Moodle, but the submissions come from Canvas")
+    (said,) = remarks_on_platform(of_canvas, moodle)
+    assert said.startswith("The roster is from Canvas, but the submissions come from Moodle")
+    plain = roster_of(tmp_path, "Name,ID\nAda,1\n")
+    folder = [result("ada", place="ada/07.ipynb")]
+    for roster, results in (
+        (of_canvas, canvas),
+        (of_moodle, moodle),
+        (of_canvas, gradescope),  # some schools collect there and keep grades in Canvas
+        (plain, canvas),
+        (of_moodle, folder),
+    ):
+        assert remarks_on_platform(roster, results) == []
+
+
+def test_the_summary_repeats_warnings_of_the_terminal(tmp_path):
+    results = [result("ada", place=f"lovelaceada_10{n}_90{n}_07.ipynb") for n in range(3)]
+    reporting = Reporting(read_policy("2026-11-30T23:59"))
+    roster = roster_of(tmp_path, MOODLE)
+    _, said = write_reports(tmp_path, "07", SETTINGS, results, roster, reporting)
+    page = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    warnings = [html.unescape(text) for text in re.findall(r'<p class="warn">(.*)</p>', page)]
+    assert len(warnings) == 2 and warnings == said[:2]

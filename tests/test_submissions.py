@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.submissions import count_submissions, find_submissions, relevance_to
 from diffusion_lab.submission.handout import handouts
-from diffusion_lab.submission.reading import LARGEST
+from diffusion_lab.submission.reading import LARGEST, Unreadable, cells_of
 
 EMPTY = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
@@ -510,6 +511,27 @@ def test_a_student_without_a_notebook_gets_a_row(names, sentence, tmp_path):
     )
     ada, bob = find_submissions(tmp_path / "in", relevance_to("07"))
     assert ada.student == "ada" and ada.problem.endswith(sentence) and not bob.problem
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b"%PDF-1.7\n", "a PDF"),
+        (zipped({"[Content_Types].xml": b"", "word/document.xml": b""}), "a Word document"),
+        (zipped({"07.py": b""}), "a zip"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "a web page (HTML)"),
+        (b"#!/usr/bin/env python\n# coding: utf-8\n", "a Python script"),
+        (b"\x89PNG\r\n", "a picture (PNG)"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content, kind, tmp_path):
+    files = {"ada/lab.bin": content, "bob/07.ipynb": content, "cem/07.ipynb": EMPTY}
+    hand_in(tmp_path, files | {"dan/x.zip": zipped({"lab.bin": content})})
+    ada, bob, _, dan = find_submissions(tmp_path, relevance_to("07"))
+    sentence = f"This file is {kind}, not a notebook. Hand in the .ipynb file."
+    assert ada.problem == dan.problem == sentence
+    with pytest.raises(Unreadable, match=re.escape(sentence)):
+        cells_of(bob.content)
 
 
 def test_in_a_flat_folder_each_file_belongs_to_a_student(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from diffusion_lab.instructor.archives import LARGEST_ZIP, CannotRead, Entry, Folder, TooLarge, Zip
 from diffusion_lab.instructor.names import NOTEBOOK, WEIGHTS, Owner, copy_number, printable
+from diffusion_lab.submission.kinds import instead_of_a_notebook
 
 LARGEST_WEIGHTS = 60_000_000  # bytes
 MOST_READ = 30  # notebooks of one student, the latest first
@@ -97,7 +98,7 @@ class Choice:
         if self.file:
             self.remarks += self._other_notebooks(self.file)
         else:
-            self.problem = self._no_notebook()
+            self.problem = _no_notebook(files + zipped)
 
     def _consider(self, files: list[File]) -> None:
         """Chooses the best of these notebooks if it is better than the present choice."""
@@ -168,11 +169,6 @@ class Choice:
             )
         return remarks
 
-    def _no_notebook(self) -> str:
-        names = [printable(file.name, 100) for file in latest_first(self.files)]
-        others = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"No notebook (.ipynb) was handed in, only {', '.join(names[:3])}{others}."
-
 
 def latest_first(files: list[File]) -> list[File]:
     """Returns the files, the latest first, as far as attempt, time and name tell."""
@@ -188,6 +184,19 @@ def latest_first(files: list[File]) -> list[File]:
         )
 
     return sorted(files, key=lateness, reverse=True)
+
+
+def _no_notebook(files: list[File]) -> str:
+    """Returns a sentence about files without a notebook, which names the kind of a single one."""
+    opened = {file.zip for file in files}
+    unopened = [file for file in files if file.entry.place not in opened]
+    if len(unopened) == 1 and not unopened[0].is_zip:
+        with suppress(CannotRead):
+            if sentence := instead_of_a_notebook(unopened[0].read()):
+                return sentence
+    names = [printable(file.name, 100) for file in latest_first(unopened)]
+    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"No notebook (.ipynb) was handed in, only {', '.join(names[:3])}{others}."
 
 
 def _sentence(error: CannotRead) -> str:

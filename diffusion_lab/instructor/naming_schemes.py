@@ -6,7 +6,7 @@ may have chosen that one.
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import yaml
@@ -62,6 +62,19 @@ def recognise(names: Collection[str]) -> dict[str, Facts]:
     if len({number for _, number in persons}) < len({name for name, _ in persons}):
         return {}  # students share a number: it is a date or a lab, not an ID
     return _canvas_facts(most) if most is matches[0] else most
+
+
+def platform_of(places: Iterable[str]) -> str:
+    """Returns the platform that most of the paths of submissions come from, or ""."""
+    paths = [place.split("/") for place in places]
+    count = Counter(
+        platform
+        for parts in paths
+        for platform, pattern in PLATFORMS.items()
+        if any(map(pattern.fullmatch, parts))
+    )
+    platform, most = max(count.items(), key=lambda pair: pair[1], default=("", 0))
+    return platform.split(",")[0] if 2 * most > len(paths) else ""
 
 
 def owner_of(facts: Facts) -> Owner:

@@ -10,6 +10,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.submission.kinds import instead_of_a_notebook
 
 Cell = dict[str, Any]  # of a notebook, as in its JSON
 
@@ -42,8 +43,9 @@ def cells_of(content: bytes) -> list[Cell]:
         return [_normalised(cell) for cell in cells if isinstance(cell, dict)]
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         raise Unreadable(
-            "This file is not a notebook. It may be incomplete, or another file that was renamed."
-            " Open it in Jupyter, save it, and hand in the saved file."
+            instead_of_a_notebook(content)
+            or "This file is not a notebook. It may be incomplete, or another file that was"
+            " renamed. Open it in Jupyter, save it, and hand in the saved file."
         ) from None
 
 

@@ -4,10 +4,12 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from diffusion_lab.instructor.naming_schemes import platform_of
 from diffusion_lab.instructor.platforms import canvas, moodle
 from diffusion_lab.instructor.platforms.roster import Roster, Upload
 from diffusion_lab.instructor.platforms.rosters import Matches
 from diffusion_lab.instructor.rows import Row
+from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import replacing, write_atomically
 
 PLATFORMS = {"canvas": canvas, "moodle": moodle}
@@ -19,6 +21,17 @@ def remove_uploads(out: Path) -> None:
         for name in (f"upload-{platform}.csv", f"feedback-{platform}.zip"):
             with suppress(NotADirectoryError):  # the grader reports it
                 (out / name).unlink(missing_ok=True)
+
+
+def remarks_on_platform(roster: Roster, results: list[Result]) -> list[str]:
+    """Returns a sentence if the roster is from one platform and the submissions from another."""
+    theirs = platform_of(result.place for result in results)
+    if theirs.lower() not in PLATFORMS or roster.platform in ("", theirs.lower()):
+        return []
+    return [
+        f"The roster is from {roster.platform.capitalize()}, but the submissions come from"
+        f" {theirs}: give {theirs}'s with --roster, unless that is what you want."
+    ]
 
 
 def write_uploads(

@@ -15,7 +15,7 @@ from diffusion_lab.commands import grade as command
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
-from diffusion_lab.instructor.pages import mark_of
+from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.similar import hashes_of, read_earlier_class
 from diffusion_lab.instructor.verdicts import Verdict
 from tests.graded import LONG, SETTINGS, result, table, with_verdict
@@ -96,7 +96,7 @@ def test_the_names_of_pages_are_safe_and_short(tmp_path):
         [result("../../etc/passwd"), result("花子"), result("a" * 300), result("花美")],
     )
     pages = [row.page for row in rows]
-    assert pages[0].startswith("etc-passwd-") and len(set(pages)) == 4 and max(map(len, pages)) < 60
+    assert pages[1].startswith("etc-passwd-") and len(set(pages)) == 4 and max(map(len, pages)) < 60
     assert sorted(path.name for path in (tmp_path / "feedback").iterdir()) == sorted(pages)
 
 
@@ -227,7 +227,7 @@ def test_the_page_of_a_student_on_hold_says_only_that_points_come_later(tmp_path
     assert "So it is" in (tmp_path / "feedback" / bob.page).read_text(encoding="utf-8")
     assert table(tmp_path)[1][-1] == "on hold: a hearing" and ada.points == 5
     summary = (tmp_path / "summary.html").read_text(encoding="utf-8")
-    assert summary.count("<b>(on hold)</b>") == 1 and "<td>on hold: a hearing</td>" in summary
+    assert summary.count("(on hold)</b>") == 1 and "<td>on hold: a hearing</td>" in summary
 
 
 def test_a_problem_with_the_notebook_hides_no_remark(tmp_path):
@@ -292,6 +292,24 @@ def test_stopped_answers_and_suspicious_imports_are_named(tmp_path):
         ["uses os, subprocess"],
         [],
     ]
+
+
+def test_reports_are_in_the_order_of_the_names(tmp_path):
+    names = ["Zoe", "émile", "Student 10", "Student 9", "=Ada"]
+    rows = write_gradebook(tmp_path, "07", SETTINGS, [result(name) for name in names])
+    assert [row.student for row in rows] == ["=Ada", "émile", "Student 9", "Student 10", "Zoe"]
+    page = (tmp_path / "summary.html").read_text(encoding="utf-8").split("<h2>Students</h2>")[1]
+    places = [page.index(f">{row.student}</a>") for row in rows]
+    assert places == sorted(places)
+
+
+def test_the_summary_explains_every_mark(tmp_path):
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada")])
+    (legend,) = re.findall("Students</h2>(.*?)</p>", (tmp_path / "summary.html").read_text(), re.S)
+    kinds = [("right", 4), ("missing", 0), ("wrong", 0), ("wrong", 2)]
+    for outcome, points in kinds:
+        verdict = Verdict("7.1", "first", outcome, points, 4, "")
+        assert f'<span class="{class_of(verdict)}">{mark_of(verdict)} ' in legend
 
 
 def test_each_kind_of_verdict_has_its_own_mark():

@@ -22,7 +22,7 @@ from diffusion_lab.instructor.manual import (
     remarks_on_unclaimed,
     write_manual,
 )
-from diffusion_lab.instructor.names import key_of
+from diffusion_lab.instructor.names import alphabetical, key_of
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Late, Row, row_of
@@ -65,12 +65,13 @@ def write_gradebook(
         warnings: sentences about the whole class, for the summary.
 
     Returns:
-        The rows of the grade book.
+        The rows of the grade book, in the order of the names.
     """
     out = Path(out)
     manual = read_manual(out / MANUAL)
     results = [
-        replace(result, key=result.key or key_of(result.student, result.id)) for result in results
+        replace(result, key=result.key or key_of(result.student, result.id))
+        for result in sorted(results, key=lambda result: alphabetical(result.student))
     ]
     by_hand, unclaimed = _by_student(manual, results)
     numbers = [verdict.number for verdict in results[0].verdicts] if results else []

@@ -166,8 +166,8 @@ def _about_unknown(count: int, total: int) -> str:
     """Returns a sentence about `count` of `total` submissions without a time."""
     which = "all submissions" if count == total else f"{count} of {total} submissions"
     return (
-        f"The time of handing in is unknown for {which}, so nothing is deducted from them for being"
-        " late. Give a table with --times."
+        f"The time of handing in is unknown for {which}, so no points are deducted there for"
+        " being late. Give a table with --times."
     )
 
 

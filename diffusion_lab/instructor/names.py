@@ -88,6 +88,11 @@ def spellings(name: str) -> frozenset[str]:
     return frozenset({" ".join(sorted(parts)), *joined} - {""})
 
 
+def alphabetical(name: str) -> str:
+    """Returns a key for sorting by name, in which numbers count as numbers: 2 precedes 10."""
+    return re.sub(r"\d+", lambda number: number[0].zfill(12), " ".join(words(name)))
+
+
 def did_you_mean(text: str, names: Iterable[str]) -> str:
     """Returns a question with the name that `text` may be a misspelling of, or ""."""
     known = {spelling: name for name in names for spelling in spellings(name)}

@@ -749,7 +749,7 @@ groups |= {
 print(f"{'':25}KID             FID  precision  recall  distance")
 for name, images in groups.items():
     both = real_features, encode(extractor, images)
-    precision, recall = precision_recall(*both) if kid_images > 8 else (0, 0)
+    precision, recall = precision_recall(*both)
     print(
         f"{name:25}{plus_minus(*kid_with_standard_error(*both)):13}"
         f"{frechet_inception_distance(*both):6.1f}  {precision:9.0%}  {recall:6.0%}"
@@ -758,10 +758,17 @@ for name, images in groups.items():
 
 # %% [markdown]
 # KID takes the memorising model for perfect: its images have the same distribution as the unseen
-# flowers. Only the distance gives it away. The collapsed model is as far from the training flowers
-# as a good model is, and only KID notices that there is no variety. Even so, its KID is better than
-# that of DDIM with three steps: KID does not say *what* is wrong. The softened flowers show that it
-# looks at sharpness, too. Every measure can be fooled, so use two of them, and look at the images.
+# flowers. So do FID, precision and recall. Only the distance gives it away. The collapsed model is
+# as far from the training flowers as a good model is. KID and FID notice it, but do not say *what*
+# is wrong (its KID is even better than that of DDIM with three steps). Precision and recall do: its
+# one flower is a good one, and no other is ever drawn. And the softened flowers show that all four
+# look at sharpness.
+#
+# The unseen flowers have a FID of 13, although nothing is wrong with them: with 128 images, the
+# covariances of 128 features are uncertain. Their precision is below 100 %, too, because not every
+# real flower lies close to three of the 128 others. So compare such numbers only with those of real
+# images, from sets of equal size. Every measure can be fooled: use two of them, and look at the
+# images.
 #
 # ## What you have now
 #

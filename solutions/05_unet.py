@@ -648,7 +648,7 @@ def compare_networks(networks, diffusion_time):
         pred_images = separate(other, noisy, *rates)[1]
         rows[name] = for_the_screen(pred_images)
         print(f"{name:16} error {np.sqrt(np.mean((rows[name] - flowers) ** 2)):.3f}")
-    show_rows(rows, height=0.9)
+    show_rows(rows)
 
 
 compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
@@ -794,7 +794,7 @@ for told in (0.15, 0.35, truth, 0.8, 0.95):
     rows[f"told {told:.2f}" + (", true" if told == truth else "")] = for_the_screen(
         separate(network, noisy, *rates, told=variances)[1]
     )
-show_rows(rows, height=0.9)
+show_rows(rows)
 
 # %% [markdown]
 # It believes every word. If we claim too little noise, it removes a trace and leaves the rest. If
@@ -838,7 +838,7 @@ for name, other in networks.items():
     denoise = partial(separate, other)
     samples = ddim(denoise, model.diffusion_schedule, initial_noise, sampling_steps)
     rows[name] = for_the_screen(samples)
-show_rows(rows, height=0.9)
+show_rows(rows)
 
 # %% [markdown]
 # Without attention the colours fade, in a way that you could hardly see in a single predicted

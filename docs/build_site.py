@@ -21,26 +21,30 @@ from diffusion_lab.instructor.published import REPOSITORY, filled_in
 from diffusion_lab.instructor.source import read_source
 from diffusion_lab.models.export import export_onnx
 from diffusion_lab.models.io import load_model
+from diffusion_lab.plots import image_grid, save_png
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("INSTRUCTORS.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ORT = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-NETWORKS = ("flowers32_fewstep", "flowers32")  # of the figure "flowers"
+NETWORKS = ("flowers32_fewstep", "flowers32", "flowers32_conditional")  # of the figure "flowers"
 WEB = ROOT / "web"
 ORPHAN = "---\norphan: true\n---\n"
+PLACE = re.compile(r"^<!-- live figure: (\w+) -->$", re.MULTILINE)
 LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
 ON_THE_SITE = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]+\.html(#live-)")
-PYTHON = {  # {live figure: (file, function) that does the same}
-    "forward": ("diffusion_lab/gaussian_diffusion.py", "q_sample"),
-    "schedules": ("diffusion_lab/schedules.py", "offset_cosine_diffusion_schedule"),
-    "samplers": ("diffusion_lab/samplers.py", "ddim"),
-    "training": ("diffusion_lab/models/diffusion.py", "compute_loss"),
-    "flowers": ("diffusion_lab/samplers.py", "ddim"),
+PYTHON = {  # {live figure: [(file, function) that does the same]}
+    "forward": [("diffusion_lab/gaussian_diffusion.py", "q_sample")],
+    "schedules": [("diffusion_lab/schedules.py", "offset_cosine_diffusion_schedule")],
+    "samplers": [("diffusion_lab/samplers.py", "ddim")],
+    "training": [("diffusion_lab/models/diffusion.py", "compute_loss")],
+    "flowers": [
+        ("diffusion_lab/samplers.py", "ddim"),
+        ("diffusion_lab/models/conditional.py", "denoise_guided"),
+    ],
 }
 FIGURE = """\
 (live-{name})=
-*A live figure: it computes in your browser. In Python, [`{function}`](../{file}#L{line}) does the
-same.*
+*A live figure: it computes in your browser. The same in Python: {python}.*
 
 <div data-figure="{name}">
 <noscript>This figure needs JavaScript.</noscript>
@@ -72,13 +76,17 @@ def lab_page(source: Path) -> NotebookNode:
 
 
 def live_figure(name: str) -> str:
-    """Returns the place of a live figure on a page, with a link to the Python that does it."""
-    file, function = PYTHON[name]
+    """Returns the place of a live figure on a page, with links to the Python that does the same."""
+    links = [
+        f"[`{function}`](https://github.com/{REPOSITORY}/tree/main/{file}#L{_line(file, function)})"
+        for file, function in PYTHON[name]
+    ]
+    return FIGURE.format(name=name, python=", ".join(links))
+
+
+def _line(file: str, function: str) -> int:
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
-    number = next(
-        i for i, line in enumerate(lines, 1) if line.strip().startswith(f"def {function}(")
-    )
-    return FIGURE.format(name=name, file=file, function=function, line=number)
+    return next(i for i, line in enumerate(lines, 1) if line.strip().startswith(f"def {function}("))
 
 
 def _describe(cell: NotebookNode) -> None:
@@ -104,6 +112,7 @@ def stage(folder: Path) -> None:
             page.write_text(ORPHAN + page.read_text(encoding="utf-8"), encoding="utf-8")
     for page in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
         text = filled_in(page.read_text(encoding="utf-8"))
+        text = PLACE.sub(lambda place: live_figure(place[1]), text)
         text = LINK.sub(partial(to_repository, page, folder), ON_THE_SITE.sub(r"\1", text))
         page.write_text(text, encoding="utf-8")
 
@@ -137,6 +146,8 @@ def figures(static: Path) -> None:
     (static / "ort").mkdir()
     for name in ORT:
         shutil.copy(WEB / "node_modules" / "onnxruntime-web" / "dist" / name, static / "ort")
+    still = load_model(NETWORKS[0])[0].generate(16, diffusion_steps=2, seed=1)
+    save_png(image_grid(still, scale=3), static / "flowers.png")  # if the figure cannot compute
     for name in NETWORKS:
         export_onnx(load_model(name)[0], static / f"{name}.onnx")
 

@@ -79,14 +79,25 @@ def test_live_figures_follow_their_cells():
     (place,) = (i for i, cell in enumerate(page.cells) if 'data-figure="forward"' in cell.source)
     before = page.cells[place - 1]
     assert before.source.startswith("widgets.corruption(") and before.outputs == []
-    assert "[`q_sample`](../diffusion_lab/gaussian_diffusion.py#L" in page.cells[place].source
+    code = f"https://github.com/{REPOSITORY}/tree/main/diffusion_lab/gaussian_diffusion.py#L"
+    assert f"[`q_sample`]({code}" in page.cells[place].source
 
 
-def test_a_live_figure_names_the_line_of_python_that_does_the_same():
+def test_a_live_figure_names_the_lines_of_python_that_do_the_same():
     module = build_site()
-    for name, (file, function) in module.PYTHON.items():
-        number = int(module.re.search(r"#L(\d+)", module.live_figure(name))[1])
-        assert f"def {function}(" in (ROOT / file).read_text().splitlines()[number - 1]
+    for name, places in module.PYTHON.items():
+        links = module.re.findall(r"`\]\(\S+?/main/(\S+)#L(\d+)\)", module.live_figure(name))
+        for (file, function), (linked, number) in zip(places, links, strict=True):
+            assert linked == file
+            assert f"def {function}(" in (ROOT / file).read_text().splitlines()[int(number) - 1]
+
+
+def test_the_landing_page_has_live_figures(tmp_path):
+    module = build_site()
+    module.stage(tmp_path / "pages")
+    page = (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    for name in ("flowers", "training"):
+        assert module.live_figure(name) in page
 
 
 def test_links_to_live_figures_stay_on_the_site():
@@ -203,11 +214,15 @@ def test_the_pages_of_the_grader_are_accessible(browser, site, tmp_path):
         page.close()
 
 
+def noise_for(count):
+    return np.random.default_rng(0).normal(size=(count, 32, 32, 3)).astype("float32")
+
+
 @NODE
 @pytest.mark.slow
 def test_flowers_in_the_browser_equal_ours(page, site):
     model, _ = load_model("flowers32_fewstep")
-    noise = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype("float32")
+    noise = noise_for(16)
     page.goto(f"{site}/index.html")
     theirs = page.evaluate(
         """async (noise) => {
@@ -224,6 +239,71 @@ def test_flowers_in_the_browser_equal_ours(page, site):
 
 @NODE
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "label, guidance", [("red", 3.0), ("blue", 1.0), ("blue", 0.0), (None, 2.0)]
+)
+def test_guided_flowers_in_the_browser_equal_ours(label, guidance, page, site):
+    model, _ = load_model("flowers32_conditional")
+    noise = noise_for(3)
+    page.goto(f"{site}/index.html")
+    theirs = page.evaluate(
+        """async ([label, guidance, noise]) => {
+          const { Network, SAMPLERS } = diffusionLab;
+          const network = await Network.load("flowers32_conditional");
+          const number = network.classNames.indexOf(label);
+          const denoise = label ? network.guided(number, guidance) : network.denoise;
+          const start = Float64Array.from(noise);
+          return [...await SAMPLERS.DDIM(denoise, network.schedule, start, 3)];
+        }""",
+        [label, guidance, noise.ravel().tolist()],
+    )
+    ours = model.sample("ddim", noise, label, guidance, steps=3)
+    np.testing.assert_allclose(theirs, np.ravel(ours), atol=1e-4)
+
+
+def chosen_network(page, name):
+    """Chooses a network in the live figure of flowers; returns the figure and its menus."""
+    figure = page.locator("[data-figure=flowers]")
+    figure.get_by_text("ms for one flower").wait_for()
+    menus = dict(zip(("network", "class", "sampler"), figure.locator("select").all(), strict=True))
+    menus["network"].select_option(name)
+    return figure, menus
+
+
+@NODE
+@pytest.mark.slow
+def test_a_visitor_chooses_a_colour_and_guidance(page, site):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto(f"{site}/index.html")
+    page.locator("[data-figure=flowers]").get_by_text("ms for one flower").wait_for()
+    assert [name for name in asked if name.endswith(".onnx")] == ["flowers32_fewstep.onnx"]
+    figure, menus = chosen_network(page, "class-conditional")
+    slider = figure.get_by_role("slider", name="Guidance")
+    colours = load_model("flowers32_conditional")[0].class_names
+    figure.get_by_role("img", name=f"the {colours[0]} flower, guidance 2").wait_for()
+    assert menus["class"].locator("option").all_inner_texts() == [*colours, "any"]
+    figure.get_by_text("steps: 10; network evaluations (NFE): 20").wait_for()
+    menus["class"].select_option("purple")
+    figure.get_by_role("img", name="the purple flower, guidance 2").wait_for()
+    slider.press("ArrowLeft")
+    slider.press("ArrowLeft")
+    figure.get_by_role("img", name="the purple flower, guidance 1").wait_for()
+    figure.get_by_text("network evaluations (NFE): 10").wait_for()
+    assert violations(page) == []
+    menus["class"].select_option("any")
+    figure.get_by_role("img", name="the flower", exact=True).wait_for()
+    slider.wait_for(state="hidden")
+    menus["network"].select_option("tuned for 1 to 4 steps")
+    menus["class"].wait_for(state="hidden")
+    figure.get_by_text("steps: 2; network evaluations (NFE): 2").wait_for()
+    steps = figure.get_by_role("slider", name="Steps")
+    steps.press("End")
+    figure.get_by_text("steps: 4; network evaluations (NFE): 4").wait_for()
+
+
+@NODE
+@pytest.mark.slow
 def test_a_page_with_all_figures_is_small(page, site):
     sizes = {}
     page.on("response", lambda got: sizes.update({got.url: len(gzip.compress(got.body()))}))
@@ -235,12 +315,31 @@ def test_a_page_with_all_figures_is_small(page, site):
 
 @NODE
 @pytest.mark.slow
-def test_a_download_that_breaks_off_gets_one_sentence(browser, site):
+def test_a_download_that_breaks_off_gets_one_sentence_and_a_still_picture(browser, site):
     page = browser.new_page()
     page.route("**/*.onnx", lambda route: route.abort())
     page.goto(f"{site}/index.html")
     figure = page.locator("[data-figure=flowers]")
     figure.get_by_text("The flowers cannot be computed here").wait_for()
+    still = figure.get_by_role("img", name="16 flowers that this network drew earlier")
+    page.wait_for_function("(still) => still.naturalWidth > 0", arg=still.element_handle())
+    page.close()
+
+
+@NODE
+@pytest.mark.slow
+def test_without_another_network_the_first_goes_on(browser, site):
+    page = browser.new_page()
+    page.route("**/flowers32_conditional.onnx", lambda route: route.abort())
+    page.goto(f"{site}/index.html")
+    figure, menus = chosen_network(page, "class-conditional")
+    figure.get_by_text("The network cannot be loaded (Failed to fetch)").wait_for()
+    assert menus["network"].input_value() == "tuned for 1 to 4 steps"
+    figure.get_by_role("button", name="Another flower").click()
+    figure.get_by_text("ms for one flower; steps: 2").wait_for()
+    page.unroute("**/flowers32_conditional.onnx")
+    menus["network"].select_option("class-conditional")
+    figure.get_by_role("img", name="the white flower, guidance 2").wait_for()
     page.close()
 
 

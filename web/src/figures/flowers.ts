@@ -1,26 +1,31 @@
 /** Flowers: the trained U-Net of the course, sampled in the page. */
 
+import { evaluationsPerStep } from "../core/guidance";
 import { normal, uniform } from "../core/random";
-import { SAMPLERS } from "../core/samplers";
+import { evaluations, SAMPLERS, type Options } from "../core/samplers";
 import { button, element, menu, row, slider, soon } from "../page/controls";
-import { Network } from "../page/network";
+import { FOLDER, Network } from "../page/network";
 import { Frame } from "../page/picture";
 
 const FEW = "tuned for 1 to 4 steps";
-const NETWORKS: Record<string, string> = { [FEW]: "flowers32_fewstep", "not tuned": "flowers32" };
-const MANY = 16; // flowers at once
-const MOST = { few: 4, many: 40 }; // steps
+const NETWORKS: Record<string, string> = {
+  [FEW]: "flowers32_fewstep",
+  "not tuned": "flowers32",
+  "class-conditional": "flowers32_conditional",
+};
+const ANY = "any"; // without a label
+const [MANY, PORTION] = [16, 4]; // flowers at once; of them in one call of the network
+const MOST = { few: 4, many: 40, guidance: 8 }; // steps; guidance
 const SHOWN = 8; // steps of the path
 
 export function flowers(root: HTMLElement): void {
-  const still = [...root.childNodes];
   const status = element("p", { className: "numbers", role: "status" }, "Loading the network ...");
   root.append(status);
   Network.load(NETWORKS[FEW]).then(
     (network) => show(root, status, network),
     (error: Error) => {
-      // the page's own picture stays
-      root.replaceChildren(...still, status);
+      const still = { src: new URL("flowers.png", FOLDER).href, alt: `${MANY} flowers that this network drew earlier` };
+      root.replaceChildren(element("img", still), status);
       status.textContent =
         `The flowers cannot be computed here (${error.message}). They need a web server, not a file, ` +
         "and a browser with WebAssembly. Load the page again if the download broke off.";
@@ -28,63 +33,102 @@ export function flowers(root: HTMLElement): void {
   );
 }
 
+/** What the controls say at one moment. */
+interface Settings {
+  network: Network;
+  sample(noise: Float64Array, onStep?: Options["onStep"]): Promise<Float64Array>;
+  cost: string;
+  subject: string; // of the picture
+}
+
 function show(root: HTMLElement, status: HTMLElement, first: Network): void {
-  let network = first;
+  const networks: Record<string, Network> = { [FEW]: first };
+  let chosen = FEW;
+  let count = 1; // flowers to draw
   let [seed, otherSeed, freshSeed] = [1, 2, 3];
   const [flower, many] = [new Frame("the flower", "the flower", first.side), element("div", { className: "many" })];
   const path = element("div", { className: "path" });
 
-  const draw = soon(async () => {
-    many.replaceChildren();
-    eta.node.hidden = sampler.value !== "DDIM";
+  const settings = (): Settings => {
+    const [network, sampler, stepCount] = [networks[chosen], SAMPLERS[samplerMenu.value], steps.value];
+    const label = network.classNames.indexOf(colour.value); // -1 is none
+    const denoise = label < 0 ? network.denoise : network.guided(label, guidance.value);
+    const perStep = label < 0 ? 1 : evaluationsPerStep(guidance.value);
+    const options = { eta: eta.value, random: uniform(freshSeed) };
+    return {
+      network,
+      sample: (noise, onStep) => sampler(denoise, network.schedule, noise, stepCount, { ...options, onStep }),
+      cost: `steps: ${stepCount}; network evaluations (NFE): ${perStep * evaluations(sampler, stepCount)}`,
+      subject: label < 0 ? "flower" : `${colour.value} flower, guidance ${guidance.value}`,
+    };
+  };
+  const drawOne = async ({ network, sample, cost, subject }: Settings) => {
     const begin = performance.now();
     const noise = between(seed, otherSeed, mix.value, network.length);
-    const stations: { time: number; noisy: Float64Array; predicted: Float64Array }[] = [];
-    const images = await SAMPLERS[sampler.value](network.denoise, network.schedule, noise, steps.value, {
-      eta: eta.value,
-      random: uniform(freshSeed),
-      onStep: ({ time }, noisy, { images: predicted }) => void stations.push({ time, noisy, predicted }),
+    const stations: Station[] = [];
+    const images = await sample(noise, ({ time }, noisy, { images: predicted }) => {
+      stations.push({ time, noisy, predicted });
     });
     flower.show(network.picture(images));
-    const every = Math.ceil(stations.length / SHOWN);
-    path.replaceChildren(
-      ...stations
-        .filter((_, step) => step % every === 0)
-        .map(({ time, noisy, predicted }) => {
-          const frames = ["noisy", "predicted"].map(
-            (what) => new Frame(`${what}, t\u00a0=\u00a0${time.toFixed(2)}`, `${what} image at time ${time.toFixed(2)}`, network.side),
-          );
-          frames[0].show(network.picture(noisy));
-          frames[1].show(network.picture(predicted));
-          return element("div", {}, ...frames.map(({ node }) => node));
-        }),
-    );
-    status.textContent = `${(performance.now() - begin).toFixed(0)} ms for one flower, steps: ${steps.value}`;
-  });
-  const drawMany = async () => {
-    status.textContent = `Drawing ${MANY} flowers ...`;
-    const noise = normal(uniform(seed), MANY * network.length);
-    const images = await SAMPLERS[sampler.value](network.denoise, network.schedule, noise, steps.value, {
-      eta: eta.value,
-    });
-    const pictures = network.picture(images);
-    many.replaceChildren(
-      ...Array.from({ length: MANY }, (_, i) => {
-        const frame = new Frame("", `flower ${i + 1} of ${MANY}`, network.side);
-        frame.show(pictures.subarray(i * network.length, (i + 1) * network.length));
-        return frame.node;
-      }),
-    );
-    status.textContent = `${MANY} flowers, steps: ${steps.value}`;
+    flower.describe(`the ${subject}`);
+    path.replaceChildren(...stationFrames(network, stations));
+    many.replaceChildren();
+    status.textContent = `${(performance.now() - begin).toFixed(0)} ms for one flower; ${cost}`;
   };
+  const drawMany = async ({ network, sample, cost, subject }: Settings) => {
+    const noise = normal(uniform(seed), MANY * network.length);
+    many.replaceChildren();
+    for (let begin = 0; begin < MANY && count === MANY; begin += PORTION) {
+      status.textContent = `Drawing ${MANY} flowers ...`;
+      const images = await sample(noise.subarray(begin * network.length, (begin + PORTION) * network.length));
+      const pictures = network.picture(images);
+      for (let i = 0; i < PORTION; i++) {
+        const frame = new Frame("", `${subject}, ${begin + i + 1} of ${MANY}`, network.side);
+        frame.show(pictures.subarray(i * network.length, (i + 1) * network.length));
+        many.append(frame.node);
+      }
+      await new Promise(requestAnimationFrame);
+    }
+    status.textContent = `${MANY} flowers; for each, ${cost}`;
+  };
+  const work = soon(async () => {
+    eta.node.hidden = samplerMenu.value !== "DDIM";
+    guidance.node.hidden = colour.node.hidden || colour.value === ANY;
+    try {
+      await (count === 1 ? drawOne : drawMany)(settings());
+    } catch (error) {
+      status.textContent = `This browser could not compute the flower (${(error as Error).message}).`;
+    }
+  });
+  const draw = () => {
+    count = 1;
+    work();
+  };
+  const drawAll = () => {
+    count = MANY;
+    work();
+  };
+
   const choose = async (name: string) => {
     status.textContent = "Loading the network ...";
-    network = await Network.load(NETWORKS[name]);
-    const most = network.mostSteps ?? MOST.many;
-    steps.limit(most);
-    steps.value = network.mostSteps ? 2 : 10;
+    try {
+      networks[name] ??= await Network.load(NETWORKS[name]);
+    } catch (error) {
+      if (model.value === name) model.choose(chosen);
+      status.textContent =
+        `The network cannot be loaded (${(error as Error).message}). Choose it again to try again.`;
+      return;
+    }
+    if (model.value !== name) return; // another has been chosen meanwhile
+    chosen = name;
+    const { mostSteps, classNames } = networks[name];
+    steps.limit(mostSteps ?? MOST.many);
+    steps.value = mostSteps ? 2 : 10;
+    colour.offer([...classNames, ANY]);
+    colour.node.hidden = classNames.length === 0;
     draw();
   };
+
   const another = () => {
     [seed, otherSeed] = [otherSeed, otherSeed + 1];
     mix.value = 0;
@@ -95,19 +139,45 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
     draw();
   };
   const model = menu("Network", Object.keys(NETWORKS), choose);
-  const sampler = menu("Sampler", ["DDIM", ...Object.keys(SAMPLERS).filter((name) => name !== "DDIM")], draw);
+  const colour = menu("Class (colour)", [ANY], draw);
+  const guidance = slider("Guidance", [0, MOST.guidance, 0.5], 2, (value) => value.toFixed(1), draw);
+  const samplerMenu = menu("Sampler", ["DDIM", ...Object.keys(SAMPLERS).filter((name) => name !== "DDIM")], draw);
   const steps = slider("Steps", [1, MOST.few, 1], 2, (value) => `${value}`, draw);
   const eta = slider("Fresh noise (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   const mix = slider("Blend into the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
+  colour.node.hidden = true;
   root.replaceChildren(
-    row(button("Another flower", another), mix.node, button(`${MANY} flowers`, drawMany)),
-    row(model.node, sampler.node),
-    row(steps.node, eta.node, button("Same start, other fresh noise", again)),
+    row(button("Another flower", another), mix.node, button(`${MANY} flowers`, drawAll)),
+    row(model.node, colour.node, guidance.node),
+    row(samplerMenu.node, steps.node, eta.node, button("Same start, other fresh noise", again)),
     element("div", { className: "frames" }, flower.node, path),
     status,
     many,
   );
   draw();
+}
+
+/** What a sampler knows at one step. */
+interface Station {
+  time: number;
+  noisy: Float64Array;
+  predicted: Float64Array;
+}
+
+/** Returns the noisy and the predicted images of at most SHOWN steps. */
+function stationFrames(network: Network, stations: Station[]): HTMLElement[] {
+  const every = Math.ceil(stations.length / SHOWN);
+  return stations
+    .filter((_, step) => step % every === 0)
+    .map(({ time, noisy, predicted }) => {
+      const frames = Object.entries({ noisy, predicted }).map(([what, images]) => {
+        const caption = `${what}, t = ${time.toFixed(2)}`;
+        const frame = new Frame(caption, `${what} image at time ${time.toFixed(2)}`, network.side);
+        frame.show(network.picture(images));
+        return frame.node;
+      });
+      return element("div", {}, ...frames);
+    });
 }
 
 /** Returns noise on the way from one seed's to another's (spherical interpolation, Shoemake 1985). */

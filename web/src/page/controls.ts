@@ -64,6 +64,8 @@ export interface Menu {
   readonly value: string;
   /** Shows this option as chosen, or none if there is no such option. */
   choose(option: string): void;
+  /** Replaces the options, and chooses the first. */
+  offer(options: string[]): void;
 }
 
 /** Returns a menu with its label; `changed` is called with the option that the visitor chooses. */
@@ -72,7 +74,10 @@ export function menu(
   options: string[],
   changed: (option: string) => void,
 ): Menu {
-  const select = element("select", {}, ...options.map((option) => element("option", {}, option)));
+  const select = element("select");
+  const offer = (options: string[]) =>
+    select.replaceChildren(...options.map((option) => element("option", {}, option)));
+  offer(options);
   select.addEventListener("change", () => changed(select.value));
   return {
     node: element("label", { className: "control" }, `${label} `, select),
@@ -82,6 +87,7 @@ export function menu(
     choose(option) {
       select.value = option;
     },
+    offer,
   };
 }
 
@@ -118,12 +124,15 @@ export function soon(work: () => void | Promise<void>): () => void {
   const run = async () => {
     if (running) return;
     running = true;
-    while (wanted) {
-      wanted = false;
-      await new Promise(requestAnimationFrame);
-      await work();
+    try {
+      while (wanted) {
+        wanted = false;
+        await new Promise(requestAnimationFrame);
+        await work();
+      }
+    } finally {
+      running = false;
     }
-    running = false;
   };
   return () => {
     wanted = true;

@@ -2,20 +2,22 @@
 
 import type * as Ort from "onnxruntime-web";
 
+import { guided, type DenoiseLabelled } from "../core/guidance";
 import type { Denoise } from "../core/samplers";
 import { SCHEDULES, type Schedule } from "../core/schedules";
 import { element } from "./controls";
 
 declare const ort: typeof Ort;
 
-// the folder of this script also has onnxruntime-web and the networks
-const FOLDER = new URL(".", (document.currentScript as HTMLScriptElement | null)?.src ?? document.baseURI);
+/** The folder of this script, which also has onnxruntime-web, the networks and a still picture. */
+export const FOLDER = new URL(".", (document.currentScript as HTMLScriptElement | null)?.src ?? document.baseURI);
 
 interface Description {
   schedule: string;
   most_steps: number | null;
   mean: number[];
   variance: number[];
+  class_names: string[];
   network_arguments: { image_size: number };
 }
 
@@ -29,11 +31,11 @@ export class Network {
   static async load(name: string): Promise<Network> {
     if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
     await runtime();
-    const [about, session] = await Promise.all([
-      fetch(new URL(`${name}.json`, FOLDER)).then((response) => response.json()),
-      ort.InferenceSession.create(new URL(`${name}.onnx`, FOLDER).href),
+    const [about, model] = await Promise.all([
+      download(`${name}.json`).then((response) => response.json()),
+      download(`${name}.onnx`).then((response) => response.arrayBuffer()),
     ]);
-    return new Network(session, about);
+    return new Network(await ort.InferenceSession.create(new Uint8Array(model)), about);
   }
 
   get side(): number {
@@ -53,16 +55,37 @@ export class Network {
     return SCHEDULES[this.about.schedule.replace("_", " ")];
   }
 
-  /** Separates a batch of noisy images. */
-  denoise: Denoise = async (noisyImages, { noiseRate, signalRate }) => {
+  /** The names of the classes that a conditional network knows. Others have none. */
+  get classNames(): string[] {
+    return this.about.class_names;
+  }
+
+  /** Separates a batch of noisy images without labels. */
+  denoise: Denoise = (noisyImages, rates) => this.denoiseLabelled(noisyImages, rates, [this.noLabel]);
+
+  /** Returns a `denoise` for images of the class with that number. */
+  guided(label: number, guidance: number): Denoise {
+    return guided(this.denoiseLabelled, label, this.noLabel, guidance);
+  }
+
+  private get noLabel(): number {
+    return this.classNames.length;
+  }
+
+  private denoiseLabelled: DenoiseLabelled = async (noisyImages, { noiseRate, signalRate }, labels) => {
     const batch = noisyImages.length / this.length;
     const rate = (value: number) =>
       new ort.Tensor("float32", new Float32Array(batch).fill(value), [batch, 1, 1, 1]);
-    const { pred_noises, pred_images } = await this.session.run({
+    const inputs: Record<string, Ort.Tensor> = {
       noisy_images: new ort.Tensor("float32", Float32Array.from(noisyImages), [batch, this.side, this.side, 3]),
       noise_rates: rate(noiseRate),
       signal_rates: rate(signalRate),
-    });
+    };
+    if (this.classNames.length) {
+      const each = Int32Array.from({ length: batch }, (_, i) => labels[Math.floor((i * labels.length) / batch)]);
+      inputs.labels = new ort.Tensor("int32", each, [batch]);
+    }
+    const { pred_noises, pred_images } = await this.session.run(inputs);
     return {
       noises: Float64Array.from(pred_noises.data as Float32Array),
       images: Float64Array.from(pred_images.data as Float32Array),
@@ -74,6 +97,12 @@ export class Network {
     const { mean, variance } = this.about;
     return images.map((value, i) => 2 * (mean[i % 3] + value * Math.sqrt(variance[i % 3])) - 1);
   }
+}
+
+async function download(name: string): Promise<Response> {
+  const response = await fetch(new URL(name, FOLDER));
+  if (!response.ok) throw new Error("a file is missing");
+  return response;
 }
 
 let loading: Promise<void> | undefined;

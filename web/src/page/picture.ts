@@ -45,8 +45,14 @@ export class Frame {
   constructor(caption: string, alternative: string, side = SIDE) {
     this.canvas = element("canvas", { width: side, height: side, className: "pixels" });
     this.canvas.setAttribute("role", "img");
+    this.describe(alternative);
+    this.node = element("figure", {}, this.canvas);
+    if (caption) this.node.append(element("figcaption", {}, caption));
+  }
+
+  /** Changes the text for people who cannot see the picture. */
+  describe(alternative: string): void {
     this.canvas.setAttribute("aria-label", alternative);
-    this.node = element("figure", {}, this.canvas, element("figcaption", {}, caption));
   }
 
   show(picture: ArrayLike<number>): void {

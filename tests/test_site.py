@@ -333,7 +333,7 @@ def test_without_another_network_the_first_goes_on(browser, site):
     page.route("**/flowers32_conditional.onnx", lambda route: route.abort())
     page.goto(f"{site}/index.html")
     figure, menus = chosen_network(page, "class-conditional")
-    figure.get_by_text("The network cannot be loaded (Failed to fetch)").wait_for()
+    figure.get_by_text("The network cannot be loaded. To try again, choose it again.").wait_for()
     assert menus["network"].input_value() == "tuned for 1 to 4 steps"
     figure.get_by_role("button", name="Another flower").click()
     figure.get_by_text("ms for one flower; steps: 2").wait_for()

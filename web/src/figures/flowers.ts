@@ -27,8 +27,8 @@ export function flowers(root: HTMLElement): void {
       const still = { src: new URL("flowers.png", FOLDER).href, alt: `${MANY} flowers that this network drew earlier` };
       root.replaceChildren(element("img", still), status);
       status.textContent =
-        `The flowers cannot be computed here (${error.message}). They need a web server, not a file, ` +
-        "and a browser with WebAssembly. Load the page again if the download broke off.";
+        "The flowers cannot be computed here. They need a web server, not a file, and a browser with " +
+        `WebAssembly. If the download broke off, load the page again. (The error is: ${error.message})`;
     },
   );
 }
@@ -97,7 +97,7 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
     try {
       await (count === 1 ? drawOne : drawMany)(settings());
     } catch (error) {
-      status.textContent = `This browser could not compute the flower (${(error as Error).message}).`;
+      status.textContent = `This browser could not compute the flower. (The error is: ${(error as Error).message})`;
     }
   });
   const draw = () => {
@@ -116,7 +116,7 @@ function show(root: HTMLElement, status: HTMLElement, first: Network): void {
     } catch (error) {
       if (model.value === name) model.choose(chosen);
       status.textContent =
-        `The network cannot be loaded (${(error as Error).message}). Choose it again to try again.`;
+        `The network cannot be loaded. To try again, choose it again. (The error is: ${(error as Error).message})`;
       return;
     }
     if (model.value !== name) return; // another has been chosen meanwhile

@@ -35,3 +35,16 @@ html_theme_options = {
 }
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
+
+
+def setup(app):
+    app.connect("html-page-context", remove_binder, priority=502)  # the theme's buttons: 501
+
+
+def remove_binder(app, pagename, templatename, context, doctree):
+    """Leaves the button for Binder, which has 2 GB of memory, to the labs that fit into it."""
+    if pagename in ("notebooks/02_forward_process", "notebooks/03_schedules"):
+        return
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "launch-buttons":
+            group["buttons"] = [one for one in group["buttons"] if one.get("text") != "Binder"]

@@ -187,6 +187,15 @@ def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, page, sit
     assert violations(page) == []
 
 
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("name, fits", [("02_forward_process", True), ("07_ddim", False)])
+def test_binder_is_offered_for_labs_that_fit_into_its_memory(name, fits, page, site):
+    page.goto(f"{site}/notebooks/{name}.html")
+    assert page.locator("a[href*='colab.research.google.com']").count() > 0
+    assert bool(page.locator("a[href*='mybinder.org']").count()) == fits
+
+
 def violations(page):
     """Returns [(rule, the first element that violates it)] of WCAG 2.1 A and AA."""
     page.evaluate((ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text())

@@ -111,16 +111,20 @@ def parts(result):
     )
 
 
+def _call(method, owner, keywords, *arguments):
+    return method(owner(), *arguments, **keywords)
+
+
 def _compile(method, owner, keywords):
     """Compiles a method. `owner` is a weak reference; otherwise the cache would keep it alive."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(jit_compile=has_accelerator())
-        def graph(*arguments):
-            return method(owner(), *arguments, **keywords)
-
-        return graph
+        # TensorFlow counts the traces of a function by its code, but those of a partial by itself.
+        # So several models that are traced once each do not look like one that is always retraced.
+        return tf.function(
+            functools.partial(_call, method, owner, keywords), jit_compile=has_accelerator()
+        )
     if BACKEND == "jax":
         import jax
 

@@ -49,6 +49,13 @@ def test_a_method_is_traced_once_for_each_set_of_keywords_and_sees_new_weights()
     assert layer.calls == 2
 
 
+def test_several_models_are_compiled_without_a_warning_about_retracing(caplog):
+    """TensorFlow warns after five traces of one function in ten calls."""
+    for layer in [Scale() for _ in range(7)]:
+        compiled(layer.times)(ops.ones((2,)))
+    assert not caplog.records
+
+
 def test_compiling_does_not_keep_a_model_alive():
     layer = Scale()
     compiled(layer.times)(ops.ones((2,)))

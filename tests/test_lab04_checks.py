@@ -143,7 +143,7 @@ LOOPS = [
 ]
 
 WRONG_LOOPS = {
-    "*before* the loop": fresh_for_each,
+    "before the loop": fresh_for_each,
     "Return the one that has been trained": fresh_at_the_end,
     "is inside the loop": returns_in_the_loop,
     "2 times. Call it once.": made_twice,

@@ -87,7 +87,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.anagram_denoise,
         {
-            "it must return a *function*": calls_at_once,
+            "it must return a function": calls_at_once,
             "must take the three arguments": two_arguments,
             "must return 2 values, pred_noises, pred_images": only_noise,
             "the function that it returns returns nothing": returns_nothing,

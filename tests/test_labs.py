@@ -139,6 +139,31 @@ def test_no_formula_in_a_quote_or_a_list_goes_over_two_lines(path):
                 assert line.count("$") % 2 == line.count("$$") % 2 == 0, line
 
 
+def test_messages_have_no_markdown_emphasis():
+    """Checks print their sentences, and questions are HTML: both would show the asterisks."""
+    emphasis = re.compile(r"(?<![\w*])\*{1,2}[A-Za-z]([^*\n]*\w)?\*{1,2}(?![\w*])")
+    found = {
+        f"{path.parent.name}/{path.name}: {text}"
+        for path in (ROOT / "diffusion_lab" / "labs").rglob("*.py")
+        for text in messages(ast.parse(path.read_text(encoding="utf-8")))
+        if emphasis.search(text)
+    }
+    assert not found
+
+
+def messages(module):
+    """Yields the strings of a module other than docstrings."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) not in docstrings:
+                yield node.value
+
+
 @pytest.mark.parametrize("path", LABS)
 def test_no_setting_has_the_name_of_what_the_text_calls(path):
     """When the text says `network(...)`, `network` must not be a setting that is a string."""

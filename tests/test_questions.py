@@ -38,6 +38,12 @@ def test_every_question_can_be_asked_and_every_choice_has_its_own_sentence(lab):
             len(sentence) > 20 for sentence in sentences
         ), word
         assert question.text.rstrip().endswith(("?", ".", ":")), word
+        assert not any("`" in text for text in (question.text, *question.choices, *sentences)), (
+            f"{word}: a question is HTML, in which backticks would show"
+        )
+        assert not any("<b>" in choice or "<i>" in choice for choice in question.choices), (
+            f"{word}: the choices are plain text"
+        )
 
 
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda path: path.stem)

@@ -51,7 +51,7 @@ class LangevinStep(Exercise):
 
     mistakes = [
         Mistake(
-            "You climbed. Energy is *low* where images are likely, so go against the gradient.",
+            "You climbed. Energy is low where images are likely, so go against the gradient.",
             ("images - step", "images + step"),
         ),
         Mistake(
@@ -90,7 +90,7 @@ class LangevinStep(Exercise):
             "The step size is missing. Multiply the clipped gradient by it.", ("step_size * ", "")
         ),
         Mistake(
-            "You took the gradient of the *mean* energy, which divides it by the batch size. "
+            "You took the gradient of the mean energy, which divides it by the batch size. "
             "Take the gradient of the sum: each image walks independently of the others.",
             ("(network, images)\n", "(lambda x: ops.mean(network(x)), images)\n"),
         ),
@@ -183,7 +183,7 @@ class ContrastiveDivergenceLoss(Exercise):
 
     mistakes = [
         Mistake(
-            "Your loss has the sign of a *score*, which is high for likely images. An energy is "
+            "Your loss has the sign of a score, which is high for likely images. An energy is "
             "low for them: take E(real) - E(fake).",
             ("real_energies - fake_energies", "fake_energies - real_energies"),
         ),

@@ -19,7 +19,7 @@ QUESTIONS = {
                 "energies from drifting."
             ),
             "The valleys become less likely, the plateau likelier.": (
-                "That is what a higher *temperature* does. A shift does not change the difference "
+                "That is what a higher temperature does. A shift does not change the difference "
                 "between two places."
             ),
         },

@@ -67,7 +67,7 @@ class ForwardStep(Exercise):
             lambda x, e, beta: (1 - beta) * x + beta * e,
         ),
         Mistake(
-            "The two factors are swapped. beta is how much *noise* comes in, so √beta multiplies"
+            "The two factors are swapped. beta is how much noise comes in, so √beta multiplies"
             " the noise.",
             lambda x, e, beta: np.sqrt(beta) * x + np.sqrt(1 - beta) * e,
         ),
@@ -175,7 +175,7 @@ class QSample(Exercise):
             ),
         ),
         Mistake(
-            "You are one step behind, and at t = 0 the index -1 is the *last* entry. Steps are"
+            "You are one step behind, and at t = 0 the index -1 is the last entry. Steps are"
             " counted from 0, like array indices, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
             lambda x, t, e, betas: mix(alpha_bars(betas)[t - 1], x, e),
         ),
@@ -194,7 +194,7 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(np.cumprod(betas)[t], x, e),
         ),
         Mistake(
-            "Your ᾱ is 1 minus the running *sum* of β. Each step keeps a fraction of what was left"
+            "Your ᾱ is 1 minus the running sum of β. Each step keeps a fraction of what was left"
             " before it: take the running product of 1 - β.",
             lambda x, t, e, betas: mix(np.clip(1 - np.cumsum(betas), 0, 1)[t], x, e),
         ),
@@ -207,7 +207,7 @@ class QSample(Exercise):
             lambda x, t, e, betas: mix(alpha_bars(betas)[np.minimum(t + 1, len(betas) - 1)], x, e),
         ),
         Mistake(
-            "The two factors are swapped. ᾱ is the share of the *image* that is left, so √ᾱ"
+            "The two factors are swapped. ᾱ is the share of the image that is left, so √ᾱ"
             " multiplies the image.",
             lambda x, t, e, betas: mix(1 - alpha_bars(betas)[t], x, e),
         ),

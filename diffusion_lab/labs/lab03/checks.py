@@ -18,12 +18,10 @@ SQUARED = (
 )
 DEGREES = "Your angles are in degrees, but sine and cosine take radians. A right angle is π / 2."
 NOT_ONE_MINUS = (
-    "Your noise rate is 1 - signal rate. The *squares* of the two add to 1, so take the sine of the"
+    "Your noise rate is 1 - signal rate. The squares of the two add to 1, so take the sine of the"
     " same angle."
 )
-STRAIGHT_SIGNAL = (
-    "Your signal rate falls linearly with time. Let the *angle* grow linearly instead."
-)
+STRAIGHT_SIGNAL = "Your signal rate falls linearly with time. Let the angle grow linearly instead."
 ROUNDED = "You rounded the times to whole numbers. Use them unchanged."
 OWN_TIMES = "You made up your own times. Use the `diffusion_times` you receive, in their order."
 
@@ -148,13 +146,13 @@ class LinearDiffusionSchedule(ScheduleExercise):
             with_rates(lambda noise, signal: (noise**2, signal**2), right),
         ),
         Mistake(
-            "Your exponent is about twice as large as it should be. The triangle under β has *half*"
+            "Your exponent is about twice as large as it should be. The triangle under β has half"
             " the area of width times height, t² / 2, and the square root halves the exponent: √ᾱ ="
             " exp(-integral / 2).",
             ("-integral", "-2 * integral"),
         ),
         Mistake(
-            "You used β at time t for all steps. Take the *area* under β from time 0 to t.",
+            "You used β at time t for all steps. Take the area under β from time 0 to t.",
             (
                 "beta_start * diffusion_times + growth * diffusion_times**2 / 2",
                 "beta_start + growth * diffusion_times",
@@ -162,7 +160,7 @@ class LinearDiffusionSchedule(ScheduleExercise):
         ),
         Mistake(
             "You used β at time t for all steps, and the square root of ᾱ is missing. Take the"
-            " *area* under β from time 0 to t, and then √ᾱ = exp(-integral / 2).",
+            " area under β from time 0 to t, and then √ᾱ = exp(-integral / 2).",
             (
                 "beta_start * diffusion_times + growth * diffusion_times**2 / 2",
                 "2 * (beta_start + growth * diffusion_times)",
@@ -179,24 +177,24 @@ class LinearDiffusionSchedule(ScheduleExercise):
         ),
         Mistake("The signal rate lacks its square root: it is √ᾱ.", ("np.sqrt(kept)", "kept")),
         Mistake(
-            "Your noise rate is 1 - signal rate. The *squares* of the two add to 1, so it is √(1"
+            "Your noise rate is 1 - signal rate. The squares of the two add to 1, so it is √(1"
             " - ᾱ).",
             ("np.sqrt(1 - kept)", "1 - np.sqrt(kept)"),
         ),
         Mistake(
             "You took the product over the times of this batch, so an image's noise depends on its"
-            " neighbours. Take the product over a *fixed* grid of 1,000 steps, or use the"
+            " neighbours. Take the product over a fixed grid of 1,000 steps, or use the"
             " integral.",
             lambda *given: rates_of(over_the_batch(*given)),
         ),
         Mistake(
             "You took the product over the times of this batch, and returned variances. Take the"
-            " product over a *fixed* grid of 1,000 steps, or use the integral, and take the square"
+            " product over a fixed grid of 1,000 steps, or use the integral, and take the square"
             " roots.",
             lambda *given: (1 - over_the_batch(*given), over_the_batch(*given)),
         ),
         Mistake(
-            "You returned the rates of a *single* step, √β and √(1 - β). Use ᾱ, which combines all"
+            "You returned the rates of a single step, √β and √(1 - β). Use ᾱ, which combines all"
             " the steps up to time t.",
             ("np.exp(-integral)", "1 - beta_start - growth * diffusion_times"),
         ),
@@ -227,7 +225,7 @@ class LinearDiffusionSchedule(ScheduleExercise):
             ("-integral", "-integral / math.log(10)"),
         ),
         Mistake(
-            "At time 0 you return pure noise, because the index -1 is the *last* entry of the"
+            "At time 0 you return pure noise, because the index -1 is the last entry of the"
             " table. No step comes before time 0, so ᾱ is 1 there.",
             at_times(lambda times: np.where(times == 0, 1, times), right),
         ),
@@ -300,27 +298,27 @@ class CosineDiffusionSchedule(ScheduleExercise):
             (" * math.pi / 2", ""),
         ),
         Mistake(
-            "You made an eighth of a turn. From pure image to pure noise it is a *quarter*, π / 2.",
+            "You made an eighth of a turn. From pure image to pure noise it is a quarter, π / 2.",
             ("pi / 2", "pi / 4"),
         ),
         Mistake(
-            "You made half a turn. From pure image to pure noise it is a *quarter*, π / 2.",
+            "You made half a turn. From pure image to pure noise it is a quarter, π / 2.",
             ("pi / 2", "pi"),
         ),
         Mistake(
             "You made a full turn, which ends where it began. From pure image to pure noise it is a"
-            " *quarter*, π / 2.",
+            " quarter, π / 2.",
             ("pi / 2", "pi * 2"),
         ),
         Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
         Mistake(
             "Your rates change linearly with time, so their squares do not add to 1. Let the"
-            " *angle* grow linearly instead.",
+            " angle grow linearly instead.",
             lambda times: (times, 1 - times),
         ),
         Mistake(STRAIGHT_SIGNAL, lambda times: (np.sqrt(1 - (1 - times) ** 2), 1 - times)),
         Mistake(
-            "Your noise rate grows linearly with time. Let the *angle* grow linearly instead.",
+            "Your noise rate grows linearly with time. Let the angle grow linearly instead.",
             lambda times: (times, np.sqrt(1 - times**2)),
         ),
         Mistake(
@@ -337,8 +335,7 @@ class CosineDiffusionSchedule(ScheduleExercise):
 
 
 SQUEEZED = (
-    "You squeezed the cosine's values between the two rates. Shorten the range of the *angle*"
-    " instead"
+    "You squeezed the cosine's values between the two rates. Shorten the range of the angle instead"
 )
 CLIPPED = (
     "You clipped the rates, so the noise is the same at many times. Let the angle run from one end"
@@ -435,12 +432,12 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
             ("(end - start)", "(math.pi / 2 - start)"),
         ),
         Mistake(
-            "Your angle goes too far. Multiply the times by the *difference* between the last angle"
+            "Your angle goes too far. Multiply the times by the difference between the last angle"
             " and the first.",
             ("(end - start)", "end"),
         ),
         Mistake(
-            "You took the cosine of the rates. The angle that *has* this cosine is the arccos.",
+            "You took the cosine of the rates. The angle that has this cosine is the arccos.",
             (
                 "np.arccos(max_signal_rate), np.arccos(min_signal_rate)",
                 "np.cos(max_signal_rate), np.cos(min_signal_rate)",
@@ -464,7 +461,7 @@ class OffsetCosineDiffusionSchedule(ScheduleExercise):
         Mistake(NOT_ONE_MINUS, ("np.sin(angles)", "1 - np.cos(angles)")),
         Mistake(STRAIGHT_SIGNAL, by_signal(straight)),
         Mistake(
-            "Both your rates change linearly with time. Let the *angle* grow linearly instead.",
+            "Both your rates change linearly with time. Let the angle grow linearly instead.",
             (
                 "np.sin(angles), np.cos(angles)",
                 "[f(start) + diffusion_times * (f(end) - f(start)) for f in (np.sin, np.cos)]",

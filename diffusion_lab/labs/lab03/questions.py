@@ -10,8 +10,8 @@ QUESTIONS = {
         ),
         choices={
             "About 0.007, nearly nothing.": (
-                "That would be right for time 1. But what has `cumprod` multiplied before it "
-                "writes its first entry?"
+                "That would be right for time 1. But what has <code>cumprod</code> multiplied "
+                "before it writes its first entry?"
             ),
             "About 0.5, like all images in this batch.": (
                 "You are on the right track, because the batch plays a role. But the first entry "

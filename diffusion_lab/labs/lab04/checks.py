@@ -202,7 +202,7 @@ class NoiseLoss(Exercise):
             lambda e, p: ops.square(ops.mean(e - p)),
         ),
         Mistake(
-            "You returned the mean *absolute* error. It is a reasonable loss too, but this "
+            "You returned the mean absolute error. It is a reasonable loss too, but this "
             "exercise asks for the mean squared error.",
             lambda e, p: ops.mean(ops.abs(e - p)),
         ),

@@ -53,17 +53,17 @@ class WithNoiseLevel(Exercise):
 
     mistakes = [
         Mistake(
-            "Your plane holds the noise *rate*. The networks of this course receive the "
+            "Your plane holds the noise rate. The networks of this course receive the "
             "variance: square the rate.",
             ("ops.square(noise_rates)", "noise_rates"),
         ),
         Mistake(
             "Your plane holds the image's share, 1 - noise_rates**2. Tell the network how "
-            "much *noise* there is.",
+            "much noise there is.",
             ("ops.square(noise_rates)", "(1 - noise_rates**2)"),
         ),
         Mistake(
-            "Your plane holds the signal rate. Tell the network how much *noise* there is.",
+            "Your plane holds the signal rate. Tell the network how much noise there is.",
             ("ops.square(noise_rates)", "(1 - noise_rates**2) ** 0.5"),
         ),
         Mistake(
@@ -80,7 +80,7 @@ class WithNoiseLevel(Exercise):
             ("ops.square(noise_rates)", "ops.mean(noise_rates**2)"),
         ),
         Mistake(
-            "Your plane comes first. Put it *after* the colours.",
+            "Your plane comes first. Put it after the colours.",
             ("noisy_images, plane]", "plane, noisy_images]"),
         ),
         Mistake(

@@ -60,7 +60,7 @@ class StepBack(Exercise):
         if not np.array_equal(outputs["result"], outputs["again"]):
             raise CheckFailed(
                 "Two calls with the same arguments gave different results. Mix in "
-                "the *predicted* noise instead of fresh noise."
+                "the predicted noise instead of fresh noise."
             )
         super().examine(inputs, outputs)
 

@@ -108,7 +108,7 @@ class TrainingLoop(Exercise):
         if len(set(used)) > 1:
             raise CheckFailed(
                 "You made a fresh network for every batch, as the script did. Make "
-                "it once, *before* the loop."
+                "it once, before the loop."
             )
         if len(seen) == 1:
             raise CheckFailed(

@@ -45,7 +45,7 @@ class PixelAttention(Exercise):
 
     mistakes = [
         Mistake(
-            "You added the *normalised* x, which has lost its scale. Add x as it came in.",
+            "You added the normalised x, which has lost its scale. Add x as it came in.",
             ("return x +", "return normalised +"),
         ),
         Mistake(

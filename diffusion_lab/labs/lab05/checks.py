@@ -17,7 +17,7 @@ class UpBlock(Exercise):
     name, takes = "up_block", "x, skips, block, block_depth"
     praise = "last in, first out: the skips come back in reverse order."
     shape_hint = (
-        "make x twice as large once, at the beginning, and take the skip that was put away *last*"
+        "make x twice as large once, at the beginning, and take the skip that was put away last"
     )
     depth = 2
 
@@ -62,7 +62,7 @@ class UpBlock(Exercise):
         if outputs["left"] != len(inputs["skips"]) - self.depth:
             raise CheckFailed(
                 f"The result is right, but {outputs['left']:g} skips are left in the list instead"
-                f" of {len(inputs['skips']) - self.depth}. Take each one *out* with `skips.pop()`:"
+                f" of {len(inputs['skips']) - self.depth}. Take each one out with `skips.pop()`:"
                 " the next level needs the list without it."
             )
 

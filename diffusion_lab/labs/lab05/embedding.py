@@ -72,7 +72,7 @@ class SinusoidalEmbedding(Exercise):
         ),
         Mistake(
             "You spaced the frequencies evenly, so nearly all waves are fast. Space their"
-            " *logarithms* evenly, as `np.geomspace` does.",
+            " logarithms evenly, as `np.geomspace` does.",
             ("geomspace", "linspace"),
         ),
         Mistake(
@@ -109,7 +109,7 @@ class SinusoidalEmbedding(Exercise):
             ("2 * np.pi * frequencies", "np.geomspace(1, 1e-4, 16)"),
         ),
         Mistake(
-            "You divided by the frequencies. A fast wave turns *more* often, so multiply by them.",
+            "You divided by the frequencies. A fast wave turns more often, so multiply by them.",
             ("np.pi * frequencies", "np.pi / frequencies"),
         ),
         Mistake(
@@ -166,7 +166,7 @@ class SinusoidalEmbedding(Exercise):
             ("noise_variances *", "ops.floor(noise_variances) *"),
         ),
         Mistake(
-            "You took the square root first. Embed the noise *variance* unchanged.",
+            "You took the square root first. Embed the noise variance unchanged.",
             ("noise_variances *", "ops.sqrt(noise_variances) *"),
         ),
         Mistake(

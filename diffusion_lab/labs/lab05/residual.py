@@ -161,7 +161,7 @@ class ResidualBlock(Exercise):
             block_of("norm conv swish conv"),
         ),
         Mistake(
-            "You added the *normalised* x, so the block can no longer be the identity. Keep x as it"
+            "You added the normalised x, so the block can no longer be the identity. Keep x as it"
             " was before the normalisation.",
             block_of("norm keep conv swish conv add"),
         ),

@@ -90,7 +90,7 @@ class KLTerm(Method):
             "You took the absolute distance of the means. Square it.", ("ops.square", "ops.abs")
         ),
         Mistake(
-            "You compared the images. Compare the *means* of the two Gaussians: pass the predicted"
+            "You compared the images. Compare the means of the two Gaussians: pass the predicted"
             " image to q_posterior, too.",
             ("pred_mean)", "pred_image + x_start - mean)"),
         ),

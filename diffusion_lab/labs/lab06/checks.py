@@ -90,7 +90,7 @@ class PSample(Method):
             ("ops.clip(image, model.clip_min, model.clip_max)", "image"),
         ),
         Mistake(
-            "You clipped the result. Clip the predicted *image*, and then take the mean.",
+            "You clipped the result. Clip the predicted image, and then take the mean.",
             lambda model, *arrays: ops.clip(
                 short_form(model, *arrays), model.clip_min, model.clip_max
             ),

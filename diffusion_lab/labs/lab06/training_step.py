@@ -120,7 +120,7 @@ class TrainStep(Exercise):
             ("average.assign(ema_decay * average + (1 - ema_decay) * weight)", "pass"),
         ),
         Mistake(
-            "You multiplied the wrong term by the decay. The average keeps *most* of itself: "
+            "You multiplied the wrong term by the decay. The average keeps most of itself: "
             "ema_decay · average + (1 - ema_decay) · weight.",
             (
                 "ema_decay * average + (1 - ema_decay) * weight",
@@ -172,13 +172,13 @@ class TrainStep(Exercise):
             ("diffusion.q_sample(images, t, noises)", "noises"),
         ),
         Mistake(
-            "Your loss compares the prediction with the images. Compare it with the *noise*, "
+            "Your loss compares the prediction with the images. Compare it with the noise, "
             "which this network predicts.",
             ("pred_noises - noises", "pred_noises - images"),
         ),
         Mistake(
             "Your loss compares the prediction with the noisy images. Compare it with the "
-            "*noise*, which this network predicts.",
+            "noise, which this network predicts.",
             ("pred_noises - noises", "pred_noises - noisy_images"),
         ),
         Mistake(

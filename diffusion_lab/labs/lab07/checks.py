@@ -97,7 +97,7 @@ class DiffusionSchedule(Method):
             ("+ times", "+ (1 - times)"),
         ),
         Mistake(
-            "You computed 1 / cos. The arccos is the inverse *function* of the cosine: use"
+            "You computed 1 / cos. The arccos is the inverse function of the cosine: use"
             " `math.acos`.",
             (
                 "angles = start",
@@ -127,12 +127,12 @@ class DiffusionSchedule(Method):
             ),
         ),
         Mistake(
-            "Your last angle is too large. Multiply the times by the *difference* between the two"
+            "Your last angle is too large. Multiply the times by the difference between the two"
             " angles.",
             ("(end_angle - start_angle)", "end_angle"),
         ),
         Mistake(
-            "Your signal rate falls linearly. Let the *angle* grow linearly, and take its cosine.",
+            "Your signal rate falls linearly. Let the angle grow linearly, and take its cosine.",
             (
                 "return ops.sin(angles), ops.cos(angles)",
                 (
@@ -166,7 +166,7 @@ class DiffusionSchedule(Method):
             ),
         ),
         Mistake(
-            "Your noise rate is 1 - signal rate. It is the *squares* of the rates that add up to 1:"
+            "Your noise rate is 1 - signal rate. It is the squares of the rates that add up to 1:"
             " take the sine of the same angle.",
             ("ops.sin(angles),", "1 - ops.cos(angles),"),
         ),

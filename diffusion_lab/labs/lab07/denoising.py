@@ -111,7 +111,7 @@ class Denoise(Method):
             ("model.network if training else model.ema_network", "model.network"),
         ),
         Mistake(
-            "You gave the network the noise rate. It was trained with the *variance*: give it"
+            "You gave the network the noise rate. It was trained with the variance: give it"
             " noise_rates**2.",
             ("noise_rates**2", "noise_rates"),
         ),
@@ -143,7 +143,7 @@ class Denoise(Method):
             ("return pred_noises, pred_images", "return pred_images, pred_noises"),
         ),
         Mistake(
-            "You treated the network's output as the image. It is the *noise*: compute the image"
+            "You treated the network's output as the image. It is the noise: compute the image"
             " from it.",
             (
                 "return pred_noises, pred_images",
@@ -204,7 +204,7 @@ class Denoise(Method):
         ),
         Mistake(
             "You divided by 1 - noise rate. That is not the signal rate, because it is the"
-            " *squares* of the two rates that add up to 1: divide by signal_rates.",
+            " squares of the two rates that add up to 1: divide by signal_rates.",
             ("/ signal_rates", "/ (1 - noise_rates)"),
         ),
     ]

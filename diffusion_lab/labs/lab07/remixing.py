@@ -111,7 +111,7 @@ class Remix(Exercise):
             ),
         ),
         Mistake(
-            "The factor in front of β is a ratio of noise *variances*, but in σ it is a ratio of"
+            "The factor in front of β is a ratio of noise variances, but in σ it is a ratio of"
             " rates. You did not take its square root.",
             ("next_noise_rates / noise_rates *", "(next_noise_rates / noise_rates) ** 2 *"),
         ),
@@ -120,7 +120,7 @@ class Remix(Exercise):
             ("ops.sqrt(beta)", "beta"),
         ),
         Mistake(
-            "The fraction of the noise rates is upside down. 1 - ᾱ at the *next* time is in the"
+            "The fraction of the noise rates is upside down. 1 - ᾱ at the next time is in the"
             " numerator.",
             ("next_noise_rates / noise_rates", "noise_rates / next_noise_rates"),
         ),
@@ -136,7 +136,7 @@ class Remix(Exercise):
         ),
         Mistake(
             "Your β is made of the noise rates. One forward step multiplies the image, so β follows"
-            " from the two *signal* rates.",
+            " from the two signal rates.",
             (
                 "(signal_rates / next_signal_rates) ** 2",
                 "(next_noise_rates / noise_rates) ** 2",
@@ -150,7 +150,7 @@ class Remix(Exercise):
         ),
         Mistake(
             "You took the difference of the noise variances as β. The forward step also makes the"
-            " image and its noise smaller: find β from the two *signal* rates.",
+            " image and its noise smaller: find β from the two signal rates.",
             (
                 "1 - (signal_rates / next_signal_rates) ** 2",
                 "noise_rates**2 - next_noise_rates**2",
@@ -201,7 +201,7 @@ class Remix(Exercise):
         ),
         Mistake(
             "You kept as much predicted noise as belongs to the current time. The variances must"
-            " add up to the *next* noise rate squared.",
+            " add up to the next noise rate squared.",
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(noise_rates**2"),
         ),
         Mistake(
@@ -209,7 +209,7 @@ class Remix(Exercise):
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(1"),
         ),
         Mistake(
-            "You subtracted σ² from the next noise rate. Subtract it from the rate *squared*.",
+            "You subtracted σ² from the next noise rate. Subtract it from the rate squared.",
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(next_noise_rates"),
         ),
         Mistake(

@@ -90,7 +90,7 @@ class ReverseDiffusion(Method):
         ):
             raise CheckFailed(
                 "The same noise gives a different image each time. Instead of sampling new noise on"
-                " the way, mix the *predicted* noise back in."
+                " the way, mix the predicted noise back in."
             )
         for steps in self.step_counts:
             if failure := decode_sentence(outputs[f"failure, {steps}"]):
@@ -173,7 +173,7 @@ class ReverseDiffusion(Method):
             ("training=False", "training=True"),
         ),
         Mistake(
-            "You returned the last *noisy* image. Return the last predicted image, which is the"
+            "You returned the last noisy image. Return the last predicted image, which is the"
             " clean one.",
             ("return pred_images", "return noisy_images"),
         ),
@@ -227,7 +227,7 @@ class ReverseDiffusion(Method):
         Mistake(INITIAL, ("denoise(noisy_images", "denoise(initial_noise")),
         Mistake(INITIAL, ("ones * next_time", "ones * time")),
         Mistake(
-            "You remixed with the *initial* noise. Use the noise predicted in this step.",
+            "You remixed with the initial noise. Use the noise predicted in this step.",
             ("next_noise_rates * pred_noises", "next_noise_rates * initial_noise"),
         ),
         Mistake(

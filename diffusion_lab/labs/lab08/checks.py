@@ -70,7 +70,7 @@ class Slerp(Exercise):
         if np.isnan(outputs["between"]).any():
             raise CheckFailed(
                 "There is NaN in the result: you took the arccos of a number beyond ±1. The cosine"
-                " of an angle is the dot product *divided by both lengths*."
+                " of an angle is the dot product divided by both lengths."
             )
         super().examine(inputs, outputs)
         equal = outputs["between equal arrays"]
@@ -121,7 +121,7 @@ class Slerp(Exercise):
         ),
         Mistake("You divided by the angle. Divide by its sine.", ("/ ops.sin(angle)", "/ angle")),
         Mistake(
-            "You measured an angle for each pixel. There is *one* angle for two whole images: sum"
+            "You measured an angle for each pixel. There is one angle for two whole images: sum"
             " over the axes (1, 2, 3).",
             ("(1, 2, 3)", "-1"),
         ),

@@ -60,13 +60,13 @@ class Invert(Exercise):
         called_at, noise, again = (outputs[name] for name in ("called at", "noise", "again"))
         if len(called_at) == 0:
             raise CheckFailed(
-                "You never called denoise. Any random noise is easy to make, but *the* noise of an"
+                "You never called denoise. Any random noise is easy to make, but the noise of an"
                 " image needs the network: call denoise once in each step."
             )
         if noise.shape == again.shape and not np.allclose(noise, again, atol=1e-4, equal_nan=True):
             raise CheckFailed(
                 "The same image gives different noise each time. Add nothing random on the way"
-                " back: mix in the *predicted* noise."
+                " back: mix in the predicted noise."
             )
         if called_at.shape == (self.steps - 1,) and noise.shape == inputs["images"].shape:
             if np.allclose(noise, self.measured(begin_at_first_step, inputs)["noise"], atol=1e-3):
@@ -102,11 +102,11 @@ class Invert(Exercise):
         ),
         Mistake(
             "You called denoise with the rates of the time that you come from. At first the noise"
-            " rate is 0, so there is no noise to find. Use the rates of the *next* time.",
+            " rate is 0, so there is no noise to find. Use the rates of the next time.",
             ("*then)", "*now)"),
         ),
         Mistake(
-            "You called denoise at the time that you come from, beginning at 0. Use the *next*"
+            "You called denoise at the time that you come from, beginning at 0. Use the next"
             " time, from 1/steps to 1.",
             ("np.arange(1, steps + 1)", "np.arange(steps)"),
         ),
@@ -130,12 +130,12 @@ class Invert(Exercise):
             ("*then)", "*then[::-1])"),
         ),
         Mistake(
-            "You called denoise with the square of the noise rate. It takes the *rate*.",
+            "You called denoise with the square of the noise rate. It takes the rate.",
             ("*then)", "then[0] ** 2, then[1])"),
         ),
         Mistake(
             "Your image comes back unchanged, because you separated and remixed it with the same"
-            " rates. Separate it with the rates that it *has*, and remix it with the next.",
+            " rates. Separate it with the rates that it has, and remix it with the next.",
             ("(noisy - now[0] * pred_noises) / now[1]", "pred_images"),
         ),
         Mistake(
@@ -166,8 +166,8 @@ class Invert(Exercise):
             ("now = then", "pass"),
         ),
         Mistake(
-            "You subtracted as much noise as there is at the *next* time. The image holds less: use"
-            " the noise rate of *this* time.",
+            "You subtracted as much noise as there is at the next time. The image holds less: use"
+            " the noise rate of this time.",
             ("now[0] * pred_noises", "then[0] * pred_noises"),
         ),
         Mistake(
@@ -181,7 +181,7 @@ class Invert(Exercise):
             ("denoise(noisy,", "denoise(images,"),
         ),
         Mistake(
-            "You mixed the *original* image. Use the one that is in the noisy image now, (noisy -"
+            "You mixed the original image. Use the one that is in the noisy image now, (noisy -"
             " noise rate · noise) / signal rate.",
             ("(noisy - now[0] * pred_noises) / now[1]", "images"),
         ),

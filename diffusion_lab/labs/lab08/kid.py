@@ -154,7 +154,7 @@ class PolynomialMMD(Exercise):
         ),
         Mistake("You tripled. Raise to the power of 3: `** 3`.", ("** 3", "* 3")),
         Mistake(
-            "You took the square root. KID is the *squared* MMD, which may be slightly negative.",
+            "You took the square root. KID is the squared MMD, which may be slightly negative.",
             (RETURNED, f"np.sqrt({RETURNED})"),
         ),
         Mistake(

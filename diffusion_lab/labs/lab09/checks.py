@@ -169,7 +169,7 @@ class Guide(Exercise):
     mistakes = [
         Mistake(
             "You started from the labelled prediction, as in the paper, where guidance 0 is the "
-            "conditional model. Start from the *unlabelled* one.",
+            "conditional model. Start from the unlabelled one.",
             lambda c, u, w: c + w * (c - u),
         ),
         Mistake(

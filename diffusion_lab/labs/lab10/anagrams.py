@@ -61,7 +61,7 @@ class AnagramDenoise(Exercise):
         combined = self.call(answer, denoise, views)
         if not callable(combined):
             raise CheckFailed(
-                "it must return a *function* that is called like `denoise`, not its result: define"
+                "it must return a function that is called like `denoise`, not its result: define"
                 f" one inside, with the arguments {DENOISE}, and return it without calling it."
             )
         if signature_mistake(combined, DENOISE, [None] * 3, {}):

@@ -95,7 +95,7 @@ class InpaintStep(Exercise):
         ),
         Mistake(
             "You used 1 - signal rate for the noise. That is not the noise rate, because it is the"
-            " *squares* of the rates that add up to 1: use noise_rates.",
+            " squares of the rates that add up to 1: use noise_rates.",
             ("noise_rates * noises", "(1 - signal_rates) * noises"),
         ),
         Mistake(

@@ -11,7 +11,7 @@ QUESTIONS = {
         ),
         choices={
             "Blurred: the network averages over all flowers that fit.": (
-                "One *step* averages, as in lab 07. But the sampler takes many, and each one"
+                "A single step averages, as in lab 07. But the sampler takes many, and each one"
                 " decides a little more."
             ),
             "Like good halves of flowers that do not quite belong to the left halves.": (

@@ -150,7 +150,7 @@ class ConsistencyLoss(Exercise):
             ("ops.where(times < gap, ends, targets)", "ops.where(times < gap, targets, ends)"),
         ),
         Mistake(
-            "The tuned network walked to the neighbour. It changes all the time: let the *teacher*"
+            "The tuned network walked to the neighbour. It changes all the time: let the teacher"
             " predict the image and the noise that you mix.",
             (
                 "signal_rates * ends + noise_rates * end_noises",
@@ -163,7 +163,7 @@ class ConsistencyLoss(Exercise):
             ("ema_denoise(neighbours", "teacher(neighbours"),
         ),
         Mistake(
-            "The target was predicted from the *later* noisy image. Make the neighbour first: mix"
+            "The target was predicted from the later noisy image. Make the neighbour first: mix"
             " the teacher's image and noise at the earlier rates.",
             ("ema_denoise(neighbours,", "ema_denoise(noisy_images,"),
         ),
@@ -197,7 +197,7 @@ class ConsistencyLoss(Exercise):
             ("ops.maximum(times - gap, 0.0)", "times * (1 - gap)"),
         ),
         Mistake(
-            "You compared the predicted noise. Compare the predicted *images*, the second result.",
+            "You compared the predicted noise. Compare the predicted images, the second result.",
             (
                 "targets = ops.where(times < gap, ends, targets)\n"
                 "    return ops.mean(ops.square(pred_images - targets))",

@@ -56,7 +56,7 @@ QUESTIONS = {
                 " predicted noise. Fresh noise throws it away."
             ),
             "They are equally good: the network predicts the same image everywhere.": (
-                "Everywhere on *one* path. With fresh noise, the second step is on another path."
+                "Everywhere on the same path. With fresh noise, the second step is on another path."
             ),
         },
         right=1,

@@ -53,7 +53,7 @@ class SampleConsistency(Exercise):
 
     mistakes = [
         Mistake(
-            "You put the *predicted* noise back, which is DDIM. A consistency model mixes its image"
+            "You put the predicted noise back, which is DDIM. A consistency model mixes its image"
             " with fresh noise: noises[step].",
             ("noise_rates * noise\n", "noise_rates * pred_noises\n"),
         ),

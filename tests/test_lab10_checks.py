@@ -22,7 +22,7 @@ from diffusion_lab.labs.lab10.experiments import (
 from diffusion_lab.labs.lab10.explorer import sketching
 from diffusion_lab.labs.lab10.inpainting import InpaintStep
 from diffusion_lab.labs.lab10.pictures import bicubic, pixelated, with_hole
-from diffusion_lab.samplers import adams_bashforth, ddim, time_grid
+from diffusion_lab.samplers import adams_bashforth, ddim, ddpm, time_grid
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
 from tests.misconceptions import assert_hint, not_done, wrong
 from tests.test_labs import ROOT
@@ -67,12 +67,47 @@ def one_image(noisy_images, *others):
     return InpaintStep.right(noisy_images, *others)[0]
 
 
+def own_noise(noisy_images, known_images, mask, noises, *rates):
+    noises = keras.random.normal(ops.shape(noises))
+    return InpaintStep.right(noisy_images, known_images, mask, noises, *rates)
+
+
+def assigned(noisy_images, known_images, mask, *others):
+    noisy_images[mask == 1] = known_images[mask == 1]
+    return noisy_images
+
+
+def sdedit_with(times=lambda times, start: start * times, sampler=ddim, ones=ops.ones):
+    """Returns an answer to exercise 10.2 that may look up other times."""
+
+    def sdedit(denoise, schedule, images, noises, start, steps):
+        noise_rates, signal_rates = schedule(start * ones((images.shape[0], 1, 1, 1)))
+        halfway = signal_rates * images + noise_rates * noises
+        return sampler(denoise, lambda t: schedule(times(t, start)), halfway, steps)
+
+    return sdedit
+
+
+def rates_for_a_schedule(denoise, schedule, images, noises, start, steps):
+    return ddim(denoise, schedule(start * ops.ones((4, 1, 1, 1))), images, steps)
+
+
+def predicts_at_once(denoise, views):
+    return sum(back(denoise(there)) for there, back in views)
+
+
+def without_a_function(denoise, views):
+    return sum(back(denoise(there(noisy_images))) for there, back in views)  # noqa: F821
+
+
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.inpaint_step,
         {
             "but should be (4, 5, 6, 3)": one_channel,
             "is (5, 6, 3)": one_image,
+            "Two calls with the same arguments gave different results": own_noise,
+            "the values of a tensor cannot be assigned": assigned,
             "Not done yet: exercise 10.1": not_done,
         },
     ),
@@ -81,6 +116,15 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         {
             "`return` missing": lambda *arguments: None,
             "must be an array of numbers": lambda *arguments: "flowers",
+            "times from 0.8": sdedit_with(lambda times, start: 0.8 + 2 * (times - 0.5)),
+            "Two calls with the same arguments": sdedit_with(sampler=ddpm),
+            "`noise_rates` is float64": sdedit_with(ones=np.ones),
+            "ddim cannot call your schedule": rates_for_a_schedule,
+            "you have 6 instead of 5": sdedit_with(
+                sampler=lambda denoise, schedule, noise, steps: ddim(
+                    denoise, schedule, noise, steps + (steps == 5)
+                )
+            ),
             "Not done yet: exercise 10.2": not_done,
         },
     ),
@@ -88,6 +132,8 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.anagram_denoise,
         {
             "it must return a function": calls_at_once,
+            "must return a function that is called like `denoise`": predicts_at_once,
+            "it must return a function that is called": without_a_function,
             "must take the three arguments": two_arguments,
             "must return 2 values, pred_noises, pred_images": only_noise,
             "the function that it returns returns nothing": returns_nothing,

@@ -14,6 +14,30 @@ from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
 from tests.misconceptions import assert_hint, not_done, wrong
 
+
+def fresh_noise(denoise, ema_denoise, teacher, *others):
+    def random_teacher(noisy_images, *rates):
+        return keras.random.normal(ops.shape(noisy_images)), teacher(noisy_images, *rates)[1]
+
+    return ConsistencyLoss.right(denoise, ema_denoise, random_teacher, *others)
+
+
+def own_noise(denoise, schedule, noises):
+    noises = [keras.random.normal(ops.shape(noise)) for noise in noises]
+    return SampleConsistency.right(denoise, schedule, noises)
+
+
+def sample_at(shape):
+    """Returns an answer to exercise 11.2 whose times have this shape."""
+    return lambda denoise, schedule, noises: denoise(noises[0], *schedule(ops.ones(shape)))[1]
+
+
+def both_results(denoise, schedule, noises):
+    noise_rates, signal_rates = schedule(ops.ones((len(noises[0]), 1, 1, 1)))
+    results = denoise(noises[0], noise_rates, signal_rates)
+    return denoise(signal_rates * ops.stack(results), noise_rates, signal_rates)[1]
+
+
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.consistency_loss,
@@ -22,6 +46,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "must be one number, but has the shape (6,)": lambda *arguments: (
                 ConsistencyLoss.right(*arguments) * ops.ones(6)
             ),
+            "Add no noise of your own": fresh_noise,
             "cut them off with ops.maximum(times, 0)": (
                 lambda denoise, ema_denoise, teacher, schedule, noisy_images, times, gap: schedule(
                     times - gap
@@ -29,7 +54,17 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             ),
         },
     ),
-    *wrong(checks.sample_consistency, {"Not done yet: exercise 11.2": not_done}),
+    *wrong(
+        checks.sample_consistency,
+        {
+            "rates of the shape (1, 1, 1, 1)": sample_at((1, 1, 1, 1)),
+            "rates of the shape ()": sample_at(()),
+            "rates of the shape (5,)": sample_at((5,)),
+            "it returns two arrays": both_results,
+            "the noise that you are given": own_noise,
+            "Not done yet: exercise 11.2": not_done,
+        },
+    ),
 ]
 teacher = gaussian_denoiser(mean=0.5, standard_deviation=0.8)
 

@@ -10,6 +10,7 @@ import inspect
 import re
 import types
 
+import keras
 import numpy as np
 
 from diffusion_lab.labs.evidence import (
@@ -170,6 +171,13 @@ def _advice(error, answer):
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
         yield "in Python, powers are written with `**`; `^` is another operation"
+    if name := _float64_next_to_float32(error, answer):
+        yield (
+            f"`{name}` is float64, because NumPy makes such arrays, and the others are float32:"
+            " write `ops.` instead of `np.`"
+        )
+    if _assigns_to_a_tensor(error, answer):
+        yield "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
     inner = frames[-1][0].co_name if frames else ""
     if isinstance(error, (TypeError, ValueError)) and (
         inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
@@ -193,10 +201,7 @@ def _advice(error, answer):
 
 def _called_without_self(error, answer):
     """Returns a name in the failing line that lacks its `self.`, or None."""
-    entry, ours = error.__traceback__, None
-    while entry is not None:
-        ours = entry if entry.tb_frame.f_code in codes_of(answer) else ours
-        entry = entry.tb_next
+    ours = _entry_of_answer(error, answer)
     model = ours.tb_frame.f_locals.get("self") if ours else None
     names = [
         instruction.argval
@@ -204,6 +209,45 @@ def _called_without_self(error, answer):
         if line == ours.tb_lineno and instruction.opname == "LOAD_GLOBAL"
     ]
     return next((name for name in names if model is not None and hasattr(model, name)), None)
+
+
+def _entry_of_answer(error, answer):
+    """Returns the traceback's innermost entry that belongs to the student's function, or None."""
+    entry, ours = error.__traceback__, None
+    while entry is not None:
+        ours = entry if entry.tb_frame.f_code in codes_of(answer) else ours
+        entry = entry.tb_next
+    return ours
+
+
+def _arrays_on_the_line(error, answer):
+    """Returns {name: value} of the local variables with a dtype in the failing line."""
+    ours, names = _entry_of_answer(error, answer), names_on_the_line(error, answer)
+    variables = ours.tb_frame.f_locals if ours else {}
+    return {name: value for name, value in variables.items() if name in names and _dtype(value)}
+
+
+def _dtype(value):
+    return str(getattr(value, "dtype", ""))
+
+
+def _float64_next_to_float32(error, answer):
+    """Returns the name of a float64 array if the failing line also has a float32 array, or None."""
+    if shapes_do_not_fit(error, answer):
+        return None
+    arrays = _arrays_on_the_line(error, answer)
+    single = any("float32" in _dtype(value) for value in arrays.values())
+    return next((name for name in arrays if single and "float64" in _dtype(arrays[name])), None)
+
+
+def _assigns_to_a_tensor(error, answer):
+    """True if the failing line is an assignment such as `x[0] = 1`, and has a tensor."""
+    ours = _entry_of_answer(error, answer)
+    return bool(ours) and any(
+        line == ours.tb_lineno and instruction.opname == "STORE_SUBSCR"
+        for instruction, line in instructions_of(ours.tb_frame.f_code)
+        if any(map(keras.ops.is_tensor, _arrays_on_the_line(error, answer).values()))
+    )
 
 
 def _about_attribute(error):

@@ -86,7 +86,8 @@ class TrainingPanel(TrainingWatch):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
-        shown = [name for name in ("n_loss", "val_loss", "val_kid") if name in logs]
+        # a number that is exactly 0 belongs to a metric that the model never updates
+        shown = [name for name in ("n_loss", "val_loss", "val_kid") if logs.get(name)]
         self.validation = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
         if not self.live:
             print(

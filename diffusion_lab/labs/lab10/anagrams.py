@@ -9,6 +9,7 @@ from diffusion_lab.backend import compiled
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.blame import signature_mistake
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
+from diffusion_lab.labs.evidence import origin
 from diffusion_lab.labs.exercise import Exercise, arrays
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
@@ -16,6 +17,10 @@ from diffusion_lab.labs.rehearsal import noise_like
 from diffusion_lab.samplers import ddim
 
 DENOISE = "noisy_images, noise_rates, signal_rates"
+NO_FUNCTION = (
+    "it must return a function that is called like `denoise`, not its result: define one inside,"
+    f" with the arguments {DENOISE}, and return it without calling it."
+)
 VIEWS = [
     (partial(ops.rot90, axes=(1, 2)), partial(ops.rot90, k=-1, axes=(1, 2))),
     (lambda images: images, lambda images: images),  # not first: "only one view" has its own hint
@@ -26,7 +31,7 @@ VIEWS = [
 class AnagramDenoise(Exercise):
     name, takes = "anagram_denoise", "denoise, views"
     praise = "every view has a vote, and the sampler never notices that there is an election."
-    shape_hint = "look from `there`, and turn the predicted noise `back` before you average"
+    shape_hint = "`denoise` returns (pred_noises, pred_images): take the first, and turn it `back`"
     results = {"pred_noises": "pred_noises", "pred_images": "pred_images"}
 
     def draw(self, rng):
@@ -56,19 +61,31 @@ class AnagramDenoise(Exercise):
         """Returns the function that the answer returns.
 
         Raises:
-            CheckFailed: if it is no function, or does not take the arguments of `denoise`.
+            CheckFailed: if it is no function, or does not take the arguments of `denoise`, or if
+                the answer calls `denoise` before it returns.
         """
-        combined = self.call(answer, denoise, views)
+        returned = False
+
+        def later(*arguments):
+            if not returned:
+                raise CheckFailed(NO_FUNCTION)
+            return denoise(*arguments)
+
+        combined = self.call(answer, later, views)
+        returned = True
         if not callable(combined):
-            raise CheckFailed(
-                "it must return a function that is called like `denoise`, not its result: define"
-                f" one inside, with the arguments {DENOISE}, and return it without calling it."
-            )
+            raise CheckFailed(NO_FUNCTION)
         if signature_mistake(combined, DENOISE, [None] * 3, {}):
             raise CheckFailed(
                 f"the function that it returns must take the three arguments of denoise, {DENOISE}."
             )
         return combined
+
+    def explain(self, error, answer):
+        """Explains a missing `noisy_images` by the function that is missing around it."""
+        if getattr(origin(error), "name", None) in DENOISE.split(", "):
+            return NO_FUNCTION
+        return super().explain(error, answer)
 
     def rehearse(self, answer, inputs):
         model = MyDiffusionModel()
@@ -98,6 +115,43 @@ class AnagramDenoise(Exercise):
             (
                 "(noisy_images - noise_rates * pred_noises) / signal_rates",
                 "denoise(noisy_images, noise_rates, signal_rates)[1]",
+            ),
+        ),
+        Mistake(
+            "Your images are those of the last view alone. Compute them from noisy_images and the"
+            " averaged noise.",
+            lambda denoise, views: with_other_images(
+                denoise, views, lambda images, backs: images[-1]
+            ),
+        ),
+        Mistake(
+            "Your images are those of the last view alone, turned back. Compute them from"
+            " noisy_images and the averaged noise.",
+            lambda denoise, views: with_other_images(
+                denoise, views, lambda images, backs: backs[-1](images[-1])
+            ),
+        ),
+        Mistake(
+            "You averaged the predicted images without turning them back. Compute the images from"
+            " noisy_images and the averaged noise.",
+            lambda denoise, views: with_other_images(
+                denoise, views, lambda images, backs: sum(images) / len(images)
+            ),
+        ),
+        Mistake(
+            "You swapped the rates in the formula of the images. Subtract noise rate * noise, and"
+            " divide by the signal rate.",
+            (
+                "(noisy_images - noise_rates * pred_noises) / signal_rates",
+                "(noisy_images - signal_rates * pred_noises) / noise_rates",
+            ),
+        ),
+        Mistake(
+            "You used the squares of the rates. The rates are the factors themselves, so leave the"
+            " squares out.",
+            (
+                "(noisy_images - noise_rates * pred_noises) / signal_rates",
+                "(noisy_images - noise_rates**2 * pred_noises) / signal_rates**2",
             ),
         ),
         Mistake(
@@ -193,11 +247,41 @@ class AnagramDenoise(Exercise):
             lambda denoise, views: average_first(denoise, views),
         ),
         Mistake(
+            "You overwrote noisy_images in the loop, so the next view begins with the images of the"
+            " last one. Give there(noisy_images) another name.",
+            lambda denoise, views: one_view_after_another(denoise, views),
+        ),
+        Mistake(
             "You returned the noisy images as the predicted ones. Subtract the noise from them,"
             " and divide by the signal rate.",
             ("return pred_noises, pred_images", "return pred_noises, noisy_images"),
         ),
     ]
+
+
+def with_other_images(denoise, views, choose):
+    """Returns a `denoise` with the right noise, whose images are choose(images, backs)."""
+    right, backs = AnagramDenoise.right(denoise, views), [back for _, back in views]
+
+    def combined(noisy_images, *rates):
+        images = [denoise(there(noisy_images), *rates)[1] for there, _ in views]
+        return right(noisy_images, *rates)[0], choose(images, backs)
+
+    return combined
+
+
+def one_view_after_another(denoise, views):
+    """Returns a `denoise` in which each view changes the images of the view before."""
+
+    def combined(noisy_images, noise_rates, signal_rates):
+        votes = []
+        for there, back in views:
+            noisy_images = there(noisy_images)
+            votes.append(back(denoise(noisy_images, noise_rates, signal_rates)[0]))
+        pred_noises = sum(votes) / len(votes)
+        return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
+
+    return combined
 
 
 def average_first(denoise, views):

@@ -6,6 +6,7 @@ from keras import ops
 from diffusion_lab.labs.exercise import Exercise, array
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
+from diffusion_lab.labs.repeats import refuse_randomness
 
 NAMES = ("noisy_images", "known_images", "mask", "noises", "noise_rates", "signal_rates")
 
@@ -33,7 +34,16 @@ class InpaintStep(Exercise):
 
     def measure(self, answer, inputs):
         tensors = [ops.convert_to_tensor(inputs[name]) for name in NAMES]
-        return {"noisy": array(self.call(answer, *tensors), "the noisy images")}
+        return {
+            name: array(self.call(answer, *tensors), "the noisy images")
+            for name in ("noisy", "again")
+        }
+
+    def examine(self, inputs, outputs):
+        refuse_randomness(
+            outputs["noisy"], outputs["again"], "Use the noise that you are given, `noises`."
+        )
+        super().examine(inputs, outputs)
 
     def rehearse(self, answer, inputs):
         images = ops.convert_to_tensor(noise_like(2, 4, 4, 3))
@@ -99,12 +109,17 @@ class InpaintStep(Exercise):
             ("noise_rates * noises", "(1 - signal_rates) * noises"),
         ),
         Mistake(
+            "You used 1 - noise rate for the image. That is not the signal rate, because it is the"
+            " squares of the rates that add up to 1: use signal_rates.",
+            ("signal_rates * known_images", "(1 - noise_rates) * known_images"),
+        ),
+        Mistake(
             "You subtracted the noise. Add it.",
             ("known_images + noise_rates", "known_images - noise_rates"),
         ),
         Mistake(
             "You replaced the whole picture by the known image, so nothing is left to sample. Where"
-            " the mask is 0, keep noisy_images.",
+            " the mask is 0 (this mask is not a right half), keep noisy_images.",
             ("mask * noisy_known + (1 - mask) * noisy_images", "noisy_known"),
         ),
         Mistake(
@@ -130,6 +145,34 @@ class InpaintStep(Exercise):
             "You filled the hole with fresh noise, so the sampler forgets what it has found. Keep"
             " the pixels of noisy_images there.",
             ("(1 - mask) * noisy_images", "(1 - mask) * noise_rates * noises"),
+        ),
+        Mistake(
+            "You put the noise into the hole. Keep the pixels of noisy_images there.",
+            ("(1 - mask) * noisy_images", "(1 - mask) * noises"),
+        ),
+        Mistake(
+            "The hole has the wrong sign: its factor is 1 - mask, and yours is mask - 1.",
+            ("(1 - mask)", "(mask - 1)"),
+        ),
+        Mistake(
+            "Parentheses are missing around 1 - mask. Python multiplies before it subtracts.",
+            ("(1 - mask) * noisy_images", "1 - mask * noisy_images"),
+        ),
+        Mistake(
+            "You put the known image in first, and then added noise everywhere. The hole is noisy"
+            " already: add noise to the known image alone, before you put it in.",
+            lambda noisy_images, known_images, mask, noises, noise_rates, signal_rates: (
+                signal_rates * (mask * known_images + (1 - mask) * noisy_images)
+                + noise_rates * noises
+            ),
+        ),
+        Mistake(
+            "You added noise to noisy_images, and put in a clean known image. It is the other way"
+            " round: noisy_images is noisy already, and the known image needs the noise.",
+            lambda noisy_images, known_images, mask, noises, noise_rates, signal_rates: (
+                mask * known_images
+                + (1 - mask) * (signal_rates * noisy_images + noise_rates * noises)
+            ),
         ),
         Mistake(
             "You added the noise in the hole as well. The pixels of noisy_images are noisy already:"

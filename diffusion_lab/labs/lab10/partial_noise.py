@@ -5,21 +5,25 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import compiled
+from diffusion_lab.backend import compiled, to_numpy_or_none
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
+from diffusion_lab.labs.evidence import frames_of, origin
 from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
-from diffusion_lab.samplers import ddim
+from diffusion_lab.labs.repeats import refuse_randomness
+from diffusion_lab.samplers import ddim, time_grid
 
 
 class SDEdit(Exercise):
     name, takes = "sdedit", "denoise, schedule, images, noises, start, steps"
     praise = "as much noise as hides the flaws, and a sampler that comes in halfway."
     shape_hint = "times and rates have the shape (B, 1, 1, 1), where B is images.shape[0]"
-    results, tolerance = {"images": "the images"}, 1e-3
-    steps = 2  # with more, taking fewer steps may hardly differ
+    results = {"evaluations": "the number of calls of `denoise`", "images": "the images"}
+    tolerance = 1e-3
+    steps, counted_steps = 2, 5  # more steps make mistakes less visible, except in their number
 
     def draw(self, rng):
         return {
@@ -33,8 +37,36 @@ class SDEdit(Exercise):
         images, noises = (ops.convert_to_tensor(inputs[name]) for name in ("images", "noises"))
         # so wide that the result depends on every step
         denoise, start = mixture_denoiser(inputs["means"], 0.7), float(inputs["start"])
-        result = self.call(answer, denoise, curved_schedule, images, noises, start, self.steps)
-        return {"images": array(result, "the images")}
+        calls = []
+
+        def counted(*arguments):
+            calls.append(arguments)
+            return denoise(*arguments)
+
+        sample = lambda steps: self.call(
+            answer, counted, curved_schedule, images, noises, start, steps
+        )
+        outputs = {name: array(sample(self.steps), "the images") for name in ("images", "again")}
+        calls.clear()
+        sample(self.counted_steps)
+        return outputs | {"evaluations": array(len(calls), "the count")}
+
+    def examine(self, inputs, outputs):
+        refuse_randomness(
+            outputs["images"],
+            outputs["again"],
+            "Use the noise that you are given, `noises`, and a sampler that adds none: ddim.",
+        )
+        super().examine(inputs, outputs)
+
+    def explain(self, error, answer):
+        stopped = frames_of(error)[-1][0]
+        if isinstance(origin(error), TypeError) and stopped is time_grid.__code__:
+            return (
+                "ddim cannot call your schedule. Its second argument must be a function that takes"
+                " times and returns rates, not the rates themselves."
+            )
+        return super().explain(error, answer)
 
     def rehearse(self, answer, inputs):
         model = MyDiffusionModel()
@@ -130,9 +162,25 @@ class SDEdit(Exercise):
             ("return ddim", "return noisy_images\n    return ddim"),
         ),
         Mistake(
-            "You took only start * steps steps. Take all `steps` of them, but between time `start`"
-            " and 0.",
-            ("noisy_images, steps", "noisy_images, max(1, round(start * steps))"),
+            "Your schedule returns the rates of the time `start` for all steps. It should return"
+            " those of the times that it is given, multiplied by start.",
+            ("schedule(start * times)", "schedule(start * ops.ones_like(times))"),
+        ),
+        Mistake(
+            "You called `denoise` once. Sample with ddim, which calls it in each of the `steps`.",
+            ("return ddim", "return denoise(noisy_images, noise_rates, signal_rates)[1]\n    ddim"),
+        ),
+        *(
+            Mistake(
+                "You took only start * steps steps. Take all `steps` of them, but between time"
+                " `start` and 0.",
+                ("noisy_images, steps", f"noisy_images, max(1, {number})"),
+            )
+            for number in (
+                "int(start * steps)",
+                "round(start * steps)",
+                "-int(-start * steps // 1)",
+            )
         ),
         Mistake(
             "You did not pass `steps` to the sampler, which then takes 20 steps. Pass it on.",
@@ -148,10 +196,50 @@ class SDEdit(Exercise):
             " start, and all steps lie between start and 0.",
             ("schedule(start * times)", "schedule(np.minimum(start, times))"),
         ),
+        Mistake(
+            "Your steps are as long as those from time 1, so the last ones stay at 0. Multiply the"
+            " times by start, and all steps lie between start and 0.",
+            ("schedule(start * times)", "schedule(np.maximum(times - (1 - start), 0))"),
+        ),
+        Mistake(
+            "You used the squares of the rates. The rates are the factors themselves, so leave the"
+            " squares out.",
+            (
+                "signal_rates * images + noise_rates * noises",
+                "signal_rates**2 * images + noise_rates**2 * noises",
+            ),
+        ),
+        Mistake(
+            "You clipped the images. They are normalised, so many of their values are outside"
+            " [0, 1]: return what ddim returns.",
+            lambda *arguments: ops.clip(SDEdit.right(*arguments), 0.0, 1.0),
+        ),
+        Mistake(
+            "You returned the noisy images of your last step, which still have a little noise."
+            " Return the last predicted images, or let ddim do the steps.",
+            lambda *arguments: last_noisy_images(*arguments),
+        ),
     ]
+
+
+def last_noisy_images(denoise, schedule, images, noises, start, steps):
+    """Returns the noisy images after the steps of DDIM, at time 0."""
+    times = start * np.linspace(1, 0, steps + 1, dtype="float32")
+    points = [schedule(ops.full((images.shape[0], 1, 1, 1), time)) for time in times]
+    noisy_images = points[0][1] * images + points[0][0] * noises
+    for now, (noise_rates, signal_rates) in zip(points, points[1:]):
+        pred_noises, pred_images = denoise(noisy_images, *now)
+        noisy_images = signal_rates * pred_images + noise_rates * pred_noises
+    return noisy_images
 
 
 def curved_schedule(diffusion_times):
     """Returns (noise_rates, signal_rates) of a schedule that no other lab has."""
+    times = to_numpy_or_none(diffusion_times)
+    if times is not None and (times.min() < 0 or times.max() > 1):
+        raise CheckFailed(
+            f"your schedule looks up times from {times.min():.2f} to {times.max():.2f}, but all of"
+            " them must be between 0 and start: multiply the times by start."
+        )
     angles = 0.1 + 1.4 * ops.convert_to_tensor(diffusion_times) ** 1.5
     return ops.sin(angles), ops.cos(angles)

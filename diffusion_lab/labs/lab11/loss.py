@@ -12,6 +12,7 @@ from diffusion_lab.labs.diffusion_models import MyDiffusionModel
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, array
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like, train
+from diffusion_lab.labs.repeats import refuse_randomness
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
 
 GAP = 0.25
@@ -57,7 +58,7 @@ class ConsistencyLoss(Exercise):
             arguments = denoise, ema_denoise, teacher, schedule, noisy_images, times, GAP
             return self.call(answer, *arguments)
 
-        losses, gradients = [], []
+        losses, gradients, again = [], [], loss(ops.convert_to_tensor(inputs["strengths"][0]))
         for strength in map(ops.convert_to_tensor, inputs["strengths"]):
             losses.append(array(loss(strength), "the loss"))
             if losses[-1].ndim:
@@ -67,7 +68,19 @@ class ConsistencyLoss(Exercise):
                 )
             gradient = input_gradient(loss, strength)
             gradients.append(np.zeros(1) if gradient is None else np.ravel(gradient))
-        return {"loss": np.array(losses), "gradient": np.array(gradients)}
+        return {
+            "loss": np.array(losses),
+            "gradient": np.array(gradients),
+            "again": array(again, "the loss"),
+        }
+
+    def examine(self, inputs, outputs):
+        refuse_randomness(
+            outputs["loss"][0],
+            outputs["again"],
+            "Add no noise of your own: mix the image and the noise that the teacher predicts.",
+        )
+        super().examine(inputs, outputs)
 
     def rehearse(self, answer, inputs):
         use, teacher = self.use, gaussian_denoiser()
@@ -114,20 +127,20 @@ class ConsistencyLoss(Exercise):
         ),
         Mistake(
             "No gradient flows through the prediction, so nothing is learned. Leave out"
-            " `stop_gradient`: no gradient flows through the target anyway.",
+            " `stop_gradient`, `float` and NumPy (`np.`), and compute with `ops.`.",
             ("square(pred_images", "square(ops.stop_gradient(pred_images)"),
         ),
         Mistake(
-            "Only the EMA network predicts, so nothing is learned. Let `denoise` predict at the"
-            " later time.",
+            "Only the EMA network predicts, so nothing is learned. Let `denoise` predict from"
+            " noisy_images, at their times.",
             (
                 "pred_images = denoise(",
                 "pred_images = ema_denoise(",
             ),
         ),
         Mistake(
-            "You swapped the two networks. `denoise` predicts at the later time, `ema_denoise` at"
-            " the earlier one.",
+            "You swapped the two networks. `denoise` predicts from noisy_images, and `ema_denoise`"
+            " from the neighbour, which is less noisy.",
             (
                 "pred_noises, pred_images = denoise(noisy_images, noise_rates, signal_rates)",
                 "pred_noises, pred_images = ema_denoise(noisy_images, noise_rates, signal_rates)\n"
@@ -149,28 +162,79 @@ class ConsistencyLoss(Exercise):
             " the prediction for the neighbour is elsewhere.",
             ("ops.where(times < gap, ends, targets)", "ops.where(times < gap, targets, ends)"),
         ),
-        Mistake(
-            "The tuned network walked to the neighbour. It changes all the time: let the teacher"
-            " predict the image and the noise that you mix.",
-            (
-                "signal_rates * ends + noise_rates * end_noises",
-                "ops.stop_gradient(signal_rates * pred_images + noise_rates * pred_noises)",
-            ),
+        *(
+            Mistake(
+                "The tuned network made the step to the neighbour. It changes all the time: let the"
+                " teacher predict the image and the noise that you mix.",
+                wrong,
+            )
+            for wrong in (
+                (
+                    "signal_rates * ends + noise_rates * end_noises",
+                    "ops.stop_gradient(signal_rates * pred_images + noise_rates * pred_noises)",
+                ),
+                ("ends = teacher(", "ends = denoise("),
+            )
         ),
         Mistake(
-            "The teacher predicts your target. Let it walk to the neighbour, and then ask"
-            " `ema_denoise` where the path ends.",
+            "The EMA network made the step to the neighbour. Let the teacher make it: only its"
+            " paths stay where they are.",
+            ("ends = teacher(", "ends = ema_denoise("),
+        ),
+        Mistake(
+            "The teacher predicts your target. Let it make the step to the neighbour, and then let"
+            " `ema_denoise` predict where the path ends.",
             ("ema_denoise(neighbours", "teacher(neighbours"),
         ),
         Mistake(
-            "The target was predicted from the later noisy image. Make the neighbour first: mix"
-            " the teacher's image and noise at the earlier rates.",
+            "The target was predicted from noisy_images or at their rates. Make the neighbour"
+            " first: mix the teacher's image and noise at the rates of times - gap.",
             ("ema_denoise(neighbours,", "ema_denoise(noisy_images,"),
         ),
         Mistake(
+            "The target was predicted from the neighbour, but at the rates of noisy_images. Use"
+            " the rates of times - gap, at which you mixed it.",
+            (
+                "ema_denoise(neighbours, noise_rates, signal_rates)",
+                "ema_denoise(neighbours, *schedule(times))",
+            ),
+        ),
+        Mistake(
             "The target was predicted from the teacher's clean image. Mix it with the teacher's"
-            " noise first, at the earlier rates.",
+            " noise first, at the rates of times - gap.",
             ("ema_denoise(neighbours,", "ema_denoise(ends,"),
+        ),
+        Mistake(
+            "Both networks predict from the neighbour. Let `denoise` predict from noisy_images, at"
+            " their times.",
+            (
+                "return ops.mean",
+                "pred_images = denoise(neighbours, noise_rates, signal_rates)[1]\n"
+                "    return ops.mean",
+            ),
+        ),
+        Mistake(
+            "You swapped the two places. `denoise` predicts from noisy_images, and its target is"
+            " what `ema_denoise` predicts from the neighbour, which is less noisy.",
+            lambda *arguments: at_the_wrong_ends(*arguments),
+        ),
+        *(
+            Mistake(
+                "You swapped what `schedule` returns: it returns noise_rates, signal_rates, in this"
+                " order.",
+                wrong,
+            )
+            for wrong in (
+                (
+                    "    noise_rates, signal_rates = schedule(times)",
+                    "    old_schedule = schedule\n    schedule = lambda t: old_schedule(t)[::-1]\n"
+                    "    noise_rates, signal_rates = schedule(times)",
+                ),
+                (
+                    "noise_rates, signal_rates = schedule(ops.maximum",
+                    "signal_rates, noise_rates = schedule(ops.maximum",
+                ),
+            )
         ),
         Mistake(
             "You swapped the rates where you mix. Multiply the image by the signal rate and the"
@@ -181,20 +245,79 @@ class ConsistencyLoss(Exercise):
             ),
         ),
         Mistake(
-            "The neighbour is at the same time. It lies one gap earlier, at times - gap.",
+            "Your neighbour is at the same time. Its time is smaller by the gap: times - gap.",
             ("schedule(ops.maximum(times - gap, 0.0))", "schedule(times)"),
         ),
         Mistake(
-            "Your neighbour has more noise. It lies at the earlier time, times - gap.",
+            "Your neighbour has more noise. It should have less, at times - gap.",
             ("ops.maximum(times - gap, 0.0)", "ops.minimum(times + gap, 1.0)"),
         ),
         Mistake(
-            "Your neighbour is at the time `gap`. It lies one gap before each time: times - gap.",
+            "Your neighbour is at the time `gap`. Each image has its own: times - gap.",
             ("ops.maximum(times - gap, 0.0)", "gap * ops.ones_like(times)"),
         ),
         Mistake(
             "You multiplied the time by 1 - gap. Subtract the gap: times - gap.",
             ("ops.maximum(times - gap, 0.0)", "times * (1 - gap)"),
+        ),
+        Mistake(
+            "You subtracted the time from the gap. Subtract the gap: times - gap.",
+            ("ops.maximum(times - gap, 0.0)", "ops.maximum(gap - times, 0.0)"),
+        ),
+        Mistake(
+            "You mixed the neighbour with the squares of the rates. The rates are the factors"
+            " themselves, so leave the squares out.",
+            (
+                "signal_rates * ends + noise_rates * end_noises",
+                "signal_rates**2 * ends + noise_rates**2 * end_noises",
+            ),
+        ),
+        *(
+            Mistake(
+                "Where times < gap, the target must be the teacher's predicted image, the second"
+                " result of `teacher`.",
+                ("times < gap, ends, targets", f"times < gap, {wrong}, targets"),
+            )
+            for wrong in (
+                "end_noises",
+                "noisy_images",
+                "neighbours",
+                "ops.stop_gradient(pred_images)",
+                "ema_denoise(noisy_images, *schedule(times))[1]",
+            )
+        ),
+        *(
+            Mistake(
+                "You mixed up what a network returns: pred_noises comes first, and pred_images"
+                " second. The loss compares images.",
+                wrong,
+            )
+            for wrong in (
+                ("ops.square(pred_images", "ops.square(pred_noises"),
+                ("target_noises, targets = ema", "targets, target_images = ema"),
+                ("end_noises, ends = teacher", "ends, end_noises = teacher"),
+            )
+        ),
+        *(
+            Mistake(
+                "You used both results of a network as one. It returns pred_noises, pred_images:"
+                " unpack them, or take the second with [1].",
+                wrong,
+            )
+            for wrong in (
+                (
+                    "ops.square(pred_images - targets)",
+                    "ops.square([pred_noises, pred_images] - targets)",
+                ),
+                (
+                    "ops.where(times < gap, ends, targets)",
+                    "ops.where(times < gap, ends, [target_noises, targets])",
+                ),
+                (
+                    "end_noises, ends = teacher(",
+                    "end_noises = ends = teacher(",
+                ),
+            )
         ),
         Mistake(
             "You compared the predicted noise. Compare the predicted images, the second result.",
@@ -209,6 +332,13 @@ class ConsistencyLoss(Exercise):
             "You summed the squares. Take their mean.",
             ("ops.mean(ops.square", "ops.sum(ops.square"),
         ),
+        Mistake(
+            "You summed the squares of each image. Take the mean over pixels and channels as well.",
+            (
+                "ops.mean(ops.square(pred_images - targets))",
+                "ops.mean(ops.sum(ops.square(pred_images - targets), axis=(1, 2, 3)))",
+            ),
+        ),
         Mistake("You took the absolute difference. Take the square.", ("ops.square(", "ops.abs(")),
         Mistake(
             "You took the square root of the mean. The loss is the mean of the squares itself.",
@@ -218,3 +348,12 @@ class ConsistencyLoss(Exercise):
             ),
         ),
     ]
+
+
+def at_the_wrong_ends(denoise, ema_denoise, teacher, schedule, noisy_images, times, gap):
+    """Returns the loss in which `denoise` predicts from the neighbour."""
+    now, then = schedule(times), schedule(ops.maximum(times - gap, 0.0))
+    end_noises, ends = teacher(noisy_images, *now)
+    pred_images = denoise(then[1] * ends + then[0] * end_noises, *then)[1]
+    targets = ops.where(times < gap, ends, ema_denoise(noisy_images, *now)[1])
+    return ops.mean(ops.square(pred_images - targets))

@@ -2,21 +2,24 @@
 
 from functools import partial
 
+import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import compiled
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
 from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
+from diffusion_lab.labs.repeats import refuse_randomness
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
 
 
 class SampleConsistency(Exercise):
     name, takes = "sample_consistency", "denoise, schedule, noises"
     praise = "each step begins a new path, from a place nearer to the images."
-    shape_hint = "one time per image: ops.full((B, 1, 1, 1), time)"
+    shape_hint = "noises[k] and the predicted images both have the shape (B, H, W, C)"
     results = {"3 steps": "the result of three steps", "1 step": "the result of one step"}
 
     def draw(self, rng):
@@ -26,12 +29,18 @@ class SampleConsistency(Exercise):
         }
 
     def measure(self, answer, inputs):
-        denoise = mixture_denoiser(inputs["means"], standard_deviation=0.3)
+        denoise = strict(mixture_denoiser(inputs["means"], standard_deviation=0.3))
         noises = [ops.convert_to_tensor(noise) for noise in inputs["noises"]]
         return {
             name: array(self.call(answer, denoise, schedule, noises[:steps]), "the result")
-            for name, steps in {"3 steps": 3, "1 step": 1}.items()
+            for name, steps in {"3 steps": 3, "again": 3, "1 step": 1}.items()
         }
+
+    def examine(self, inputs, outputs):
+        refuse_randomness(
+            outputs["3 steps"], outputs["again"], "Use the noise that you are given, noises[k]."
+        )
+        super().examine(inputs, outputs)
 
     def rehearse(self, answer, inputs):
         model = MyDiffusionModel()
@@ -90,6 +99,55 @@ class SampleConsistency(Exercise):
                 "noise_rates * pred_images + signal_rates * noise\n",
             ),
         ),
+        *(
+            Mistake(hint, ("signal_rates * pred_images + noise_rates * noise\n", f"{mixture}\n"))
+            for hint, mixture in {
+                "You mixed in the image at full strength. Multiply it by the signal rate.": (
+                    "pred_images + noise_rates * noise"
+                ),
+                "You mixed in the noise at full strength. Multiply it by the noise rate.": (
+                    "signal_rates * pred_images + noise"
+                ),
+                "You used the squares of the rates. The rates are the factors themselves, so leave"
+                " the squares out.": "signal_rates**2 * pred_images + noise_rates**2 * noise",
+                "You subtracted the noise. Add it.": (
+                    "signal_rates * pred_images - noise_rates * noise"
+                ),
+                "You added noise to the last noisy image. Mix the last predicted image with it.": (
+                    "noisy_images + noise_rates * noise"
+                ),
+                "You mixed the last noisy image. Mix the last predicted image with the noise.": (
+                    "signal_rates * noisy_images + noise_rates * noise"
+                ),
+            }.items()
+        ),
+        Mistake(
+            "You swapped what `schedule` returns: it returns noise_rates, signal_rates, in this"
+            " order.",
+            ("noise_rates, signal_rates = schedule", "signal_rates, noise_rates = schedule"),
+        ),
+        Mistake(
+            "You swapped the rates that `denoise` takes: the noise rates come first.",
+            (
+                "denoise(noisy_images, noise_rates, signal_rates)",
+                "denoise(noisy_images, signal_rates, noise_rates)",
+            ),
+        ),
+        Mistake(
+            "You swapped what `denoise` returns: it returns pred_noises, pred_images, in this"
+            " order.",
+            ("pred_noises, pred_images = denoise", "pred_images, pred_noises = denoise"),
+        ),
+        Mistake(
+            "You mixed at the rates of the step before. Call `schedule` with the time of this step,"
+            " and then mix.",
+            lambda denoise, schedule, noises: mixed_too_early(denoise, schedule, noises, 1),
+        ),
+        Mistake(
+            "You mixed at the end of a step, at its rates and with its noise. Mix at the beginning"
+            " of the next step, at the rates of that step and with its noise.",
+            lambda denoise, schedule, noises: mixed_too_early(denoise, schedule, noises, 0),
+        ),
         Mistake(
             "All steps are at time 1. Step k of n is at 1 - k / n.",
             ("1 - step / len(noises)", "1.0"),
@@ -98,6 +156,16 @@ class SampleConsistency(Exercise):
             "Your times run upwards. Begin at 1, where there is only noise: step k of n is at"
             " 1 - k / n.",
             ("1 - step / len(noises)", "(step + 1) / len(noises)"),
+        ),
+        Mistake(
+            "Your times run upwards from 0. Begin at 1, where there is only noise: step k of n is"
+            " at 1 - k / n.",
+            ("1 - step / len(noises)", "step / len(noises)"),
+        ),
+        Mistake(
+            "You left out time 1, and the last step is at time 0. Count k from 0: step k of n is at"
+            " 1 - k / n.",
+            ("1 - step / len(noises)", "1 - (step + 1) / len(noises)"),
         ),
         Mistake(
             "Your steps are too long, so the last one is at time 0. Step k of n is at 1 - k / n.",
@@ -121,6 +189,11 @@ class SampleConsistency(Exercise):
             ("return pred_images", "return pred_noises"),
         ),
         Mistake(
+            "You clipped the images. They are normalised, so many of their values are outside"
+            " [0, 1]: return them as they are.",
+            ("return pred_images", "return ops.clip(pred_images, 0.0, 1.0)"),
+        ),
+        Mistake(
             "You returned the image of the first step. Move the `return` out of the loop.",
             ("    return pred_images", "        return pred_images"),
         ),
@@ -129,3 +202,40 @@ class SampleConsistency(Exercise):
             ("enumerate(noises)", "enumerate(noises[:-1] or noises)"),
         ),
     ]
+
+
+def mixed_too_early(denoise, schedule, noises, ahead):
+    """Returns the result of mixing at the rates of the step before.
+
+    The noise is that of the step itself if `ahead` is 1, and that of the step before if it is 0.
+    """
+    noisy_images, steps = noises[0], len(noises)
+    for step in range(steps):
+        times = ops.full((noisy_images.shape[0], 1, 1, 1), 1 - step / steps)
+        noise_rates, signal_rates = schedule(times)
+        pred_images = denoise(noisy_images, noise_rates, signal_rates)[1]
+        noise = noises[min(step + ahead, steps - 1)]
+        noisy_images = signal_rates * pred_images + noise_rates * noise
+    return pred_images
+
+
+def strict(denoise):
+    """Returns a `denoise` that only takes the shapes that the lab's network takes."""
+
+    def strict_denoise(noisy_images, noise_rates, signal_rates):
+        shape = np.shape(noisy_images)
+        if len(shape) != 4:
+            raise CheckFailed(
+                f"you passed noisy images of the shape {shape} to `denoise`. It takes (B, H, W, C),"
+                " and it returns two arrays, pred_noises and pred_images: mix only the second."
+            )
+        for rates in map(np.shape, (noise_rates, signal_rates)):
+            if rates != (shape[0], 1, 1, 1):
+                raise CheckFailed(
+                    f"you passed rates of the shape {rates} to `denoise`. It takes one for each"
+                    f" image, here {(shape[0], 1, 1, 1)}: begin with times of this shape,"
+                    " ops.full((B, 1, 1, 1), time)."
+                )
+        return denoise(noisy_images, noise_rates, signal_rates)
+
+    return strict_denoise

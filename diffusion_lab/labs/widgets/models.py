@@ -46,7 +46,7 @@ def sampling(model, num_images=12, steps=STEPS):
         return grid(images, columns=6, width=600), readout
 
     controls = {
-        "steps": choices("number of steps", steps, 10 if 10 in steps else steps[-1]),
+        "steps": choices("number of steps", steps, 10 if 10 in steps else steps[0]),
         "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
         "seed": slider("seed of the noise", 0, 20, 1, 1),
     }

@@ -69,6 +69,14 @@ def last_lines(outputs):
     return [handle.bundles[-1]["text/plain"] for handle in outputs]
 
 
+def test_a_metric_that_the_model_never_updates_is_not_shown(tiny_config, outputs, monkeypatch):
+    model = tiny_model(tiny_config)
+    monkeypatch.setattr(model.noise_loss_tracker, "update_state", lambda value: None)
+    train(model, TrainingPanel(samples), validation_data=(IMAGES[:8],))
+    last = last_lines(outputs)[0]
+    assert "n_loss" not in last and "val_loss" in last
+
+
 def test_a_notebook_gets_one_bar_and_one_picture_and_keeps_their_last_state(tiny_config, outputs):
     train(tiny_model(tiny_config), TrainingPanel(samples), validation_data=(IMAGES[:8],))
     bar, picture = outputs

@@ -12,6 +12,8 @@
 # **Time**: 75 minutes of your time; the computer needs about 3 minutes on a laptop, less on a GPU.
 #
 # **Before**: lab 07. Nothing is trained here: a trained model comes with the package.
+#
+# **Words and symbols**: [notation and glossary](../docs/glossary.md).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -178,7 +180,7 @@ rows |= {f"one pass, seed {seed}": fill(known_images, mask, seed) for seed in (1
 show_rows(rows)
 
 # %% [markdown]
-# A restorer would lose her licence. The stems and the outlines meet, but many flowers have two
+# A restorer would lose her licence. The stems and the outlines meet, but some flowers have two
 # colours. The colour on the right was decided in the first steps, when the left half was still
 # buried in noise. Later, the left half is clear to see, but by then the right half is settled.
 #
@@ -205,7 +207,8 @@ show_rows(rows)
 #
 # ## 2 · The sketch: SDEdit
 #
-# The second customer brings a drawing. The idea is right, and everything else is wrong.
+# The second customer brings a drawing. The idea is right, and everything else is wrong. (If you
+# named a file as `my_picture` in the settings, it takes the place of the last drawing.)
 
 # %%
 drawings = [
@@ -226,7 +229,7 @@ show_images(drawings)
 # %% [markdown]
 # **SDEdit** (Meng et al. 2022) needs a single idea. Noise hides details first and large shapes
 # last. So add just enough noise to hide what is crude about the drawing, and let the sampler invent
-# the details again. It does not start at time 1 from pure noise, but at an earlier time, from the
+# the details again. It does not start at time 1 from pure noise, but at a less noisy time, from the
 # noisy drawing.
 #
 # ### Exercise 10.2 · `sdedit`
@@ -292,7 +295,8 @@ show_rows(rows)
 # chooses between them. (Services that turn your sketch into a picture call this number "strength",
 # too.)
 #
-# Compose your own flower with the sliders. How many petals survive which strength?
+# Compose your own flower with the sliders. How many petals survive which strength? (If you open
+# this notebook again, run all cells above and then the next one: sliders need a running kernel.)
 
 # %% tags=["nbval-ignore-output"]
 sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
@@ -310,12 +314,13 @@ sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
 # ### Exercise 10.3 · `anagram_denoise`
 # *Difficulty ●●○ · 15 minutes*
 #
-# A view is a pair of functions of images, `(there, back)`: the first changes an image, and the
-# second undoes that. Write a function that takes a `denoise` and a list of views, and returns a
-# *new* `denoise`, for any sampler:
+# A view is a pair of functions of images, `(there, back)`: `there` changes images, for example into
+# their negatives, and `back` undoes the change. Write a function that takes a `denoise` and a list
+# of views, and returns a *new* `denoise`, for any sampler:
 #
-# * its noise is the mean, over all views, of what the network predicts there, turned back,
-# * its images are what remains of the noisy images without this noise.
+# * For each view, `there` changes the noisy images, the network predicts their noise, and `back`
+#   changes this noise back. The new `denoise` predicts the mean over all views as its noise.
+# * Its images are what remains of the noisy images without this noise.
 #
 # <details><summary>Hint 1: a function that returns a function</summary>
 #
@@ -426,7 +431,16 @@ show_rows(rows)
 # Some wishes cannot be granted. If you exchange all four pieces diagonally, *without* turning them
 # (`ops.roll(images, (16, 16), axis=(1, 2))`), the corners meet in the middle. But all flowers of
 # this data set grow in the middle, so no picture is likely in both views, and the mean of two votes
-# that contradict each other is mush. Try it.
+# that contradict each other is mush. Try it in a cell of your own:
+#
+# ```python
+# def exchanged(images):
+#     return ops.roll(images, (16, 16), axis=(1, 2))
+#
+# both = anagram_denoise(denoise, [unchanged, (exchanged, exchanged)])
+# my_noise = keras.random.normal((8, 32, 32, 3), seed=11)
+# show_images(model.denormalize(adams_bashforth(both, schedule, my_noise, steps)))
+# ```
 #
 # ### A kaleidoscope
 #
@@ -499,7 +513,7 @@ def enlarge(size, seeds, sampler=ddpm):
         rows[f"sample {seed}"] = model.denormalize(large)
         error = float(ops.max(ops.abs(shrink(large, size) - small)))
         print(f"sample {seed}, shrunk again: the largest error is {error:.1e}")
-    show_rows(rows)
+    show_rows(rows | {"real": flowers})
 
 
 # %% tags=["nbval-ignore-output"]
@@ -513,10 +527,9 @@ enlarge(4, seeds=(1, 2, 3))
 
 # %% tags=["nbval-ignore-output"]
 enlarge(8, seeds=(1, 2))
-show_rows({"the real flowers": flowers})
 
 # %% [markdown]
-# Compare the number of petals with the real flowers in the last picture. The samples look certain,
+# Compare the number of petals with the real flowers in the last row. The samples look certain,
 # and are wrong about it. That is harmless for a flower, but not for a licence plate or an X-ray
 # image: an enlarged picture shows what is *likely*, and never what was there.
 #

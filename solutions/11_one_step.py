@@ -85,7 +85,7 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # At $t = 1$ all four predictions are blurs. Only their colours differ: the schedule leaves 2 % of
 # the image at $t = 1$, which is enough to guess a colour, but no petals. The network makes no
 # mistake here. A squared error is smallest for the mean, so it predicts the average of all flowers
-# that fit.
+# that fit. (The faint grain is a remnant of the noise, of which it removes a little too much.)
 #
 # And yet DDIM leads each of these four noise images to one particular flower, the one on the right.
 # There is no randomness on the way, so the noise alone decides which flower it will be. The path is
@@ -101,22 +101,22 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # comparing *neighbours* is enough:
 #
 # 1. Mix an image and noise at a time $t$, as always. The result is $x_t$.
-# 2. Let the model that you have, the **teacher**, make one step of DDIM from there, to the time
-#    $t - \text{gap}$. The result is the neighbour of $x_t$, and it is on the same path.
+# 2. Let the model that you have, the **teacher**, make one step of DDIM from there, to the less
+#    noisy time $t - \text{gap}$. The result is the neighbour of $x_t$, on the same path.
 # 3. So $f$ should return the same for both. The neighbour has less noise, so its prediction is
 #    better: it is the target.
 #
 # The target is predicted by the **EMA network** (lab 06), which follows the tuned network slowly.
 # If the tuned network predicted its own target, each correction would also move the target.
 #
-# $$L = \big\lVert f(x_t, t) - \text{target}\big\rVert^2, \qquad \text{target} =
+# $$L = \text{mean}\big(f(x_t, t) - \text{target}\big)^2, \qquad \text{target} =
 # \begin{cases} f_\text{EMA}(x_{t-\text{gap}},\, t - \text{gap}) & \text{if } t \ge \text{gap}\\
 # \text{the image that the teacher predicts from } x_t & \text{if } t < \text{gap.}\end{cases}$$
 #
-# The second line is the anchor. With less than one gap to go, the last step of DDIM ends at the
-# predicted image. Without the anchor, a network that always returns grey would be perfectly
-# consistent. With it, the right answer spreads from the clean end of the path, from neighbour to
-# neighbour, up to pure noise.
+# The mean is over all images, pixels and channels. The second line of the target is the anchor.
+# With less than one gap to go, the last step of DDIM ends at the predicted image. Without the
+# anchor, a network that always returns grey would be perfectly consistent. With it, the right
+# answer spreads from the clean end of the path, from neighbour to neighbour, up to pure noise.
 #
 # ### Exercise 11.1 · `consistency_loss`
 # *Difficulty ●●● · 25 minutes*
@@ -139,7 +139,7 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 
 # %% exercise="consistency_loss" points=5
 def consistency_loss(denoise, ema_denoise, teacher, schedule, noisy_images, times, gap):
-    """The squared difference of the predictions at two neighbours on the teacher's path.
+    """The mean squared difference of the predictions at two neighbours on the teacher's path.
 
     denoise, ema_denoise, teacher: called with noisy_images, noise_rates, signal_rates; return
         pred_noises, pred_images.
@@ -148,10 +148,10 @@ def consistency_loss(denoise, ema_denoise, teacher, schedule, noisy_images, time
     Returns one number.
     """
     ### BEGIN SOLUTION
-    now, earlier = schedule(times), schedule(ops.maximum(times - gap, 0.0))
+    now, then = schedule(times), schedule(ops.maximum(times - gap, 0.0))
     end_noises, ends = teacher(noisy_images, *now)
-    neighbours = earlier[1] * ends + earlier[0] * end_noises
-    targets = ops.where(times < gap, ends, ema_denoise(neighbours, *earlier)[1])
+    neighbours = then[1] * ends + then[0] * end_noises
+    targets = ops.where(times < gap, ends, ema_denoise(neighbours, *then)[1])
     return ops.mean(ops.square(denoise(noisy_images, *now)[1] - targets))
     ### END SOLUTION
 
@@ -304,7 +304,9 @@ show_rows(rows | {f"before, {steps} steps": original.generate(6, steps, seed=3)}
 # starts on another path.
 #
 # With so few steps, a picture can follow a slider. This is `flowers32_fewstep`, a model that comes
-# with the course.
+# with the course. The slider begins with one step: what does the second one change? The sampler is
+# DDIM. With eta = 1 it replaces most of the predicted noise by fresh noise, so it comes close to
+# your `sample_consistency`.
 
 # %% tags=["nbval-ignore-output", "live-flowers"]
 shipped, _ = load_model("flowers32_fewstep")
@@ -329,7 +331,8 @@ ask("11.variety")
 # We measure three numbers. **KID** is a distance from real flowers (lab 08): lower is better. The
 # **variety** is how much the features of the flowers differ from one to the next, compared with
 # real flowers. The **distance from the end** compares each image with the one that the teacher
-# makes in 20 steps from the same noise.
+# makes in 20 steps from the same noise. It is the square root of the mean squared difference of
+# their pixels, which are between 0 and 1.
 
 # %% tags=["nbval-ignore-output"]
 real = load_dataset("procedural_flowers", "validation", 32, 64, count=kid_images).images
@@ -338,8 +341,8 @@ print(f"distance between two different flowers: {judge.distance_of_strangers:.2f
 for name, model in {"before": original, "tuned": tuned, "shipped": shipped}.items():
     for sampler, n in ((None, 1), (with_fresh_noise, 2), (None, 2)):
         how = "fresh noise" if sampler else "DDIM"
-        print(f"{name:8} {n} step{'s' * (n > 1):1} {how:12}", judge(model, n, sampler=sampler))
-print(f"before {steps:2} steps DDIM        ", judge.of_teacher)
+        print(f"{name:8}{n:2} step{'s' * (n > 1):1} {how:12}", judge(model, n, sampler=sampler))
+print(f"{'before':8}{steps:2} steps {'DDIM':12}", judge.of_teacher)
 
 # %% [markdown]
 # These are our results, on a CPU with 3,200 images (yours will differ a little):
@@ -347,10 +350,12 @@ print(f"before {steps:2} steps DDIM        ", judge.of_teacher)
 # * One step: the KID falls from 14.6 to 2.0. Two steps of DDIM: from 5.0 to 0.22, and the teacher
 #   needs 20 steps for 0.20. So the tuned model is about ten times as fast.
 # * With fresh noise, the KID of two steps is 1.4. The shipped model was tuned for longer, and has
-#   0.65, although its single step is worse than ours.
-# * The teacher's 20 steps have a variety of 98 %, and one step of the tuned model has 95 %. So what
-#   it costs is not variety but accuracy: the flowers end up at a distance of 0.06 from where their
-#   paths lead (two different flowers are 0.21 apart), and one step is still worse than two.
+#   0.65, although its single step is worse than ours. Its two steps of DDIM have 0.13, which is no
+#   worse than the teacher's 20 steps: the difference is smaller than two standard errors.
+# * The teacher's 20 steps have a variety of 98 %, one step of the tuned model has 95 %, and two
+#   steps of the shipped model have 93 %. So the tuning costs a little variety. It costs more
+#   accuracy: the flowers end up at a distance of 0.06 from where their paths lead (two different
+#   flowers are 0.21 apart), and one step is still worse than two.
 #
 # > **Without a teacher.** The shipped model was tuned by *consistency training*: its neighbours are
 # > the same image with the same noise at two times, and its anchor is the training image. So no

@@ -107,7 +107,7 @@ def zero_for_equal_noises(a, b, share):
 
 
 SLERPS_WRONG = {  # besides the known mistakes, which tests/test_mistakes.py tries
-    "divided by both lengths*": slerp_but(
+    "divided by both lengths": slerp_but(
         angle=np.errstate(invalid="ignore")(lambda a, b: np.arccos(dot(a, b)))
     ),
     "Between two equal noise arrays you get NaN": on_arrays(nan_for_equal_noises),

@@ -44,6 +44,7 @@ from keras import ops
 from diffusion_lab import checks
 from diffusion_lab.backend import compiled
 from diffusion_lab.data import load_dataset
+from diffusion_lab.data.flowers import COLOURS
 from diffusion_lab.labs.lab10.drawing import crude_flower, read_picture
 from diffusion_lab.labs.lab10.experiments import (
     blurred,
@@ -441,6 +442,57 @@ show_rows(rows)
 # my_noise = keras.random.normal((8, 32, 32, 3), seed=11)
 # show_images(model.denormalize(adams_bashforth(both, schedule, my_noise, steps)))
 # ```
+#
+# ### Near and far: hybrid images
+#
+# The committee can also divide its work. A **hybrid image** (Oliva, Torralba and Schyns 2006) shows
+# one thing when you stand close to it, and another from a distance, where you see only its blur.
+# [Factorized diffusion](https://arxiv.org/abs/2404.11615) makes such images with two members: one
+# decides about the blur of the noise, the other about the rest. Here both are the network of lab 09
+# that takes a colour and guidance. From a distance these flowers should be red or blue, and from
+# close up, yellow or white.
+
+
+# %%
+def from_afar(images, size=8):
+    """Images (B, H, W, C) as you see them from far away: means of size × size pixels, smoothed."""
+    return ops.image.resize(ops.average_pool(images, size, size), images.shape[1:3])
+
+
+def hybrid_denoise(model, far_colour, near_colour, guidance=3.0):
+    """Returns a `denoise`: the blur of one colour's noise, and the rest of another's."""
+
+    def divided(noisy_images, noise_rates, signal_rates):
+        far, near = (
+            model.denoise_guided(
+                noisy_images,
+                noise_rates,
+                signal_rates,
+                ops.full((len(noisy_images),), COLOURS.index(colour), "int32"),
+                guidance,
+            )[0]
+            for colour in (far_colour, near_colour)
+        )
+        pred_noises = from_afar(far) + near - from_afar(near)
+        return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
+
+    return divided
+
+
+# %% tags=["nbval-ignore-output"]
+conditional, _ = load_model("flowers32_conditional")
+rows = {}
+for far, near in (("red", "yellow"), ("blue", "white")):
+    both = compiled(hybrid_denoise(conditional, far, near))
+    images = adams_bashforth(both, schedule, noise, steps)
+    rows[f"{near} from close up"] = conditional.denormalize(images)
+    rows[f"{far} from afar"] = conditional.denormalize(from_afar(images))
+show_rows(rows)
+
+# %% [markdown]
+# Step back, or half close your eyes: the yellow tips disappear, and the flower is red. Not every
+# pair of colours works so well, since the near colour only has what the blur leaves over. Try
+# others.
 #
 # ### A kaleidoscope
 #

@@ -67,6 +67,11 @@ def test_every_question_of_the_sources_exists():
         find(name)
 
 
+def test_a_misspelt_question_gets_those_of_its_lab():
+    with pytest.raises(UserError, match="no question '07.one': lab 07 has 07.one_step, 07.eta"):
+        find("07.one")
+
+
 def test_right_and_wrong_answers_get_their_sentences():
     asked = ask("02.variance")
     assert asked.buttons.index is None and "diffusion-lab-question" in asked._dom_classes

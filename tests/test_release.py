@@ -8,11 +8,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.release import write_release
+from diffusion_lab.instructor.release import require_images, write_release
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +57,16 @@ def test_students_can_get_images_of_their_own(tmp_path):
     (images / "red" / "one.png").unlink()
     with pytest.raises(UserError, match="no image in the folder .*shells"):
         write_release(ROOT, tmp_path, images)
+
+
+def test_images_that_a_notebook_reads_must_be_in_the_zip(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    cell = new_code_cell('data = "../data/shells"\nimage_size = 32')
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "notebooks" / "07_ddim.ipynb")
+    for data in (None, tmp_path / "pebbles"):
+        with pytest.raises(UserError, match="07_ddim.ipynb reads ../data/shells, which is not in"):
+            require_images(tmp_path, data)
+    require_images(tmp_path, tmp_path / "shells")
 
 
 def test_the_notebooks_import_nothing_that_stays_here(release):

@@ -176,7 +176,8 @@ def train(
     else:
         typer.echo(
             f"Training on {len(trainer.dataset.images):,} images, {image_size} × {image_size}"
-            f" pixels. After each epoch, new samples are in {out}/samples.png."
+            f" pixels; {len(trainer.validation.images):,} others are for validation. After each"
+            f" epoch, new samples are in {out}/samples.png."
         )
     callbacks = [SaveRun(trainer), TrainingDisplay(trainer.share_done, batch_size, interval=30)]
     try:

@@ -186,7 +186,13 @@ def execute(
         progress(f"running {path} in the {profile} profile ...")
         begin = time.monotonic()
         resources = {"metadata": {"path": str(source.parent)}}
-        client = NotebookClient(notebook, timeout=3600, coalesce_streams=True, resources=resources)
+        client = NotebookClient(
+            notebook,
+            timeout=3600,
+            coalesce_streams=True,
+            resources=resources,
+            extra_arguments=["--log-level=ERROR"],  # no warning about unencrypted local messages
+        )
         try:
             client.execute(env=os.environ | {"DIFFUSION_LAB_PROFILE": profile})
         except CellExecutionError as error:

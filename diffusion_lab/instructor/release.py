@@ -12,6 +12,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
+IMAGES = re.compile(r"^ *\"data = \\\"\.\./data/([\w.-]+)", re.MULTILINE)  # in a notebook's JSON
 FOLDERS = {
     "notebooks": ("*.ipynb",),
     "docs": ("labs.md", "glossary.md", "benchmarks/*.md", "*.png", "open_in_colab.svg"),
@@ -28,8 +29,8 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
         data: a folder of images, which students get as `data/` and its name.
 
     Raises:
-        UserError: if `root` is not the repository, a notebook does not match its source, or there
-            is no image in `data`.
+        UserError: if `root` is not the repository, a notebook does not match its source or reads
+            images that are not in the zip, or there is no image in `data`.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
@@ -49,6 +50,7 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
             f"These files do not match their sources: {', '.join(map(str, different))}. The command"
             " diffusion-lab build writes them again, without the answers that you wrote in them."
         )
+    require_images(root, data)
     images = (
         {file: Path("data", data.name, file.relative_to(data)) for file in list_images(data)}
         if data
@@ -65,6 +67,17 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
         for file, place in images.items():
             archive.write(file, Path("diffusion-lab", place).as_posix())
     return path
+
+
+def require_images(root: Path, data: Path | None) -> None:
+    """Raises UserError if a notebook names a folder of images that students do not get."""
+    for notebook in sorted(Path(root, "notebooks").glob("*.ipynb")):
+        for name in IMAGES.findall(notebook.read_text(encoding="utf-8")):
+            if data is None or name != data.resolve().name:
+                raise UserError(
+                    f"{notebook.name} reads ../data/{name}, which is not in the zip: add --data"
+                    f" and the folder of these images. Its name must be {name}."
+                )
 
 
 def for_students(page: str) -> str:

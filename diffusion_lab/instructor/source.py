@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 
 from diffusion_lab import checks
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.languages import EXERCISE, points_in_words
+from diffusion_lab.instructor.languages import EXERCISE, LANGUAGES, points_in_words
 from diffusion_lab.instructor.published import filled_in
 from diffusion_lab.instructor.references import check_references
 from diffusion_lab.instructor.source_format import BEGIN, check_marks, check_regions
@@ -75,8 +75,10 @@ def _check_order(path: Path, notebook: NotebookNode) -> None:
             )
         if exercise and exercise not in checks.exercises():
             raise UserError(
-                f"{path}: there is no check for exercise {exercise!r}. Write one in"
-                f" diffusion_lab/labs/lab{path.name[:2]}/checks.py."
+                f"{path}: there is no check for exercise {exercise!r}. Write its class in"
+                f" diffusion_lab/labs/lab{path.name[:2]}/checks.py, and add it to the last"
+                " statement there, which numbers the exercises. (For a single one, it has a comma:"
+                f" ({exercise},) = numbered(...).)"
             )
         awaited = exercise
     if awaited:
@@ -152,7 +154,8 @@ def _complete_headings(path: Path, notebook: NotebookNode, points: dict[str, flo
             raise UserError(
                 f"{path}: exercise {name!r} needs a heading 'Exercise {number} · `{name}`', and a"
                 " line below it with its difficulty and how many minutes it takes, such as"
-                " *Difficulty ●○○ · 5 minutes*."
+                " *Difficulty ●○○ · 5 minutes*. (The heading may begin with"
+                f" {', '.join(LANGUAGES)}, and with other words if you add them to languages.py.)"
             )
         found.source = heading.sub(
             lambda match: f"{match[1]} · {points_in_words(points[name], match[2])}*",

@@ -31,11 +31,15 @@ def find(name):
     """Returns the `Question` with this name, "NN.word". Raises UserError if there is none."""
     lab, _, word = str(name).partition(".")
     try:
-        return import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS[word]
-    except (ModuleNotFoundError, KeyError):
+        questions = import_module(f"diffusion_lab.labs.lab{lab}.questions").QUESTIONS
+    except ModuleNotFoundError:
         raise UserError(
             f"There is no question {name!r}: names consist of lab and word, such as '02.variance'."
         ) from None
+    if word not in questions:
+        known = ", ".join(f"{lab}.{other}" for other in questions)
+        raise UserError(f"There is no question {name!r}: lab {lab} has {known}.")
+    return questions[word]
 
 
 class Ask(WithFallback):

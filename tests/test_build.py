@@ -68,7 +68,7 @@ def test_a_missing_check_and_invalid_points_are_named(lab, monkeypatch):
     with pytest.raises(UserError, match="points='two' in the cell of 'double' is not a number"):
         read_source(lab(SOURCE.replace("points=2", 'points="two"')) / "solutions" / "03_toy.py")
     monkeypatch.undo()
-    with pytest.raises(UserError, match="there is no check for exercise 'double'. Write one"):
+    with pytest.raises(UserError, match="there is no check for exercise 'double'. Write its class"):
         read_source(lab() / "solutions" / "03_toy.py")
 
 

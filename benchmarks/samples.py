@@ -102,7 +102,8 @@ def main():
     lines = [
         "# Samples",
         "",
-        f"{about['machine']}, {about['date']}: `python -m benchmarks.samples`",
+        f"{about['machine']}, {about['date']}: `python -m benchmarks.samples --count"
+        f" {arguments.count}`",
     ]
     lines += ["", NOTE.format(count=arguments.count), ""]
     for samples in shown:

@@ -615,6 +615,9 @@ show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed
 # slower.
 
 # %% tags=["nbval-ignore-output"]
+ask("07.more_steps")
+
+# %% tags=["nbval-ignore-output"]
 step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
 points = []
 for steps in step_counts:
@@ -731,6 +734,16 @@ animation = bloom(model, my_seed, steps=steps, count=count)
 # * A measure of its quality, and the knowledge that questions have a price: each step costs one
 #   network evaluation.
 # * A hypothesis that you have tested, with an error bar.
+#
+# The two ends of your family:
+#
+# | | DDPM, eta 1 | DDIM, eta 0 |
+# |---|---|---|
+# | network and training | the same | the same |
+# | fresh noise | in every step | only at the start |
+# | the same initial noise gives | another flower each time | the same flower |
+# | good flowers need | about 50 steps here, 1,000 in lab 06 | 10 to 20 steps |
+# | from the image back to its noise | impossible | possible (lab 08) |
 #
 # **Lab 08** explores the model: flowers between flowers, and flowers turned back into noise.
 #

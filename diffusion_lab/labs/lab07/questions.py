@@ -49,4 +49,26 @@ QUESTIONS = {
         },
         right=1,
     ),
+    "more_steps": Question(
+        text=(
+            "We measure the KID of your model with 1, 2, 5, 10 and 20 steps. How does it change "
+            "with the number of steps?"
+        ),
+        choices={
+            "Each step improves it by the same amount.": (
+                "Compare the rows of section 3: what does the second step change, and what the "
+                "twentieth?"
+            ),
+            "It falls steeply, then more and more slowly.": (
+                "The first steps settle colours and shapes, later ones follow the path more "
+                "exactly. Once the sampler makes hardly any errors, only those of the network are "
+                "left, and they do not depend on the number of steps."
+            ),
+            "It falls and then rises, because the errors of many steps add up.": (
+                "More steps are also smaller, and the error of a step shrinks faster than their "
+                "number grows."
+            ),
+        },
+        right=1,
+    ),
 }

@@ -172,10 +172,7 @@ def _advice(error, answer):
     if ours and is_xor(instruction_at(*ours[-1])):
         yield "in Python, powers are written with `**`; `^` is another operation"
     if name := _float64_next_to_float32(error, answer):
-        yield (
-            f"`{name}` is float64, because NumPy makes such arrays, and the others are float32:"
-            " write `ops.` instead of `np.`"
-        )
+        yield (f"`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`")
     if _assigns_to_a_tensor(error, answer):
         yield "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
     inner = frames[-1][0].co_name if frames else ""

@@ -235,6 +235,7 @@ def test_a_training_that_is_interrupted_says_what_is_saved(run, monkeypatch, epo
         fit=fit,
         epochs_done=epochs_done,
         dataset=SimpleNamespace(images=range(64)),
+        validation=SimpleNamespace(images=range(16)),
         kid=None,
         share_done=None,
     )

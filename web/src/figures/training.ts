@@ -6,12 +6,12 @@ import { button, element, row, slider, soon } from "../page/controls";
 import { Drawing, RANGE } from "../page/drawing";
 import { COLOURS, Plane } from "../page/plane";
 
-const SECONDS = 12; // of training
+const SECONDS = 9; // of training
 const RATE = 4e-3; // the highest learning rate
 const WARM_UP = 50; // steps
-const SLICE = 25; // milliseconds of training between two moments for the page
+const SLICE = 100; // milliseconds of training between two moments for the page
 const SAMPLES = 400;
-const EVERY = 1000; // milliseconds between two pictures
+const EVERY = 2500; // milliseconds of training between two pictures
 const STEPS = 30; // of the sampler
 
 export function training(root: HTMLElement): void {

@@ -103,7 +103,7 @@ folder = Path("out/lab07")
 #
 # On a laptop, a program draws the flowers (each one is different, and there is no download). On a
 # GPU, they are the photographs of Oxford Flowers 102, cropped to squares and made smaller. In
-# training, every second image is flipped from left to right, so there seem to be twice as many.
+# training, a random half of them is flipped from left to right, so there seem to be twice as many.
 
 # %% tags=["nbval-ignore-output"]
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)

@@ -172,7 +172,7 @@ def _advice(error, answer):
     if ours and is_xor(instruction_at(*ours[-1])):
         yield "in Python, powers are written with `**`; `^` is another operation"
     if name := _float64_next_to_float32(error, answer):
-        yield (f"`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`")
+        yield f"`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`"
     if _assigns_to_a_tensor(error, answer):
         yield "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
     inner = frames[-1][0].co_name if frames else ""
@@ -239,11 +239,12 @@ def _float64_next_to_float32(error, answer):
 
 def _assigns_to_a_tensor(error, answer):
     """True if the failing line is an assignment such as `x[0] = 1`, and has a tensor."""
+    if not any(map(keras.ops.is_tensor, _arrays_on_the_line(error, answer).values())):
+        return False
     ours = _entry_of_answer(error, answer)
-    return bool(ours) and any(
+    return any(
         line == ours.tb_lineno and instruction.opname == "STORE_SUBSCR"
         for instruction, line in instructions_of(ours.tb_frame.f_code)
-        if any(map(keras.ops.is_tensor, _arrays_on_the_line(error, answer).values()))
     )
 
 

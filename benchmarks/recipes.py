@@ -205,7 +205,7 @@ def main():
         for row in table
     }
     publish(
-        f"KID by what the recipe changes, after {images:,} images",
+        f"KID after {images:,} images, by recipe",
         f"python -m benchmarks.recipes --images {images} --seed {seed}",
         table,
         arguments.out / "recipes",

@@ -11,8 +11,8 @@ from diffusion_lab.startup.quiet import QuietImport, keras_settings, use_course_
 # nbgrader mistakes it for a failure. This variable silences the messages after the import, and
 # QuietImport below hides those during the import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow includes oneDNN's convolutions, but disables them on processors without AVX-512, which
-# most laptops have. With them, training is twice as fast there (docs/benchmarks).
+# TensorFlow includes oneDNN's convolutions, but on Linux it disables them on processors without
+# instructions for neural networks. With them, training is twice as fast there (docs/benchmarks).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.meta_path[:0] = [
     QuietImport("tensorflow"),

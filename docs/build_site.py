@@ -94,7 +94,7 @@ def _describe(cell: NotebookNode) -> None:
     metadata = [output.get("metadata", {}) for output in cell.outputs]
     texts = [about["image/png"]["alt"] for about in metadata if "image/png" in about]
     if texts:
-        cell.metadata["mystnb"] = {"image": {"alt": "; ".join(texts)}}
+        cell.metadata["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(texts))}}
 
 
 def stage(folder: Path) -> None:

@@ -68,7 +68,7 @@ num_samples = lab.amount(smoke=50, cpu=2000, gpu=2000)
 # Photographs have too many dimensions to see what goes wrong. So this lab works in two: our data
 # are points on the outline of a flower. The models have never seen the points on the right.
 
-# %%
+# %% alt="Two panels, for training and unseen: in both, the points trace the same thin outline of a flower with five petals."
 points = flower_points(20_000).reshape(-1, 2)
 unseen = flower_points(num_samples, seed=1).reshape(-1, 2)
 clouds({"for training": points[:num_samples], "unseen": unseen}, size=2.2)
@@ -128,15 +128,15 @@ models["energy-based"] = EnergyBased().learn(points, training_steps)
 # %%
 models["diffusion"] = Diffusion().learn(points, training_steps)
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="Point clouds of the data and six models. Autoregressive is sharpest, diffusion and flow are close, energy-based is coarse, the VAE a blur and the GAN distorted."
 samples = {name: ops.convert_to_numpy(model.sample(num_samples)) for name, model in models.items()}
 clouds({"data": unseen} | samples, columns=4, size=2)
 
 # %% [markdown]
 # Look for two kinds of error: samples where there are no data, such as inside the petals, and parts
 # of the flower without samples. Here is a number for each. The first is the mean distance from a
-# sample to the nearest data point (*precision*), the second from a data point to the nearest sample
-# (*coverage*). New points from the flower itself show how small both can be.
+# sample to the nearest data point, the second from a data point to the nearest sample. Both should
+# be small. New points from the flower itself show how small both can be.
 
 # %% tags=["nbval-ignore-output"]
 fresh = flower_points(num_samples, seed=2).reshape(-1, 2)
@@ -146,9 +146,9 @@ for name, sample in ({"the flower itself": fresh} | samples).items():
     print(f"{name:22} {precision:13.3f} {coverage:15.3f}")
 
 # %% [markdown]
-# Three of our six models can also say how likely the unseen points are. (The VAE knows a lower
-# bound only. Its true value may be higher. A diffusion model can, too, with more work; see the
-# table below.)
+# Three of our six models can also say how likely the unseen points are. (The VAE knows only a lower
+# bound, so its true value may be higher. A diffusion model can also compute a likelihood, with more
+# work: see the table below.)
 
 # %% tags=["nbval-ignore-output"]
 for name in ("autoregressive", "normalizing flow", "VAE"):
@@ -188,16 +188,16 @@ for name in ("autoregressive", "normalizing flow", "VAE"):
 #   are inside the petals. The training is a regression. It pays with many evaluations per sample.
 #
 # A small experiment proves little about large models: more training, larger networks or newer
-# versions improve each of the six. But the table explains a lot. A diffusion model
-# may use almost any network, and its loss is a mean squared error, without an opponent and without
-# walks. Such a training can be made very large. What is left to improve is the number of
-# evaluations: the samplers of lab 09 need fewer, and the models of lab 11 only one or two.
+# versions improve each of the six. But the table explains a lot. A diffusion model may use almost
+# any network, and its loss is a mean squared error, without an opponent and without walks. Such a
+# model can be made very large. What is left to improve is the number of evaluations: the samplers
+# of lab 09 need fewer, and the models of lab 11 only one or two.
 #
 # ## 4 · From noise to a flower
 #
 # Here are some of the steps of the diffusion model. This is what you will build.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Six point clouds from time 1.00 to the sample. The round cloud hardly changes until time 0.3; then five petals appear and sharpen to an outline."
 steps, noisy = lab.amount(smoke=10, cpu=30, gpu=30), {}
 
 

@@ -84,7 +84,7 @@ step_size, noise_std, regularization = 10.0, 0.005, 0.1
 # This is the **Boltzmann distribution**: *low energy means likely*. $T$ is the temperature, which
 # says how hard you knock. From here on, $T = 1$.
 
-# %%
+# %% alt="Left, the energy over x has two valleys, the right one deeper. Right, the density peaks there; the lower the temperature, the more of it is at the deeper valley."
 x = np.linspace(-2.2, 2.2, 400)
 energies = 4 * (x**2 - 1) ** 2 - 0.6 * x
 boltzmann(x, energies, temperatures=(0.5, 1, 4))
@@ -129,7 +129,7 @@ print("atoms in the universe: about 10^80")
 # ReLU. We depend on the slope of the network, and the slope of a ReLU network jumps from one
 # constant to the next.
 
-# %%
+# %% alt="Left, the energies over x: relu has kinks, swish is smooth. Right, their slopes: relu jumps like stairs, swish is a smooth curve."
 slopes_of_activations()
 
 # %% [markdown]
@@ -147,7 +147,7 @@ slopes_of_activations()
 # right one is deeper:
 
 
-# %%
+# %% alt="Four maps of two valleys after 0, 10, 100 and 400 steps. The grains start all over the map and gather in both valleys, with more in the deeper right one."
 def langevin(points, steps, step_size, noise_scale=1.0, seed=0):
     """Langevin dynamics on the toy landscape, with the noise that the theory requires."""
     seed = keras.random.SeedGenerator(seed)
@@ -179,14 +179,15 @@ exact = boltzmann_weights[in_left_valley].sum() / boltzmann_weights.sum()
 print(f"Boltzmann's law: {exact:.0%}")
 
 # %% [markdown]
-# (600 grains scatter by about 2 % around the law.) This is called slow *mixing*. In two dimensions
-# you can wait. Between images, the hills are higher, and nobody can. Remember this when noise
-# enters in lab 06: it fills the valleys, so that the way between them becomes flat.
+# (By chance, the share of 600 grains varies by about 2 percentage points.) This is called slow
+# *mixing*. In two dimensions you can wait. Between images, the hills are higher, and nobody can.
+# Remember this when noise enters in lab 06: it fills the valleys, so that the way between them
+# becomes flat.
 
 # %% tags=["nbval-ignore-output"]
 ask("01.no_noise")
 
-# %%
+# %% alt="Three maps of two valleys. Knocked grains spread over both valleys, hardly knocked ones form two small clumps, and the others sit in just two points."
 knocks = {"knocked": 1, "hardly": 0.1, "not at all": 0}
 chains_on(
     two_valleys, {name: langevin(grains, 400, 0.01, scale) for name, scale in knocks.items()}
@@ -265,7 +266,7 @@ class MyEnergyModel(EnergyBasedModel):
         return langevin_step(self.network, images, noises, step_size)
 
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="Ten images, one row per step. Noise at step 0 turns into blurred shapes by step 20 and into white strokes like parts of digits by step 60; then little changes."
 trained, origin = load_energy_model("digits_energy")
 shipped = MyEnergyModel(trained.network, buffer_size=64)
 snapshots = {}
@@ -348,7 +349,7 @@ checks.contrastive_divergence_loss(contrastive_divergence_loss)
 #
 # A few minutes are too short for good digits, but long enough to see snow turn into strokes.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss zigzags close to 0. Right, twelve samples show rough white blobs and strokes on black, but no clear digits."
 image_size, batch_size = trained.image_shape[0], lab.size(16, 64, 128)
 train = load_dataset(data, "train", image_size=image_size, batch_size=batch_size)
 model = MyEnergyModel(
@@ -378,7 +379,7 @@ model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callback
 # that it has never seen, for its own images (the ends of its walks, from the sample buffer), and
 # for noise:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Histogram of the energies. Unseen digits and the model's own images overlap at low energies, mostly below 0.04; noise lies far above, around 0.16."
 unseen = load_dataset(data, "validation", image_size=image_size, batch_size=200)[0]
 noise = keras.random.uniform(unseen.shape, -1, 1, seed=3)
 kinds = {"unseen digits": 2 * unseen - 1, "its own images": model.buffer[:200], "noise": noise}
@@ -415,7 +416,8 @@ energy_histogram(
 #   models](https://arxiv.org/abs/1903.08689): this lab, on a larger scale.
 # * Lippe, [UvA deep learning course, tutorial
 #   8](https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial8/Deep_Energy_Models.html):
-#   how such trainings fail, and how the energy recognises images that do not belong to the data.
+#   how training such models fails, and how the energy recognises images that do not belong to the
+#   data.
 # * Foster (2023), [*Generative deep learning*, 2nd
 #   edition](https://github.com/davidADSP/Generative_Deep_Learning_2nd_Edition), chapter 7: the book
 #   that this lab follows.

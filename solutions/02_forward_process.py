@@ -79,7 +79,7 @@ beta_start, beta_end = 1e-3, 0.06
 # package, a point is a $1 \times 1$ image with two channels. So a cloud of points has the shape
 # `(N, 1, 1, 2)`, and every function that you write for points will also work on pictures.
 
-# %%
+# %% alt="One panel with thousands of points, which trace the thin outline of a flower with five petals."
 points = flower_points(num_points)
 print(f"shape {points.shape}  mean {abs(points.mean()):.2f}  variance {points.var():.2f}")
 clouds({"the data": points}, columns=4)
@@ -153,7 +153,7 @@ def step_without_shrinking(images, noises, beta):
 path = walk(forward_step, points)
 growing_path = walk(step_without_shrinking, points)
 
-# %%
+# %% alt="Variance of the points over 200 steps. With shrinking it stays at 1; when noise is only added, it climbs ever faster to about 7."
 curves(
     {
         "shrink, then add noise": [x.var() for x in path],
@@ -174,7 +174,7 @@ print(
 # later lab sees images from all steps. Because of the shrinking, they all have the same variance,
 # so the network can spend its effort on their content.
 
-# %%
+# %% alt="Six point clouds from step 0 to 200. The petals blur, can still be seen at step 25, and have become a round cloud from step 50 on."
 shown = [0, timesteps // 20, timesteps // 8, timesteps // 4, timesteps // 2, timesteps]
 clouds({f"t = {t}": path[t] for t in shown})
 
@@ -232,7 +232,7 @@ for name, x in {"asked for": asked_for, "reparameterized": reparameterized}.item
 # %% tags=["nbval-ignore-output"]
 ask("02.half_gone")
 
-# %%
+# %% alt="Standard deviation over 200 steps. What is left of the image falls from 1 to nearly 0, the noise rises from 0 to 1, and they cross near step 65."
 alphas_cumprod = np.cumprod(1 - betas)
 curves(
     {
@@ -305,7 +305,7 @@ checks.q_sample(q_sample)
 # noise differs, but the *distributions* must agree. First, a step at which you can still see the
 # petals:
 
-# %%
+# %% alt="Walked and jumped points form the same blurred flower. In the second picture, their histograms agree; they are flatter in the middle than the normal curve."
 t = timesteps // 8
 noises = np.random.default_rng(3).normal(size=points.shape).astype("float32")
 jumped = q_sample(points, np.full(num_points, t - 1), noises, betas)
@@ -317,7 +317,7 @@ histograms({f"walked {t} steps": walked, "jumped": jumped}, xlabel="coordinate")
 # Next, we compare for every step how far the coordinates have moved from where they started (as a
 # root mean square):
 
-# %%
+# %% alt="Distance from the start over 200 steps. The curves for walked and jumped points coincide and rise ever more slowly to almost 1.4."
 every = np.arange(1, timesteps + 1)
 rms = lambda x: np.sqrt(np.mean(np.square(x)))
 walked_distance = [rms(path[t] - points) for t in every]
@@ -333,7 +333,7 @@ print(f"largest difference: {np.max(np.abs(np.subtract(walked_distance, jumped_d
 # Nothing in `q_sample` knows what a point is. Here it copies flowers. We first normalise them to
 # mean 0 and variance 1, like the noise, and undo this before we show them.
 
-# %% tags=["cover"]
+# %% tags=["cover"] alt="Eight flowers, one row per step. They are clear at first, grainy but plain to see at step 50, barely visible at 100, and pure noise at 200."
 dataset = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=8, count=8)
 flowers = dataset[0]
 mean, deviation = flowers.mean(), flowers.std()

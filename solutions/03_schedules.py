@@ -87,7 +87,7 @@ faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivi
 # rates are standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower
 # from lab 02 at six noise rates. Each point keeps the colour of the place that it came from.
 
-# %%
+# %% alt="Six clouds of coloured points at noise rates 0 to 1. The petals are gone by 0.6, but each colour roughly keeps its place until 0.8; at 1 all are mixed."
 points = flower_points(num_points)
 noises = np.random.default_rng(1).normal(size=points.shape).astype("float32")
 snapshots = {}
@@ -134,7 +134,7 @@ print(f"exp(-sum of {step} β):           {np.exp(-np.sum(betas[:step])):.3f}")
 #
 # $$\bar\alpha(t) = \exp\left(-1000\int_0^t \beta(u)\,du\right).$$
 
-# %%
+# %% alt="The dose over diffusion time is a straight line from near 0 at time 0 up to 20 at time 1. The triangle below it is shaded until time 0.3."
 beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 
 # %% [markdown]
@@ -216,7 +216,7 @@ def product_over_the_batch(diffusion_times):
 # %% tags=["nbval-ignore-output"]
 ask("03.random_times")
 
-# %%
+# %% alt="Signal rate over diffusion time. In order, the dots fall too early, below your curve. At random times, they follow their place in the batch, not the time."
 all_in_order = np.linspace(0, 1, timesteps)
 random_times = np.random.default_rng(5).uniform(size=64)
 random_times[0] = 1  # the first image should be pure noise
@@ -361,7 +361,7 @@ error_table(late_rates, [*late_times, 1.0])
 # %% tags=["nbval-ignore-output"]
 ask("03.half_time")
 
-# %%
+# %% alt="Signal rate and noise rate over diffusion time. The linear signal falls early, the cosine late; offset cosine starts at 0.95 and is almost straight."
 schedules = finished({
     "linear": linear_diffusion_schedule,
     "cosine": cosine_diffusion_schedule,
@@ -374,14 +374,14 @@ rate_curves(schedules)
 # twentieth of the time, you can see that it hurries through the middle and lingers at the noisy
 # end.
 
-# %%
+# %% alt="Quarter circles from noise to clean with a dot per twentieth of the time. Linear dots crowd at noise, cosine dots are even, offset cosine ends before clean."
 quarter_circles(schedules)
 
 # %% [markdown]
 # Your functions know nothing about points or pixels, so they work for images as well. Here is a
 # flower with petals, corrupted with the same noise in every row.
 
-# %% tags=["cover"]
+# %% tags=["cover"] alt="The same red flower at times 0 to 1, one row per schedule. In the linear row it is nearly lost at 0.6; in both cosine rows it can still be seen there."
 flowers = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)
 flower = flowers[0][3]
 mean, deviation = flower.mean((0, 1)), flower.std((0, 1))
@@ -422,11 +422,11 @@ show_rows(rows, titles)
 # alone. Divide a noisy image by its signal rate: the result is the image plus noise rate / signal
 # rate times the noise. Nothing is lost by dividing, so only this ratio counts. For a cloud of
 # points we can compute the *best possible* guess of the clean point without any network, and
-# measure what share of the flower it recovers (1 minus its squared error, divided by the variance
-# of the points). On the left, plotted against time, there are three curves. On the right, the same
-# numbers are plotted against log-SNR, and the three curves become one.
+# measure what share of the flower it recovers (1 minus the ratio of its squared error to the
+# variance of the points). On the left, plotted against time, there are three curves. On the right,
+# the same numbers are plotted against log-SNR, and the three curves become one.
 
-# %%
+# %% alt="Share of the flower that can be known. Over diffusion time, left, the schedules give three curves; over log-SNR, right, all dots lie on one S-shaped curve."
 knowledge_curves(schedules, points, faint)
 
 # %% [markdown]
@@ -438,10 +438,10 @@ knowledge_curves(schedules, points, faint)
 # %% tags=["nbval-ignore-output"]
 ask("03.hopeless")
 
-# %%
+# %% alt="Log-SNR falls over diffusion time. The linear schedule enters the hopeless zone at about 0.68, both cosine schedules only at about 0.94."
 log_snr_curves(schedules, faint)
 
-# %%
+# %% alt="Bars that split the diffusion time: 32 percent is hopeless for linear, only 6 for cosine and 7 for offset cosine. Most of each bar is worth learning."
 times, shares = np.linspace(0, 1, 10_001), {}
 for name, schedule in schedules.items():
     noise_rates, signal_rates = rates_at(schedule, times)
@@ -462,9 +462,9 @@ share_bars(shares)
 # > lab 08 explains (lower is better), was 1.20 with the offset cosine schedule, 1.03 with the
 # > cosine schedule, and 1.21 with the linear one. That is one run each, so these differences may be
 # > chance: **the predicted waste does not show** ([all recipes](../docs/benchmarks/recipes.md)).
-# > Why not? There are two suspects. The first is the next box. The second is the loss of this
-# > training, in which very noisy images count little (lab 07), so they do not disturb the others
-# > much. To tell the two apart, train with both schedules and an unweighted loss.
+# > Why not? There are two suspects. The first is the next box. The second is the loss that we
+# > trained with, in which very noisy images count little (lab 07), so they do not disturb the
+# > others much. To tell the two apart, train with both schedules and an unweighted loss.
 #
 # > **The line between hopeless and useful depends on the picture.** A point has two numbers, but an
 # > image has thousands, and neighbouring pixels say nearly the same thing. Averaged over a large

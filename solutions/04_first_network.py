@@ -82,7 +82,7 @@ sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 # First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
 # the network, a plain stack of convolutions.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Eight small pictures of one flower each, pink, white, blue, red or purple, on blurred green and brown backgrounds."
 dataset = load_dataset(data, "train", image_size, batch_size, count=training_images)
 mean, deviation = dataset.images[:4096].mean() / 255, dataset.images[:4096].std() / 255
 
@@ -158,7 +158,7 @@ try:
 except NameError as error:
     print("NameError:", error)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Eight squares full of black, grey and white static; no flower can be seen in any of them."
 show_images(script_samples(8) / 2)
 
 # %% [markdown]
@@ -188,7 +188,7 @@ print(f"variance: {noisy.var():.2f}")
 # %% tags=["nbval-ignore-output"]
 ask("04.wasted")
 
-# %%
+# %% alt="Signal rate over 1,000 steps. The script's walk is close to 0 from step 400 on, while the offset cosine is still near 0.7 there and falls slowly."
 steps = np.arange(1001)
 walk = 1.02 ** (-steps / 2)
 _, cosine = offset_cosine_diffusion_schedule((steps / 1000).astype("float32"))
@@ -241,7 +241,7 @@ checks.training_pair(training_pair)
 # Here is one image at eight noise levels, and the noise that the network should find in it, which
 # is always the same:
 
-# %%
+# %% alt="Top row, what goes in: a pink flower drowns in noise as the noise rate rises from 0.31 to 1. Bottom row, what is to be found: the same noise every time."
 times = np.linspace(0, 1, 8, dtype="float32").reshape(-1, 1, 1, 1)
 noise_rates, signal_rates = offset_cosine_diffusion_schedule(times)
 image = normalized(dataset[0][:1]).repeat(8, axis=0)
@@ -263,7 +263,7 @@ show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_scree
 # %% tags=["nbval-ignore-output"]
 ask("04.bribe")
 
-# %%
+# %% alt="Loss when the network answers k times the true noise. The squared error is lowest at k = 1; the softmax cross-entropy keeps falling in a straight line."
 k = np.linspace(0, 4, 41)
 true_noise = rng.normal(size=(64, 8, 8, 3)).astype("float32")
 judge = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -450,7 +450,7 @@ checks.gradient_step(gradient_step)
 # loop and your step. The optimizer is Adam, because plain gradient descent at 0.001 would need all
 # of Robin's hundred epochs:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Loss over 40 batches. Your loop starts at 1.8, falls below the flat line of always answering 0 at about batch 5, and ends near 0.3."
 optimizer = keras.optimizers.Adam(2e-3)
 
 
@@ -548,7 +548,7 @@ blind = np.mean(noise * x) / np.mean(x * x)  # the best number for all levels, b
 for name, factor in {"told the noise level": noise_rate, "blind": blind}.items():
     print(f"{name:22} mean squared error {np.mean((noise - factor * x) ** 2):.2f}")
 
-# %%
+# %% alt="Noise in a pixel of 1.0 over the noise rate. The guess that is told the noise level rises from 0 to 1; the blind guess stays flat at 0.64."
 rate = np.linspace(0, 1, 50)
 guesses = {"told the noise level": (rate, rate), "blind": (rate, np.full(50, blind))}
 curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
@@ -608,8 +608,7 @@ checks.with_noise_level(with_noise_level)
 # %% [markdown]
 # ## 8 · Train, save, load, generate: the case is closed
 #
-# Here are your functions together: what the network sees, and what it must find. (`fit` takes over
-# the loop and the gradient step.)
+# Here are your functions together: what the network sees, and what it must find.
 
 
 # %%
@@ -629,7 +628,7 @@ def examples(images, rng):
 # samples. (`generate` calls your step back again and again, with less noise each time, until the
 # image is clean. In lab 07 you write this loop yourself.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss falls from 1 to about 0.12 and flattens. Right, twelve samples show soft patches of many colours, but no flowers."
 examples_of_all = Examples(dataset, examples)
 learning_rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(examples_of_all))
 network = make_network(channels=4)
@@ -656,7 +655,7 @@ print(f"largest difference of their answers: {float(difference):.5f}")
 # %% [markdown]
 # And the loaded network generates images:
 
-# %%
+# %% alt="Sixteen generated images with soft patches of many colours on dark green; none of them shows a whole flower."
 show_images(for_the_screen(generate(loaded, noise, sampling_steps)))
 
 # %% [markdown]
@@ -671,7 +670,7 @@ show_images(for_the_screen(generate(loaded, noise, sampling_steps)))
 # images (20,000 flowers, three times), in ten minutes on two cores. Next to them is a U-Net (lab
 # 05) that starts from the same noise.
 
-# %% tags=["cover"]
+# %% tags=["cover"] alt="Two rows from the same noise. The plain stack makes grainy patchworks of petal colours; the U-Net makes eight clean flowers."
 plain, _ = load_model("flowers32_plain_cnn")
 unet, _ = load_model("flowers32")
 noise = keras.random.normal((lab.amount(smoke=4, cpu=64, gpu=64), 32, 32, 3), seed=4)
@@ -700,7 +699,7 @@ ask("04.reach")
 # with respect to each pixel of the noisy image. Where the gradient is zero, the network does not
 # look.
 
-# %%
+# %% alt="Maps of the influence on the middle pixel. In the plain stack it ends within a square of 21 × 21 pixels; in the U-Net it comes from the whole image."
 validation = load_dataset("procedural_flowers", "validation", 32, batch_size=64, count=64)
 flowers = ops.convert_to_numpy(plain.normalizer(validation[0][:8]))
 maps = {name: influence_on_image(model, flowers) for name, model in models.items()}
@@ -717,7 +716,7 @@ for name, seen in maps.items():
 # If this is the reason, nearby pixels should agree in the samples, and distant ones should not.
 # Here is the correlation of two pixels, as a function of their distance:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Correlation of two pixels over their distance. The U-Net stays close to real flowers; the plain stack is lower throughout and falls to 0."
 distances = range(1, 22)
 pictures = {"real flowers": validation[0]} | samples
 named = {

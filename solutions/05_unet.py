@@ -118,7 +118,7 @@ def for_the_screen(images):
     return ops.convert_to_numpy(model.denormalize(images))
 
 
-# %%
+# %% alt="Diagram in the shape of a U. A noisy flower goes down through boxes of 32, 16 and 8 pixels and up again to a clean flower; skips lead across, waves feed in."
 noisy_images, noise_rates, signal_rates = corrupt(0.6)
 _, pred_images = model.denoise(noisy_images, noise_rates, signal_rates, training=False)
 draw_unet(network, for_the_screen(noisy_images)[0], for_the_screen(pred_images)[0])
@@ -137,7 +137,7 @@ ask("05.far")
 # each pixel of the input changes it. Bright means a lot; the dashed square is all that the plain
 # network of lab 04 could ever see.
 
-# %%
+# %% alt="Influence on the middle pixel at times 0.1, 0.5 and 0.95. There is always a bright spot in the middle; at 0.95 much comes from outside the dashed square."
 reach = 10  # pixels to each side: the plain network's
 looks = {}
 for diffusion_time in (0.1, 0.5, 0.95):
@@ -226,14 +226,14 @@ checks.sinusoidal_embedding(sinusoidal_embedding)
 # are for: near $v = 0.001$ all slow hands stand still, and only the fast ones can tell 0.001 from
 # 0.0015.
 
-# %%
+# %% alt="Rows of sines and cosines over the noise variance. On a linear scale, left, most rows flicker; on a log scale, right, slow rows change only at large variances."
 embedding_map(sinusoidal_embedding)
 
 # %% [markdown]
 # Does it help? Take two noise levels that are close together, one 10 % above the other. How far
 # apart are they for a layer that sees the bare number, and for one that sees your waves?
 
-# %%
+# %% alt="Distance of v and 1.1 v over the noise variance, on log scales. The 32 waves lie far above the bare number, most of all where the variance is small."
 v = np.geomspace(1e-4, 0.9, 300).astype("float32").reshape(-1, 1, 1, 1)
 embed = lambda v: ops.convert_to_numpy(sinusoidal_embedding(ops.convert_to_tensor(v)))
 apart = np.linalg.norm(embed(1.1 * v) - embed(v), axis=-1).ravel()
@@ -254,13 +254,13 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # of DDPM begins at $v = 0.0001$, and the plain cosine at 0. But our models use the offset cosine of
 # lab 03, whose signal rate is at most 0.95, so $v \ge 1 - 0.95^2 = 0.0975$. It cuts off the first
 # tenth of the scale, and with it the whole story of the fine line. So do we need the waves at all?
-# A short training tells. A small dense network learns the formula for the gain, once for all noise
-# levels and once for ours.
+# A short training run will tell. A small dense network learns the formula for the gain, once for
+# all noise levels and once for ours.
 
 # %% tags=["nbval-ignore-output"]
 ask("05.levels")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Error of the gain by epoch, log scale. With v from 0.0001, the waves end far below the bare number; with v from 0.0975, only slightly below it."
 embeddings = {"bare number": lambda variances: variances, "32 waves": sinusoidal_embedding}
 errors = {
     f"{name}, v from {lowest}": gain_errors(embed, lowest, gain_epochs)
@@ -301,10 +301,10 @@ curves(errors, **labels, logarithmic=True)
 # *Difficulty ●●○ · 15 minutes*
 #
 # Write it in Keras's functional style: `layers.Conv2D(width, 3, ...)(x)` applies a layer to `x`.
-# The normalisation has no centre and no scale, because the convolution after it can learn both (a
-# shift not quite at the border). The second convolution has no activation. If `x` does not have
-# `width` channels yet, the shortcut needs a 1 × 1 convolution, also without activation; otherwise
-# it needs none.
+# The normalisation has no shift and no scale (`center=False, scale=False`), because the convolution
+# after it can learn both (the shift not exactly at the border, because of the padding). The second
+# convolution has no activation. If `x` does not have `width` channels yet, the shortcut needs a 1 ×
+# 1 convolution, also without activation; otherwise it needs none.
 #
 # <details><summary>Hint 1: what to keep</summary>
 #
@@ -369,7 +369,7 @@ print("largest change:", np.abs(ops.convert_to_numpy(block(x) - x)).max())
 # %% tags=["nbval-ignore-output"]
 ask("05.depth")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Loss by epoch. With the addition it falls quickly to below 0.3; without it, the loss only creeps down from 1 to nearly 0.8."
 sizes = {"image_size": image_size, "batch_size": num_images, "count": num_images}
 batch = load_dataset(data, "train", **sizes)[0]
 training_images = (batch - batch.mean()) / batch.std()
@@ -386,9 +386,9 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 
 # %% [markdown]
 # A third tower is like the first, but its first layer receives the bare noise variance instead of
-# the waves. The noise variances in this little training start at 0.01. Do the waves help here?
+# the waves. The noise variances in this short run start at 0.01. Do the waves help here?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Loss by epoch for the 32 waves and the bare number. Both fall alike, from over 0.7 to about 0.25; the bare number is always slightly lower."
 keras.utils.set_random_seed(0)
 bare = {"image_size": image_size, "embed": lambda variances: variances}
 bare_losses = noise_losses(tower(residual_block, tower_blocks, **bare), training_images, epochs)
@@ -397,7 +397,7 @@ curves(waves_and_number, xlabel="epoch, counted from 0", ylabel="loss (1 = learn
 
 # %% [markdown]
 # No: the bare number is even a little ahead, probably for the same reason as before: there is
-# hardly anything fast to learn at these noise levels. This was a short training, with a few hundred
+# hardly anything fast to learn at these noise levels. This was a short run, with a few hundred
 # images, so it says little about a long one. But it says that the waves are not what makes a
 # diffusion model work.
 #
@@ -486,7 +486,7 @@ print(f"{block.count_params():,} parameters, of which scale and shift {2 * (128 
 # What do trained scales look like? These are five channels in the last block of the network drawn
 # above, for all noise levels of its schedule.
 
-# %%
+# %% alt="1 + scale of five channels over the noise variance. Channel 3 rises from below 0 to over 3, channels 0 and 1 fall below 0, and channel 5 is almost flat."
 v = np.linspace(0.0975, 0.9996, 100, dtype="float32").reshape(-1, 1, 1, 1)
 scales = channel_scales(network, 9, v)
 channels = {f"channel {channel}": (v.ravel(), scales[:, channel]) for channel in (0, 1, 3, 5, 7)}
@@ -587,9 +587,10 @@ print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole o
 # > *other images in the batch*, and that hurts a diffusion model twice. In training, a batch mixes
 # > all noise levels; in sampling, all its images have the same one, so the statistics of training
 # > fit none of them. And the running averages, which replace these statistics after training,
-# > belong to the raw weights: the EMA weights that draw the images (lab 07) are used with averages
-# > that were made by others. This course measured it: after 20,000 images the network above reaches
-# > a KID (lab 08) of 1.20, and with BatchNorm 2.10.
+# > belong to the raw weights: the weights that draw the images are not the raw ones but their
+# > exponential moving average (EMA, lab 06), so these running averages do not fit them. This course
+# > measured it: after 20,000 images the network above reaches a KID (lab 08) of 1.20, and with
+# > BatchNorm 2.10.
 # >
 # > **A condition that skips a step.** Nain's DDPM example for Keras shrinks the image `if widths[i]
 # > != widths[-1]`, and means "unless this is the last level". For widths 32, 64, 64 the second
@@ -598,7 +599,7 @@ print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole o
 #
 # Both versions now train for a few seconds, like the towers.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Loss by epoch. With skips it drops from 0.85 to below 0.3; with the skips silenced it stays close to 1."
 losses = {}
 for name, keep_skips in {"with skips": True, "skips silenced": False}.items():
     keras.utils.set_random_seed(0)
@@ -633,7 +634,7 @@ def separate(network, noisy_images, noise_rates, signal_rates, told=None):
     return from_velocity(velocity, noisy_images, noise_rates, signal_rates)
 
 
-# %% tags=["cover"]
+# %% tags=["cover"] alt="Rows of flowers predicted from noisy ones. Without skips at 32 or at all they are grainy, without those at 16 blurred, without those at 8 almost as good as whole."
 without_skips = {}
 for name, pixels in {"at 32": [32], "at 16": [16], "at 8": [8], "at all": [32, 16, 8]}.items():
     silenced = rewired(network, layers.Concatenate, partial(silence, pixels))
@@ -740,7 +741,7 @@ print("largest difference:", round(largest, 5))
 # Where do the pixels of the trained network look? The cross marks the pixel that asks; those that
 # it listens to are in full light, and the others are dimmed.
 
-# %%
+# %% alt="Six flowers, each with two pixels that ask. A cross on the flower lights up parts of the flower; a cross in the corner lights up the background at the border."
 noisy, noise_rate, _ = corrupt(0.6)
 weights = attention_weights(network, noisy, noise_rate**2)
 show_attention(flowers[:6], weights[:6], places=[(3, 4), (0, 0)])
@@ -751,7 +752,7 @@ print("weights of each pixel add up to", weights.sum(-1).mean().round(3))
 # corner listens along the border, often all around the picture. And what do we lose if nobody
 # listens to anybody?
 
-# %%
+# %% alt="Rows clean, noisy, whole and no attention. From heavy noise, the whole network finds soft flowers in the right colours; without attention they are duller or wrong."
 deaf = rewired(network, PixelAttention, lambda layer, query, key, value: 0 * value)
 compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 
@@ -785,7 +786,7 @@ for name, block in blocks.items():
 # %% tags=["nbval-ignore-output"]
 ask("05.told_wrong")
 
-# %%
+# %% alt="Predictions for six noise variances told to the network. If it is too small, flowers are pale and grainy; if too large, glaring; the true one is clean."
 noisy, *rates = corrupt(0.5)
 truth = float(rates[0][0, 0, 0, 0] ** 2)
 rows = {"noisy": for_the_screen(noisy)}
@@ -805,11 +806,11 @@ show_rows(rows)
 # receives with that of the image. Some courses use the variance, others the rate or the time. A
 # network that is trained with one and sampled with another is lied to at every step.
 #
-# And what if we tell it nothing? We set all scales to 0 in a copy, and in another one all shifts.
-# (In this network, the shift is the third part of a sum.)
+# And what if we tell it nothing? In one copy we set all scales to 0, and in another all shifts. (In
+# this network, the shift is the third part of a sum.)
 
 
-# %%
+# %% alt="Rows clean, noisy, whole, no scales and no shifts. The whole network predicts soft flowers; no scales makes them dull and grainy, no shifts a little duller."
 def without_shift(layer, parts):
     return layer([*parts[:2], 0 * parts[2]] if len(parts) == 3 else parts)
 
@@ -829,7 +830,7 @@ compare_networks({"whole": network} | uninformed, diffusion_time=0.8)
 # A single predicted image forgives a lot. Sampling is harder: in twenty steps, every small error is
 # fed back in. Here is what each of our networks makes of the same noise:
 
-# %%
+# %% alt="Samples from the same noise. The whole network gives clear flowers; no attention dulls them, no skips at 16 blurs them, no skips at 32 leaves them full of grain."
 initial_noise = keras.random.normal((8, 32, 32, 3), seed=5)
 networks = {"whole": network, "no attention": deaf}
 networks |= {name: without_skips[name] for name in ("no skips at 16", "no skips at 32")}

@@ -93,11 +93,11 @@ folder = Path("out/lab06")
 # > straight line is again a Gaussian, only shifted. That is the reason for many small steps
 # > (Sohl-Dickstein et al. 2015).
 
-# %%
+# %% alt="Standard deviation over 1,000 timesteps. The image falls from 1 to 0, the noise rises from 0 to 1, and they cross near t = 260."
 diffusion = GaussianDiffusion(beta_start=1e-4, beta_end=0.02, timesteps=timesteps)
 curves(
     {
-        "image left, √ᾱ": diffusion.sqrt_alphas_cumprod,
+        "what is left of the image, √ᾱ": diffusion.sqrt_alphas_cumprod,
         "noise, √(1 - ᾱ)": diffusion.sqrt_one_minus_alphas_cumprod,
     },
     xlabel="timestep t",
@@ -126,7 +126,7 @@ curves(
 #
 # Images have values between -1 and 1 here, as in the paper, so a guess beyond that range is
 # certainly wrong, and we clip it. (Their variance is then less than 1, about 0.15 for our flowers.
-# So the total variance is not constant, as in lab 02: it grows from that to 1.)
+# So, unlike in lab 02, the total variance is not constant: it grows from that to 1.)
 #
 # > **From 1 or from 0?** In the formulas, $t$ runs from 1 to $T$. In the code, `t` is an index and
 # > starts at 0, so `t = 0` is the paper's step 1, the last one on the way back.
@@ -144,9 +144,9 @@ curves(
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*
 #
-# Write one step of ancestral sampling: guess the image, clip it, take the mean, add noise with the
-# standard deviation $\sqrt{\tilde\beta_t}$. At `t = 0` the result is the image, so no noise is
-# added.
+# Write one step of **ancestral sampling**, DDPM's way from $x_t$ to $x_{t-1}$: guess the image,
+# clip it, take the mean, add noise with the standard deviation $\sqrt{\tilde\beta_t}$. At `t = 0`
+# the result is the image, so no noise is added.
 #
 # <details><summary>Hint 1: numbers for a batch</summary>
 #
@@ -234,16 +234,16 @@ def look(step, diffusion_time, noisy_images, pred_images):
 
 samples = trained.generate_images(lab.amount(smoke=2, cpu=16, gpu=32), seed=1, on_step=look)
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="Rows of noisy images from t = 999 down to the result. They are pure static at first; flowers begin to show at t = 199 and are plain at 49."
 show_rows(noisy | {"result": samples[:8]})
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Rows of predicted images from t = 999 down. They begin as garish static, become blurred flowers at t = 599, and by t = 199 look almost like the result."
 show_rows(believed | {"result": samples[:8]})
 
 # %% [markdown]
 # The same as an animation, with the noisy images above and the predicted images below:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Animation of four images, noisy above and predicted below. The predictions become flowers while the images above them are still noise."
 show_animation(frames, 0.25, "noisy images above, predicted images below");
 
 # %% [markdown]
@@ -260,7 +260,7 @@ show_animation(frames, 0.25, "noisy images above, predicted images below");
 # For comparison, these are first guesses of a network that saw 200,000 images, and that does not
 # predict the noise (lab 09 explains what instead). They are blurs: so early, nobody can know more.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Eight first guesses: soft, round blurs of purple, red or orange flowers on green, without clear petals."
 show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8), 1, seed=1))
 
 # %% [markdown]
@@ -271,8 +271,8 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 # sand to $x_0$. But there is an upper bound, which is the same as for a variational autoencoder
 # (VAE). A VAE's encoder turns an image into a code, and its decoder turns the code into an image.
 # Here the encoder is the forward process, which has nothing to learn, the code is all of $x_1,
-# \dots, x_T$, and the decoder is the row of apprentices. The bound is called the **evidence lower
-# bound** (ELBO): its negative is a lower bound of $\ln p_\theta(x_0)$, the logarithm of the
+# \dots, x_T$, and the decoder is the row of apprentices. The negative of this bound, a lower bound
+# of $\ln p_\theta(x_0)$, is called the **evidence lower bound** (ELBO); $p_\theta(x_0)$ is the
 # "evidence". For diffusion it becomes a sum of Kullback-Leibler (KL) divergences,
 # $\mathrm{KL}(q\,\|\,p) = \mathbb E_q[\ln q - \ln p]$. Such a divergence is 0 if the two
 # distributions are equal, and otherwise positive. With $\mathbb E_q$, the mean over noisy versions
@@ -286,7 +286,7 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 # Nothing can be learned from the first term. Each term of the sum compares what an apprentice does
 # with the right step back of section 2. We give the apprentice the variance of the right step,
 # $\tilde\beta_t$, so it only has to learn the mean. For two Gaussians with the same variance, the
-# KL divergence is only a distance:
+# KL divergence is only a squared distance, suitably scaled:
 #
 # $$\mathrm{KL}\big(\mathcal N(\mu, \tilde\beta_t I)\,\|\,\mathcal N(\hat\mu, \tilde\beta_t I)\big)
 # = \frac{\lVert\mu - \hat\mu\rVert^2}{2\tilde\beta_t}.$$
@@ -364,7 +364,7 @@ print("the divergence is the weighted squared error of the noise, within 1 %:", 
 # %% tags=["nbval-ignore-output"]
 ask("06.simple")
 
-# %%
+# %% alt="Weight over the timestep, log scale. It falls steeply from about 0.6 to 0.005 near t = 350 and then rises slowly to 0.01."
 curves({"weight w_t of the bound": (t, weights)}, "timestep t", "weight", logarithmic=True)
 
 # %% [markdown]
@@ -473,8 +473,9 @@ def compare_with_fit(decay_in_step, num_steps=3, batch=4, ema_decay=0.999):
     for step, x in enumerate(np.split(2 * images - 1, num_steps)):
         noises = keras.random.normal(x.shape, seed=seed)
         t = keras.random.randint((batch,), 0, timesteps, seed=seed)
-        # `fit` updates its EMA at the beginning of a step, so ours is one update ahead of it, and
-        # the number of its next step decides
+        # `fit` updates its EMA at the beginning of a step. So our update after this step is the
+        # one that `fit` makes in its next step, with that step's decay. We compare the EMA from
+        # before our last update.
         ema_weights, decay = ema_network.get_weights(), decay_in_step(step + 1)
         train_step(network, ema_network, optimizer, model.diffusion, x, t, noises, decay)
 
@@ -524,10 +525,10 @@ if BACKEND == "tensorflow":
     report(warmed_up)
 
 # %% [markdown]
-# It is one line, and it is easy to forget, because long trainings hide it: after
-# 800,000 steps, as in the paper, nothing is left of the start. When we trained a model like that of
-# lab 07 on 20,000 images with and without the warm-up, and measured the distance of its flowers
-# from real ones (KID, lower is better), we got 1.2 with it and **35** without ([all
+# It is one line, and it is easy to forget, because long training runs hide it: after 800,000 steps,
+# as in the paper, nothing is left of the start. When we trained a model like that of lab 07 on
+# 20,000 images with and without the warm-up, and measured the distance of its flowers from real
+# ones (KID, which lab 08 explains; lower is better), we got 1.2 with it and **35** without ([all
 # recipes](../docs/benchmarks/recipes.md)).
 #
 # ## 6 · Train one yourself
@@ -536,7 +537,7 @@ if BACKEND == "tensorflow":
 # train the full model of Keras's DDPM example, with 63 million weights, on Oxford Flowers.
 # Interrupt it when you have seen enough.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss falls fast until step 60, then slowly to about 0.06. Right, eight small samples are rough but recognisable flowers."
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
 
 
@@ -563,7 +564,7 @@ model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callback
 # Now for a checkpoint: save the weights, load them into another model, and check that it generates
 # the same images.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Eight tiny, coarse flowers in different colours, generated by the model that was loaded from the checkpoint."
 folder.mkdir(parents=True, exist_ok=True)
 model.save_weights(folder / "ddpm.weights.h5")
 before = ops.convert_to_numpy(model.generate(8, 20, sampler=ddpm, seed=3))
@@ -633,7 +634,7 @@ checks.score_from_noise(score_from_noise)
 # possible guess of the noise is a formula, so no network is needed. (The arrows show the score
 # times the noise rate; otherwise those on the right would not fit on the page.)
 
-# %%
+# %% alt="Points and arrows at four noise rates. At 1.00 all arrows point to the centre; at 0.16 they point to the nearest part of the flower."
 points = flower_points(lab.amount(smoke=50, cpu=1000, gpu=1000))
 ideal = dataset_denoiser(points)
 angles = np.pi / 2 * np.array([0.95, 0.6, 0.3, 0.1])
@@ -645,18 +646,18 @@ score_fields(score, points, rates)
 explore_score(score, points)
 
 # %% [markdown]
-# With much noise, all arrows point to the centre: the score knows only where the data are on
+# With a lot of noise, all arrows point to the centre: the score knows only where the data are on
 # average. With less noise it knows the petals. At the right, it leads to the nearest line, whether
 # or not too many points are there already: in lab 01 the grains stayed in the nearest valley for
 # hundreds of steps for this reason.
 #
-# So walk with much noise first, and with less and less later. This is annealed Langevin dynamics
-# (Song and Ermon 2019). Each step is the one of lab 01, $x \leftarrow x + h\,\nabla \ln p +
-# \sqrt{2h}\,z$, with the step size $h$ (lab 01 calls it $\eta$) and standard normal noise $z$, but
-# with your score in place of the energy's slope:
+# So walk with a lot of noise first, and with less and less later. This is annealed Langevin
+# dynamics (Song and Ermon 2019). Each step is the one of lab 01, $x \leftarrow x + h\,\nabla \ln p
+# + \sqrt{2h}\,z$, with the step size $h$ (lab 01 calls it $\eta$) and standard normal noise $z$,
+# but with your score in place of the energy's slope:
 
 
-# %%
+# %% alt="Five point clouds at noise rates from 1.00 to 0.05. The round cloud becomes a rough flower at 0.20 and a thin outline with five petals at 0.05."
 def anneal(score, initial_noise, steps_per_level=10, levels=20):
     """Langevin dynamics at falling noise rates. Returns {title: points} at some of the levels."""
     x, rng, seen = initial_noise, np.random.default_rng(2), {}
@@ -695,7 +696,7 @@ clouds(anneal(score, walkers), columns=5)
 # %% tags=["nbval-ignore-output"]
 ask("06.fewer")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Two rows of eight flowers in ten steps from t = 1000. The DDPM flowers are all clear; of the DDIM flowers, two are spoilt by grain."
 def both_samplers(start, steps=lab.amount(smoke=2, cpu=10, gpu=10)):
     """Shows samples of DDPM and DDIM that begin at the time `start`, and prints their KID."""
     denoise = partial(trained.denoise, training=False)
@@ -717,9 +718,9 @@ real_features = encode(features, real_images)
 both_samplers(start=1.0)
 
 # %% [markdown]
-# (KID is a distance from real images, which lab 08 explains; lower is better.) This is the opposite
-# of what the paper found: DDIM is much worse. (A few of its flowers are ruined, the others look
-# fine, and KID counts them all.) Before you distrust the paper, remember the garish rows of section
+# This is the opposite of what the paper found: DDIM is much worse. (A few of its flowers are
+# ruined, the others look fine, and KID counts them all.) Before you distrust the paper, remember
+# the garish rows of section
 # 3. Above $t = 750$ this network's guesses of the image are badly wrong. Both samplers guess again
 # in each step. But DDIM adds no fresh noise, so what a wrong early guess has put into the picture
 # stays there unless later guesses remove it. DDPM replaces a part of the picture with fresh noise
@@ -728,7 +729,7 @@ both_samplers(start=1.0)
 # If that is the reason, both should improve when they start where the network knows something, and
 # DDIM should improve more. So we let the ten steps begin at $t = 700$, still from pure noise:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Two rows of eight flowers in ten steps from t = 700. Both rows now show clear flowers, except one DDIM flower that is still grainy."
 both_samplers(start=0.7)
 
 # %% [markdown]

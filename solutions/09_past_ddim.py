@@ -91,7 +91,7 @@ guidances = (0, 1, 2, 4, 8)
 # number of network evaluations per image. We start with a toy problem whose perfect `denoise` is a
 # formula: eight blobs in a ring, so wide that they overlap.
 
-# %%
+# %% alt="Point clouds of DDIM with 2 to 40 steps and the exact one. In 2 steps it is a small disc, from 5 on a ring that grows; 40 steps are close to exact."
 # with this maximum, the schedule ends almost at the clean image
 schedule = partial(offset_cosine_diffusion_schedule, max_signal_rate=0.9999)
 toy_denoise = mixture_denoiser(petals(), standard_deviation=0.4)
@@ -111,12 +111,13 @@ clouds(samples | {"exact": exact})
 # \frac{dx}{d\varphi} = \cos\varphi\;\text{noise} - \sin\varphi\;\text{image} .$$
 #
 # Sampling puts the *predicted* image and noise on the right-hand side, which then depends on where
-# you are, $dx/d\varphi = \hat v(x, \varphi)$. This is the **probability-flow ODE** (Song et al.
-# 2021), and all samplers of this section solve it, from $\varphi = 90°$ down to 0. DDIM keeps both
-# predictions fixed during a step, which rotates $x$ by the step's angle. (That is Euler's method
-# for $x/\cos\varphi$ as a function of $\tan\varphi$, whose derivative is the predicted noise.)
+# you are, $dx/d\varphi = \hat v(x, \varphi)$. This is the **probability-flow ODE** (ordinary
+# differential equation; Song et al. 2021), and all samplers of this section except DDPM solve it,
+# from $\varphi = 90°$ down to 0. DDIM keeps both predictions fixed during a step, which rotates $x$
+# by the step's angle. (That is Euler's method for $x/\cos\varphi$ as a function of $\tan\varphi$,
+# whose derivative is the predicted noise.)
 #
-# DDPM solves a stochastic equation (SDE) instead:
+# DDPM solves a stochastic differential equation (SDE) instead:
 #
 # $$dx = \left(\hat v + \frac{\hat\varepsilon}{\cos\varphi}\right) d\varphi +
 # \sqrt{2\tan\varphi}\;dw .$$
@@ -125,7 +126,7 @@ clouds(samples | {"exact": exact})
 # fresh noise $dw$ of the same variance. With perfect predictions, both have the same *distribution*
 # at each angle, but the paths differ: one is a smooth curve, the other a random walk.
 
-# %%
+# %% alt="Paths from noise to sample. With the ODE, DDIM, they are short and smooth; with the SDE, DDPM, they are a jagged tangle all over the panel."
 walkers = keras.random.normal((30, 1, 1, 2), seed=6)
 many_steps = lab.amount(smoke=5, cpu=200, gpu=200)
 paths(
@@ -223,7 +224,7 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 ask("09.equal_nfe")
 
 
-# %% tags=["nbval-ignore-output", "live-samplers"]
+# %% tags=["nbval-ignore-output", "live-samplers"] alt="Mean distance from the exact sample over the number of evaluations, log scales. From 5 on, DDIM errs most and yours least, with Adams–Bashforth next."
 def distance(sampler, steps):
     samples = sampler(toy_denoise, schedule, noise, steps)
     return float(ops.mean(ops.norm(ops.reshape(samples - exact, (-1, 2)), axis=-1)))
@@ -254,7 +255,7 @@ by_evaluations(
 # For the toy problem we know the exact answer. A trained network makes errors, and a more exact
 # solver only follows these errors more exactly. So we measure what counts, the KID.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="KID of four samplers over the number of evaluations, log scales. All of them fall; DDIM is always highest and Adams–Bashforth lowest."
 model, _ = load_model("flowers32")
 validation = load_dataset("procedural_flowers", "validation", image_size=32, batch_size=64)
 kid = FlowerKID(validation.images[:kid_images])
@@ -270,8 +271,8 @@ by_evaluations(values, ylabel="KID (lower is better)", logarithmic=True)
 
 # %% [markdown]
 # An honest summary: with few evaluations, a second-order multistep method is as good as DDIM with
-# up to twice as many steps. With many evaluations, all of them end up in the same place, at the
-# quality of the network. No solver makes a weak network good.
+# up to twice as many steps. At 20 evaluations DDIM is still behind: it needs about 50 (lab 08) for
+# the KID that the others have at 20. No solver makes a weak network good.
 #
 # ## 3 · What should the network predict?
 #
@@ -287,7 +288,7 @@ by_evaluations(values, ylabel="KID (lower is better)", logarithmic=True)
 # %% tags=["nbval-ignore-output"]
 ask("09.first_guess")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Error of the predicted image over diffusion time. Noise and velocity rise alike until about 0.85; at 1, predicting noise leaps to 2, velocity reaches only 0.9."
 noise_model, _ = load_model("flowers32_noise")
 images = validation.images[: lab.amount(smoke=8, cpu=64, gpu=256)] / np.float32(255)
 times = np.linspace(0.1, 1, lab.amount(smoke=3, cpu=19, gpu=19), dtype="float32")
@@ -300,7 +301,7 @@ curves(
     ylabel="error of the predicted image",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Samples in 1 to 20 steps. With predicted noise they are garish, and some stay patchy; with predicted velocity they go from blurs to natural flowers."
 start_noise = keras.random.normal((8, 32, 32, 3), seed=5)
 rows = {}
 for name, one in {"noise": noise_model, "velocity": model}.items():
@@ -314,10 +315,10 @@ show_rows(rows)
 # to repair the damage.
 #
 # Is noise a bad target, then? DDPM predicts noise, and so did the first versions of Stable
-# Diffusion, and they draw well. Both take a precaution that you know. DDPM **clips** the predicted
-# image to the range of images (lab 06). Stable Diffusion **starts later**, where a trace of an
-# image can be seen: its schedule ends at a signal rate of 0.068 (lab 03). Here is the noise network
-# again, with each of them and with both:
+# Diffusion, and they draw well. Both avoid the problem in a way that you know. DDPM **clips** the
+# predicted image to the range of images (lab 06). Stable Diffusion **starts later**, where a trace
+# of an image is left: its schedule ends at a signal rate of 0.068, at the price that lab 03
+# describes. Here is the noise network again, with each of them and with both:
 
 
 # %%
@@ -348,7 +349,7 @@ precautions = {
     "velocity": (model, ddim),
 }
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Five rows of samples. With predicted noise the colours are garish, even if clipped; started later, they are natural and resemble those of the velocity."
 for name, (one, sampler) in precautions.items():
     rows[name] = one.generate(8, few, sampler=sampler, seed=5)
     value, error = kid(one, few, sampler=sampler)
@@ -419,7 +420,7 @@ def guided(labels, guidance):
 # There is one row for each guidance and one column for each colour. All images in a column start
 # from the same noise:
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="A row per guidance and a column per colour. Guidance 0 ignores the colour asked for, 2 and 4 show it ever more clearly, and at 8 it is glaring."
 labels = ops.arange(len(COLOURS), dtype="int32")
 noise_per_colour = keras.random.normal((len(COLOURS), 32, 32, 3), seed=8)
 rows, steps = {}, lab.amount(smoke=2, cpu=15, gpu=30)
@@ -452,11 +453,11 @@ for guidance in guidances[1:]:
 # ### Guidance in an interval
 #
 # Is guidance needed all the way from noise to image? [Kynkäänniemi et al.
-# (2024)](https://arxiv.org/abs/2404.07724) apply it only in an interval of noise levels. In little
-# noise, the colour has long been decided, so guidance changes nothing there. In much noise, they
-# found, it pushes all images towards the same few. Inside the interval, your formula stays the
-# same. Outside, guidance is 1, which needs only one evaluation per step. This time the labels are
-# those of real flowers, so KID can compare the two sets:
+# (2024)](https://arxiv.org/abs/2404.07724) apply it only in an interval of noise levels. At low
+# noise levels, the colour has long been decided, so guidance changes nothing there. At high noise
+# levels, they found, it pushes all images towards the same few. Inside the interval, your formula
+# stays the same. Outside, guidance is 1, which needs only one evaluation per step. This time the
+# labels are those of real flowers, so KID can compare the two sets:
 
 
 # %%
@@ -477,7 +478,7 @@ labelled_flowers = load_dataset(
 )
 colours = labelled_flowers.classes[:half]
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Four rows of labelled flowers. Guidance 4 over the whole range or from 0.5 makes colours pure; within 0.3 to 0.9 the flowers stay close to guidance 1."
 rows = {}
 for guidance, lowest, highest in ((1, 0, 1), (4, 0, 1), (4, 0.5, 1), (4, 0.3, 0.9)):
     flowers = sample_labelled(conditional, colours, guided_within(guidance, lowest, highest), few)
@@ -488,11 +489,11 @@ show_rows(rows)
 
 # %% [markdown]
 # The first half of the theory holds: below a noise rate of 0.5, guidance makes no difference that
-# we can measure, and the last steps cost half. The second half does not hold for this model.
-# Without guidance where the noise rate is above 0.9, the colours stay dull, the variety stays
-# higher, and most of the gain in KID is lost. Our network is small and undecided in much noise, and
-# that is where these flowers get their colour. The paper's networks are large. So measure where
-# *your* model needs guidance.
+# we can measure, and the last steps cost half as much. The second half does not hold for this
+# model. Without guidance where the noise rate is above 0.9, the colours stay dull, the variety
+# stays higher, and most of the gain in KID is lost. Our network is small and undecided at high
+# noise levels, and that is where these flowers get their colour. The paper's networks are large. So
+# measure where *your* model needs guidance.
 #
 # ### Autoguidance: away from a weaker model
 #
@@ -523,7 +524,7 @@ def autoguided(guidance):
     return sampler
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Eight flowers at autoguidance 0, 1, 2 and 4. At 0 the petals are patchy, at 2 most are clean and regular, and at 4 colours are harsh with burnt-out spots."
 rows = {}
 for guidance in lab.amount(smoke=(2,), cpu=(0, 1, 2, 4), gpu=(0, 1, 2, 4)):
     flowers = generate_in_batches(model, half, few, seed=1, sampler=autoguided(guidance))
@@ -618,14 +619,14 @@ print(f"the smallest loss that is possible with these points: {floor:.2f}")
 # the same place at the same time, each in its own direction. The network can only learn their mean,
 # and what remains is the scatter around it. No network can do better.
 
-# %% tags=["nbval-ignore-output", "live-training"]
+# %% tags=["nbval-ignore-output", "live-training"] alt="Point clouds after 1 to 30 steps, and the data. One step gives little more than a dot, 2 a disc, 4 a rough star, and from 8 on it is the flower."
 noise = keras.random.normal((2000, 1, 1, 2), seed=1)
 samples = {
     f"{steps} step{'s' * (steps > 1)}": flow.sample(noise, steps)[-1] for steps in (1, 2, 4, 8, 30)
 }
 clouds(samples | {"the data": points[:2000]})
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Paths of flow matching and of diffusion from noise to the outline of a flower. In both panels, many of the paths are bent."
 ideal = dataset_denoiser(points[:2000])
 paths(
     {

@@ -77,12 +77,12 @@ strengths = lab.amount(smoke=(0.8,), cpu=(0.3, 0.6, 0.8, 0.9, 1.0), gpu=(0.3, 0.
 # right, and what is left of the original must stay as it is.
 #
 # You have trained painters so far. In this lab you turn one into a restorer, without training it
-# again. All four jobs work in the same way: the network keeps predicting, and *we interfere between
-# its steps*.
+# again. All these jobs work in the same way: the network keeps predicting, and *we interfere
+# between its steps*.
 #
 # Here is the first job: eight flowers, whose right halves are missing.
 
-# %%
+# %% alt="Eight flowers in the top row, before. In the row below, damaged, a grey area hides the right half of each."
 model, _ = load_model("flowers32")
 denoise = compiled(partial(model.denoise, training=False))
 schedule = model.diffusion_schedule
@@ -175,7 +175,7 @@ def fill(known_images, mask, seed, repeats=1):
 # %% tags=["nbval-ignore-output"]
 ask("10.hole")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Damaged flowers and two fillings of each in one pass. The halves meet at the seam, but in many flowers the colours of the two sides differ."
 rows = {"damaged": with_hole(flowers, mask)}
 rows |= {f"one pass, seed {seed}": fill(known_images, mask, seed) for seed in (1, 2)}
 show_rows(rows)
@@ -195,7 +195,7 @@ show_rows(rows)
 # The first term has the signal rate $a\,s_\text{then}=s_\text{now}$, as it should, and the second
 # brings the variance back to 1.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Original flowers and two fillings of each with 8 repeats. Now each flower has one colour, its petals go on across the middle, and hardly a seam shows."
 rows = {"before": flowers}
 for seed in (1, 2):
     rows[f"{repeats} repeats, seed {seed}"] = fill(known_images, mask, seed, repeats)
@@ -211,7 +211,7 @@ show_rows(rows)
 # The second customer brings a drawing. The idea is right, and everything else is wrong. (If you
 # named a file as `my_picture` in the settings, it takes the place of the last drawing.)
 
-# %%
+# %% alt="Eight flat drawings of flowers made of discs, with three to ten petals, on plain backgrounds."
 drawings = [
     crude_flower(petals=5, petal_hue=0.97, background_hue=0.33),
     crude_flower(petals=6, petal_hue=0.13, background_hue=0.60),
@@ -280,7 +280,7 @@ checks.sdedit(sdedit)
 # %% tags=["nbval-ignore-output"]
 ask("10.strength")
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="Drawings and their edits, one row per strength. At 0.3 they are still the drawings, at 0.8 natural flowers in similar colours, and 1 ignores the drawing."
 images = model.normalizer(ops.convert_to_tensor(drawings))
 noises = keras.random.normal(images.shape, seed=5)
 rows = {"drawing": drawings}
@@ -408,7 +408,7 @@ for view in (turned, negative, colours_moved, pieces_exchanged, blurred):
 #
 # The rows come in pairs. The second shows the very same pictures as the first, in the other view:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Four pairs of rows: six pictures and their other views, which are negative, colours moved, half a turn and pieces exchanged. All of them look like flowers."
 unchanged = (lambda images: images, lambda images: images)
 views = {
     "negative": (negative, negative),
@@ -424,8 +424,8 @@ for number, (name, view) in enumerate(views.items(), start=1):
 show_rows(rows)
 
 # %% [markdown]
-# The negative of a yellow flower is blue, so the committee settles on pairs of colours of which
-# both are flowers, and it makes the background so grey that it looks natural both ways. A turned
+# The negative of a yellow flower is blue, so the committee settles on pairs of colours that both
+# occur in flowers, and it makes the background so grey that it looks natural both ways. A turned
 # flower is easier, and so is the jigsaw puzzle in the last rows, in which the upper left and the
 # lower right piece change places, each turned by 180°.
 #
@@ -479,7 +479,7 @@ def hybrid_denoise(model, far_colour, near_colour, guidance=3.0):
     return divided
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Flowers from close up and blurred as from afar. The first are orange-yellow with dark centres and red from afar; the others pale blue, and blue from afar."
 conditional, _ = load_model("flowers32_conditional")
 rows = {}
 for far, near in (("red", "yellow"), ("blue", "white")):
@@ -510,7 +510,7 @@ kaleidoscope = [
     (partial(turned, quarters=k), partial(turned, quarters=-k)) for k in range(4)
 ] + [(partial(mirrored, quarters=k), partial(mirrored, quarters=k)) for k in range(4)]
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Twenty-four flowers and ornaments in three rows; each has the symmetry of a kaleidoscope."
 symmetric = []
 for seed in lab.amount(smoke=(25,), cpu=(25, 22, 23), gpu=(25, 22, 23)):
     noise = keras.random.normal((8, 32, 32, 3), seed=seed)
@@ -568,7 +568,7 @@ def enlarge(size, seeds, sampler=ddpm):
     show_rows(rows | {"real": flowers})
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Flowers enlarged from 4 × 4 pixels. Bicubic gives mere blurs; the three samples are clear flowers of the same colours that differ from each other."
 enlarge(4, seeds=(1, 2, 3))
 
 # %% [markdown]
@@ -577,13 +577,13 @@ enlarge(4, seeds=(1, 2, 3))
 # the range of colours). Bicubic interpolation, as in a photo program, returns one answer, which is
 # safe and blurred. With 64 pixels, less is left to invent:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Flowers enlarged from 8 × 8 pixels. Bicubic gives blurred flowers; the two samples are sharp and close to the real ones in the last row."
 enlarge(8, seeds=(1, 2))
 
 # %% [markdown]
-# Compare the number of petals with the real flowers in the last row. The samples look certain,
-# and are wrong about it. That is harmless for a flower, but not for a licence plate or an X-ray
-# image: an enlarged picture shows what is *likely*, and never what was there.
+# Compare the number of petals with the real flowers in the last row. The samples look convincing,
+# and yet the number is wrong. That is harmless for a flower, but not for a licence plate or an
+# X-ray image: an enlarged picture shows what is *likely*, and never what was there.
 #
 # (We used `ddpm` here. Shifting the blocks leaves faint edges between them. The fresh noise of each
 # step covers these, and the network draws that place again. With `sampler=ddim`, the edges stay.)

@@ -73,7 +73,7 @@ kid_images = lab.amount(smoke=16, cpu=128, gpu=1024)
 # %% tags=["nbval-ignore-output"]
 ask("11.along_the_path")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Predictions along four paths from t = 1.00 to 0.05. They begin as blurs, show petals at about 0.70, and then only gain details."
 original, _ = load_model("flowers32")
 noise = keras.random.normal((4, 32, 32, 3), seed=1)
 predictions = predictions_along_the_path(original, noise, steps)
@@ -109,8 +109,9 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # 3. So $f$ should return the same for both. The neighbour has less noise, so its prediction is
 #    better: it is the target.
 #
-# The target is predicted by the **EMA network** (lab 06), which follows the tuned network slowly.
-# If the tuned network predicted its own target, each correction would also move the target.
+# The target is predicted by the **EMA network**, whose weights are an exponential moving average
+# (EMA, lab 06) of the tuned network's. If the tuned network predicted its own target, each
+# correction would also move the target.
 #
 # $$L = \text{mean}\big(f(x_t, t) - \text{target}\big)^2, \qquad \text{target} =
 # \begin{cases} f_\text{EMA}(x_{t-\text{gap}},\, t - \text{gap}) & \text{if } t \ge \text{gap}\\
@@ -218,7 +219,7 @@ tuned.normalizer.set_weights(original.normalizer.get_weights())
 tuned.normalizer.finalize_state()  # makes the layer use these weights
 tuned.compile(ConvolutionalMuon(learning_rate, weight_decay=0.0), jit_compile=lab.profile == "gpu")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss climbs until step 60, then falls by about half. Right, eight samples in one step are soft flowers."
 train = load_dataset("procedural_flowers", "train", 32, batch_size, count=num_images)
 shrink = ShrinkGap(num_epochs * len(train), halvings, learning_rate)
 panel = TrainingPanel(sample=lambda: tuned.generate(8, 1, seed=0))
@@ -293,7 +294,7 @@ ask("11.fresh_noise")
 # Here is the model before the tuning and after it. All rows start from the same noise. The last one
 # shows the ends of the teacher's paths.
 
-# %% tags=["nbval-ignore-output", "cover"]
+# %% tags=["nbval-ignore-output", "cover"] alt="The same six flowers before and after tuning. In one step the old model makes blurs, the tuned one flowers; in two, it comes close to the old one in 20."
 rows = {f"before, {n} step{'s' * (n > 1)}": original.generate(6, n, seed=3) for n in (1, 2)}
 rows["tuned, 1 step"] = tuned.generate(6, 1, seed=3)
 rows["2, fresh noise"] = tuned.generate(6, 2, sampler=with_fresh_noise, seed=3)
@@ -318,8 +319,8 @@ widgets.sampling(shipped, steps=(1, 2, 3, 4))
 # %% [markdown]
 # ## 5 · What it costs
 #
-# Save your model first. Your instructor may ask for this file: the class can have a board that
-# ranks its models by the KID of their flowers in 1, 2 and 4 steps.
+# Save your model first. Your instructor may ask for this file: the class can have a leaderboard
+# that ranks its models by the KID of their flowers in 1, 2 and 4 steps.
 
 # %%
 save_model(tuned, "out/lab11/my_few_steps.weights.h5", {"tuned from": "flowers32"})
@@ -342,7 +343,7 @@ real = load_dataset("procedural_flowers", "validation", 32, 64, count=kid_images
 judge = Judge(real, original, steps)
 print(f"distance between two different flowers: {judge.distance_of_strangers:.2f}")
 for name, model in {"before": original, "tuned": tuned, "shipped": shipped}.items():
-    for sampler, n in ((None, 1), (with_fresh_noise, 2), (None, 2)):
+    for sampler, n in ((None, 1), (with_fresh_noise, 2), (None, 2), (None, 4)):
         how = "fresh noise" if sampler else "DDIM"
         print(f"{name:8}{n:2} step{'s' * (n > 1):1} {how:12}", judge(model, n, sampler=sampler))
 print(f"{'before':8}{steps:2} steps {'DDIM':12}", judge.of_teacher)

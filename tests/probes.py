@@ -151,23 +151,23 @@ while len(kept) < 460:
 time.sleep(1000)
 """
 EXCESSES = {
-    "take memory without end": "x = []\nwhile True: x.append(b'x' * 10**7)",
-    "start processes without end": "import os\nwhile True: os.fork()",
-    "start processes that leave their family": (
+    "allocate memory without limit": "x = []\nwhile True: x.append(b'x' * 10**7)",
+    "start processes without limit": "import os\nwhile True: os.fork()",
+    "start processes that leave their session": (
         "import os, time\nwhile True:\n if not os.fork():\n  os.setsid()\n  if not os.fork():"
         " time.sleep(1000)\n  os._exit(0)\n os.wait()"
     ),
-    "write files without end": (
+    "write files without limit": (
         "import os\nfor i in range(10**6): open(os.environ['HOME'] + f'/{i}', 'wb').write(b'x' *"
         " 10**6)"
     ),
-    "fill `/dev/shm` without end": (
+    "fill `/dev/shm` without limit": (
         "for i in range(10**6): open(f'/dev/shm/filled-{i}', 'wb').write(b'x' * 10**6)"
     ),
-    "fill the buffers of sockets without end": FILL_SOCKETS,
-    "compute without end": "while True: pass",
-    "sleep without end": "import time\ntime.sleep(10**6)",
-    "print without end": "while True: print('x' * 10**5)",
+    "fill the buffers of sockets without limit": FILL_SOCKETS,
+    "compute forever": "while True: pass",
+    "sleep forever": "import time\ntime.sleep(10**6)",
+    "print without limit": "while True: print('x' * 10**5)",
 }
 
 

@@ -42,6 +42,11 @@ print(double(4))
 # %%
 print("the end")
 '''
+PICTURE_CELL = f"""
+# %%
+from IPython.display import display
+display({{"image/png": "{base64.b64encode(b"a picture").decode()}"}}, raw=True)
+"""
 
 
 @pytest.fixture
@@ -143,6 +148,21 @@ def test_outputs_of_unchanged_cells_are_kept_and_ignored_by_the_check(lab):
     assert outputs == [1, 1, 0]
 
 
+def test_a_picture_must_have_a_sentence_as_its_text_alternative(lab):
+    root = lab(SOURCE + PICTURE_CELL)
+    execute(root, progress=lambda line: None)
+    with pytest.raises(UserError, match="in a sentence .* begins with: from IPython.display"):
+        build(root, progress=lambda line: None)
+    described = PICTURE_CELL.replace("# %%", '# %% alt="Nothing to see, = 4 times."')
+    lab(SOURCE + described)
+    build(root, progress=lambda line: None)
+    (output,) = notebook(root, "solutions").cells[-1].outputs
+    assert output.metadata == {"image/png": {"alt": "Nothing to see, = 4 times."}}
+    assert "alt" not in notebook(root, "notebooks").cells[-1].metadata
+    execute(root, progress=lambda line: None)
+    assert notebook(root, "solutions").cells[-1].outputs[0].metadata == output.metadata
+
+
 def test_a_notebook_that_was_edited_by_hand_is_stale(lab):
     root = lab()
     build(root, progress=lambda line: None)
@@ -236,7 +256,7 @@ def test_an_answer_that_another_cell_reveals_is_refused(lab):
             'tags="answer"',
             "line 16: tags='answer' must be a list of words in quotes",
         ),
-        ('summary="summary"', "summary=3", "line 19: summary=3 must be a word in quotes"),
+        ('summary="summary"', "summary=3", "line 19: summary=3 must be text in quotes"),
         ("# Write here.", "# ### Exercise 3.2 · `single`", "line 20: there is no exercise 3.2"),
         ("# Write here.", "# As in exercise 3.4, write.", "line 20: there is no exercise 3.4"),
         (
@@ -315,12 +335,7 @@ def test_labs_are_chosen_by_number(lab):
         sources(root / "solutions")
 
 
-PICTURE = base64.b64encode(b"a picture").decode()
-COVER = f"""
-# %% tags=["cover"]
-from IPython.display import display
-display({{"image/png": "{PICTURE}"}}, raw=True)
-"""
+COVER = PICTURE_CELL.replace("# %%", '# %% tags=["cover"]')
 
 
 def test_a_run_saves_outputs_and_the_cover(lab):

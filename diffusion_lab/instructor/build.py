@@ -85,6 +85,7 @@ def student_notebook(solution: NotebookNode) -> NotebookNode:
     if leaks:
         raise UserError(f"The student notebook also contains a line of an answer: {leaks[0]}")
     for cell in notebook.cells:
+        cell.metadata.pop("alt", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return notebook
@@ -122,6 +123,15 @@ def with_outputs(solution: NotebookNode, path: Path) -> NotebookNode:
         old = outputs.get(cell.id)
         if old is not None and old.source == cell.source:
             cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return described(solution)
+
+
+def described(solution: NotebookNode) -> NotebookNode:
+    """Gives the pictures of each cell the text alternative of its first line, if there is one."""
+    for cell in solution.cells:
+        for output in cell.get("outputs", []):
+            if "alt" in cell.metadata and "image/png" in output.get("data", {}):
+                output.metadata["image/png"] = {"alt": cell.metadata.alt}
     return solution
 
 
@@ -200,7 +210,7 @@ def execute(
         seconds[source.stem] = round(time.monotonic() - begin, 1)
         note = f"; nothing is saved, because only outputs of the {KEPT} profile are kept"
         if profile == KEPT:
-            write_atomically(path, _text(_without_run_data(notebook)).encode())
+            write_atomically(path, _text(described(_without_run_data(notebook))).encode())
             _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
             note = ""
         progress(f"{source.stem}: {seconds[source.stem]:.0f} s{note}")
@@ -215,13 +225,28 @@ def _built_files(root: Path, source: Path) -> dict[Path, str]:
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     handout, path = handout_of(name[:2], solution, student), root / "solutions" / name
+    solution = with_outputs(marked_for_nbgrader(solution), path)
+    _require_alternatives(source, solution)
     return {
         root / "notebooks" / name: _text(student),
-        path: _text(with_outputs(marked_for_nbgrader(solution), path)),
+        path: _text(solution),
         root / "diffusion_lab" / "submission" / "handed_out" / f"{source.stem}.json": (
             handout.to_json()
         ),
     }
+
+
+def _require_alternatives(source: Path, solution: NotebookNode) -> None:
+    """Raises UserError for a picture without a sentence as its text alternative."""
+    for cell in solution.cells:
+        for output in cell.get("outputs", []):
+            about = output.get("metadata", {}).get("image/png", {})
+            if "image/png" in output.get("data", {}) and not about.get("alt", "").endswith("."):
+                raise UserError(
+                    f"{source}: say in a sentence what the picture of this cell shows, for those"
+                    ' who cannot see it, as in # %% alt="Eight flowers on dark green." The cell'
+                    f" begins with: {cell.source.splitlines()[0]}"
+                )
 
 
 def _without_run_data(notebook: NotebookNode) -> NotebookNode:

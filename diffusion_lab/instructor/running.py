@@ -1,7 +1,9 @@
 """Runs one student's answers in a sandbox, and judges the results outside it."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -56,9 +58,14 @@ def grade_answers(
             stopped |= dict.fromkeys(failed, f"The answer was stopped: {why}.")
         waiting = waiting[1:]
 
+    @cache  # an answer that runs again usually leaves the same result
+    def judged(task: Task, result: bytes) -> tuple[Outcome, str, float]:
+        outcome, sentence = task.judge(seed, result)
+        return outcome, sentence, task.share(seed, result) if outcome == "wrong" else 0.0
+
     def verdicts() -> list[Verdict]:
         return [
-            _verdict(task, task.name in answers, seed, results, errors, stopped)
+            _verdict(task, task.name in answers, judged, results, errors, stopped)
             for task in master.tasks
         ]
 
@@ -89,7 +96,7 @@ def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
 def _verdict(
     task: Task,
     handed_in: bool,
-    seed: int,
+    judged: Callable[[Task, bytes], tuple[Outcome, str, float]],
     results: dict[str, bytes],
     errors: dict[str, str],
     stopped: dict[str, str],
@@ -98,8 +105,7 @@ def _verdict(
     share = 0.0  # of the points, for a wrong answer
     sentence = "Your notebook has no answer cell for this exercise."
     if task.name in results:
-        outcome, sentence = task.judge(seed, results[task.name])
-        share = task.share(seed, results[task.name]) if outcome == "wrong" else share
+        outcome, sentence, share = judged(task, results[task.name])
     elif handed_in:
         outcome, sentence = "stopped", stopped[task.name]
     right = outcome == "right"

@@ -94,8 +94,8 @@ def _mark_cells(lab: str, notebook: NotebookNode) -> dict[str, float]:
     points: dict[str, float] = {}
     digests: dict[str, int] = {}
     for cell in notebook.cells:
-        marks, tags = cell.metadata, cell.metadata.get("tags", [])
-        cell.metadata = NotebookNode({"tags": tags} if tags else {})
+        marks = cell.metadata
+        cell.metadata = NotebookNode({key: marks[key] for key in ("tags", "alt") if key in marks})
         if exercise := marks.get("exercise"):
             points[exercise] = marks.get("points", 1)
             number = f"{int(lab)}.{len(points)}"

@@ -3,7 +3,8 @@
 A source is a notebook in jupytext's percent format. The answer that students must write is between
 `### BEGIN SOLUTION` and `### END SOLUTION`, in a cell marked `exercise="name"`. The next cell,
 marked `check="name"`, calls the check. Markdown cells tagged "answer" are for the solutions only. A
-cell marked `summary="name"` is for text that the student writes and a person grades.
+cell marked `summary="name"` is for text that the student writes and a person grades. A cell that
+shows a picture is marked with its text alternative, as in `alt="Eight flowers on dark green."`.
 """
 
 import difflib
@@ -16,7 +17,10 @@ from typing import Any
 from diffusion_lab.errors import UserError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-MARKS = {"exercise": str, "check": str, "summary": str, "points": (int, float), "tags": list}
+MARKS = {
+    **{"exercise": str, "check": str, "summary": str, "points": (int, float), "tags": list},
+    "alt": str,
+}
 MARK = re.compile(r'\s+(\w+)=("[^"]*"|\[[^]]*\]|[^\s,]+)')
 CELL = re.compile(rf"# %%( \[(markdown|raw)\])?(?P<marks>({MARK.pattern})*)")
 
@@ -53,8 +57,8 @@ def _check_values(where: str, marks: dict[str, Any]) -> None:
                 f"{where}: there is no mark {name!r}. {advice}The marks are {', '.join(MARKS)}."
             )
         if not isinstance(value, MARKS[name]) and name != "points":
-            kind = "list of words" if name == "tags" else "word"
-            raise UserError(f"{where}: {name}={value!r} must be a {kind} in quotes.")
+            kind = "a list of words" if name == "tags" else "text"
+            raise UserError(f"{where}: {name}={value!r} must be {kind} in quotes.")
 
 
 def _check_points(where: str, marks: dict[str, Any]) -> None:

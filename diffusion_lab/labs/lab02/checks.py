@@ -14,7 +14,7 @@ def demand_repeatable(outputs):
     if once.shape == again.shape and not np.array_equal(once, again, equal_nan=True):
         raise CheckFailed(
             "two calls with the same arguments return different results: use the `noises` that you"
-            " receive, and sample none yourself."
+            " receive instead of drawing your own."
         )
 
 

@@ -17,7 +17,7 @@ class UpBlock(Exercise):
     name, takes = "up_block", "x, skips, block, block_depth"
     praise = "last in, first out: the skips come back in reverse order."
     shape_hint = (
-        "make x twice as large once, at the beginning, and take the skip that was put away last"
+        "make x twice as large once, at the beginning, and take the skip that was stored last"
     )
     depth = 2
 
@@ -77,11 +77,11 @@ class UpBlock(Exercise):
 
     mistakes = [
         Mistake(
-            "You took the oldest skip first. Take the one that was put away last, `skips.pop()`.",
+            "You took the oldest skip first. Take the one that was stored last, `skips.pop()`.",
             ("pop()", "pop(0)"),
         ),
         Mistake(
-            "You took the right two skips in the wrong order. Take the one that was put away last"
+            "You took the right two skips in the wrong order. Take the one that was stored last"
             " first, `skips.pop()`.",
             ("for _ in", "skips[-2:] = reversed(skips[-2:])\n    for _ in"),
         ),

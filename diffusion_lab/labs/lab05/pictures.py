@@ -54,6 +54,9 @@ def draw_unet(network, before, after):
         _arrow(axis, (10 - below, y - 0.97), (right, y - 0.38))
         _arrow(axis, (left + 0.82, y), (right - 0.82, y), linestyle="--")
         axis.text(5, y + 0.08, "skips, concatenated", ha="center", fontsize=8)
+        middle = (left + below) / 2 - 0.15
+        axis.text(middle, y - 0.72, "mean of 2 × 2", ha="right", fontsize=8)
+        axis.text(10 - middle, y - 0.72, "repeat pixels", fontsize=8)
     axis.text(
         5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8
     )

@@ -27,10 +27,10 @@ QUESTIONS = {
     "levels": Question(
         text=("Where will the bare number do worse than the waves?"),
         choices={
-            "At all noise levels, and at ours.": (
+            "In both training runs: with all noise levels, and with ours only.": (
                 "Look at the formula: between 0.0975 and 1 the gain falls slowly from 8 % to 0."
             ),
-            "Only where all noise levels are in the training.": (
+            "Only in the training run with all noise levels.": (
                 "There the gain falls from 99 % to 8 % in the first tenth of the scale. In the "
                 "rest, nothing happens that a small network could not follow."
             ),

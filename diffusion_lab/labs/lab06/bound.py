@@ -11,7 +11,7 @@ from diffusion_lab.labs.mistakes import Mistake
 
 class KLTerm(Method):
     name, takes = "kl_term", "self, x_start, x_t, t, pred_noise"
-    praise = "two Gaussians with equal variances differ by the distance of their means."
+    praise = "with equal variances, the divergence is a squared distance between the means."
     shape_hint = (
         "q_posterior returns a mean, a variance of the shape (B, 1, 1, 1) and its logarithm; divide"
         " before you sum over the axes (1, 2, 3)"

@@ -85,8 +85,8 @@ class PSample(Method):
             ("return mean", "return (x - ops.sqrt(1 - kept) * pred_noise) / ops.sqrt(kept)"),
         ),
         Mistake(
-            "The predicted image is not clipped, as in the paper's short form. Clip it to "
-            "[clip_min, clip_max] before you take the mean.",
+            "You did not clip the predicted image (the paper's short form does not clip it either)."
+            " Clip it to [clip_min, clip_max] before you take the mean.",
             ("ops.clip(image, model.clip_min, model.clip_max)", "image"),
         ),
         Mistake(

@@ -90,7 +90,7 @@ class Remix(Exercise):
             ),
         ),
         Mistake(
-            "The fresh noise is missing in the result. Add it, σ times.",
+            "The fresh noise is missing from the result. Add it, multiplied by σ.",
             (" + sigma * fresh_noises", ""),
         ),
         Mistake(

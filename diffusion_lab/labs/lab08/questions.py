@@ -14,9 +14,9 @@ QUESTIONS = {
                 "network. They differ only in how exactly they follow it."
             ),
             "It is the same flower, first blurred and dull, then more and more detailed.": (
-                "With one step it is the average of all flowers that this noise could become. "
-                "Colour and position settle within a few steps, petals take longer, and after "
-                "about twenty hardly anything changes."
+                "With one step it is the average of all flowers that could be hidden in this "
+                "noise. Colour and position settle within a few steps, petals take longer, and "
+                "after about twenty hardly anything changes."
             ),
             "They are the same to the last pixel: the noise is the same.": (
                 "The way is fixed, but a driver who looks up only twice leaves it at the first "

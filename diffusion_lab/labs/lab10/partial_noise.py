@@ -19,7 +19,7 @@ from diffusion_lab.samplers import ddim, time_grid
 
 class SDEdit(Exercise):
     name, takes = "sdedit", "denoise, schedule, images, noises, start, steps"
-    praise = "as much noise as hides the flaws, and a sampler that comes in halfway."
+    praise = "just enough noise to hide the flaws, and a sampler that starts partway."
     shape_hint = "times and rates have the shape (B, 1, 1, 1), where B is images.shape[0]"
     results = {"evaluations": "the number of calls of `denoise`", "images": "the images"}
     tolerance = 1e-3

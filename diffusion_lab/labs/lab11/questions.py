@@ -72,8 +72,8 @@ QUESTIONS = {
                 " targets come from the teacher's paths. Do they end at a few flowers only?"
             ),
             "Almost as varied.": (
-                "Each noise image has a target of its own, the end of its path, and no target is"
-                " more comfortable than the others. What suffers first is sharpness."
+                "Each noise image has its own target, the end of its path, and the loss favours"
+                " none of them. What suffers first is sharpness."
             ),
             "More varied: one step leaves more randomness.": (
                 "The noise is the same for any number of steps, and an error in the prediction"

@@ -198,7 +198,7 @@ class SampleConsistency(Exercise):
             ("    return pred_images", "        return pred_images"),
         ),
         Mistake(
-            "There is one step too few. Take as many steps as there are noises.",
+            "There is one step too few. Take one step for each entry of `noises`.",
             ("enumerate(noises)", "enumerate(noises[:-1] or noises)"),
         ),
     ]

@@ -53,9 +53,9 @@ def sampling(model, num_images=12, steps=STEPS):
     return Explorer(
         render,
         controls,
-        f"The seed chooses {num_images} noises, which stay the same while you move the other two"
-        " sliders. With eta = 0 the path from there is fixed; with eta = 1 every step adds as much"
-        " noise as DDPM.",
+        f"The seed chooses {num_images} samples of noise, which stay the same while you move the"
+        " other two sliders. With eta = 0 the path from there is fixed; with eta = 1 every step"
+        " adds as much noise as DDPM does.",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops, random
 
 from diffusion_lab.backend import to_numpy_or_none
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import MOST_STEPS, UserError, whole_number
 from diffusion_lab.schedules import checked_times
 
 
@@ -31,15 +31,11 @@ class GaussianDiffusion:
                 f"Betas must satisfy 0 < beta_start <= beta_end < 1, but they are {beta_start} and"
                 f" {beta_end}."
             )
-        if timesteps < 1:
-            raise UserError(
-                f"A diffusion needs at least one timestep, but timesteps is {timesteps}."
-            )
         if not clip_min < clip_max:
             raise UserError(
                 f"clip_min must be below clip_max, but they are {clip_min} and {clip_max}."
             )
-        self.timesteps = timesteps
+        self.timesteps = timesteps = whole_number("timesteps", timesteps, most=MOST_STEPS)
         self.clip_min, self.clip_max = clip_min, clip_max
 
         # computed in float64, because a thousand factors near 1 are multiplied;

@@ -68,7 +68,7 @@ def mixture_denoiser(means, standard_deviation, weights=None):
     """
     all_means = ops.convert_to_tensor(means)
     log_weights = (
-        [math.log(weight) for weight in weights]
+        [math.log(weight) if weight > 0 else -math.inf for weight in weights]
         if weights is not None
         else [0.0] * all_means.shape[0]
     )

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from diffusion_lab.errors import UserError
 from diffusion_lab.storage import write_atomically
 
 
@@ -14,6 +15,11 @@ def image_grid(images, columns=8, gap=1, scale=1):
     The background is white; `scale` is a factor on the size of every pixel.
     """
     images = np.asarray(images)
+    if images.ndim != 4 or not len(images):
+        raise UserError(
+            f"A grid needs images of the shape (N, H, W, C), not {images.shape}. To show one image,"
+            " write image[None]."
+        )
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)

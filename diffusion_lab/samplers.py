@@ -54,9 +54,9 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
             eta
             * then.noise_rate
             / now.noise_rate
-            * math.sqrt(1 - (now.signal_rate / then.signal_rate) ** 2)
+            * root(1 - (now.signal_rate / then.signal_rate) ** 2)
         )
-        kept_rate = math.sqrt(then.noise_rate**2 - fresh_rate**2)
+        kept_rate = root(then.noise_rate**2 - fresh_rate**2)
         images = then.signal_rate * pred_images + kept_rate * pred_noises
         if fresh_rate > 0:
             images = images + fresh_rate * run.draw_noise()
@@ -84,7 +84,7 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
         images = image_weight * pred_images + forward_rate * shrinkage * images
         if then.noise_rate > 0:
             posterior_variance = forward_variance * (shrinkage if variance == "small" else 1)
-            images = images + math.sqrt(posterior_variance) * run.draw_noise()
+            images = images + root(posterior_variance) * run.draw_noise()
     return run.samples(images)
 
 
@@ -122,7 +122,7 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
             return run.samples(pred_images)
         width = then.half_log_snr - now.half_log_snr
         extrapolated = pred_images
-        if last_pred_images is not None:
+        if last_width:
             extrapolated = pred_images + 0.5 * width / last_width * (pred_images - last_pred_images)
         images = (
             then.noise_rate / now.noise_rate * images
@@ -145,7 +145,7 @@ def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_st
             return run.samples(pred_images)
         width = now.angle - then.angle
         pred_noises = current_pred_noises
-        if last_pred_noises is not None:
+        if last_width:
             pred_noises = pred_noises + 0.5 * width / last_width * (pred_noises - last_pred_noises)
             pred_images = (images - now.noise_rate * pred_noises) / max(
                 now.signal_rate, MIN_SIGNAL_RATE
@@ -161,6 +161,11 @@ SAMPLERS = {
     "dpmpp_2m": dpmpp_2m,
     "adams_bashforth": adams_bashforth,
 }
+
+
+def root(variance):
+    """Returns the square root, and 0 for a variance that only rounding made negative."""
+    return math.sqrt(max(variance, 0.0))
 
 
 def find_sampler(sampler, arguments=()):
@@ -280,14 +285,14 @@ def checked_noise(initial_noise, image_shape=None):
 def time_grid(schedule, steps):
     """Returns the points at times 1, 1 - 1/steps, ..., 1/steps, and that of the clean image."""
     times = np.arange(steps, 0, -1, dtype="float32") / steps
-    rates = [
-        ops.convert_to_numpy(rate).astype("float64")
-        for rate in schedule(times.reshape(-1, 1, 1, 1))
-    ]
-    if len(rates) != 2 or any(rate.shape != (steps, 1, 1, 1) for rate in rates):
+    rates = schedule(times.reshape(-1, 1, 1, 1))
+    if not isinstance(rates, tuple | list) or [np.shape(rate) for rate in rates] != 2 * [
+        (steps, 1, 1, 1)
+    ]:
         raise UserError(
             "The schedule must return noise_rates and signal_rates, both of the shape of the times."
         )
+    rates = [ops.convert_to_numpy(rate).astype("float64") for rate in rates]
     if not np.allclose(rates[0] ** 2 + rates[1] ** 2, 1, atol=1e-3):
         raise UserError(
             "The schedule's squared rates do not sum to 1: rates are standard deviations, not"
@@ -298,7 +303,14 @@ def time_grid(schedule, steps):
             "The schedule has more signal at later times, but noise must grow with time. A schedule"
             " returns (noise_rates, signal_rates), in this order."
         )
-    noise_rates, signal_rates = (rate.ravel().tolist() for rate in rates)
+    if np.any(rates[0] <= 0):
+        raise UserError(
+            "The schedule has no noise at a time above 0, so there would be nothing to remove:"
+            " noise must grow with time from the start."
+        )
+    # rounding may have turned a schedule round where it stands still
+    noise_rates = np.minimum.accumulate(rates[0].ravel()).tolist()
+    signal_rates = np.maximum.accumulate(rates[1].ravel()).tolist()
     return [
         Point(*point) for point in zip(range(steps), times.tolist(), noise_rates, signal_rates)
     ] + [Point(steps, 0.0, 0.0, 1.0)]

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import to_numpy_or_none
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import UserError, finite_number
 
 
 def linear_diffusion_schedule(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
@@ -43,7 +43,13 @@ def offset_cosine_diffusion_schedule(diffusion_times, min_signal_rate=0.02, max_
 
     The signal rate falls from `max_signal_rate` at time 0 to `min_signal_rate` at time 1.
     """
-    start_angle, end_angle = math.acos(max_signal_rate), math.acos(min_signal_rate)
+    start_angle, end_angle = (
+        math.acos(finite_number(name, rate, 0, 1))
+        for name, rate in (
+            ("max_signal_rate", max_signal_rate),
+            ("min_signal_rate", min_signal_rate),
+        )
+    )
     angles = start_angle + checked_times(diffusion_times) * (end_angle - start_angle)
     return ops.sin(angles), ops.cos(angles)
 
@@ -63,6 +69,8 @@ def checked_times(diffusion_times):
     values = to_numpy_or_none(diffusion_times)
     # written so that NaN fails as well
     if values is not None and not np.all((values >= 0) & (values <= 1)):
+        if np.any(np.isnan(values)):
+            raise UserError("Diffusion times must be in [0, 1], but some of these are NaN.")
         is_difference = values.min() < 0 and values.max() <= 1
         advice = (
             "cut them off with ops.maximum(times, 0)"

@@ -64,12 +64,12 @@ def lab_page(source: Path) -> NotebookNode:
     for cell in cells:
         page.cells.append(cell)
         tags = cell.metadata.get("tags", [])
+        live = [tag.removeprefix("live-") for tag in tags if tag.startswith("live-")]
         if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab"):
-            live = [tag.removeprefix("live-") for tag in tags if tag.startswith("live-")]
             is_slider = live and cell.source.startswith("widgets.")
             cell.outputs = [] if is_slider else outputs[cell.id]
             _describe(cell)
-            page.cells += [nbformat.v4.new_markdown_cell(live_figure(name)) for name in live]
+        page.cells += [nbformat.v4.new_markdown_cell(live_figure(name)) for name in live]
         if "labs.start import start" in cell.source:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     return page

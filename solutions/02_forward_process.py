@@ -182,7 +182,8 @@ clouds({f"t = {t}": path[t] for t in shown})
 # The petals melt into a round cloud: nearly the standard normal distribution, whatever the data
 # were. That is the whole point. We know how to sample from a normal distribution, so we know where
 # to *start* when we want to come back. (Why only nearly? After the last step, each point still
-# contains 4 % of its original, which is too faint to be seen. Section 4 shows how to compute this.)
+# contains its original, multiplied by 0.04, which is too faint to be seen. Section 4 shows how to
+# compute this.)
 #
 # ## 3 · The reparameterization trick
 #
@@ -350,10 +351,10 @@ show_rows({"clean": flowers} | rows)
 # neighbouring pixels show nearly the same colour, so the eye averages the noise away. (Lab 03 comes
 # back to this.)
 #
-# With the slider you choose the time yourself: 0 is the clean image, 1 is pure noise. Watch *when*
-# a flower stops being a flower. First the edges of the petals disappear, then the petals, and the
-# overall colour lasts longest. Fine detail drowns first because it is faint. A model that goes back
-# draws in the opposite order, colours first.
+# With the slider you choose the time yourself: 0 is the clean image (nearly, for one of the
+# schedules), 1 is pure noise. Watch *when* a flower stops being a flower. First the edges of the
+# petals disappear, then the petals, and the overall colour lasts longest. Fine detail drowns first
+# because it is faint. A model that goes back draws in the opposite order, colours first.
 #
 # (In the menu you choose *how fast* the image vanishes: it offers three schedules. Lab 03 is about
 # them, and about the log-SNR, the logarithm of the image's variance divided by the noise's.)

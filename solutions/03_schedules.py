@@ -296,9 +296,8 @@ error_table(late_rates, late_times)
 
 # %% [markdown]
 # The linear schedule is in trouble early, and the cosine schedule divides by zero at time 1. At
-# time 0 the opposite happens: there is no noise, but the network still has to find it. Both ends
-# teach little. So we cut them off: start a little after *clean*, stop a little before *noise*, and
-# keep the constant speed in between.
+# time 0 there is no noise to find. Both ends teach little. So we cut them off: start a little after
+# *clean*, stop a little before *noise*, and keep the constant speed in between.
 #
 # ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
 # *Difficulty ●●○ · 10 minutes*
@@ -356,7 +355,7 @@ error_table(late_rates, [*late_times, 1.0])
 # %% [markdown]
 # ## 6 · The three schedules compared: three drivers on one road
 #
-# Now the three compete. First a prediction.
+# Now compare all three. First a prediction.
 
 # %% tags=["nbval-ignore-output"]
 ask("03.half_time")
@@ -399,13 +398,13 @@ show_rows(rows, titles)
 # still show it. And at $t = 0$ the offset cosine schedule is already a bit grainy: its
 # `max_signal_rate` is 0.95, with a noise rate of 0.31.
 #
-# This grain has a price. A sampler's last step jumps from at least this much grain to the network's
-# guess of the clean image, and the best guess is an average: what is fainter than the grain is
-# averaged away. Take a detail whose standard deviation is $c = 0.1$, where that of the image is 1.
-# In grain of $n = 0.312$ and with a signal rate of $s = 0.95$, the best guess keeps the share
-# $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 comes back to this), which is 8.5 %. And lab 08 finds signs
-# that generated flowers are softer than real ones. In exchange, no training is spent on images that
-# are already nearly clean.
+# This grain has a price. In the last step of a sampler, the network guesses the clean image from a
+# picture with this much grain. Details fainter than the grain can hardly be seen in it, so the best
+# guess leaves most of them out. Take a detail whose standard deviation is $c = 0.1$, where that of
+# the image is 1. In grain of $n = 0.312$ and with a signal rate of $s = 0.95$, the best guess keeps
+# the share $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 comes back to this), which is 8.5 %. And lab 08
+# finds signs that generated flowers are softer than real ones. In exchange, no training is spent on
+# images that are already nearly clean.
 
 # %% [markdown]
 # ## 7 · Log-SNR: one ruler for all
@@ -475,11 +474,10 @@ share_bars(shares)
 # ## 8 · Your functions with sliders
 #
 # These are the functions that you wrote. Try this:
-# * Choose *offset cosine*, and move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which
-#   schedule is this?
-# * Choose *linear*, and move `beta_end` down to 0.01. The flower lasts longer. What is the price?
-#   (The line of numbers tells you: look at time 1.)
-# * Choose *offset cosine* again and move `min_signal_rate` to 0.3. Is the last picture noise?
+# * *Offset cosine*: move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which schedule is this?
+# * *Linear*: move `beta_end` down to 0.01. The flower lasts longer. What is the price? (Look at the
+#   signal rate at time 1.)
+# * *Offset cosine* again: move `min_signal_rate` to 0.3. Is the last picture noise?
 
 # %% tags=["nbval-ignore-output", "live-schedules"]
 widgets.schedule_curves(flower, schedules)
@@ -497,8 +495,8 @@ widgets.schedule_curves(flower, schedules)
 #   squares add up to 1.
 # * All schedules take the same road. They differ in speed, and log-SNR is the ruler that shows it.
 # * For a cloud of points, the linear schedule spends a third of its time in hopeless noise. The
-#   cosine schedules spread their time more evenly. How much this matters for images has to be
-#   measured. The offset removes the trivial end, and at the noisy end it prevents a
+#   cosine schedules spread their time more evenly. For our images, in one run each, this made no
+#   visible difference. The offset removes the trivial end, and at the noisy end it prevents a
 #   division by zero.
 # * Test a schedule with times in random order.
 #

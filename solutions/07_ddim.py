@@ -521,7 +521,7 @@ show_rows(rows)
 # For eta 0, 10 and 50 steps give nearly the same flowers: this is your loop of exercise 7.3, and
 # each noise has its flower. With eta 1, the fresh noise decides. In 10 steps its flowers are
 # smoother and paler than those of eta 0: $\tilde\beta$ is the right variance only for short steps.
-# In a long one, many images could be behind the noise, and it should vary more. In 50 steps they
+# In a long step it is too small, because many images could be behind the noise. In 50 steps they
 # are nearly as good. (With 256 images, DDIM has a KID of 0.51 ± 0.05 in 10 steps and 0.14 ± 0.02 in
 # 50, and DDPM 1.03 ± 0.06 and 0.21 ± 0.03. `diffusion-lab evaluate --count 256 --steps 10 --sampler
 # ddpm` measured this.)

@@ -224,7 +224,7 @@ def my_sampler(denoise, schedule, initial_noise, steps):
 ask("09.equal_nfe")
 
 
-# %% tags=["nbval-ignore-output", "live-samplers"] alt="Mean distance from the exact sample over the number of evaluations, log scales. From 5 on, DDIM errs most and yours least, with Adams–Bashforth next."
+# %% tags=["nbval-ignore-output"] alt="Mean distance from the exact sample over the number of evaluations, log scales. From 5 on, DDIM errs most and yours least, with Adams–Bashforth next."
 def distance(sampler, steps):
     samples = sampler(toy_denoise, schedule, noise, steps)
     return float(ops.mean(ops.norm(ops.reshape(samples - exact, (-1, 2)), axis=-1)))
@@ -243,13 +243,14 @@ by_evaluations(
     orders=(1, 2),
 )
 
-# %% [markdown]
+# %% [markdown] tags=["live-samplers"]
 # If you halve the step, a first-order method halves its error, and a second-order method quarters
 # it. In such a plot the *order* is the slope of the line (see the dotted lines), but only towards
 # the right, where the steps are small. Look at the left end, where people sample in practice. With
 # three evaluations, Heun's method is no better than DDIM, because it takes only two steps. From
 # five on, its second look helps; memory helps more, and is free.
-#
+
+# %% [markdown]
 # ## 2 · The same on flowers
 #
 # For the toy problem we know the exact answer. A trained network makes errors, and a more exact

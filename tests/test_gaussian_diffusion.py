@@ -250,6 +250,8 @@ def test_other_betas_and_one_timestep():
         ({"beta_end": 1.0}, "beta_end"),
         ({"beta_end": float("nan")}, "beta_end"),
         ({"timesteps": 0}, "timesteps"),
+        ({"timesteps": 2.5}, "timesteps must be a whole number"),
+        ({"timesteps": "1000"}, "timesteps must be a whole number"),
         ({"clip_min": 1.0}, "clip_min"),
     ],
 )

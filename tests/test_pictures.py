@@ -69,6 +69,13 @@ def test_nothing_to_show_is_one_sentence(show, shown):
     assert not shown
 
 
+@pytest.mark.parametrize("images", [np.zeros((8, 8, 3)), np.zeros((0, 8, 8, 3))])
+def test_images_that_are_not_a_batch_get_one_sentence(images, shown):
+    with pytest.raises(UserError, match=r"write image\[None\]"):
+        core.show_images(images)
+    assert not shown
+
+
 def unsolved(diffusion_times):
     raise NotImplementedError("Exercise 3.1: write linear_diffusion_schedule.")
 

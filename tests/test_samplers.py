@@ -183,6 +183,12 @@ def test_the_same_seed_gives_the_same_samples_in_the_dtype_of_the_noise():
         ({"schedule": lambda t: (t, 1 - t)}, "do not sum to 1"),
         ({"schedule": lambda t: (t[0], t[0])}, "shape of the times"),
         ({"schedule": lambda t: (np.cos(t), np.sin(t))}, "more signal at later times"),
+        ({"schedule": lambda t: None}, "shape of the times"),
+        ({"schedule": lambda t: t}, "shape of the times"),
+        (
+            {"schedule": lambda t: (np.round(t, 1), np.sqrt(1 - np.round(t, 1) ** 2))},
+            "has no noise",
+        ),
         ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
         ({"eta": 1.5}, "eta must be in"),
         ({"eta": float("nan")}, "eta must be in"),
@@ -210,6 +216,30 @@ def test_bad_arguments_get_one_sentence(change, sentence):
     }
     with pytest.raises(UserError, match=sentence):
         ddim(**arguments | change)
+
+
+@pytest.mark.parametrize("jitter", [0, 1e-7])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_nothing_happens_while_the_schedule_stands_still(name, jitter):
+    """Such as one that is clipped at its noisy end; rounding may even turn it round."""
+
+    def schedule(diffusion_times):
+        angles = np.minimum(diffusion_times, 0.6) * np.pi / 2
+        angles = angles + jitter * np.where(diffusion_times > 0.6, 1 - diffusion_times, 0)
+        return np.sin(angles), np.cos(angles)
+
+    seen = []
+    SAMPLERS[name](
+        gaussian_denoiser(standard_deviation=0.1),
+        schedule,
+        NOISE.astype("float64"),
+        steps=10,
+        seed=0,
+        on_step=lambda step, time, noisy_images, pred_images: seen.append(np.array(noisy_images)),
+    )
+    for images in seen[1:5]:
+        np.testing.assert_allclose(images, NOISE, atol=1e-3)
+    assert np.all(np.isfinite(seen)) and np.abs(seen[6] - NOISE).max() > 0.1
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,13 @@ def test_cosine_schedules_at_their_ends_and_in_the_middle():
     )
 
 
+def test_rates_that_no_schedule_can_have_get_one_sentence():
+    with pytest.raises(UserError, match=r"max_signal_rate must be in \[0, 1\]"):
+        offset_cosine_diffusion_schedule(np.array([0.5]), max_signal_rate=1.2)
+    with pytest.raises(UserError, match="some of these are NaN"):
+        cosine_diffusion_schedule(np.array([0.5, np.nan]))
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES.values())
 @pytest.mark.parametrize("times", [[-0.01], [1.01], [0.5, float("nan")], [500]])
 def test_times_outside_the_unit_interval_get_one_sentence(schedule, times):

@@ -30,7 +30,7 @@ def grid(images, columns=8, width=WIDTH):
     Each image is enlarged by the same whole number, so that the picture is at most about `width`
     pixels wide.
     """
-    columns = min(columns, len(images))
+    columns = max(1, min(columns, len(images)))
     return image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
 
 

@@ -17,8 +17,9 @@ def show_images(images, columns=8, width=800):
     The images have one colour channel or three.
     """
     images = np.asarray(images)
-    columns = min(columns, len(images))
-    picture = image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
+    columns = max(1, min(columns, len(images)))
+    scale = max(1, width // (columns * images.shape[2])) if images.ndim == 4 else 1
+    picture = image_grid(images, columns, scale=scale)
     display(Image(png_bytes(picture), alt=f"{len(images)} images"))
 
 

@@ -98,7 +98,7 @@ class ResidualBlock(Exercise):
         equal, different = (
             {key: outputs[f"{key}, {case}"] for key in STRUCTURE} for case in self.cases
         )
-        self.judgestructure_of(equal, different)
+        self.judge_structure(equal, different)
         super().examine(inputs, outputs)
 
     results = {
@@ -107,7 +107,7 @@ class ResidualBlock(Exercise):
     }
 
     @staticmethod
-    def judgestructure_of(equal, different):
+    def judge_structure(equal, different):
         """Raises CheckFailed for wrong layers.
 
         Args:

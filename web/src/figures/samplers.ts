@@ -25,7 +25,13 @@ export function samplers(root: HTMLElement): void {
   const draw = soon(async () => {
     const denoise = mixtureDenoiser(drawing.points, DEVIATION);
     const { points } = drawing;
-    if (points.length === 0) return;
+    if (points.length === 0) {
+      for (const { plane, caption } of plots) {
+        plane.clear();
+        caption.textContent = "";
+      }
+      return;
+    }
     exact ??= heun(denoise, cosine, noise, EXACT_STEPS);
     const ends = await exact;
     for (const [i, { name, plane, caption }] of plots.entries()) {

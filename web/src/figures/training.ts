@@ -59,6 +59,8 @@ export function training(root: HTMLElement): void {
   const stop = () => {
     latest++;
     stations = [noise];
+    bar.value = 0;
+    status.textContent = "";
     show();
   };
   const drawing = new Drawing(stop);

@@ -154,3 +154,7 @@ def demand_writable(path: str | Path, suffix: str) -> None:
         raise UserError(
             f"{blocking} is a file and cannot contain {path.name}: give the path of a folder."
         )
+    if blocking is not None and not os.access(blocking, os.W_OK):
+        raise UserError(
+            f"Could not write to {blocking} ({os.strerror(errno.EACCES)}): choose another folder."
+        )

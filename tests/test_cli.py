@@ -134,6 +134,23 @@ def test_user_errors_are_one_sentence(run, weights, arguments, sentence, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (PermissionError(13, "Permission denied", "my.ipynb"), "my.ipynb (Permission denied)"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("the file is truncated"), "the file is truncated"),
+    ],
+)
+def test_an_error_of_the_system_is_one_sentence(run, monkeypatch, error, sentence):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("diffusion_lab.submission.precheck.precheck_notebook", fail)
+    status, _, err = run("precheck", "my.ipynb")
+    assert status == 2 and sentence in err and err.count("\n") == 1
+
+
 def test_the_help_names_every_platform_and_the_default_of_late(run):
     text = " ".join(re.sub(r"[│\s]+", " ", run("grade", "--help")[1]).split())
     for platform in (*PLATFORMS, "nbgrader", "Google Classroom"):

@@ -1,6 +1,7 @@
 """Models that are exported to ONNX compute the same, in a quarter or half of the space."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ def written(tmp_path, **options):
     return tmp_path / "my.weights.h5"
 
 
-def run(path, *inputs):
+def computed(path, *inputs):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(list(export.OUTPUTS), dict(zip(export.INPUTS, inputs)))
 
@@ -49,7 +50,7 @@ def test_the_file_computes_what_denoise_computes(tmp_path, prediction):
     noisy = np.random.default_rng(2).normal(size=(5, 8, 8, 3)).astype("float32")
     rates = [np.full((5, 1, 1, 1), rate, "float32") for rate in (0.6, 0.8)]
     ours = model.denoise(noisy, *rates, training=False)
-    for one, other in zip(run(out, noisy, *rates), ours):
+    for one, other in zip(computed(out, noisy, *rates), ours):
         np.testing.assert_allclose(one, other, atol=1e-4)
     about = json.loads(out.with_suffix(".json").read_text())
     assert about["prediction"] == prediction and about["schedule"] == "offset_cosine"
@@ -65,9 +66,11 @@ def test_a_conditional_model_takes_labels(tmp_path):
     rates = [np.full((4, 1, 1, 1), rate, "float32") for rate in (0.6, 0.8)]
     labels = np.array([0, 1, 2, 1], "int32")
     ours = model.denoise_labelled(noisy, *rates, labels)
-    for one, other in zip(run(tmp_path / "my.onnx", noisy, *rates, labels), ours):
+    for one, other in zip(computed(tmp_path / "my.onnx", noisy, *rates, labels), ours):
         np.testing.assert_allclose(one, other, atol=1e-4)
-    alike = run(tmp_path / "my.onnx", noisy[[0, 0]], *(rate[:2] for rate in rates), labels[:2])[1]
+    alike = computed(
+        tmp_path / "my.onnx", noisy[[0, 0]], *(rate[:2] for rate in rates), labels[:2]
+    )[1]
     assert np.abs(alike[0] - alike[1]).max() > 1e-3, "the label changes the image"
     about = json.loads((tmp_path / "my.json").read_text())
     assert about["class_names"] == ["dark", "bright"]
@@ -106,6 +109,12 @@ def test_other_kinds_of_models_are_refused_in_one_sentence(tmp_path):
     model, _ = load_model("flowers32_ddpm")
     with pytest.raises(UserError, match="Only models with a continuous time"):
         export.export_onnx(model, tmp_path / "my.onnx")
+
+
+@pytest.mark.parametrize("name, sentence", [("my.json", "such as .*my.onnx"), (".", "is a folder")])
+def test_a_wrong_name_is_refused_before_anything_is_computed(run, name, sentence, tmp_path):
+    status, _, err = run("export", "nowhere.weights.h5", "--out", tmp_path / name)
+    assert status == 2 and re.search(sentence, err) and list(tmp_path.iterdir()) == []
 
 
 def test_a_network_that_differs_is_not_written(tmp_path, monkeypatch):

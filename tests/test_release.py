@@ -13,7 +13,7 @@ from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
-from diffusion_lab.instructor.release import require_images, write_release
+from diffusion_lab.instructor.release import contents, require_images, write_release
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +44,30 @@ def test_students_get_all_they_need_and_no_solutions(release):
     ]
     for path in release.rglob("*.ipynb"):
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
+
+
+def test_the_repository_may_be_in_a_folder_called_out(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "course").symlink_to(ROOT)
+    expected = [path.relative_to(ROOT) for path in contents(ROOT)]
+    root = tmp_path / "out" / "course"
+    assert [path.relative_to(root) for path in contents(root)] == expected
+
+
+def test_a_release_that_fails_leaves_the_last_one(tmp_path, monkeypatch):
+    before = write_release(ROOT, tmp_path).read_bytes()
+    monkeypatch.setattr("diffusion_lab.instructor.release.for_students", lambda page: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_release(ROOT, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["diffusion-lab.zip"]
+    assert (tmp_path / "diffusion-lab.zip").read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [[], ["--gradescope", "07"]])
+def test_a_file_in_place_of_the_folder_is_an_error(run, tmp_path, options):
+    (tmp_path / "file").touch()
+    status, _, err = run("release", *options, "--out", tmp_path / "file", "--root", ROOT)
+    assert status == 2 and "Could not write" in err and err.count("\n") == 1
 
 
 def test_students_can_get_images_of_their_own(tmp_path):

@@ -17,7 +17,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.models.weights import SHIPPED, read_arrays, write_arrays
-from diffusion_lab.storage import only_one, replacing, write_atomically
+from diffusion_lab.storage import demand_writable, only_one, replacing, write_atomically
 
 
 def test_arrays_and_description_are_read_back_in_order(tmp_path):
@@ -132,6 +132,14 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(UserError, match="choose another folder"):
         write_atomically(tmp_path / "file" / "below", b"new")
+
+
+def test_a_read_only_folder_is_found_before_a_long_computation(tmp_path, monkeypatch):
+    demand_writable(tmp_path / "new" / "samples.png", ".png")
+    # for root, every folder is writable
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UserError, match="Could not write to .* choose another folder"):
+        demand_writable(tmp_path / "new" / "samples.png", ".png")
 
 
 @pytest.fixture

@@ -308,8 +308,10 @@ def export(
     """Export a model to ONNX, for browsers and programs without Keras."""
     from diffusion_lab.models.export import export_onnx
     from diffusion_lab.models.io import load_model
+    from diffusion_lab.storage import demand_writable
 
     out = out or Path("out", Path(weights).name.removesuffix(".weights.h5") + ".onnx")
+    demand_writable(out, ".onnx")
     difference = export_onnx(load_model(weights)[0], out)
     typer.echo(
         f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.json')}. The"
@@ -379,17 +381,23 @@ def _sentence(error: Exception) -> str | UserError | None:
             f"This command needs {module}, which is not installed. In the course folder, run: pip"
             f" install --constraint constraints.txt --editable '.[{EXTRAS[module]}]'"
         )
+    if isinstance(error, OSError):
+        if error.filename is None:  # such as a full disk
+            return error.strerror or str(error)
+        return f"Could not read or write {error.filename} ({error.strerror}): choose another path."
     return error if isinstance(error, UserError) else about_backend(error)
 
 
 def main() -> None:
-    """Runs the command line. A `UserError` becomes one sentence and exit status 2."""
+    """Runs the command line. An error that a person can fix, such as a `UserError` or `OSError`,
+    becomes one sentence and exit status 2.
+    """
     warnings.showwarning = lambda message, *_: typer.secho(
         f"diffusion-lab: {message}", err=True, fg="yellow"
     )
     try:
         app()
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         sentence = _sentence(error)
         if not sentence:
             raise

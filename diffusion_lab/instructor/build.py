@@ -142,7 +142,6 @@ def build(
     for source in sources(root, labs):
         for path, text in _built_files(Path(root), source).items():
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, text.encode())
                 progress(f"wrote {path}")
 
@@ -270,7 +269,6 @@ def _save_cover(notebook: NotebookNode, path: Path) -> None:
         if "image/png" in output.get("data", {})
     ]
     if pictures:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, base64.b64decode(pictures[0]))
 
 

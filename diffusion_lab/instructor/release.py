@@ -10,6 +10,7 @@ from pathlib import Path
 from diffusion_lab.data.folder import list_images
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
+from diffusion_lab.storage import replacing
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
 IMAGES = re.compile(r"^ *\"data = \\\"\.\./data/([\w.-]+)", re.MULTILINE)  # in a notebook's JSON
@@ -30,7 +31,8 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
 
     Raises:
         UserError: if `root` is not the repository, a notebook does not match its source or reads
-            images that are not in the zip, or there is no image in `data`.
+            images that are not in the zip, there is no image in `data`, or the zip cannot be
+            written.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
@@ -56,8 +58,7 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
         if data
         else {}
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
             name = Path("diffusion-lab", file.relative_to(root)).as_posix()
             if file.suffix == ".md" or file.name == "Makefile":
@@ -98,7 +99,7 @@ def contents(root: str | Path, grader: bool = False) -> list[Path]:
             file
             for pattern in patterns
             for file in Path(root, folder).rglob(pattern)
-            if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.parts)
+            if not {"__pycache__", "out", ".ipynb_checkpoints"} & set(file.relative_to(root).parts)
         ]
     return sorted(
         file for file in found if grader or "instructor" not in file.relative_to(root).parts

@@ -49,7 +49,6 @@ def write_gradescope(
         if file.relative_to(root).parts[0] not in LEFT_OUT
     ]
     path = out / f"gradescope-{source.stem}.zip"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in [*files, source]:
             archive.write(file, file.relative_to(root).as_posix())

@@ -93,7 +93,11 @@ def test_without_a_change_there_is_no_file(tmp_path):
     assert not (tmp_path / CHANGES).exists()
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"students": []}'])
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "[]", "no JSON", '{"students": []}', '{"students": [{"student": "Ada"}]}']
+    + ['{"students": {"Ada": 4}}', '{"students": [{"key": "Ada|12", "verdicts": []}]}'],
+)
 def test_a_grade_book_that_cannot_be_compared(content, tmp_path):
     (tmp_path / GRADES).write_text(content)
     assert regraded(tmp_path, [ada()], [ada()]) == []

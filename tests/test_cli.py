@@ -392,24 +392,26 @@ def test_demo_fills_its_page_with_images_that_fit_the_machine(
     monkeypatch.setattr(demo, "SHIPPED", str(tmp_path / "m.weights.h5"))
     monkeypatch.setattr(demo, "ENOUGH", enough)
     monkeypatch.setattr(demo_page, "ENOUGH", 10**9)
-    status, out, _ = run("demo", "--minutes", 0.05, "--out", tmp_path / "demo")
+    folder = tmp_path / "demo[old]"
+    status, out, err = run("demo", "--minutes", 0.05, "--out", folder)
     assert status == 0 and "index.html" in out and "make lab" in out
-    page = (tmp_path / "demo" / "index.html").read_text()
+    assert str(folder) in err.replace("\n", "")
+    page = (folder / "index.html").read_text()
     for picture in (
-        file for file in os.listdir(tmp_path / "demo") if file.endswith((".png", ".webp"))
+        file for file in os.listdir(folder) if file.endswith((".png", ".webp"))
     ):
         assert picture in page, f"{picture} is nowhere on the page"
     assert (
-        f"sample --weights {tmp_path}/demo/model.weights.h5" in page
-        and (tmp_path / "demo" / "model.weights.h5").exists()
+        f"sample --weights {folder}/model.weights.h5" in page
+        and (folder / "model.weights.h5").exists()
     )
     assert "…" not in page.split("<th>sampler</th>")[1].split("</table>")[0], (
         "the table is complete"
     )
     assert choice in page
-    assert load_model(tmp_path / "demo" / "model.weights.h5")[0].image_shape == (size, size, 3)
+    assert load_model(folder / "model.weights.h5")[0].image_shape == (size, size, 3)
     assert re.search(r"[\d,]+ training images are few. .* demo --minutes \d+", page)
-    numbers = json.loads((tmp_path / "demo" / "kid.json").read_text())
+    numbers = json.loads((folder / "kid.json").read_text())
     assert [row["name"] for row in numbers["samplers"]] == [
         "DDPM",
         "DDIM",
@@ -479,3 +481,11 @@ def test_doctor_survives_a_missing_backend():
         and "cannot be examined" in result.stdout
         and "KERAS_BACKEND" in result.stdout
     )
+
+
+def test_doctor_shows_brackets_as_they_are(capsys):
+    finding = "cannot be examined: [/opt/x]"
+    advice = "Install it with: /home/me/env[old]/bin/python -m pip install keras"
+    doctor.print_report([doctor.Finding("keras", finding, advice), doctor.Finding("jax", "[1]")])
+    shown = capsys.readouterr().out
+    assert finding in shown and f"keras: {advice}" in shown and "[1]" in shown

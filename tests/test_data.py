@@ -1,5 +1,8 @@
 """Batches, their order, and the errors of data sets; other files test cache and downloads."""
 
+import io
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from diffusion_lab.data import (
     load_dataset,
 )
 from diffusion_lab.data.images import resize_array
+from diffusion_lab.data.progress import track
 from diffusion_lab.data.splits import split_by_name
 from diffusion_lab.errors import UserError
 
@@ -358,3 +362,13 @@ def test_status_of_every_source(tmp_path, monkeypatch):
         dataset_status("oxford_flowers102") == f"cached at {tmp_path}/tfds/oxford_flowers102/2.1.1"
     )
     assert dataset_status("cifar10") == f"cached at {tmp_path}/cache/cifar10-train-32-0123"
+
+
+def test_a_progress_bar_shows_brackets_as_they_are(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("diffusion_lab.data.progress.PATIENCE", -1)
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(track([1, 2], "reading photos[old]")) == [1, 2]
+    assert "photos[old]" in terminal.getvalue()

@@ -238,14 +238,14 @@ def test_a_problem_with_the_notebook_hides_no_remark(tmp_path):
 
 
 def test_outdated_pages_are_removed_and_code_in_sentences_is_marked_up(tmp_path):
-    ada = with_verdict(
-        result("Ada"), 0, sentence="Return `pred_images`, the *variance*, noise_rates**2 <b>."
-    )
+    sentence = "Return `pred_images`, the *variance*, noise_rates**2 <b>, or `2*x*y`."
+    ada = with_verdict(result("Ada"), 0, sentence=sentence)
     write_gradebook(tmp_path, "07", SETTINGS, [ada, result("Bob")])
     write_gradebook(tmp_path, "07", SETTINGS, [ada])
     (page,) = (tmp_path / "feedback").iterdir()
     assert (
-        "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;."
+        "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;, or"
+        " <code>2*x*y</code>."
         in page.read_text()
     )
 

@@ -572,6 +572,16 @@ def test_a_folder_with_the_grading_of_another_lab_is_refused(tmp_path, pretended
         grade_class(tmp_path / "in", sources(ROOT, ["02"])[0], tmp_path / "out")
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"lab": "07_ddim.py", "seed": "new"}'])
+def test_a_damaged_grading_is_one_sentence_and_grades_nothing(tmp_path, pretended, content):
+    hand_in(tmp_path / "in", ada=b"1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "grading.json").write_text(content)
+    with pytest.raises(UserError, match="grading.json is damaged: choose another folder"):
+        grade_class(tmp_path / "in", SOURCE, tmp_path / "out")
+    assert pretended == [] and (tmp_path / "out" / "grading.json").read_text() == content
+
+
 def test_a_second_grading_in_the_same_folder_is_refused(tmp_path, pretended):
     hand_in(tmp_path / "in", ada=b"1")
     with (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from rich.markup import escape
 
 from diffusion_lab.commands.demo_page import ENOUGH, DemoPage
 from diffusion_lab.commands.terminal import TrainingDisplay, console
@@ -56,7 +57,9 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
     begin = time.monotonic()
     shipped, _ = load_model(SHIPPED)
     page = DemoPage(folder, minutes, nfe)
-    console.print(f"[bold]Measuring[/bold] this machine. Open {page.path} in a browser to watch.")
+    console.print(
+        f"[bold]Measuring[/bold] this machine. Open {escape(str(page.path))} in a browser to watch."
+    )
     trainer = fitting_trainer(
         TrainingConfig(model=shipped.config, epochs=1000, seed=seed, kid_images=kid_images),
         minutes,
@@ -69,7 +72,7 @@ def _run_demo(folder: Path, minutes: float, seed: int, nfe: int, kid_images: int
     )
     model, losses = train_for(trainer, minutes, page)
     if page.advice():
-        console.print(page.advice())
+        console.print(escape(page.advice()))
     save_model(
         model,
         folder / "model.weights.h5",

@@ -65,17 +65,17 @@ def print_report(findings: list[Finding]) -> None:
     """Prints the findings as a table, and the advice below it."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # shows brackets in paths as they are
 
     table = Table("", "found", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(
-            finding.subject, f"[yellow]{finding.finding}[/]" if finding.advice else finding.finding
-        )
+        table.add_row(finding.subject, Text(finding.finding, "yellow" if finding.advice else ""))
     console = Console()
     console.print(table)
     for finding in findings:
         if finding.advice:
-            console.print(f"[yellow]{finding.subject}:[/] {finding.advice}", soft_wrap=True)
+            line = Text.assemble((f"{finding.subject}:", "yellow"), f" {finding.advice}")
+            console.print(line, soft_wrap=True)
 
 
 def _versions() -> Iterator[Finding]:

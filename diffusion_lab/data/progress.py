@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 Item = TypeVar("Item")
@@ -23,7 +24,7 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
     progress = Progress(console=Console(stderr=True), transient=True)
     if total is None and isinstance(items, Sized):
         total = len(items)
-    task = progress.add_task(description, total=total)
+    task = progress.add_task(escape(description), total=total)
     begin = time.monotonic()
     try:
         for item in items:

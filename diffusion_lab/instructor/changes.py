@@ -27,8 +27,16 @@ def read_grades(path: Path) -> Grades:
 def changed_points(before: Grades, after: Grades) -> list[list[object]]:
     """Returns a line for each student and exercise whose points differ, as in `HEADER`.
 
-    Students who are in only one of the two gradings are left out.
+    Students who are in only one of the two gradings are left out. If `before` was written by a
+    version of the package that is too old to compare with, there are no lines.
     """
+    try:
+        return _lines(before, after)
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _lines(before: Grades, after: Grades) -> list[list[object]]:
     old = {student["key"]: student for student in before.get("students", ())}
     lab = before.get("source", after["source"]) != after["source"]
     code = before.get("code") != after["code"]

@@ -13,7 +13,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.archives import open_store
@@ -236,23 +235,37 @@ def _keep(running: Running, kept: Path, results: dict[str, Result], settings: Se
 
 
 def _seed(path: Path, lab: str, seed: int | None) -> int:
-    """Returns `seed`, or else the seed of the last grading, or else a new one. Saves it.
+    """Returns `seed`, or else the seed of the last grading, or else a new one, and saves it.
 
     Raises:
-        UserError: if the folder contains a grading of another lab or with another seed.
+        UserError: if the folder contains a grading of another lab or with another seed, or a
+            damaged file.
     """
-    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if before.get("lab", lab) != lab:
-        raise UserError(
-            f"{path.parent} contains the grading of another lab ({before['lab'][:2]}). Choose"
-            " another folder with --out."
-        )
-    if seed is None:
-        seed = int(before.get("seed", secrets.randbits(48)))
-    elif before.get("seed", seed) != seed:
-        raise UserError(
-            f"{path.parent} contains a grading with another seed. Choose another folder, or omit"
-            " --seed."
-        )
+    if path.exists():
+        last_lab, last_seed = _last_grading(path)
+        if last_lab != lab:
+            raise UserError(
+                f"{path.parent} contains the grading of another lab ({last_lab[:2]}). Choose"
+                " another folder with --out."
+            )
+        if seed not in (None, last_seed):
+            raise UserError(
+                f"{path.parent} contains a grading with another seed. Choose another folder, or"
+                " omit --seed."
+            )
+        return last_seed
+    seed = secrets.randbits(48) if seed is None else seed
     write_atomically(path, json.dumps({"lab": lab, "seed": seed}).encode())
     return seed
+
+
+def _last_grading(path: Path) -> tuple[str, int]:
+    """Returns (the name of the lab's source, the seed) from a grading.json."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["lab"]), int(content["seed"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{path} is damaged: choose another folder with --out, or delete this file to grade all"
+            " submissions again with a new seed."
+        ) from None

@@ -129,8 +129,13 @@ def _statistics(rows: list[Row]) -> dict[str, Any]:
 
 def in_html(text: str) -> Markup:
     """Returns a sentence as HTML, with `code` and *emphasis*."""
-    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
-    return Markup(re.sub(r"\*([^*\s]+)\*", r"<em>\1</em>", code))
+    return Markup(
+        re.sub(
+            r"`([^`]+)`|\*([^*\s]+)\*",  # so there is no emphasis in code
+            lambda found: f"<code>{found[1]}</code>" if found[1] else f"<em>{found[2]}</em>",
+            str(escape(text)),
+        )
+    )
 
 
 TEMPLATES.filters["sentence"] = in_html

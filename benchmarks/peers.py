@@ -98,6 +98,7 @@ def run(name, rate, seconds, seed, out):
     """Trains one contestant for this many CPU seconds, and writes result.json and samples."""
     from diffusion_lab.data import load_dataset
     from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+    from diffusion_lab.storage import write_atomically
 
     folder, budget = folder_of(name, rate, out), Budget(seconds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def run(name, rate, seconds, seed, out):
             kernel_inception_distance(real_features, encode(extractor, generated))
         )
         np.save(folder / f"samples-{steps}.npy", generated[:16])
-    (folder / "result.json").write_text(json.dumps(result, indent=1))
+    write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())
 
 
 def folder_of(name, rate, out):

@@ -17,6 +17,7 @@ from diffusion_lab.models.ema import EMA
 from diffusion_lab.networks import CONTINUOUS_NETWORKS, unet
 from diffusion_lab.predictions import from_noise
 from diffusion_lab.schedules import SCHEDULES
+from diffusion_lab.storage import write_atomically
 from diffusion_lab.training import TrainingConfig
 from diffusion_lab.training.callbacks import WarmUp
 from diffusion_lab.training.trainer import OPTIMIZERS
@@ -224,4 +225,4 @@ class Measure(keras.callbacks.Callback):
             result = {"parameters": self.model.network.count_params(), "points": points} | points[
                 -1
             ]
-            (folder / "result.json").write_text(json.dumps(result, indent=1))
+            write_atomically(folder / "result.json", json.dumps(result, indent=1).encode())

@@ -171,6 +171,32 @@ def test_a_notebook_that_was_edited_by_hand_is_stale(lab):
     assert stale(root) == [path]
 
 
+def test_only_the_chosen_labs_are_examined(lab, run):
+    root = lab()
+    (root / "solutions" / "04_other.py").write_text("# %%\nprint(1)\n")
+    build(root, progress=lambda line: None)
+    path = root / "notebooks" / "03_toy.ipynb"
+    path.write_text(path.read_text().replace("the end", "the and"))
+    assert stale(root, ["04"]) == [] and stale(root, ["3"]) == stale(root) == [path]
+    path.unlink()
+    assert stale(root, ["04"]) == [] and stale(root, ["03"]) == [path]
+    status, out, _ = run("build", "04", "--check", "--root", root)
+    assert status == 0 and "These notebooks are up to date" in out
+    status, _, err = run("build", "--check", "--root", root)
+    assert status == 2 and "03_toy.ipynb" in err
+    for labs in (["99"], ["04", "99"]):
+        status, _, err = run("build", *labs, "--check", "--root", root)
+        assert status == 2 and "There is no lab 99. Choose one of 03_toy, 04_other" in err
+
+
+@pytest.mark.parametrize("options", [["--check", "--run"], ["--run", "--profile", "tiny"]])
+def test_options_that_do_not_fit_together_are_refused_before_anything_is_built(lab, run, options):
+    root = lab()
+    status, _, err = run("build", *options, "--root", root)
+    assert status == 2 and "Traceback" not in err
+    assert [path.name for path in root.iterdir()] == ["solutions"]
+
+
 def test_a_notebook_without_a_source_is_stale(lab):
     root = lab()
     build(root, progress=lambda line: None)

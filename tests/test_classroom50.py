@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -44,6 +45,31 @@ def test_the_result_has_the_fields_of_the_schema():
     assert not second["passed"] and second["score"] == 0 < second["max-score"]
     assert content["score"] == first["score"]
     assert content["max-score"] == first["max-score"] + second["max-score"]
+
+
+def test_fractions_of_points_are_counted_in_hundredths():
+    now = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
+    tasks = [replace(LAB.tasks[0], points=points) for points in (0.5, 2.5, 2)]
+    good = [Finding(good, "So it is.") for good in (True, True, False)]
+    content = classroom50.result(list(zip(tasks, good)), {}, now)
+    assert [test["score"] for test in content["tests"]] == [50, 250, 0]
+    assert [test["max-score"] for test in content["tests"]] == [50, 250, 200]
+    assert (content["score"], content["max-score"]) == (300, 500)
+
+
+def test_an_unknown_lab_is_one_sentence():
+    with pytest.raises(SystemExit, match="There is no lab 99"):
+        classroom50.main("99")
+
+
+def test_copies_of_jupyter_and_files_that_are_too_large_are_left_out(tmp_path, monkeypatch):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    nbformat.write(hand_in(SOLUTION, RIGHT, {}), tmp_path / ".ipynb_checkpoints" / "old.ipynb")
+    assert classroom50.answers_in(tmp_path, LAB)[1] == ""
+    nbformat.write(hand_in(SOLUTION, RIGHT, {}), tmp_path / "my work.ipynb")
+    assert classroom50.answers_in(tmp_path, LAB)[1] == "my work.ipynb"
+    monkeypatch.setattr(classroom50, "LARGEST", 1000)
+    assert classroom50.answers_in(tmp_path, LAB)[1] == ""
 
 
 def test_the_page_says_that_it_is_no_grade():

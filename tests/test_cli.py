@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from diffusion_lab import training
-from diffusion_lab.commands import cli, doctor
+from diffusion_lab.commands import cli, doctor, instructors
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.naming_schemes import PLATFORMS
 from diffusion_lab.models.ddpm import DDPM
@@ -397,9 +397,7 @@ def test_demo_fills_its_page_with_images_that_fit_the_machine(
     assert status == 0 and "index.html" in out and "make lab" in out
     assert str(folder) in err.replace("\n", "")
     page = (folder / "index.html").read_text()
-    for picture in (
-        file for file in os.listdir(folder) if file.endswith((".png", ".webp"))
-    ):
+    for picture in (file for file in os.listdir(folder) if file.endswith((".png", ".webp"))):
         assert picture in page, f"{picture} is nowhere on the page"
     assert (
         f"sample --weights {folder}/model.weights.h5" in page
@@ -452,6 +450,13 @@ def test_a_missing_package_of_an_extra_is_named_with_its_extra(run, monkeypatch,
     monkeypatch.setattr("diffusion_lab.instructor.build.stale", fails)
     status, _, err = run("build", "--check")
     assert status == 2 and package in err and f"'.[{extra}]'" in err
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_grading_needs_linux_and_says_what_to_use_instead(run, monkeypatch, system):
+    monkeypatch.setattr(instructors.sys, "platform", system)
+    status, _, err = run("grade", "--sample")
+    assert status == 2 and "on Windows, use WSL2, and on a Mac, a virtual machine" in err
 
 
 def test_doctor_names_what_keeps_tensorflow_from_working(monkeypatch):

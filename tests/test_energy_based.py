@@ -7,6 +7,7 @@ import pytest
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
 from diffusion_lab.models.io import load_energy_model, load_model, save_energy_model, save_model
+from diffusion_lab.models.weights import read_arrays, write_arrays
 from diffusion_lab.networks import energy_network
 
 SHAPE = (4, 4, 1)
@@ -244,6 +245,29 @@ def test_a_file_contains_the_network_and_the_first_chains(tmp_path):
     )
     # bytes
     np.testing.assert_allclose(to_numpy(loaded.buffer), to_numpy(model.buffer)[:16], atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    "groups, about, sentence",
+    [
+        ({"buffer": []}, {}, "does not describe an energy-based model"),
+        ({"buffer": [np.float32(3)]}, {}, "does not describe an energy-based model"),
+        ({"network": []}, {}, "another architecture"),
+        ({}, {"energy_network": None}, "does not describe an energy-based model"),
+        ({}, {"energy_network": {"channels": -1}}, "does not describe an energy-based model"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(tmp_path, groups, about, sentence):
+    model, path = tiny_model(), tmp_path / "energy.weights.h5"
+    model.network_arguments = {"image_size": 4, "channels": 1, "widths": (8, 8), "dense_width": 8}
+    save_energy_model(model, path, chains=16)
+    whole, description = read_arrays(path)
+    del description["origin"]
+    write_arrays(path, whole, description)
+    assert load_energy_model(path)[1] == {}
+    write_arrays(path, whole | groups, description | about)
+    with pytest.raises(UserError, match=sentence):
+        load_energy_model(path)
 
 
 def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):

@@ -245,8 +245,7 @@ def test_outdated_pages_are_removed_and_code_in_sentences_is_marked_up(tmp_path)
     (page,) = (tmp_path / "feedback").iterdir()
     assert (
         "Return <code>pred_images</code>, the <em>variance</em>, noise_rates**2 &lt;b&gt;, or"
-        " <code>2*x*y</code>."
-        in page.read_text()
+        " <code>2*x*y</code>." in page.read_text()
     )
 
 

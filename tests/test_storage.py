@@ -204,9 +204,20 @@ def test_weights_of_another_architecture_are_refused_and_change_nothing(saved, t
     write_arrays(path, groups, about)
     with pytest.raises(UserError, match="another architecture"):
         load_model(path)
-    write_arrays(path, groups, {"config": {"something": "else"}})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"something": "else"},
+        {"network": "plain_cnn", "network_arguments": None},
+        {"network": "plain_cnn", "network_arguments": {"channels": -1}},
+    ],
+)
+def test_a_description_of_no_model_is_refused(config, tmp_path):
+    write_arrays(tmp_path / "model.weights.h5", {}, {"config": config})
     with pytest.raises(UserError, match="does not describe"):
-        load_model(path)
+        load_model(tmp_path / "model.weights.h5")
 
 
 def test_keras_weights_load_in_a_fresh_model_without_building(tiny_config, tmp_path):

@@ -348,3 +348,6 @@ def test_the_kept_weights_are_restored_but_not_those_of_an_earlier_training(tmp_
         model.fit(x, x, verbose=0, callbacks=[interrupted])
     with pytest.raises(UserError, match="no trained model yet"):
         interrupted.restore()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file and cannot contain best.weights.h5"):
+        KeepBest(GivenKID(), tmp_path / "file" / "best.weights.h5").on_train_begin()

@@ -169,7 +169,8 @@ def _weights() -> Iterator[Finding]:
 def _sandbox() -> Iterator[Finding]:
     """Opens each sandbox as a trial, since a system may have one and still forbid it."""
     if sys.platform != "linux":
-        yield Finding("sandbox", "needs Linux", "Only grading needs it. On Windows, use WSL2.")
+        advice = "Only grading needs it. On Windows, use WSL2; on a Mac, a virtual machine."
+        yield Finding("sandbox", "needs Linux", advice)
         return
     try:
         from diffusion_lab.instructor.sandbox.choice import BOXES, why_closed

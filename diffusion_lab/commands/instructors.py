@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from diffusion_lab.commands.options import Sandbox, real, whole
+from diffusion_lab.commands.options import Profile, Sandbox, real, whole
 from diffusion_lab.commands.points_options import (
     Anonymous,
     CompareWith,
@@ -35,25 +35,27 @@ def build(
         bool, typer.Option("--run", help="Also run the solutions and store their outputs.")
     ] = False,
     profile: Annotated[
-        str, typer.Option(help="For --run: smoke, cpu or gpu. Only the outputs of cpu are stored.")
-    ] = "cpu",
+        Profile, typer.Option(help="For --run. Only the outputs of cpu are stored.")
+    ] = Profile.cpu,
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: generate all notebooks from solutions/NN_topic.py."""
     from diffusion_lab.instructor import build as builder
 
+    if check and run:
+        raise UserError("--check writes nothing, and --run stores outputs: choose one of the two.")
     if check:
-        different = builder.stale(root)
+        different = builder.stale(root, labs or ())
         if different:
             raise UserError(
                 f"These notebooks are out of date: {', '.join(map(str, different))}. Run"
                 " diffusion-lab build."
             )
-        typer.echo("All notebooks are up to date.")
+        typer.echo("These notebooks are up to date." if labs else "All notebooks are up to date.")
         return
     builder.build(root, labs or (), typer.echo)
     if run:
-        builder.execute(root, labs or (), profile, typer.echo)
+        builder.execute(root, labs or (), profile.value, typer.echo)
 
 
 def grade(
@@ -155,9 +157,10 @@ def grade(
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: grade a class, without trusting the students' code."""
-    if sys.platform == "win32":
+    if sys.platform != "linux":
         raise UserError(
-            "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2."
+            "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2, and on a"
+            " Mac, a virtual machine with Linux."
         )
     from diffusion_lab.commands.grade import run_grade
     from diffusion_lab.commands.reports import Reporting

@@ -45,17 +45,16 @@ def sources(root: str | Path, labs: Sequence[str] = ()) -> list[Path]:
             f"There are no labs in {Path(root, 'solutions').resolve()}. Run this command in the"
             " repository."
         )
-    chosen = [
-        path
-        for path in found
-        if not labs or any(path.name.startswith(lab.zfill(2)) for lab in labs)
-    ]
-    if not chosen:
+    if not labs:
+        return found
+    chosen = {lab: [path for path in found if path.name.startswith(lab.zfill(2))] for lab in labs}
+    unknown = [lab for lab, paths in chosen.items() if not paths]
+    if unknown:
         raise UserError(
-            f"There is no lab {', '.join(labs)}. Choose one of"
+            f"There is no lab {', '.join(unknown)}. Choose one of"
             f" {', '.join(path.stem for path in found)}."
         )
-    return chosen
+    return sorted({path for paths in chosen.values() for path in paths})
 
 
 def student_notebook(solution: NotebookNode) -> NotebookNode:
@@ -146,10 +145,13 @@ def build(
                 progress(f"wrote {path}")
 
 
-def stale(root: str | Path) -> list[Path]:
-    """Returns the built files that do not match their source, are missing, or have no source."""
+def stale(root: str | Path, labs: Sequence[str] = ()) -> list[Path]:
+    """Returns the built files that do not match their source, are missing, or have no source.
+
+    With `labs`, as for `sources`, these are only the files of these labs.
+    """
     expected: dict[Path, str] = {}
-    for source in sources(root):
+    for source in sources(root, labs):
         expected |= _built_files(Path(root), source)
     existing = {
         path
@@ -159,6 +161,7 @@ def stale(root: str | Path) -> list[Path]:
             "diffusion_lab/submission/handed_out/*.json",
         )
         for path in Path(root).glob(folder)
+        if not labs or path in expected
     }
     different = [
         path

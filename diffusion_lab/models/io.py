@@ -1,5 +1,6 @@
 """Saves and loads models: their configuration, and the weights that they sample with."""
 
+import contextlib
 import difflib
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,14 +49,13 @@ def load_model(path: str | Path) -> tuple[Any, dict[str, Any]]:
             names, or it is not the file shipped under its name.
     """
     path, groups, about = _read_weights(path, shipped_weights())
-    try:
+    if "energy_network" in about:
+        raise UserError(
+            f"{path} does not describe a diffusion model: load it with load_energy_model."
+        )
+    with _describing(path, "a diffusion model"):
         config = ModelConfig(**about["config"])
         model = replace(config, ema_decay=None).build()
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{path} does not describe a diffusion model"
-            f"{': load it with load_energy_model.' if 'energy_network' in about else '.'}"
-        ) from None
     model.config = config
     assign_arrays(model.network.weights, groups.get("network", []), path)
     assign_arrays(model.normalizer.weights, groups.get("normalizer", []), path)
@@ -90,13 +90,26 @@ def load_energy_model(path):
     path, groups, about = _read_weights(path, ["digits_energy"])
     if "energy_network" not in about:
         raise UserError(f"{path} does not describe an energy-based model: try load_model.")
-    chains, arguments = groups["buffer"][0], about["energy_network"]
-    model = EnergyBasedModel(
-        energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments
-    )
-    assign_arrays(model.network.weights, groups["network"], path)
+    with _describing(path, "an energy-based model"):
+        arguments = about["energy_network"]
+        (chains,) = groups["buffer"]
+        model = EnergyBasedModel(
+            energy_network(**arguments), buffer_size=len(chains), network_arguments=arguments
+        )
+    assign_arrays(model.network.weights, groups.get("network", []), path)
     assign_arrays([model.buffer], [chains / np.float32(127.5) - 1], path)
-    return model, about["origin"]
+    return model, about.get("origin", {})
+
+
+@contextlib.contextmanager
+def _describing(path, kind):
+    """Raises UserError if building a model fails because its description is damaged."""
+    try:
+        yield
+    except UserError:  # says more
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path} does not describe {kind}: train the model again.") from None
 
 
 def shipped_weights():

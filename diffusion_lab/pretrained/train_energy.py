@@ -20,7 +20,7 @@ from diffusion_lab.plots import image_grid, save_png
 IMAGE_SIZE, BATCH_SIZE, LEARNING_RATE = 16, 64, 1e-3
 
 
-def train(seed=0, epochs=100, on_epoch_end=None):
+def train(on_epoch_end, seed=0, epochs=100):
     """Trains an `EnergyBasedModel` on scikit-learn's digits, enlarged to 16 × 16.
 
     `on_epoch_end(model, epoch, logs)` is called after each epoch.
@@ -81,7 +81,7 @@ def main():
             )
             save_png(picture(model), arguments.out.with_suffix(".png"))
 
-    train(arguments.seed, arguments.epochs, on_epoch_end)
+    train(on_epoch_end, arguments.seed, arguments.epochs)
 
 
 if __name__ == "__main__":

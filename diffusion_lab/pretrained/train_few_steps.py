@@ -37,15 +37,15 @@ class Timetable(keras.callbacks.Callback):
         self.step += 1
 
 
-def tune(weights, seed=0, count=20_000, epochs=2, on_epoch_end=None):
+def tune(weights, on_epoch_end, seed=0, count=20_000, epochs=2):
     """Returns a `ConsistencyModel`, tuned from a model that predicts velocity.
 
     Args:
         weights: those that `load_model` takes.
+        on_epoch_end: called as on_epoch_end(model, epoch).
         seed: of the noise and the order of the images.
         count: number of training images.
         epochs: passes over them.
-        on_epoch_end: called as on_epoch_end(model, epoch).
     """
     keras.utils.set_random_seed(seed)
     start, _ = load_model(weights)
@@ -100,7 +100,7 @@ def main():
         images = generate_in_batches(model, 64, 2)
         save_png(image_grid(images, columns=16, scale=2), arguments.out.with_suffix(".png"))
 
-    tune(arguments.weights, arguments.seed, arguments.count, arguments.epochs, on_epoch_end)
+    tune(arguments.weights, on_epoch_end, arguments.seed, arguments.count, arguments.epochs)
 
 
 if __name__ == "__main__":

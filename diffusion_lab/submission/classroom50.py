@@ -5,17 +5,18 @@ it is feedback only: grade with `diffusion-lab grade`. The formats are those of 
 Autograding" in Classroom 50's wiki.
 """
 
+import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+from diffusion_lab.storage import write_atomically
 from diffusion_lab.submission.answers import Answers, read_answers
 from diffusion_lab.submission.handout import GivenExercise, Handout, handouts
 from diffusion_lab.submission.precheck import Finding, task_findings
-from diffusion_lab.submission.reading import Unreadable
+from diffusion_lab.submission.reading import LARGEST, Unreadable
 from diffusion_lab.submission.trying import try_answers
 
 SCHEMA = "classroom50/result/v1"
@@ -34,9 +35,11 @@ def answers_in(folder: Path, handout: Handout) -> tuple[Answers, str]:
     """Returns (the answers in the notebook that has the most, its path), or empty ones and ""."""
     best: tuple[Answers, str] = Answers(), ""
     for path in sorted(folder.rglob("*.ipynb")):
-        if ".ipynb_checkpoints" in path.parts:
+        if path.parent.name == ".ipynb_checkpoints":
             continue
         try:
+            if path.stat().st_size > LARGEST:
+                continue
             answers = read_answers(path.read_bytes(), handout)
         except (OSError, Unreadable):
             continue
@@ -46,13 +49,18 @@ def answers_in(folder: Path, handout: Handout) -> tuple[Answers, str]:
 
 
 def result(findings: Findings, environment: Mapping[str, str], now: datetime) -> dict[str, object]:
-    """Returns the content of result.json."""
+    """Returns the content of result.json.
+
+    Classroom 50 counts in whole numbers. If an exercise has a fraction of a point, they are
+    hundredths of points.
+    """
+    unit = 1 if all(float(task.points).is_integer() for task, _ in findings) else 100
     tests = [
         {
             "test-name": f"{task.number} {task.name}",
             "passed": finding.good is True,
-            "score": round(task.points) if finding.good else 0,
-            "max-score": round(task.points),
+            "score": round(unit * task.points) if finding.good else 0,
+            "max-score": round(unit * task.points),
         }
         for task, finding in findings
     ]
@@ -83,13 +91,17 @@ def main(lab: str) -> None:
     """Reads the notebook of a lab below the working directory, and writes result.json and
     release-body.md.
     """
-    handout = next(handout for handout in handouts() if handout.lab == lab)
+    handout = next((handout for handout in handouts() if handout.lab == lab), None)
+    if handout is None:
+        raise SystemExit(f"There is no lab {lab}: give the number of a lab, such as 07.")
     answers, notebook = answers_in(Path("."), handout)
     findings = task_findings(handout, answers, try_answers)
     content = result(findings, os.environ, datetime.now(timezone.utc))
-    Path("result.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    Path("release-body.md").write_text(release_body(findings, notebook), encoding="utf-8")
+    write_atomically("result.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically("release-body.md", release_body(findings, notebook).encode())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Write the feedback for Classroom 50.")
+    parser.add_argument("lab", help="the number of the lab, such as 07")
+    main(parser.parse_args().lab)

@@ -10,7 +10,7 @@ from keras import ops
 from diffusion_lab import plots
 from diffusion_lab.errors import UserError
 from diffusion_lab.models.io import save_model
-from diffusion_lab.storage import replacing
+from diffusion_lab.storage import demand_writable, replacing
 
 
 def worth_keeping(kid, lowest):
@@ -56,7 +56,7 @@ class KeepBest(KIDCallback):
         self.path, self.kept_kid = Path(path), math.inf
 
     def on_train_begin(self, logs=None):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        demand_writable(self.path, ".h5")
         self.path.unlink(missing_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -189,11 +189,17 @@ def test_only_the_chosen_labs_are_examined(lab, run):
         assert status == 2 and "There is no lab 99. Choose one of 03_toy, 04_other" in err
 
 
-@pytest.mark.parametrize("options", [["--check", "--run"], ["--run", "--profile", "tiny"]])
-def test_options_that_do_not_fit_together_are_refused_before_anything_is_built(lab, run, options):
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--check", "--run"], "choose one of the two"),
+        (["--run", "--profile", "tiny"], "'tiny' is not one of"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_built(lab, run, options, sentence):
     root = lab()
     status, _, err = run("build", *options, "--root", root)
-    assert status == 2 and "Traceback" not in err
+    assert status == 2 and sentence in err and "Traceback" not in err
     assert [path.name for path in root.iterdir()] == ["solutions"]
 
 

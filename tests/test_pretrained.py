@@ -14,6 +14,7 @@ from diffusion_lab.models import weights
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_energy_model, load_model, shipped_weights
 from diffusion_lab.models.weights import SHIPPED, checksums, shipped_file
+from diffusion_lab.pretrained import train_energy, train_few_steps
 from diffusion_lab.samplers import adams_bashforth
 
 # with other features, KID would have another scale
@@ -111,3 +112,10 @@ def test_two_tuned_steps_and_ten_guided_ones_are_better_than_ten_plain_ones():
     }
     # measured with 512 images: 0.21, 0.11 and 0.03
     assert kids["few"] < kids["plain"] and kids["guided"] < kids["plain"] / 2, kids
+
+
+def test_a_training_that_would_keep_nothing_is_refused_at_once():
+    with pytest.raises(TypeError, match="on_epoch_end"):
+        train_energy.train(epochs=1)
+    with pytest.raises(TypeError, match="on_epoch_end"):
+        train_few_steps.tune("flowers32", count=64, epochs=1)

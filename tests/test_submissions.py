@@ -685,10 +685,12 @@ BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
         (BOMB, "This notebook has more than 12 MB (17 MB). Clear its outputs"),
         (zipped({"deep.zip": BOMB}), "No notebook"),  # one level only
         (
-            zipped({f"{number:0600}.ipynb": DDIM for number in range(4000)}, zipfile.ZIP_STORED),
+            zipped({f"{number:0240}.ipynb": DDIM for number in range(8000)}, zipfile.ZIP_STORED),
             "No notebook",
         ),
         (zipped({"/".join("a" * 2000) + "/07.ipynb": DDIM}), "No notebook"),
+        (zipped({"a" * 250 + ".ipynb": DDIM}), "No notebook"),
+        (zipped({"-" * 60_000 + f"{number}.ipynb": DDIM for number in range(30)}), "No notebook"),
         (b"PK\3\4", "No notebook"),
         (zipped({"07.ipynb": DDIM})[:-5], "No notebook"),
         (b" " * 90_000_000, "No notebook"),
@@ -698,6 +700,16 @@ def test_a_hostile_zip_in_a_submission_does_no_harm(content, sentence, tmp_path)
     hand_in(tmp_path, {"ada/x.zip": content, "bob/07.ipynb": DDIM})
     ada, bob = find_submissions(tmp_path, relevance_to("07"))
     assert sentence in ada.problem and ada.content == b"" and not bob.problem
+
+
+@pytest.mark.parametrize("added", ["-copy (1)", " copy", "-1", "(1)", " (1)", "- -copy1"])
+def test_a_name_that_looks_like_many_copies_is_read(added, tmp_path):
+    """With two ways to match each of them, this would take hours."""
+    place = f"ada/x.ipynb{added * (240 // len(added))}!.ipynb"
+    files = {place: DDIM, "bob/07.ipynb": DDIM}
+    (tmp_path / "all.zip").write_bytes(zipped(files))
+    for source in (hand_in(tmp_path / "in", files), tmp_path / "all.zip"):
+        assert next(find_submissions(source, relevance_to("07"))).content == DDIM
 
 
 @pytest.mark.parametrize("damage", ["content", "method", "encrypted", "header", "time"])

@@ -21,6 +21,7 @@ from diffusion_lab.submission.reading import LARGEST
 LARGEST_ZIP = 80_000_000  # bytes of a student's zip
 LONGEST_LIST = 2_000_000  # bytes of the list of names in a student's zip
 DEEPEST = 30  # nested folders
+LONGEST_NAME = 255  # characters of a file or folder; file systems allow no more, but a zip does
 # what operating systems write
 OF_A_SYSTEM = {"__macosx", "__pycache__", "desktop.ini", "thumbs.db", "icon\r"}
 
@@ -240,8 +241,11 @@ def _limited(file: IO[bytes], size: int, limit: int) -> bytes:
 
 
 def _made_by_a_person(place: str) -> bool:
-    """True unless the file is hidden, an operating system wrote it, or it is nested too deeply."""
+    """True unless the file is hidden, an operating system wrote it, it is nested too deeply, or a
+    name in its path is too long for a file system.
+    """
     parts = [part for part in place.split("/") if part not in ("", ".", "..")]
     return 0 < len(parts) <= DEEPEST and not any(
-        part.startswith((".", "~$")) or part.lower() in OF_A_SYSTEM for part in parts
+        part.startswith((".", "~$")) or part.lower() in OF_A_SYSTEM or len(part) > LONGEST_NAME
+        for part in parts
     )

@@ -12,8 +12,9 @@ from functools import cache
 from diffusion_lab.submission.handout import FOLDER
 
 ALIKE = 0.8  # of a misspelt name and the right one, from 0 to 1
-# what platforms, browsers and Jupyter add to a name
-COPY = r"(?: ?\(\d+\)|[-_]\d{1,2}|[ _-]+copy ?\d*)"
+# What platforms, browsers and Jupyter add to a name. No text matches it in two ways, since a name
+# with many such texts would take hours.
+COPY = r"(?: ?\(\d+\)|[-_]\d{1,2}|(?<![ _-])[ _-]+copy(?: ?\d+)?)"
 NOTEBOOK = re.compile(rf"(?P<stem>.*?)\.ipynb{COPY}*(?:\.(?:txt|json))?", re.IGNORECASE | re.DOTALL)
 WEIGHTS = re.compile(
     rf"(?P<stem>.*?)(?:\.weights{COPY}*)?\.(?:h5|hdf5){COPY}*(?:\.txt)?", re.IGNORECASE | re.DOTALL

@@ -1,5 +1,7 @@
 """Right numbers earn nothing if the answer could have forged them. Mathematics never could."""
 
+import ast
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +75,21 @@ FORGERIES = {
         "class A:\n    def f(self):\n        def g(self):\n            self.function = 1\n       "
         " g(tf)"
     ),
+    "by another self": "class A:\n    def f(self, m):\n        self = m\n        self.flags = 1",
+    "by a self in a loop": "def f(self):\n    for self in [tf]:\n        self.start = None",
+    "by an imported self": "def f(self):\n    import keras as self\n    self.start = None",
+    "by a self that matches": (
+        "class A:\n    def f(self, m):\n        match m:\n            case self:\n             "
+        "   self.flags.clear()"
+    ),
+    "by the self of another function": (
+        "class A:\n    def f(self, m):\n        def g():\n            nonlocal self\n            "
+        "self = m\n        g()\n        self.flags.clear()"
+    ),
+    "by an asynchronous function in a method": (
+        "class A:\n    def f(self):\n        async def g(self):\n            self.function = 1\n"
+        "        g(tf)"
+    ),
     "by the function that runs the answer": "_define('f', 'hidden', {})",
     "by importing that function": (
         "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})"
@@ -124,6 +141,22 @@ def test_no_official_answer_is_suspicious(path):
         name: find_tampering(source, master.recorded, master.taken)
         for name, source in master.answers.items()
     } == dict.fromkeys(master.answers, [])
+
+
+def test_each_node_is_looked_at_a_few_times(monkeypatch):
+    """Otherwise a right answer could hold up the grading of a class."""
+    looked = Counter()
+    original = ast.iter_child_nodes
+    monkeypatch.setattr(
+        ast,
+        "iter_child_nodes",
+        lambda node: looked.update([id(node)] * bool(node._fields)) or original(node),
+    )
+    nested = "lambda: " * 80 + "[" + "1, " * 2_000 + "]"
+    assert not find_tampering(
+        f"class A:\n    def f(self):\n        {'self.a; ' * 900}\n        {nested}"
+    )
+    assert max(looked.values()) < 10
 
 
 def test_the_recording_attributes_are_found_in_the_staged_files():

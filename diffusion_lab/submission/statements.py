@@ -55,7 +55,7 @@ class Statement:
         Examples are `table["a"] = 1` and `table.append(1)`.
         """
         found = set()
-        for node in _run_at_once(self.nodes):
+        for node in run_at_once(self.nodes):
             if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
                 found.add(_variable(node))
             elif (
@@ -153,7 +153,7 @@ def _inner_reads(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
     return reads, reads_when_called
 
 
-def _run_at_once(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+def run_at_once(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yields the nodes that run when the statement runs, not when a function in it is called."""
     awaiting = list(nodes)
     while awaiting:

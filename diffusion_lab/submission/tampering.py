@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from IPython.core.inputtransformer2 import TransformerManager
 
 from diffusion_lab.submission.reading import parse
+from diffusion_lab.submission.statements import run_at_once
 
 MODULES = {
     "builtins",
@@ -164,22 +165,31 @@ def find_tampering(
 def _own_attributes(method: ast.AST) -> list[ast.Attribute]:
     """Returns where a method reads or sets attributes of its `self`.
 
-    Functions inside the method, decorated methods and anything but a method have none.
+    Functions inside the method, decorated methods and anything but a method have none. Neither has
+    a method in which the name of `self` is given to something else.
     """
     if not isinstance(method, ast.FunctionDef) or method.decorator_list or not method.args.args:
         return []
-    inner = [
-        node
-        for part in ast.walk(method)
-        if isinstance(part, ast.FunctionDef | ast.Lambda) and part is not method
-        for node in ast.walk(part)
-    ]
+    itself = method.args.args[0].arg
+    if any(itself in _bound(node) for part in method.body for node in ast.walk(part)):
+        return []
     return [
         node
-        for node in ast.walk(method)
-        if isinstance(node, ast.Attribute)
-        and getattr(node.value, "id", "") == method.args.args[0].arg
-        and not any(node is other for other in inner)
+        for node in run_at_once(method.body)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == itself
+    ]
+
+
+def _bound(node: ast.AST) -> list[str]:
+    """Returns the names that a node binds, other than a function's arguments."""
+    if isinstance(node, ast.Name):
+        return [node.id] if not isinstance(node.ctx, ast.Load) else []
+    fields = (getattr(node, name, None) for name in ("name", "asname", "rest", "names"))
+    return [
+        name
+        for value in fields
+        for name in (value if isinstance(value, list) else [value])
+        if isinstance(name, str)
     ]
 
 

@@ -90,6 +90,25 @@ FORGERIES = {
         "class A:\n    def f(self):\n        async def g(self):\n            self.function = 1\n"
         "        g(tf)"
     ),
+    "by a match": "def f(self):\n    match self:\n        case object(flags=x): x.clear()",
+    "by a match of __dict__": "def f(self):\n    match self:\n        case object(__dict__=x): 1",
+    "by another name of getattr": "def f(self):\n    g = getattr\n    g(self, 'flags').clear()",
+    "by getattr as an argument": "def f(self):\n    [*map(getattr, [self], ['flags'])]",
+    "by another name of type": "def f(self):\n    kind = type(self)\n    kind(1, 2).denoise()",
+    "by a subclass": "def f(self):\n    class A(type(self)): ...\n    A(1, 2).denoise()",
+    "by beginning again": "def f(self):\n    self.__init__(1, 2)",
+    "by what is private": "def f(self):\n    getattr(self, 'denoise')._wrapped(1)",
+    "by a class method": (
+        "class A:\n    def f(self):\n        self.flags.clear()\n    @classmethod\n"
+        "    def g(cls):\n        return cls\ndef f(self):\n    A().g().f(self)"
+    ),
+    "by a hook of isinstance": (
+        "import abc\nclass A(abc.ABC):\n    @classmethod\n    def __subclasshook__(cls, x):\n"
+        "        return True"
+    ),
+    "by a function of the grader's": "def globals():\n    return {}",
+    "by another name of os": "import os as o\no.write(3, b'{}')",
+    "by the os of another module": "np.os.write(3, b'{}')",
     "by the function that runs the answer": "_define('f', 'hidden', {})",
     "by importing that function": (
         "from diffusion_lab.submission.defining import define as run\nrun('f', 'hidden', {})"
@@ -120,6 +139,13 @@ HONEST = [
     "import threading\nimport time\nthreading.Thread(target=time.sleep).start()",
     "from keras import ops, layers\nfrom IPython.display import display",
     "def f(self, x):\n    self.start_angle = 1\n    self.steps_done += 1\n    return x",
+    "def f(x):\n    match x:\n        case object(shape=shape), [first, *others]: return shape",
+    "def f(x):\n    print(type(x), f'{type(x)}')\n    return type(x) is list or type(x).__name__",
+    (
+        "class Block(keras.layers.Layer):\n    @classmethod\n    def from_config(cls, config):\n"
+        "        return cls(**config)\n    def call(self, x):\n        self._seen = x\n"
+        "        return self._seen"
+    ),
     "def f(x):\n    result = []\n    result.append(x)\n    return x.copy(), result",
 ]
 
@@ -156,7 +182,7 @@ def test_each_node_is_looked_at_a_few_times(monkeypatch):
     assert not find_tampering(
         f"class A:\n    def f(self):\n        {'self.a; ' * 900}\n        {nested}"
     )
-    assert max(looked.values()) < 10
+    assert max(looked.values()) < 30
 
 
 def test_the_recording_attributes_are_found_in_the_staged_files():

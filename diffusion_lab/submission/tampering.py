@@ -113,11 +113,15 @@ ALLOWED_DUNDERS = {
     "__doc__",
     "__enter__",
     "__exit__",
+    "__getitem__",
     "__init__",
     "__iter__",
     "__len__",
     "__name__",
     "__next__",
+    "__post_init__",
+    "__repr__",
+    "__str__",
     "__version__",
 }
 # The modules of `labs` that notebooks use. The others check answers.
@@ -158,7 +162,9 @@ def find_tampering(
     found = [
         name for node in ast.walk(tree) for name in _forbidden_in(node, id(node) in own, recorded)
     ]
-    found += [f"{name}..." for name in _passed_classes(tree, {klass.name for klass in classes})]
+    names = {klass.name for klass in classes} | _first_arguments_of_class_methods(classes)
+    found += [f"{name}..." for name in _passed_classes(tree, names)]
+    found += _passed_builtins(tree)
     return list(dict.fromkeys(found))
 
 
@@ -204,6 +210,17 @@ def _unused_functions(tree: ast.Module) -> list[ast.FunctionDef]:
     ]
 
 
+def _first_arguments_of_class_methods(classes: list[ast.ClassDef]) -> set[str]:
+    """Returns the names, such as `cls`, by which the answer's classes get at themselves."""
+    return {
+        method.args.args[0].arg
+        for klass in classes
+        for method in klass.body
+        if isinstance(method, ast.FunctionDef) and method.args.args
+        if any(getattr(each, "id", "") == "classmethod" for each in method.decorator_list)
+    }
+
+
 def _passed_classes(tree: ast.Module, classes: set[str]) -> list[str]:
     """Returns the answer's classes that it uses for more than making objects.
 
@@ -225,16 +242,44 @@ def _passed_classes(tree: ast.Module, classes: set[str]) -> list[str]:
     ]
 
 
+def _passed_builtins(tree: ast.Module) -> list[str]:
+    """Returns `getattr` where it is not called, and `type` where its result is more than shown or
+    compared, since it makes other objects like that of the check.
+    """
+    fine: set[int] = set()
+    for node in ast.walk(tree):
+        called = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and called == "getattr":
+            fine.add(id(node.func))
+        if isinstance(node, ast.Call) and called in ("print", "isinstance"):
+            fine |= set(map(id, node.args))
+        if isinstance(node, ast.Compare):
+            fine |= set(map(id, (node.left, *node.comparators)))
+        if isinstance(node, ast.FormattedValue) or getattr(node, "attr", "") == "__name__":
+            fine.add(id(node.value))
+    fine |= {
+        id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) in fine
+    }
+    return [
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id in ("getattr", "type") and id(node) not in fine
+    ]
+
+
 def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterator[str]:
     """Yields the forbidden names in one node; `own` is True for an attribute of `self`."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         parent = f"{node.module}." if isinstance(node, ast.ImportFrom) and node.module else ""
+        yield from (alias.name for alias in node.names if alias.asname and alias.name == "os")
         for name in [parent + alias.name for alias in node.names]:
             checking = name.startswith("diffusion_lab.labs") and not ALLOWED_IN_LABS.search(name)
             system = name.startswith("os.") and name.split(".")[1] not in ALLOWED_IN_OS
+            private = name != "__future__.annotations" and re.search(r"\b_", parent or name)
             if (
                 checking
                 or system
+                or private
                 or any(f"{name}.".startswith(f"{module}.") for module in MODULES)
                 or name.split(".")[-1] in NAMES
             ):
@@ -246,11 +291,19 @@ def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterat
     ):
         yield node.id
     if isinstance(node, ast.Attribute):
+        before = getattr(node.value, "id", "") or getattr(node.value, "attr", "...")
         dunder = node.attr.startswith("__") and node.attr not in ALLOWED_DUNDERS
+        again = node.attr == "__init__" and not _is_super(node.value)
+        private = node.attr.startswith("_") and node.attr not in ALLOWED_DUNDERS and not own
         stored = not isinstance(node.ctx, ast.Load) and not own
-        system = getattr(node.value, "id", "") == "os" and node.attr not in ALLOWED_IN_OS
-        if dunder or stored or system or node.attr in NAMES or node.attr in recorded and not own:
-            yield f"{ast.unparse(node)[:60]}{' = ...' * stored}"
+        system = before == "os" and node.attr not in ALLOWED_IN_OS
+        known = node.attr in NAMES or node.attr in recorded and not own
+        if dunder or again or private or stored or system or known:
+            yield f"{before}.{node.attr}{' = ...' * stored}"
+    if isinstance(node, ast.MatchClass):
+        yield from (name for name in node.kwd_attrs if _forbidden_attribute(name, recorded))
+    if not isinstance(node, ast.Name):
+        yield from (name for name in _bound(node) if _has_a_meaning(name))
     if isinstance(node, ast.Call):
         called, arguments = getattr(node.func, "id", ""), node.args[1:2]
         if called == "getattr" and not all(
@@ -258,8 +311,16 @@ def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterat
             for name in arguments
         ):
             yield "getattr"
-        if isinstance(node.func, ast.Call) and getattr(node.func.func, "id", "") == "type":
-            yield "type(...)(...)"
+
+
+def _is_super(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "super"
+
+
+def _has_a_meaning(name: str) -> bool:
+    """True if Python or the grader uses a name by itself, so that an answer must not define it."""
+    dunder = name.startswith("__") and name not in ALLOWED_DUNDERS
+    return dunder or name in ("globals", "_define", "_measure", "_exercise")
 
 
 def _forbidden_attribute(name: object, recorded: Collection[str]) -> bool:

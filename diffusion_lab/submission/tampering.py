@@ -12,125 +12,18 @@ from collections.abc import Collection, Iterator
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from diffusion_lab.submission.forbidden import (
+    ALLOWED_DUNDERS,
+    ALLOWED_IN_LABS,
+    ALLOWED_IN_OS,
+    ATTRIBUTES,
+    BUILTINS,
+    MAGICS,
+    MODULES,
+    NAMES,
+)
 from diffusion_lab.submission.reading import parse
 from diffusion_lab.submission.statements import run_at_once
-
-MODULES = {
-    "builtins",
-    "code",
-    "copy",
-    "ctypes",
-    "diffusion_lab.instructor",
-    "diffusion_lab.submission",
-    "dis",
-    "gc",
-    "importlib",
-    "inspect",
-    "io",
-    "marshal",
-    "mmap",
-    "mock",
-    "multiprocessing",
-    "pathlib",
-    "pickle",
-    "pdb",
-    "pkgutil",
-    "runpy",
-    "shelve",
-    "shutil",
-    "socket",
-    "sqlite3",
-    "subprocess",
-    "tempfile",
-    "unittest",
-    "weakref",
-    "zipfile",
-    "IPython.core",
-}
-BUILTINS = {
-    "__import__",
-    "compile",
-    "delattr",
-    "eval",
-    "exec",
-    "globals",
-    "open",
-    "setattr",
-    "vars",
-}
-NAMES = {  # of functions and attributes, of any module
-    # these lead to the code and variables of the check
-    "attrgetter",
-    "checks",
-    "deepcopy",
-    "defining",
-    "exercise",
-    "get_ipython",
-    "labs",
-    "measuring",
-    "methodcaller",
-    "_define",
-    "_measure",
-    "_exercise",
-    "_getframe",
-    "modules",
-    "setprofile",
-    "settrace",
-    "f_back",
-    "f_globals",
-    "f_locals",
-    "tb_frame",
-    "gi_frame",
-    "cr_frame",
-    "user_ns",
-    # these can make a function behave differently in a graph
-    "numpy_function",
-    "py_function",
-    "run_functions_eagerly",
-    "executing_eagerly",
-    "init_scope",
-    "inside_function",
-    "is_symbolic_tensor",
-    # these can write files
-    "fdopen",
-    "memmap",
-    "open_memmap",
-    "popen",
-    "save",
-    "save_weights",
-    "savetxt",
-    "savez",
-    "savez_compressed",
-    "system",
-    "tofile",
-    "write_bytes",
-    "write_file",
-    "write_text",
-}
-ALLOWED_IN_OS = {"environ", "getenv", "path", "cpu_count", "getcwd", "getpid", "sep"}
-ALLOWED_DUNDERS = {
-    "__call__",
-    "__doc__",
-    "__enter__",
-    "__exit__",
-    "__getitem__",
-    "__init__",
-    "__iter__",
-    "__len__",
-    "__name__",
-    "__next__",
-    "__post_init__",
-    "__repr__",
-    "__str__",
-    "__version__",
-}
-# The modules of `labs` that notebooks use. The others check answers.
-ALLOWED_IN_LABS = re.compile(
-    r"\.(experiments|pictures|questions|start|toy_points|training_panel|widgets)\b"
-)
-MAGICS = re.compile(
-    r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M
-)
 
 
 def find_tampering(
@@ -255,7 +148,9 @@ def _passed_builtins(tree: ast.Module) -> list[str]:
             fine |= set(map(id, node.args))
         if isinstance(node, ast.Compare):
             fine |= set(map(id, (node.left, *node.comparators)))
-        if isinstance(node, ast.FormattedValue) or getattr(node, "attr", "") == "__name__":
+        if isinstance(node, ast.FormattedValue):
+            fine.add(id(node.value))
+        if isinstance(node, ast.Attribute) and node.attr == "__name__":
             fine.add(id(node.value))
     fine |= {
         id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) in fine
@@ -281,7 +176,7 @@ def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterat
                 or system
                 or private
                 or any(f"{name}.".startswith(f"{module}.") for module in MODULES)
-                or name.split(".")[-1] in NAMES
+                or _is_known(name)
             ):
                 yield name
     if isinstance(node, ast.Name) and (
@@ -291,13 +186,14 @@ def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterat
     ):
         yield node.id
     if isinstance(node, ast.Attribute):
-        before = getattr(node.value, "id", "") or getattr(node.value, "attr", "...")
+        before = getattr(node.value, "id", "") or getattr(node.value, "attr", "(...)")
         dunder = node.attr.startswith("__") and node.attr not in ALLOWED_DUNDERS
         again = node.attr == "__init__" and not _is_super(node.value)
         private = node.attr.startswith("_") and node.attr not in ALLOWED_DUNDERS and not own
         stored = not isinstance(node.ctx, ast.Load) and not own
         system = before == "os" and node.attr not in ALLOWED_IN_OS
-        known = node.attr in NAMES or node.attr in recorded and not own
+        recording = node.attr in ATTRIBUTES | {*recorded} and not own
+        known = recording or _is_known(f"{before}.{node.attr}")
         if dunder or again or private or stored or system or known:
             yield f"{before}.{node.attr}{' = ...' * stored}"
     if isinstance(node, ast.MatchClass):
@@ -311,6 +207,12 @@ def _forbidden_in(node: ast.AST, own: bool, recorded: Collection[str]) -> Iterat
             for name in arguments
         ):
             yield "getattr"
+
+
+def _is_known(name: str) -> bool:
+    """True if the end of a name, such as `tf.io.gfile`, is one of `NAMES`."""
+    parts = name.split(".")
+    return not NAMES.isdisjoint((parts[-1], ".".join(parts[-2:])))
 
 
 def _is_super(node: ast.AST) -> bool:

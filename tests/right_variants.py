@@ -257,9 +257,17 @@ def with_while(make_network, batches, step):
     return iter([network, np.array(losses)])
 
 
+def emptying(make_network, batches, step):
+    network, losses = make_network(), []
+    while batches:
+        losses.append(step(network, batches.pop(0)))
+    return network, losses
+
+
 variants(
     "training_loop",
     with_map,
+    emptying,
     with_while,
     lambda make, batches, step: (n := make(), [step(n, batch) for batch in batches]),
     lambda make_network, batches, step: [

@@ -142,6 +142,12 @@ LOOPS = [
     )(make()),
 ]
 
+
+def shows_the_first_again(make_network, batches, step):
+    batches[:] = batches[:1] * len(batches)
+    return loop(make_network, batches, step)
+
+
 WRONG_LOOPS = {
     "before the loop": fresh_for_each,
     "Return the one that has been trained": fresh_at_the_end,
@@ -154,6 +160,7 @@ WRONG_LOOPS = {
     "wrong order": lambda make, batches, step: loop(make, batches, step)[::-1],
     "something other than two values": lambda make, batches, step: loop(make, batches, step)[1],
     "Use each batch once": lambda make, batches, step: loop(make, batches[:-1], step),
+    "Use each batch once, in": shows_the_first_again,
     "other than the trained network": lambda make, batches, step: (
         "network",
         loop(make, batches, step)[1],

@@ -1,5 +1,6 @@
 """Lab 07: right answers in every style pass; mistakes outside the tables get a hint as well."""
 
+import contextlib
 import math
 from functools import partial
 
@@ -245,6 +246,17 @@ def asks_twice(self, initial_noise, diffusion_steps):
     return sampler()(self, initial_noise, diffusion_steps)
 
 
+def erases_its_record(self, initial_noise, diffusion_steps):
+    """Samples with the raw weights, and then calls all that might delete the record of it."""
+    images = sampler()(self, initial_noise, diffusion_steps)
+    self.denoise(initial_noise, *self.diffusion_schedule(np.ones((3, 1, 1, 1))), training=True)
+    for name in vars(type(self)):
+        if not name.startswith("__"):
+            with contextlib.suppress(Exception):
+                getattr(self, name)()
+    return images
+
+
 def but_for_one(change):
     """Returns an answer that is right for several steps and returns `change(images)` for one."""
     return lambda self, noise, steps: (change if steps == 1 else ops.copy)(
@@ -284,6 +296,7 @@ SAMPLERS_WRONG = {
     "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
     "Instead of sampling new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
     "you called denoise 6 times": asks_twice,
+    "You sampled with training=True": erases_its_record,
     "there is still a mistake in the result for diffusion_steps=3": lambda self, noise, steps: (
         1.5 + sampler()(self, noise, steps)
     ),

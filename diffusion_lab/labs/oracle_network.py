@@ -19,14 +19,14 @@ class OracleNetwork(keras.Model):
 
     def __init__(self, prediction, usage):
         super().__init__()
-        self.prediction, self.usage, self.calls = ops.convert_to_tensor(prediction), usage, ()
+        self._prediction, self._usage, self.calls = ops.convert_to_tensor(prediction), usage, ()
 
     def __call__(self, inputs=None, *more, training=None, mask=None, **others):
         if more or others or not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise CheckFailed(self.usage)
+            raise CheckFailed(self._usage)
         first, second = (array(part, "what the network receives") for part in inputs)
         self.calls = (*self.calls, (first, second, training))
-        return self.prediction
+        return self._prediction
 
     def call(self, inputs=None, *more, training=None, mask=None, **others):
         return self(inputs, *more, training=training, mask=mask, **others)

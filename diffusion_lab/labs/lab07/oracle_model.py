@@ -9,18 +9,16 @@ from diffusion_lab.labs.exercise import CheckFailed
 
 
 class OracleModel(MyDiffusionModel):
-    """A model of normally distributed images, for which the perfect `denoise` is a formula."""
+    """A model of normally distributed images, for which the perfect `denoise` is a formula.
+
+    Attributes:
+        times: those with which `diffusion_schedule` was called.
+        called_at, flags: the noise rates and the `training` with which `denoise` was called.
+    """
 
     def __init__(self, mean, deviation):
         super().__init__()
-        self.ideal_denoise = gaussian_denoiser(float(mean), float(deviation))
-        self.forget()
-
-    def forget(self):
-        """Clears the record of calls.
-
-        It holds the times of `diffusion_schedule`, and the noise rates and `training` of `denoise`.
-        """
+        self._ideal_denoise = gaussian_denoiser(float(mean), float(deviation))
         self.times = self.called_at = self.flags = ()
 
     def diffusion_schedule(self, diffusion_times):
@@ -48,7 +46,7 @@ class OracleModel(MyDiffusionModel):
         signal_rates = _one_per_image(signal_rates, "denoise takes rates")
         self.called_at = (*self.called_at, float(noise_rates[0, 0, 0, 0]))
         noisy_images = ops.convert_to_tensor(noisy_images, "float32")
-        return self.ideal_denoise(noisy_images, noise_rates, signal_rates)
+        return self._ideal_denoise(noisy_images, noise_rates, signal_rates)
 
 
 def noise_variance(times):

@@ -48,14 +48,12 @@ class ReverseDiffusion(Method):
         }
 
     def measure(self, answer, inputs):
-        model = OracleModel(inputs["mean"], inputs["deviation"])
+        distribution = inputs["mean"], inputs["deviation"]
         noise = ops.convert_to_tensor(inputs["initial_noise"])
-        outputs = {
-            "again": array(self.call(answer, model, noise, self.step_counts[0]), "the result")
-        }
+        again = self.call(answer, OracleModel(*distribution), noise, self.step_counts[0])
+        outputs = {"again": array(again, "the result")}
         for steps in self.step_counts:
-            images, failure = np.zeros(()), ""
-            model.forget()
+            images, failure, model = np.zeros(()), "", OracleModel(*distribution)
             try:
                 images = array(self.call(answer, model, noise, steps), "the result")
             except NotDone:

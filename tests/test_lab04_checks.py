@@ -143,8 +143,8 @@ LOOPS = [
 ]
 
 
-def shows_the_first_again(make_network, batches, step):
-    batches[:] = batches[:1] * len(batches)
+def turns_its_batches(make_network, batches, step):
+    batches.reverse()
     return loop(make_network, batches, step)
 
 
@@ -160,7 +160,7 @@ WRONG_LOOPS = {
     "wrong order": lambda make, batches, step: loop(make, batches, step)[::-1],
     "something other than two values": lambda make, batches, step: loop(make, batches, step)[1],
     "Use each batch once": lambda make, batches, step: loop(make, batches[:-1], step),
-    "Use each batch once, in": shows_the_first_again,
+    "Use each batch once, in": turns_its_batches,
     "other than the trained network": lambda make, batches, step: (
         "network",
         loop(make, batches, step)[1],

@@ -8,6 +8,7 @@ import pytest
 
 from diffusion_lab.submission.answers import Unreadable, nothing_found, read_answers
 from diffusion_lab.submission.defining import define
+from diffusion_lab.submission.definitions import Definitions
 from diffusion_lab.submission.handout import (
     GivenCell,
     GivenExercise,
@@ -609,3 +610,38 @@ def test_strange_cells_do_not_disturb_an_answer(strange):
         strange, code("def double(x):\n    return 2 * x or helper()", id="03-double")
     )
     assert value(content) == 6
+
+
+NAMES = ", ".join("abcdefgh")
+KNOTTED = {
+    "each line needs all before it": f"{NAMES} = {NAMES}",
+    "no line can be had": f"{NAMES} = {NAMES} if checks else start",
+    "few lines can be had": f"{NAMES} = (checks,) * 8",
+}
+
+
+def steps_for(number, line, monkeypatch):
+    """Returns how often a statement is looked at in a notebook with `number` such lines."""
+    looked = []
+    original = Definitions._needs_no_package
+
+    def counted(self, statement):
+        looked.append(statement)
+        return original(self, statement)
+
+    monkeypatch.setattr(Definitions, "_needs_no_package", counted)
+    content = handed_in(
+        code("\n".join([line] * number)),
+        code("\n".join([f"{NAMES} = [1] * 8", *[f"x = {NAMES}"] * number])),
+        code(f"def double(x):\n    return 2 * x, x_, {NAMES}\nx_ = x"),
+    )
+    assert read_answers(content, LAB).sources["double"]
+    monkeypatch.undo()
+    return len(looked)
+
+
+@pytest.mark.parametrize("line", KNOTTED.values(), ids=KNOTTED)
+def test_reading_takes_time_in_proportion_to_the_notebook(line, monkeypatch):
+    """Otherwise one notebook could hold up the grading of a class for hours."""
+    few, many = (steps_for(number, line, monkeypatch) for number in (40, 160))
+    assert many < 6 * few

@@ -7,6 +7,8 @@ yields functions, classes, imports, and values that are made from these. Whateve
 
 import ast
 import builtins
+from bisect import bisect_left
+from collections import Counter
 
 from diffusion_lab.submission.statements import Place, Statement, statements_of
 
@@ -48,6 +50,13 @@ class Definitions:
             self.binding[name] = [
                 statement for statement in found if not statement.is_stub
             ] or found
+        self.packaged = {
+            name
+            for name, found in self.binding.items()
+            if any(statement.from_package for statement in found)
+        }
+        # how many of the first statements that bind a name are known to need the package
+        self.unusable: Counter[str] = Counter()
 
     def of(self, name: str) -> list[Statement]:
         """Returns the statements that define `name`, in order.
@@ -71,6 +80,7 @@ class Definitions:
         """
         taken, seen = {statement}, {(name, END)}
         missing: set[str] = set()
+        walked: set[tuple[Statement, str]] = set()
         awaiting = self._names_in(statement)
         if not statement.replaces(name):
             awaiting.append((name, statement.place))
@@ -81,14 +91,17 @@ class Definitions:
             if (name, before) in seen or name not in self.binding:
                 continue
             seen.add((name, before))
-            found = [other for other in self._before(name, before) if self._needs_no_package(other)]
-            if (
-                not found
-                and not any(other.from_package for other in self.binding[name])
-                and not hasattr(builtins, name)
+            found = self._before(name, before)
+            if not (
+                self._one_is_usable(name, found) or name in self.packaged or hasattr(builtins, name)
             ):
                 missing.add(name)
             for other in reversed(found):
+                if (other, name) in walked:  # and so is what comes before it
+                    break
+                walked.add((other, name))
+                if not self._needs_no_package(other):
+                    continue
                 if other not in taken:
                     taken.add(other)
                     awaiting += self._names_in(other)
@@ -109,20 +122,33 @@ class Definitions:
         If there are none, the cells were run in another order, so all that bind it are returned.
         """
         found = self.binding.get(name, [])
-        return [other for other in found if other.place < place] or found
+        return found[: bisect_left(found, place, key=lambda other: other.place)] or found
+
+    def _one_is_usable(self, name: str, found: list[Statement]) -> bool:
+        """True unless all of `found`, the first statements that bind `name`, need the package."""
+        while (number := self.unusable[name]) < len(found):
+            if self._needs_no_package(found[number]):
+                return True
+            self.unusable[name] = max(self.unusable[name], number + 1)
+        return False
 
     def _needs_no_package(self, statement: Statement) -> bool:
         """True unless the statement needs something from the package when it runs."""
         if statement not in self.known:
             self.known[statement] = not statement.from_package  # also the answer within a circle
-            needs = [
-                [other for other in self._before(name, statement.place) if other is not statement]
-                for name in statement.names.reads
-            ]
             try:
                 self.known[statement] &= all(
-                    any(map(self._needs_no_package, found)) for found in needs if found
+                    self._can_read(name, statement) for name in statement.names.reads
                 )
             except RecursionError:  # a chain of a thousand definitions
                 self.known[statement] = False
         return self.known[statement]
+
+    def _can_read(self, name: str, statement: Statement) -> bool:
+        """True unless the value of `name` that the statement reads needs something from the
+        package.
+        """
+        found = self._before(name, statement.place)
+        if found[:1] == [statement]:  # nothing binds it before, so later statements count
+            return len(found) == 1 or any(map(self._needs_no_package, found[1:]))
+        return not found or self._one_is_usable(name, found)

@@ -632,7 +632,7 @@ def steps_for(number, line, monkeypatch):
     monkeypatch.setattr(Definitions, "_needs_no_package", counted)
     content = handed_in(
         code("\n".join([line] * number)),
-        code("\n".join([f"{NAMES} = [1] * 8", *[f"x = {NAMES}"] * number])),
+        code("\n".join([f"{NAMES} = [1] * 8", *[f"x = {NAMES}", f"{NAMES} = {NAMES}"] * number])),
         code(f"def double(x):\n    return 2 * x, x_, {NAMES}\nx_ = x"),
     )
     assert read_answers(content, LAB).sources["double"]

@@ -276,6 +276,15 @@ Path("out/new").write_text("of the smallest profile")
 """
 
 
+LOOKS_AROUND = """\
+from pathlib import Path
+assert Path("photo" ".png").is_symlink() and Path("pictures").is_symlink()
+assert not Path("mine.h5").is_symlink()
+Path("mine.h5").write_text("of the smallest profile")
+assert Path("out/best.weights.h5").read_text() == "as it was"
+"""
+
+
 def contents(folder):
     """Returns {path: content} of all files in a folder."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -294,6 +303,36 @@ def test_precheck_leaves_trained_models_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(prechecking, "examine_answers", lambda *_: [])
     assert prechecking.precheck_notebook(path), "the cell finds all files"
     assert contents(tmp_path) == before
+
+
+def test_precheck_copies_only_what_the_notebook_may_write(tmp_path, monkeypatch):
+    """A folder such as Downloads has gigabytes. Some of its files cannot be read."""
+    folder = tmp_path / "Downloads"
+    for name in ("photo.png", "pictures/a.png", "mine.h5", "out/best.weights.h5"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("as it was")
+    for name in ("gone", "out/gone"):
+        (folder / name).symlink_to("nowhere")
+    for name in ("pipe", "out/pipe"):
+        os.mkfifo(folder / name)
+    path, notebook = folder / "02.ipynb", nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(LOOKS_AROUND)]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    before = contents(tmp_path)
+    monkeypatch.setattr(prechecking, "examine_answers", lambda *_: [])
+    assert prechecking.precheck_notebook(path)
+    assert contents(tmp_path) == before
+
+
+def test_precheck_says_that_a_file_cannot_be_read(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "02.ipynb"
+    path.touch()
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match="02.ipynb cannot be read .Permission denied"):
+        prechecking.precheck_notebook(path)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,15 +49,19 @@ def precheck_notebook(path: str | Path, run: bool = True) -> bool:
             f"{path} is not a file. Give the path of your notebook, for example"
             " notebooks/07_ddim.ipynb."
         )
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
     if len(content) > LARGEST:
         raise UserError(
             f"{path} is larger than {LARGEST // 10**6} MB. Clear its outputs before you hand it in."
         )
     findings = _show(console, examine_answers(content, path, try_answers if run else None))
     if run:
-        with _copy_of(path.resolve().parent) as folder:
-            findings += _show(console, run_notebook(cells_of(content), folder))
+        cells = cells_of(content)
+        with _copy_of(path.resolve().parent, cells) as folder:
+            findings += _show(console, run_notebook(cells, folder))
     bad = any(finding.good is False for finding in findings)
     if bad:
         console.print("You can still hand it in: each exercise earns its points separately.")
@@ -183,29 +187,39 @@ def _lab_of(content: bytes, cells: list[Cell]) -> tuple[Handout, Answers]:
 
 
 @contextmanager
-def _copy_of(folder: Path) -> Iterator[Path]:
+def _copy_of(folder: Path, cells: list[Cell]) -> Iterator[Path]:
     """Yields a copy of the notebook's folder, so that the smallest profile overwrites no model that
     the student has trained.
 
-    The copy is next to the folder, because a notebook may read from `../data`. Folders other than
-    `out`, into which labs write, are links where the system allows it.
+    The copy is next to the folder, because a notebook may read from `../data`. Only the folder
+    `out`, into which labs write, and the files that the notebook names are copied. The others,
+    which may be large, are links where the system allows it. What cannot be copied is left out.
     """
+    code = "\n".join(cell["source"] for cell in cells)
     parent = folder.parent if os.access(folder.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(
         prefix=".precheck-", dir=parent, ignore_cleanup_errors=True
     ) as copy:
         for entry in folder.iterdir():
-            target = Path(copy, entry.name)
-            if entry.is_file():
-                shutil.copy2(entry, target)
-            elif entry.name == "out":
-                shutil.copytree(entry, target)
-            elif entry.is_dir():
-                try:
-                    target.symlink_to(entry, target_is_directory=True)
-                except OSError:  # Windows, without developer mode
-                    shutil.copytree(entry, target)
+            with suppress(OSError):  # such as a file that the student may not read
+                written = entry.name == "out" or entry.is_file() and entry.name in code
+                (_copied if written else _linked)(entry, Path(copy, entry.name))
         yield Path(copy)
+
+
+def _linked(entry: Path, target: Path) -> None:
+    try:
+        target.symlink_to(entry, target_is_directory=entry.is_dir())
+    except OSError:  # Windows, without developer mode
+        _copied(entry, target)
+
+
+def _copied(entry: Path, target: Path) -> None:
+    """Copies a file, or a folder without what cannot be read; raises OSError at its end."""
+    if entry.is_dir():
+        shutil.copytree(entry, target, ignore_dangling_symlinks=True)
+    else:
+        shutil.copy2(entry, target)
 
 
 def run_notebook(cells: list[Cell], folder: Path) -> list[Finding]:

@@ -12,6 +12,7 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.source import exercises, read_source
 from diffusion_lab.startup.code_pages import ERRORS
@@ -20,6 +21,7 @@ from diffusion_lab.submission import trying
 from diffusion_lab.submission.handout import handouts
 from diffusion_lab.submission.precheck import examine_answers, run_notebook
 from diffusion_lab.submission.reading import cells_of
+from diffusion_lab.submission.tampering import find_tampering
 
 ROOT = Path(__file__).parents[1]
 LABS = {path.name[:2]: read_source(path) for path in sources(ROOT, ["02", "04", "07"])}
@@ -72,6 +74,36 @@ def test_precheck_finds_the_same_tampering_as_grading():
     )
     assert findings["7.1 diffusion_schedule"] == (True, "7.1 diffusion_schedule: Well done.")
     assert not findings["7.2 denoise"][0] and "it uses `setattr`" in findings["7.2 denoise"][1]
+
+
+def test_precheck_is_as_strict_about_attributes_as_grading():
+    """Both read the same lists. A name that no object of the lab has is free for notes."""
+    right = trying.Trial("right", "Well done.")
+    master = Master(sources(ROOT, ["07"])[0])
+    for statement, good in {
+        "self.times = 0": False,
+        "self.optimizer = 0": False,
+        "self.flags": False,
+        "self.velocity = 0": True,
+        "self.my_notes = 0": True,
+    }.items():
+        answer = RIGHT["07"]["denoise"].replace("network = ", f"{statement}\n    network = ")
+        findings = found(written({"denoise": answer}), lambda _, all: dict.fromkeys(all, right))
+        assert findings["7.2 denoise"][0] is good
+        assert (not find_tampering(answer, master.recorded, master.taken)) is good
+
+
+def test_precheck_runs_no_answer_that_is_too_long_for_grading():
+    answer = RIGHT["07"]["denoise"] + "\n# " + "x" * 20_000
+    tried = {}
+
+    def trial(prelude, answers):
+        tried.update(answers)
+        return dict.fromkeys(answers, trying.Trial("right", "Well done."))
+
+    good, sentence = found(written({"denoise": answer}), trial)["7.2 denoise"]
+    assert not good and "The limit is 20,000." in sentence and "denoise" not in tried
+    assert "The limit is 20,000." in found(written({"denoise": answer}))["7.2 denoise"][1]
 
 
 def test_precheck_names_what_grading_leaves_out():

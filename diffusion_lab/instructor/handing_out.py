@@ -8,8 +8,10 @@ import ast
 from nbformat import NotebookNode
 
 from diffusion_lab.instructor.references import without_magics
+from diffusion_lab.instructor.sandbox.staging import files_in_box
 from diffusion_lab.instructor.source import exercises
 from diffusion_lab.submission.handout import GivenCell, GivenExercise, Handout, digest
+from diffusion_lab.submission.recording import recorded_attributes, taken_attributes
 
 REFUSE = (
     "def _refuse(name):\n"
@@ -30,7 +32,17 @@ def handout_of(lab: str, solution: NotebookNode, student: NotebookNode) -> Hando
     tasks = [
         GivenExercise(number, name, float(points[name])) for number, name, _ in exercises(solution)
     ]
-    return Handout(lab, prelude_of(solution)[0], tasks, [_given(cell) for cell in student.cells])
+    prelude, helpers = prelude_of(solution)
+    files = files_in_box(helpers | {(f"labs.lab{lab}.checks", task.name) for task in tasks})
+    official = "\n\n".join([prelude, *(cell.source for _, _, cell in exercises(solution))])
+    return Handout(
+        lab,
+        prelude,
+        tasks,
+        [_given(cell) for cell in student.cells],
+        sorted(recorded_attributes(files, official)),
+        sorted(taken_attributes(files)),
+    )
 
 
 def prelude_of(solution: NotebookNode) -> tuple[str, set[tuple[str, str]]]:

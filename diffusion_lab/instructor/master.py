@@ -18,13 +18,13 @@ from diffusion_lab import checks
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.handing_out import handout_of, prelude_of
-from diffusion_lab.instructor.sandbox.staging import staged_files, whole_module
+from diffusion_lab.instructor.sandbox.staging import files_in_box
 from diffusion_lab.instructor.shares import require_shares, share_of
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.verdicts import Outcome
 from diffusion_lab.labs.exercise import CheckFailed, Exercise, NotDone, first_line
 from diffusion_lab.submission.measuring import by_draw
-from diffusion_lab.submission.recording import recorded_attributes, taken_attributes
+from diffusion_lab.submission.recording import taken_in
 
 DRAWS = 3  # number of random inputs; an answer must be right on each
 FIRST = "0"  # the rehearsal uses only the first draw
@@ -157,15 +157,8 @@ class Master:
         self.module = f"labs.lab{self.lab}.checks"
         self.roots = helpers | {(self.module, task.name) for task in self.tasks}
         # here, and not for each submission, because Python 3.11 cannot parse in two threads at once
-        self.files = (
-            staged_files(self.roots)
-            | whole_module("submission.defining")
-            | whole_module("submission.measuring")
-        )
-        self.recorded, self.taken = (
-            recorded_attributes(self.files, official),
-            taken_attributes(self.files),
-        )
+        self.files = files_in_box(self.roots)
+        self.recorded, self.taken = set(self.handout.recorded), taken_in(self.handout)
 
     def notebook(self, answers: dict[str, str]) -> nbformat.NotebookNode:
         """Returns the notebook that runs `answers`, {name: source}, each followed by its

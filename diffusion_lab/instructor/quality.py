@@ -19,10 +19,10 @@ from diffusion_lab.instructor.generated import (
 from diffusion_lab.instructor.inside.generating import METHODS
 from diffusion_lab.instructor.master import Master
 from diffusion_lab.instructor.measuring_kid import measure_kid
-from diffusion_lab.instructor.running import too_long_to_run
 from diffusion_lab.instructor.same_weights import shipped_like
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import KID, Outcome, Quality, Verdict
+from diffusion_lab.submission.answers import too_long_to_run
 
 STEPS = 10
 NO_WEIGHTS = (

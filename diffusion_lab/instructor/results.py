@@ -19,7 +19,13 @@ from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.sandbox.staging import PACKAGE
 from diffusion_lab.instructor.submissions import Submission
 from diffusion_lab.instructor.verdicts import KID, Quality, Result, encodable, not_graded
-from diffusion_lab.submission.answers import Answers, Unreadable, nothing_found, read_answers
+from diffusion_lab.submission.answers import (
+    MOST_CHARACTERS,
+    Answers,
+    Unreadable,
+    nothing_found,
+    read_answers,
+)
 
 if TYPE_CHECKING:  # importing it takes seconds
     from diffusion_lab.instructor.master import Master
@@ -108,7 +114,7 @@ def _as_saved(result: Result) -> Result:
 
 
 def _grade(master: Master, submission: Submission, settings: Settings) -> Result:
-    from diffusion_lab.instructor.running import MOST_CHARACTERS, grade_answers
+    from diffusion_lab.instructor.running import grade_answers
 
     answers, problem = Answers(), submission.problem
     if not problem:

@@ -12,9 +12,9 @@ from diffusion_lab.instructor.own_lines import own_lines
 from diffusion_lab.instructor.sandbox.boxes import CellOutcome, run_in_box
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.verdicts import Outcome, Verdict
+from diffusion_lab.submission.answers import too_long_to_run
 from diffusion_lab.submission.tampering import find_tampering
 
-MOST_CHARACTERS = 20_000  # of one answer; official answers have a few hundred
 PATIENCE = 2  # times the usual limit, for an answer that runs again because it left no result
 
 
@@ -76,21 +76,6 @@ def grade_answers(
         _checked_for_forgery(verdict, answers.get(verdict.name, ""), master.recorded, master.taken)
         for verdict in verdicts()
     ]
-
-
-def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
-    """Returns {exercise: sentence} for those `answers`, {exercise: source}, that are too long.
-
-    Such an answer probably contains data.
-    """
-    return {
-        name: (
-            f"The answer was not run because it has {len(source):,} characters. The limit is"
-            f" {MOST_CHARACTERS:,}."
-        )
-        for name, source in answers.items()
-        if len(source) > MOST_CHARACTERS
-    }
 
 
 def _verdict(

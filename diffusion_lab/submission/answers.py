@@ -9,8 +9,9 @@ from diffusion_lab.submission.handout import TEXT, Handout
 from diffusion_lab.submission.reading import LONGEST_CELL, Cell, Unreadable, cells_of, python_of
 from diffusion_lab.submission.statements import Statement
 
-__all__ = ["Answers", "Unreadable", "nothing_found", "read_answers"]
+__all__ = ["Answers", "Unreadable", "nothing_found", "read_answers", "too_long_to_run"]
 METADATA_LOST = "because the cell's metadata is lost"
+MOST_CHARACTERS = 20_000  # of one answer; official answers have a few hundred
 MOST_CODE = 300_000  # characters that are read; an honest notebook has a few tens of thousands
 
 
@@ -60,6 +61,21 @@ def nothing_found(content: bytes, lab: str) -> str:
     labs = {number.decode() for number in re.findall(rb'"grade_id":\s*"(\d\d)-', content)} - {lab}
     guess = f"; it looks like lab {labs.pop()}" if len(labs) == 1 else ""
     return f"There is no answer to lab {lab} in this notebook{guess}."
+
+
+def too_long_to_run(answers: dict[str, str]) -> dict[str, str]:
+    """Returns {exercise: sentence} for those `answers`, {exercise: source}, that are too long.
+
+    Such an answer probably contains data.
+    """
+    return {
+        name: (
+            f"The answer was not run because it has {len(source):,} characters. The limit is"
+            f" {MOST_CHARACTERS:,}."
+        )
+        for name, source in answers.items()
+        if len(source) > MOST_CHARACTERS
+    }
 
 
 class _Notebook:

@@ -6,7 +6,7 @@ text was changed, its place does: between cells with unchanged text.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,16 @@ class GivenCell:
 class Handout:
     """A lab's notebook before a student writes into it.
 
-    `prelude` is the code that runs before an answer is tried.
+    `prelude` is the code that runs before an answer is tried. Answers must not touch the attributes
+    `recorded`, in which a check records what happens, and must not redefine those in `taken`.
     """
 
     lab: str
     prelude: str
     tasks: list[GivenExercise]
     cells: list[GivenCell]
+    recorded: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -64,6 +67,8 @@ class Handout:
             content["prelude"],
             [GivenExercise(**task) for task in content["tasks"]],
             [GivenCell(**cell) for cell in content["cells"]],
+            content["recorded"],
+            content["taken"],
         )
 
     def number_of(self, kind: str, name: str) -> int:

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.text import Text
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.submission.answers import Answers, read_answers
+from diffusion_lab.submission.answers import Answers, read_answers, too_long_to_run
 from diffusion_lab.submission.definitions import Definitions
 from diffusion_lab.submission.handout import GivenExercise, Handout, digest, handouts
 from diffusion_lab.submission.reading import LARGEST, Cell, Unreadable, cells_of, python_of
+from diffusion_lab.submission.recording import taken_in
 from diffusion_lab.submission.tampering import find_tampering
 from diffusion_lab.submission.trying import Trial, try_answers
 
@@ -113,20 +114,27 @@ def task_findings(
     handout: Handout, answers: Answers, trial: Callable[..., dict[str, Trial]] | None
 ) -> list[tuple[GivenExercise, Finding]]:
     """Returns each exercise of a lab with what was found about its answer."""
-    tried = trial(handout.prelude, answers.sources) if trial else {}
+    too_long = too_long_to_run(answers.sources)
+    short = {name: source for name, source in answers.sources.items() if name not in too_long}
+    tried = trial(handout.prelude, short) if trial and short else {}
+    tried |= {name: Trial("stopped", sentence) for name, sentence in too_long.items()}
     return [
-        (task, _finding(task.name, answers.sources.get(task.name), tried.get(task.name)))
+        (task, _finding(task.name, answers.sources.get(task.name), tried.get(task.name), handout))
         for task in handout.tasks
     ]
 
 
-def _finding(name: str, source: str | None, tried: Trial | None) -> Finding:
+def _finding(name: str, source: str | None, tried: Trial | None, handout: Handout) -> Finding:
     if source is None:
         return Finding(
             False, "its cell is missing. Copy the exercise's cells from a fresh notebook."
         )
     if tried:
-        names = find_tampering(source) if tried.outcome == "right" else []
+        names = (
+            find_tampering(source, handout.recorded, taken_in(handout))
+            if tried.outcome == "right"
+            else []
+        )
         if names:
             return Finding(
                 False,

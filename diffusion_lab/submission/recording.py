@@ -2,19 +2,41 @@
 
 import ast
 
-import keras
+from diffusion_lab.submission.handout import Handout
 
 
 def taken_attributes(files: dict[str, str]) -> set[str]:
-    """Returns the names of all attributes and functions in `files`, and those of a Keras model.
+    """Returns the names of all attributes and methods of objects in `files`.
 
     Args:
         files: {path: source} of the code that is in the box with an answer.
     """
-    nodes = [node for source in files.values() for node in ast.walk(ast.parse(source))]
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    return attributes | functions | set(dir(keras.Model))
+    taken: set[str] = set()
+    for source in files.values():
+        nodes = list(ast.walk(ast.parse(source)))
+        imported = {
+            alias.asname or alias.name.split(".")[0]
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+        taken |= {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") not in imported
+        }
+        taken |= {
+            node.name for each in classes for node in each.body if isinstance(node, ast.FunctionDef)
+        }
+    return taken
+
+
+def taken_in(handout: Handout) -> set[str]:
+    """Returns the attributes that have a meaning in a lab, with those of a Keras model."""
+    import keras  # here, because it is slow
+
+    return {*handout.taken, *dir(keras.Model())}
 
 
 def recorded_attributes(files: dict[str, str], official: str) -> set[str]:

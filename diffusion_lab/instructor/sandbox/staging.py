@@ -36,6 +36,15 @@ def staged_files(roots: Iterable[Name]) -> dict[str, str]:
     }
 
 
+def files_in_box(roots: Iterable[Name]) -> dict[str, str]:
+    """Returns {path: source} of all code of the package that shares a process with answers."""
+    return (
+        staged_files(roots)
+        | whole_module("submission.defining")
+        | whole_module("submission.measuring")
+    )
+
+
 def whole_module(name: str) -> dict[str, str]:
     """Returns {path: source} of an entire module, such as "instructor.inside.kernel"."""
     path = f"{name.replace('.', '/')}.py"

@@ -42,11 +42,16 @@ PYTHON = {  # {live figure: [(file, function) that does the same]}
         ("diffusion_lab/models/conditional.py", "denoise_guided"),
     ],
 }
+START = {  # {page: how its figure "flowers" starts}; elsewhere it is tuned for few steps, with 2
+    "07_ddim": {"network": "flowers32", "steps": 10},
+    "08_exploring": {"network": "flowers32", "steps": 10},
+    "11_one_step": {"network": "flowers32_fewstep", "steps": 1},
+}
 FIGURE = """\
 (live-{name})=
 *A live figure: it computes in your browser. The same in Python: {python}.*
 
-<div data-figure="{name}">
+<div data-figure="{name}"{start}>
 <noscript>This figure needs JavaScript.</noscript>
 </div>
 """
@@ -69,19 +74,23 @@ def lab_page(source: Path) -> NotebookNode:
             is_slider = live and cell.source.startswith("widgets.")
             cell.outputs = [] if is_slider else outputs[cell.id]
             _describe(cell)
-        page.cells += [nbformat.v4.new_markdown_cell(live_figure(name)) for name in live]
+        page.cells += [
+            nbformat.v4.new_markdown_cell(live_figure(name, source.stem)) for name in live
+        ]
         if "labs.start import start" in cell.source:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     return page
 
 
-def live_figure(name: str) -> str:
+def live_figure(name: str, page: str = "") -> str:
     """Returns the place of a live figure on a page, with links to the Python that does the same."""
     links = [
         f"[`{function}`](https://github.com/{REPOSITORY}/tree/main/{file}#L{_line(file, function)})"
         for file, function in PYTHON[name]
     ]
-    return FIGURE.format(name=name, python=", ".join(links))
+    settings = START.get(page, {}) if name == "flowers" else {}
+    start = "".join(f' data-{key}="{value}"' for key, value in settings.items())
+    return FIGURE.format(name=name, start=start, python=", ".join(links))
 
 
 def _line(file: str, function: str) -> int:

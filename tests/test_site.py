@@ -100,6 +100,18 @@ def test_the_landing_page_has_live_figures(tmp_path):
         assert module.live_figure(name) in page
 
 
+def test_each_lab_says_how_its_figure_of_flowers_starts():
+    module = build_site()
+    labs = [path for path in sources(ROOT) if '"live-flowers"' in path.read_text(encoding="utf-8")]
+    assert {path.stem for path in labs} == set(module.START)
+    for path in labs:
+        text = "".join(cell.source for cell in module.lab_page(path).cells)
+        settings = r'data-figure="flowers" data-network="(\w+)" data-steps="(\d+)">'
+        ((network, steps),) = module.re.findall(settings, text)
+        most = load_model(network)[0].config.most_steps
+        assert network in module.NETWORKS and 1 <= int(steps) <= (most or 50)
+
+
 def test_links_to_live_figures_stay_on_the_site():
     module = build_site()
     for source in sources(ROOT):
@@ -330,7 +342,7 @@ def test_a_download_that_breaks_off_gets_one_sentence_and_a_still_picture(browse
     page.goto(f"{site}/index.html")
     figure = page.locator("[data-figure=flowers]")
     figure.get_by_text("The flowers cannot be computed here").wait_for()
-    still = figure.get_by_role("img", name="16 flowers that this network drew earlier")
+    still = figure.get_by_role("img", name="16 flowers that the course's network drew earlier")
     page.wait_for_function("(still) => still.naturalWidth > 0", arg=still.element_handle())
     page.close()
 

@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { mixtureDenoiser } from "../src/core/mixture";
 import { normal, uniform } from "../src/core/random";
-import { adamsBashforth, ddim, ddpm, dpmpp2m, evaluations, heun, SAMPLERS, type Sampler } from "../src/core/samplers";
+import { addsNoise, adamsBashforth, ddim, ddpm, dpmpp2m, evaluations, heun, SAMPLERS, type Sampler } from "../src/core/samplers";
 import { cosine, logSnr, SCHEDULES } from "../src/core/schedules";
 
 const [MEAN, DEVIATION] = [0.6, 0.3];
@@ -50,6 +50,15 @@ test("each sampler calls the network as often as it says, from time 1 on", async
     assert.equal(calls, evaluations(sampler, 4));
     assert.deepEqual(times, [1, 0.75, 0.5, 0.25]);
   }
+});
+
+test("samplers that add noise give other samples with other noise", async () => {
+  for (const sampler of Object.values(SAMPLERS))
+    for (const [steps, eta] of [[1, 0], [1, 1], [3, 0], [3, 0.5]]) {
+      const sample = (seed: number) => sampler(denoise, cosine, noise, steps, { eta, random: uniform(seed) });
+      const [one, other] = [await sample(1), await sample(2)];
+      assert.equal(one.some((value, i) => value !== other[i]), addsNoise(sampler, steps, eta));
+    }
 });
 
 test("schedules keep the variance, and lose the signal", () => {

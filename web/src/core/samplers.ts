@@ -141,6 +141,11 @@ export function evaluations(sampler: Sampler, steps: number): number {
   return sampler === heun ? 2 * steps - 1 : steps;
 }
 
+/** True if the sampler adds fresh noise; none adds any in its last step. */
+export function addsNoise(sampler: Sampler, steps: number, eta: number): boolean {
+  return steps > 1 && (sampler === ddpm || (sampler === ddim && eta > 0));
+}
+
 function path(schedule: Schedule, steps: number): [Point, Point][] {
   const points: Point[] = Array.from({ length: steps }, (_, step) => {
     const time = 1 - step / steps;

@@ -2,16 +2,26 @@
 
 import { mixtureDenoiser } from "../core/mixture";
 import { normal, uniform } from "../core/random";
-import { evaluations, heun, SAMPLERS, type Sampler } from "../core/samplers";
+import { addsNoise, evaluations, heun, SAMPLERS, type Sampler } from "../core/samplers";
 import { cosine } from "../core/schedules";
 import { element, row, slider, soon } from "../page/controls";
 import { Drawing, RANGE } from "../page/drawing";
-import { COLOURS, Plane } from "../page/plane";
+import { Plane } from "../page/plane";
 
 const COUNT = 250; // samples
 const PATHS = 12; // of them with their whole path
 const EXACT_STEPS = 200;
 const DEVIATION = 0.05; // around each point
+const COLOURS: Record<string, string> = { // Matplotlib's, as in the plots of lab 09
+  DDIM: "#1f77b4",
+  "DPM-Solver++(2M)": "#ff7f0e",
+  "Adams–Bashforth": "#2ca02c",
+  Heun: "#d62728",
+  DDPM: "#9467bd",
+};
+const LEGEND =
+  `All samplers start from the same ${COUNT} points of noise. Thin lines are the paths of ${PATHS} of them, and the ` +
+  "error is the mean distance of the samples from the ends of the exact paths.";
 
 export function samplers(root: HTMLElement): void {
   const noise = normal(uniform(3), 2 * COUNT);
@@ -34,16 +44,15 @@ export function samplers(root: HTMLElement): void {
     }
     exact ??= heun(denoise, cosine, noise, EXACT_STEPS);
     const ends = await exact;
-    for (const [i, { name, plane, caption }] of plots.entries()) {
+    for (const { name, plane, caption } of plots) {
       const sampler = SAMPLERS[name];
       const steps = sampler === heun ? Math.ceil(budget.value / 2) : budget.value;
       const { samples, paths } = await run(sampler, denoise, noise, steps, eta.value);
       plane.clear();
       plane.dots(points, "#8886", 1);
-      for (const path of paths) plane.line(path, `${COLOURS[i]}66`, 1);
-      plane.dots(samples, COLOURS[i]);
-      const random = name === "DDPM" || (name === "DDIM" && eta.value > 0);
-      const error = random ? "random: no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
+      for (const path of paths) plane.line(path, `${COLOURS[name]}66`, 1);
+      plane.dots(samples, COLOURS[name]);
+      const error = addsNoise(sampler, steps, eta.value) ? "random: no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
       caption.textContent = `${name}: ${evaluations(sampler, steps)} NFE, ${error}`;
     }
   });
@@ -55,12 +64,17 @@ export function samplers(root: HTMLElement): void {
   const eta = slider("Fresh noise in DDIM (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   root.replaceChildren(
     row(budget.node, eta.node),
-    drawing.node,
     element(
       "div",
-      { className: "grid" },
-      ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
+      { className: "frames" },
+      drawing.node,
+      element(
+        "div",
+        { className: "grid" },
+        ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
+      ),
     ),
+    element("p", { className: "numbers" }, LEGEND),
   );
   draw();
 }
@@ -86,9 +100,10 @@ async function run(
   return { samples, paths };
 }
 
-/** Returns the root mean square distance between two sets of points. */
+/** Returns the mean distance between two sets of points. */
 function distance(points: Float64Array, others: Float64Array): number {
   let total = 0;
-  for (let i = 0; i < points.length; i++) total += (points[i] - others[i]) ** 2;
-  return Math.sqrt((2 * total) / points.length);
+  for (let i = 0; i < points.length; i += 2)
+    total += Math.hypot(points[i] - others[i], points[i + 1] - others[i + 1]);
+  return (2 * total) / points.length;
 }

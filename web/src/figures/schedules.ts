@@ -2,7 +2,7 @@
 
 import { normal, uniform } from "../core/random";
 import { sum } from "../core/samplers";
-import { cosineBetween, linearUpTo, logSnr, SCHEDULES, type Schedule } from "../core/schedules";
+import { cosineBetween, linearUpTo, logSnr, SCHEDULES, type Rates, type Schedule } from "../core/schedules";
 import { checkbox, element, row, slider, soon } from "../page/controls";
 import { flower, Frame, LENGTH } from "../page/picture";
 import { COLOURS, INK, Plane } from "../page/plane";
@@ -15,9 +15,11 @@ function withoutRoot(schedule: Schedule): Schedule {
   };
 }
 
+const DASHES = [7, 3]; // of every second curve
+
 export function schedules(root: HTMLElement): void {
-  const rates = new Plane("signal rates of the schedules over time", 315, 210, [-0.04, 1.04, -0.12, 1.12]);
-  const ratios = new Plane("log-SNR of the schedules over time", 315, 210, [-0.04, 1.04, -13, 13]);
+  const rates = new Plane("signal rates of the schedules over time", 315, 220, [-0.04, 1.04, -0.14, 1.14]);
+  const ratios = new Plane("log-SNR of the schedules over time", 315, 220, [-0.04, 1.04, -12.8, 12.8]);
   const noise = normal(uniform(1), LENGTH);
   const original = flower();
   const frames = Object.fromEntries(
@@ -26,7 +28,8 @@ export function schedules(root: HTMLElement): void {
       new Frame(name, `the picture under the schedule ${name}`),
     ]),
   );
-  const table = element("p", { className: "numbers", role: "status" });
+  const legend = element("p", { className: "legend" });
+  const numbers = element("p", { className: "numbers", role: "status" });
 
   const draw = soon(() => {
     const linear = linearUpTo(betaEnd.value);
@@ -36,6 +39,7 @@ export function schedules(root: HTMLElement): void {
       ["offset cosine", cosineBetween(lowest.value, highest.value)],
     ];
     if (mistake.checked) shown.push(["linear, no square root", withoutRoot(linear)]);
+    legend.replaceChildren(...shown.map(([name], i) => element("span", {}, swatch(i), ` ${name}`)));
     drawCurves(rates, "signal rate", shown, time.value, ({ signalRate }) => signalRate, [0, 1]);
     drawCurves(ratios, "log-SNR", shown, time.value, logSnr, [-10, 0, 10]);
     frames["linear, no square root"].node.hidden = !mistake.checked;
@@ -43,11 +47,16 @@ export function schedules(root: HTMLElement): void {
       const { noiseRate, signalRate } = schedule(time.value);
       frames[name].show(sum([signalRate, original], [noiseRate, noise]));
     }
-    const totals = shown.map(([name, schedule]) => {
-      const { noiseRate, signalRate } = schedule(time.value);
-      return `${name} ${(signalRate ** 2 + noiseRate ** 2).toFixed(2)}`;
-    });
-    table.textContent = `Variance of a noisy pixel, which must be 1: ${totals.join(", ")}.`;
+    const list = (number: (rates: Rates) => string) =>
+      shown.map(([name, schedule]) => `${name} ${number(schedule(time.value))}`).join(", ");
+    numbers.replaceChildren(
+      `Signal rate at time ${time.value.toFixed(2)}: ${list(({ signalRate }) => signalRate.toFixed(2))}.`,
+      element("br"),
+      `log-SNR: ${list((rates) => decimal(logSnr(rates)))}.`,
+      element("br"),
+      "Variance of a noisy pixel, which must be 1: ",
+      `${list(({ noiseRate, signalRate }) => (noiseRate ** 2 + signalRate ** 2).toFixed(2))}.`,
+    );
   });
   const time = slider("Time", [0, 1, 0.01], 0.5, (value) => value.toFixed(2), draw);
   const betaEnd = slider("beta_end", [0.002, 0.04, 0.001], 0.02, (value) => value.toFixed(3), draw);
@@ -57,9 +66,10 @@ export function schedules(root: HTMLElement): void {
   root.replaceChildren(
     row(time.node, mistake.node),
     row(betaEnd.node, lowest.node, highest.node),
+    legend,
     element("div", { className: "frames" }, rates.canvas, ratios.canvas),
+    numbers,
     element("div", { className: "frames" }, ...Object.values(frames).map((frame) => frame.node)),
-    table,
   );
   draw();
 }
@@ -69,7 +79,7 @@ function drawCurves(
   title: string,
   shown: [string, Schedule][],
   now: number,
-  height: (rates: ReturnType<Schedule>) => number,
+  height: (rates: Rates) => number,
   ticks: number[],
 ): void {
   plane.clear();
@@ -78,13 +88,27 @@ function drawCurves(
     plane.line([0, tick, 1, tick], "#8884", 1);
     plane.text(`${tick}`, 0.01, tick + 0.02 * (high - low));
   }
+  for (const [tick, align] of [[0, "left"], [0.5, "center"], [1, "right"]] as const)
+    plane.text(`${tick}`, tick, low - 0.09 * (high - low), INK, align);
+  plane.text("time", 0.75, low - 0.09 * (high - low), INK, "center");
+  plane.text(title, 0.5, high + 0.03 * (high - low), INK, "center");
   plane.line([now, low, now, high], INK, 1, [4, 4]);
   for (const [i, [, schedule]] of shown.entries()) {
     const points = [];
     for (let time = 0.002; time <= 1; time += 0.01) points.push(time, Math.max(low, Math.min(high, height(schedule(time)))));
-    plane.line(points, COLOURS[i], 2, i % 2 ? [7, 3] : []);
+    plane.line(points, COLOURS[i], 2, i % 2 ? DASHES : []);
   }
-  for (const [i, [name]] of shown.entries())
-    plane.text(name, 0.98, high - (0.02 + 0.075 * i) * (high - low), COLOURS[i], "right");
-  plane.text(`${title} over time`, 0.01, low - 0.08 * (high - low));
+}
+
+/** Returns a piece of a curve for the legend. */
+function swatch(curve: number): HTMLElement {
+  const line = element("i", { className: curve % 2 ? "dashed" : "solid" });
+  line.style.color = COLOURS[curve];
+  return line;
+}
+
+/** Returns a number with one decimal. A rate of 0 is computed as 1e-17 or so, and its logarithm shown as infinite. */
+function decimal(value: number): string {
+  const sign = value < 0 ? "−" : "";
+  return Math.abs(value) > 50 ? `${sign}∞` : `${sign}${Math.abs(value).toFixed(1)}`;
 }

@@ -31,11 +31,14 @@ export function training(root: HTMLElement): void {
   });
   const train = async () => {
     const run = ++latest;
-    if (drawing.points.length === 0) status.textContent = "Draw something first, or choose data.";
+    if (drawing.points.length === 0) {
+      status.textContent = "Draw something first, or choose data.";
+      return;
+    }
     const network = new VelocityNetwork(uniform(2));
     let [spent, steps, loss, shown] = [0, 0, 0, -Infinity];
     time.value = 0;
-    while (spent < SECONDS * 1000 && run === latest && drawing.points.length) {
+    while (spent < SECONDS * 1000 && run === latest) {
       const begin = performance.now();
       while (performance.now() - begin < SLICE) {
         const share = spent / (SECONDS * 1000);
@@ -47,6 +50,7 @@ export function training(root: HTMLElement): void {
       if (spent - shown > EVERY || spent >= SECONDS * 1000) {
         shown = spent;
         stations = network.sample(noise, STEPS);
+        time.enable(true);
         show();
       }
       bar.value = spent / 1000;
@@ -56,19 +60,21 @@ export function training(root: HTMLElement): void {
       await new Promise((resolve) => setTimeout(resolve));
     }
   };
-  const stop = () => {
+  const reset = (message: string) => {
     latest++;
     stations = [noise];
     bar.value = 0;
-    status.textContent = "";
+    time.value = 1;
+    time.enable(false); // there is only the noise to see
+    status.textContent = message;
     show();
   };
-  const drawing = new Drawing(stop);
+  const drawing = new Drawing(() => reset("New data: press Train."));
   const time = slider("Time", [0, 1, 1 / STEPS], 1, (value) => value.toFixed(2), show);
   root.replaceChildren(
     row(button("Train", train), bar, time.node),
     element("div", { className: "frames" }, drawing.node, plane.canvas),
     status,
   );
-  show();
+  reset("Not trained yet: press Train.");
 }

@@ -16,6 +16,8 @@ export interface Slider {
   value: number;
   /** Changes the highest value. */
   limit(high: number): void;
+  /** Lets the visitor move the slider, or not. */
+  enable(on: boolean): void;
 }
 
 /**
@@ -56,13 +58,16 @@ export function slider(
       input.max = `${next}`;
       refresh();
     },
+    enable(on) {
+      input.disabled = !on;
+    },
   };
 }
 
 export interface Menu {
   readonly node: HTMLElement;
   readonly value: string;
-  /** Shows this option as chosen, or none if there is no such option. */
+  /** Shows this option as chosen. */
   choose(option: string): void;
   /** Replaces the options, and chooses the first. */
   offer(options: string[]): void;

@@ -6,6 +6,7 @@ import { COLOURS, drawable, INK, Plane } from "./plane";
 
 export const RANGE: [number, number, number, number] = [-2.4, 2.4, -2.4, 2.4];
 const LABEL = "the points to learn from; draw with a pointer, or move with the arrow keys and draw with the space bar";
+const OWN = "your drawing"; // in the menu of data
 const MOST = 400; // points; later ones replace the first
 
 export class Drawing {
@@ -17,13 +18,15 @@ export class Drawing {
   constructor(private readonly changed: () => void) {
     const names = Object.keys(DRAWINGS);
     this.points = DRAWINGS[names[0]]();
-    const choice = menu("Data", names, (name) => this.replace(DRAWINGS[name]()));
-    const own = (points: Float64Array) => {
-      choice.choose("");
+    let own: Float64Array = new Float64Array();
+    const choice = menu("Data", [...names, OWN], (name) => this.replace(name === OWN ? own : DRAWINGS[name]()));
+    const draw = (points: Float64Array) => {
+      own = points;
+      choice.choose(OWN);
       this.replace(points);
     };
-    const clear = button("Clear and draw", () => own(new Float64Array()));
-    const add = (x: number, y: number) => own(Float64Array.from([...this.points, x, y].slice(-2 * MOST)));
+    const clear = button("Clear and draw", () => draw(new Float64Array()));
+    const add = (x: number, y: number) => draw(Float64Array.from([...this.points, x, y].slice(-2 * MOST)));
     drawable(this.plane, add, (x, y) => {
       this.show();
       this.plane.dots([x, y], COLOURS[1], 4);

@@ -208,6 +208,14 @@ def test_binder_is_offered_for_labs_that_fit_into_its_memory(name, fits, page, s
     assert bool(page.locator("a[href*='mybinder.org']").count()) == fits
 
 
+@NODE
+@pytest.mark.slow
+def test_the_reference_shows_signatures_not_their_source(page, site):
+    page.goto(f"{site}/api.html")
+    assert "eta=0.0" in page.locator("[id='diffusion_lab.samplers.ddim']").inner_text()
+    assert "py:function" not in page.locator("article").inner_text()
+
+
 def violations(page):
     """Returns [(rule, the first element that violates it)] of WCAG 2.1 A and AA."""
     page.evaluate((ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text())
@@ -321,6 +329,79 @@ def test_a_visitor_chooses_a_colour_and_guidance(page, site):
     steps = figure.get_by_role("slider", name="Steps")
     steps.press("End")
     figure.get_by_text("steps: 4; network evaluations (NFE): 4").wait_for()
+    menus["network"].select_option("not tuned")
+    figure.get_by_text("steps: 4; network evaluations (NFE): 4").wait_for()
+    assert steps.get_attribute("max") == "50", "the number of steps stays, and may be larger"
+
+
+@NODE
+@pytest.mark.slow
+def test_flowers_start_as_the_lab_says(page, site):
+    for lab, network, steps in [
+        ("07_ddim", "not tuned", 10),
+        ("08_exploring", "not tuned", 10),
+        ("11_one_step", "tuned for 1 to 4 steps", 1),
+    ]:
+        page.goto(f"{site}/notebooks/{lab}.html")
+        figure = page.locator("[data-figure=flowers]")
+        figure.get_by_text(f"steps: {steps}; network evaluations (NFE): {steps}").wait_for()
+        assert figure.locator("select").first.input_value() == network
+
+
+@NODE
+@pytest.mark.slow
+def test_sixteen_flowers_follow_the_controls(page, site):
+    page.goto(f"{site}/index.html")
+    figure, menus = chosen_network(page, "class-conditional")
+    figure.get_by_role("checkbox", name="16 flowers").check()
+    figure.get_by_role("img", name="white flower, guidance 2, 16 of 16").wait_for()
+    figure.get_by_role("slider", name="Guidance").press("ArrowRight")
+    figure.get_by_role("img", name="white flower, guidance 2.5, 16 of 16").wait_for()
+    fresh = figure.get_by_role("button", name="Same start, other fresh noise")
+    assert fresh.is_disabled(), "DDIM adds no noise"
+    figure.get_by_role("checkbox", name="16 flowers").uncheck()
+    menus["sampler"].select_option("DDPM")
+    page.wait_for_function("(button) => !button.disabled", arg=fresh.element_handle())
+
+
+@NODE
+@pytest.mark.slow
+def test_new_data_ends_the_training(page, site):
+    page.goto(f"{site}/index.html")
+    figure = page.locator("[data-figure=training]")
+    time, bar = figure.get_by_role("slider", name="Time"), figure.locator("progress")
+    figure.get_by_text("Not trained yet: press Train.").wait_for()
+    assert time.is_disabled()
+    figure.get_by_role("button", name="Train").click()
+    page.wait_for_function("(time) => !time.disabled", arg=time.element_handle())
+    figure.get_by_role("button", name="Clear and draw").click()
+    figure.get_by_text("New data: press Train.").wait_for()
+    assert time.is_disabled() and bar.evaluate("(bar) => bar.value") == 0
+    assert figure.get_by_label("Data").input_value() == "your drawing"
+
+
+@NODE
+@pytest.mark.slow
+def test_the_schedules_say_their_numbers(page, site):
+    page.goto(f"{site}/notebooks/03_schedules.html")
+    figure = page.locator("[data-figure=schedules]")
+    figure.get_by_role("slider", name="Time").press("End")
+    signals = []
+    for name in ("linear", "cosine", "offset_cosine"):
+        _, signal_rate = SCHEDULES[name](np.ones((1, 1, 1, 1), "float32"))
+        signals.append(f"{name.replace('_', ' ')} {abs(np.asarray(signal_rate).item()):.2f}")
+    figure.get_by_text(f"Signal rate at time 1.00: {'; '.join(signals)}.").wait_for()
+    assert "cosine −∞; offset cosine −7.8." in figure.locator(".numbers").inner_text()
+
+
+@NODE
+@pytest.mark.slow
+def test_no_page_is_wider_than_a_phone(page, site):
+    page.set_viewport_size({"width": 375, "height": 800})
+    for name in (*PAGES, "notebooks/03_schedules"):
+        page.goto(f"{site}/{name}.html")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
 
 
 @NODE

@@ -21,7 +21,8 @@ const COLOURS: Record<string, string> = { // Matplotlib's, as in the plots of la
 };
 const LEGEND =
   `All samplers start from the same ${COUNT} points of noise. Thin lines are the paths of ${PATHS} of them, and the ` +
-  "error is the mean distance of the samples from the ends of the exact paths.";
+  "error is the mean distance of the samples from the ends of the exact paths. Thin curves need smaller steps than the " +
+  "wide blobs in the plot above, so the orders show less clearly here.";
 
 export function samplers(root: HTMLElement): void {
   const noise = normal(uniform(3), 2 * COUNT);

@@ -48,7 +48,7 @@ export function schedules(root: HTMLElement): void {
       frames[name].show(sum([signalRate, original], [noiseRate, noise]));
     }
     const list = (number: (rates: Rates) => string) =>
-      shown.map(([name, schedule]) => `${name} ${number(schedule(time.value))}`).join(", ");
+      shown.map(([name, schedule]) => `${name} ${number(schedule(time.value))}`).join("; ");
     numbers.replaceChildren(
       `Signal rate at time ${time.value.toFixed(2)}: ${list(({ signalRate }) => signalRate.toFixed(2))}.`,
       element("br"),

@@ -43,6 +43,7 @@ export function forward(root: HTMLElement): void {
     row(time.node, schedule.node, chooser),
     element("div", { className: "frames" }, picture.node, chain.node, jump.node),
     numbers,
+    element("p", {}, "The two noisy pictures have different noise: compare how much, not where."),
   );
   start();
 }

@@ -15,6 +15,13 @@ from diffusion_lab.errors import MOST_GUIDANCE, UserError, finite_number
 MIN_RATE = 1e-3  # the smallest rate to divide by
 
 
+def demand_rates(noise_rates, signal_rates):
+    """Raises UserError unless both have the shape (B, 1, 1, 1)."""
+    for name, rates in (("noise_rates", noise_rates), ("signal_rates", signal_rates)):
+        if rates.shape[1:] != (1, 1, 1):
+            raise UserError(f"{name} must have the shape (B, 1, 1, 1), not {tuple(rates.shape)}.")
+
+
 def from_noise(pred_noises, noisy_images, noise_rates, signal_rates):
     """Separates with predicted noise (Ho et al. 2020); the rest, scaled up, is the image."""
     pred_noises = ops.cast(pred_noises, noisy_images.dtype)
@@ -102,7 +109,7 @@ def autoguide(denoise, weaker_denoise, weight=1.75):
 def guide_within(guided, unguided, lowest, highest):
     """Returns a `denoise` that is `guided` in an interval of noise rates, and `unguided` elsewhere.
 
-    In much noise, guidance pushes all images towards the same few; in little noise, it changes
+    At high noise levels, guidance pushes all images towards the same few; at low ones, it changes
     nothing that can be seen. Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval
     Improves Sample and Distribution Quality in Diffusion Models"; the paper's noise level is the
     noise rate divided by the signal rate.

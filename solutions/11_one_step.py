@@ -42,14 +42,14 @@ from keras import ops
 
 from diffusion_lab import checks, widgets
 from diffusion_lab.data import load_dataset
-from diffusion_lab.labs.lab11.experiments import Judge, ShrinkGap, predictions_along_the_path
+from diffusion_lab.labs.lab11.experiments import Judge, predictions_along_the_path
 from diffusion_lab.labs.pictures import show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks import NETWORKS
-from diffusion_lab.training import ConvolutionalMuon
+from diffusion_lab.training import ConvolutionalMuon, ShrinkGap
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change.

@@ -201,9 +201,11 @@ def test_unusable_images_get_one_sentence(model, images, sentence):
         model.adapt(images)
 
 
-def test_rates_of_another_shape_get_one_sentence(model):
-    with pytest.raises(UserError, match=r"\(B, 1, 1, 1\)"):
-        model.denoise(ops.zeros((2, 8, 8, 3)), ops.ones((2,)), ops.ones((2,)), training=False)
+@pytest.mark.parametrize("name", ["noise_rates", "signal_rates"])
+def test_rates_of_another_shape_get_one_sentence(model, name):
+    rates = dict.fromkeys(("noise_rates", "signal_rates"), ops.ones((2, 1, 1, 1)))
+    with pytest.raises(UserError, match=rf"{name} must have the shape \(B, 1, 1, 1\), not \(2,\)"):
+        model.denoise(ops.zeros((2, 8, 8, 3)), **rates | {name: ops.ones((2,))}, training=False)
 
 
 def test_the_error_for_an_unknown_prediction_lists_the_predictions(tiny_config):

@@ -7,11 +7,12 @@ from keras import ops
 
 from diffusion_lab import checks
 from diffusion_lab.ideal_denoisers import gaussian_denoiser
-from diffusion_lab.labs.lab11.experiments import Judge, ShrinkGap, predictions_along_the_path
+from diffusion_lab.labs.lab11.experiments import Judge, predictions_along_the_path
 from diffusion_lab.labs.lab11.loss import ConsistencyLoss, adjustable_denoiser
 from diffusion_lab.labs.lab11.sampling import SampleConsistency
 from diffusion_lab.samplers import ddim
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
+from diffusion_lab.training import ShrinkGap
 from tests.misconceptions import assert_hint, not_done, wrong
 
 

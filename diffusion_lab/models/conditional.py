@@ -13,7 +13,7 @@ from keras import ops
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import MOST_GUIDANCE, UserError, finite_number
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.predictions import PREDICTIONS, extrapolate
+from diffusion_lab.predictions import PREDICTIONS, demand_rates, extrapolate
 from diffusion_lab.samplers import ddim, find_sampler
 
 
@@ -52,6 +52,7 @@ class ConditionalDiffusionModel(DiffusionModel):
 
     def denoise_labelled(self, noisy_images, noise_rates, signal_rates, labels, training=False):
         """Returns (pred_noises, pred_images) for images (B, H, W, C) with labels, int (B,)."""
+        demand_rates(noise_rates, signal_rates)
         network = self.network if training else self.ema_network
         prediction = network([noisy_images, noise_rates**2, labels], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)

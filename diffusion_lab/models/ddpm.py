@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import compiled, forget_compiled, seed_generator
-from diffusion_lab.errors import MOST_IMAGES, UserError, whole_number
+from diffusion_lab.errors import MOST_IMAGES, whole_number
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.models.diffusion import DiffusionModel
-from diffusion_lab.predictions import from_image, from_noise
+from diffusion_lab.predictions import demand_rates, from_image, from_noise
 
 
 class DDPM(DiffusionModel):
@@ -72,10 +72,7 @@ class DDPM(DiffusionModel):
         The predicted images are clipped to the range of images, as in `p_sample`; the rest is the
         noise.
         """
-        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
-            raise UserError(
-                f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}."
-            )
+        demand_rates(noise_rates, signal_rates)
         t = self.diffusion.nearest_timesteps(noise_rates, signal_rates)
         pred_noises = self.predict_noises(noisy_images, t, training)
         _, pred_images = from_noise(pred_noises, noisy_images, noise_rates, signal_rates)

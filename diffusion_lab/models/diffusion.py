@@ -10,7 +10,13 @@ from keras import ops
 from diffusion_lab.backend import forget_compiled, seed_generator
 from diffusion_lab.errors import MOST_IMAGES, MOST_STEPS, UserError, whole_number
 from diffusion_lab.models.ema import EMA
-from diffusion_lab.predictions import LOSSES, PREDICTIONS, velocity, weighted_velocities
+from diffusion_lab.predictions import (
+    LOSSES,
+    PREDICTIONS,
+    demand_rates,
+    velocity,
+    weighted_velocities,
+)
 from diffusion_lab.samplers import ddim, find_sampler
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
@@ -180,10 +186,7 @@ class DiffusionModel(DenoisingModel):
 
     def denoise(self, noisy_images, noise_rates, signal_rates, training):
         """Returns (pred_noises, pred_images), from the EMA network unless in training."""
-        if noise_rates.shape[1:] != (1, 1, 1) or signal_rates.shape[1:] != (1, 1, 1):
-            raise UserError(
-                f"Rates must have the shape (B, 1, 1, 1), not {tuple(noise_rates.shape)}."
-            )
+        demand_rates(noise_rates, signal_rates)
         network = self.network if training else self.ema_network
         prediction = network([noisy_images, noise_rates**2], training=training)
         return PREDICTIONS[self.prediction](prediction, noisy_images, noise_rates, signal_rates)

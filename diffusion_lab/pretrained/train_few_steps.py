@@ -14,27 +14,10 @@ from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks import NETWORKS
 from diffusion_lab.plots import image_grid, save_png
-from diffusion_lab.training import ConvolutionalMuon
+from diffusion_lab.training import ConvolutionalMuon, ShrinkGap
 
 DATA, BATCH_SIZE, LEARNING_RATE, MOST_STEPS = "procedural_flowers", 32, 5e-4, 4
 HALVINGS = 4  # of the gap, so that the smallest is 1 / 16
-SHRINKING, WARM_UP, FALL = 0.8, 0.02, 0.3  # shares of the training
-
-
-class Timetable(keras.callbacks.Callback):
-    """Shrinks the gap; the learning rate rises at the beginning, and falls at the end."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.step, self.steps = 0, steps
-
-    def on_train_batch_begin(self, batch, logs=None):
-        done = self.step / self.steps
-        self.model.gap.assign(0.5 ** (HALVINGS * min(1, done / SHRINKING)))
-        self.model.optimizer.learning_rate = LEARNING_RATE * min(
-            1, (done + 1e-3) / WARM_UP, (1 - done) / FALL
-        )
-        self.step += 1
 
 
 def tune(weights, on_epoch_end, seed=0, count=20_000, epochs=2):
@@ -64,6 +47,9 @@ def tune(weights, on_epoch_end, seed=0, count=20_000, epochs=2):
     )
     image_size = model.image_shape[0]
     data = load_dataset(DATA, "train", image_size, BATCH_SIZE, count=count, seed=seed)
+    shrink = ShrinkGap(
+        epochs * len(data), HALVINGS, LEARNING_RATE, shrinking=0.8, warm_up=0.02, fall=0.3
+    )
     report = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: on_epoch_end(model, epoch)
     )
@@ -72,7 +58,7 @@ def tune(weights, on_epoch_end, seed=0, count=20_000, epochs=2):
         shuffle=False,
         epochs=epochs,
         verbose=0,
-        callbacks=[data.epoch_callback(), Timetable(epochs * len(data)), report],
+        callbacks=[data.epoch_callback(), shrink, report],
     )
     return model
 

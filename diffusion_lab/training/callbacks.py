@@ -180,3 +180,32 @@ class TrainingWatch(keras.callbacks.Callback):
             loss = (float(mean) * steps - self.sum_before) / (steps - self.steps_before)
             self.losses.append({"images": self.images_seen, "loss": loss})
             self.sum_before, self.steps_before = float(mean) * steps, steps
+
+
+class ShrinkGap(keras.callbacks.Callback):
+    """Halves the gap of a consistency model `halvings` times during training, smoothly, from 1.
+
+    The learning rate rises at the beginning, and falls to zero at the end.
+
+    Args:
+        steps: of the whole training.
+        halvings: of the model's `gap`.
+        learning_rate: the highest.
+        shrinking: the share of the training after which the gap stays the same.
+        warm_up: the share in which the learning rate rises.
+        fall: the share in which it falls.
+    """
+
+    def __init__(self, steps, halvings, learning_rate, shrinking=0.6, warm_up=0.05, fall=0.33):
+        super().__init__()
+        self.step, self.steps, self.halvings = 0, steps, halvings
+        self.learning_rate = learning_rate
+        self.shrinking, self.warm_up, self.fall = shrinking, warm_up, fall
+
+    def on_train_batch_begin(self, batch, logs=None):
+        done = self.step / self.steps
+        self.model.gap.assign(0.5 ** (self.halvings * min(1, done / self.shrinking)))
+        self.model.optimizer.learning_rate = self.learning_rate * min(
+            1, done / self.warm_up + 0.05, (1 - done) / self.fall
+        )
+        self.step += 1

@@ -2,35 +2,12 @@
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
 from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.samplers import ddim
-
-SHRINKING, WARM_UP, FALL = 0.6, 0.05, 0.33  # shares of the training
-
-
-class ShrinkGap(keras.callbacks.Callback):
-    """Halves the gap of a model `halvings` times during the training, smoothly, from 1.
-
-    The learning rate rises at the beginning, and falls to zero at the end.
-    """
-
-    def __init__(self, steps, halvings, learning_rate):
-        super().__init__()
-        self.step, self.steps, self.halvings = 0, steps, halvings
-        self.learning_rate = learning_rate
-
-    def on_train_batch_begin(self, batch, logs=None):
-        done = self.step / self.steps
-        self.model.gap.assign(0.5 ** (self.halvings * min(1, done / SHRINKING)))
-        self.model.optimizer.learning_rate = self.learning_rate * min(
-            1, done / WARM_UP + 0.05, (1 - done) / FALL
-        )
-        self.step += 1
 
 
 class Judged(NamedTuple):

@@ -652,9 +652,9 @@ explore_score(score, points)
 # hundreds of steps for this reason.
 #
 # So walk with a lot of noise first, and with less and less later. This is annealed Langevin
-# dynamics (Song and Ermon 2019). Each step is the one of lab 01, $x \leftarrow x + h\,\nabla \ln p
-# + \sqrt{2h}\,z$, with the step size $h$ (lab 01 calls it $\eta$) and standard normal noise $z$,
-# but with your score in place of the energy's slope:
+# dynamics (Song and Ermon 2019). Each step is the one of lab 01,
+# $x \leftarrow x + h\,\nabla \ln p + \sqrt{2h}\,z$, with the step size $h$ (lab 01 calls it
+# $\eta$) and standard normal noise $z$, but with your score in place of the energy's slope:
 
 
 # %% alt="Five point clouds at noise rates from 1.00 to 0.05. The round cloud becomes a rough flower at 0.20 and a thin outline with five petals at 0.05."

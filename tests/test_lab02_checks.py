@@ -63,7 +63,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.forward_step,
         {
             "in place": in_place,
-            "sample none": lambda x, e, beta: (
+            "instead of drawing your own": lambda x, e, beta: (
                 (1 - beta) ** 0.5 * x + beta**0.5 * np.random.normal(size=x.shape)
             ),
             "`return` missing": lambda x, e, beta: None,
@@ -75,7 +75,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.q_sample,
         {
-            "and sample none": lambda x, t, e, betas: mixed(
+            "of drawing your own": lambda x, t, e, betas: mixed(
                 np.cumprod(1 - betas)[t], x, np.random.normal(size=x.shape)
             ),
             "reshape it to (B, 1, 1, 1)": lambda x, t, e, betas: np.cumprod(1 - betas)[t] * x,

@@ -356,8 +356,9 @@ show_rows({"clean": flowers} | rows)
 # petals disappear, then the petals, and the overall colour lasts longest. Fine detail drowns first
 # because it is faint. A model that goes back draws in the opposite order, colours first.
 #
-# (In the menu you choose *how fast* the image vanishes: it offers three schedules. Lab 03 is about
-# them, and about the log-SNR, the logarithm of the image's variance divided by the noise's.)
+# (In the menu you choose *how fast* the image vanishes: it offers three schedules. Its linear one
+# is DDPM's, which loses the image faster than ours. Lab 03 is about them, and about the log-SNR,
+# the logarithm of the image's variance divided by the noise's.)
 
 # %% tags=["nbval-ignore-output", "live-forward"]
 widgets.corruption(flowers)

@@ -27,13 +27,13 @@ FIRST_ID = 20_000  # of the students' numbers
 PLATFORMS = {
     "Canvas": (
         "{login}_{id}_9{id}_07_ddim.ipynb",
-        "Student,ID,SIS Login ID,Section,Lab 07 (811)\n    Points Possible,,,,24",
+        "Student,ID,SIS Login ID,Section,Lab 07 (811)\n    Points Possible,,,,40",
         '"{sorted_name}",{id},{login},A,',
     ),
     "Moodle": (
         "{name}_{id}_assignsubmission_file/07_ddim.ipynb",
         "Identifier,Full name,Grade,Maximum Grade,Last modified (grade),Feedback comments",
-        "Participant {id},{name},,24.00,-,",
+        "Participant {id},{name},,40.00,-,",
     ),
     "Gradescope": ("assignment_7_export/submission_9{id}/07_ddim.ipynb", "Name,ID", "{name},{id}"),
     "Google Classroom": ("{name} - 07_ddim.ipynb", "Name,ID", "{name},{id}"),

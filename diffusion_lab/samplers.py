@@ -54,9 +54,9 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
             eta
             * then.noise_rate
             / now.noise_rate
-            * root(1 - (now.signal_rate / then.signal_rate) ** 2)
+            * square_root(1 - (now.signal_rate / then.signal_rate) ** 2)
         )
-        kept_rate = root(then.noise_rate**2 - fresh_rate**2)
+        kept_rate = square_root(then.noise_rate**2 - fresh_rate**2)
         images = then.signal_rate * pred_images + kept_rate * pred_noises
         if fresh_rate > 0:
             images = images + fresh_rate * run.draw_noise()
@@ -84,7 +84,7 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
         images = image_weight * pred_images + forward_rate * shrinkage * images
         if then.noise_rate > 0:
             posterior_variance = forward_variance * (shrinkage if variance == "small" else 1)
-            images = images + root(posterior_variance) * run.draw_noise()
+            images = images + square_root(posterior_variance) * run.draw_noise()
     return run.samples(images)
 
 
@@ -163,7 +163,7 @@ SAMPLERS = {
 }
 
 
-def root(variance):
+def square_root(variance):
     """Returns the square root, and 0 for a variance that only rounding made negative."""
     return math.sqrt(max(variance, 0.0))
 

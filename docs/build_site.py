@@ -16,6 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.alternatives import pictures_of
 from diffusion_lab.instructor.build import sources, student_notebook, with_outputs
 from diffusion_lab.instructor.published import REPOSITORY, filled_in
 from diffusion_lab.instructor.source import read_source
@@ -100,8 +101,7 @@ def _line(file: str, function: str) -> int:
 
 def _describe(cell: NotebookNode) -> None:
     """Gives a cell's pictures their text alternatives."""
-    metadata = [output.get("metadata", {}) for output in cell.outputs]
-    texts = [about["image/png"]["alt"] for about in metadata if "image/png" in about]
+    texts = [picture.metadata["image/png"]["alt"] for picture in pictures_of(cell)]
     if texts:
         cell.metadata["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(texts))}}
 

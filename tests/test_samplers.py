@@ -156,6 +156,15 @@ def test_every_sampler_reaches_both_modes_of_a_mixture(name):
     np.testing.assert_allclose(points[~to_right].mean(0), [-1.0, 0.0], atol=0.05)
 
 
+def test_a_component_without_weight_counts_for_nothing():
+    means = np.array([-1.0, 2.0]).reshape(2, 1, 1, 1)
+    rates = np.full((len(NOISE), 1, 1, 1), 0.6), np.full((len(NOISE), 1, 1, 1), 0.8)
+    x = NOISE.astype("float64")
+    found = mixture_denoiser(np.broadcast_to(means, (2, *x.shape[1:])), 0.3, [1, 0])(x, *rates)
+    alone = gaussian_denoiser(-1.0, 0.3)(x, *rates)
+    np.testing.assert_allclose(np.stack(found), np.stack(alone), rtol=1e-5)
+
+
 def test_the_ideal_denoiser_of_a_set_returns_its_members():
     images = np.random.default_rng(5).uniform(-1, 1, (4, 3, 3, 1)).astype("float32")
     noise = np.random.default_rng(6).normal(size=(8, 3, 3, 1)).astype("float32")

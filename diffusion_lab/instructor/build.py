@@ -16,6 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.instructor.alternatives import described, pictures_of, require_alternatives
 from diffusion_lab.instructor.handing_out import handout_of
 from diffusion_lab.instructor.languages import stub
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
@@ -125,15 +126,6 @@ def with_outputs(solution: NotebookNode, path: Path) -> NotebookNode:
     return described(solution)
 
 
-def described(solution: NotebookNode) -> NotebookNode:
-    """Gives the pictures of each cell the text alternative of its first line, if there is one."""
-    for cell in solution.cells:
-        for output in cell.get("outputs", []):
-            if "alt" in cell.metadata and "image/png" in output.get("data", {}):
-                output.metadata["image/png"] = {"alt": cell.metadata.alt}
-    return solution
-
-
 def build(
     root: str | Path, labs: Sequence[str] = (), progress: Callable[[str], object] = print
 ) -> None:
@@ -228,7 +220,7 @@ def _built_files(root: Path, source: Path) -> dict[Path, str]:
         raise UserError(f"{source}: {error}") from None
     handout, path = handout_of(name[:2], solution, student), root / "solutions" / name
     solution = with_outputs(marked_for_nbgrader(solution), path)
-    _require_alternatives(source, solution)
+    require_alternatives(source, solution)
     return {
         root / "notebooks" / name: _text(student),
         path: _text(solution),
@@ -236,19 +228,6 @@ def _built_files(root: Path, source: Path) -> dict[Path, str]:
             handout.to_json()
         ),
     }
-
-
-def _require_alternatives(source: Path, solution: NotebookNode) -> None:
-    """Raises UserError for a picture without a sentence as its text alternative."""
-    for cell in solution.cells:
-        for output in cell.get("outputs", []):
-            about = output.get("metadata", {}).get("image/png", {})
-            if "image/png" in output.get("data", {}) and not about.get("alt", "").endswith("."):
-                raise UserError(
-                    f"{source}: say in a sentence what the picture of this cell shows, for those"
-                    ' who cannot see it, as in # %% alt="Eight flowers on dark green." The cell'
-                    f" begins with: {cell.source.splitlines()[0]}"
-                )
 
 
 def _without_run_data(notebook: NotebookNode) -> NotebookNode:
@@ -265,12 +244,7 @@ def _without_run_data(notebook: NotebookNode) -> NotebookNode:
 
 def _save_cover(notebook: NotebookNode, path: Path) -> None:
     covers = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
-    pictures = [
-        output.data["image/png"]
-        for cell in covers
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    ]
+    pictures = [picture.data["image/png"] for cell in covers for picture in pictures_of(cell)]
     if pictures:
         write_atomically(path, base64.b64decode(pictures[0]))
 

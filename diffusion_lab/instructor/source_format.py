@@ -18,7 +18,11 @@ from diffusion_lab.errors import UserError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MARKS = {
-    **{"exercise": str, "check": str, "summary": str, "points": (int, float), "tags": list},
+    "exercise": str,
+    "check": str,
+    "summary": str,
+    "points": (int, float),
+    "tags": list,
     "alt": str,
 }
 MARK = re.compile(r'\s+(\w+)=("[^"]*"|\[[^]]*\]|[^\s,]+)')

@@ -30,8 +30,10 @@ def grid(images, columns=8, width=WIDTH):
     Each image is enlarged by the same whole number, so that the picture is at most about `width`
     pixels wide.
     """
-    columns = max(1, min(columns, len(images)))
-    return image_grid(images, columns, scale=max(1, width // (columns * images.shape[2])))
+    columns = min(columns, len(images))
+    picture = image_grid(images, columns)  # refuses what is not a batch of images
+    scale = max(1, width // (columns * images.shape[2]))
+    return picture.repeat(scale, 0).repeat(scale, 1)
 
 
 def labelled_strip(images, labels, width=WIDTH, chosen=None):

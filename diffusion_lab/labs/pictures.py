@@ -8,7 +8,8 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.plots import animation_bytes, image_grid, png_bytes
+from diffusion_lab.labs.compose import grid
+from diffusion_lab.plots import animation_bytes, png_bytes
 
 
 def show_images(images, columns=8, width=800):
@@ -17,10 +18,7 @@ def show_images(images, columns=8, width=800):
     The images have one colour channel or three.
     """
     images = np.asarray(images)
-    columns = max(1, min(columns, len(images)))
-    scale = max(1, width // (columns * images.shape[2])) if images.ndim == 4 else 1
-    picture = image_grid(images, columns, scale=scale)
-    display(Image(png_bytes(picture), alt=f"{len(images)} images"))
+    display(Image(png_bytes(grid(images, columns, width)), alt=f"{len(images)} images"))
 
 
 def show_animation(frames, seconds_each, alt, stills=5):

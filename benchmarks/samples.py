@@ -32,30 +32,33 @@ class Samples:
     steps: int
     sampler: str = "ddim"
     guide: str | None = None
+    spacing: float = 1.0
 
     @property
     def options(self):
-        guide = f" --guide {self.guide}" if self.guide else ""
-        return f"--weights {self.weights} --sampler {self.sampler} --steps {self.steps}{guide}"
+        extra = f" --spacing {self.spacing:g}" if self.spacing != 1 else ""
+        extra += f" --guide {self.guide}" if self.guide else ""
+        return f"--weights {self.weights} --sampler {self.sampler} --steps {self.steps}{extra}"
 
     @property
     def name(self):
-        guided = "-guided" if self.guide else ""
-        return f"{Path(self.weights).name.split('.')[0]}-{self.sampler}-{self.steps}{guided}"
+        extra = "-spaced" * (self.spacing != 1) + "-guided" * bool(self.guide)
+        return f"{Path(self.weights).name.split('.')[0]}-{self.sampler}-{self.steps}{extra}"
 
     def generate(self, count):
         model, _ = load_model(self.weights)
         sampler = autoguided(SAMPLERS[self.sampler], self.guide, None)
-        return generate_in_batches(model, count, self.steps, sampler=sampler)
+        return generate_in_batches(model, count, self.steps, sampler=sampler, spacing=self.spacing)
 
 
 ALL = [
     Samples("The model of the course", "flowers32", 10),
     Samples("The same, with a better sampler", "flowers32", 10, "adams_bashforth"),
+    Samples("With shorter steps at the start", "flowers32", 10, "adams_bashforth", spacing=1.5),
     Samples("With autoguidance", "flowers32", 10, "adams_bashforth", "flowers32_guide"),
     Samples("In one step", "flowers32_fewstep", 1),
     Samples("In two steps", "flowers32_fewstep", 2),
-    Samples("At 64 × 64 pixels", "flowers64", 20, "adams_bashforth"),
+    Samples("At 64 × 64 pixels", "flowers64", 20, "adams_bashforth", spacing=1.5),
     Samples("With a colour as its input (here none is given)", "flowers32_conditional", 20),
     Samples("The weaker model that guides", "flowers32_guide", 10),
     Samples("A network that predicts noise", "flowers32_noise", 20),

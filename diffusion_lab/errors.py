@@ -54,6 +54,7 @@ MOST_STEPS = 100_000
 MOST_IMAGES = 1_000_000
 MOST_PIXELS = 4096  # in width or height of an image
 MOST_CHANNELS = 4096  # of a layer
+LEAST_SPACING, MOST_SPACING = 0.5, 4  # of a sampler's steps
 MOST_GUIDANCE = 100  # beyond this, images are only black and white
 LARGEST_SEED = 2**32 - 1  # NumPy, Keras and the three backends all accept this
 

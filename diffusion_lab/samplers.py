@@ -10,8 +10,11 @@ All samplers share these arguments:
 * initial_noise: float, (B, H, W, C), standard normal. The samples have the same dtype.
   Intermediate results are computed in float32, or in float64 for float64 noise. A network that
   belongs to a Keras model always receives float32.
-* steps: number of steps, at least 1. The times are 1, 1 - 1/steps, ..., 1/steps, then the clean
-  image.
+* steps: number of steps, at least 1. Step i begins at time 1 - (i / steps) ** spacing; the last one
+  ends at the clean image.
+* spacing: in [0.5, 4]. With 1 all steps have the same length. With more, they are shorter where
+  there is more noise. There the colour of a whole image is decided, and large steps let it fade
+  (lab 08).
 * seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
 * on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times;
   step counts from 0.
@@ -34,19 +37,26 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import compiled, owner_of, seed_generator, to_numpy_or_none
-from diffusion_lab.errors import MOST_STEPS, UserError, finite_number, whole_number
+from diffusion_lab.errors import (
+    LEAST_SPACING,
+    MOST_SPACING,
+    MOST_STEPS,
+    UserError,
+    finite_number,
+    whole_number,
+)
 
 MIN_SIGNAL_RATE = 1e-3  # the smallest to divide by; a cosine schedule ends at 0
 
 
-def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step=None):
+def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step=None, spacing=1.0):
     """Samples with DDIM (Song et al. 2021, equation 12): separate, then remix at the next rates.
 
     The name stands for denoising diffusion implicit models. With `eta` = 0 only the initial noise
     is random; with `eta` = 1 it is DDPM with the small variance.
     """
     eta = finite_number("eta", eta, 0, 1)
-    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step, spacing)
     images = run.initial_noise
     for now, then in run.path:
         pred_noises, pred_images = run.separate(images, now)
@@ -63,7 +73,16 @@ def ddim(denoise, schedule, initial_noise, steps=20, eta=0.0, seed=None, on_step
     return run.samples(images)
 
 
-def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, variance="small"):
+def ddpm(
+    denoise,
+    schedule,
+    initial_noise,
+    steps=20,
+    seed=None,
+    on_step=None,
+    spacing=1.0,
+    variance="small",
+):
     """Samples with DDPM's ancestral sampling (Ho et al. 2020, equations 6 and 7).
 
     For any two times s < t, the posterior q(x_s | x_t, x_0) is a Gaussian. `variance` is "small"
@@ -72,7 +91,7 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
     """
     if variance not in ("small", "large"):
         raise UserError(f"variance must be 'small' or 'large', not {variance!r}.")
-    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step, spacing)
     images = run.initial_noise
     for now, then in run.path:
         _, pred_images = run.separate(images, now)
@@ -88,14 +107,14 @@ def ddpm(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, va
     return run.samples(images)
 
 
-def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, spacing=1.0):
     """Samples with Heun's second-order method (after Karras et al. 2022, algorithm 1).
 
     Each step looks ahead and then corrects itself. Along the angle whose sine is the noise rate,
     the noisy image moves with the velocity signal_rate * noise - noise_rate * image. DDIM treats
     both components as constant during the step, and so misses half of the velocity's change.
     """
-    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step, spacing)
     images = run.initial_noise
     for now, then in run.path:
         pred_noises, pred_images = run.separate(images, now)
@@ -109,12 +128,12 @@ def heun(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
     return run.samples(images)
 
 
-def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, spacing=1.0):
     """Samples with DPM-Solver++(2M) (Lu et al. 2022, algorithm 2).
 
     It is a multistep method of second order in the logarithm of the signal-to-noise ratio.
     """
-    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step, spacing)
     images, last_pred_images, last_width = run.initial_noise, None, None
     for now, then in run.path:
         _, pred_images = run.separate(images, now)
@@ -131,13 +150,15 @@ def dpmpp_2m(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None
         last_pred_images, last_width = pred_images, width
 
 
-def adams_bashforth(denoise, schedule, initial_noise, steps=20, seed=None, on_step=None):
+def adams_bashforth(
+    denoise, schedule, initial_noise, steps=20, seed=None, on_step=None, spacing=1.0
+):
     """Samples with the two-step Adams-Bashforth method (after Liu et al. 2022, PNDM, section 3).
 
     It solves DDIM's equation: the predicted noise is extrapolated half a step ahead, along the
     angle whose sine is the noise rate.
     """
-    run = Run(denoise, schedule, initial_noise, steps, seed, on_step)
+    run = Run(denoise, schedule, initial_noise, steps, seed, on_step, spacing)
     images, last_pred_noises, last_width = run.initial_noise, None, None
     for now, then in run.path:
         current_pred_noises, pred_images = run.separate(images, now)
@@ -208,8 +229,8 @@ class Point(NamedTuple):
 class Run:
     """What all samplers share: the checked arguments, the pairs of points, and the noise."""
 
-    def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step):
-        points = time_grid(schedule, whole_number("steps", steps, most=MOST_STEPS))
+    def __init__(self, denoise, schedule, initial_noise, steps, seed, on_step, spacing):
+        points = time_grid(schedule, steps, spacing)
         self.path = list(zip(points, points[1:]))
         model = owner_of(denoise)
         noise, self._samples_dtype = checked_noise(
@@ -282,9 +303,11 @@ def checked_noise(initial_noise, image_shape=None):
     return noise, dtype
 
 
-def time_grid(schedule, steps):
-    """Returns the points at times 1, 1 - 1/steps, ..., 1/steps, and that of the clean image."""
-    times = np.arange(steps, 0, -1, dtype="float32") / steps
+def time_grid(schedule, steps, spacing=1.0):
+    """Returns the points at times 1 - (i / steps) ** spacing, and that of the clean image."""
+    steps = whole_number("steps", steps, most=MOST_STEPS)
+    spacing = finite_number("spacing", spacing, LEAST_SPACING, MOST_SPACING)
+    times = (1 - (np.arange(steps) / steps) ** spacing).astype("float32")
     rates = schedule(times.reshape(-1, 1, 1, 1))
     if not isinstance(rates, tuple | list) or [np.shape(rate) for rate in rates] != 2 * [
         (steps, 1, 1, 1)

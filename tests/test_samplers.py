@@ -17,7 +17,15 @@ from diffusion_lab.ideal_denoisers import (
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.predictions import from_velocity
-from diffusion_lab.samplers import SAMPLERS, adams_bashforth, ddim, ddpm, dpmpp_2m, heun
+from diffusion_lab.samplers import (
+    SAMPLERS,
+    adams_bashforth,
+    ddim,
+    ddpm,
+    dpmpp_2m,
+    heun,
+    time_grid,
+)
 from diffusion_lab.schedules import (
     SCHEDULES,
     cosine_diffusion_schedule,
@@ -70,6 +78,56 @@ def test_error_falls_with_the_order_of_the_method(sampler, schedule, order):
     errors = [error_at_last_point(sampler, schedule, steps) for steps in (40, 80, 160)]
     ratios = [coarse / fine for coarse, fine in zip(errors, errors[1:])]
     assert 2 ** (order - 0.2) < min(ratios) and max(ratios) < 2 ** (order + 0.2), (errors, ratios)
+
+
+def share_of_spread(steps, spacing, spread, schedule=offset_cosine_diffusion_schedule):
+    """Returns the closed form of how much of the data's `spread` DDIM keeps.
+
+    Each step turns the angle between noise and image, measured in units of the spread. It keeps the
+    cosine of this turn.
+    """
+    times = 1 - np.linspace(0, 1, steps + 1)[:-1].astype("float32") ** np.float32(spacing)
+    noise_rates, signal_rates = (
+        np.append(rates, end) for rates, end in zip(schedule(times), (0, 1))
+    )
+    turns = np.diff(np.arctan2(noise_rates, signal_rates * spread))
+    start = np.hypot(noise_rates[0], signal_rates[0] * spread)
+    return np.prod(np.cos(turns)) / start
+
+
+@pytest.mark.parametrize("spacing", [0.5, 1, 1.5, 4])
+@pytest.mark.parametrize("steps", [1, 3, 20])
+def test_ddim_keeps_the_cosine_of_every_turn(steps, spacing):
+    denoise = gaussian_denoiser(0.0, 16.0)
+    images = ddim(denoise, offset_cosine_diffusion_schedule, NOISE, steps=steps, spacing=spacing)
+    expected = 16 * share_of_spread(steps, spacing, spread=16) * NOISE
+    np.testing.assert_allclose(images, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_spacing_keeps_more_of_what_is_decided_in_the_noise(name):
+    """The mean colour of 32 × 32 pixels: its noise is 32 times as small as that of a pixel."""
+    noise = np.random.default_rng(5).normal(size=(5_000, 1, 1, 1))
+    kept = [
+        np.std(
+            SAMPLERS[name](
+                gaussian_denoiser(0.0, 16.0),
+                offset_cosine_diffusion_schedule,
+                noise,
+                steps=10,
+                seed=0,
+                spacing=spacing,
+            )
+        )
+        / 16
+        for spacing in (1.0, 1.5)
+    ]
+    assert kept[0] + 0.05 < kept[1] < 1
+
+
+def test_the_times_of_a_spacing():
+    points = time_grid(offset_cosine_diffusion_schedule, 4, spacing=2)
+    assert [point.diffusion_time for point in points] == [1, 15 / 16, 3 / 4, 7 / 16, 0]
 
 
 def test_ddim_with_eta_one_is_ddpm_with_small_variance():
@@ -202,6 +260,9 @@ def test_the_same_seed_gives_the_same_samples_in_the_dtype_of_the_noise():
         ({"eta": 1.5}, "eta must be in"),
         ({"eta": float("nan")}, "eta must be in"),
         ({"eta": "1"}, "eta must be in"),
+        ({"spacing": 0}, "spacing must be in"),
+        ({"spacing": float("nan")}, "spacing must be in"),
+        ({"spacing": "1"}, "spacing must be in"),
         ({"steps": "20"}, "whole number"),
         ({"steps": True}, "whole number"),
         ({"steps": float("nan")}, "whole number"),

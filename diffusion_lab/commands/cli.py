@@ -21,6 +21,7 @@ from diffusion_lab.commands.options import (
     GUIDE,
     MANY,
     SEED,
+    SPACING,
     WEIGHTS,
     Features,
     Loss,
@@ -211,6 +212,7 @@ def sample(
     eta: Annotated[
         float, real(0, 1, "For ddim: 0 is deterministic, 1 is as random as ddpm.")
     ] = 0.0,
+    spacing: Annotated[float, SPACING] = 1.0,
     label: Annotated[
         str | None,
         typer.Option(help="For a conditional model: the class to generate, such as red."),
@@ -254,7 +256,12 @@ def sample(
             " flowers32_conditional."
         )
     guided = autoguided(SAMPLERS[sampler.value], guide, guidance)
-    arguments = {"eta": eta or None, "labels": label, "guidance": guidance if label else None}
+    arguments = {
+        "eta": eta or None,
+        "spacing": spacing,
+        "labels": label,
+        "guidance": guidance if label else None,
+    }
     arguments = {name: value for name, value in arguments.items() if value is not None}
     bar, on_step = sampling_bar(f"sampling {count} images", chosen * -(-count // 64))
     with bar:
@@ -276,6 +283,7 @@ def evaluate(
         int | None, whole(1, MOST_STEPS, "By default 10, or 2 for flowers32_fewstep.")
     ] = None,
     sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
+    spacing: Annotated[float, SPACING] = 1.0,
     features: Annotated[
         Features,
         typer.Option(help="flowers comes with the package; inception is an 88 MB download."),
@@ -293,7 +301,7 @@ def evaluate(
     if guidance is not None and guide is None:
         raise UserError("--guidance has no effect without a guide: add --guide, or leave it out.")
     result = evaluate_model(
-        weights, data, count, steps, sampler.value, features.value, seed, guide, guidance
+        weights, data, count, steps, sampler.value, spacing, features.value, seed, guide, guidance
     )
     typer.echo(result)
 

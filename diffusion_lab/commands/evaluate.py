@@ -44,6 +44,7 @@ def evaluate_model(
     count: int = 512,
     steps: int | None = None,
     sampler: str = "ddim",
+    spacing: float = 1.0,
     features: str = "flowers",
     seed: int = 0,
     guide: str | None = None,
@@ -78,10 +79,11 @@ def evaluate_model(
         )
     real = validation.images[:count]
     guided = autoguided(SAMPLERS[sampler], guide, guidance)
-    generated = generate_in_batches(model, count, steps, seed, sampler=guided)
+    generated = generate_in_batches(model, count, steps, seed, sampler=guided, spacing=spacing)
     kid = kid_with_standard_error(encode(extractor, real), encode(extractor, generated))
     memory = measure_memorisation(generated, train.images, real)
-    how = f"{sampler} with {steps} steps" + (f", guided by {guide}" if guide else "")
+    how = f"{sampler} with {steps} steps" + f" of spacing {spacing:g}" * (spacing != 1)
+    how += f", guided by {guide}" if guide else ""
     return (
         f"KID ({features} features), {count} generated against {len(real)} real images of {data},"
         f" {how}: {kid.value:.4f} ± {kid.standard_error:.4f}\n"

@@ -9,7 +9,13 @@ from typing import Any
 import typer
 
 import diffusion_lab
-from diffusion_lab.errors import LARGEST_SEED, finite_number, whole_number
+from diffusion_lab.errors import (
+    LARGEST_SEED,
+    LEAST_SPACING,
+    MOST_SPACING,
+    finite_number,
+    whole_number,
+)
 
 MANY = 1_000_000_000
 FEW = 2  # steps of a model that was tuned for few
@@ -83,6 +89,12 @@ def choice(name: str, values: list[str]) -> Any:
 
 
 SEED = whole(0, LARGEST_SEED)
+SPACING = real(
+    LEAST_SPACING,
+    MOST_SPACING,
+    "Above 1, the sampler's steps are shorter where there is more noise, such as 1.5, which makes"
+    " images more colourful.",
+)
 Sampler = choice("Sampler", names_in("SAMPLERS", "samplers.py"))
 Schedule = choice("Schedule", names_in("SCHEDULES", "schedules.py"))
 Prediction = choice("Prediction", names_in("PREDICTIONS", "predictions.py"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.report import machine
-from diffusion_lab.commands.evaluate import autoguided
+from diffusion_lab.commands.evaluate import autoguided, begin_at
 from diffusion_lab.data import load_dataset
 from diffusion_lab.metrics import encode, flower_features, kid_with_standard_error
 from diffusion_lab.models.generating import generate_in_batches
@@ -19,8 +19,9 @@ SHOWN, COLUMNS, DATA = 64, 16, "procedural_flowers"
 NOTE = """\
 The first 64 images of seed 0, none left out. KID compares {count} of them with as many real flowers
 that no model was trained on (lower is better), with the package's flower features. The scale of KID
-depends on the image size, so `flowers64` cannot be compared with the others. `diffusion-lab
-sample` with the options in a heading generates the same images."""
+depends on the image size, so `flowers64` cannot be compared with the others. The spread of the
+colours is the standard deviation of the images' mean colours, divided by that of the real flowers.
+`diffusion-lab sample` with the options below a heading generates the same images."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,13 @@ class Samples:
     sampler: str = "ddim"
     guide: str | None = None
     spacing: float = 1.0
+    min_signal_rate: float | None = None
 
     @property
     def options(self):
         extra = f" --spacing {self.spacing:g}" if self.spacing != 1 else ""
+        if self.min_signal_rate is not None:
+            extra += f" --min-signal-rate {self.min_signal_rate:g}"
         extra += f" --guide {self.guide}" if self.guide else ""
         return f"--weights {self.weights} --sampler {self.sampler} --steps {self.steps}{extra}"
 
@@ -47,6 +51,7 @@ class Samples:
 
     def generate(self, count):
         model, _ = load_model(self.weights)
+        begin_at(model, self.min_signal_rate)
         sampler = autoguided(SAMPLERS[self.sampler], self.guide, None)
         return generate_in_batches(model, count, self.steps, sampler=sampler, spacing=self.spacing)
 
@@ -54,17 +59,36 @@ class Samples:
 ALL = [
     Samples("The model of the course", "flowers32", 10),
     Samples("The same, with a better sampler", "flowers32", 10, "adams_bashforth"),
-    Samples("With shorter steps at the start", "flowers32", 10, "adams_bashforth", spacing=1.5),
+    Samples(
+        "From purer noise, with shorter steps at the start",
+        "flowers32",
+        10,
+        "adams_bashforth",
+        spacing=2.0,
+        min_signal_rate=0.005,
+    ),
     Samples("With autoguidance", "flowers32", 10, "adams_bashforth", "flowers32_guide"),
     Samples("In one step", "flowers32_fewstep", 1),
     Samples("In two steps", "flowers32_fewstep", 2),
-    Samples("At 64 × 64 pixels", "flowers64", 20, "adams_bashforth", spacing=1.5),
+    Samples(
+        "At 64 × 64 pixels",
+        "flowers64",
+        10,
+        "adams_bashforth",
+        spacing=2.0,
+        min_signal_rate=0.005,
+    ),
     Samples("With a colour as its input (here none is given)", "flowers32_conditional", 20),
     Samples("The weaker model that guides", "flowers32_guide", 10),
     Samples("A network that predicts noise", "flowers32_noise", 20),
     Samples("As in the DDPM paper", "flowers32_ddpm", 50, "ddpm"),
     Samples("Ten convolutions in a row", "flowers32_plain_cnn", 20),
 ]
+
+
+def spread_of_colours(images):
+    """Returns the standard deviation of the images' mean colours, averaged over the channels."""
+    return images.mean(axis=(1, 2)).std(axis=0).mean()
 
 
 def measure(samples, count, folder):
@@ -76,11 +100,15 @@ def measure(samples, count, folder):
     scale = 64 // images.shape[1]
     picture = Image.fromarray(image_grid(images[:SHOWN], columns=COLUMNS, scale=scale))
     picture.save(folder / f"{samples.name}.webp", quality=85, method=6)
-    print(f"{samples.title}: KID {kid.value:.3f} ± {kid.standard_error:.3f}", flush=True)
+    share = spread_of_colours(images) / spread_of_colours(real / 255)
+    print(
+        f"{samples.title}: KID {kid.value:.3f} ± {kid.standard_error:.3f}, colours {share:.2f}",
+        flush=True,
+    )
     return [
         f"## {samples.title}: KID {kid.value:.2f} ± {kid.standard_error:.2f}",
         "",
-        f"`{samples.options}`",
+        f"`{samples.options}` (spread of the colours: {share:.2f})",
         "",
         f"![{SHOWN} images of {samples.weights}](samples/{samples.name}.webp)",
         "",

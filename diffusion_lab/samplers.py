@@ -10,11 +10,11 @@ All samplers share these arguments:
 * initial_noise: float, (B, H, W, C), standard normal. The samples have the same dtype.
   Intermediate results are computed in float32, or in float64 for float64 noise. A network that
   belongs to a Keras model always receives float32.
-* steps: number of steps, at least 1. Step i begins at time 1 - (i / steps) ** spacing; the last one
-  ends at the clean image.
-* spacing: in [0.5, 4]. With 1 all steps have the same length. With more, they are shorter where
-  there is more noise. There the colour of a whole image is decided, and large steps let it fade
-  (lab 08).
+* steps: number of steps, at least 1. The first begins at time 1, the last at time 1/steps and ends
+  at the clean image.
+* spacing: in [0.5, 4]. With 1 the times between are 1 - i/steps, so all steps have the same length.
+  With more, steps are shorter where there is more noise. There the colour of a whole image is
+  decided, and large steps let it fade (lab 08).
 * seed: integer or `keras.random.SeedGenerator` for the noise that a random sampler adds.
 * on_step: called as on_step(step, diffusion_time, noisy_images, pred_images) at each of the times;
   step counts from 0.
@@ -304,10 +304,11 @@ def checked_noise(initial_noise, image_shape=None):
 
 
 def time_grid(schedule, steps, spacing=1.0):
-    """Returns the points at times 1 - (i / steps) ** spacing, and that of the clean image."""
+    """Returns the points at the times of `steps` and `spacing`, and that of the clean image."""
     steps = whole_number("steps", steps, most=MOST_STEPS)
     spacing = finite_number("spacing", spacing, LEAST_SPACING, MOST_SPACING)
-    times = (1 - (np.arange(steps) / steps) ** spacing).astype("float32")
+    times = 1 - (1 - 1 / steps) * np.linspace(0, 1, steps) ** spacing
+    times = times.astype("float32")
     rates = schedule(times.reshape(-1, 1, 1, 1))
     if not isinstance(rates, tuple | list) or [np.shape(rate) for rate in rates] != 2 * [
         (steps, 1, 1, 1)

@@ -9,11 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbformat import NotebookNode
+from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.alternatives import pictures_of
@@ -100,10 +104,20 @@ def _line(file: str, function: str) -> int:
 
 
 def _describe(cell: NotebookNode) -> None:
-    """Gives a cell's pictures their text alternatives."""
-    texts = [picture.metadata["image/png"]["alt"] for picture in pictures_of(cell)]
+    """Gives a cell's pictures their text alternatives, and plots a class for the dark theme."""
+    pictures = list(pictures_of(cell))
+    texts = [picture.metadata["image/png"]["alt"] for picture in pictures]
     if texts:
-        cell.metadata["mystnb"] = {"image": {"alt": " ".join(dict.fromkeys(texts))}}
+        image = {"alt": " ".join(dict.fromkeys(texts))}
+        if all(is_plot(b64decode(picture.data["image/png"])) for picture in pictures):
+            image["classes"] = "plot"
+        cell.metadata["mystnb"] = {"image": image}
+
+
+def is_plot(png: bytes) -> bool:
+    """Tells whether a picture is lines or points on white paper, rather than images."""
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("L"))
+    return float(np.mean(pixels >= 250)) > 0.7
 
 
 def stage(folder: Path) -> None:

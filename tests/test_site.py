@@ -74,6 +74,17 @@ def test_a_page_of_a_lab_has_pictures_and_no_answer(source):
     assert pictures and all(cell.metadata.mystnb.image.alt for cell in pictures)
 
 
+def test_plots_have_a_class_for_the_dark_theme_and_images_have_none():
+    page = build_site().lab_page(ROOT / "solutions" / "08_exploring.py")
+    classes = {
+        cell.metadata.mystnb.image.alt.split(".")[0]: cell.metadata.mystnb.image.get("classes")
+        for cell in page.cells
+        if "mystnb" in cell.metadata
+    }
+    assert classes["KID of DDIM over the number of evaluations, log scales"] == "plot"
+    assert classes["Five rows of flowers from the same noise"] is None
+
+
 def test_live_figures_follow_their_cells():
     page = build_site().lab_page(ROOT / "solutions" / "02_forward_process.py")
     (place,) = (i for i, cell in enumerate(page.cells) if 'data-figure="forward"' in cell.source)

@@ -20,6 +20,7 @@ from diffusion_lab.commands.options import (
     FEW,
     GUIDE,
     MANY,
+    MIN_SIGNAL_RATE,
     SEED,
     SPACING,
     WEIGHTS,
@@ -213,6 +214,7 @@ def sample(
         float, real(0, 1, "For ddim: 0 is deterministic, 1 is as random as ddpm.")
     ] = 0.0,
     spacing: Annotated[float, SPACING] = 1.0,
+    min_signal_rate: Annotated[float | None, MIN_SIGNAL_RATE] = None,
     label: Annotated[
         str | None,
         typer.Option(help="For a conditional model: the class to generate, such as red."),
@@ -230,7 +232,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("out/samples.png"),
 ) -> None:
     """Generate images from shipped weights or from your own."""
-    from diffusion_lab.commands.evaluate import autoguided
+    from diffusion_lab.commands.evaluate import autoguided, begin_at
     from diffusion_lab.commands.terminal import sampling_bar
     from diffusion_lab.models.generating import generate_in_batches
     from diffusion_lab.models.io import load_model
@@ -255,6 +257,7 @@ def sample(
             f"The model {weights} takes no labels: leave --label out, or use --weights"
             " flowers32_conditional."
         )
+    begin_at(model, min_signal_rate)
     guided = autoguided(SAMPLERS[sampler.value], guide, guidance)
     arguments = {
         "eta": eta or None,
@@ -284,6 +287,7 @@ def evaluate(
     ] = None,
     sampler: Annotated[Sampler, typer.Option()] = Sampler.ddim,
     spacing: Annotated[float, SPACING] = 1.0,
+    min_signal_rate: Annotated[float | None, MIN_SIGNAL_RATE] = None,
     features: Annotated[
         Features,
         typer.Option(help="flowers comes with the package; inception is an 88 MB download."),
@@ -301,7 +305,17 @@ def evaluate(
     if guidance is not None and guide is None:
         raise UserError("--guidance has no effect without a guide: add --guide, or leave it out.")
     result = evaluate_model(
-        weights, data, count, steps, sampler.value, spacing, features.value, seed, guide, guidance
+        weights,
+        data,
+        count,
+        steps,
+        sampler.value,
+        spacing,
+        min_signal_rate,
+        features.value,
+        seed,
+        guide,
+        guidance,
     )
     typer.echo(result)
 

@@ -15,10 +15,12 @@ from diffusion_lab.metrics import (
     kid_with_standard_error,
     measure_memorisation,
 )
+from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.models.generating import generate_in_batches
 from diffusion_lab.models.io import load_model
 from diffusion_lab.predictions import autoguide
 from diffusion_lab.samplers import SAMPLERS
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
 def autoguided(
@@ -38,6 +40,22 @@ def autoguided(
     return guided
 
 
+def begin_at(model: DiffusionModel, min_signal_rate: float | None) -> None:
+    """Lets a model's schedule end, and so its sampler begin, at this signal rate.
+
+    Raises:
+        UserError: if the model's schedule has no such parameter.
+    """
+    if min_signal_rate is None:
+        return
+    if model.config.schedule != "offset_cosine":
+        raise UserError(
+            "--min-signal-rate is for models with the schedule offset_cosine, but this one has"
+            f" {model.config.schedule}: leave it out."
+        )
+    model.schedule = partial(offset_cosine_diffusion_schedule, min_signal_rate=min_signal_rate)
+
+
 def evaluate_model(
     weights: str | Path,
     data: str | None = None,
@@ -45,6 +63,7 @@ def evaluate_model(
     steps: int | None = None,
     sampler: str = "ddim",
     spacing: float = 1.0,
+    min_signal_rate: float | None = None,
     features: str = "flowers",
     seed: int = 0,
     guide: str | None = None,
@@ -58,6 +77,7 @@ def evaluate_model(
             a different number of channels.
     """
     model, origin = load_model(weights)
+    begin_at(model, min_signal_rate)
     steps = steps or (FEW if model.config.most_steps else 10)
     data = data or origin.get("data")
     if data is None:
@@ -83,6 +103,7 @@ def evaluate_model(
     kid = kid_with_standard_error(encode(extractor, real), encode(extractor, generated))
     memory = measure_memorisation(generated, train.images, real)
     how = f"{sampler} with {steps} steps" + f" of spacing {spacing:g}" * (spacing != 1)
+    how += f" from the signal rate {min_signal_rate:g}" if min_signal_rate is not None else ""
     how += f", guided by {guide}" if guide else ""
     return (
         f"KID ({features} features), {count} generated against {len(real)} real images of {data},"

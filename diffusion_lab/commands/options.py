@@ -92,8 +92,14 @@ SEED = whole(0, LARGEST_SEED)
 SPACING = real(
     LEAST_SPACING,
     MOST_SPACING,
-    "Above 1, the sampler's steps are shorter where there is more noise, such as 1.5, which makes"
-    " images more colourful.",
+    "Above 1, the sampler's steps are shorter where there is more noise; 2 makes images more"
+    " colourful.",
+)
+MIN_SIGNAL_RATE = real(
+    0,
+    0.9,
+    "Signal rate at time 1, by default 0.02. A network that predicts velocity can begin closer to"
+    " pure noise, such as 0.005.",
 )
 Sampler = choice("Sampler", names_in("SAMPLERS", "samplers.py"))
 Schedule = choice("Schedule", names_in("SCHEDULES", "schedules.py"))

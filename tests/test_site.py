@@ -491,23 +491,27 @@ def test_points_can_be_drawn_with_the_keyboard(page, site):
 @NODE
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("spacing", [1, 2])
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "ddpm"])
-def test_the_samplers_of_the_figures_equal_ours(sampler, schedule, page, site):
+def test_the_samplers_of_the_figures_equal_ours(sampler, spacing, schedule, page, site):
     rng = np.random.default_rng(0)
     noise, centres = rng.normal(size=(50, 1, 1, 2)), rng.normal(size=(6, 1, 1, 2))
     denoise = mixture_denoiser(centres, 0.3)
-    ours = SAMPLERS[sampler](denoise, SCHEDULES[schedule], noise.astype("float32"), steps=7)
+    ours = SAMPLERS[sampler](
+        denoise, SCHEDULES[schedule], noise.astype("float32"), steps=7, spacing=spacing
+    )
     page.goto(f"{site}/index.html")
     theirs = page.evaluate(
-        """async ([sampler, schedule, noise, centres]) => {
+        """async ([sampler, schedule, spacing, noise, centres]) => {
           const { SAMPLERS, SCHEDULES, mixtureDenoiser } = diffusionLab;
           const denoise = mixtureDenoiser(Float64Array.from(centres), 0.3);
           const start = Float64Array.from(noise);
-          return [...await SAMPLERS[sampler](denoise, SCHEDULES[schedule], start, 7)];
+          return [...await SAMPLERS[sampler](denoise, SCHEDULES[schedule], start, 7, { spacing })];
         }""",
         [
             NAMES[sampler],
             schedule.replace("_", " "),
+            spacing,
             noise.ravel().tolist(),
             centres.ravel().tolist(),
         ],

@@ -52,6 +52,14 @@ test("each sampler calls the network as often as it says, from time 1 on", async
   }
 });
 
+test("with a spacing of 2, early steps are shorter", async () => {
+  for (const sampler of Object.values(SAMPLERS)) {
+    const times: number[] = [];
+    await sampler(denoise, cosine, noise, 3, { spacing: 2, onStep: ({ time }) => void times.push(time) });
+    assert.deepEqual(times.map((time) => time.toFixed(6)), ["1.000000", "0.833333", "0.333333"]);
+  }
+});
+
 test("samplers that add noise give other samples with other noise", async () => {
   for (const sampler of Object.values(SAMPLERS))
     for (const [steps, eta] of [[1, 0], [1, 1], [3, 0], [3, 0.5]]) {

@@ -12,7 +12,7 @@ export interface Prediction {
 /** Separates noisy images into noise and images. A network in the page answers later. */
 export type Denoise = (noisyImages: Float64Array, rates: Rates) => Prediction | Promise<Prediction>;
 
-/** A point of the time grid: 1, 1 - 1/steps, ..., 1/steps, and then the clean image. */
+/** A point of the time grid, which begins at 1, goes on to 1/steps, and ends at the clean image. */
 export interface Point extends Rates {
   step: number;
   time: number;
@@ -21,6 +21,8 @@ export interface Point extends Rates {
 export interface Options {
   /** The share of DDPM's fresh noise that `ddim` adds, from 0 to 1. */
   eta?: number;
+  /** Above 1, the steps are shorter where there is more noise; with 1, they are equal. */
+  spacing?: number;
   /** Where fresh noise comes from. */
   random?: Random;
   /** Called at each point of the grid; a figure draws what it is given. */
@@ -40,7 +42,7 @@ const MIN_SIGNAL_RATE = 1e-3; // the smallest to divide by; a cosine schedule en
 /** DDIM (Song et al. 2021, equation 12): separate, then remix at the next rates. */
 export const ddim: Sampler = async (denoise, schedule, initialNoise, steps, options = {}) => {
   let noisy = initialNoise;
-  for (const [now, then] of path(schedule, steps)) {
+  for (const [now, then] of path(schedule, steps, options.spacing)) {
     const { noises, images } = await separate(denoise, noisy, now, options);
     const freshRate =
       (options.eta ?? 0) *
@@ -56,7 +58,7 @@ export const ddim: Sampler = async (denoise, schedule, initialNoise, steps, opti
 /** DDPM's ancestral sampling (Ho et al. 2020, equations 6 and 7), with the small variance. */
 export const ddpm: Sampler = async (denoise, schedule, initialNoise, steps, options = {}) => {
   let noisy = initialNoise;
-  for (const [now, then] of path(schedule, steps)) {
+  for (const [now, then] of path(schedule, steps, options.spacing)) {
     const { images } = await separate(denoise, noisy, now, options);
     const forwardRate = now.signalRate / then.signalRate;
     const forwardVariance = now.noiseRate ** 2 - (forwardRate * then.noiseRate) ** 2;
@@ -72,7 +74,7 @@ export const ddpm: Sampler = async (denoise, schedule, initialNoise, steps, opti
 /** Heun's second-order method (after Karras et al. 2022): look ahead, then correct the step. */
 export const heun: Sampler = async (denoise, schedule, initialNoise, steps, options = {}) => {
   let noisy = initialNoise;
-  for (const [now, then] of path(schedule, steps)) {
+  for (const [now, then] of path(schedule, steps, options.spacing)) {
     const { noises, images } = await separate(denoise, noisy, now, options);
     noisy = sum([then.signalRate, images], [then.noiseRate, noises]);
     if (then.noiseRate > 0) {
@@ -92,7 +94,7 @@ export const heun: Sampler = async (denoise, schedule, initialNoise, steps, opti
 export const dpmpp2m: Sampler = async (denoise, schedule, initialNoise, steps, options = {}) => {
   let noisy = initialNoise;
   let last: { images: Float64Array; width: number } | undefined;
-  for (const [now, then] of path(schedule, steps)) {
+  for (const [now, then] of path(schedule, steps, options.spacing)) {
     const { images } = await separate(denoise, noisy, now, options);
     if (then.noiseRate === 0) return images;
     const width = halfLogSnr(then) - halfLogSnr(now);
@@ -111,7 +113,7 @@ export const dpmpp2m: Sampler = async (denoise, schedule, initialNoise, steps, o
 export const adamsBashforth: Sampler = async (denoise, schedule, initialNoise, steps, options = {}) => {
   let noisy = initialNoise;
   let last: { noises: Float64Array; width: number } | undefined;
-  for (const [now, then] of path(schedule, steps)) {
+  for (const [now, then] of path(schedule, steps, options.spacing)) {
     const current = await separate(denoise, noisy, now, options);
     if (then.noiseRate === 0) return current.images;
     const width = angle(now) - angle(then);
@@ -146,9 +148,9 @@ export function addsNoise(sampler: Sampler, steps: number, eta: number): boolean
   return steps > 1 && (sampler === ddpm || (sampler === ddim && eta > 0));
 }
 
-function path(schedule: Schedule, steps: number): [Point, Point][] {
+function path(schedule: Schedule, steps: number, spacing = 1): [Point, Point][] {
   const points: Point[] = Array.from({ length: steps }, (_, step) => {
-    const time = 1 - step / steps;
+    const time = 1 - (1 - 1 / steps) * (step / Math.max(steps - 1, 1)) ** spacing;
     return { step, time, ...schedule(time) };
   });
   points.push({ step: steps, time: 0, noiseRate: 0, signalRate: 1 });

@@ -58,7 +58,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     const label = network.classNames.indexOf(colour.value); // -1 is none
     const denoise = label < 0 ? network.denoise : network.guided(label, guidance.value);
     const perStep = label < 0 ? 1 : evaluationsPerStep(guidance.value);
-    const options = { eta: eta.value, random: uniform(freshSeed) };
+    const options = { eta: eta.value, spacing: spacing.value, random: uniform(freshSeed) };
     return {
       network,
       sample: (noise, onStep) => sampler(denoise, network.schedule, noise, stepCount, { ...options, onStep }),
@@ -96,6 +96,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
   };
   const work = soon(async () => {
     eta.node.hidden = samplerMenu.value !== "DDIM";
+    spacing.node.hidden = steps.value < 3; // else there are only the first and the last step
     freshButton.disabled = !addsNoise(SAMPLERS[samplerMenu.value], steps.value, eta.value);
     many.hidden = !grid.checked;
     guidance.node.hidden = colour.node.hidden || colour.value === ANY;
@@ -153,6 +154,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     wantedSteps = steps.value;
     draw();
   });
+  const spacing = slider("Spacing (2: shorter first steps)", [1, 3, 0.5], 1, (value) => value.toFixed(1), draw);
   const eta = slider("Fresh noise (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   const mix = slider("Blend into the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
   const freshButton = button("Same start, other fresh noise", again);
@@ -162,7 +164,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
   root.replaceChildren(
     row(button("Another flower", another), mix.node, grid.node),
     row(model.node, colour.node, guidance.node),
-    row(samplerMenu.node, steps.node, eta.node, freshButton),
+    row(samplerMenu.node, steps.node, spacing.node, eta.node, freshButton),
     element("div", { className: "frames" }, flower.node, path),
     status,
     many,

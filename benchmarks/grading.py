@@ -1,7 +1,7 @@
 """The speed and accuracy of grading a class: `python -m benchmarks.grading [--students 500]`.
 
 The class handed in lab 07 on five platforms. Its answers contain every mistake in the exercises'
-tables that is a pair of texts, and twelve students are hostile. The benchmark prints how long
+tables, and twelve students are hostile. The benchmark prints how long
 grading took, how much memory it used, and every wrong score in the grade books and in the files
 that Canvas and Moodle import.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.cluster import local_cluster
-from benchmarks.made_up_class import FIRST_ID, ROOT, write_class
+from benchmarks.made_up_class import FIRST_ID, ROOT, WORTH, write_class
 from benchmarks.report import machine
 
 
@@ -62,28 +62,33 @@ def grade_killed(command, kept, kill):
     return finished
 
 
-def wrong_scores(out, points):
-    """Returns {(file, student's number): (points, those expected)} of all that differ.
+def wrong_scores(out, scores):
+    """Returns {(file, column, student's number): (points, those expected)} of all that differ.
 
     Args:
         out: the folder of the grade book, and of the files for platforms.
-        points: {student's number: points}.
+        scores: {student's number: {exercise: points}}.
     """
+    totals = {number: sum(points.values()) for number, points in scores.items()}
+    columns = [
+        ("grades.csv", "ID", "Lab 07", totals),
+        ("upload-canvas.csv", "ID", "Lab 07 (811)", totals),
+        ("upload-moodle.csv", "Identifier", "Grade", totals),
+    ]
+    for place, exercise in enumerate(WORTH, 1):
+        expected = {number: points[exercise] for number, points in scores.items()}
+        columns.append(("grades.csv", "ID", f"7.{place} {exercise}", expected))
     wrong = {}
-    for name, id_column, column in (
-        ("grades.csv", "ID", "Lab 07"),
-        ("upload-canvas.csv", "ID", "Lab 07 (811)"),
-        ("upload-moodle.csv", "Identifier", "Grade"),
-    ):
+    for name, id_column, column, expected in columns:
         if name != "grades.csv" and not (out / name).exists():
             continue
         with (out / name).open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.DictReader(file) if line[id_column]]
         found = {int(line[id_column].split()[-1]) - FIRST_ID: float(line[column]) for line in lines}
         wrong |= {
-            (name, number): (found.get(number), points.get(number))
-            for number in found | points
-            if found.get(number) != points.get(number)
+            (name, column, number): (found.get(number), expected.get(number))
+            for number in found | expected
+            if found.get(number) != expected.get(number)
         }
     return wrong
 
@@ -103,13 +108,13 @@ def main():
     shutil.rmtree(arguments.out, ignore_errors=True)
     begin, peak, wrong, failed = time.monotonic(), 0.0, {}, False
     with tempfile.TemporaryDirectory() as folder:
-        for export, points in write_class(Path(folder), arguments.students).items():
+        for export, scores in write_class(Path(folder), arguments.students).items():
             out, start = arguments.out / export.stem, time.monotonic()
-            status, memory = _grade_export(export, len(points) // 2, out, arguments.kill)
+            status, memory = _grade_export(export, len(scores) // 2, out, arguments.kill)
             minutes = (time.monotonic() - start) / 60
-            print(f"{export.stem}: {len(points)} submissions in {minutes:.1f} minutes", flush=True)
+            print(f"{export.stem}: {len(scores)} submissions in {minutes:.1f} minutes", flush=True)
             peak, failed = max(peak, memory), failed or bool(status)
-            wrong |= wrong_scores(out, points)
+            wrong |= wrong_scores(out, scores)
     minutes = (time.monotonic() - begin) / 60
     about = machine()
     print(f"{about['machine']}, {about['date']}")

@@ -1,4 +1,4 @@
-"""A class that handed in lab 07 on five platforms, with the points that each student must get."""
+"""A class that handed in lab 07 on five platforms, with the scores that each student must get."""
 
 import json
 import unicodedata
@@ -70,9 +70,21 @@ SLIPS = {  # exercise: [(text in the right answer, what a student writes instead
         ("self.diffusion_schedule(ones * time)", "diffusion_schedule(ones * time)"),
         ("(initial_noise.shape[0], 1, 1, 1)", "(1,)"),
         ("    return pred_images", "    pass"),
+        (
+            "rates = self.diffusion_schedule(ones * time)",
+            "rates = self.diffusion_schedule(ones * time)[::-1]",
+        ),
     ],
     "remix": [
         ("noise_rates, signal_rates = rates", "signal_rates, noise_rates = rates"),
+        (
+            "noise_rates, signal_rates = rates",
+            "(noise_rates, signal_rates), next_rates = next_rates, rates",
+        ),
+        (
+            "noise_rates, signal_rates = rates",
+            "(signal_rates, noise_rates), next_rates = rates, next_rates[::-1]",
+        ),
         ("rates, next_rates, eta)", "rates, next_rates)"),
         ("    return next_signal_rates", "    next_signal_rates"),
     ],
@@ -96,7 +108,8 @@ HOSTILE = (
 def wrong_answers(right):
     """Returns {exercise: [source of a wrong answer]}.
 
-    These are the mistakes in the exercise's table that are pairs of texts, and the `SLIPS`.
+    These are the mistakes in the exercise's table that are pairs of texts, and the `SLIPS`, among
+    which are the mistakes that are functions.
     """
     wrong = {}
     for name in WORTH:
@@ -113,15 +126,15 @@ def wrong_answers(right):
 def write_class(folder, count):
     """Writes a zip for each platform, as its instructors download it, and a roster next to it.
 
-    Twelve students are hostile, and earn 20 points with their other answers. The bits of another
-    student's number say which exercises contain a mistake. Among 80 students, every mistake occurs.
+    Twelve students are hostile in one exercise each. The bits of another student's number say which
+    exercises contain a mistake. Among 80 students, every mistake occurs.
 
     Args:
         folder: where to write them.
         count: the number of students.
 
     Returns:
-        {zip: {the student's number: points}}.
+        {zip: {the student's number: {exercise: points}}}.
     """
     solution = read_source(sources(ROOT, ["07"])[0])
     right = {name: cell.source for _, name, cell in exercises(solution)}
@@ -129,16 +142,16 @@ def write_class(folder, count):
     classes = {platform: {} for platform in PLATFORMS}
     for number in range(count):
         if number < len(HOSTILE):
-            answers, points = hostile_answer(HOSTILE[number]), 20
+            answers = hostile_answer(HOSTILE[number])
         else:
             mistaken = [name for bit, name in enumerate(WORTH) if number >> bit & 1]
             answers = {name: next(wrong[name]) for name in mistaken}
-            points = sum(WORTH.values()) - sum(WORTH[name] for name in mistaken)
+        scores = WORTH | dict.fromkeys(answers, 0)
         platform = list(PLATFORMS)[number % len(PLATFORMS)]
-        classes[platform][number] = hand_in(solution, right | answers), points
+        classes[platform][number] = hand_in(solution, right | answers), scores
     return {
         _write_export(folder, platform, handed_in): {
-            number: points for number, (_, points) in handed_in.items()
+            number: scores for number, (_, scores) in handed_in.items()
         }
         for platform, handed_in in classes.items()
     }
@@ -152,7 +165,7 @@ def hostile_answer(name):
 
 
 def _write_export(folder, platform, handed_in):
-    """Writes the zip with {number: (notebook, points)}, and the roster next to it."""
+    """Writes the zip with {number: (notebook, scores)}, and the roster next to it."""
     place, header, line = PLATFORMS[platform]
     export = folder / f"{platform}.zip"
     people = {number: _person(number) for number in handed_in}

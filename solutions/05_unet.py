@@ -786,7 +786,7 @@ for name, block in blocks.items():
 # %% tags=["nbval-ignore-output"]
 ask("05.told_wrong")
 
-# %% alt="Predictions for six noise variances told to the network. If it is too small, flowers are pale and grainy; if too large, glaring; the true one is clean."
+# %% alt="Predictions for five noise variances told to the network. If it is too small, flowers are pale and grainy; if too large, glaring; the true one is clean."
 noisy, *rates = corrupt(0.5)
 truth = float(rates[0][0, 0, 0, 0] ** 2)
 rows = {"noisy": for_the_screen(noisy)}

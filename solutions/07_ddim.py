@@ -105,7 +105,7 @@ folder = Path("out/lab07")
 # GPU, they are the photographs of Oxford Flowers 102, cropped to squares and made smaller. In
 # training, a random half of them is flipped from left to right, so there seem to be twice as many.
 
-# %% tags=["nbval-ignore-output"] alt="Sixteen training flowers, drawn by a program, with sharp petals in many colours and shapes."
+# %% tags=["nbval-ignore-output"] alt="Sixteen flowers for validation, drawn by a program, with sharp petals in many colours and shapes."
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
 validation = load_dataset(data, "validation", image_size, batch_size, shuffle=True)
 show_images(validation[0][:24], columns=8)

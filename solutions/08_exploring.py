@@ -395,7 +395,7 @@ for rate in (0.02, 0.005):
 # > colour is decided. So models for large images are trained and sampled with more of their time in
 # > the noise (Hoogeboom et al. 2023, *simple diffusion*; Esser et al. 2024, the shifted timesteps
 # > of Stable Diffusion 3). The leak at the start was found in Stable Diffusion, which could draw
-# > neither very dark nor very bright pictures (Lin et al. 2024, *Common diffusion noise schedules
+# > neither very dark nor very bright pictures (Lin et al. 2023, *Common diffusion noise schedules
 # > and sample steps are flawed*).
 #
 # ## 5 · Halfway between two flowers

@@ -72,7 +72,7 @@ def test_the_made_up_class_makes_every_mistake_and_its_students_are_recognised(t
     solution = read_source(sources(ROOT, ["07"])[0])
     right = {name: cell.source for _, name, cell in exercises(solution)}
     answers = {name: set() for name in right}
-    for export, points in write_class(tmp_path, 80).items():
+    for export, scores in write_class(tmp_path, 80).items():
         found = list(find_submissions(export))
         for submission in found:
             for _, name, cell in exercises(nbformat.reads(submission.content, 4)):
@@ -81,7 +81,7 @@ def test_the_made_up_class_makes_every_mistake_and_its_students_are_recognised(t
             [Result(one.student, one.id, one.place, key=one.key) for one in found],
             read_roster(export.with_suffix(".csv"), "07"),
         )
-        assert {int(one.id) - FIRST_ID for one in matches.results} == points.keys()
+        assert {int(one.id) - FIRST_ID for one in matches.results} == scores.keys()
         assert not matches.absent
     for name, wrong in wrong_answers(right).items():
         assert answers[name] >= {*wrong, right[name]}

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -14,14 +15,14 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from diffusion_lab import __version__
+from diffusion_lab import __version__, widgets
 from diffusion_lab.instructor import published
 
 ROOT = Path(__file__).parents[1]
 LABS = sorted(ROOT.glob("notebooks/*.ipynb"))
 ADDRESS = f"https://github.com/{published.REPOSITORY}/archive/refs/tags/v{__version__}.zip"
-COLAB = ["ipykernel==6.17.1", "ipywidgets==7.7.1", "jupyter_client==7.4.9"]
-REPLACED = ("diffusion_lab", "ipykernel", "ipywidgets", "jupyter_client")
+COLAB = ["ipython==7.34.0", "ipykernel==6.17.1", "ipywidgets==7.7.1", "jupyter_client==7.4.9"]
+REPLACED = ("diffusion_lab", "ipython", "ipykernel", "ipywidgets", "jupyter_client")
 
 
 def cells_of(path):
@@ -84,7 +85,7 @@ def colab(tmp_path, monkeypatch):
     packages = tmp_path / "packages"  # all others are those of this environment
     packages.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not any(name in path.name for name in REPLACED):
+        if not any(name in path.name.lower() for name in REPLACED):
             (packages / path.name).symlink_to(path)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "colab"], check=True)
     python = tmp_path / "colab" / "bin" / "python"
@@ -105,23 +106,54 @@ def frozen(python):
     return set(subprocess.check_output([python, "-m", "pip", "freeze"], text=True).splitlines())
 
 
+def run_in_colab(cells, folder):
+    """Runs the sources of cells in the kernel "colab"; returns the outputs of each."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=600, kernel_name="colab", resources=resources).execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
 @pytest.mark.slow
 def test_the_first_cell_installs_the_course_and_changes_nothing_else(archive, colab, tmp_path):
     before, content = frozen(colab), tmp_path / "content"
     content.mkdir()
-    cells = [
-        first_cell().replace(ADDRESS, archive),
-        "import diffusion_lab, ipywidgets; print(ipywidgets.__version__, diffusion_lab.__file__)",
-        "from diffusion_lab import widgets; widgets.schedule_curves()",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    resources = {"metadata": {"path": str(content)}}
-    NotebookClient(notebook, timeout=600, kernel_name="colab", resources=resources).execute()
-    started, versions, slider = (cell.outputs for cell in notebook.cells)
+    started, versions = run_in_colab(
+        [
+            first_cell().replace(ADDRESS, archive),
+            "import diffusion_lab, ipywidgets;"
+            " print(ipywidgets.__version__, diffusion_lab.__file__)",
+        ],
+        content,
+    )
     printed = "".join(output.text for output in started)
     assert printed.startswith("Installing the course.") and "profile: " in printed
     version, place = versions[0].text.split()
     assert version == "7.7.1" and Path(place).is_relative_to(tmp_path / "colab")
-    assert any("application/vnd.jupyter.widget-view+json" in output.data for output in slider)
     added = frozen(colab) - before
     assert before <= frozen(colab) and len(added) == 1 and "diffusion-lab" in added.pop()
+
+
+@pytest.mark.slow
+def test_pictures_sliders_and_questions_work_in_colab(colab, monkeypatch):
+    """The solutions of labs with every kind of slider, in the smallest profile."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("DIFFUSION_LAB_PROFILE", "smoke")
+    shown = {"image/png": 0, "application/vnd.jupyter.widget-view+json": 0}
+    called = set()
+    for name in (
+        "01_energy_based",
+        "02_forward_process",
+        "03_schedules",
+        "06_ddpm",
+        "08_exploring",
+    ):
+        path = ROOT / "solutions" / f"{name}.ipynb"
+        cells = [cell.source for cell in cells_of(path) if cell.cell_type == "code"]
+        called |= set(re.findall(r"widgets\.(\w+)\(", "".join(cells)))
+        outputs = [output for cell in run_in_colab(cells, path.parent) for output in cell]
+        for kind in shown:
+            shown[kind] += sum(kind in output.get("data", {}) for output in outputs)
+    controls = {"Explorer", "choices", "menu", "slider"}
+    assert called == set(widgets.__all__) - controls
+    assert all(count > 10 for count in shown.values()), shown

@@ -9,9 +9,12 @@ import pytest
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.autograders import gradescope
+from diffusion_lab.instructor.autograders.gradescope import limits
 from diffusion_lab.instructor.autograders.writing import write_gradescope
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.running import PATIENCE
 from diffusion_lab.instructor.sample_class import hand_in
+from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.source import exercises, read_source
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +163,26 @@ def test_a_late_submission_has_fewer_points(container):
 
 
 @pytest.mark.slow
+def test_answers_get_no_more_memory_than_the_container_has(tmp_path):
+    unlimited, limited, small = (tmp_path / name for name in ("max", "limited", "small"))
+    unlimited.write_text("max\n")
+    limited.write_text("3221225472\n")
+    small.write_text("805306368\n")
+    usual = Limits().memory
+    assert limits([]).memory == limits([unlimited, tmp_path / "nowhere"]).memory == usual
+    assert limits([limited]).memory == 3221225472 - 10**9
+    assert limits([small]).memory == 805306368 // 2
+
+
+def test_endless_loops_in_all_answers_end_before_gradescope_stops():
+    starts = 10  # seconds until a kernel is ready, on a slow day
+    for source in sources(ROOT):
+        count = len(exercises(read_source(source)))
+        # each runs until its limit, and once more alone, with a kernel of its own
+        seconds = count * ((1 + PATIENCE) * limits([]).seconds + 2 * starts)
+        assert seconds < 9 * 60, source.name
+
+
 def test_a_hostile_answer_gains_nothing(container):
     hostile = "def q_sample(*arguments):\n    import os\n    os._exit(0)"
     submit(container, RIGHT | {"q_sample": hostile})

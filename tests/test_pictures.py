@@ -25,8 +25,8 @@ def shown(monkeypatch):
     pictures = []
     monkeypatch.setattr(
         core,
-        "display",
-        lambda image: pictures.append(np.asarray(Image.open(io.BytesIO(image.data)).convert("L"))),
+        "show_png",
+        lambda png, alt: pictures.append(np.asarray(Image.open(io.BytesIO(png)).convert("L"))),
     )
     return pictures
 

@@ -285,8 +285,12 @@ submission_3:
 submission_4:
   :submitters:
   - :name: Dan
+submission_5:
+  :submitters:
+  - :name: Eve
+    :email: eve@uni.edu
 """
-    places = [f"assignment_7_export/submission_{number}/07.ipynb" for number in range(1, 5)]
+    places = [f"assignment_7_export/submission_{number}/07.ipynb" for number in range(1, 6)]
     found = students(
         *places, folder=tmp_path, contents={"assignment_7_export/submission_metadata.yml": names}
     )
@@ -295,6 +299,7 @@ submission_4:
         ("Bob, Cem", "7, 8"),
         ("submission_3", "3"),
         ("Dan", "4"),
+        ("Eve", "eve@uni.edu"),
     ], "two submissions with the same name and ID keep their numbers"
 
 

@@ -24,9 +24,9 @@ PACKAGES = (
 )
 # (system, machine): TensorFlow 2.16 was the last for Intel Macs
 WITHOUT_TENSORFLOW = {("Darwin", "x86_64"), ("Windows", "ARM64")}
-USE_ANOTHER_BACKEND = (
-    "Install PyTorch or JAX, and set the variable KERAS_BACKEND to torch or jax; or work in Colab"
-    " or Codespaces."
+WORK_ELSEWHERE = (
+    "PyTorch and JAX have none either: work in Colab or Codespaces. (On Windows, Linux in WSL 2 may"
+    " also do.)"
 )
 
 
@@ -107,7 +107,7 @@ def _conflicts() -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         pass
     if (platform.system(), platform.machine()) in WITHOUT_TENSORFLOW:
-        yield Finding("this machine", "has no current TensorFlow", USE_ANOTHER_BACKEND)
+        yield Finding("this machine", "has no current TensorFlow", WORK_ELSEWHERE)
 
 
 def _keras_settings() -> Iterator[Finding]:

@@ -106,7 +106,7 @@ def gradescope_owners(metadata: bytes) -> dict[str, Owner]:
             ]
             name = ", ".join(person["name"] for person in people)
             number = folder.removeprefix("submission_")
-            if any(person.get("sid") for person in people):
+            if any(person.get("sid") or person.get("email") for person in people):
                 number = ", ".join(
                     person.get("sid") or person.get("email") or "?" for person in people
                 )
@@ -134,7 +134,7 @@ def google_classroom_names(stems: list[str]) -> dict[str, str]:
 
 def github_names(folders: set[str], parent: str) -> dict[str, str]:
     """Returns {folder: student} if all folders begin with the same assignment, as the clones of
-    GitHub Classroom do: `lab07-ada` is ada's.
+    Classroom 50 do: `lab07-ada` is ada's.
     """
     parent = parent.lower()
     if parent.endswith("-submissions"):

@@ -4,7 +4,7 @@ import io
 from base64 import b64encode
 
 import numpy as np
-from IPython.display import Image, display
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from diffusion_lab.errors import UserError
@@ -18,7 +18,13 @@ def show_images(images, columns=8, width=800):
     The images have one colour channel or three.
     """
     images = np.asarray(images)
-    display(Image(png_bytes(grid(images, columns, width)), alt=f"{len(images)} images"))
+    show_png(png_bytes(grid(images, columns, width)), alt=f"{len(images)} images")
+
+
+def show_png(png, alt):
+    """Shows a picture with its alternative text. (Colab's old `IPython.display.Image` has none.)"""
+    bundle = {"image/png": b64encode(png).decode(), "text/plain": alt}
+    display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def show_animation(frames, seconds_each, alt, stills=5):
@@ -90,7 +96,7 @@ def show_figure(figure):
     """Shows a Matplotlib figure as PNG, with its titles and labels as alternative text."""
     content = io.BytesIO()
     figure.savefig(content, format="png", bbox_inches="tight")  # a long title is not cut off
-    display(Image(content.getvalue(), alt=_words(figure)))
+    show_png(content.getvalue(), _words(figure))
 
 
 def _words(figure):

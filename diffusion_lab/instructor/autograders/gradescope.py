@@ -10,6 +10,8 @@ import json
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,12 @@ AUTOGRADER = Path("/autograder")
 METADATA = "submission_metadata.json"
 OPTIONS = "autograder.json"  # in the root of the zip, as `writing.write_gradescope` writes it
 INSTRUCTORS_ONLY, STUDENTS = "hidden", "visible"
+GRADER_MEMORY = 10**9  # bytes, of the grader itself
+# where the kernel says how much memory a container has
+MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def grade_in_container(autograder: Path = AUTOGRADER, sandbox: str = "auto") -> dict[str, Any]:
@@ -53,7 +61,7 @@ def grade_in_container(autograder: Path = AUTOGRADER, sandbox: str = "auto") -> 
         source.read_text(encoding="utf-8"),
         source.name,
         secrets.randbits(48),
-        Limits(),
+        limits(),
         choose_box(sandbox, private),
         board=options["board"],
     )
@@ -63,6 +71,20 @@ def grade_in_container(autograder: Path = AUTOGRADER, sandbox: str = "auto") -> 
         raise UserError(result.problem)
     late = lateness(metadata, options["late"], options["grace"])
     return results_of(row_of(result, ByHand(), late), settings.box)
+
+
+def limits(memory_limits: Iterable[Path] = MEMORY_LIMITS) -> Limits:
+    """Returns what a submission may use in this container.
+
+    Gradescope stops after ten minutes, and a student whose answers all run forever should still get
+    a result before. The memory leaves enough for the grader.
+    """
+    usual = Limits(seconds=20)
+    sizes = [path.read_text(encoding="ascii").strip() for path in memory_limits if path.exists()]
+    left = [
+        max(int(size) - GRADER_MEMORY, int(size) // 2) for size in sizes if size.isdigit()
+    ]  # not "max", which stands for no limit
+    return replace(usual, memory=min([usual.memory, *left]))
 
 
 def lateness(metadata: dict[str, Any], rate: str | None, grace: str | None) -> Late:

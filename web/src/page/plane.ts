@@ -6,7 +6,7 @@ import { element } from "./controls";
 export const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /** The colour of text and data, which can be read on a light and on a dark page. */
-export const INK = "#777";
+export const INK = "#747474";
 
 export class Plane {
   readonly canvas: HTMLCanvasElement;

@@ -866,5 +866,7 @@ show_rows(rows)
 #   segmentation](https://arxiv.org/abs/1505.04597): the original, for microscope images.
 # * Dhariwal and Nichol (2021), [Diffusion models beat GANs on image
 #   synthesis](https://arxiv.org/abs/2105.05233): section 3 compares the parts of the network.
+# * Nain (2022), [Denoising diffusion probabilistic model](https://keras.io/examples/generative/ddpm/):
+#   the example for Keras whose two slips you met above.
 # * Peebles and Xie (2023), [Scalable diffusion models with
 #   transformers](https://arxiv.org/abs/2212.09748): what came after the U-Net.

@@ -264,9 +264,9 @@ checks.denoise(denoise)
 # >
 # > because the noise and $z$ are independent, so that their variances add up. So one network serves
 # > a whole family of samplers (equation 12 of the DDIM paper). They do not undo a Markov chain step
-# > by step, as DDPM does, so they may take long steps. **DDIM** keeps all of the predicted
-# > noise: $\sigma = 0$. That is the loop that you write now. **DDPM** replaces a part of it in
-# > every step; exercise 7.4 finds out how much.
+# > by step, as DDPM does, so they may take long steps. **DDIM** (denoising diffusion implicit
+# > models) keeps all of the predicted noise: $\sigma = 0$. That is the loop that you write now.
+# > **DDPM** replaces a part of it in every step; exercise 7.4 finds out how much.
 #
 # <details><summary>Hint 1: the shape of the times</summary>
 #

@@ -385,7 +385,8 @@ show_rows(rows)
 #
 # <details><summary>Hint</summary>
 #
-# A straight line through two points: start at one, and add a multiple of the difference.
+# Mark the two answers as points on a line. With guidance 0 you stand on one, with 1 on the other.
+# Where are you with 2, and with a half?
 # </details>
 
 

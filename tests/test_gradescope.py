@@ -162,7 +162,6 @@ def test_a_late_submission_has_fewer_points(container):
     assert "2 days late: −20 %" in results["output"]
 
 
-@pytest.mark.slow
 def test_answers_get_no_more_memory_than_the_container_has(tmp_path):
     unlimited, limited, small = (tmp_path / name for name in ("max", "limited", "small"))
     unlimited.write_text("max\n")
@@ -183,6 +182,7 @@ def test_endless_loops_in_all_answers_end_before_gradescope_stops():
         assert seconds < 9 * 60, source.name
 
 
+@pytest.mark.slow
 def test_a_hostile_answer_gains_nothing(container):
     hostile = "def q_sample(*arguments):\n    import os\n    os._exit(0)"
     submit(container, RIGHT | {"q_sample": hostile})

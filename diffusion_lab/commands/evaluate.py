@@ -48,10 +48,11 @@ def begin_at(model: DiffusionModel, min_signal_rate: float | None) -> None:
     """
     if min_signal_rate is None:
         return
-    if model.config.schedule != "offset_cosine":
+    schedule = model.config and model.config.schedule
+    if schedule != "offset_cosine":
         raise UserError(
             "--min-signal-rate is for models with the schedule offset_cosine, but this one has"
-            f" {model.config.schedule}: leave it out."
+            f" {schedule}: leave it out."
         )
     model.schedule = partial(offset_cosine_diffusion_schedule, min_signal_rate=min_signal_rate)
 

@@ -23,7 +23,7 @@ def show_images(images, columns=8, width=800):
 
 def show_png(png, alt):
     """Shows a picture with its alternative text. (Colab's old `IPython.display.Image` has none.)"""
-    bundle = {"image/png": b64encode(png).decode(), "text/plain": alt}
+    bundle = {"image/png": b64encode(png).decode(), "text/plain": "(a picture)"}
     display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
 
 

@@ -28,13 +28,11 @@ from tests.graded import LONG, SETTINGS, result
 from tests.test_gradebook import png
 
 ROOT = Path(__file__).parents[1]
-PAGES = (
-    "index",
-    "api",
-    "docs/labs",
-    "accessibility",
-    "notebooks/02_forward_process",
-    "notebooks/09_past_ddim",
+OF_DOCS = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "docs").rglob("*.md")]
+PAGES = sorted(
+    [path.name if path.parent.name == "pages" else path.as_posix() for path in OF_DOCS]
+    + [f"notebooks/{path.stem}" for path in sources(ROOT)]
+    + ["INSTRUCTORS", "CONTRIBUTING", "CHANGELOG"]
 )
 NAMES = {  # of the samplers in the figures
     "ddpm": "DDPM",
@@ -203,11 +201,29 @@ def page(browser, site):
 
 @NODE
 @pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, page, site):
+def test_a_page_is_accessible_and_loads_nothing_from_other_hosts(name, theme, page, site):
+    page.emulate_media(color_scheme=theme)
     page.goto(f"{site}/{name}.html")
     page.wait_for_load_state("networkidle")
+    assert page.locator("html").get_attribute("data-theme") == theme
     assert violations(page) == []
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("motion, first", [("no-preference", "Stop"), ("reduce", "Play")])
+def test_an_animation_can_be_stopped(motion, first, page, site):
+    page.emulate_media(reduced_motion=motion)
+    page.goto(f"{site}/notebooks/07_ddim.html")
+    animation = page.locator('img[src^="data:image/webp"]')
+    toggle = page.get_by_role("button", name="the animation")
+    toggle.wait_for()
+    for word in (first, {"Stop": "Play", "Play": "Stop"}[first]):
+        assert toggle.inner_text() == f"{word} the animation"
+        assert animation.is_visible() == (word == "Stop")
+        toggle.click()
 
 
 @NODE
@@ -228,9 +244,13 @@ def test_the_reference_shows_signatures_not_their_source(page, site):
 
 
 def violations(page):
-    """Returns [(rule, the first element that violates it)] of WCAG 2.1 A and AA."""
+    """Returns [(rule, the first element that violates it)] of WCAG 2.1 A and AA, and more."""
     page.evaluate((ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    options = {
+        "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+        "rules": {"heading-order": {"enabled": True}},
+    }
+    found = page.evaluate("(options) => axe.run(options)", options)
     return [(fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]]
 
 

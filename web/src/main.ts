@@ -8,6 +8,7 @@ import { training } from "./figures/training";
 import { mixtureDenoiser } from "./core/mixture";
 import { SAMPLERS } from "./core/samplers";
 import { SCHEDULES } from "./core/schedules";
+import { stoppable } from "./page/animation";
 import { Network } from "./page/network";
 
 const FIGURES: Record<string, (root: HTMLElement) => void> = { flowers, forward, samplers, schedules, training };
@@ -17,3 +18,5 @@ Object.assign(window, { diffusionLab: { Network, mixtureDenoiser, SAMPLERS, SCHE
 
 for (const root of document.querySelectorAll<HTMLElement>("[data-figure]"))
   FIGURES[root.dataset.figure!](root);
+for (const image of document.querySelectorAll<HTMLImageElement>('img[src^="data:image/webp"]'))
+  image.decode().then(() => stoppable(image));

@@ -154,7 +154,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     wantedSteps = steps.value;
     draw();
   });
-  const spacing = slider("Spacing (2: shorter first steps)", [1, 3, 0.5], 1, (value) => value.toFixed(1), draw);
+  const spacing = slider("Spacing (2: shorter at the start)", [1, 3, 0.5], 1, (value) => value.toFixed(1), draw);
   const eta = slider("Fresh noise (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   const mix = slider("Blend into the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
   const freshButton = button("Same start, other fresh noise", again);

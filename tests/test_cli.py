@@ -479,7 +479,7 @@ def test_doctor_names_what_keeps_tensorflow_from_working(monkeypatch):
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     advice = {finding.subject: finding.advice for finding in doctor._versions()}
     assert "pip uninstall tensorflow-metal" in advice["tensorflow-metal"]
-    assert "KERAS_BACKEND" in advice["this machine"]
+    assert "Colab or Codespaces" in advice["this machine"]
     assert advice["jax"] is None and "pip install keras" in advice["keras"]
 
 

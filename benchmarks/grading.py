@@ -1,9 +1,8 @@
 """The speed and accuracy of grading a class: `python -m benchmarks.grading [--students 500]`.
 
 The class handed in lab 07 on five platforms. Its answers contain every mistake in the exercises'
-tables, and twelve students are hostile. The benchmark prints how long
-grading took, how much memory it used, and every wrong score in the grade books and in the files
-that Canvas and Moodle import.
+tables, and twelve students are hostile. The benchmark prints how long grading took, how much memory
+it used, and every wrong score in the grade books and in the files that Canvas and Moodle import.
 """
 
 import argparse

@@ -56,6 +56,7 @@ class Samples:
         return generate_in_batches(model, count, self.steps, sampler=sampler, spacing=self.spacing)
 
 
+PURER = {"spacing": 2.0, "min_signal_rate": 0.005}  # as in lab 08
 ALL = [
     Samples("The model of the course", "flowers32", 10),
     Samples("The same, with a better sampler", "flowers32", 10, "adams_bashforth"),
@@ -64,20 +65,12 @@ ALL = [
         "flowers32",
         10,
         "adams_bashforth",
-        spacing=2.0,
-        min_signal_rate=0.005,
+        **PURER,
     ),
     Samples("With autoguidance", "flowers32", 10, "adams_bashforth", "flowers32_guide"),
     Samples("In one step", "flowers32_fewstep", 1),
     Samples("In two steps", "flowers32_fewstep", 2),
-    Samples(
-        "At 64 × 64 pixels",
-        "flowers64",
-        10,
-        "adams_bashforth",
-        spacing=2.0,
-        min_signal_rate=0.005,
-    ),
+    Samples("At 64 × 64 pixels", "flowers64", 10, "adams_bashforth", **PURER),
     Samples("With a colour as its input (here none is given)", "flowers32_conditional", 20),
     Samples("The weaker model that guides", "flowers32_guide", 10),
     Samples("A network that predicts noise", "flowers32_noise", 20),

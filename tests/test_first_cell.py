@@ -118,11 +118,12 @@ def run_in_colab(cells, folder):
 def test_the_first_cell_installs_the_course_and_changes_nothing_else(archive, colab, tmp_path):
     before, content = frozen(colab), tmp_path / "content"
     content.mkdir()
-    started, versions = run_in_colab(
+    started, versions, slider = run_in_colab(
         [
             first_cell().replace(ADDRESS, archive),
             "import diffusion_lab, ipywidgets;"
             " print(ipywidgets.__version__, diffusion_lab.__file__)",
+            "from diffusion_lab import widgets; widgets.schedule_curves()",
         ],
         content,
     )
@@ -130,6 +131,7 @@ def test_the_first_cell_installs_the_course_and_changes_nothing_else(archive, co
     assert printed.startswith("Installing the course.") and "profile: " in printed
     version, place = versions[0].text.split()
     assert version == "7.7.1" and Path(place).is_relative_to(tmp_path / "colab")
+    assert any("application/vnd.jupyter.widget-view+json" in output.data for output in slider)
     added = frozen(colab) - before
     assert before <= frozen(colab) and len(added) == 1 and "diffusion-lab" in added.pop()
 

@@ -177,7 +177,7 @@ def test_endless_loops_in_all_answers_end_before_gradescope_stops():
     starts = 10  # seconds until a kernel is ready, on a slow day
     for source in sources(ROOT):
         count = len(exercises(read_source(source)))
-        # each runs until its limit, and once more alone, with a kernel of its own
+        # each runs until its limit, then again alone, in a new kernel
         seconds = count * ((1 + PATIENCE) * limits([]).seconds + 2 * starts)
         assert seconds < 9 * 60, source.name
 

@@ -113,7 +113,7 @@ def students(*places, folder, contents=None):
             "12345",
         ),
         ("submitted/ada/lab07/07_ddim.ipynb", "ada", ""),  # nbgrader
-        ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # GitHub Classroom
+        ("lab07-submissions/lab07-ada/notebooks/07_ddim.ipynb", "ada", ""),  # Classroom 50
         ("lab07/ada/07.ipynb", "ada", ""),
         ('花子, "H".ipynb', '花子, "H"', ""),
         ("=cmd.ipynb", "=cmd", ""),

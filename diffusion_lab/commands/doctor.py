@@ -25,8 +25,8 @@ PACKAGES = (
 # (system, machine): TensorFlow 2.16 was the last for Intel Macs
 WITHOUT_TENSORFLOW = {("Darwin", "x86_64"), ("Windows", "ARM64")}
 WORK_ELSEWHERE = (
-    "PyTorch and JAX have none either: work in Colab or Codespaces. (On Windows, Linux in WSL 2 may"
-    " also do.)"
+    "There is no current PyTorch or JAX for it either: work in Colab or Codespaces. (On Windows,"
+    " Linux in WSL 2 may also do.)"
 )
 
 

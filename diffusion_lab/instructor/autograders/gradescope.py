@@ -83,7 +83,7 @@ def limits(memory_limits: Iterable[Path] = MEMORY_LIMITS) -> Limits:
     sizes = [path.read_text(encoding="ascii").strip() for path in memory_limits if path.exists()]
     left = [
         max(int(size) - GRADER_MEMORY, int(size) // 2) for size in sizes if size.isdigit()
-    ]  # not "max", which stands for no limit
+    ]  # and not "max", which means no limit
     return replace(usual, memory=min([usual.memory, *left]))
 
 

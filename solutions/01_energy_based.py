@@ -37,6 +37,7 @@ lab = start()
 # %%
 import inspect
 import math
+from functools import partial
 
 import keras
 import numpy as np
@@ -52,6 +53,7 @@ from diffusion_lab.labs.lab01.pictures import (
     energy_histogram,
     slopes_of_activations,
 )
+from diffusion_lab.labs.langevin import langevin
 from diffusion_lab.labs.pictures import show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.training_panel import TrainingPanel
@@ -143,23 +145,21 @@ slopes_of_activations()
 #
 # Paul Langevin described in 1908 how specks from grains of pollen jitter in water. (His equation
 # also has inertia, which does not matter here.) With small steps $\eta$ and enough time, the grains
-# end up distributed as Boltzmann's law says. Here are 600 grains on a map with two valleys. The
-# right one is deeper:
+# end up distributed as Boltzmann's law says. This is the formula as code:
 
+# %%
+head, docstring, body = inspect.getsource(langevin).split('"""')
+print(head.rstrip() + body)
+
+# %% [markdown]
+# `slope` computes $\nabla E$ at the points. (Lab 06 calls the same function with another slope.)
+# Here are 600 grains on a map with two valleys. The right one is deeper:
 
 # %% alt="Four maps of two valleys after 0, 10, 100 and 400 steps. The grains start all over the map and gather in both valleys, with more in the deeper right one."
-def langevin(points, steps, step_size, noise_scale=1.0, seed=0):
-    """Langevin dynamics on the toy landscape, with the noise that the theory requires."""
-    seed = keras.random.SeedGenerator(seed)
-    for _ in range(steps):
-        slope = input_gradient(two_valleys, points)
-        knock = math.sqrt(2 * step_size) * keras.random.normal(points.shape, seed=seed)
-        points = points - step_size * slope + noise_scale * knock
-    return points
-
-
+slope = partial(input_gradient, two_valleys)
 grains = keras.random.uniform((600, 1, 1, 2), -2, 2, seed=1)
-chains_on(two_valleys, {f"{n} steps": langevin(grains, n, 0.01) for n in (0, 10, 100, 400)})
+walks = {f"{n} steps": langevin(slope, grains, n, step_size=0.01) for n in (0, 10, 100, 400)}
+chains_on(two_valleys, walks)
 
 # %% [markdown]
 # "Enough time" is the catch. The grains reach the nearest valley within 100 steps, but to be
@@ -171,7 +171,7 @@ boltzmann_weights = np.exp(-ops.convert_to_numpy(two_valleys(plane.reshape(-1, 1
 in_left_valley = plane.reshape(-1, 2)[:, 0] < 0
 walked, steps_so_far = grains, 0
 for steps in lab.amount(smoke=(100,), cpu=(100, 400, 1600), gpu=(100, 400, 1600)):
-    walked = langevin(walked, steps - steps_so_far, 0.01, seed=steps)
+    walked = langevin(slope, walked, steps - steps_so_far, 0.01, seed=steps)
     steps_so_far = steps
     share = np.mean(ops.convert_to_numpy(walked)[:, 0, 0, 0] < 0)
     print(f"in the left valley after {steps:4} steps: {share:.0%} of the grains")
@@ -189,9 +189,8 @@ ask("01.no_noise")
 
 # %% alt="Three maps of two valleys. Knocked grains spread over both valleys, hardly knocked ones form two small clumps, and the others sit in just two points."
 knocks = {"knocked": 1, "hardly": 0.1, "not at all": 0}
-chains_on(
-    two_valleys, {name: langevin(grains, 400, 0.01, scale) for name, scale in knocks.items()}
-)
+walks = {name: langevin(slope, grains, 400, 0.01, scale) for name, scale in knocks.items()}
+chains_on(two_valleys, walks)
 
 # %% [markdown]
 # > **What practice does to the formula.** For images, courses and papers use a step of 10 and noise

@@ -49,6 +49,7 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion, at
 from diffusion_lab.ideal_denoisers import dataset_denoiser
 from diffusion_lab.labs.lab06.pictures import explore_score, score_fields
+from diffusion_lab.labs.langevin import langevin
 from diffusion_lab.labs.pictures import clouds, curves, show_animation, show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.toy_points import flower_points
@@ -652,35 +653,33 @@ explore_score(score, points)
 # hundreds of steps for this reason.
 #
 # So walk with a lot of noise first, and with less and less later. This is annealed Langevin
-# dynamics (Song and Ermon 2019). Each step is the one of lab 01,
-# $x \leftarrow x + h\,\nabla \ln p + \sqrt{2h}\,z$, with the step size $h$ (lab 01 calls it
-# $\eta$) and standard normal noise $z$, but with your score in place of the energy's slope:
+# dynamics (Song and Ermon 2019). The step is that of lab 01,
+# $x \leftarrow x - \eta\,\nabla E(x) + \sqrt{2\eta}\,\varepsilon$, and so is the function,
+# `langevin`. By Boltzmann's law, $E = -\ln p$ except for a constant, so the slope $\nabla E$ that
+# it takes is minus your score:
 
 
 # %% alt="Five point clouds at noise rates from 1.00 to 0.05. The round cloud becomes a rough flower at 0.20 and a thin outline with five petals at 0.05."
-def anneal(score, initial_noise, steps_per_level=10, levels=20):
+def anneal(x, steps_per_level=10, levels=20):
     """Langevin dynamics at falling noise rates. Returns {title: points} at some of the levels."""
-    x, rng, seen = initial_noise, np.random.default_rng(2), {}
+    ones, seen = np.ones((len(x), 1, 1, 1), "float32"), {}
     for level, angle in enumerate(np.linspace(0.98, 0.03, levels) * np.pi / 2):
-        angles = np.full((len(x), 1, 1, 1), angle, "float32")
-        noise_rates, signal_rates = np.sin(angles), np.cos(angles)
-        step_size = 0.2 * noise_rates**2  # the narrower the density, the smaller the steps
-        for _ in range(steps_per_level):
-            z = rng.normal(size=x.shape).astype("float32")
-            uphill = step_size * score(x, noise_rates, signal_rates)
-            x = np.float32(x + uphill + np.sqrt(2 * step_size) * z)
+        noise_rate, signal_rate = float(np.sin(angle)), float(np.cos(angle))
+        rates = noise_rate * ones, signal_rate * ones
+        slope = lambda points: -score_from_noise(ideal, points, *rates)
+        step_size = 0.2 * noise_rate**2  # the narrower the density, the smaller the steps
+        x = langevin(slope, x, steps_per_level, step_size, seed=level)
         if level in (0, 10, 14, 17, levels - 1):
-            seen[f"noise rate {np.sin(angle):.2f}"] = x
+            seen[f"noise rate {noise_rate:.2f}"] = x
     return seen
 
 
-walkers = np.random.default_rng(1).normal(size=(len(points), 1, 1, 2)).astype("float32")
-clouds(anneal(score, walkers), columns=5)
+clouds(anneal(keras.random.normal((len(points), 1, 1, 2), seed=1)), columns=5)
 
 # %% [markdown]
-# The circle that began in lab 01 is closed. There the slope came from an energy that was hard to
-# learn. Here it comes from guessing noise, which is plain regression. The samplers of the next labs
-# follow the same arrows, only with fewer steps.
+# The circle that began in lab 01 is closed: the same walk, in the same few lines of code. There the
+# slope came from an energy that was hard to learn. Here it comes from guessing noise, which is
+# plain regression. The samplers of the next labs follow the same arrows, only with fewer steps.
 
 # %% [markdown]
 # ## 8 · Does it have to be a thousand?

@@ -174,7 +174,7 @@ ALLOWED_DUNDERS = {
 }
 # The modules of `labs` that notebooks use. The others check answers.
 ALLOWED_IN_LABS = re.compile(
-    r"\.(experiments|pictures|questions|start|toy_points|training_panel|widgets)\b"
+    r"\.(experiments|langevin|pictures|questions|start|toy_points|training_panel|widgets)\b"
 )
 MAGICS = re.compile(
     r"^([ \t]*)(%%?time(it)?\b[ \t]*|%(%capture|matplotlib|config|load_ext|autoreload)\b.*$)", re.M

@@ -59,6 +59,7 @@ from diffusion_lab.labs.lab07.experiments import (
     copy_weights,
     sample_with,
 )
+from diffusion_lab.labs.lab07.my_unet import network_of_lab_05
 from diffusion_lab.labs.lab07.pictures import bloom
 from diffusion_lab.labs.pictures import by_evaluations, show_images, show_rows
 from diffusion_lab.labs.questions import ask
@@ -79,6 +80,7 @@ from diffusion_lab.training import ConvolutionalMuon, KeepBest
 # %%
 data = lab.data("procedural_flowers", "oxford_flowers102")
 image_size = lab.size(smoke=8, cpu=32, gpu=64)
+# or network_name = "my_unet", your own network from lab 05 (section 3)
 network_name = lab.size(smoke="plain_cnn", cpu="unet", gpu="residual_unet")
 network_arguments = lab.size(
     smoke={"width": 8, "depth": 2}, cpu={"widths": (32, 64, 96)}, gpu={"widths": (32, 64, 96, 128)}
@@ -403,12 +405,10 @@ checks.remix(remix)
 # shape, but a scale and shift in every block (your `modulate`), attention at the bottom (your
 # `pixel_attention`), and group instead of batch normalisation. After 20,000 images it has a KID of
 # 1.20 (a distance from real flowers, explained in section 4: lower is better), and a
-# `residual_unet` of about the same size has one of 2.07. You may train your own code from lab 05
-# instead: copy `my_unet` and its pieces into a new cell, set `network_name` to "residual_unet" and
-# `network_arguments` to `{"widths": (32, 64, 96), "block_depth": 1}`, and in `new_model` replace
-# `config.build().network` with `my_unet(image_size, (32, 64, 96)) if config.network ==
-# "residual_unet" else config.build().network`. (The shipped weights and section 6 still need the
-# `unet`.)
+# `residual_unet` of about the same size has one of 2.07. To train the network that you built
+# yourself, set `network_name` to "my_unet": section 4 then reads your functions from the notebook
+# of lab 05, `05_unet.ipynb`, in the same folder. (In Colab, first upload it in the panel *Files*.
+# The shipped weights and section 6 always use the `unet`.)
 
 # %%
 kinds = "Conv2D", "Concatenate", "Multiply", "PixelAttention", "BatchNormalization"
@@ -464,10 +464,10 @@ MyDiffusionModel.min_signal_rate = min_signal_rate
 MyDiffusionModel.max_signal_rate = max_signal_rate
 
 
-def new_model(config):
+def new_model(config, network=None):
     """A new model that uses your functions. Its network returns noise, as they expect."""
     settings = {"loss_on": config.loss_on, "ema_decay": config.ema_decay, "config": config}
-    network = predicting_noise(config.build().network)
+    network = predicting_noise(network or config.build().network)
     return MyDiffusionModel(network, prediction="noise", seed=0, **settings)
 
 
@@ -570,9 +570,13 @@ def prepare(model, steps):
     return model
 
 
+name, network = network_name, None  # None: the package builds it
 arguments = {"image_size": image_size, **network_arguments}
-config = ModelConfig(network_name, arguments, loss_on=loss_on, ema_decay=ema_decay)
-model = prepare(new_model(config), num_epochs * len(train))
+if network_name == "my_unet":  # saved as the network of the package that it is equal to
+    name, arguments = "residual_unet", {"block_depth": 1, **arguments}
+    network = network_of_lab_05(**arguments)
+config = ModelConfig(name, arguments, loss_on=loss_on, ema_decay=ema_decay)
+model = prepare(new_model(config, network), num_epochs * len(train))
 
 # %% [markdown]
 # How good is the model? **KID**, the kernel inception distance, compares generated images with real

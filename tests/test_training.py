@@ -14,6 +14,7 @@ from PIL import Image
 
 from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
+from diffusion_lab.metrics.kid import KIDEstimate
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.generating import generate_in_batches
@@ -326,8 +327,8 @@ class GivenKID:
     def __init__(self, *values):
         self.values = list(values)
 
-    def __call__(self, model):
-        return self.values.pop(0)
+    def with_standard_error(self, model):
+        return KIDEstimate(self.values.pop(0), 0.1)
 
 
 def test_the_kept_weights_are_restored_but_not_those_of_an_earlier_training(tmp_path):
@@ -341,6 +342,7 @@ def test_the_kept_weights_are_restored_but_not_those_of_an_earlier_training(tmp_
     x = np.ones((4, 1))
     history = model.fit(x, 5 * x, epochs=4, verbose=0, callbacks=[keeper, note])
     assert history.history["val_kid"] == [3.0, 1.0, 1.4, 2.0] and keeper.kept_kid == 1.4
+    assert history.history["val_kid_error"] == 4 * [0.1]
     keeper.restore()
     assert model.get_weights()[0].item() == weights[2] != weights[3]
     interrupted = KeepBest(GivenKID(), path)

@@ -14,10 +14,12 @@ from PIL import Image
 
 from diffusion_lab.labs import training_panel as panel
 from diffusion_lab.labs.training_panel import TrainingPanel, TrainingStopped
+from diffusion_lab.metrics.kid import KIDEstimate
+from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.energy_based import EnergyBasedModel, contrastive_divergence
 from diffusion_lab.networks import energy_network, plain_cnn
-from diffusion_lab.training.callbacks import TrainingWatch
+from diffusion_lab.training.callbacks import KeepBest, TrainingWatch
 
 IMAGES = np.random.default_rng(0).uniform(size=(24, 8, 8, 3)).astype("float32")
 
@@ -74,7 +76,28 @@ def test_a_metric_that_the_model_never_updates_is_not_shown(tiny_config, outputs
     monkeypatch.setattr(model.noise_loss_tracker, "update_state", lambda value: None)
     train(model, TrainingPanel(samples), validation_data=(IMAGES[:8],))
     last = last_lines(outputs)[0]
-    assert "n_loss" not in last and "val_loss" in last
+    assert "n_loss" not in last and "i_loss" in last and "val_loss" in last
+
+
+def test_a_loss_of_zero_is_shown():
+    assert panel.numbers({"loss": 0.0, "n_loss": 0.0}) == "loss 0.0000"
+
+
+def test_the_first_epoch_already_shows_the_errors_of_noise_and_image(
+    tiny_config, outputs, monkeypatch
+):
+    monkeypatch.setattr(panel, "BAR_SECONDS", 0.0)
+    train(tiny_model(tiny_config), TrainingPanel(samples), validation_data=(IMAGES[:8],))
+    first, *_, other = [bundle["text/plain"] for bundle in outputs[0].bundles[1:-1]]
+    assert "epoch 1 of 2" in first and "n_loss" in first and "i_loss" in first
+    assert "val_loss" not in first and "val_loss" in other
+
+
+def test_the_kid_has_its_standard_error(tiny_config, outputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(ValidationKID, "with_standard_error", lambda *_: KIDEstimate(1.236, 0.11))
+    keeper = KeepBest(ValidationKID(IMAGES[:8], steps=1), tmp_path / "best.weights.h5")
+    train(tiny_model(tiny_config), keeper, TrainingPanel(samples), epochs=1)
+    assert last_lines(outputs)[0].endswith(" · val_kid 1.24 ± 0.11")
 
 
 def test_a_notebook_gets_one_bar_and_one_picture_and_keeps_their_last_state(tiny_config, outputs):

@@ -47,7 +47,7 @@ class TrainingPanel(TrainingWatch):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self.live = in_notebook()
-        self.epoch, self.validation, self.images, self.stopping = 0, "", None, False
+        self.epoch, self.logs, self.images, self.stopping = 0, {}, None, False
         self.bar_handle = self.picture_handle = None
         self.bar_time = self.curve_time = self.sample_time = self.start = time.monotonic()
         if self.live:
@@ -62,6 +62,7 @@ class TrainingPanel(TrainingWatch):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
         self.latest = batch + 1, logs["loss"]
+        self.logs |= logs  # keeps what the last validation measured
         self._stop_if_asked()
         if not self.live:
             return
@@ -71,8 +72,8 @@ class TrainingPanel(TrainingWatch):
             left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
             pace = f" · {self.speed:.1f} steps/s" if self.speed >= 0.05 else ""  # still compiling
             self._show_bar(
-                f"epoch {self.epoch + 1} of {self.params['epochs']} · loss"
-                f" {float(logs['loss']):.4f}{self.validation}{pace}{left}",
+                f"epoch {self.epoch + 1} of {self.params['epochs']}{pace}{left}\n"
+                + numbers(self.logs),
                 share,
             )
             self.bar_time = now
@@ -86,14 +87,9 @@ class TrainingPanel(TrainingWatch):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
-        # a number that is exactly 0 belongs to a metric that the model never updates
-        shown = [name for name in ("n_loss", "val_loss", "val_kid") if logs.get(name)]
-        self.validation = "".join(f" · {name} {float(logs[name]):.4f}" for name in shown)
+        self.logs |= logs
         if not self.live:
-            print(
-                f"epoch {epoch + 1} of {self.params['epochs']} · loss"
-                f" {float(logs['loss']):.4f}{self.validation}"
-            )
+            print(f"epoch {epoch + 1} of {self.params['epochs']} · {numbers(self.logs)}")
         self.epoch = epoch + 1  # from here on, the number of finished epochs
 
     def on_train_end(self, logs=None):
@@ -132,8 +128,8 @@ class TrainingPanel(TrainingWatch):
             epochs = self.params["epochs"]
             self._show_bar(
                 f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs}"
-                f" epochs, {self.images_seen:,} step{'s' * (self.images_seen != 1)} · loss"
-                f" {loss:.4f}{self.validation}",
+                f" epochs, {self.images_seen:,} step{'s' * (self.images_seen != 1)}\n"
+                + numbers(self.logs | {"loss": loss}),
                 self.epoch / epochs,
             )
             self._show_picture(new_samples=not self.stopping)  # no wait after an interrupt
@@ -165,6 +161,19 @@ class TrainingPanel(TrainingWatch):
         self.picture_handle = show(bundle, self.picture_handle)
         self.curve_time = time.monotonic()
         self.sample_time = self.curve_time if new_samples else self.sample_time
+
+
+def numbers(logs):
+    """Returns the losses and the KID among the logs, as words such as "loss 0.05 · n_loss 0.2"."""
+    shown = {
+        name: f"{float(logs[name]):.4f}"
+        for name in ("loss", "n_loss", "i_loss", "val_loss")
+        # a mean that is exactly 0 belongs to a metric that the model never updates
+        if name == "loss" or logs.get(name)
+    }
+    if "val_kid_error" in logs:
+        shown["val_kid"] = f"{logs['val_kid']:.2f} ± {logs['val_kid_error']:.2f}"
+    return " · ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def show(bundle, handle=None):

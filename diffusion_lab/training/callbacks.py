@@ -25,26 +25,27 @@ def worth_keeping(kid, lowest):
 class KIDCallback(keras.callbacks.Callback):
     """Measures KID, and keeps the model if it is `worth_keeping`.
 
-    Subclasses call `measure_kid` at the end of an epoch, and define `keep(kid)`.
+    Subclasses call `record_kid` at the end of an epoch, and define `keep(kid)`.
     """
 
     def __init__(self, kid):
         super().__init__()
         self.kid, self.lowest_kid = kid, math.inf
 
-    def measure_kid(self, logs):
+    def record_kid(self, kid, logs):
         """Adds `val_kid` to the logs, and calls `keep` if the model is `worth_keeping`."""
-        kid = logs["val_kid"] = float(self.kid(self.model))
+        logs["val_kid"] = kid
         if worth_keeping(kid, self.lowest_kid):
             self.lowest_kid = min(kid, self.lowest_kid)
             self.keep(kid)
 
 
 class KeepBest(KIDCallback):
-    """Measures KID after each epoch, as `val_kid` in the logs, and keeps good weights in a file.
+    """Measures KID after each epoch, and keeps good weights in a file.
 
-    The weights are kept if they are `worth_keeping`. After training, `kept_kid` is the KID of the
-    kept weights, and `restore()` loads them into the model.
+    The logs receive `val_kid` and its standard error, `val_kid_error`. The weights are kept if they
+    are `worth_keeping`. After training, `kept_kid` is the KID of the kept weights, and `restore()`
+    loads them into the model.
 
     Args:
         kid: a `ValidationKID`.
@@ -60,7 +61,8 @@ class KeepBest(KIDCallback):
         self.path.unlink(missing_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.measure_kid(logs)
+        kid, logs["val_kid_error"] = self.kid.with_standard_error(self.model)
+        self.record_kid(kid, logs)
 
     def keep(self, kid):
         self.kept_kid = kid
@@ -113,7 +115,7 @@ class SaveRun(KIDCallback):
         run, config = self.trainer, self.trainer.config
         run.epochs_done = epoch + 1
         if run.epochs_done % config.kid_every == 0 or run.epochs_done == config.epochs:
-            self.measure_kid(logs)
+            self.record_kid(float(self.kid(self.model)), logs)
         run.history.append(
             {"epoch": run.epochs_done, **{name: float(value) for name, value in logs.items()}}
         )

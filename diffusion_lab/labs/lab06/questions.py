@@ -53,19 +53,22 @@ QUESTIONS = {
         ),
         choices={
             "DDPM, as in the paper.": (
-                "With a network that is right from the first step on, it does. This network is"
-                " wrong above t = 750, as its garish first guesses showed."
+                "The paper's network is right from the first step on. This one is wrong above"
+                " t = 750, as its garish first guesses showed. Which sampler can get rid of a wrong"
+                " guess?"
             ),
-            "DDIM: it adds no fresh noise.": (
-                "What wrong first guesses put into the picture stays there, unless later guesses"
-                " remove it. DDPM's fresh noise washes out a part of them in each step. But what if"
-                " the first guesses were good? See below."
+            "DDIM: it adds no fresh noise, so a wrong guess stays.": (
+                "Yes, if the ten steps begin at t = 1000, where the guesses of this network are"
+                " wrong. But nothing forces them to begin there. What if there is no wrong guess to"
+                " wash out?"
             ),
-            "Both alike.": (
-                "They would, if only the number of evaluations counted. But only one of them can"
-                " get rid of a mistake that it made at the beginning."
+            "It depends on how good the first guesses are.": (
+                "Where they are wrong, only DDPM can wash them out, so DDIM suffers more. Where"
+                " they are good, DDPM suffers more: the variance of its noise is right only for"
+                " short steps. Below you see both with this one network, because its guesses depend"
+                " on where the steps begin."
             ),
         },
-        right=1,
+        right=2,
     ),
 }

@@ -740,7 +740,7 @@ both_samplers(start=1.0)
 # If that is the reason, both should improve when they start where the network knows something, and
 # DDIM should improve more. So we let the ten steps begin at $t = 650$, still from pure noise:
 
-# %% tags=["nbval-ignore-output"] alt="Two rows of eight flowers in ten steps from t = 650. Both rows now show clear flowers, and those of DDPM are paler."
+# %% tags=["nbval-ignore-output"] alt="Two rows of eight flowers in ten steps from t = 650. All flowers are now clear, except the first one of DDIM, which is still grainy."
 both_samplers(start=0.65)
 
 # %% [markdown]
@@ -748,9 +748,9 @@ both_samplers(start=0.65)
 # ± is the *standard error*: how much KID would vary with other images. The standard error of the
 # difference, 0.20, is $\sqrt{0.04^2 + 0.05^2} = 0.06$, so the lead is hardly chance. (With two
 # other sets of noise we measured 0.86 against 0.98 and 0.79 against 0.91. It is smaller than the
-# paper's, whose network was trained far longer.) DDPM is behind because its $\tilde\beta_t$ is the
-# right variance only for short steps. In long ones it is too small, and the flowers become smooth
-# and pale. Lab 07 returns to this.
+# paper's lead: that network was trained far longer, and ours still errs a little at $t = 650$, as
+# the first flower of DDIM shows.) A likely reason why DDPM is behind: $\tilde\beta_t$ is the right
+# variance only for short steps, and too small for steps as long as these. Lab 07 returns to this.
 #
 # So which of the two suffers more depends on how good the first guesses are. There are two lessons:
 # a sampler is only as good as the guesses that it is fed, and one comparison with one network

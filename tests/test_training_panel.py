@@ -230,7 +230,7 @@ def test_an_interrupt_leaves_a_tidy_panel_and_no_stack_trace(tiny_config, output
     train(model, TrainingPanel(samples), epochs=1)  # and continues
 
 
-@pytest.mark.parametrize("when, steps", [(0, "1 step "), ("validation", "3 steps ")])
+@pytest.mark.parametrize("when, steps", [(0, "1 step\n"), ("validation", "3 steps\n")])
 def test_an_interrupt_in_the_first_epoch_shows_the_loss_and_no_samples(
     when, steps, tiny_config, outputs, interruptible
 ):

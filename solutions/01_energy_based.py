@@ -35,7 +35,6 @@ except ModuleNotFoundError as missing:  # in Colab, for example
 lab = start()
 
 # %%
-import inspect
 import math
 from functools import partial
 
@@ -54,6 +53,7 @@ from diffusion_lab.labs.lab01.pictures import (
     slopes_of_activations,
 )
 from diffusion_lab.labs.langevin import langevin
+from diffusion_lab.labs.listing import show_code
 from diffusion_lab.labs.pictures import show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.training_panel import TrainingPanel
@@ -148,8 +148,7 @@ slopes_of_activations()
 # end up distributed as Boltzmann's law says. This is the formula as code:
 
 # %%
-head, docstring, body = inspect.getsource(langevin).split('"""')
-print(head.rstrip() + body)
+show_code(langevin)
 
 # %% [markdown]
 # `slope` computes $\nabla E$ at the points. (Lab 06 calls the same function with another slope.)
@@ -253,7 +252,7 @@ checks.langevin_step(langevin_step)
 # convolutions that halve the image, and two dense layers, the last with one output, the energy.
 
 # %%
-print(inspect.getsource(energy_network).split('"""')[-1].strip("\n"))
+show_code(energy_network)
 
 # %% [markdown]
 # A walk of many steps is called a *chain*, and each chain starts from pure noise:

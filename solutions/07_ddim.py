@@ -6,7 +6,7 @@
 #
 # **After this lab you can**
 # * write the three functions that every diffusion model is built on,
-# * turn your sampler into a family that goes from DDIM to DDPM,
+# * turn your sampler into a family, from DDIM (denoising diffusion implicit models) to DDPM,
 # * train a model until flowers are clearly recognisable, and measure how good it is,
 # * explain why the same network gives better images when you evaluate it more often,
 # * test a hypothesis of your own about training, and say how much of the result may be chance.
@@ -61,12 +61,14 @@ from diffusion_lab.labs.lab07.experiments import (
 )
 from diffusion_lab.labs.lab07.my_unet import network_of_lab_05
 from diffusion_lab.labs.lab07.pictures import bloom
+from diffusion_lab.labs.listing import show_code
 from diffusion_lab.labs.pictures import by_evaluations, show_images, show_rows
 from diffusion_lab.labs.questions import ask
 from diffusion_lab.labs.training_panel import TrainingPanel
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.models.ema import EMA
 from diffusion_lab.models.io import load_model, save_model
 from diffusion_lab.networks import residual_unet, unet
 from diffusion_lab.networks.adapters import predicting_noise
@@ -265,9 +267,10 @@ checks.denoise(denoise)
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >
 # > because the noise and $z$ are independent, so that their variances add up. So one network serves
-# > a whole family of samplers (equation 12 of the DDIM paper). They do not undo a Markov chain step
-# > by step, as DDPM does, so they may take long steps. **DDIM** (denoising diffusion implicit
-# > models) keeps all of the predicted noise: $\sigma = 0$. That is the loop that you write now.
+# > a whole family of samplers (equation 12 of the DDIM paper). DDPM undoes a *Markov chain*, in
+# > which each noisy image depends only on the one before, and it has to undo each small step. This
+# > family only needs the noisy images at the times where it stops, so it may take long steps.
+# > **DDIM** keeps all of the predicted noise: $\sigma = 0$. That is the loop that you write now.
 # > **DDPM** replaces a part of it in every step; exercise 7.4 finds out how much.
 #
 # <details><summary>Hint 1: the shape of the times</summary>
@@ -425,16 +428,16 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
 # *velocity*, which is signal rate · noise − noise rate · image. `predicting_noise` computes the
 # noise from it, and the errors stay small. Lab 09 compares the two.
 #
-# **The loss** is not the squared error of the noise, as in labs 04 and 06. For each batch,
-# `DiffusionModel` does this:
-#
-# ```python
-# noises, diffusion_times = standard normal, uniform in [0, 1]
-# noise_rates, signal_rates = self.diffusion_schedule(diffusion_times)
-# noisy_images = signal_rates * images + noise_rates * noises
-# pred_noises, pred_images = self.denoise(noisy_images, noise_rates, signal_rates, training=True)
-# loss = mean(weights * (velocity - velocity of the predictions) ** 2)
-# ```
+# **The loss** is not the squared error of the noise, as in labs 04 and 06. This is the code of
+# `DiffusionModel`. For each batch, `fit` computes the first two functions, and takes a step along
+# the gradient of the loss:
+
+# %%
+show_code(DiffusionModel.corrupt_and_separate, DiffusionModel.compute_loss, EMA.update)
+
+# %% [markdown]
+# The last function is the moving average of the weights, with the warm-up of lab 06. `loss_on` says
+# which pair is compared, and is "weighted_velocity" here.
 #
 # It takes the velocities of the true and of the predicted components, and gives their squared error
 # the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate / noise rate)².

@@ -284,7 +284,11 @@ by_evaluations(values, ylabel="KID (lower is better)", logarithmic=True)
 # $$v = \text{signal rate}\cdot\text{noise} - \text{noise rate}\cdot\text{image},$$
 #
 # never needs a division: image = signal rate · noisy − noise rate · v. (The course's U-Net
-# does this; `predicting_noise` hid it in lab 07.) Here are two networks of the same size:
+# does this; `predicting_noise` hid it in lab 07.)
+#
+# Here are two networks of the same size. **They differ in more than their target:** the velocity
+# network has seen 200,000 images, and its loss has the weights of lab 07 (min-SNR); the noise
+# network has seen 100,000, without weights. So look for *where* they differ, not by how much.
 
 # %% tags=["nbval-ignore-output"]
 ask("09.first_guess")
@@ -362,11 +366,9 @@ show_rows(rows)
 # The difference is what happens where the signal rate is nearly zero: there a network that predicts
 # noise needs care, and one that predicts velocity does not.
 #
-# (What is left has other causes. The velocity network has seen 200,000 images, the noise network
-# only 100,000, and the errors of the velocity network are weighted with min-SNR, from Hang et al.
-# 2023, so that no time drowns out the others. When the target is the only difference, after 20,000
-# images, KID without precautions is 7.9 for noise and 1.2 for velocity: see [all
-# recipes](../docs/benchmarks/recipes.md).)
+# What is left has the other causes named above. With networks that differ *only* in their target,
+# after 20,000 images each, KID without precautions is 7.9 for noise and 1.2 for velocity ([all
+# recipes](../docs/benchmarks/recipes.md)).
 #
 # ## 4 · Tell it what to draw: classifier-free guidance
 #

@@ -12,6 +12,7 @@ from diffusion_lab.labs import pictures as core
 from diffusion_lab.labs.lab03.experiments import finished
 from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles
 from diffusion_lab.labs.lab06.pictures import explore_score
+from diffusion_lab.labs.lab09 import pictures as lab09
 from diffusion_lab.labs.widgets.schedules import schedule_curves
 from diffusion_lab.schedules import cosine_diffusion_schedule
 
@@ -120,3 +121,15 @@ def test_dotted_lines_have_the_slopes_of_the_orders(monkeypatch):
     slopes = [np.diff(np.log(line[:, 1]))[0] / np.diff(np.log(line[:, 0]))[0] for line in lines]
     np.testing.assert_allclose(slopes, [-1, -2])
     assert max(line[-1, 1] for line in lines) < 0.1, "below the curves"
+
+
+def test_no_path_of_lab_09_leaves_its_frame(monkeypatch):
+    figures = []
+    monkeypatch.setattr(lab09, "show_figure", figures.append)
+    far = np.zeros((3, 2, 1, 1, 2))
+    far[1, 0] = 0.5, -4.5  # on the way, in one of the panels
+    lab09.paths({"near": far / 9, "far": far}, data=np.zeros((2, 1, 1, 2)))
+    limits = {axis.get_xlim() + axis.get_ylim() for axis in figures[0].axes}
+    assert len(limits) == 1
+    left, right, bottom, top = limits.pop()
+    assert bottom < -4.5 and top == right == -left == -bottom

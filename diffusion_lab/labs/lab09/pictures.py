@@ -8,8 +8,10 @@ from diffusion_lab.labs.pictures import new_figure, show_figure
 def paths(named_paths, data):
     """Shows trajectories of points.
 
-    `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data.
+    `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data. All panels have
+    the same limits, and no path leaves them.
     """
+    reach = 1.05 * max(np.abs(np.asarray(places)).max() for places in (data, *named_paths.values()))
     figure, axes = new_figure(
         len(named_paths), width=4.2 * len(named_paths), height=3.8, squeeze=False
     )
@@ -21,6 +23,7 @@ def paths(named_paths, data):
         )
         axis.scatter(*positions[0].T, s=6, color="black", label="noise")
         axis.scatter(*positions[-1].T, s=6, color="tab:red", label="sample")
-        axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal", title=title)
+        limits = {"xlim": (-reach, reach), "ylim": (-reach, reach)}
+        axis.set(**limits, xticks=[], yticks=[], aspect="equal", title=title)
     axes[0][0].legend(loc="upper left", fontsize=8)
     show_figure(figure)

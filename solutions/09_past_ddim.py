@@ -669,13 +669,9 @@ paths(
 # * Guidance: a straight line through two predictions, away from the one that knows less.
 # * Flow matching, which is diffusion along a straight line.
 #
-# You have now built what all image generators have in common. The large ones add three things. An
-# autoencoder makes the images small before the diffusion starts ([latent
-# diffusion](https://arxiv.org/abs/2112.10752)). A text encoder takes the place of the colour
-# labels, and the network attends to its words. And the network is often a transformer instead of a
-# U-Net ([DiT](https://arxiv.org/abs/2212.09748)). **Lab 10** shows what a trained model can do
-# besides generating: it repairs, edits and enlarges pictures. **Lab 11** tunes one until it needs
-# only one or two steps.
+# You have now built what all image generators have in common. (Lab 11 ends with what the large ones
+# add.) **Lab 10** shows what a trained model can do besides generating: it repairs, edits and
+# enlarges pictures. **Lab 11** tunes one until it needs only one or two steps.
 #
 # **Read on**
 # * Lu et al. (2022), [DPM-Solver++](https://arxiv.org/abs/2211.01095): section 4 derives your step.

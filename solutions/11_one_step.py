@@ -381,6 +381,20 @@ print(f"{'before':8}{steps:2} steps {'DDIM':12}", judge.of_teacher)
 # * A loss that compares neighbours on the teacher's path, with an anchor at its clean end.
 # * Flowers in one or two steps, and the numbers that say what they cost.
 #
+# ## Where to go from here
+#
+# * [Latent diffusion](https://arxiv.org/abs/2112.10752): first, an autoencoder makes the images
+#   small.
+# * [Text to image](https://arxiv.org/abs/2205.11487): by *cross-attention*, the pixels ask, as in
+#   lab 05, and the words of a text encoder answer.
+# * [DiT](https://arxiv.org/abs/2212.09748): a transformer takes the place of the U-Net.
+# * [Classifier guidance](https://arxiv.org/abs/2105.05233): the gradient of a classifier steers a
+#   model that was trained without labels.
+# * [LoRA](https://arxiv.org/abs/2106.09685): fine-tuning changes two thin matrices instead of each
+#   large one.
+# * [Video](https://arxiv.org/abs/2204.03458), [sound](https://arxiv.org/abs/2009.09761): the same
+#   loss and the same loop, with other networks.
+#
 # This is the end of the course. You began with a network that walks downhill in an energy, and you
 # have arrived at one that makes a flower in a single evaluation. Good luck with your own models.
 #

@@ -323,9 +323,9 @@ show_rows(rows)
 #
 # How much of the colour arrives? Suppose that the mean colours have a Gaussian distribution, with a
 # standard deviation of $s$ times that of the noise in the mean, and that the network is perfect.
-# (For our flowers, normalised to a variance of 1, the mean colours have a standard deviation of 0.40
-# to 0.54 in the three channels, and the mean noise has 1/32. So we take $s = 0.5 \cdot 32$.) Then
-# each step of DDIM turns the angle
+# (For our flowers, normalised to a variance of 1, the mean colours have a standard deviation of
+# 0.40 to 0.54 in the three channels, and the mean noise has 1/32. So we take $s = 0.5 \cdot 32$.)
+# Then each step of DDIM turns the angle
 #
 # $$\theta = \arctan \frac{\text{noise rate}}{s \cdot \text{signal rate}}$$
 #
@@ -346,7 +346,7 @@ show_rows(rows)
 purer = partial(offset_cosine_diffusion_schedule, min_signal_rate=0.005)
 
 
-def share_kept(schedule, spacing, s=0.5 * 32):  # 0.5 of the mean colours, 1/32 of the mean noise
+def share_kept(schedule, spacing, s=0.5 * 32):
     """The share of the colours' spread that DDIM keeps, with a perfect network."""
     points = time_grid(schedule, kid_steps, spacing)
     angles = [np.arctan2(point.noise_rate, s * point.signal_rate) for point in points]

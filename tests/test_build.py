@@ -45,7 +45,8 @@ print("the end")
 PICTURE_CELL = f"""
 # %%
 from IPython.display import display
-display({{"image/png": "{base64.b64encode(b"a picture").decode()}"}}, raw=True)
+display({{"image/png": "{base64.b64encode(b"a picture").decode()}"}}, raw=True,
+        metadata={{"image/png": {{"width": 70}}}})
 """
 
 
@@ -157,7 +158,7 @@ def test_a_picture_must_have_a_sentence_as_its_text_alternative(lab):
     lab(SOURCE + described)
     build(root, progress=lambda line: None)
     (output,) = notebook(root, "solutions").cells[-1].outputs
-    assert output.metadata == {"image/png": {"alt": "Nothing to see, = 4 times."}}
+    assert output.metadata == {"image/png": {"width": 70, "alt": "Nothing to see, = 4 times."}}
     assert "alt" not in notebook(root, "notebooks").cells[-1].metadata
     execute(root, progress=lambda line: None)
     assert notebook(root, "solutions").cells[-1].outputs[0].metadata == output.metadata

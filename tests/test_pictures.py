@@ -5,16 +5,22 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs import pictures as core
+from diffusion_lab.labs.compose import labelled_strip
+from diffusion_lab.labs.lab01.pictures import boltzmann
 from diffusion_lab.labs.lab03.experiments import finished
-from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles
-from diffusion_lab.labs.lab06.pictures import explore_score
-from diffusion_lab.labs.lab09 import pictures as lab09
+from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles, rate_curves, share_bars
+from diffusion_lab.labs.lab04.pictures import influence_maps
+from diffusion_lab.labs.lab06.pictures import explore_score, score_fields
+from diffusion_lab.labs.lab08.pictures import dots
+from diffusion_lab.labs.lab09.pictures import paths
 from diffusion_lab.labs.widgets.schedules import schedule_curves
-from diffusion_lab.schedules import cosine_diffusion_schedule
+from diffusion_lab.plots import SAMPLERS
+from diffusion_lab.schedules import cosine_diffusion_schedule, linear_diffusion_schedule
 
 CLOUDS = 6 * [np.random.default_rng(0).normal(size=(50, 1, 1, 2))]
 PICTURES = np.zeros((6, 8, 8, 3))
@@ -27,7 +33,9 @@ def shown(monkeypatch):
     monkeypatch.setattr(
         core,
         "show_png",
-        lambda png, alt: pictures.append(np.asarray(Image.open(io.BytesIO(png)).convert("L"))),
+        lambda png, alt, **width: pictures.append(
+            np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+        ),
     )
     return pictures
 
@@ -51,6 +59,73 @@ def test_titles_and_labels_are_not_cut_off(show, title, shown):
     assert (picture < 128).any()
     for edge in (picture[:4], picture[-4:], picture[:, :4], picture[:, -4:]):
         assert (edge == 255).all()
+
+
+SCHEDULES = {"cosine": cosine_diffusion_schedule, "linear": linear_diffusion_schedule}
+PLOTS = {
+    "clouds": lambda: core.clouds({"t = 0": CLOUDS[0]}),
+    "rows": lambda: core.show_rows({"label": PICTURES}, 6 * ["title"]),
+    "curves": lambda: core.curves({"one": [1, 2], "two": [2, 1]}, "x", "y"),
+    "samplers": lambda: core.by_evaluations({"Heun": [(1, 2), (9, 1)]}, "KID", orders=(1,)),
+    "energies": lambda: boltzmann(np.arange(3.0), np.arange(3.0), (1, 2)),
+    "rates": lambda: rate_curves(SCHEDULES),
+    "bars": lambda: share_bars({"cosine": (0.1, 0.8, 0.1)}),
+    "influence": lambda: influence_maps({"title": np.eye(3)}),
+    "score": lambda: score_fields(lambda points, *_: -points, CLOUDS[0], [(0.6, 0.8)]),
+    "dots": lambda: dots({"one": np.arange(3)}, "distance"),
+    "paths": lambda: paths({"DDIM": [CLOUDS[0], 9 + CLOUDS[0]]}, CLOUDS[0]),
+}
+
+
+@pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
+def test_text_of_one_kind_has_one_size_and_pictures_are_sharp(plot, monkeypatch):
+    figures, shown = [], []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *_, **__: figures.append(figure) or save(figure, *_, **__)
+    )
+    monkeypatch.setattr(core, "display", lambda data, metadata, raw: shown.append((data, metadata)))
+    plot()
+    (figure,), ((data, metadata),) = figures, shown
+    sizes = {"title": set(), "label": set(), "small": set()}
+    for axis in figure.axes:
+        legend = axis.get_legend()
+        labels = [*axis.get_xticklabels(), *axis.get_yticklabels()]
+        sizes["title"].add(axis.title.get_size())
+        sizes["label"] |= {axis.xaxis.label.get_size(), axis.yaxis.label.get_size()}
+        sizes["small"] |= {text.get_size() for text in labels + (legend.texts if legend else [])}
+    assert sizes["title"] == {10} and sizes["label"] == {9} and sizes["small"] <= {8}
+    width = Image.open(io.BytesIO(b64decode(data["image/png"]))).width
+    assert abs(width / metadata["image/png"]["width"] - 1.5) < 0.01
+    assert metadata["image/png"]["alt"].startswith("Figure: ")
+
+
+def test_paths_stay_within_their_frame(monkeypatch):
+    figures = []
+    monkeypatch.setattr("diffusion_lab.labs.lab09.pictures.show_figure", figures.append)
+    PLOTS["paths"]()
+    assert figures[0].axes[0].get_xlim()[1] > np.max(9 + CLOUDS[0])
+
+
+def test_samplers_keep_their_colours_and_have_different_markers(monkeypatch):
+    figures = []
+    monkeypatch.setattr(core, "show_figure", figures.append)
+    core.by_evaluations({"mine": [(1, 2), (9, 1)], "DDIM": [(1, 2), (9, 1)]}, "KID")
+    mine, ddim = figures[0].axes[0].get_lines()
+    assert ddim.get_color() == SAMPLERS["DDIM"]
+    assert (mine.get_marker(), mine.get_linestyle()) != (ddim.get_marker(), ddim.get_linestyle())
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 40, 64, 128])
+@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize("width", [640, 820])
+def test_images_of_a_strip_are_large_enough_and_keep_their_pixels(size, count, width):
+    images = np.zeros((count, size, size, 3))
+    picture = labelled_strip(images, count * ["t = 0.5"], width, chosen=0)
+    assert picture.shape[1] <= width
+    dark = (picture < 10).all(-1)
+    side = int(dark.sum() // count) ** 0.5
+    assert side >= 96 and side % size == 0 and dark.sum() == count * side**2
 
 
 @pytest.mark.parametrize(
@@ -121,15 +196,3 @@ def test_dotted_lines_have_the_slopes_of_the_orders(monkeypatch):
     slopes = [np.diff(np.log(line[:, 1]))[0] / np.diff(np.log(line[:, 0]))[0] for line in lines]
     np.testing.assert_allclose(slopes, [-1, -2])
     assert max(line[-1, 1] for line in lines) < 0.1, "below the curves"
-
-
-def test_no_path_of_lab_09_leaves_its_frame(monkeypatch):
-    figures = []
-    monkeypatch.setattr(lab09, "show_figure", figures.append)
-    far = np.zeros((3, 2, 1, 1, 2))
-    far[1, 0] = 0.5, -4.5  # on the way, in one of the panels
-    lab09.paths({"near": far / 9, "far": far}, data=np.zeros((2, 1, 1, 2)))
-    limits = {axis.get_xlim() + axis.get_ylim() for axis in figures[0].axes}
-    assert len(limits) == 1
-    left, right, bottom, top = limits.pop()
-    assert bottom < -4.5 and top == right == -left == -bottom

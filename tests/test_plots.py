@@ -1,6 +1,8 @@
-"""Pictures have the right pixels in the right places."""
+"""Pictures have the right pixels in the right places, and plots the course's colours."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from diffusion_lab.plots import (
+    COLOURS,
+    DASHES,
+    SAMPLERS,
     animation_bytes,
     image_grid,
     loss_curve,
@@ -15,6 +20,40 @@ from diffusion_lab.plots import (
     save_png,
     terminal_picture,
 )
+
+FIGURE = Path(__file__).parents[1] / "web" / "src" / "figures" / "samplers.ts"
+
+
+def luminance(colour):
+    """WCAG's relative luminance of a colour such as #0072b2."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ (0.2126, 0.7152, 0.0722)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_lines_have_the_contrast_of_wcag_on_white(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+def test_lines_of_one_plot_differ_in_more_than_their_colour():
+    assert len(set(DASHES)) == len(set(COLOURS)) == len(COLOURS)
+    history = [{"images": n, "loss": 2 / n, "val_loss": 3 / n} for n in (1, 2, 3)]
+    first, second = loss_figure(history).axes[0].get_lines()
+    assert (first.get_color(), second.get_color()) == COLOURS[:2]
+    assert first.get_linestyle() != second.get_linestyle()
+
+
+def test_samplers_have_the_same_colours_on_the_site():
+    pairs = re.findall(r'"?([\w()+–-]+)"?: "(#[0-9a-f]{6})",', FIGURE.read_text(encoding="utf-8"))
+    assert dict(pairs) == SAMPLERS
+
+
+def test_the_style_of_plots_does_not_leak():
+    matplotlib = pytest.importorskip("matplotlib")
+    before = dict(matplotlib.rcParams)
+    loss_figure([])
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_a_grid_places_and_scales_images_and_survives_nan():
@@ -75,7 +114,6 @@ def test_labels_of_a_loss_curve_do_not_overlap(losses, step):
     figure = loss_figure(
         [{"images": step * number, "loss": loss} for number, loss in enumerate(losses, start=1)],
         size=(4.2, 3.0),
-        dpi=100,
     )
     FigureCanvasAgg(figure).draw()
     for axis, side in ((figure.axes[0].xaxis, "x"), (figure.axes[0].yaxis, "y")):

@@ -18,7 +18,8 @@ def described(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         if "alt" in cell.metadata:
             for picture in pictures_of(cell):
-                picture.metadata["image/png"] = {"alt": cell.metadata.alt}
+                about = picture.metadata.get("image/png", {})
+                picture.metadata["image/png"] = {**about, "alt": cell.metadata.alt}
     return notebook
 
 

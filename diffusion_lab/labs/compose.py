@@ -15,10 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from diffusion_lab.plots import image_grid
 
 WIDTH = 640  # pixels; fits next to a notebook's prompt
+SMALLEST = 96  # pixels; in smaller images, petals cannot be seen
+PIXELS = 100  # of the page, for an inch of a figure
 
 
 def picture_of(figure):
     """Returns a Matplotlib `Figure` as a picture."""
+    figure.set_dpi(PIXELS)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -37,11 +40,16 @@ def grid(images, columns=8, width=WIDTH):
 
 
 def labelled_strip(images, labels, width=WIDTH, chosen=None):
-    """Returns images (N, H, W, C) in [0, 1] in one row, with a label below each.
+    """Returns images (N, H, W, C) in [0, 1] with a label below each, in as few rows as possible.
 
-    Image number `chosen`, if given, gets an orange frame.
+    They are enlarged by the same whole number, to `SMALLEST` pixels or more. Image number `chosen`,
+    if given, gets an orange frame.
     """
-    scale = max(1, (width // len(images) - 6) // images.shape[2])
+    size = images.shape[2]
+    least = -(-SMALLEST // size)
+    rows = -(-len(images) // max(1, width // (least * size + 6)))
+    columns = -(-len(images) // rows)
+    scale = max(least, (width // columns - 6) // size)
     cells = []
     for number, (image, label) in enumerate(zip(images, labels)):
         cell = np.pad(
@@ -52,7 +60,9 @@ def labelled_strip(images, labels, width=WIDTH, chosen=None):
         if number == chosen:
             cell[:3], cell[-3:], cell[:, :3], cell[:, -3:] = [[[(255, 140, 0)]]] * 4
         cells.append(above(cell, text_line(label, cell.shape[1])))
-    return side_by_side(*cells, gap=0)
+    return above(
+        *(side_by_side(*cells[i : i + columns], gap=0) for i in range(0, len(cells), columns))
+    )
 
 
 def side_by_side(*pictures, gap=12):

@@ -2,14 +2,16 @@
 
 import io
 from base64 import b64encode
+from itertools import cycle
 
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from PIL import Image
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.labs.compose import grid
-from diffusion_lab.plots import animation_bytes, png_bytes
+from diffusion_lab.labs.compose import PIXELS, grid
+from diffusion_lab.plots import GREY, MARKERS, SAMPLERS, animation_bytes, png_bytes, styled
 
 
 def show_images(images, columns=8, width=800):
@@ -21,10 +23,13 @@ def show_images(images, columns=8, width=800):
     show_png(png_bytes(grid(images, columns, width)), alt=f"{len(images)} images")
 
 
-def show_png(png, alt):
-    """Shows a picture with its alternative text. (Colab's old `IPython.display.Image` has none.)"""
+def show_png(png, alt, **width):
+    """Shows a picture with its alternative text. (Colab's old `IPython.display.Image` has none.)
+
+    With `width`, it is that many pixels of the page wide, whatever the size of the file.
+    """
     bundle = {"image/png": b64encode(png).decode(), "text/plain": "(a picture)"}
-    display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(bundle, metadata={"image/png": {"alt": alt} | width}, raw=True)
 
 
 def show_animation(frames, seconds_each, alt, stills=5):
@@ -44,7 +49,8 @@ def show_animation(frames, seconds_each, alt, stills=5):
     return webp
 
 
-def show_rows(rows, titles=(), height=1.1):
+@styled
+def show_rows(rows, titles=(), height=1.2):
     """Shows labelled rows of images.
 
     Args:
@@ -55,13 +61,12 @@ def show_rows(rows, titles=(), height=1.1):
     columns = max((len(images) for images in rows.values()), default=0)
     demand_pictures(columns)
     figure = Figure(
-        figsize=(1.3 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)),
-        dpi=110,
+        figsize=(1.4 + height * columns, (height + 0.05) * len(rows) + 0.25 * bool(titles)),
         layout="compressed",
     )
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (label, images) in zip(axes, rows.items()):
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for axis, image in zip(line, np.clip(np.asarray(images), 0, 1)):
             axis.imshow(
                 image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=1
@@ -70,17 +75,18 @@ def show_rows(rows, titles=(), height=1.1):
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
     for axis, title in zip(axes[0], titles):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
     show_figure(figure)
 
 
+@styled
 def new_figure(columns=1, rows=1, width=9.0, height=3.0, **arguments):
     """Returns (figure, axes), `width` inches wide and `height` inches high per row.
 
     `arguments` are passed on to `Figure.subplots`.
     """
     demand_pictures(columns * rows)
-    figure = Figure(figsize=(width, height * rows), dpi=100, layout="constrained")
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, **arguments)
 
 
@@ -92,11 +98,27 @@ def demand_pictures(count):
         )
 
 
+def bare(axis, reach=None):
+    """Leaves an axis only its frame; with `reach`, it is square, from -reach to reach."""
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(visible=True, color="0.8")
+    if reach:
+        axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+@styled
 def show_figure(figure):
     """Shows a Matplotlib figure as PNG, with its titles and labels as alternative text."""
     content = io.BytesIO()
     figure.savefig(content, format="png", bbox_inches="tight")  # a long title is not cut off
-    show_png(content.getvalue(), _words(figure))
+    picture = Image.open(content).convert("RGB")
+    # the file has more pixels than the page, for sharp screens
+    width = round(picture.width * PIXELS / figure.dpi)
+    if not any(axis.images for axis in figure.axes):
+        picture = picture.quantize()  # 256 colours are enough for lines: a third of the bytes
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    show_png(content.getvalue(), _words(figure), width=width)
 
 
 def _words(figure):
@@ -115,6 +137,7 @@ def _words(figure):
 DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
 
 
+@styled
 def clouds(snapshots, columns=6, size=1.5):
     """Shows scatter plots of points.
 
@@ -128,24 +151,26 @@ def clouds(snapshots, columns=6, size=1.5):
     figure, axes = new_figure(columns, rows, width=size * columns, height=size + 0.2, squeeze=False)
     for axis, (title, points) in zip(axes.flat, snapshots.items()):
         axis.scatter(*np.reshape(points, (-1, 2)).T, **DOTS)
-        axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
+        bare(axis, reach=3.5)
     for axis in axes.flat[len(snapshots) :]:
         axis.set_axis_off()
     show_figure(figure)
 
 
+@styled
 def curves(named_values, xlabel, ylabel, logarithmic=False):
     """Shows one line for each name; `named_values` maps it to numbers, or to (x, y)."""
     figure, axis = new_figure(width=7, height=2.8)
     for name, values in named_values.items():
         axis.plot(*(values if isinstance(values, tuple) else (values,)), label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logarithmic else "linear")
-    axis.grid(alpha=0.3)
+    axis.grid()
     axis.legend()
     show_figure(figure)
 
 
+@styled
 def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
     """Shows one line per sampler over the number of network evaluations.
 
@@ -157,8 +182,9 @@ def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
         orders: orders of convergence, whose slopes are drawn in the lower right corner.
     """
     figure, axis = new_figure(width=6.5, height=3.2)
-    for name, points in named_points.items():
-        axis.errorbar(*zip(*points), marker="o", markersize=4, label=name)
+    for (name, points), marker in zip(named_points.items(), cycle(MARKERS)):
+        colour = {"color": SAMPLERS[name]} if name in SAMPLERS else {}
+        axis.errorbar(*zip(*points), marker=marker, markersize=4, label=name, **colour)
     axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
     counts = sorted({nfe for points in named_points.values() for nfe, *_ in points})
@@ -166,14 +192,12 @@ def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
         ends = np.array([max(counts) / 2.5, max(counts)])
         least = min(value for points in named_points.values() for _, value, *_ in points)
         heights = 0.6 * least * (max(counts) / ends) ** order
-        axis.plot(ends, heights, color="grey", linestyle=":")
-        axis.annotate(
-            f"order {order} ", (ends[0], heights[0]), ha="right", va="center", color="dimgrey"
-        )
+        axis.plot(ends, heights, color=GREY, linestyle=":")
+        axis.annotate(f"order {order} ", (ends[0], heights[0]), ha="right", va="center", color=GREY)
     # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
-    axis.set_xticks(ticks, map(str, ticks), fontsize=8)
+    axis.set_xticks(ticks, map(str, ticks))
     axis.minorticks_off()
-    axis.grid(alpha=0.3)
+    axis.grid()
     axis.legend()
     show_figure(figure)

@@ -150,7 +150,7 @@ class TrainingPanel(TrainingWatch):
                     "No samples are shown, because generating them failed."
                     f" {type(error).__name__}: {error}"
                 )
-        curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0), dpi=100))
+        curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0)))
         picture = (
             curve
             if self.images is None

@@ -5,13 +5,15 @@ import numpy as np
 from keras import layers, ops
 
 from diffusion_lab.backend import input_gradient
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, new_figure, show_figure
+from diffusion_lab.plots import VERMILLION, styled
 
 
+@styled
 def boltzmann(x, energies, temperatures):
     """Shows an energy over x (N,), and its Boltzmann distributions at several temperatures."""
     figure, (left, right) = new_figure(2, width=9, height=2.7)
-    left.plot(x, energies, color="tab:red")
+    left.plot(x, energies, color=VERMILLION)
     left.set(xlabel="x", ylabel="energy E(x)", ylim=(-2, 12), title="the landscape")
     for temperature in temperatures:
         weights = np.exp(-energies / temperature)
@@ -23,6 +25,7 @@ def boltzmann(x, energies, temperatures):
     show_figure(figure)
 
 
+@styled
 def chains_on(energy, snapshots):
     """Shows the points of chains on a map of an energy.
 
@@ -42,11 +45,12 @@ def chains_on(energy, snapshots):
         axis.scatter(
             *np.reshape(points, (-1, 2)).T, s=4, color="white", edgecolor="black", linewidth=0.2
         )
-        axis.set(xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect="equal")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
+        bare(axis, reach=2)
     show_figure(figure)
 
 
+@styled
 def slopes_of_activations(names=("relu", "swish"), seed=4):
     """Shows the energy of a small random network for each activation, and the energy's slope."""
     figure, axes = new_figure(2, width=9, height=2.6)
@@ -74,6 +78,7 @@ def slopes_of_activations(names=("relu", "swish"), seed=4):
     show_figure(figure)
 
 
+@styled
 def energy_histogram(named_energies):
     """Shows histograms of energies; `named_energies` maps the kinds of images to theirs."""
     figure, axis = new_figure(width=7, height=2.4)

@@ -3,8 +3,10 @@
 import numpy as np
 
 from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.plots import styled
 
 
+@styled
 def histograms(named_values, xlabel, range=(-4, 4)):
     """Shows histograms of several arrays, together with the standard normal distribution."""
     figure, axis = new_figure(width=7, height=2.6)

@@ -1,15 +1,19 @@
 """The pictures of lab 03: how fast the image vanishes, and what can still be known."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib import colormaps
 
 from diffusion_lab.labs.lab03.experiments import share_known
-from diffusion_lab.labs.pictures import demand_pictures, new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, demand_pictures, new_figure, show_figure
 from diffusion_lab.labs.rates import log_snrs, rates_at
+from diffusion_lab.plots import GREEN, MARKERS, styled
 
-HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", "tab:green"  # colours
+HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", GREEN  # colours
 
 
+@styled
 def beta_area(beta_start, beta_end, timesteps, diffusion_time):
     """Shows β over time, and the area under it up to `diffusion_time`."""
     figure, axis = new_figure(width=6, height=2.4)
@@ -22,6 +26,7 @@ def beta_area(beta_start, beta_end, timesteps, diffusion_time):
     show_figure(figure)
 
 
+@styled
 def cloud_rows(rows, points, titles=()):
     """Shows rows of noisy points, each in the colour of the clean point that it came from.
 
@@ -39,15 +44,16 @@ def cloud_rows(rows, points, titles=()):
     )  # of a row of square boxes, with its share of the titles
     figure, axes = new_figure(columns, len(rows), width=9.5, height=height, squeeze=False)
     for line, (label, clouds) in zip(axes, rows.items()):
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for axis, noisy in zip(line, clouds):
             axis.scatter(*noisy.reshape(-1, 2).T, c=colours, s=2, alpha=0.5, linewidths=0)
-            axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal")
+            bare(axis, reach=3.5)
     for axis, title in zip(axes[0], titles):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
     show_figure(figure)
 
 
+@styled
 def signal_dots(dots, schedule):
     """Shows signal rates of a batch as dots over their times, and those of a schedule as a line.
 
@@ -57,7 +63,7 @@ def signal_dots(dots, schedule):
     figure, axes = new_figure(len(dots), height=2.9, sharey=True, squeeze=False)
     times = np.linspace(0, 1, 200)
     for axis, (title, (x, rates)) in zip(axes.flat, dots.items()):
-        axis.plot(times, rates_at(schedule, times)[1], color="tab:blue", label="your function")
+        axis.plot(times, rates_at(schedule, times)[1], label="your function")
         some = slice(None, None, max(1, len(x) // 60))
         place = axis.scatter(
             x[some],
@@ -70,7 +76,7 @@ def signal_dots(dots, schedule):
             zorder=3,
         )
         axis.set(xlabel="diffusion time", title=title, ylim=(-0.03, 1.03))
-        axis.grid(alpha=0.3)
+        axis.grid()
     axes[0, 0].set_ylabel("signal rate")
     axes[0, 0].legend(loc="lower left")
     figure.colorbar(place, ax=axes[0, -1], label="place in the batch", ticks=[]).ax.set(
@@ -79,6 +85,7 @@ def signal_dots(dots, schedule):
     show_figure(figure)
 
 
+@styled
 def rate_curves(schedules):
     """Shows signal and noise rates over time; `schedules` maps a name to a schedule."""
     figure, axes = new_figure(2, height=2.9, sharey=True)
@@ -88,11 +95,12 @@ def rate_curves(schedules):
             axis.plot(times, rates, label=name)
     for axis, title in zip(axes, ("signal rate", "noise rate")):
         axis.set(xlabel="diffusion time", title=title)
-        axis.grid(alpha=0.3)
+        axis.grid()
     axes[0].legend()
     show_figure(figure)
 
 
+@styled
 def quarter_circles(schedules, count=21):
     """Shows the path that all schedules take, with a dot at each of `count` evenly spaced times."""
     figure, axes = new_figure(len(schedules), height=3.1, sharey=True, squeeze=False)
@@ -112,6 +120,7 @@ def quarter_circles(schedules, count=21):
     show_figure(figure)
 
 
+@styled
 def log_snr_curves(schedules, faint):
     """Shows log-SNR over time, and the zones where a rate is below `faint`."""
     figure, axis = new_figure(width=7.5, height=3.2)
@@ -124,30 +133,32 @@ def log_snr_curves(schedules, faint):
     axis.axhspan(-edge, 12, color=TRIVIAL, alpha=0.3, label="trivial", linewidth=0)
     axis.axhspan(-12, edge, color=HOPELESS, alpha=0.3, label="hopeless", linewidth=0)
     axis.set(xlabel="diffusion time", ylabel="log-SNR", xlim=(0, 1), ylim=(-12, 12))
-    axis.grid(alpha=0.3)
+    axis.grid()
     axis.legend(loc="lower left", ncols=2)
     show_figure(figure)
 
 
+@styled
 def knowledge_curves(schedules, points, faint):
     """Shows `share_known` over time, and over log-SNR."""
     figure, axes = new_figure(2, height=3.0, sharey=True)
     times = np.linspace(0.01, 0.99, 41)
-    for name, schedule in schedules.items():
+    for (name, schedule), marker in zip(schedules.items(), cycle(MARKERS)):
         shares = share_known(schedule, times, points)
         axes[0].plot(times, shares, label=name)
-        axes[1].plot(log_snrs(*rates_at(schedule, times)), shares, ".", markersize=5)
+        axes[1].plot(log_snrs(*rates_at(schedule, times)), shares, marker, markersize=3)
     edge = log_snrs(np.sqrt(1 - faint**2), faint)
     axes[1].axvspan(-edge, 10, color=TRIVIAL, alpha=0.3, linewidth=0)
     axes[1].axvspan(-10, edge, color=HOPELESS, alpha=0.3, linewidth=0)
     axes[0].set(xlabel="diffusion time", ylabel="share of the flower\nthat can be known")
     axes[1].set(xlabel="log-SNR (← noise, clean →)", xlim=(-10, 10))
     for axis in axes:
-        axis.grid(alpha=0.3)
+        axis.grid()
     axes[0].legend()
     show_figure(figure)
 
 
+@styled
 def share_bars(shares):
     """Shows one bar for each schedule.
 
@@ -159,7 +170,7 @@ def share_bars(shares):
         for part, color in zip(parts, (TRIVIAL, BETWEEN, HOPELESS)):
             axis.barh(row, part, left=left, color=color, alpha=0.75)
             if part > 0.04:
-                axis.text(left + part / 2, row, f"{part:.0%}", ha="center", va="center", fontsize=9)
+                axis.text(left + part / 2, row, f"{part:.0%}", ha="center", va="center")
             left += part
     for color, label in zip(
         (TRIVIAL, BETWEEN, HOPELESS), ("trivial", "worth learning", "hopeless")

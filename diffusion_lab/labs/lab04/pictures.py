@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, new_figure, show_figure
+from diffusion_lab.plots import styled
 
 
+@styled
 def influence_maps(maps, darkest=1e-5):
     """Shows maps of influence, {title: (H, W)}, bright where a pixel matters.
 
@@ -22,8 +24,8 @@ def influence_maps(maps, darkest=1e-5):
             color="white",
             linestyle="--",
         )
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
+        bare(axis)
     bar = figure.colorbar(picture, ax=axes, shrink=0.85, ticks=[0, -2, -4])
-    bar.ax.set_yticklabels(["1", "1/100", "1/10,000"], fontsize=8)
+    bar.ax.set_yticklabels(["1", "1/100", "1/10,000"])
     show_figure(figure)

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, new_figure, show_figure
+from diffusion_lab.plots import styled
 
 WAY_DOWN, WAY_UP, NOISE = "#cfe3f5", "#d9efd2", "#f7e2c4"
 
@@ -93,6 +94,7 @@ def _box(axis, middle, shape, parameters, colour, width=1.6):
     axis.text(x, y - 0.18, f"{parameters:,} parameters", ha="center", va="center", fontsize=7.5)
 
 
+@styled
 def show_influence(named_shares, reach):
     """Shows maps of influence, {title: (S, S)}, on a logarithmic scale.
 
@@ -111,11 +113,12 @@ def show_influence(named_shares, reach):
                 (corner, corner), 2 * reach + 1, 2 * reach + 1, fill=False, ec="white", ls="--"
             )
         )
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title)
+        bare(axis)
     show_figure(figure)
 
 
+@styled
 def embedding_map(embed, dims=32):
     """Shows heat maps of embed(noise_variances), on a linear and a logarithmic scale."""
     figure, axes = new_figure(2, width=9.5, height=3.0, sharey=True)
@@ -139,6 +142,7 @@ def embedding_map(embed, dims=32):
     show_figure(figure)
 
 
+@styled
 def show_attention(images, weights, places):
     """Shows images (B, S, S, 3), and below each where some pixels of the feature map attend.
 
@@ -162,7 +166,7 @@ def show_attention(images, weights, places):
                 (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, "x", color="cyan", mew=2
             )
     for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
+        bare(axis)
     show_figure(figure)
 
 

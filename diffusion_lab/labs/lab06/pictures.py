@@ -3,13 +3,15 @@
 import numpy as np
 
 from diffusion_lab.labs.compose import picture_of
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, new_figure, show_figure
 from diffusion_lab.labs.widgets import Explorer, slider
+from diffusion_lab.plots import VERMILLION, styled
 
 REACH = 2.6  # of the axes, in standard deviations
 LONGEST = 2.5
 
 
+@styled
 def score_fields(score, points, rates, arrows=17):
     """Shows noisy points and, at each place of a grid, an arrow in the direction of the score.
 
@@ -25,13 +27,14 @@ def score_fields(score, points, rates, arrows=17):
     figure, axes = new_figure(len(rates), width=2.6 * len(rates), height=2.8, squeeze=False)
     for axis, (noise, signal) in zip(axes.flat, rates):
         _draw_field(axis, score, points, noise, signal, arrows)
-        axis.set_title(f"noise rate {noise:.2f}", fontsize=9)
+        axis.set_title(f"noise rate {noise:.2f}")
     show_figure(figure)
 
 
 def explore_score(score, points):
     """Returns an explorer of `score_fields`, whose slider is the time of the cosine schedule."""
 
+    @styled
     def render(time):
         noise, signal = np.sin(time * np.pi / 2), np.cos(time * np.pi / 2)
         figure, axis = new_figure(width=4.2, height=4.2)
@@ -55,6 +58,6 @@ def _draw_field(axis, score, points, noise, signal, arrows=17):
     arrow = noise * np.asarray(score(grid, *columns))
     arrow /= np.maximum(1, np.linalg.norm(arrow, axis=-1, keepdims=True) / LONGEST)
     noisy_points = signal * points + noise * np.random.default_rng(0).normal(size=points.shape)
-    axis.scatter(*noisy_points.reshape(-1, 2).T, s=4, color="tab:orange", linewidths=0)
+    axis.scatter(*noisy_points.reshape(-1, 2).T, s=4, color=VERMILLION, linewidths=0)
     axis.quiver(*grid.reshape(-1, 2).T, *arrow.reshape(-1, 2).T, angles="xy", scale=28, width=0.005)
-    axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xticks=[], yticks=[], aspect="equal")
+    bare(axis, REACH)

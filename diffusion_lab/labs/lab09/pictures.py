@@ -2,28 +2,34 @@
 
 import numpy as np
 
-from diffusion_lab.labs.pictures import new_figure, show_figure
+from diffusion_lab.labs.pictures import bare, new_figure, show_figure
+from diffusion_lab.plots import BLUE, GREY, VERMILLION, styled
 
 
+@styled
 def paths(named_paths, data):
     """Shows trajectories of points.
 
-    `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data. All panels have
-    the same limits, and no path leaves them.
+    `named_paths` maps a title to positions (steps, N, 1, 1, 2), from noise to data.
     """
-    reach = 1.05 * max(np.abs(np.asarray(places)).max() for places in (data, *named_paths.values()))
     figure, axes = new_figure(
         len(named_paths), width=4.2 * len(named_paths), height=3.8, squeeze=False
     )
+    named_paths = {
+        title: np.asarray(positions).reshape(len(positions), -1, 2)
+        for title, positions in named_paths.items()
+    }
+    reach = max(3, *(1.05 * np.abs(positions).max() for positions in named_paths.values()))
     for axis, (title, positions) in zip(axes[0], named_paths.items()):
-        positions = np.asarray(positions).reshape(len(positions), -1, 2)
-        axis.scatter(*np.reshape(data, (-1, 2)).T, s=1, alpha=0.15, color="tab:orange")
+        axis.scatter(*np.reshape(data, (-1, 2)).T, s=1, alpha=0.15, color=GREY)
         axis.plot(
-            positions[:, :, 0], positions[:, :, 1], color="tab:blue", alpha=0.5, linewidth=0.7
+            *np.moveaxis(positions, 2, 0), color=BLUE, linestyle="-", linewidth=0.7, alpha=0.5
         )
-        axis.scatter(*positions[0].T, s=6, color="black", label="noise")
-        axis.scatter(*positions[-1].T, s=6, color="tab:red", label="sample")
-        limits = {"xlim": (-reach, reach), "ylim": (-reach, reach)}
-        axis.set(**limits, xticks=[], yticks=[], aspect="equal", title=title)
-    axes[0][0].legend(loc="upper left", fontsize=8)
+        axis.scatter(
+            *positions[0].T, s=12, color="white", edgecolor="black", zorder=3, label="noise"
+        )
+        axis.scatter(*positions[-1].T, s=8, color=VERMILLION, zorder=3, label="sample")
+        axis.set_title(title)
+        bare(axis, reach)
+    axes[0][0].legend(loc="upper left")
     show_figure(figure)

@@ -3,15 +3,15 @@
 import inspect
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
-from diffusion_lab.labs.pictures import demand_pictures
+from diffusion_lab.labs.pictures import demand_pictures, new_figure
 from diffusion_lab.labs.rates import log_snrs, rates_at
 from diffusion_lab.labs.widgets.controls import menu, slider
 from diffusion_lab.labs.widgets.explorer import Explorer
+from diffusion_lab.plots import BLUE, PURPLE, VERMILLION, styled
 from diffusion_lab.schedules import SCHEDULES
 
 PARAMETERS = {  # of the schedules: argument, then the slider's (label, low, high, value, step)
@@ -127,22 +127,22 @@ class Mixer:
         return np.clip(noisy_images * self.deviation + self.mean, 0, 1)
 
 
+@styled
 def curves_picture(times, rates, chosen):
     """Returns the picture of all schedules' curves.
 
     `rates` maps a name to (noise_rates, signal_rates).
     """
-    figure = Figure(figsize=(8.2, 2.7), dpi=100, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_figure(2, width=8.2, height=2.7)
     for name in sorted(rates, key=lambda name: name == chosen):  # the chosen one on top
         noise_rates, signal_rates = rates[name]
         noise_style, signal_style, snr_style = [
             (
-                {"color": colour, "linewidth": 2}
+                {"color": colour, "linewidth": 2, "linestyle": dashes}
                 if name == chosen
-                else {"color": "0.82", "linewidth": 1}
+                else {"color": "0.82", "linewidth": 1, "linestyle": "-"}
             )
-            for colour in ("tab:red", "tab:blue", "tab:purple")
+            for colour, dashes in ((VERMILLION, "--"), (BLUE, "-"), (PURPLE, "-"))
         ]
         left.plot(times, noise_rates, label="noise rate" if name == chosen else None, **noise_style)
         left.plot(
@@ -150,11 +150,11 @@ def curves_picture(times, rates, chosen):
         )
         right.plot(times, log_snrs(noise_rates, signal_rates), **snr_style)
     left.set(xlabel="diffusion time", ylim=(-0.03, 1.03))
-    left.legend(loc="center right", fontsize=8)
+    left.legend(loc="center right")
     right.set(xlabel="diffusion time", ylabel="log-SNR", ylim=(-12, 12))
     for axis in (left, right):
         axis.set(xlim=(0, 1))
-        axis.grid(alpha=0.3)
+        axis.grid()
     return picture_of(figure)
 
 

@@ -12,12 +12,12 @@ const COUNT = 250; // samples
 const PATHS = 12; // of them with their whole path
 const EXACT_STEPS = 200;
 const DEVIATION = 0.05; // around each point
-const COLOURS: Record<string, string> = { // Matplotlib's, as in the plots of lab 09
-  DDIM: "#1f77b4",
-  "DPM-Solver++(2M)": "#ff7f0e",
-  "Adams–Bashforth": "#2ca02c",
-  Heun: "#d62728",
-  DDPM: "#9467bd",
+const COLOURS: Record<string, string> = { // as in the plots of the labs: SAMPLERS of diffusion_lab/plots.py
+  DDIM: "#0072b2",
+  "DPM-Solver++(2M)": "#d55e00",
+  "Adams–Bashforth": "#009e73",
+  Heun: "#cc79a7",
+  DDPM: "#996b00",
 };
 const LEGEND =
   `All samplers start from the same ${COUNT} points of noise. Thin lines are the paths of ${PATHS} of them, and the ` +

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.report import Row, publish
-from diffusion_lab.plots import image_grid
+from diffusion_lab.plots import image_grid, styled
 
 NOTE = """\
 KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and
@@ -214,14 +214,15 @@ def main():
     )
 
 
+@styled
 def draw_samples(samples, title, path):
     """Draws a row of images for each name of {name: (N, H, W, C)}."""
-    figure = Figure(figsize=(11, 0.45 * len(samples) + 0.6), layout="constrained", dpi=130)
-    figure.suptitle(title, fontsize=10)
+    figure = Figure(figsize=(11, 0.45 * len(samples) + 0.6), layout="constrained")
+    figure.suptitle(title)
     for (left, right), (name, images) in zip(
         figure.subplots(len(samples), 2, width_ratios=(1, 2), squeeze=False), samples.items()
     ):
-        left.text(1, 0.5, name, ha="right", va="center", fontsize=8)
+        left.text(1, 0.5, name, ha="right", va="center")
         right.imshow(image_grid(images, columns=len(images)))
         left.axis("off"), right.axis("off")
     figure.savefig(path)

@@ -9,6 +9,8 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+from diffusion_lab.plots import BLUE, VERMILLION, styled
+
 
 @dataclass
 class Row:
@@ -132,7 +134,8 @@ def publish(title, command, rows, path, draw=None, note=""):
         f"{where['machine']}, {where['date']}: `{command}`",
         "",
         *([note, ""] if note else []),
-        f"![The rows as a picture]({path.name}.png)",
+        f"![{in_words('Rows of generated images' if draw else 'Bar chart', title, rows)}]"
+        f"({path.name}.png)",
         "",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
@@ -141,6 +144,19 @@ def publish(title, command, rows, path, draw=None, note=""):
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw = draw or partial(draw_bars, [row for row in rows if row.target] or rows)
     draw(f"{title} · {where['machine']} · {where['date']}", path.with_suffix(".png"))
+
+
+def in_words(kind, title, rows):
+    """Returns the text alternative of a picture: its kind, the range of its rows, and their goals.
+
+    The range is that of the rows with the most common unit.
+    """
+    units, goals = [row.unit for row in rows], [row for row in rows if row.target]
+    alike = [row for row in rows if row.unit == max(units, key=units.count)]
+    low, high = (find(alike, key=lambda row: row.value) for find in (min, max))
+    words = f"{kind}. {title}: from {low.measured} ({low.name}) to {high.measured} ({high.name})."
+    reached = f" Goals reached: {sum(row.holds for row in goals)} of {len(goals)}."
+    return words + reached * bool(goals)
 
 
 def _cells(row, targets):
@@ -156,6 +172,7 @@ def _short(value):
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+@styled
 def draw_bars(rows, title, path):
     """Draws a bar for each row: how many times as good as its goal it is, at most four times.
 
@@ -163,13 +180,13 @@ def draw_bars(rows, title, path):
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained", dpi=130)
+    figure = Figure(figsize=(9, 0.5 * len(rows) + 1.2), layout="constrained")
     axes, targets = figure.subplots(), all(row.target for row in rows)
     lengths = [min(_reached(row), 4) if targets else row.value for row in rows]
     axes.barh(
         [f"{row.name}  " for row in rows],
         lengths,
-        color=["#2a7f62" if row.holds else "#c0392b" for row in rows],
+        color=[BLUE if row.holds else VERMILLION for row in rows],
     )
     for place, (row, length) in enumerate(zip(rows, lengths)):
         axes.text(
@@ -177,15 +194,13 @@ def draw_bars(rows, title, path):
             place,
             f"  {row.measured}" + f" (goal {row.target})" * targets,
             va="center",
-            fontsize=8,
         )
     if targets:
         axes.axvline(1, color="black", linewidth=1)
         axes.set(xlabel="times as good as the goal (the line)")
     axes.set_xlim(right=(1.7 if targets else 1.2) * max(lengths))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title)
     axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
 

@@ -23,7 +23,7 @@ from benchmarks.peers import rows as peer_rows
 from benchmarks.plain_tensorflow import plain_tensorflow
 from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
-from benchmarks.report import Row, in_turn, publish, times_faster
+from benchmarks.report import Row, in_turn, in_words, publish, times_faster
 from benchmarks.runs import Measure
 from benchmarks.speedrun import rows as speedrun_rows
 from benchmarks.speedrun import when_reached
@@ -211,6 +211,33 @@ def test_the_table_shows_which_goals_are_reached(tmp_path, capsys):
     assert "| two | 16.00 s | ≤ 15 | falls short | import: 7.12; peak MB: 1,899 |" in (
         tmp_path / "out" / "table.md"
     ).read_text(encoding="utf-8")
+
+
+def test_a_picture_is_described_by_its_rows(tmp_path):
+    kids = [Row("ours", 0.81, unit=""), Row("theirs", 24_164.0, unit=""), Row("speed", 9.0)]
+    publish("KID by recipe", "make", kids, tmp_path / "kids", lambda *_: None)
+    assert (
+        "![Rows of generated images. KID by recipe: from 0.81 (ours) to 24164.00 (theirs).]"
+        "(kids.png)"
+    ) in (tmp_path / "kids.md").read_text()
+    goals = [Row("one", 2.0, at_least=1.4), Row("two", 3.0, at_most=1), Row("three", 9.0)]
+    assert in_words("Bar chart", "Speed", goals) == (
+        "Bar chart. Speed: from 2.00 × (one) to 9.00 × (three). Goals reached: 1 of 2."
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "benchmarks").glob("*.json")), ids=lambda path: path.stem
+)
+def test_each_page_describes_its_picture(path):
+    rows = [Row(**row) for row in json.loads(path.read_text())["rows"]]
+    page = path.with_suffix(".md").read_text(encoding="utf-8")
+    title = page.partition("\n")[0].removeprefix("# ")
+    words = {
+        f"![{in_words(kind, title, rows)}]({path.stem}.png)"
+        for kind in ("Bar chart", "Rows of generated images")
+    }
+    assert len(words & set(page.splitlines())) == 1
 
 
 def test_a_table_without_targets_leaves_their_columns_out(tmp_path):

@@ -101,13 +101,13 @@ def save_png(picture, path):
 def animation_bytes(frames, seconds_each=0.12, pause=1.5):
     """Returns uint8 arrays (H, W, 3) as the bytes of a WebP file.
 
-    The animation is repeated, and pauses on its last frame.
+    The animation runs three times, because a reader cannot stop it, and ends on its last frame.
     """
     content = io.BytesIO()
     durations = [int(1000 * seconds_each)] * (len(frames) - 1) + [int(1000 * pause)]
     first, *others = [Image.fromarray(frame) for frame in frames]
     first.save(
-        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=60
+        content, "WEBP", save_all=True, append_images=others, duration=durations, loop=3, quality=60
     )
     return content.getvalue()
 

@@ -252,7 +252,7 @@ show_rows(believed | {"result": samples[:8]})
 # The same as an animation, with the noisy images above and the predicted images below:
 
 # %% tags=["nbval-ignore-output"] alt="Animation of four images, noisy above and predicted below. The predictions become flowers while the images above them are still noise."
-show_animation(frames, 0.25, "noisy images above, predicted images below");
+show_animation(frames, 0.25, "Noise becomes flowers. The predictions below show them earlier.");
 
 # %% [markdown]
 # Below $t = 700$ you see the order of lab 02, backwards: positions first, petals later, and fine

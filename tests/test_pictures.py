@@ -169,11 +169,11 @@ def test_an_animation_is_returned_and_a_page_without_it_shows_stills(monkeypatch
     shown = []
     monkeypatch.setattr(core, "display", lambda data, **_: shown.append(data))
     frames = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 201, 10)]
-    webp = core.show_animation(frames, 0.1, "grey becomes lighter", stills=3)
+    webp = core.show_animation(frames, 0.1, 'From "black" to grey.', stills=3)
     assert Image.open(io.BytesIO(webp)).n_frames == len(frames)
     still = np.asarray(Image.open(io.BytesIO(b64decode(shown[0]["image/png"]))))
     assert still.shape == (3 * 8, 8, 3) and (still[0, 0, 0], still[-1, 0, 0]) == (0, 200)
-    assert 'alt="grey becomes lighter"' in shown[0]["text/html"]
+    assert 'alt="From &quot;black&quot; to grey."' in shown[0]["text/html"]
 
 
 def test_the_slider_of_the_score_moves_the_arrows_and_the_noise():

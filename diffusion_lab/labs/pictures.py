@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from html import escape
 from itertools import cycle
 
 import numpy as np
@@ -40,7 +41,7 @@ def show_animation(frames, seconds_each, alt, stills=5):
     webp = animation_bytes(frames, seconds_each, pause=2.5)
     chosen = (np.linspace(0, 1, stills) ** 0.5 * (len(frames) - 1)).round().astype(int)
     still = b64encode(png_bytes(np.concatenate([frames[number] for number in chosen])))
-    html = f'<img alt="{alt}" src="data:image/webp;base64,{b64encode(webp).decode()}">'
+    html = f'<img alt="{escape(alt)}" src="data:image/webp;base64,{b64encode(webp).decode()}">'
     display(
         {"text/html": html, "image/png": still.decode()},
         metadata={"image/png": {"alt": alt}},

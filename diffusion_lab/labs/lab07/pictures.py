@@ -14,4 +14,5 @@ def bloom(model, seed, count=6, steps=30, scale=4, seconds=4.0):
         image_grid(images, columns=count, gap=2, scale=scale)
         for images in images_emerging(model, count, steps, seed)
     ]
-    return show_animation(frames, seconds / steps, "flowers that come out of noise")
+    alt = f"An animation: in {steps} steps, noise becomes {count} flowers."
+    return show_animation(frames, seconds / steps, alt)

@@ -281,7 +281,7 @@ for eta in lab.amount(smoke=(1.0,), cpu=(0.0, 0.3, 1.0), gpu=(0.0, 0.3, 1.0)):
     for run in (1, 2, 3):
         images = ddim(denoise, schedule, noise, steps, eta=eta, seed=run)
         rows[f"eta {eta:g}, run {run}"] = model.denormalize(images)
-show_rows(rows, height=0.95)
+show_rows(rows, height=1.05)
 
 # %% [markdown]
 # With a positive `eta`, the noise at the start is no longer an address: what the flower becomes is
@@ -759,7 +759,7 @@ for name in RAW_AND_EMA:
     print(f"{name} - mean change of a pixel in {steps_per_look} steps: {change:.3f}")
     last = zip(training_steps[-4:], snapshots.images[name][-4:])
     rows |= {f"{name}, step {n}": images for n, images in last}
-show_rows(rows, height=0.9)
+show_rows(rows, height=1.0)
 curves(
     {name: (training_steps, snapshots.errors[name]) for name in RAW_AND_EMA},
     xlabel="training steps",

@@ -1,7 +1,9 @@
 """Pictures of the labs are not cut off, and unsolved exercises give one sentence."""
 
 import io
+import re
 from base64 import b64decode
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs import pictures as core
-from diffusion_lab.labs.compose import labelled_strip
+from diffusion_lab.labs.compose import labelled_strip, picture_of
 from diffusion_lab.labs.lab01.pictures import boltzmann
 from diffusion_lab.labs.lab03.experiments import finished
 from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles, rate_curves, share_bars
@@ -22,6 +24,7 @@ from diffusion_lab.labs.widgets.schedules import schedule_curves
 from diffusion_lab.plots import SAMPLERS
 from diffusion_lab.schedules import cosine_diffusion_schedule, linear_diffusion_schedule
 
+ROOT = Path(__file__).parents[1]
 CLOUDS = 6 * [np.random.default_rng(0).normal(size=(50, 1, 1, 2))]
 PICTURES = np.zeros((6, 8, 8, 3))
 
@@ -114,6 +117,20 @@ def test_samplers_keep_their_colours_and_have_different_markers(monkeypatch):
     mine, ddim = figures[0].axes[0].get_lines()
     assert ddim.get_color() == SAMPLERS["DDIM"]
     assert (mine.get_marker(), mine.get_linestyle()) != (ddim.get_marker(), ddim.get_linestyle())
+
+
+def heights_of_rows():
+    labs = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("solutions/*.py"))
+    return sorted({float(height) for height in re.findall(r"show_rows\(.*height=([\d.]+)", labs)})
+
+
+@pytest.mark.parametrize("options", [{}, *({"height": height} for height in heights_of_rows())])
+def test_images_in_rows_are_large_enough(options, monkeypatch):
+    figures = []
+    monkeypatch.setattr(core, "show_figure", figures.append)
+    core.show_rows({"a label": PICTURES, "another": PICTURES}, **options)
+    picture_of(figures[0])  # at the density of the page
+    assert all(axis.get_window_extent().width >= 96 for axis in figures[0].axes)
 
 
 @pytest.mark.parametrize("size", [8, 28, 32, 40, 64, 128])

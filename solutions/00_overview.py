@@ -15,6 +15,7 @@
 # those that you need.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-00).
 
 # %% tags=["nbval-ignore-output"]
 import sys

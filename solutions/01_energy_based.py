@@ -15,6 +15,7 @@
 # models and four other families.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-01).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -192,13 +193,14 @@ walks = {name: langevin(slope, grains, 400, 0.01, scale) for name, scale in knoc
 chains_on(two_valleys, walks)
 
 # %% [markdown]
-# > **What practice does to the formula.** For images, courses and papers use a step of 10 and noise
-# > of 0.005. The theory requires noise of $\sqrt{2\cdot 10} \approx 4.5$, 900 times as much,
-# > and the images would drown in it. So what they call Langevin sampling is *almost plain gradient
-# > descent*, at a temperature near zero. It works because the network is trained with the same
-# > procedure that will use it later. Just remember that the theorem does not cover this version.
-# > (Welling and Teh made Langevin dynamics popular in machine learning in 2011. Du and Mordatch
-# > scaled energy-based models up to photographs in 2019.)
+# > **What practice does to the formula.** For images, Foster (2023) and Lippe's tutorial use a step
+# > of 10 and noise of 0.005, and so do we. The theory requires noise of
+# > $\sqrt{2\cdot 10} \approx 4.5$, 900 times as much, and the images would drown in it. So what
+# > they call Langevin sampling is *almost plain gradient descent*, at a temperature near zero. It
+# > works because the network is trained with the same procedure that will use it later. Just
+# > remember that the theorem does not cover this version. (Welling and Teh made Langevin dynamics
+# > popular in machine learning in 2011. Du and Mordatch scaled energy-based models up to
+# > photographs in 2019.)
 #
 # ### Exercise 1.1 · `langevin_step`
 # *Difficulty ●●○ · 15 minutes*

@@ -14,6 +14,7 @@
 # **Before**: Python and a little NumPy. Lab 01 helps, but you do not need it.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-02).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -248,9 +249,10 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 # %% [markdown]
 # > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and
 # > $\bar\alpha_t$ for the product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for
-# > the *product*. Many courses mix up the two, and many sampling formulas on the web are wrong just
-# > because of this bar. In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is
-# > called the *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
+# > the *product*. It is easy to mix up the two. The DDPM lab that this course is [based
+# > on](../docs/sources.md) did, and its sampling formula is wrong just because of this bar (lab 06
+# > shows it). In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is called the
+# > *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
 #
 # > **From 1 or from 0?** In the formulas, $t$ counts from 1, as in the papers: $x_0$ is the
 # > original and $x_1$ the first copy. Arrays count from 0, so $\bar\alpha_t$ is

@@ -7,13 +7,14 @@
 # **After this lab you can**
 # * write the linear, the cosine and the offset cosine schedule as functions of time,
 # * read a schedule's log-SNR curve and say where images are hopeless or trivial,
-# * spot two mistakes in the linear schedule that are common in books and blogs.
+# * spot two mistakes in the linear schedule of a popular textbook.
 #
 # **Time**: about 45 minutes of your time; the computer needs 20 seconds, with or without a GPU.
 #
 # **Before**: lab 02, for $\bar\alpha_t$ and the sum of a paler image and noise.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-03).
 
 # %% tags=["nbval-ignore-output"]
 import sys

@@ -14,6 +14,7 @@
 # **Before**: lab 02 (mixing image and noise) and lab 03 (schedules).
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-04).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -79,6 +80,10 @@ sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 # Your job is to find out what is wrong with the script. There are **six** mistakes. None of them is
 # a typo. Somebody makes each of them every day, and most of them cause no error message.
 #
+# Robin is invented, but the mistakes are not. A blog post has them all, and courses use it for
+# debugging: see [Wu and DataLab](../docs/sources.md#what-the-course-is-based-on). The code here is
+# ours.
+#
 # First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
 # the network, a plain stack of convolutions.
 
@@ -111,7 +116,7 @@ def make_network(channels=3):
 
 
 # %% [markdown]
-# And here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you
+# Here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you
 # would read a statement to the police. `corrupt` is the copier from lab 02: a little paler, a
 # little dust, a thousand times.
 
@@ -253,8 +258,8 @@ show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_scree
 # %% [markdown]
 # ## 3 · The loss: a referee that can be bribed
 #
-# Robin's loss is the softmax cross-entropy, which many tutorials use. It compares *shares*:
-# how much of the probability goes to cat, dog and bird, and how much should. It treats the three
+# Robin's loss is the softmax cross-entropy, the usual loss for classes. It compares *shares*: how
+# much of the probability goes to cat, dog and bird, and how much should. It treats the three
 # colours of a pixel as three classes. But colours are not shares. They do not add up to 1, and here
 # they are even negative half of the time.
 #

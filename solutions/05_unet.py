@@ -15,6 +15,7 @@
 # **Before**: labs 02 and 03. Lab 04, where a plain network fails, shows why you need this one.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-05).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -274,8 +275,9 @@ curves(errors, **labels, logarithmic=True)
 # With all noise levels, the network learns the gain to about 0.01 from the waves, and the bare
 # number is far behind. With our levels there is little between the two, and at first the bare
 # number is ahead: there is nothing fast to learn, and the fast waves are in the way. So the waves
-# belong to schedules that visit nearly clean images. We keep them, as Béres's DDIM example does
-# (see lab 07), because they cost nothing and you may change the schedule.
+# belong to schedules that visit nearly clean images. We keep them, as Béres's [DDIM
+# example](https://keras.io/examples/generative/ddim/) does (see lab 07), because they cost nothing
+# and you may change the schedule.
 #
 # > **Other inputs.** A logarithm stretches the low noise levels, too. Karras et al. (2022) pass
 # > $\tfrac14\ln\sigma$, where $\sigma$ is the noise rate divided by the signal rate, and Kingma et
@@ -592,10 +594,11 @@ print(f"{'lab 04':14} {plain_cnn().count_params():,} parameters, and a keyhole o
 # > measured it: after 20,000 images the network above reaches a KID (lab 08) of 1.20, and with
 # > BatchNorm 2.10.
 # >
-# > **A condition that skips a step.** Nain's DDPM example for Keras shrinks the image `if widths[i]
-# > != widths[-1]`, and means "unless this is the last level". For widths 32, 64, 64 the second
-# > level compares 64 with 64, so the image is not shrunk. Compare positions, not widths: `if i <
-# > len(widths) - 1`.
+# > **A condition that skips a step.** Nain's [DDPM example for
+# > Keras](https://keras.io/examples/generative/ddpm/) shrinks the image
+# > `if widths[i] != widths[-1]`, and means "unless this is the last level". For widths 32, 64, 64
+# > the second level compares 64 with 64, so the image is not shrunk. Compare positions, not widths:
+# > `if i < len(widths) - 1`.
 #
 # Both versions now train for a few seconds, like the towers.
 
@@ -762,10 +765,11 @@ compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 # face must match across 200 pixels. Its cost grows with the *square* of the number of pixels, which
 # is why we use it only at the bottom.
 #
-# > **The residual that is not x.** The attention block of Nain's DDPM example for Keras normalises
-# > its input and then adds back the *normalised* input instead of the original one. So the block
-# > can never be the identity, and it forgets how large its input was. Here, both kinds receive the
-# > same pixels, first unchanged and then multiplied by three:
+# > **The residual that is not x.** The attention block of Nain's [DDPM example for
+# > Keras](https://keras.io/examples/generative/ddpm/) normalises its input and then adds back the
+# > *normalised* input instead of the original one. So the block can never be the identity, and it
+# > forgets how large its input was. Here, both kinds receive the same pixels, first unchanged and
+# > then multiplied by three:
 
 # %%
 x, normalise = keras.random.normal((8, 8, 8, 16), seed=2), layers.GroupNormalization(8)
@@ -803,8 +807,9 @@ show_rows(rows)
 # added to the one that is still there: the colours are glaring, and the grain stays as well.
 #
 # If your own samples ever look like one of these rows, compare the noise level that the network
-# receives with that of the image. Some courses use the variance, others the rate or the time. A
-# network that is trained with one and sampled with another is lied to at every step.
+# receives with that of the image. Béres's example uses the variance, Nain's the timestep, and
+# Karras et al. (2022) a logarithm. A network that is trained with one and sampled with another is
+# lied to at every step.
 #
 # And what if we tell it nothing? In one copy we set all scales to 0, and in another all shifts. (In
 # this network, the shift is the third part of a sum.)

@@ -16,6 +16,7 @@
 # **Before**: labs 02 and 05, and section 3 of lab 01 for the score. Lab 03 helps.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-06).
 
 # %% tags=["nbval-ignore-output"]
 import sys
@@ -137,10 +138,10 @@ curves(
 # >
 # > $$\frac{1}{\sqrt{\alpha_t}}\big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\big).$$
 # >
-# > The two are equal as long as nothing is clipped. Some tutorials print it with
-# > $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$. That is not a step but a leap: it is the
-# > formula for $\hat x_0$ itself. With these bars, a thousand careful steps become a thousand wild
-# > guesses.
+# > The two are equal as long as nothing is clipped. The DDPM lab that this course is [based
+# > on](../docs/sources.md) prints it with $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$.
+# > That is not a step but a leap: it is the formula for $\hat x_0$ itself. With these bars, a
+# > thousand careful steps become a thousand wild guesses.
 #
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*

@@ -18,6 +18,7 @@
 # **Before**: labs 02 and 03. Lab 05 explains what is inside the network.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-07).
 #
 # **This lab is graded**, with 40 points: 24 for four exercises, 10 for an experiment that you
 # design, and 6 for a short summary. Each exercise is graded separately, so if you get stuck on one,

@@ -17,6 +17,7 @@
 # **Before**: lab 07. You need no model of your own: a trained one comes with the package.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-08).
 
 # %% tags=["nbval-ignore-output"]
 import sys

@@ -16,6 +16,7 @@
 # **Before**: labs 03 and 07. Lab 08 helps.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-09).
 
 # %% tags=["nbval-ignore-output"]
 import sys

@@ -14,6 +14,7 @@
 # **Before**: lab 07. Nothing is trained here: a trained model comes with the package.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-10).
 
 # %% tags=["nbval-ignore-output"]
 import sys

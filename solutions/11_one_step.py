@@ -15,6 +15,7 @@
 # **Before**: labs 07 and 09. Lab 08 explains KID.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
+# **Papers and books**: [sources](../docs/sources.md#lab-11).
 
 # %% tags=["nbval-ignore-output"]
 import sys

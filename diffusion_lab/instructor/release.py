@@ -16,7 +16,15 @@ FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constrain
 IMAGES = re.compile(r"^ *\"data = \\\"\.\./data/([\w.-]+)", re.MULTILINE)  # in a notebook's JSON
 FOLDERS = {
     "notebooks": ("*.ipynb",),
-    "docs": ("labs.md", "glossary.md", "benchmarks/*.md", "*.png", "*.webp", "open_in_colab.svg"),
+    "docs": (
+        "labs.md",
+        "glossary.md",
+        "sources.md",
+        "benchmarks/*.md",
+        "*.png",
+        "*.webp",
+        "open_in_colab.svg",
+    ),
     "diffusion_lab": ("*.py", "py.typed", "*.h5", "*.json", "*.html", "*.js", "*.md", "SHA256SUMS"),
 }
 

@@ -212,9 +212,10 @@ chains_on(two_valleys, walks)
 #
 # <details><summary>Hint 1: the gradient</summary>
 #
-# `input_gradient(network, images)` returns the gradient of the energies with respect to the images,
-# with the shape of the images, on every backend. With TensorFlow's own tape: watch `images`,
-# compute `energies = network(images)` inside the tape, and call `tape.gradient(energies, images)`.
+# `input_gradient` takes a function and its input. It returns the gradient of the function with
+# respect to the input, with the shape of the input, on every backend. With TensorFlow's own tape:
+# watch `images`, compute `energies = network(images)` inside the tape, and call
+# `tape.gradient(energies, images)`.
 # </details>
 # <details><summary>Hint 2: the order</summary>
 #

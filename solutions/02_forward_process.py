@@ -267,12 +267,13 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 #
 # <details><summary>Hint 1: the product</summary>
 #
-# `np.cumprod(1 - betas)` holds all the products. Index it with the whole array `t` at once.
+# `np.cumprod` makes all running products of an array at once. Of which array do you need them? And
+# what do you get if you index an array with a whole array of integers?
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
-# `t` has the shape `(B,)`, the images `(B, H, W, C)`. To multiply each image by its own number,
-# give the numbers the shape `(B, 1, 1, 1)`: `.reshape(-1, 1, 1, 1)`.
+# `t` has the shape `(B,)`, the images `(B, H, W, C)`. Arrays are multiplied as if their shapes were
+# aligned at the last axis. Which shape do your numbers need, so that each one meets its own image?
 # </details>
 
 

@@ -309,13 +309,13 @@ error_table(late_rates, late_times)
 #
 # <details><summary>Hint 1: two angles</summary>
 #
-# The signal rate is the cosine of the angle. The angle whose cosine is 0.95 is `np.arccos(0.95)`.
-# Do the same for the other end.
+# The signal rate is the cosine of the angle. Which function takes you from the rate at one end back
+# to the angle there? NumPy has it.
 # </details>
 # <details><summary>Hint 2: in between</summary>
 #
-# The formula $a + t\,(b - a)$ moves at constant speed from $a$ at time 0 to $b$ at time 1. Use it
-# for the angles, not for the rates.
+# At constant speed, where are you at half of the time, and where at a quarter? This question has an
+# easy answer for angles, but not for rates.
 # </details>
 
 

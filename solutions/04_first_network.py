@@ -412,12 +412,14 @@ print("steps that the optimizer has made:", int(optimizer.iterations))
 #
 # <details><summary>Hint 1: the function</summary>
 #
-# A function inside a function can use the outer function's variables:
-# `def loss_of(): return loss_function(noises, ...)`.
+# `value_and_gradients` must be able to run your computation itself, so give it a function without
+# arguments. Define it inside yours, where it can use your variables. What does it have to compute,
+# from `inputs` to the loss?
 # </details>
 # <details><summary>Hint 2: the step</summary>
 #
-# `optimizer.apply(gradients, network.trainable_variables)`
+# The optimizer has a method `apply`. It needs to know two things: which way to go, and what to
+# move. Which of the network's variables have a gradient?
 # </details>
 
 
@@ -503,8 +505,8 @@ print(f"first batch {losses[0]:.2f}, last batch {losses[-1]:.2f}")
 #
 # <details><summary>Hint</summary>
 #
-# `noise_rates, signal_rates = rates` unpacks a pair. `ops.clip(x, -3, 3)` clips. The remix is the
-# formula from `training_pair`, with predictions in place of the truth.
+# Both the first part and the last are the formula from `training_pair`. In which of them do you
+# solve it for the image? And at which of the two pairs of rates do you use it each time?
 # </details>
 
 
@@ -578,12 +580,13 @@ curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
 #
 # <details><summary>Hint 1: the plane</summary>
 #
-# One number for each image is `(B, 1, 1, 1)`; the plane is `(B, H, W, 1)`. `noisy_images[..., :1]`
-# has that shape, and `ops.ones_like` turns it into ones.
+# One number for each image is `(B, 1, 1, 1)`; the plane is `(B, H, W, 1)`. If you had a plane of
+# ones, how would you get from one to the other? (`ops.ones_like` makes ones in the shape of
+# something that you have.)
 # </details>
 # <details><summary>Hint 2: the two together</summary>
 #
-# Use `ops.concatenate([...], axis=-1)`.
+# `ops.concatenate` joins arrays along one of their axes. Which one grows here, from C to C + 1?
 # </details>
 
 

@@ -184,14 +184,14 @@ for name, shares in looks.items():
 #
 # <details><summary>Hint 1: the frequencies</summary>
 #
-# `np.geomspace(1, 1000, 16)` gives them; so does
-# `np.exp(np.linspace(np.log(1), np.log(1000), 16))`. TensorFlow is strict about types, so add
-# `.astype("float32")`.
+# `np.linspace` spaces numbers evenly, and NumPy has a relative of it for a logarithmic scale. Which
+# of the three numbers in the text does it need? TensorFlow is strict about types: it does not
+# multiply NumPy's float64 by its own float32.
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
-# Variances `(B, 1, 1, 1)` times frequencies `(16,)` gives `(B, 1, 1, 16)`, without any reshape.
-# `ops.concatenate` with `axis=-1` joins the two halves.
+# What is the shape of variances `(B, 1, 1, 1)` times frequencies `(16,)`? And along which axis do
+# you have to join the sines and the cosines (`ops.concatenate`) to get `(B, 1, 1, 32)`?
 # </details>
 
 
@@ -315,9 +315,9 @@ curves(errors, **labels, logarithmic=True)
 # </details>
 # <details><summary>Hint 2: the layers</summary>
 #
-# `layers.BatchNormalization(center=False, scale=False)`,
-# `layers.Conv2D(width, 3, padding="same", activation="swish")`, the same without activation,
-# `layers.Add()([a, b])`. The number of channels is `x.shape[-1]`.
+# The text names all layers, in their order. Which `padding` lets a convolution keep the size of the
+# image? And which of the two convolutions has the swish? `layers.Add()` adds a list of tensors, and
+# the last entry of `x.shape` says whether the shortcut needs a layer at all.
 # </details>
 
 
@@ -518,8 +518,9 @@ curves(channels, xlabel="noise variance v", ylabel="1 + scale")
 #
 # <details><summary>Hint</summary>
 #
-# `layers.UpSampling2D(2)` repeats pixels. `skips.pop()` returns the last entry of a list *and
-# removes it*. `layers.Concatenate()([x, skip])` joins along the channels.
+# `layers.UpSampling2D` repeats pixels, and `layers.Concatenate` joins a list of tensors along their
+# channels. Which method of a list returns its last entry *and removes it*? And what has to happen
+# once, what in each round?
 # </details>
 
 
@@ -687,13 +688,15 @@ compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
 #
 # <details><summary>Hint 1: pixels as rows</summary>
 #
-# `ops.reshape(a, (batch, height * width, channels))` makes rows of the pixels of each image. At the
-# end, reshape back to the shape of `x`.
+# In the formula, an image is a matrix with a row for each pixel. How many rows are that, and how
+# many columns? `ops.reshape` makes it so, for the whole batch at once. Which shape do you need at
+# the end?
 # </details>
 # <details><summary>Hint 2: the product</summary>
 #
-# `ops.matmul` multiplies the last two axes and leaves the batch alone. `ops.transpose(a, (0, 2,
-# 1))` swaps the last two axes. The result is (B, H · W, H · W): check it with `print`.
+# `ops.matmul` multiplies the last two axes and leaves the batch alone. `ops.transpose` takes the
+# new order of the axes: which order swaps the last two only? The result has a row for each pixel
+# that asks: check its shape with `print`.
 # </details>
 # <details><summary>Hint 3: the softmax</summary>
 #

@@ -152,7 +152,7 @@ curves(
 #
 # <details><summary>Hint 1: numbers for a batch</summary>
 #
-# `at(self.betas, t, x)` picks each image's own $\beta_t$, in the shape `(B, 1, 1, 1)`. `self` has
+# `at(table, t, x)` picks each image's own entry of a table, in the shape `(B, 1, 1, 1)`. `self` has
 # the tables `betas`, `alphas_cumprod` ($\bar\alpha_t$) and `alphas_cumprod_prev`
 # ($\bar\alpha_{t-1}$, which is 1 for `t = 0`).
 # </details>
@@ -310,9 +310,9 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 #
 # <details><summary>Hint 1: two methods</summary>
 #
-# `self.predict_start_from_noise(x_t, t, noise)` turns predicted noise into a predicted image.
-# `self.q_posterior(x_start, x_t, t)` returns the mean of section 2, the variance $\tilde\beta_t$,
-# and its logarithm.
+# `self.predict_start_from_noise` takes noisy images, `t` and predicted noise, and returns predicted
+# images. `self.q_posterior` takes clean images, noisy images and `t`. It returns the mean of
+# section 2, the variance $\tilde\beta_t$, and its logarithm.
 # </details>
 # <details><summary>Hint 2: the shape of the result</summary>
 #
@@ -414,16 +414,18 @@ curves({"weight w_t of the bound": (t, weights)}, "timestep t", "weight", logari
 # <details><summary>Hint 1: the tape</summary>
 #
 # Everything between the weights and the loss has to be inside `with tf.GradientTape() as tape:`.
-# After it, `tape.gradient(loss, network.trainable_variables)` returns a gradient for each variable.
+# After it, the tape's method `gradient` takes the loss and a list of variables, and returns a
+# gradient for each of them. Which variables of the network have one?
 # </details>
 # <details><summary>Hint 2: the optimizer</summary>
 #
-# `optimizer.apply_gradients` takes pairs, gradients first: `zip(gradients, variables)`.
+# `optimizer.apply_gradients` takes pairs of a gradient and its variable. Which function of Python
+# makes pairs of two lists?
 # </details>
 # <details><summary>Hint 3: the average</summary>
 #
-# Write `for average, weight in zip(ema_network.weights, network.weights):`, and then
-# `average.assign(...)`.
+# The two networks have the same weights in the same order, so walk through both lists together.
+# What is the new average, and how do you store it? (A Keras variable has a method `assign`.)
 # </details>
 
 

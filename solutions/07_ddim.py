@@ -158,9 +158,8 @@ show_images(validation[0][:24], columns=8)
 #
 # <details><summary>Hint 1: the angles</summary>
 #
-# The angle whose cosine is 0.95 is `math.acos(0.95)`. Find the first angle and the last one,
-# interpolate linearly between them, and take the sine and the cosine. `ops.sin` and `ops.cos` (or
-# `tf.sin`, `tf.cos`) work on whole arrays.
+# Which two angles belong to the two ends (`math.acos`)? What grows at constant speed between them,
+# the angle or the rates? `ops.sin` and `ops.cos` (or `tf.sin`, `tf.cos`) work on whole arrays.
 # </details>
 # <details><summary>Hint 2: the range</summary>
 #
@@ -276,14 +275,13 @@ checks.denoise(denoise)
 #
 # <details><summary>Hint 1: the shape of the times</summary>
 #
-# Every image needs its own time, even though all times are equal here:
-# `ops.ones((num_images, 1, 1, 1)) * time`.
+# Every image needs its own time, even though all times are equal here. Which shape do the times
+# have in exercise 7.1, and how do you fill an array of this shape with one number?
 # </details>
 # <details><summary>Hint 2: the other two methods</summary>
 #
-# `self.diffusion_schedule(times)` returns the rates, and
-# `self.denoise(noisy_images, noise_rates, signal_rates, training=False)` returns the two parts.
-# Noise comes first here as well.
+# You have written both already, as methods of `self`. Which of them returns the rates, and which
+# the two parts? Noise comes first in both. Is this training?
 # </details>
 
 

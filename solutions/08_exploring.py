@@ -446,16 +446,15 @@ for share in (0.0, 0.25, 0.5):
 #
 # <details><summary>Hint 1: the dot product of two images</summary>
 #
-# Multiply, and sum over height, width and channels:
-# `ops.sum(noise_a * noise_b, axis=(1, 2, 3), keepdims=True)` has the shape (B, 1, 1, 1), which
-# broadcasts everywhere. The length of an image is the square root of its dot product with itself.
+# Multiply, and sum over height, width and channels (`ops.sum`). Which axes are these? With
+# `keepdims=True` the result has the shape (B, 1, 1, 1), which broadcasts everywhere. The length of
+# an image is the square root of its dot product with itself.
 # </details>
 # <details><summary>Hint 2: nearly parallel</summary>
 #
-# Rounding may give a cosine of 1.0000001, so use `ops.clip(cosines, -1, 1)`. Where the angle is
-# below 0.001, say, use the weights 1 − s and s. `ops.where` computes *both* of its branches. To
-# avoid 0/0 in the branch that is thrown away, put a harmless angle there first, such as
-# `ops.where(parallel, 1.0, angles)`.
+# Rounding may give a cosine of 1.0000001, so clip it. Where the angle is below 0.001, say, use the
+# weights 1 − s and s. `ops.where` computes *both* of its branches. To avoid 0/0 in the branch that
+# is thrown away, put a harmless angle there first, such as 1.
 # </details>
 
 

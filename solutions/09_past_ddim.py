@@ -159,8 +159,8 @@ paths(
 #
 # <details><summary>Hint</summary>
 #
-# `math.expm1(-h)` is $e^{-h}-1$, and it is accurate for small $h$. If `last_pred_images is None`,
-# skip the first formula. If you always skipped it, you would get DDIM in disguise.
+# `math.expm1(x)` is $e^x-1$, and it is accurate for small $x$. If `last_pred_images is None`, skip
+# the first formula. If you always skipped it, you would get DDIM in disguise.
 # </details>
 
 
@@ -558,8 +558,8 @@ show_rows(rows)
 #
 # <details><summary>Hint</summary>
 #
-# `network([noisy_images, times])` returns the predicted velocities. The result is one number:
-# `ops.mean(ops.square(...))`.
+# The network takes a list: the noisy images and their times. What does it return for them, and what
+# should it have returned? The result is one number for the whole batch.
 # </details>
 
 

@@ -119,7 +119,7 @@ def for_the_screen(images):
     return ops.convert_to_numpy(model.denormalize(images))
 
 
-# %% alt="Diagram in the shape of a U. A noisy flower goes down through boxes of 32, 16 and 8 pixels and up again to a clean flower; skips lead across, waves feed in."
+# %% alt="Diagram in the shape of a U. A noisy flower goes down through boxes of 32, 16 and 8 pixels and up again to a clean flower; skips lead across, and the noise level reaches each box."
 noisy_images, noise_rates, signal_rates = corrupt(0.6)
 _, pred_images = model.denoise(noisy_images, noise_rates, signal_rates, training=False)
 draw_unet(network, for_the_screen(noisy_images)[0], for_the_screen(pred_images)[0])
@@ -261,7 +261,7 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # %% tags=["nbval-ignore-output"]
 ask("05.levels")
 
-# %% tags=["nbval-ignore-output"] alt="Error of the gain by epoch, log scale. With v from 0.0001, the waves end far below the bare number; with v from 0.0975, only slightly below it."
+# %% tags=["nbval-ignore-output"] alt="Error of the gain by epoch, log scale. With v from 0.0001, the waves end far below the bare number; with v from 0.0975, the two are close, and the waves end slightly below."
 embeddings = {"bare number": lambda variances: variances, "32 waves": sinusoidal_embedding}
 errors = {
     f"{name}, v from {lowest}": gain_errors(embed, lowest, gain_epochs)
@@ -273,9 +273,9 @@ curves(errors, **labels, logarithmic=True)
 
 # %% [markdown]
 # With all noise levels, the network learns the gain to about 0.01 from the waves, and the bare
-# number is far behind. With our levels there is little between the two, and at first the bare
-# number is ahead: there is nothing fast to learn, and the fast waves are in the way. So the waves
-# belong to schedules that visit nearly clean images. We keep them, as Béres's [DDIM
+# number is far behind. With our levels there is little between the two, and for the first half the
+# bare number is ahead: there is nothing fast to learn, and the fast waves are in the way. So the
+# waves belong to schedules that visit nearly clean images. We keep them, as Béres's [DDIM
 # example](https://keras.io/examples/generative/ddim/) does (see lab 07), because they cost nothing
 # and you may change the schedule.
 #
@@ -501,8 +501,9 @@ curves(channels, xlabel="noise variance v", ylabel="1 + scale")
 #
 # ## 5 · Down, up, and the skips: the tracing paper
 #
-# *Down* is simple: average 2 × 2 pixels into one (or convolve with stride 2). Every halving doubles
-# how far a 3 × 3 convolution sees, and cuts the arithmetic to a quarter.
+# *Down* is simple: average 2 × 2 pixels into one, or convolve with stride 2, as the network drawn
+# above does. Every halving doubles how far a 3 × 3 convolution sees, and cuts the arithmetic to a
+# quarter.
 #
 # *Up* is the interesting half. If you enlarge a small picture, you get a coarse one, and nobody
 # knows any more where exactly the edges were. So every block on the way down stores its result, and
@@ -638,7 +639,7 @@ def separate(network, noisy_images, noise_rates, signal_rates, told=None):
     return from_velocity(velocity, noisy_images, noise_rates, signal_rates)
 
 
-# %% tags=["cover"] alt="Rows of flowers predicted from noisy ones. Without skips at 32 or at all they are grainy, without those at 16 blurred, without those at 8 almost as good as whole."
+# %% tags=["cover"] alt="Rows of flowers predicted from noisy ones. Without skips at 32, or any, they are grainy; without those at 16 blurred; without those at 8 almost whole."
 without_skips = {}
 for name, pixels in {"at 32": [32], "at 16": [16], "at 8": [8], "at all": [32, 16, 8]}.items():
     silenced = rewired(network, layers.Concatenate, partial(silence, pixels))
@@ -747,7 +748,7 @@ print("largest difference:", round(largest, 5))
 # Where do the pixels of the trained network look? The cross marks the pixel that asks; those that
 # it listens to are in full light, and the others are dimmed.
 
-# %% alt="Six flowers, each with two pixels that ask. A cross on the flower lights up parts of the flower; a cross in the corner lights up the background at the border."
+# %% alt="Six flowers, above the same with a cross on a pixel that asks. From the middle, parts of the flower light up; from a corner, the background at the border."
 noisy, noise_rate, _ = corrupt(0.6)
 weights = attention_weights(network, noisy, noise_rate**2)
 show_attention(flowers[:6], weights[:6], places=[(3, 4), (0, 0)])

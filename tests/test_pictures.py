@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -17,10 +18,12 @@ from diffusion_lab.labs.lab01.pictures import boltzmann
 from diffusion_lab.labs.lab03.experiments import finished
 from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles, rate_curves, share_bars
 from diffusion_lab.labs.lab04.pictures import influence_maps
+from diffusion_lab.labs.lab05 import pictures as of_lab05
 from diffusion_lab.labs.lab06.pictures import explore_score, score_fields
 from diffusion_lab.labs.lab08.pictures import dots
 from diffusion_lab.labs.lab09.pictures import paths
 from diffusion_lab.labs.widgets.schedules import schedule_curves
+from diffusion_lab.networks import unet
 from diffusion_lab.plots import SAMPLERS
 from diffusion_lab.schedules import cosine_diffusion_schedule, linear_diffusion_schedule
 
@@ -213,3 +216,21 @@ def test_dotted_lines_have_the_slopes_of_the_orders(monkeypatch):
     slopes = [np.diff(np.log(line[:, 1]))[0] / np.diff(np.log(line[:, 0]))[0] for line in lines]
     np.testing.assert_allclose(slopes, [-1, -2])
     assert max(line[-1, 1] for line in lines) < 0.1, "below the curves"
+
+
+def test_the_noise_level_has_an_arrow_to_each_box_of_the_unet(monkeypatch):
+    figures = []
+    monkeypatch.setattr(of_lab05, "show_figure", figures.append)
+    network = unet(image_size=16, widths=(8, 16, 16), block_depth=2)
+    of_lab05.draw_unet(network, PICTURES[0], PICTURES[0])
+    texts = figures[0].axes[0].texts
+    arrows = [text for text in texts if getattr(text, "arrow_patch", None)]
+    noise = {
+        tuple(arrow.xy)
+        for arrow in arrows
+        if to_hex(arrow.arrow_patch.get_edgecolor()) == of_lab05.NOISE_LINE
+    }
+    boxes = [text.get_text() for text in texts if "residual block" in text.get_text()]
+    blocks = sorted(int(box.split("\n")[0].split()[0]) for box in boxes if box[0].isdigit())
+    assert len(noise) == len(blocks) == 5, "two levels have two sides, and one has none"
+    assert blocks == [2, 2, 3, 3, 2 + 1 + 3]

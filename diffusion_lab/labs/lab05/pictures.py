@@ -8,36 +8,38 @@ from keras import layers, ops
 from diffusion_lab.labs.pictures import bare, new_figure, show_figure
 from diffusion_lab.plots import styled
 
-WAY_DOWN, WAY_UP, NOISE = "#cfe3f5", "#d9efd2", "#f7e2c4"
+WAY_DOWN, WAY_UP, NOISE, NOISE_LINE = "#cfe3f5", "#d9efd2", "#f7e2c4", "#9a6412"
 
 
 def count_by_part(network):
-    """Returns the parameters and channels of each part of a U-Net.
+    """Returns the parameters, channels and residual blocks of each part of a U-Net.
 
     Returns:
-        {("down" or "up", height) or "noise": [parameters, channels]}. The parameters add up to
-        those of the whole network.
+        {("down" or "up", height) or "noise": [parameters, channels, blocks]}. The parameters add up
+        to those of the whole network. Only blocks that the noise level scales are counted.
     """
     parts, side = {}, "down"
     for layer in network.layers:
         side = "up" if isinstance(layer, layers.UpSampling2D) else side
         _, height, _, channels = layer.output.shape
-        part = parts.setdefault("noise" if height == 1 else (side, height), [0, channels])
+        part = parts.setdefault("noise" if height == 1 else (side, height), [0, channels, 0])
         part[0] += layer.count_params()
         part[1] = channels if layer.count_params() and height > 1 else part[1]
+        part[2] += isinstance(layer, layers.Multiply)
     return parts
 
 
+@styled
 def draw_unet(network, before, after):
-    """Draws a U-Net with the shape and the parameters of each part.
+    """Draws a U-Net with the shape, blocks and parameters of each part.
 
     `before` and `after` are images in [0, 1].
     """
     parts = count_by_part(network)
     sizes = sorted({key[1] for key in parts if key != "noise"}, reverse=True)
     lowest = -1.35 * (len(sizes) - 1)
-    figure, axis = new_figure(width=9.5, height=1.55 - lowest)
-    axis.set(xlim=(-0.3, 10.3), ylim=(lowest - 0.75, 0.6))
+    figure, axis = new_figure(width=9.5, height=1.9 - lowest)
+    axis.set(xlim=(-0.3, 10.3), ylim=(lowest - 1.1, 0.6))
     axis.axis("off")
     places = {
         ("down", size): (2.5 + 0.75 * level, -1.35 * level) for level, size in enumerate(sizes[:-1])
@@ -45,9 +47,12 @@ def draw_unet(network, before, after):
     places |= {("up", size): (10 - x, y) for (_, size), (x, y) in places.items()} | {
         ("down", sizes[-1]): (5, lowest)
     }
-    for (side, size), place in places.items():
-        text = f"{size} × {size} × {parts['down', size][1]}"
-        _box(axis, place, text, parts[side, size][0], WAY_DOWN if side == "down" else WAY_UP)
+    for part, place in places.items():
+        parameters, channels, blocks = parts[part]
+        channels = parts["down", part[1]][1]
+        counted = f"{blocks} residual block{'s' * (blocks > 1)}\n{parameters:,} parameters"
+        colour = WAY_DOWN if part[0] == "down" else WAY_UP
+        _box(axis, place, f"{part[1]} × {part[1]} × {channels}", counted, colour)
     for upper, lower in zip(sizes, sizes[1:]):
         (left, y), (right, _) = places["down", upper], places["up", upper]
         below = 4.6 if lower == sizes[-1] else places["down", lower][0]
@@ -56,24 +61,35 @@ def draw_unet(network, before, after):
         _arrow(axis, (left + 0.82, y), (right - 0.82, y), linestyle="--")
         axis.text(5, y + 0.08, "skips, concatenated", ha="center", fontsize=8)
         middle = (left + below) / 2 - 0.15
-        axis.text(middle, y - 0.72, "mean of 2 × 2", ha="right", fontsize=8)
+        axis.text(middle, y - 0.72, "convolution, stride 2", ha="right", fontsize=8)
         axis.text(10 - middle, y - 0.72, "repeat pixels", fontsize=8)
     axis.text(
         5, lowest - 0.57, "attention: every pixel looks at every other", ha="center", fontsize=8
     )
-    _box(axis, (1.0, lowest), "noise level → waves", parts["noise"][0], NOISE, width=2.3)
-    axis.text(
-        1.0, lowest - 0.57, "scale and shift in every residual block", ha="center", fontsize=8
-    )
-    noise_arrow = partial(_arrow, axis, color="#c98a2b", linestyle=":")
-    for upper in sizes[:-1]:  # arrows to the way up would cover the rest
-        x, y = places["down", upper]
-        noise_arrow((1.0, lowest + 0.38), (x - 0.83, y - 0.2))
-    noise_arrow((2.17, lowest), (4.17, lowest))
+    _draw_noise_level(axis, places, lowest, parts["noise"][0])
     for image, x in ((before, 0.45), (after, 9.55)):
         axis.imshow(np.clip(image, 0, 1), extent=(x - 0.45, x + 0.45, -0.45, 0.45), aspect="auto")
         _arrow(axis, (0.95 if x < 5 else 8.32, 0), (1.68 if x < 5 else 9.05, 0))
     show_figure(figure)
+
+
+def _draw_noise_level(axis, places, lowest, parameters):
+    """Draws the noise level, and its way to every box: up on the left, and below to the right."""
+    _box(axis, (0.7, lowest), "noise level → waves", f"{parameters:,} parameters", NOISE, width=1.9)
+    line = partial(axis.plot, color=NOISE_LINE, linestyle=":")
+    line((1.2, 1.2), (lowest + 0.38, -0.22))
+    line((1.2, 1.2, 8.75, 8.75), (lowest - 0.38, lowest - 0.8, lowest - 0.8, -0.22))
+    arrow = partial(_arrow, axis, color=NOISE_LINE, linestyle=":")
+    for (side, _), (x, y) in places.items():
+        y = y - 0.22 if y == 0 else y  # below the arrows of the images
+        if y == lowest:
+            arrow((1.67, y), (x - 0.83, y))
+        elif side == "down":
+            arrow((1.2, y), (x - 0.83, y))
+        else:
+            arrow((8.75, y), (x + 0.83, y))
+    text = "the noise level: a scale and a shift in every residual block"
+    axis.text(5, lowest - 1.03, text, ha="center", fontsize=8, color=NOISE_LINE)
 
 
 def _arrow(axis, start, end, **style):
@@ -81,7 +97,7 @@ def _arrow(axis, start, end, **style):
     axis.annotate("", end, start, arrowprops=plain | style)
 
 
-def _box(axis, middle, shape, parameters, colour, width=1.6):
+def _box(axis, middle, title, text, colour, width=1.6):
     from matplotlib.patches import FancyBboxPatch
 
     x, y = middle
@@ -90,8 +106,8 @@ def _box(axis, middle, shape, parameters, colour, width=1.6):
             (x - width / 2, y - 0.36), width, 0.72, "round,pad=0.02", fc=colour, ec="#888888"
         )
     )
-    axis.text(x, y + 0.1, shape, ha="center", va="center", fontsize=9)
-    axis.text(x, y - 0.18, f"{parameters:,} parameters", ha="center", va="center", fontsize=7.5)
+    axis.text(x, y + 0.2, title, ha="center", va="center", fontsize=9)
+    axis.text(x, y - 0.13, text, ha="center", va="center", fontsize=8)
 
 
 @styled

@@ -1,11 +1,18 @@
-"""Networks and measurements of lab 05: towers of blocks, and what a pixel sees."""
+"""Networks and measurements of lab 05: towers of blocks, what a pixel sees, and short trainings."""
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from diffusion_lab.backend import has_accelerator
-from diffusion_lab.networks.blocks import NoiseEmbedding, PixelAttention, output_convolution
+from diffusion_lab.models.diffusion import DiffusionModel
+from diffusion_lab.networks.blocks import (
+    GroupNormalization,
+    NoiseEmbedding,
+    PixelAttention,
+    output_convolution,
+)
+from diffusion_lab.predictions import velocity
 
 
 def far_share(shares, reach):
@@ -121,3 +128,51 @@ def noise_losses(network, images, epochs, seed=0):
     return network.fit(
         [noisy_images, np.sin(angles) ** 2], noises, epochs=epochs, verbose=0
     ).history["loss"]
+
+
+def with_group_norm(network, groups=8):
+    """Returns a new network, with GroupNormalization in the place of each BatchNormalization."""
+
+    def exchanged(layer):
+        if isinstance(layer, layers.BatchNormalization):
+            return GroupNormalization(groups)
+        return type(layer).from_config(layer.get_config())
+
+    def call(layer, *inputs, **keywords):  # group normalisation knows neither training nor mask
+        return (
+            layer(*inputs) if isinstance(layer, GroupNormalization) else layer(*inputs, **keywords)
+        )
+
+    return keras.models.clone_model(network, clone_function=exchanged, call_function=call)
+
+
+def trained_once(network, dataset, seed=0):
+    """Returns a `DiffusionModel` of the network, trained with each image of the dataset once.
+
+    It predicts the velocity. Its EMA weights sample.
+    """
+    model = DiffusionModel(network, seed=seed)
+    model.adapt(dataset.images[:1024])
+    falling = keras.optimizers.schedules.CosineDecay(2e-3, len(dataset))
+    model.compile(keras.optimizers.Adam(falling), "mse", jit_compile=has_accelerator())
+    model.fit(dataset, shuffle=False, verbose=0)
+    return model
+
+
+def velocity_errors(model, images, diffusion_times, seed=0):
+    """Returns the mean squared error of the velocity at each diffusion time, as a list.
+
+    Args:
+        model: a `DiffusionModel`; its EMA network is measured.
+        images: (B, H, W, C), in [0, 1].
+        diffusion_times: numbers in [0, 1].
+        seed: of the noise, which is the same at each time.
+    """
+    images = model.normalizer(ops.convert_to_tensor(images, "float32"))
+    noises, errors = keras.random.normal(images.shape, seed=seed), []
+    for time in diffusion_times:
+        rates = model.diffusion_schedule(ops.full((len(images), 1, 1, 1), time))
+        predicted = model.denoise(rates[1] * images + rates[0] * noises, *rates, training=False)
+        difference = velocity(noises, images, *rates) - velocity(*predicted, *rates)
+        errors.append(float(ops.mean(ops.square(difference))))
+    return errors

@@ -63,6 +63,27 @@ QUESTIONS = {
         },
         right=1,
     ),
+    "normalisation": Question(
+        text=(
+            "The two trainings end with losses that differ by a few percent. Which of the two "
+            "networks draws better flowers?"
+        ),
+        choices={
+            "The one with BatchNorm: it sees more images when it computes its averages.": (
+                "It does in training, and these images have all noise levels. But in sampling, all "
+                "images of a batch are equally noisy."
+            ),
+            "The one with GroupNorm: it normalises each image by its own numbers.": (
+                "What it does to an image depends on this image only. So it is the same function "
+                "in training and in sampling, at every noise level."
+            ),
+            "Neither: equal losses mean equal pictures.": (
+                "The loss is a mean over all noise levels. A sampler starts at the highest, and "
+                "what goes wrong there stays in the picture."
+            ),
+        },
+        right=1,
+    ),
     "skips": Question(
         text=(
             "We silence the skips at the highest resolution in the trained network. What is "

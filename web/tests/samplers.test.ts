@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { mixtureDenoiser } from "../src/core/mixture";
-import { normal, uniform } from "../src/core/random";
+import { normal, normals, uniform } from "../src/core/random";
 import { addsNoise, adamsBashforth, ddim, ddpm, dpmpp2m, evaluations, heun, SAMPLERS, type Sampler } from "../src/core/samplers";
 import { cosine, logSnr, SCHEDULES } from "../src/core/schedules";
 
@@ -34,7 +34,7 @@ test("with as many evaluations, multistep samplers are five times as accurate as
 
 test("random samplers reach the distribution of the data", async () => {
   for (const sampler of [ddpm, ((...[d, s, n, k, o]) => ddim(d, s, n, k, { ...o, eta: 1 })) as Sampler]) {
-    const samples = await sampler(denoise, cosine, noise, 100, { random: uniform(2) });
+    const samples = await sampler(denoise, cosine, noise, 100, { fresh: normals(2) });
     const mean = samples.reduce((total, value) => total + value, 0) / samples.length;
     const variance = samples.reduce((total, value) => total + (value - mean) ** 2, 0) / samples.length;
     assert.ok(Math.abs(mean - MEAN) < 0.03 && Math.abs(Math.sqrt(variance) - DEVIATION) < 0.02);
@@ -63,7 +63,7 @@ test("with a spacing of 2, early steps are shorter", async () => {
 test("samplers that add noise give other samples with other noise", async () => {
   for (const sampler of Object.values(SAMPLERS))
     for (const [steps, eta] of [[1, 0], [1, 1], [3, 0], [3, 0.5]]) {
-      const sample = (seed: number) => sampler(denoise, cosine, noise, steps, { eta, random: uniform(seed) });
+      const sample = (seed: number) => sampler(denoise, cosine, noise, steps, { eta, fresh: normals(seed) });
       const [one, other] = [await sample(1), await sample(2)];
       assert.equal(one.some((value, i) => value !== other[i]), addsNoise(sampler, steps, eta));
     }

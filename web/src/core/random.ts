@@ -13,6 +13,21 @@ export function uniform(seed: number): Random {
   };
 }
 
+/** Returns a function that returns arrays of standard normal numbers, which the seed repeats. */
+export function normals(seed: number): (length: number) => Float64Array {
+  const random = uniform(seed);
+  return (length) => normal(random, length);
+}
+
+/** Returns noise on the way from one seed's to another's (spherical interpolation, Shoemake 1985). */
+export function blend(seed: number, otherSeed: number, share: number, length: number): Float64Array {
+  const [one, other] = [seed, otherSeed].map((each) => normal(uniform(each), length));
+  const dot = one.reduce((total, value, i) => total + value * other[i], 0);
+  const angle = Math.acos(dot / (Math.hypot(...one) * Math.hypot(...other)));
+  const weights = [Math.sin((1 - share) * angle), Math.sin(share * angle)];
+  return one.map((value, i) => (weights[0] * value + weights[1] * other[i]) / Math.sin(angle));
+}
+
 /** Fills an array with standard normal numbers (Box and Muller 1958). */
 export function normal(random: Random, length: number): Float64Array {
   const numbers = new Float64Array(length);

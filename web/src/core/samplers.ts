@@ -1,6 +1,6 @@
 /** Samplers: from noise to images, as in diffusion_lab/samplers.py, one function per paper. */
 
-import { normal, type Random } from "./random";
+import { normal } from "./random";
 import type { Rates, Schedule } from "./schedules";
 
 /** What a network makes of noisy images. All arrays have the length of the noisy images. */
@@ -23,8 +23,8 @@ export interface Options {
   eta?: number;
   /** Above 1, the steps are shorter where there is more noise; with 1, they are equal. */
   spacing?: number;
-  /** Where fresh noise comes from. */
-  random?: Random;
+  /** Returns fresh noise: as many standard normal numbers as the images have. */
+  fresh?: (length: number) => Float64Array;
   /** Called at each point of the grid; a figure draws what it is given. */
   onStep?: (point: Point, noisyImages: Float64Array, prediction: Prediction) => void | Promise<void>;
 }
@@ -164,7 +164,7 @@ async function separate(denoise: Denoise, noisy: Float64Array, now: Point, optio
 }
 
 function fresh(like: Float64Array, options: Options): Float64Array {
-  return normal(options.random ?? Math.random, like.length);
+  return options.fresh ? options.fresh(like.length) : normal(Math.random, like.length);
 }
 
 function angle({ noiseRate, signalRate }: Rates): number {

@@ -1,10 +1,11 @@
 /** Flowers: the trained U-Net of the course, sampled in the page. */
 
 import { evaluationsPerStep } from "../core/guidance";
-import { normal, uniform } from "../core/random";
+import { blend, normal, normals, uniform } from "../core/random";
 import { addsNoise, evaluations, SAMPLERS, type Options } from "../core/samplers";
-import { button, checkbox, element, menu, row, slider, soon } from "../page/controls";
+import { button, checkbox, element, menu, numberField, row, slider, soon } from "../page/controls";
 import { FOLDER, Network } from "../page/network";
+import { showPath, type Station } from "../page/path";
 import { Frame } from "../page/picture";
 
 const NETWORKS: Record<string, string> = {
@@ -15,25 +16,43 @@ const NETWORKS: Record<string, string> = {
 const ANY = "any"; // without a label
 const [MANY, PORTION] = [16, 4]; // flowers at once; of them in one call of the network
 const MOST = { steps: 50, guidance: 8 };
+const SEEDS = 1_000_000; // of flowers; the seeds of fresh noise are above these
 const USUAL = { few: 2, many: 10 }; // steps, as long as the visitor has chosen none
-const SHOWN = { most: 7, width: 72 }; // steps of the path; pixels of the page that one needs
+const RELOAD = "To try again, load the page again.";
 
 /** The page may say with which network and how many steps the figure starts: data-network and data-steps. */
 export function flowers(root: HTMLElement): void {
   const { network: file, steps } = root.dataset;
   const first = Object.keys(NETWORKS).find((name) => NETWORKS[name] === file) ?? Object.keys(NETWORKS)[0];
-  const status = element("p", { className: "numbers", role: "status" }, "Loading the network ...");
+  const status = element("p", { className: "numbers", role: "status" });
   root.append(status);
-  Network.load(NETWORKS[first]).then(
+  if (location.protocol === "file:")
+    return showStill(root, status, "this page was opened as a file, and the network needs a web server.");
+  if (typeof WebAssembly === "undefined")
+    return showStill(root, status, "this browser has no WebAssembly.");
+  load(first, status).then(
     (network) => show(root, status, first, network, steps ? Number(steps) : undefined),
-    (error: Error) => {
-      const still = { src: new URL("flowers.png", FOLDER).href, alt: `${MANY} flowers that the course's network drew earlier` };
-      root.replaceChildren(element("img", still), status);
-      status.textContent =
-        "The flowers cannot be computed here. They need a web server, not a file, and a browser with " +
-        `WebAssembly. If the download broke off, load the page again. (The error is: ${error.message})`;
-    },
+    (error: Error) => showStill(root, status, `${error.message}. ${RELOAD}`),
   );
+}
+
+/** Loads a network, and says how much of it has arrived. */
+function load(name: string, status: HTMLElement): Promise<Network> {
+  let [bytes, isLoading] = [0, true];
+  status.textContent = "Loading the network ...";
+  return Network.load(NETWORKS[name], (more) => {
+    const before = Math.floor(bytes / 1e6);
+    bytes += more;
+    const now = Math.floor(bytes / 1e6);
+    if (isLoading && now > before) status.textContent = `Loading the network: ${now} MB ...`;
+  }).finally(() => (isLoading = false)); // one part can break off while others arrive
+}
+
+/** Shows a still picture instead of the figure, and why. */
+function showStill(root: HTMLElement, status: HTMLElement, reason: string): void {
+  const still = { src: new URL("flowers.png", FOLDER).href, alt: `${MANY} flowers that the course's network drew earlier` };
+  root.replaceChildren(element("img", still), status);
+  status.textContent = `The flowers cannot be computed here, because ${reason}`;
 }
 
 /** What the controls say at one moment. */
@@ -47,7 +66,8 @@ interface Settings {
 function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Network, wantedSteps?: number): void {
   const networks: Record<string, Network> = { [chosen]: first };
   let latest = 0; // the number of the latest change; drawing for an older one stops
-  let [seed, otherSeed, freshSeed] = [1, 2, 3];
+  let freshSeed = SEEDS;
+  let hasDrawn = false;
   const flower = new Frame("the flower", "the flower", first.side);
   const frames = Array.from({ length: MANY }, () => new Frame("", "", first.side));
   const many = element("div", { className: "many" }, ...frames.map((frame) => frame.node));
@@ -58,7 +78,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     const label = network.classNames.indexOf(colour.value); // -1 is none
     const denoise = label < 0 ? network.denoise : network.guided(label, guidance.value);
     const perStep = label < 0 ? 1 : evaluationsPerStep(guidance.value);
-    const options = { eta: eta.value, spacing: spacing.value, random: uniform(freshSeed) };
+    const options = { eta: eta.value, spacing: spacing.value, fresh: normals(freshSeed) };
     return {
       network,
       sample: (noise, onStep) => sampler(denoise, network.schedule, noise, stepCount, { ...options, onStep }),
@@ -68,7 +88,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
   };
   const drawOne = async ({ network, sample, cost, subject }: Settings) => {
     const begin = performance.now();
-    const noise = between(seed, otherSeed, mix.value, network.length);
+    const noise = blend(seed.value, next(), mix.value, network.length);
     const stations: Station[] = [];
     const images = await sample(noise, ({ time }, noisy, { images: predicted }) => {
       stations.push({ time, noisy, predicted });
@@ -76,11 +96,12 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     flower.show(network.picture(images));
     flower.describe(`the ${subject}`);
     showPath(path, network, stations);
+    hasDrawn = true;
     status.textContent = `${(performance.now() - begin).toFixed(0)} ms for one flower; ${cost}`;
   };
   const drawMany = async ({ network, sample, cost, subject }: Settings) => {
     const change = latest;
-    const noise = normal(uniform(seed), MANY * network.length);
+    const noise = normal(uniform(seed.value), MANY * network.length);
     status.textContent = `Drawing ${MANY} flowers ...`;
     for (let begin = 0; begin < MANY && change === latest; begin += PORTION) {
       const images = await sample(noise.subarray(begin * network.length, (begin + PORTION) * network.length));
@@ -104,7 +125,10 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
       await drawOne(settings());
       if (grid.checked) await drawMany(settings());
     } catch (error) {
-      status.textContent = `This browser could not compute the flower. (The error is: ${(error as Error).message})`;
+      const reason = `the network does not run in this browser, perhaps for lack of memory. ${RELOAD}`;
+      if (hasDrawn) status.textContent = `The new flower cannot be computed, because ${reason}`;
+      else showStill(root, status, reason);
+      console.warn(error);
     }
   });
   const draw = () => {
@@ -113,13 +137,12 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
   };
 
   const choose = async (name: string) => {
-    status.textContent = "Loading the network ...";
     try {
-      networks[name] ??= await Network.load(NETWORKS[name]);
+      networks[name] ??= await load(name, status);
     } catch (error) {
       if (model.value === name) model.choose(chosen);
       status.textContent =
-        `The network cannot be loaded. To try again, choose it again. (The error is: ${(error as Error).message})`;
+        `The network cannot be loaded, because ${(error as Error).message}. To try again, choose it again.`;
       return;
     }
     if (model.value !== name) return; // another has been chosen meanwhile
@@ -136,15 +159,21 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     steps.limit(mostSteps ?? MOST.steps);
     steps.value = wantedSteps ?? (mostSteps ? USUAL.few : USUAL.many); // a slider keeps to its limit
   };
-  const another = () => {
-    [seed, otherSeed] = [otherSeed, otherSeed + 1];
+  const next = () => (seed.value + 1) % SEEDS;
+  const start = () => {
+    freshSeed = SEEDS; // so a seed always names the same flower
     mix.value = 0;
     draw();
+  };
+  const another = () => {
+    seed.value = next();
+    start();
   };
   const again = () => {
     freshSeed++;
     draw();
   };
+  const seed = numberField("Flower (seed)", [0, SEEDS - 1], 1, start);
   const model = menu("Network", Object.keys(NETWORKS), choose);
   model.choose(chosen);
   const colour = menu("Class (colour)", [ANY], draw);
@@ -162,7 +191,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
   colour.node.hidden = true;
   limitSteps();
   root.replaceChildren(
-    row(button("Another flower", another), mix.node, grid.node),
+    row(seed.node, button("Another flower", another), mix.node, grid.node),
     row(model.node, colour.node, guidance.node),
     row(samplerMenu.node, steps.node, spacing.node, eta.node, freshButton),
     element("div", { className: "frames" }, flower.node, path),
@@ -170,38 +199,4 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     many,
   );
   draw();
-}
-
-/** What a sampler knows at one step. */
-interface Station {
-  time: number;
-  noisy: Float64Array;
-  predicted: Float64Array;
-}
-
-/** Shows the noisy and the predicted images of as many steps as fit into one row. */
-function showPath(path: HTMLElement, network: Network, stations: Station[]): void {
-  const fitting = Math.min(SHOWN.most, Math.max(2, Math.floor(path.clientWidth / SHOWN.width)));
-  const count = Math.min(stations.length, fitting);
-  const pairs = Array.from({ length: count }, (_, i) => {
-    const { time, ...images } = stations[Math.round((i * (stations.length - 1)) / Math.max(1, count - 1))];
-    const frames = (["noisy", "predicted"] as const).map((what) => {
-      const caption = `${what}, t = ${time.toFixed(2)}`;
-      const frame = new Frame(caption, `${what} image at time ${time.toFixed(2)}`, network.side);
-      frame.show(network.picture(images[what]));
-      return frame.node;
-    });
-    return element("div", {}, ...frames);
-  });
-  const steps = count < stations.length ? `${count} of ${stations.length} steps` : "";
-  path.replaceChildren(element("div", {}, ...pairs), element("p", { className: "caption" }, steps));
-}
-
-/** Returns noise on the way from one seed's to another's (spherical interpolation, Shoemake 1985). */
-function between(seed: number, otherSeed: number, share: number, length: number): Float64Array {
-  const [one, other] = [seed, otherSeed].map((each) => normal(uniform(each), length));
-  const dot = one.reduce((total, value, i) => total + value * other[i], 0);
-  const angle = Math.acos(dot / (Math.hypot(...one) * Math.hypot(...other)));
-  const weights = [Math.sin((1 - share) * angle), Math.sin(share * angle)];
-  return one.map((value, i) => (weights[0] * value + weights[1] * other[i]) / Math.sin(angle));
 }

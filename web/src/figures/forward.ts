@@ -4,44 +4,40 @@ import { normal, uniform } from "../core/random";
 import { sum } from "../core/samplers";
 import { SCHEDULES } from "../core/schedules";
 import { element, menu, row, slider, soon } from "../page/controls";
-import { flower, Frame, LENGTH, pictureChooser } from "../page/picture";
+import { Painting } from "../page/painting";
+import { Frame, LENGTH } from "../page/picture";
 
 const STEPS = 50;
 
 export function forward(root: HTMLElement): void {
-  const [picture, chain, jump] = [
-    new Frame("the picture", "the picture without noise"),
+  const [chain, jump] = [
     new Frame("the chain: many small steps", "the picture after many small steps of noise"),
     new Frame("the closed form: one jump", "the picture after one jump to the same time"),
   ];
   const numbers = element("p", { className: "numbers", role: "status" });
   const noise = normal(uniform(1), LENGTH);
-  let original = flower();
-  let states: Float64Array[] = [];
+  let states: Float64Array[] | undefined; // of the chain
 
   const draw = soon(() => {
+    states ??= walk(painting.picture, schedule.value);
     const step = time.value;
     const { noiseRate, signalRate } = SCHEDULES[schedule.value](step / STEPS);
-    picture.show(original);
     chain.show(states[step]);
-    jump.show(sum([signalRate, original], [noiseRate, noise]));
+    jump.show(sum([signalRate, painting.picture], [noiseRate, noise]));
     numbers.textContent =
       `Signal rate ${signalRate.toFixed(2)}, noise rate ${noiseRate.toFixed(2)}. ` +
       `Squared, they sum to ${(signalRate ** 2 + noiseRate ** 2).toFixed(2)}.`;
   });
   const start = () => {
-    states = walk(original, schedule.value);
+    states = undefined;
     draw();
   };
   const schedule = menu("Schedule", Object.keys(SCHEDULES), start);
   const time = slider("Time", [0, STEPS, 1], 20, (step) => (step / STEPS).toFixed(2), draw);
-  const chooser = pictureChooser((chosen) => {
-    original = chosen;
-    start();
-  });
+  const painting = new Painting(start);
   root.replaceChildren(
-    row(time.node, schedule.node, chooser),
-    element("div", { className: "frames" }, picture.node, chain.node, jump.node),
+    row(time.node, schedule.node),
+    element("div", { className: "frames" }, painting.node, chain.node, jump.node),
     numbers,
     element("p", {}, "The two noisy pictures have different noise: compare how much, not where."),
   );

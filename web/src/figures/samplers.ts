@@ -1,7 +1,7 @@
 /** Samplers side by side, on points whose perfect network is a formula. */
 
 import { mixtureDenoiser } from "../core/mixture";
-import { normal, uniform } from "../core/random";
+import { normal, normals, uniform } from "../core/random";
 import { addsNoise, evaluations, heun, SAMPLERS, type Sampler } from "../core/samplers";
 import { cosine } from "../core/schedules";
 import { element, row, slider, soon } from "../page/controls";
@@ -94,7 +94,7 @@ async function run(
   };
   const samples = await sampler(denoise, cosine, noise, steps, {
     eta,
-    random: uniform(4),
+    fresh: normals(4),
     onStep: (_, noisy) => record(noisy),
   });
   record(samples);

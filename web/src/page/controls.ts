@@ -64,6 +64,40 @@ export function slider(
   };
 }
 
+/**
+ * Returns a field for a whole number from `low` to `high`.
+ *
+ * If the visitor types anything else, the field shows its last value again.
+ */
+export function numberField(
+  label: string,
+  [low, high]: [number, number],
+  value: number,
+  changed: () => void,
+): { node: HTMLElement; value: number } {
+  const input = element("input", { type: "number", min: `${low}`, max: `${high}`, required: true });
+  let last = value;
+  const write = (next: number) => {
+    last = next;
+    input.valueAsNumber = next;
+  };
+  write(value);
+  input.addEventListener("change", () => {
+    if (!input.validity.valid) return write(last);
+    last = input.valueAsNumber;
+    changed();
+  });
+  return {
+    node: element("label", { className: "control" }, `${label} `, input),
+    get value() {
+      return last;
+    },
+    set value(next) {
+      write(next);
+    },
+  };
+}
+
 export interface Menu {
   readonly node: HTMLElement;
   readonly value: string;

@@ -2,7 +2,8 @@
 
 import { DRAWINGS } from "../core/drawings";
 import { button, element, menu, row } from "./controls";
-import { COLOURS, drawable, INK, Plane } from "./plane";
+import { drawable } from "./pen";
+import { COLOURS, INK, Plane } from "./plane";
 
 export const RANGE: [number, number, number, number] = [-2.4, 2.4, -2.4, 2.4];
 const LABEL = "the points to learn from; draw with a pointer, or move with the arrow keys and draw with the space bar";

@@ -6,6 +6,7 @@ import { guided, type DenoiseLabelled } from "../core/guidance";
 import type { Denoise } from "../core/samplers";
 import { SCHEDULES, type Schedule } from "../core/schedules";
 import { element } from "./controls";
+import { download } from "./download";
 
 declare const ort: typeof Ort;
 
@@ -27,15 +28,20 @@ export class Network {
     private readonly about: Description,
   ) {}
 
-  /** Loads onnxruntime-web if this has not happened yet, and the network of that name. */
-  static async load(name: string): Promise<Network> {
-    if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
-    await runtime();
-    const [about, model] = await Promise.all([
-      download(`${name}.json`).then((response) => response.json()),
-      download(`${name}.onnx`).then((response) => response.arrayBuffer()),
-    ]);
-    return new Network(await ort.InferenceSession.create(new Uint8Array(model)), about);
+  /**
+   * Loads onnxruntime-web if this has not happened yet, and the network of that name.
+   *
+   * @param received is called with the number of bytes in each piece that arrives.
+   */
+  static async load(name: string, received: (bytes: number) => void = () => {}): Promise<Network> {
+    const file = (ending: string) => download(new URL(`${name}.${ending}`, FOLDER), received);
+    const [about, model] = await Promise.all([file("json"), file("onnx"), runtime(received)]);
+    const description = JSON.parse(new TextDecoder().decode(about)) as Description;
+    try {
+      return new Network(await ort.InferenceSession.create(new Uint8Array(model)), description);
+    } catch (error) {
+      throw new Error("this browser could not start the network, perhaps for lack of memory", { cause: error });
+    }
   }
 
   get side(): number {
@@ -99,24 +105,26 @@ export class Network {
   }
 }
 
-async function download(name: string): Promise<Response> {
-  const response = await fetch(new URL(name, FOLDER));
-  if (!response.ok) throw new Error("a file is missing");
-  return response;
-}
-
 let loading: Promise<void> | undefined;
 
-function runtime(): Promise<void> {
-  loading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: new URL("ort/ort.wasm.min.js", FOLDER).href });
-    script.addEventListener("load", () => {
-      ort.env.wasm.wasmPaths = new URL("ort/", FOLDER).href;
-      ort.env.wasm.numThreads = 1; // more need headers that simple web servers do not send
-      resolve();
-    });
-    script.addEventListener("error", () => reject(new Error("a file is missing")));
-    document.head.append(script);
-  });
+function runtime(received: (bytes: number) => void): Promise<void> {
+  loading ??= (async () => {
+    const file = (name: string) => download(new URL(`ort/${name}`, FOLDER), received);
+    const [code, wasm] = await Promise.all([file("ort.wasm.min.js"), file("ort-wasm-simd-threaded.wasm")]);
+    await run(code);
+    ort.env.wasm.wasmPaths = new URL("ort/", FOLDER).href;
+    ort.env.wasm.wasmBinary = wasm; // else its download could stall without an error
+    ort.env.wasm.numThreads = 1; // more need headers that simple web servers do not send
+  })();
   return loading;
+}
+
+/** Runs a script that defines global names. */
+function run(code: ArrayBuffer): Promise<void> {
+  const script = element("script", { src: URL.createObjectURL(new Blob([code], { type: "text/javascript" })) });
+  document.head.append(script);
+  return new Promise((resolve, reject) => {
+    script.addEventListener("load", () => resolve());
+    script.addEventListener("error", () => reject(new Error("this browser does not run the network's code")));
+  });
 }

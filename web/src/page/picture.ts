@@ -21,6 +21,18 @@ export function flower(): Float64Array {
   return picture;
 }
 
+/** Returns a picture of one colour. */
+export function blank(colour: number[]): Float64Array {
+  return Float64Array.from({ length: LENGTH }, (_, i) => colour[i % 3]);
+}
+
+/** Paints a round dot into a picture, with the place in pixels from the left and the bottom. */
+export function dot(picture: Float64Array, [x, y]: [number, number], radius: number, colour: number[]): void {
+  for (let row = 0; row < SIDE; row++)
+    for (let column = 0; column < SIDE; column++)
+      if (Math.hypot(column + 0.5 - x, SIDE - row - 0.5 - y) < radius) picture.set(colour, 3 * (row * SIDE + column));
+}
+
 /** Returns the middle square of a file with a picture. The file does not leave the page. */
 export async function fromFile(file: File): Promise<Float64Array> {
   const bitmap = await createImageBitmap(file);
@@ -28,7 +40,11 @@ export async function fromFile(file: File): Promise<Float64Array> {
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   const side = Math.min(bitmap.width, bitmap.height);
   const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+  context.fillStyle = "white"; // where the file is transparent
+  context.fillRect(0, 0, SIDE, SIDE);
+  context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, left, top, side, side, 0, 0, SIDE, SIDE);
+  bitmap.close();
   const { data } = context.getImageData(0, 0, SIDE, SIDE);
   const picture = new Float64Array(LENGTH);
   for (let i = 0; i < SIDE * SIDE; i++)
@@ -40,11 +56,13 @@ export async function fromFile(file: File): Promise<Float64Array> {
 /** Returns a canvas that shows pictures, with a caption below it. */
 export class Frame {
   readonly node: HTMLElement;
-  private readonly canvas: HTMLCanvasElement;
+  readonly canvas: HTMLCanvasElement;
+  readonly range: [number, number, number, number];
 
   constructor(caption: string, alternative: string, side = SIDE) {
     this.canvas = element("canvas", { width: side, height: side, className: "pixels" });
     this.canvas.setAttribute("role", "img");
+    this.range = [0, side, 0, side];
     this.describe(alternative);
     this.node = element("figure", {}, this.canvas);
     if (caption) this.node.append(element("figcaption", {}, caption));

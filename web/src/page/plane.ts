@@ -20,7 +20,7 @@ export class Plane {
     label: string,
     readonly width: number,
     readonly height: number,
-    private readonly range: [number, number, number, number],
+    readonly range: [number, number, number, number],
   ) {
     const scale = window.devicePixelRatio || 1;
     this.canvas = element("canvas", { width: width * scale, height: height * scale });
@@ -61,22 +61,6 @@ export class Plane {
     this.context.fillText(words, ...this.place(x, y));
   }
 
-  /** Returns the coordinates of a pointer. */
-  at(event: PointerEvent): [number, number] {
-    const box = this.canvas.getBoundingClientRect();
-    const [left, right, bottom, top] = this.range;
-    return [
-      left + ((event.clientX - box.left) / box.width) * (right - left),
-      top - ((event.clientY - box.top) / box.height) * (top - bottom),
-    ];
-  }
-
-  /** Returns the nearest place that is not outside. */
-  within(x: number, y: number): [number, number] {
-    const [left, right, bottom, top] = this.range;
-    return [Math.min(Math.max(x, left), right), Math.min(Math.max(y, bottom), top)];
-  }
-
   private place(x: number, y: number): [number, number] {
     const [left, right, bottom, top] = this.range;
     return [
@@ -84,47 +68,4 @@ export class Plane {
       ((top - y) / (top - bottom)) * this.height,
     ];
   }
-}
-
-const MOVES: Record<string, [number, number]> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, 1],
-  ArrowDown: [0, -1],
-};
-const KEY_STEP = 0.15; // of a move with an arrow key
-
-/**
- * Calls `drawn` with each place that the visitor's pointer passes while it is pressed.
- *
- * With the keyboard, the arrow keys move a pen, and the space bar draws.
- *
- * @param moved is called with the place of the pen.
- */
-export function drawable(
-  plane: Plane,
-  drawn: (x: number, y: number) => void,
-  moved: (x: number, y: number) => void,
-): void {
-  const { canvas } = plane;
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  let pen: [number, number] = [0, 0];
-  canvas.addEventListener("keydown", (event) => {
-    const [right, up] = MOVES[event.key] ?? [0, 0];
-    if (!(event.key in MOVES) && event.key !== " ") return;
-    event.preventDefault();
-    pen = plane.within(pen[0] + KEY_STEP * right, pen[1] + KEY_STEP * up);
-    if (event.key === " ") drawn(...pen);
-    moved(...pen);
-  });
-  canvas.style.touchAction = "none";
-  canvas.style.cursor = "crosshair";
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    drawn(...plane.at(event));
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (canvas.hasPointerCapture(event.pointerId)) drawn(...plane.at(event));
-  });
 }

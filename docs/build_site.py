@@ -186,6 +186,8 @@ def main(out: Path) -> None:
     static = f"--define=html_static_path={folder / '_static'}"
     command = [sys.executable, "-m", "sphinx", *options, static, folder, out]
     subprocess.run(command, check=True)
+    for source in sources(ROOT):  # to download, next to their pages
+        shutil.copy(ROOT / "notebooks" / f"{source.stem}.ipynb", out / "notebooks")
     print(f"The site is in {out}: open {out / 'index.html'}, or copy the folder to any web server.")
 
 

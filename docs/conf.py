@@ -1,5 +1,7 @@
 """Sphinx's settings for the course site, which `docs/build_site.py` builds."""
 
+from pathlib import Path
+
 from diffusion_lab import __version__
 from diffusion_lab.instructor.published import REPOSITORY
 
@@ -37,14 +39,34 @@ autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 
 
+FIT_INTO_BINDER = ("notebooks/02_forward_process", "notebooks/03_schedules")  # it has 2 GB
+CODESPACES = {
+    "type": "link",
+    "text": "Codespaces",
+    "tooltip": "Launch on GitHub Codespaces",
+    "icon": "fab fa-github",
+    "url": f"https://codespaces.new/{REPOSITORY}",
+}
+
+
 def setup(app):
-    app.connect("html-page-context", remove_binder, priority=502)  # the theme's buttons: 501
+    app.connect("html-page-context", change_buttons, priority=502)  # the theme's buttons: 501
 
 
-def remove_binder(app, pagename, templatename, context, doctree):
-    """Leaves the button for Binder, which has 2 GB of memory, to the labs that fit into it."""
-    if pagename in ("notebooks/02_forward_process", "notebooks/03_schedules"):
+def change_buttons(app, pagename, templatename, context, doctree):
+    """Changes the theme's buttons at the head of a lab.
+
+    Codespaces is added, and Binder left out where its memory is too small. The download is the
+    student's notebook instead of the page's source, which has live figures.
+    """
+    if not pagename.startswith("notebooks/"):
         return
-    for group in context.get("header_buttons", []):
-        if group.get("label") == "launch-buttons":
-            group["buttons"] = [one for one in group["buttons"] if one.get("text") != "Binder"]
+    buttons = {group["label"]: group.get("buttons") for group in context["header_buttons"]}
+    launch = buttons["launch-buttons"]
+    if pagename not in FIT_INTO_BINDER:
+        launch[:] = [one for one in launch if one["text"] != "Binder"]
+    launch.append(CODESPACES)
+    for one in buttons["download-buttons"]:
+        if one["text"] == ".ipynb":
+            one["url"] = f"{Path(pagename).name}.ipynb"  # next to the page
+            one["tooltip"] = "Download the notebook"

@@ -3,6 +3,7 @@
 #
 # [![Open in Colab](../docs/open_in_colab.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/09_past_ddim.ipynb)
 # · [see it live in your browser](https://OWNER.github.io/REPO/notebooks/09_past_ddim.html#live-samplers)
+# · [train a network in your browser](https://OWNER.github.io/REPO/notebooks/09_past_ddim.html#live-training)
 #
 # **After this lab you can**
 # * write a step of a second-order solver, and say honestly what you gain from it at equal cost,

@@ -8,7 +8,7 @@ from diffusion_lab.metrics.kid import checked_features
 def frechet_inception_distance(real_features, generated_features):
     """Returns FID (Heusel et al. 2017, equation 6): the squared distance of two fitted Gaussians.
 
-    It is |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁C₂)^½), with the means m and the covariances C of the two
+    It is `|m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁C₂)^½)`, with the means m and the covariances C of the two
     sets. With few rows it is too large, because the covariances are then uncertain; compare only
     values for equal numbers of rows.
 

@@ -155,7 +155,8 @@ def _complete_headings(path: Path, notebook: NotebookNode, points: dict[str, flo
                 f"{path}: exercise {name!r} needs a heading 'Exercise {number} · `{name}`', and a"
                 " line below it with its difficulty and how many minutes it takes, such as"
                 " *Difficulty ●○○ · 5 minutes*. (The heading may begin with"
-                f" {', '.join(LANGUAGES)}, and with other words if you add them to languages.py.)"
+                f" {', '.join(LANGUAGES)}, and with another word if you add a file for your"
+                " language to diffusion_lab/labs/languages.)"
             )
         found.source = heading.sub(
             lambda match: f"{match[1]} · {points_in_words(points[name], match[2])}*",

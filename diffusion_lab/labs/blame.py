@@ -23,6 +23,7 @@ from diffusion_lab.labs.evidence import (
     names_on_the_line,
     origin,
 )
+from diffusion_lab.labs.language import say
 
 # Python calls these to turn an array into one number.
 NUMBERS = ("__float__", "__int__", "__index__")
@@ -59,31 +60,41 @@ def signature_mistake(answer, takes, arguments, named):
         pass
     given, method = list(signature.parameters), takes.startswith("self")
     if method and given[:1] != ["self"] and len(given) < len(arguments) + len(named):
-        return "`self` is missing: it is the first argument of every method."
+        return say("`self` is missing: it is the first argument of every method.")
     if not method and given[:1] == ["self"]:
-        return "`self` is one argument too many: this function is not a method, so leave it out."
+        return say(
+            "`self` is one argument too many: this function is not a method, so leave it out."
+        )
     strange = [name for name in named if name not in given]
     if strange:
-        return (
-            f"it has no argument named `{strange[0]}`: keep this name, because the lab uses it in"
-            " its calls."
+        return say(
+            "it has no argument named `{name}`: keep this name, because the lab uses it in its"
+            " calls.",
+            name=strange[0],
         )
-    return (
-        f"it does not take the arguments that the lab gives it, which are ({takes}): keep its first"
-        " line as it was."
+    return say(
+        "it does not take the arguments that the lab gives it, which are ({takes}): keep its first"
+        " line as it was.",
+        takes=takes,
     )
 
 
-def what_went_wrong(error, answer, doing="your code stops"):
+def what_went_wrong(error, answer, doing=None):
     """Returns one sentence without its full stop: the failing line, the exception, and advice.
 
-    It gives advice only if the evidence supports it.
+    It begins with `doing`, by default "your code stops", and gives advice only if the evidence
+    supports it.
     """
     error = origin(error)
     line = line_of(error, answer)
-    where = f" in the line `{shortened(line, 80)}`" if line else ""
+    where = say(" in the line `{line}`", line=shortened(line, 80)) if line else ""
     hints = [hint for hint in _advice(error, answer) if hint]
-    return f"{doing}{where} with {first_line(error)}" + "".join(f" ({hint})" for hint in hints[:1])
+    return say(
+        "{doing}{where} with {error}",
+        doing=doing or say("your code stops"),
+        where=where,
+        error=first_line(error),
+    ) + "".join(f" ({hint})" for hint in hints[:1])
 
 
 def first_line(error):
@@ -135,11 +146,11 @@ def remarks(answer):
         if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")
     ]
     sentences = [
-        f"It reads `{name}`, a variable of the notebook: use only the arguments."
+        say("It reads `{name}`, a variable of the notebook: use only the arguments.", name=name)
         for name in data[:1]
     ]
     if any(map(is_xor, instructions)):
-        sentences.append("In Python, powers are written with `**`; `^` is another operation.")
+        sentences.append(say("In Python, powers are written with `**`; `^` is another operation."))
     return sentences
 
 
@@ -156,31 +167,35 @@ def _advice(error, answer):
     """Yields pieces of advice, the most certain first; some may be None."""
     frames, names = frames_of(error), names_on_the_line(error, answer)
     if isinstance(error, UnboundLocalError):
-        yield (
+        yield say(
             "it gets its value only in a loop that did not run even once, or in a branch that was"
             " not taken"
         )
     elif isinstance(error, NameError) and not _called_without_self(error, answer):
-        yield "only the arguments and what the lab's first cells import are certain to exist"
+        yield say("only the arguments and what the lab's first cells import are certain to exist")
     if isinstance(error, AttributeError):
         yield _about_attribute(error)
     if isinstance(error, (TypeError, NameError)) and (
         method := _called_without_self(error, answer)
     ):
-        yield f"attributes of the model need `self.`: write `self.{method}`"
+        yield say("attributes of the model need `self.`: write `self.{name}`", name=method)
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
-        yield "in Python, powers are written with `**`; `^` is another operation"
+        yield say("in Python, powers are written with `**`; `^` is another operation")
     if name := _float64_next_to_float32(error, answer):
-        yield f"`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`"
+        yield say(
+            "`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`", name=name
+        )
     if _assigns_to_a_tensor(error, answer):
-        yield "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
+        yield say(
+            "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
+        )
     inner = frames[-1][0].co_name if frames else ""
     if isinstance(error, (TypeError, ValueError)) and (
         inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
     ):
         if names & {"int", "float", "math"}:
-            yield (
+            yield say(
                 "the functions of `math`, and `int` and `float`, take one number; for a whole array"
                 " use `np.` (NumPy arrays) or `ops.` (tensors), as in `ops.sin`"
             )
@@ -190,7 +205,7 @@ def _advice(error, answer):
         and ours
         and "JUMP" in instruction_at(*ours[-1]).opname
     ):
-        yield (
+        yield say(
             "`if`, `and`, `min` and `max` take one number; for a whole array write `where`,"
             " `minimum` or `maximum`"
         )
@@ -265,14 +280,14 @@ def _about_attribute(error):
             name, existing, 1
         )
         return (
-            f"in {owner.__name__} it is called `{near[0]}`"
+            say("in {module} it is called `{name}`", module=owner.__name__, name=near[0])
             if near
-            else f"{owner.__name__} has no such function"
+            else say("{module} has no such function", module=owner.__name__)
         )
     if name in TENSOR_METHODS and hasattr(owner, "shape"):
-        return f"a tensor has no such method: write {TENSOR_METHODS[name]}"
+        return say("a tensor has no such method: write {code}", code=TENSOR_METHODS[name])
     known = getattr(type(owner), "has", None)
-    return f"{known[0]} has {known[1]}" if known else None
+    return say("{owner} has {attributes}", owner=known[0], attributes=known[1]) if known else None
 
 
 def shortened(text, length):

@@ -21,6 +21,7 @@ from diffusion_lab.labs.blame import (
 )
 from diffusion_lab.labs.evidence import code_of, keeps_stub, origin, stub_of
 from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
+from diffusion_lab.labs.language import say
 from diffusion_lab.labs.library_settings import eagerly, full_tracebacks
 from diffusion_lab.labs.mistakes import compare
 
@@ -62,6 +63,11 @@ class Exercise:
     number, name, takes, praise, shape_hint = "", "", "", "", ""
     right, mistakes, results, tolerance = None, (), {}, 1e-4
     _latest = None, {}  # the inputs of the latest diagnosis, and {mistake: its outputs}
+
+    @property
+    def title(self):
+        """Returns the exercise as it is called in front of a sentence about it."""
+        return say("Exercise {number}, {name}", number=self.number, name=self.name)
 
     def draw(self, rng):
         """Returns random inputs: a dictionary of arrays."""
@@ -140,17 +146,20 @@ class Exercise:
         try:
             self.diagnose(answer)
         except NotDone:
-            raise NotDone(f"Not done yet: exercise {self.number}, {self.name}.") from None
+            raise NotDone(
+                say("Not done yet: exercise {number}, {name}.", number=self.number, name=self.name)
+            ) from None
         except CheckFailed as failure:
-            raise CheckFailed(f"Exercise {self.number}, {self.name}: {failure}") from None
-        print(f"✓ Exercise {self.number}, {self.name}: {self.praise}")
+            raise CheckFailed(f"{self.title}: {failure}") from None
+        print(f"✓ {self.title}: {self.praise}")
         for tell in on_solved:
             tell(self.number)
         if keeps_stub(answer):
-            print(
-                "  (Python never reaches the line `raise NotImplementedError(...)` below your"
-                " answer: remove the line.)"
+            sentence = say(
+                "Python never reaches the line `raise NotImplementedError(...)` below your answer:"
+                " remove the line."
             )
+            print(f"  ({sentence})")
 
     def diagnose(self, answer):
         """Raises CheckFailed unless the answer is right and works in the lab."""
@@ -176,7 +185,10 @@ class Exercise:
             raise
         except Exception as error:  # raised by the check's own code, for an unforeseen result
             raise CheckFailed(
-                f"the check cannot use what your function returns: {first_line(error)}."
+                say(
+                    "the check cannot use what your function returns: {error}.",
+                    error=first_line(error),
+                )
             ) from None
 
     def rehearsed(self, answer, inputs):
@@ -187,18 +199,18 @@ class Exercise:
         try:
             with SETTINGS, full_tracebacks(), np.errstate(all="ignore"):
                 numbers = self.rehearse(answer, inputs)
-                return "", array(() if numbers is None else numbers, "its result")
+                return "", array(() if numbers is None else numbers, say("its result"))
         except Exception as error:
             if isinstance(origin(error), CheckFailed):
                 sentence = str(origin(error))
             elif needs_values(error, answer):
-                sentence = GRAPH
+                sentence = say(GRAPH)
             else:
                 sentence = (
                     what_went_wrong(
                         error,
                         answer,
-                        "the numbers are right, but when the lab uses your function, it stops",
+                        say("the numbers are right, but when the lab uses your function, it stops"),
                     )
                     + "."
                 )
@@ -213,7 +225,11 @@ class Exercise:
         """
         if not callable(answer):
             raise CheckFailed(
-                f"give the check your function itself, {self.name}, not {_kind(answer)}."
+                say(
+                    "give the check your function itself, {name}, not {kind}.",
+                    name=self.name,
+                    kind=_kind(answer),
+                )
             )
         if sentence := signature_mistake(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
@@ -229,12 +245,16 @@ class Exercise:
         for old, new in zip(before, arguments):
             if old is not None and not np.array_equal(old, new, equal_nan=True):
                 raise CheckFailed(
-                    "it changes its input in place. `x *= 2` writes into the caller's array: write "
-                    "`x = x * 2`, which makes a new one."
+                    say(
+                        "it changes its input in place. `x *= 2` writes into the caller's array:"
+                        " write `x = x * 2`, which makes a new one."
+                    )
                 )
         if result is None:
-            case = "".join(f" with {name}={value}" for name, value in named.items())
-            raise CheckFailed(f"it returns nothing{case}: is the `return` missing?")
+            case = "".join(
+                say(" with {name}={value}", name=name, value=value) for name, value in named.items()
+            )
+            raise CheckFailed(say("it returns nothing{case}: is the `return` missing?", case=case))
         return result
 
     def use(self, answer, *arguments, **named):
@@ -251,14 +271,18 @@ class Exercise:
         """Returns the CheckFailed for an exception in the student's code."""
         stub, finished = stub_of(error) or (None, False)
         if stub and stub is not code_of(answer):
-            return CheckFailed(f"it calls `{stub.co_name}`, which is not written yet.")
+            return CheckFailed(
+                say("it calls `{name}`, which is not written yet.", name=stub.co_name)
+            )
         if stub and finished:
             return CheckFailed(
-                "it ends at the line `raise NotImplementedError(...)`, the placeholder for your"
-                " answer: remove that line."
+                say(
+                    "it ends at the line `raise NotImplementedError(...)`, the placeholder for your"
+                    " answer: remove that line."
+                )
             )
         if stub:
-            return NotDone("it is not written yet.")
+            return NotDone(say("it is not written yet."))
         return CheckFailed(self.explain(error, answer))
 
     def explain(self, error, answer):
@@ -302,9 +326,18 @@ def arrays(result, *names):
     except TypeError:
         values = ()
     if len(values) != len(names):
-        what = f"{len(values)} values" if isinstance(result, (tuple, list)) else _kind(result)
+        what = (
+            say("{count} values", count=len(values))
+            if isinstance(result, (tuple, list))
+            else _kind(result)
+        )
         raise CheckFailed(
-            f"it must return {len(names)} values, {', '.join(names)}, but it returns {what}."
+            say(
+                "it must return {count} values, {names}, but it returns {what}.",
+                count=len(names),
+                names=", ".join(names),
+                what=what,
+            )
         )
     return {name: array(part, name) for name, part in zip(names, values)}
 
@@ -317,8 +350,12 @@ def array(value, name):
         )
         return values.astype("float64")
     except (TypeError, ValueError):
-        raise CheckFailed(f"{name} must be an array of numbers, not {_kind(value)}.") from None
+        raise CheckFailed(
+            say("{name} must be an array of numbers, not {kind}.", name=name, kind=_kind(value))
+        ) from None
 
 
 def _kind(value):
-    return "nothing (None)" if value is None else f"a value of the type {type(value).__name__}"
+    if value is None:
+        return say("nothing (None)")
+    return say("a value of the type {type}", type=type(value).__name__)

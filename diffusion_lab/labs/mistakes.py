@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
+from diffusion_lab.labs.language import say
 
 
 class Mistake(NamedTuple):
@@ -72,19 +73,36 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
         if _equal(answer, np.asarray(wrong, "float64"), tolerance):
             raise CheckFailed(hint)
     if answer.shape[1:] == right.shape and right.ndim:
-        raise CheckFailed(f"it returns {len(answer)} arrays: return only one, {name}.")
+        raise CheckFailed(
+            say("it returns {count} arrays: return only one, {name}.", count=len(answer), name=name)
+        )
     if answer.shape != right.shape:
-        raise CheckFailed(f"the shape of {name} is {answer.shape}, but should be {right.shape}.")
+        raise CheckFailed(
+            say(
+                "the shape of {name} is {shape}, but should be {right}.",
+                name=name,
+                shape=answer.shape,
+                right=right.shape,
+            )
+        )
     if not np.all(np.isfinite(answer)):
         raise CheckFailed(
-            f"there is NaN or infinity in {name}: look for a division by zero, or the square root"
-            " of a negative number."
+            say(
+                "there is NaN or infinity in {name}: look for a division by zero, or the square"
+                " root of a negative number.",
+                name=name,
+            )
         )
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
-    place = f" at index {list(map(int, worst))}" if worst else ""
+    place = say(" at index {index}", index=list(map(int, worst))) if worst else ""
     raise Undiagnosed(
-        f"there is still a mistake in {name}.",
-        f"For instance{place} you have {answer[worst]:.4g} instead of {right[worst]:.4g}.",
+        say("there is still a mistake in {name}.", name=name),
+        say(
+            "For instance{place} you have {found:.4g} instead of {right:.4g}.",
+            place=place,
+            found=answer[worst],
+            right=right[worst],
+        ),
     )
 
 

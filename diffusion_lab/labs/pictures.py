@@ -12,6 +12,7 @@ from PIL import Image
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import PIXELS, grid
+from diffusion_lab.labs.language import say
 from diffusion_lab.plots import GREY, MARKERS, SAMPLERS, animation_bytes, png_bytes, styled
 
 
@@ -21,7 +22,7 @@ def show_images(images, columns=8, width=800):
     The images have one colour channel or three.
     """
     images = np.asarray(images)
-    show_png(png_bytes(grid(images, columns, width)), alt=f"{len(images)} images")
+    show_png(png_bytes(grid(images, columns, width)), alt=say("{count} images", count=len(images)))
 
 
 def show_png(png, alt, **width):
@@ -29,7 +30,7 @@ def show_png(png, alt, **width):
 
     With `width`, it is that many pixels of the page wide, whatever the size of the file.
     """
-    bundle = {"image/png": b64encode(png).decode(), "text/plain": "(a picture)"}
+    bundle = {"image/png": b64encode(png).decode(), "text/plain": say("(a picture)")}
     display(bundle, metadata={"image/png": {"alt": alt} | width}, raw=True)
 
 
@@ -95,7 +96,10 @@ def demand_pictures(count):
     """Raises UserError if there are no pictures to show."""
     if not count:
         raise UserError(
-            "There is nothing to show yet: solve the exercises above, and run their cells again."
+            say(
+                "There is nothing to show yet: solve the exercises above, and run their cells"
+                " again."
+            )
         )
 
 
@@ -132,7 +136,7 @@ def _words(figure):
             *axis.get_legend_handles_labels()[1],
         ]
         words += [" ".join(label.split()) for label in labels if label]
-    return "Figure: " + ", ".join(dict.fromkeys(words))
+    return say("Figure: {words}", words=", ".join(dict.fromkeys(words)))
 
 
 DOTS = {"s": 2, "alpha": 0.35, "linewidths": 0}
@@ -186,7 +190,7 @@ def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
     for (name, points), marker in zip(named_points.items(), cycle(MARKERS)):
         colour = {"color": SAMPLERS[name]} if name in SAMPLERS else {}
         axis.errorbar(*zip(*points), marker=marker, markersize=4, label=name, **colour)
-    axis.set(xlabel="network evaluations per image (NFE)", ylabel=ylabel, xscale="log")
+    axis.set(xlabel=say("network evaluations per image (NFE)"), ylabel=ylabel, xscale="log")
     axis.set_yscale("log" if logarithmic else "linear")
     counts = sorted({nfe for points in named_points.values() for nfe, *_ in points})
     for order in orders:
@@ -194,7 +198,8 @@ def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
         least = min(value for points in named_points.values() for _, value, *_ in points)
         heights = 0.6 * least * (max(counts) / ends) ** order
         axis.plot(ends, heights, color=GREY, linestyle=":")
-        axis.annotate(f"order {order} ", (ends[0], heights[0]), ha="right", va="center", color=GREY)
+        label = say("order {order}", order=order) + " "
+        axis.annotate(label, (ends[0], heights[0]), ha="right", va="center", color=GREY)
     # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
+from diffusion_lab.labs.language import say
 from diffusion_lab.storage import write_atomically
 
 RECORD = Path("out", "progress.json")  # in the folder of the notebooks
@@ -41,8 +42,11 @@ def summary(done: set[str], numbers: set[str]) -> str:
         numbers: of all exercises.
     """
     possible, known = (Counter(map(lab_of, each)) for each in (numbers, done & numbers))
-    parts = [f"{known[lab]} of {possible[lab]} in lab {lab}" for lab in sorted(known)]
-    return f"Exercises solved so far: {', '.join(parts) or 'none'}."
+    parts = [
+        say("{done} of {possible} in lab {lab}", done=known[lab], possible=possible[lab], lab=lab)
+        for lab in sorted(known)
+    ]
+    return say("Exercises solved so far: {labs}.", labs=", ".join(parts) or say("none"))
 
 
 def lab_of(number: str) -> str:

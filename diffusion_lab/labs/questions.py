@@ -11,6 +11,7 @@ import ipywidgets
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.fallback import WithFallback
+from diffusion_lab.labs.language import say
 from diffusion_lab.labs.question import Question
 
 RIGHT, WRONG = "#1a7f37", "#b35900"  # dark enough on white, light enough on black
@@ -54,7 +55,7 @@ class Ask(WithFallback):
         self.buttons.observe(self._answer, names="index")
         super().__init__(
             [
-                ipywidgets.HTMLMath(f"<b>Your prediction.</b> {question.text}"),
+                ipywidgets.HTMLMath(f"<b>{say('Your prediction.')}</b> {question.text}"),
                 self.buttons,
                 self.feedback,
             ]
@@ -74,14 +75,15 @@ def verdict(question, index):
     """Returns the HTML that a student reads after choosing number `index`."""
     sentence = list(question.choices.values())[index]
     if index == question.right:
-        return f'<b style="color:{RIGHT}">✓ Right.</b> {sentence}'
-    return f'<b style="color:{WRONG}">✗ Not quite.</b> {sentence} Try another one.'
+        return f'<b style="color:{RIGHT}">✓ {say("Right.")}</b> {sentence}'
+    again = say("Try another one.")
+    return f'<b style="color:{WRONG}">✗ {say("Not quite.")}</b> {sentence} {again}'
 
 
 def plain(question):
     """Returns the question and its choices as text, without the answer."""
     return "\n".join(
-        ["Your prediction:", question.text, *(f"  ○ {choice}" for choice in question.choices)]
+        [say("Your prediction:"), question.text, *(f"  ○ {choice}" for choice in question.choices)]
     )
 
 
@@ -90,6 +92,6 @@ def folded(question):
     choices = "".join(f"<li>{escape(choice)}</li>" for choice in question.choices)
     choice, sentence = list(question.choices.items())[question.right]
     return (
-        f"<p><b>Your prediction.</b> {question.text}</p><ul>{choices}</ul>"
-        f"<details><summary>Answer</summary><b>{escape(choice)}</b> {sentence}</details>"
+        f"<p><b>{say('Your prediction.')}</b> {question.text}</p><ul>{choices}</ul>"
+        f"<details><summary>{say('Answer')}</summary><b>{escape(choice)}</b> {sentence}</details>"
     )

@@ -6,6 +6,7 @@ from keras import ops
 from diffusion_lab.backend import parts
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
+from diffusion_lab.labs.language import say
 
 RATES = "noise_rates", "signal_rates"
 
@@ -21,8 +22,10 @@ def rates_at(schedule, diffusion_times, **parameters):
     rates = [ops.convert_to_numpy(part) for part in parts(result)] if result is not None else []
     if [part.shape for part in rates] != [times.shape] * 2:
         raise UserError(
-            "A schedule must return two arrays of the shape of the times: noise_rates,"
-            " signal_rates."
+            say(
+                "A schedule must return two arrays of the shape of the times: noise_rates,"
+                " signal_rates."
+            )
         )
     return [part.reshape(-1).astype("float64") for part in rates]
 
@@ -51,8 +54,13 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     """
     right = np.stack(right)
     odd = [
-        f"{name} has the shape {rates.shape}, not that of the times, {times.shape}. Return one"
-        " number per image"
+        say(
+            "{name} has the shape {shape}, not that of the times, {times}. Return one number per"
+            " image",
+            name=name,
+            shape=rates.shape,
+            times=times.shape,
+        )
         for name, rates in zip(RATES, pair)
         if rates.shape != times.shape
     ]
@@ -69,26 +77,42 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
             if equals(wrong):
                 raise CheckFailed(hint)
     if odd:
-        raise CheckFailed(f"{odd[0]}. (`np.cumprod`, for example, flattens its input.)")
+        flattens = say("`np.cumprod`, for example, flattens its input.")
+        raise CheckFailed(f"{odd[0]}. ({flattens})")
     if not known.all():
         raise CheckFailed(
-            f"There is NaN or infinity at time {_time(times, np.argmin(known))}{setting}. Look for"
-            " the square root of a negative number, or a division by zero."
+            say(
+                "There is NaN or infinity at time {time}{setting}. Look for the square root of a"
+                " negative number, or a division by zero.",
+                time=_time(times, np.argmin(known)),
+                setting=setting,
+            )
         )
     worst = np.argmax(np.abs(answer - right))
     total = np.square(answer).sum(0).ravel()
     if np.abs(total - 1).max() > 0.05:
         worst = np.argmax(np.abs(total - 1))
         raise Undiagnosed(
-            "The squares of the two rates must add to 1, but"
-            f" at time {_time(times, worst)}{setting} they add to {total[worst]:.3g}."
+            say(
+                "The squares of the two rates must add to 1, but at time {time}{setting} they add"
+                " to {total:.3g}.",
+                time=_time(times, worst),
+                setting=setting,
+                total=total[worst],
+            )
         )
-    name = ("noise rate", "signal rate")[worst // times.size]
+    name = (say("noise rate"), say("signal rate"))[worst // times.size]
     # adding 0.0 turns -0.0 into 0.0
     found, expected = (rates.flat[worst].round(6) + 0.0 for rates in (answer, right))
     raise Undiagnosed(
-        f"there is still a mistake in the {name}.",
-        f"At time {_time(times, worst)}{setting} it is {found:.3g}, but should be {expected:.3g}.",
+        say("there is still a mistake in the {name}.", name=name),
+        say(
+            "At time {time}{setting} it is {found:.3g}, but should be {expected:.3g}.",
+            time=_time(times, worst),
+            setting=setting,
+            found=found,
+            expected=expected,
+        ),
     )
 
 

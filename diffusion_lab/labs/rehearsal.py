@@ -5,6 +5,7 @@ import numpy as np
 
 from diffusion_lab.labs.exercise import NO_GRADIENT
 from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.language import say
 
 
 def train(model, *arrays, loss="mse", network=None):
@@ -20,9 +21,9 @@ def train(model, *arrays, loss="mse", network=None):
     try:
         model.fit(*arrays, batch_size=2, verbose=0)
     except ValueError as error:
-        raise CheckFailed(NO_GRADIENT) if has_no_gradient(error) else error from None
+        raise CheckFailed(say(NO_GRADIENT)) if has_no_gradient(error) else error from None
     if all(np.array_equal(old, new) for old, new in zip(before, network.get_weights())):
-        raise CheckFailed(NO_GRADIENT)
+        raise CheckFailed(say(NO_GRADIENT))
 
 
 def has_no_gradient(error):

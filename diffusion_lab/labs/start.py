@@ -20,6 +20,7 @@ from diffusion_lab.data import dataset_status
 from diffusion_lab.labs import exercise, progress
 from diffusion_lab.labs.blame import first_line
 from diffusion_lab.labs.evidence import stub_of
+from diffusion_lab.labs.language import say, speak
 
 PROFILES = ("smoke", "cpu", "gpu", "gpu-test")
 
@@ -52,15 +53,19 @@ class Profile:
         return self.size(small, small, full)
 
 
-def start():
+def start(language="en"):
     """Prepares the notebook, prints one line about the machine, and returns a `Profile`.
 
     The environment variable DIFFUSION_LAB_PROFILE chooses the profile; without it, the profile is
     "gpu" on a machine with a GPU and "cpu" elsewhere.
 
+    Args:
+        language: of the sentences that all labs share, such as "de"; see `language`.
+
     Raises:
-        UserError: for a profile that does not exist.
+        UserError: for a profile or a language that does not exist.
     """
+    speak(language)
     profile = os.environ.get("DIFFUSION_LAB_PROFILE") or ("gpu" if has_accelerator() else "cpu")
     if profile not in PROFILES:
         raise UserError(
@@ -75,7 +80,15 @@ def start():
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(0)
     _install_error_messages()
-    print(f"Keras {keras.__version__} on {BACKEND} · {', '.join(devices())} · profile: {profile}")
+    machine = f"{BACKEND} · {', '.join(devices())}"
+    print(
+        say(
+            "Keras {version} on {machine} · profile: {profile}",
+            version=keras.__version__,
+            machine=machine,
+            profile=profile,
+        )
+    )
     if "DIFFUSION_LAB_PROFILE" not in os.environ:  # a student's run, not a test or a build
         _keep_record()
     return Profile(profile)
@@ -118,21 +131,37 @@ def _explanation(error, traceback, missing):
     # autograph adds the prefix tf__
     unfinished = _exercise(stub.co_name.removeprefix("tf__")) if stub else None
     if unfinished and finished:
-        return (
-            f"Exercise {unfinished.number}, {unfinished.name}, ends at the line `raise"
-            " NotImplementedError(...)`, the placeholder for your answer: remove that line."
+        return say(
+            "{exercise}, ends at the line `raise NotImplementedError(...)`, the placeholder for"
+            " your answer: remove that line.",
+            exercise=unfinished.title,
         )
     if unfinished:
-        missing.append(f"Exercise {unfinished.number}: write {unfinished.name}")
-        return f"This cell needs an answer that is still missing. {missing[-1]}"
+        missing.append(
+            say(
+                "Exercise {number}: write {name}",
+                number=unfinished.number,
+                name=unfinished.name,
+            )
+        )
+        return say("This cell needs an answer that is still missing. {answer}", answer=missing[-1])
     if type(error) is NameError and _exercise(error.name):
-        return f"{error}: run the cell with your answer. If it stops with an error, fix that first."
+        return say(
+            "{error}: run the cell with your answer. If it stops with an error, fix that first.",
+            error=error,
+        )
     if type(error) is NameError and in_the_cell and missing:
-        return f"{error}: a cell above has not finished. {missing[0]}"
+        return say(
+            "{error}: a cell above has not finished. {answer}", error=error, answer=missing[0]
+        )
     guess = _possible_cause(error)
     # other errors in the cell itself have short tracebacks
     if guess and (deeper or type(error) is NameError):
-        return f"This cell stops with {first_line(error)}. {guess} (%tb shows where.)"
+        return say(
+            "This cell stops with {error}. {guess} (%tb shows where.)",
+            error=first_line(error),
+            guess=guess,
+        )
     return None
 
 
@@ -150,7 +179,7 @@ def _possible_cause(error):
     """Returns a sentence on the wrong answers that may have caused an error, or ""."""
     if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""
-    return (
-        f"Perhaps because an answer is not right yet: {', '.join(sorted(exercise.unsolved))}. Its"
-        " check says what is wrong."
+    return say(
+        "Perhaps because an answer is not right yet: {names}. Its check says what is wrong.",
+        names=", ".join(sorted(exercise.unsolved)),
     )

@@ -11,6 +11,7 @@ from keras import ops
 
 from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import grid, picture_of, side_by_side
+from diffusion_lab.labs.language import say
 from diffusion_lab.models.energy_based import EnergyBasedModel
 from diffusion_lab.plots import loss_figure, png_bytes
 from diffusion_lab.training.callbacks import TrainingWatch
@@ -51,7 +52,7 @@ class TrainingPanel(TrainingWatch):
         self.bar_handle = self.picture_handle = None
         self.bar_time = self.curve_time = self.sample_time = self.start = time.monotonic()
         if self.live:
-            self._show_bar("the first step compiles the network ...", 0.0)
+            self._show_bar(say("the first step compiles the network ..."), 0.0)
             if threading.current_thread() is threading.main_thread():
                 self.old_handler = signal.signal(signal.SIGINT, self._interrupt)
 
@@ -69,13 +70,13 @@ class TrainingPanel(TrainingWatch):
         now = time.monotonic()
         if now - self.bar_time >= BAR_SECONDS:
             share = self._share(batch + 1)
-            left = f" · {clock((now - self.begin) * (1 - share) / share)} left" if share else ""
-            pace = f" · {self.speed:.1f} steps/s" if self.speed >= 0.05 else ""  # still compiling
-            self._show_bar(
-                f"epoch {self.epoch + 1} of {self.params['epochs']}{pace}{left}\n"
-                + numbers(self.logs),
-                share,
-            )
+            pace = left = ""
+            if self.speed >= 0.05:  # otherwise still compiling
+                pace = say(" · {speed:.1f} steps/s", speed=self.speed)
+            if share:
+                left = say(" · {time} left", time=clock((now - self.begin) * (1 - share) / share))
+            where = self._epoch(self.epoch + 1)
+            self._show_bar(f"{where}{pace}{left}\n{numbers(self.logs)}", share)
             self.bar_time = now
         if now - self.sample_time >= self.interval:
             self._show_picture(new_samples=True)
@@ -89,11 +90,19 @@ class TrainingPanel(TrainingWatch):
         super().on_epoch_end(epoch, logs)
         self.logs |= logs
         if not self.live:
-            print(f"epoch {epoch + 1} of {self.params['epochs']} · {numbers(self.logs)}")
+            print(f"{self._epoch(epoch + 1)} · {numbers(self.logs)}")
         self.epoch = epoch + 1  # from here on, the number of finished epochs
 
     def on_train_end(self, logs=None):
-        self._finish("done")
+        self._finish(say("done after {time}", time=self._time()))
+
+    def _epoch(self, epoch):
+        """Returns where the training is, such as "epoch 2 of 5"."""
+        return say("epoch {epoch} of {epochs}", epoch=epoch, epochs=self.params["epochs"])
+
+    def _time(self):
+        """Returns how long the training has taken, such as 2:05."""
+        return clock(time.monotonic() - self.start)
 
     def _share(self, steps):
         """Returns the finished share of the training, or 0 if an epoch's length is unknown."""
@@ -115,10 +124,12 @@ class TrainingPanel(TrainingWatch):
         if self.stopping:
             # the last steps are too few for a point of the curve, but the read-out needs them
             self._record_loss(*self.latest, at_least=1)
-            self._finish("stopped")
-            raise TrainingStopped("Training stopped. The model keeps what it has learned so far.")
+            self._finish(say("stopped after {time}", time=self._time()))
+            raise TrainingStopped(
+                say("Training stopped. The model keeps what it has learned so far.")
+            )
 
-    def _finish(self, word):
+    def _finish(self, end):
         if self.live:
             if threading.current_thread() is threading.main_thread() and not self.stopping:
                 signal.signal(signal.SIGINT, self.old_handler)
@@ -126,11 +137,16 @@ class TrainingPanel(TrainingWatch):
                 (entry["loss"] for entry in reversed(self.losses) if "loss" in entry), float("nan")
             )
             epochs = self.params["epochs"]
+            done = say(
+                "{epoch} of {epochs} epochs, {steps:,} step"
+                if self.images_seen == 1
+                else "{epoch} of {epochs} epochs, {steps:,} steps",
+                epoch=self.epoch,
+                epochs=epochs,
+                steps=self.images_seen,
+            )
             self._show_bar(
-                f"{word} after {clock(time.monotonic() - self.start)} · {self.epoch} of {epochs}"
-                f" epochs, {self.images_seen:,} step{'s' * (self.images_seen != 1)}\n"
-                + numbers(self.logs | {"loss": loss}),
-                self.epoch / epochs,
+                f"{end} · {done}\n" + numbers(self.logs | {"loss": loss}), self.epoch / epochs
             )
             self._show_picture(new_samples=not self.stopping)  # no wait after an interrupt
 
@@ -146,17 +162,21 @@ class TrainingPanel(TrainingWatch):
                 self.images = ops.convert_to_numpy(self.sample())
             except Exception as error:  # failing samples must not end a long training
                 self.images = self.sample = None
+                reason = f"{type(error).__name__}: {error}"
                 print(
-                    "No samples are shown, because generating them failed."
-                    f" {type(error).__name__}: {error}"
+                    say(
+                        "No samples are shown, because generating them failed. {reason}",
+                        reason=reason,
+                    )
                 )
-        curve = picture_of(loss_figure(self.losses, "training steps", size=(4.2, 3.0)))
+        xlabel = say("training steps")
+        curve = picture_of(loss_figure(self.losses, xlabel, size=(4.2, 3.0)))
         picture = (
             curve
             if self.images is None
             else side_by_side(curve, grid(self.images, columns=4, width=400))
         )
-        text = f"Loss curve and samples after {self.images_seen:,} training steps"
+        text = say("Loss curve and samples after {steps:,} training steps", steps=self.images_seen)
         bundle = {"image/png": b64encode(png_bytes(picture)).decode(), "text/plain": text}
         self.picture_handle = show(bundle, self.picture_handle)
         self.curve_time = time.monotonic()

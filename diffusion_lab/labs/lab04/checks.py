@@ -10,6 +10,7 @@ from diffusion_lab.labs.lab04.network_input import WithNoiseLevel
 from diffusion_lab.labs.lab04.optimization import GradientStep, small_network
 from diffusion_lab.labs.lab04.sampling import StepBack
 from diffusion_lab.labs.lab04.training_loop import TrainingLoop
+from diffusion_lab.labs.language import say
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like, train
 
@@ -167,7 +168,7 @@ class NoiseLoss(Exercise):
         except Exception:  # each backend has its own exception for a missing gradient
             gradient = None
         if gradient is None:
-            raise CheckFailed(NO_GRADIENT)
+            raise CheckFailed(say(NO_GRADIENT))
         train(small_network(), noise_like(3, 6, 6, 3), noise_like(3, 6, 6, 3), loss=answer)
 
     results = {"loss": "the loss"}

@@ -15,13 +15,13 @@ from PIL import Image
 from diffusion_lab.errors import OneSentence
 from diffusion_lab.labs.compose import captioned
 from diffusion_lab.labs.fallback import WithFallback
+from diffusion_lab.labs.language import say
 from diffusion_lab.plots import png_bytes
 
 # The animation delays the sign a little, so that it does not flicker when pictures are fast.
 BUSY = (
     "<style>@keyframes diffusion-lab-appear {from {visibility: hidden} to {visibility:"
-    ' visible}}</style><b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">●'
-    " computing …</b>"
+    ' visible}}</style><b style="color:#b35900; animation: diffusion-lab-appear 0.15s step-end">● '
 )
 IDLE = "&nbsp;"  # keeps the line's height
 
@@ -109,7 +109,7 @@ class Explorer(WithFallback):
                 self._show(self._request, self._cache[position])
                 return
             self._wanted = self._request, position
-            self.busy.value = BUSY
+            self.busy.value = f"{BUSY}{say('computing …')}</b>"
             if self._worker is None:
                 self._worker = threading.Thread(
                     target=self._work, name="diffusion-lab-explorer", daemon=True
@@ -162,10 +162,12 @@ class Explorer(WithFallback):
         words = "\n".join(filter(None, [self.caption, without_tags(self.error.value)]))
         data, metadata = {"text/plain": words}, {}
         if self.picture.value:
-            moving = " and ".join(
-                filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]])
+            hint = say(
+                "A still picture. Run this cell in Jupyter to move {controls}.",
+                controls=say(" and ").join(
+                    filter(None, [", ".join(self._labels()[:-1]), *self._labels()[-1:]])
+                ),
             )
-            hint = f"A still picture. Run this cell in Jupyter to move {moving}."
             paragraphs = [without_tags(self.readout.value), self.caption, hint]
             still = captioned(
                 np.asarray(Image.open(io.BytesIO(self.picture.value)).convert("RGB")), paragraphs
@@ -188,6 +190,9 @@ def explanation(error):
     if isinstance(error, OneSentence):
         return str(error)
     if isinstance(error, NotImplementedError):
-        return f"This picture needs an answer that is still missing. {error}"
+        return say("This picture needs an answer that is still missing. {error}", error=error)
     reason = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"This picture could not be drawn. {type(error).__name__}: {reason[:200]}"
+    return say(
+        "This picture could not be drawn. {error}",
+        error=f"{type(error).__name__}: {reason[:200]}",
+    )

@@ -9,6 +9,7 @@ from keras import ops
 
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip
+from diffusion_lab.labs.language import say
 from diffusion_lab.labs.widgets.controls import choices, slider
 from diffusion_lab.labs.widgets.explorer import Explorer
 from diffusion_lab.samplers import ddim
@@ -39,23 +40,31 @@ def sampling(model, num_images=12, steps=STEPS):
         begin = time.perf_counter()
         images = generate(steps, eta, seed)
         seconds = time.perf_counter() - begin
-        readout = (
-            f"NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {num_images} images · "
-            f"eta <b>{eta:g}</b> · seed <b>{seed}</b>"
+        readout = say(
+            "NFE <b>{steps}</b> per image · <b>{seconds:.2f} s</b> for {count} images · "
+            "eta <b>{eta:g}</b> · seed <b>{seed}</b>",
+            steps=steps,
+            seconds=seconds,
+            count=num_images,
+            eta=eta,
+            seed=seed,
         )
         return grid(images, columns=6, width=600), readout
 
     controls = {
-        "steps": choices("number of steps", steps, 10 if 10 in steps else steps[0]),
-        "eta": slider("eta (fresh noise)", 0.0, 1.0, 0.0, 0.1),
-        "seed": slider("seed of the noise", 0, 20, 1, 1),
+        "steps": choices(say("number of steps"), steps, 10 if 10 in steps else steps[0]),
+        "eta": slider(say("eta (fresh noise)"), 0.0, 1.0, 0.0, 0.1),
+        "seed": slider(say("seed of the noise"), 0, 20, 1, 1),
     }
     return Explorer(
         render,
         controls,
-        f"The seed chooses {num_images} samples of noise, which stay the same while you move the"
-        " other two sliders. With eta = 0 the path from there is fixed; with eta = 1 every step"
-        " adds as much noise as DDPM does.",
+        say(
+            "The seed chooses {count} samples of noise, which stay the same while you move the"
+            " other two sliders. With eta = 0 the path from there is fixed; with eta = 1 every step"
+            " adds as much noise as DDPM does.",
+            count=num_images,
+        ),
     )
 
 
@@ -93,23 +102,28 @@ def interpolation(model, slerp=circular_interpolation, steps=10, num_positions=1
             [f"{positions[i]:.3g}" for i in shown],
             chosen=number // 2 if number % 2 == 0 else None,
         )
-        readout = (
-            f"from noise {first_seed} to noise {second_seed}: position"
-            f" <b>{positions[number]:.4g}</b> · standard deviation of the noise"
-            f" <b>{noises[number].std():.2f}</b>"
+        readout = say(
+            "from noise {first} to noise {second}: position <b>{position:.4g}</b> · standard"
+            " deviation of the noise <b>{deviation:.2f}</b>",
+            first=first_seed,
+            second=second_seed,
+            position=positions[number],
+            deviation=noises[number].std(),
         )
         return above(strip, grid(images[number : number + 1], width=240), gap=8), readout
 
     controls = {
-        "position": slider("position between the two", 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
-        "first_seed": slider("seed of the first noise", 0, 20, 3, 1),
-        "second_seed": slider("seed of the second noise", 0, 20, 16, 1),
+        "position": slider(say("position between the two"), 0.0, 1.0, 0.5, 1 / (num_positions - 1)),
+        "first_seed": slider(say("seed of the first noise"), 0, 20, 3, 1),
+        "second_seed": slider(say("seed of the second noise"), 0, 20, 16, 1),
     }
     return Explorer(
         render,
         controls,
-        "From one flower to another. We mix the noise, not the images, so every stop "
-        "on the way is a new flower.",
+        say(
+            "From one flower to another. We mix the noise, not the images, so every stop "
+            "on the way is a new flower."
+        ),
     )
 
 
@@ -150,18 +164,24 @@ def langevin(model, num_images=12, max_steps=200, stride=5, **arguments):
         images, energy = chains(seed).after(steps)
         return (
             grid(images, columns=6, width=600),
-            f"Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>",
+            say(
+                "Langevin steps <b>{steps}</b> · mean energy <b>{energy:.3f}</b>",
+                steps=steps,
+                energy=energy,
+            ),
         )
 
     controls = {
-        "steps": slider("Langevin steps", 0, max_steps, min(60, max_steps), stride),
-        "seed": slider("seed of the start", 0, 10, 0, 1),
+        "steps": slider(say("Langevin steps"), 0, max_steps, min(60, max_steps), stride),
+        "seed": slider(say("seed of the start"), 0, 10, 0, 1),
     }
     return Explorer(
         render,
         controls,
-        "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
-        "start is the same for any number of steps.",
+        say(
+            "Chains that walk downhill in the energy, a little shaken, from uniform noise. The "
+            "start is the same for any number of steps."
+        ),
     )
 
 

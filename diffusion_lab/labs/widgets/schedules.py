@@ -7,6 +7,7 @@ import numpy as np
 from diffusion_lab.data.flowers import draw_flowers
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.compose import above, grid, labelled_strip, picture_of
+from diffusion_lab.labs.language import say
 from diffusion_lab.labs.pictures import demand_pictures, new_figure
 from diffusion_lab.labs.rates import log_snrs, rates_at
 from diffusion_lab.labs.widgets.controls import menu, slider
@@ -42,20 +43,23 @@ def corruption(images, schedules=SCHEDULES, seed=0):
         # adding 0.0 turns -0.0 into 0.0
         log_snr = round(log_snrs(noise_rates, signal_rates)[0], 2) + 0.0
         readout = (
-            f"noise rate <b>{noise_rates[0]:.3f}</b> · signal rate <b>{signal_rates[0]:.3f}</b> · "
+            f"{say('noise rate')} <b>{noise_rates[0]:.3f}</b> · "
+            f"{say('signal rate')} <b>{signal_rates[0]:.3f}</b> · "
             f"log-SNR <b>{'∞' if log_snr > 12 else '-∞' if log_snr < -12 else f'{log_snr:.2f}'}</b>"
         )
         return grid(mix(noise_rates[0], signal_rates[0]), columns=4, width=528), readout
 
     controls = {
-        "diffusion_time": slider("diffusion time", 0.0, 1.0, 0.4, 0.01),
-        "schedule": menu("schedule", menu_entries(schedules)),
+        "diffusion_time": slider(say("diffusion time"), 0.0, 1.0, 0.4, 0.01),
+        "schedule": menu(say("schedule"), menu_entries(schedules)),
     }
     return Explorer(
         render,
         controls,
-        "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
-        "the same at all times; only the rates change.",
+        say(
+            "Real images at one diffusion time: 0 is the clean image, 1 is noise. The noise is "
+            "the same at all times; only the rates change."
+        ),
     )
 
 
@@ -94,7 +98,7 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
         picture = above(curves_picture(times, rates, schedule), strip, gap=6)
         return picture, schedule_readout(rates, schedule)
 
-    controls = {"schedule": menu("schedule", menu_entries(schedules))}
+    controls = {"schedule": menu(say("schedule"), menu_entries(schedules))}
     controls |= {
         key: slider(*PARAMETERS[key])
         for key in PARAMETERS
@@ -103,8 +107,10 @@ def schedule_curves(image=None, schedules=SCHEDULES, seed=0):
     return Explorer(
         render,
         controls,
-        "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
-        "is in colour, the others are grey. Below: an image that it corrupts.",
+        say(
+            "Noise rate, signal rate and log-SNR over the diffusion time; the chosen schedule "
+            "is in colour, the others are grey. Below: an image that it corrupts."
+        ),
     )
 
 
@@ -144,14 +150,19 @@ def curves_picture(times, rates, chosen):
             )
             for colour, dashes in ((VERMILLION, "--"), (BLUE, "-"), (PURPLE, "-"))
         ]
-        left.plot(times, noise_rates, label="noise rate" if name == chosen else None, **noise_style)
         left.plot(
-            times, signal_rates, label="signal rate" if name == chosen else None, **signal_style
+            times, noise_rates, label=say("noise rate") if name == chosen else None, **noise_style
+        )
+        left.plot(
+            times,
+            signal_rates,
+            label=say("signal rate") if name == chosen else None,
+            **signal_style,
         )
         right.plot(times, log_snrs(noise_rates, signal_rates), **snr_style)
-    left.set(xlabel="diffusion time", ylim=(-0.03, 1.03))
+    left.set(xlabel=say("diffusion time"), ylim=(-0.03, 1.03))
     left.legend(loc="center right")
-    right.set(xlabel="diffusion time", ylabel="log-SNR", ylim=(-12, 12))
+    right.set(xlabel=say("diffusion time"), ylabel="log-SNR", ylim=(-12, 12))
     for axis in (left, right):
         axis.set(xlim=(0, 1))
         axis.grid()
@@ -169,9 +180,9 @@ def schedule_readout(rates, chosen):
     squares = (
         "noise² + signal² = 1"
         if wrong < 1e-3
-        else f"<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>"
+        else say("<b>noise² + signal² misses 1 by up to {wrong:.2f}</b>", wrong=wrong)
     )
-    return f"signal rate from time 0 to 1: {' · '.join(parts)} · {squares}"
+    return say("signal rate from time 0 to 1: {rates}", rates=" · ".join([*parts, squares]))
 
 
 def menu_entries(schedules):

@@ -1,5 +1,6 @@
 """The files that students get."""
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -54,12 +55,22 @@ def test_the_repository_may_be_in_a_folder_called_out(tmp_path):
     assert [path.relative_to(root) for path in contents(root)] == expected
 
 
+def test_the_checksum_of_a_release_can_be_verified(run, tmp_path):
+    _, said, _ = run("release", "--out", tmp_path)
+    run("release", "--out", tmp_path, "--gradescope", "02")
+    for name in ("diffusion-lab.zip", "gradescope-02_forward_process.zip"):
+        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert (tmp_path / f"{name}.sha256").read_text() == f"{digest}  {name}\n"
+        assert (digest in said) == (name == "diffusion-lab.zip")
+
+
 def test_a_release_that_fails_leaves_the_last_one(tmp_path, monkeypatch):
     before = write_release(ROOT, tmp_path).read_bytes()
     monkeypatch.setattr("diffusion_lab.instructor.release.for_students", lambda page: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_release(ROOT, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["diffusion-lab.zip"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"diffusion-lab.zip", "diffusion-lab.zip.sha256"}
     assert (tmp_path / "diffusion-lab.zip").read_bytes() == before
 
 
@@ -169,11 +180,13 @@ def test_the_package_of_a_release_works_without_the_repository(release):
 
 
 def test_the_command_says_that_the_links_are_not_set(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("diffusion_lab.instructor.release.write_release", lambda *_: "a.zip")
+    (tmp_path / "a.zip.sha256").write_text("0123  a.zip")
+    path = tmp_path / "a.zip"
+    monkeypatch.setattr("diffusion_lab.instructor.release.write_release", lambda *_: path)
     status, out, _ = run("release", "--out", tmp_path)
     assert status == 0 and "OWNER/REPO" in out and "published.py" in out
     monkeypatch.setattr("diffusion_lab.instructor.published.REPOSITORY", "ada/course")
-    assert run("release", "--out", tmp_path)[1] == "For your students: a.zip\n"
+    assert "OWNER/REPO" not in run("release", "--out", tmp_path)[1]
 
 
 def test_a_folder_that_is_not_the_repository_is_an_error(tmp_path):

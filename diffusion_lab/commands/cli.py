@@ -373,7 +373,7 @@ def precheck(
 
 # students' package has no part that grades
 STUDENTS = find_spec("diffusion_lab.instructor") is None
-for command in (instructors.build, instructors.grade, instructors.release):
+for command in (instructors.build, instructors.grade, instructors.release, instructors.forget):
     app.command(hidden=STUDENTS)(command)
 
 

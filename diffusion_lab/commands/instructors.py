@@ -240,7 +240,9 @@ def release(
         from diffusion_lab.instructor import published
         from diffusion_lab.instructor.release import write_release
 
-        typer.echo(f"For your students: {write_release(root, out, data)}")
+        path = write_release(root, out, data)
+        typer.echo(f"For your students: {path}")
+        _echo_checksum(path)
         if warning := published.warning():
             typer.echo(warning)
         return
@@ -252,9 +254,36 @@ def release(
             f"For Gradescope's autograder: {path}. It contains the answers, so give it to nobody"
             " else. In the autograder's settings, choose 3 GB of memory and 2 CPUs."
         )
+        _echo_checksum(path)
     if classroom50 is not None:
         path = write_classroom50(root, out, classroom50)
         typer.echo(
             f"For Classroom 50: copy {path} into the folder autograders of your classroom. It gives"
             " feedback only: students can change everything in their own repositories."
         )
+
+
+def forget(
+    student: Annotated[str, typer.Argument(help="The student's name or ID.")],
+    out: Annotated[Path, typer.Option(help="The folder of the grading.")] = Path("out/grades"),
+) -> None:
+    """For instructors: remove a student from the folder of a grading."""
+    from diffusion_lab.instructor import forget as forgetting
+
+    left = forgetting.forget(student, out)
+    typer.echo(
+        f"{student} is removed from {out}. The reports of the whole class and the files for"
+        " platforms are removed as well; the same grade command writes them again. Also delete the"
+        " student's files in the collected submissions, and their lines in your own tables."
+    )
+    if left:
+        typer.echo(
+            f"These files still contain the name, so look at them: {', '.join(map(str, left))}"
+        )
+
+
+def _echo_checksum(path: Path) -> None:
+    from diffusion_lab.instructor.release import checksum_of
+
+    file = checksum_of(path)
+    typer.echo(f"SHA-256 (in {file.name}): {file.read_text(encoding='utf-8').split()[0]}")

@@ -3,6 +3,7 @@
 It contains no solutions and no part of the grader.
 """
 
+import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from diffusion_lab.data.folder import list_images
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import stale
-from diffusion_lab.storage import replacing
+from diffusion_lab.storage import replacing, write_atomically
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
 IMAGES = re.compile(r"^ *\"data = \\\"\.\./data/([\w.-]+)", re.MULTILINE)  # in a notebook's JSON
@@ -30,7 +31,7 @@ FOLDERS = {
 
 
 def write_release(root: str | Path, out: str | Path, data: Path | None = None) -> Path:
-    """Writes `out`/diffusion-lab.zip and returns its path.
+    """Writes `out`/diffusion-lab.zip and its checksum, and returns its path.
 
     Args:
         root: the repository.
@@ -75,7 +76,19 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
                 archive.write(file, name)
         for file, place in images.items():
             archive.write(file, Path("diffusion-lab", place).as_posix())
+    write_checksum(path)
     return path
+
+
+def write_checksum(path: Path) -> None:
+    """Writes the SHA-256 of a file next to it, in the format of `sha256sum --check`."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_atomically(checksum_of(path), f"{digest}  {path.name}\n".encode())
+
+
+def checksum_of(path: Path) -> Path:
+    """Returns the path of the file with a file's checksum."""
+    return path.with_name(f"{path.name}.sha256")
 
 
 def require_images(root: Path, data: Path | None) -> None:

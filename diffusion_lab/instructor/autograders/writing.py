@@ -8,7 +8,7 @@ from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.lateness import read_policy
 from diffusion_lab.instructor.pages import LOADER, TEMPLATES
-from diffusion_lab.instructor.release import contents, write_release
+from diffusion_lab.instructor.release import contents, write_checksum, write_release
 from diffusion_lab.storage import replacing, write_atomically
 
 EXECUTABLE = 0o755 << 16  # in the attributes of a file in a zip
@@ -23,7 +23,7 @@ def write_gradescope(
     late: str | None = None,
     grace: str | None = None,
 ) -> Path:
-    """Writes the zip with Gradescope's autograder for a lab, and returns its path.
+    """Writes the zip with Gradescope's autograder for a lab and its checksum, and returns its path.
 
     It contains the lab's answers, so its `setup.sh` closes its folder in the container.
 
@@ -57,6 +57,7 @@ def write_gradescope(
             entry = zipfile.ZipInfo(name)
             entry.external_attr, entry.compress_type = EXECUTABLE, zipfile.ZIP_DEFLATED
             archive.writestr(entry, _template(f"gradescope_{name}"))
+    write_checksum(path)
     return path
 
 

@@ -1,7 +1,12 @@
 """The builder: it is strict and deterministic, keeps outputs and gives away no answers."""
 
 import base64
+import os
 import re
+import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -400,6 +405,43 @@ def test_a_run_with_an_error_names_the_notebook_and_leaves_it_unchanged(lab):
     with pytest.raises(UserError, match="03_toy.ipynb stops"):
         execute(root, progress=lambda line: None)
     assert (root / "solutions" / "03_toy.ipynb").read_bytes() == before
+
+
+def test_the_lab_in_the_contributors_guide_builds_and_runs(tmp_path):
+    shutil.copytree(
+        ROOT / "diffusion_lab",
+        tmp_path / "diffusion_lab",
+        ignore=shutil.ignore_patterns("*.h5", "__pycache__"),
+    )
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = re.findall(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", page, re.S)
+    assert len(files) == 2
+    for name, text in [*files, ("diffusion_lab/labs/lab12/__init__.py", "")]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    run = partial(
+        subprocess.run,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    build = [sys.executable, "-m", "diffusion_lab", "build", "12"]
+    result = run([*build, "--run", "--profile", "smoke"])
+    assert result.returncode == 0, result.stderr
+    assert run([*build, "--check"]).returncode == 0
+    student = nbformat.read(tmp_path / "notebooks" / "12_doubling.ipynb", as_version=4)
+    assert 'NotImplementedError("Exercise 12.1: write double")' in student.cells[-2].source
+    tries = (
+        "from diffusion_lab import checks\n"
+        "from diffusion_lab.labs.failures import CheckFailed\n"
+        "checks.double(lambda numbers: 2 * numbers)\n"
+        "try: checks.double(lambda numbers: numbers * numbers)\n"
+        "except CheckFailed as failure: print(failure)\n"
+    )
+    said = run([sys.executable, "-c", tries]).stdout.splitlines()
+    assert said[0] == "✓ Exercise 12.1, double: twice as much."
+    assert said[1].startswith("Exercise 12.1, double: You squared the numbers.")
 
 
 def test_the_exercise_in_the_instructions_works(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -12,10 +13,13 @@ from diffusion_lab.instructor.autograders import gradescope
 from diffusion_lab.instructor.autograders.gradescope import limits
 from diffusion_lab.instructor.autograders.writing import write_gradescope
 from diffusion_lab.instructor.build import sources
+from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.rows import row_of
 from diffusion_lab.instructor.running import PATIENCE
 from diffusion_lab.instructor.sample_class import hand_in
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.instructor.verdicts import Result, Verdict
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = read_source(sources(ROOT, ["02"])[0])
@@ -130,6 +134,35 @@ def test_all_files_belong_to_one_student(container):
     submission = gradescope.submission_in(container, {"lab": "02", "board": False}, METADATA)
     assert submission.student == "Ada Lovelace" and submission.id == "s1"
     assert submission.place.endswith("ada.ipynb")
+
+
+def test_the_leaderboard_has_an_entry_for_each_number_of_steps():
+    verdicts = [Verdict("11.1", "f", "right", 5, 5, "Good.")]
+    ranked = Result("Ada", "", "11.ipynb", verdicts=verdicts, board=[[1.5, 0.2], [0.75, 0.1]])
+    results = gradescope.results_of(row_of(ranked, ByHand()), "user")
+    check_fields(results)
+    assert results["leaderboard"] == [
+        {"name": "KID, 1 step", "value": 1.5, "order": "asc"},
+        {"name": "KID, 2 steps", "value": 0.75, "order": "asc"},
+    ]
+    assert (
+        gradescope.results_of(row_of(replace(ranked, board=[]), ByHand()), "user")["leaderboard"]
+        == []
+    )
+
+
+def test_only_lab_11_has_a_leaderboard(tmp_path):
+    with pytest.raises(UserError, match="Only lab 11 has a leaderboard.*grade --kid"):
+        write_gradescope(ROOT, tmp_path, "07", board=True)
+
+
+def test_the_students_words_are_no_markup():
+    wrong = Verdict("2.1", "f", "wrong", 0, 5, "No.", details="x = '<b>' # *a* [b](c)")
+    results = gradescope.results_of(
+        row_of(Result("Ada", "", "", verdicts=[wrong]), ByHand()), "user"
+    )
+    output = results["tests"][0]["output"]
+    assert "<pre>x = &#x27;&lt;b&gt;&#x27; # *a* [b](c)</pre>" in output
 
 
 def test_late_submissions_lose_points_by_gradescopes_own_times():

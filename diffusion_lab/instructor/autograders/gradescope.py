@@ -136,6 +136,8 @@ def results_of(row: Row, box: str) -> dict[str, Any]:
     return {
         "score": row.points,
         "output": "".join(sentences) + (picture if row.picture else ""),
+        # Markdown would interpret the underscores, stars and links in a student's own lines, and
+        # what it makes of a picture in the page is not documented. HTML can be escaped.
         "output_format": "html",
         "visibility": STUDENTS,
         "stdout_visibility": INSTRUCTORS_ONLY,

@@ -40,7 +40,10 @@ def write_gradescope(
     """
     source = _source(root, lab)
     if board and not source.name.startswith("11"):
-        raise UserError("Only lab 11 has a board: leave --board out.")
+        raise UserError(
+            "Only lab 11 has a leaderboard: leave --board out. For the models that students train"
+            " in lab 07, export the submissions and grade them with diffusion-lab grade --kid."
+        )
     read_policy("2026-01-01T00:00", late, grace)  # raises an error here instead of in the container
     options = {"lab": source.name[:2], "board": board, "late": late, "grace": grace}
     files = [

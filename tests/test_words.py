@@ -16,6 +16,7 @@ from diffusion_lab.instructor.sandbox.bubblewrap import INSTALL
 
 ROOT = Path(__file__).parents[1]
 WORD = re.compile(r"[A-Za-z]{2,}")
+VALUE_OR_WORD = re.compile(rf"\{{.*?\}}|(?P<word>{WORD.pattern})")  # `say` fills in {values}
 FOLDERS = ("labs", "submission", "instructor", "errors.py", "storage.py", "models/weights.py")
 
 
@@ -52,8 +53,13 @@ class OtherWords(ast.NodeTransformer):
             return node
         self.replaced += 1
         return ast.Constant(
-            WORD.sub(
-                lambda word: "".join(self.random.choices("abcdefghijklmnop", k=len(word[0]))), text
+            VALUE_OR_WORD.sub(
+                lambda found: (
+                    "".join(self.random.choices("abcdefghijklmnop", k=len(found["word"])))
+                    if found["word"]
+                    else found[0]
+                ),
+                text,
             )
         )
 

@@ -46,9 +46,7 @@ from diffusion_lab.labs.lab03.pictures import (
     error_table,
     knowledge_curves,
     log_snr_curves,
-    quarter_circles,
     rate_curves,
-    share_bars,
     signal_dots,
 )
 from diffusion_lab.labs.pictures import show_rows
@@ -74,12 +72,12 @@ faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivi
 # only know that there is one. Then there is only hiss.
 #
 # Now suppose that you make this drive to *learn* to hear music through hiss, and that you have one
-# hour. There is only one road, but you choose your speed. Race, and after twenty minutes you are
-# out of range; the rest of the hour is hiss. Drive steadily, and you get a fair share of everything
-# in between. A **schedule** is the timetable of the drive: it says how far you are at each time.
+# hour. There is only one road, but you choose your speed. Race, and after twenty minutes there is
+# only hiss. Drive steadily, and you get a fair share of everything in between. A **schedule** is
+# the timetable of the drive: it says how far you are at each time.
 #
-# From now on the clock shows a **diffusion time** $t$ between 0, the clean image, and 1, pure
-# noise. It is a real number, not a step. A schedule gives two numbers for each time,
+# From now on, the **diffusion time** $t$ is a real number between 0, the clean image, and 1, pure
+# noise. A schedule gives two numbers for each time,
 #
 # $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},
 # \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
@@ -99,9 +97,9 @@ for noise_rate in (0, 0.2, 0.4, 0.6, 0.8, 1):
 cloud_rows({"": list(snapshots.values())}, points, titles=snapshots)
 
 # %% [markdown]
-# Look at the fourth cloud: the signal rate is still 0.8, and the petals are gone. Yet not all is
-# lost: the colours show that left is still left, so a good guess is possible. In the last cloud the
-# colours are completely mixed. So it matters where a schedule spends its time.
+# In the fourth cloud, the petals are gone, but the colours show that left is still left, so a good
+# guess is possible. In the last cloud they are mixed. So it matters where a schedule spends its
+# time.
 #
 # > **Noise first.** All our schedules return `noise_rates, signal_rates`, in this order, like the
 # > DDIM example of Keras. Both have the shape of the diffusion times, usually `(B, 1, 1, 1)`: one
@@ -112,11 +110,9 @@ cloud_rows({"": list(snapshots.values())}, points, titles=snapshots)
 # DDPM (Ho et al. 2020) takes 1,000 steps. The dose of noise per step, $\beta_k$, grows by the same
 # amount each time, from 0.0001 to 0.02. *That* is the linear part. After $k$ steps the image has
 # kept the fraction $\bar\alpha = (1-\beta_1)\cdots(1-\beta_k)$ of its variance. This gives a table
-# with 1,000 entries. We want a function instead. It should accept any time, such as $t = 0.3141$,
-# and its result for one image should not depend on the other images in the batch.
+# with 1,000 entries. We want a function instead, which accepts any time, such as $t = 0.3141$.
 #
-# Two old tricks get us there. **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly
-# $e^{-\beta}$, so
+# **A product becomes a sum**: for a small $\beta$, $1-\beta$ is nearly $e^{-\beta}$, so
 #
 # $$\bar\alpha \approx e^{-\beta_1}\cdot e^{-\beta_2}\cdots e^{-\beta_k}
 # = e^{-(\beta_1 + \beta_2 + \dots + \beta_k)} .$$
@@ -143,7 +139,7 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 # *Difficulty ●●○ · 15 minutes*
 #
 # Write the linear schedule as a function of time. The usual numbers are the default values of its
-# arguments. Use the arguments, because at the end of this lab you will change them with sliders.
+# arguments. Use the arguments: you will change them with sliders.
 #
 # <details><summary>Hint 1: the area</summary>
 #
@@ -187,10 +183,7 @@ checks.linear_diffusion_schedule(linear_diffusion_schedule)
 #
 # The rectangle has the area $\beta_\text{start}\,t$, and the triangle
 # $(\beta_\text{end}-\beta_\text{start})\,t \cdot t/2$. The signal rate is
-# $\sqrt{\bar\alpha} = \sqrt{e^{-I}} = e^{-I/2}$, and the noise rate is $\sqrt{1-e^{-I}}$. With a
-# table you would write `alphas_cumprod = np.append(1, np.cumprod(1 - np.linspace(...)))`, and take
-# its entries at `np.rint(timesteps * diffusion_times).astype(int)`. At the thousand steps the two
-# solutions differ by less than 0.002.
+# $\sqrt{e^{-I}} = e^{-I/2}$.
 # </details>
 
 # %% [markdown]
@@ -229,22 +222,24 @@ signal_dots(dots, linear_diffusion_schedule)
 print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f}")
 
 # %% [markdown]
-# On the left, with exactly the thousand times in order, the product is correct, and only the square
-# root is missing. This is how you would *plot* a schedule, so the figure in the book looks fine. On
-# the right is what training would see. The dots line up by colour: the rate depends on the
-# *position in the batch* and hardly on the time. The first images stay nearly clean, the last are
-# half gone, and pure noise never occurs. Nothing crashes, and the loss goes down. Only the samples
-# are poor, because sampling starts from pure noise, which this network has never seen.
+# On the left, with the thousand times in order, only the square root is missing. This is how you
+# would *plot* a schedule, so the figure in the book looks fine. On the right is what training would
+# see: the rate depends on the *position in the batch* and hardly on the time. The first images stay
+# nearly clean, the last are half gone, and pure noise never occurs. Nothing crashes, and the loss
+# goes down. Only the samples are poor, because sampling starts from pure noise, which this network
+# has never seen.
 #
-# There are two lessons. Before you trust a schedule, test it with times in random order, as our
-# checks do. And a schedule should be a *pure function of time*, like yours.
+# So test a schedule with times in random order, as our checks do. It should be a *pure function of
+# time*, like yours.
 #
 # ## 4 · The cosine schedule: a quarter turn
 #
 # Two numbers whose squares add up to 1 are a point on a circle. So every schedule travels along the
 # same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is
 # always the same; a schedule only chooses the speed. The simplest choice is a constant speed: equal
-# angles in equal times. This is the cosine schedule, after Nichol and Dhariwal (2021).
+# angles in equal times. This is the cosine schedule, after Nichol and Dhariwal (2021). Theirs has
+# two details more: an offset of 0.008, so that the first steps are not too small, and $\beta$
+# clipped at 0.999, so that the last one is not all noise.
 #
 # ### Exercise 3.2 · `cosine_diffusion_schedule`
 # *Difficulty ●○○ · 5 minutes*
@@ -278,9 +273,8 @@ checks.cosine_diffusion_schedule(cosine_diffusion_schedule)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# A point on the unit circle at the angle $\varphi$ is $(\cos\varphi, \sin\varphi)$, and
-# $\cos^2\varphi + \sin^2\varphi = 1$ is Pythagoras. There is no square root to forget: sine and
-# cosine *are* the standard deviations.
+# A point on the unit circle at the angle $\varphi$ is $(\cos\varphi, \sin\varphi)$. There is no
+# square root to forget: sine and cosine *are* the standard deviations.
 # </details>
 
 # %% [markdown]
@@ -296,9 +290,9 @@ late_rates = {"linear": linear_diffusion_schedule, "cosine": cosine_diffusion_sc
 error_table(late_rates, late_times)
 
 # %% [markdown]
-# The linear schedule is in trouble early, and the cosine schedule divides by zero at time 1. At
-# time 0 there is no noise to find. Both ends teach little. So we cut them off: start a little after
-# *clean*, stop a little before *noise*, and keep the constant speed in between.
+# The cosine schedule divides by zero at time 1, and at time 0 there is no noise to find. So we cut
+# off both ends: start a little after *clean*, stop a little before *noise*, and keep the constant
+# speed in between.
 #
 # ### Exercise 3.3 · `offset_cosine_diffusion_schedule`
 # *Difficulty ●●○ · 10 minutes*
@@ -346,17 +340,9 @@ checks.offset_cosine_diffusion_schedule(offset_cosine_diffusion_schedule)
 # </details>
 
 # %% [markdown]
-# Here is the table again, up to time 1, with the new schedule, which multiplies errors by 50 at
-# most.
-
-# %%
-late_rates["offset cosine"] = offset_cosine_diffusion_schedule
-error_table(late_rates, [*late_times, 1.0])
-
-# %% [markdown]
 # ## 6 · The three schedules compared: three drivers on one road
 #
-# Now compare all three. First a prediction.
+# The new schedule multiplies errors by 50 at most. Now compare all three. First a prediction.
 
 # %% tags=["nbval-ignore-output"]
 ask("03.half_time")
@@ -370,16 +356,8 @@ schedules = finished({
 rate_curves(schedules)
 
 # %% [markdown]
-# The linear schedule dives and then crawls along the floor. On the circle, with one dot for each
-# twentieth of the time, you can see that it hurries through the middle and lingers at the noisy
-# end.
-
-# %% alt="Quarter circles from noise to clean with a dot per twentieth of the time. Linear dots crowd at noise, cosine dots are even, offset cosine ends before clean."
-quarter_circles(schedules)
-
-# %% [markdown]
-# Your functions know nothing about points or pixels, so they work for images as well. Here is a
-# flower with petals, corrupted with the same noise in every row.
+# The linear schedule dives and then crawls along the floor. Your functions work for images as well.
+# Here is a flower, with the same noise in every row:
 
 # %% tags=["cover"] alt="The same red flower at times 0 to 1, one row per schedule. In the linear row it is nearly lost at 0.6; in both cosine rows it can still be seen there."
 flowers = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)
@@ -395,19 +373,13 @@ for name, schedule in schedules.items():
 show_rows(rows, titles)
 
 # %% [markdown]
-# Notice two things. At $t = 0.6$ the linear schedule has almost lost the flower, while the others
-# still show it. And at $t = 0$ the offset cosine schedule is already a bit grainy: its
-# `max_signal_rate` is 0.95, with a noise rate of 0.31.
+# At $t = 0$ the offset cosine schedule is already a bit grainy: its `max_signal_rate` of 0.95 means
+# a noise rate of 0.31. This grain has a price. In the last step of a sampler, the network guesses
+# the clean image from a picture with this much grain, so the best guess leaves out most details
+# that are fainter. Of a detail whose standard deviation is 0.1, where that of the image is 1, it
+# keeps 8.5 % (lab 05 has the formula), and lab 08 finds signs that generated flowers are softer
+# than real ones. In exchange, no training is spent on images that are already nearly clean.
 #
-# This grain has a price. In the last step of a sampler, the network guesses the clean image from a
-# picture with this much grain. Details fainter than the grain can hardly be seen in it, so the best
-# guess leaves most of them out. Take a detail whose standard deviation is $c = 0.1$, where that of
-# the image is 1. In grain of $n = 0.312$ and with a signal rate of $s = 0.95$, the best guess keeps
-# the share $s^2c^2/(s^2c^2 + n^2)$ of it (lab 05 comes back to this), which is 8.5 %. And lab 08
-# finds signs that generated flowers are softer than real ones. In exchange, no training is spent on
-# images that are already nearly clean.
-
-# %% [markdown]
 # ## 7 · Log-SNR: one ruler for all
 #
 # Radio engineers measure reception as the *signal-to-noise ratio*, the power of the music over that
@@ -415,25 +387,22 @@ show_rows(rows, titles)
 #
 # $$\text{log-SNR} = \ln\frac{\text{signal rate}^2}{\text{noise rate}^2}.$$
 #
-# It is 0 where both are equally strong, positive in town, negative far out. (Papers use the natural
-# logarithm; a decibel is $10\log_{10}$, so one unit here is 4.3 dB.)
+# It is 0 where both are equally strong, positive in town, negative far out.
 #
-# Why is this a good ruler? Because how much we can know about the image depends on the log-SNR
-# alone. Divide a noisy image by its signal rate: the result is the image plus noise rate / signal
-# rate times the noise. Nothing is lost by dividing, so only this ratio counts. For a cloud of
-# points we can compute the *best possible* guess of the clean point without any network, and
-# measure what share of the flower it recovers (1 minus the ratio of its squared error to the
-# variance of the points). On the left, plotted against time, there are three curves. On the right,
-# the same numbers are plotted against log-SNR, and the three curves become one.
+# Why is this a good ruler? Divide a noisy image by its signal rate: the result is the image plus
+# noise rate / signal rate times the noise. Nothing is lost by dividing, so how much we can know
+# about the image depends on this ratio alone. For a cloud of points we can compute the *best
+# possible* guess of the clean point without any network, and measure what share of the flower it
+# recovers (1 minus the ratio of its squared error to the variance of the points):
 
 # %% alt="Share of the flower that can be known. Over diffusion time, left, the schedules give three curves; over log-SNR, right, all dots lie on one S-shaped curve."
 knowledge_curves(schedules, points, faint)
 
 # %% [markdown]
-# In the grey zone, where the signal rate is below `faint` = 0.1, even the best guess knows next to
-# nothing: **hopeless**. In the yellow zone, where the *noise* rate is below 0.1, it knows almost
-# everything: **trivial**. The learnable part lies in between. A schedule cannot move this curve. It
-# can only choose how much time it spends in each zone.
+# Over time, there are three curves; over log-SNR, they become one. In the grey zone, where the
+# signal rate is below `faint` = 0.1, even the best guess knows next to nothing: **hopeless**. In
+# the yellow zone, where the *noise* rate is below 0.1, it knows almost everything: **trivial**. A
+# schedule cannot move this curve. It can only choose how much time it spends in each zone.
 
 # %% tags=["nbval-ignore-output"]
 ask("03.hopeless")
@@ -441,36 +410,31 @@ ask("03.hopeless")
 # %% alt="Log-SNR falls over diffusion time. The linear schedule enters the hopeless zone at about 0.68, both cosine schedules only at about 0.94."
 log_snr_curves(schedules, faint)
 
-# %% alt="Bars that split the diffusion time: 32 percent is hopeless for linear, only 6 for cosine and 7 for offset cosine. Most of each bar is worth learning."
-times, shares = np.linspace(0, 1, 10_001), {}
+# %%
+times = np.linspace(0, 1, 10_001)
 for name, schedule in schedules.items():
     noise_rates, signal_rates = rates_at(schedule, times)
     trivial, hopeless = np.mean(noise_rates < faint), np.mean(signal_rates < faint)
-    shares[name] = trivial, 1 - trivial - hopeless, hopeless
     print(f"{name:14} trivial {trivial:4.0%}   hopeless {hopeless:4.0%}")
-share_bars(shares)
 
 # %% [markdown]
-# Training samples the times at random, so these shares are also shares of the training: for a cloud
-# of points, every third example of the linear schedule teaches next to nothing. Sampling takes its
-# steps along the same road, and 7 of 20 steps would go through hiss. This is what Nichol and
-# Dhariwal saw when they left out a fifth of the steps and hardly lost quality.
+# Training samples the times at random, so for a cloud of points, every third example of the linear
+# schedule teaches next to nothing. And in sampling, 7 of 20 steps go through hiss. Nichol and
+# Dhariwal left out a fifth of the steps, and hardly lost quality.
 #
 # > **What this theory predicts, and what we measured.** If a third of the training were wasted, the
-# > linear schedule should generate clearly worse flowers. So we trained the same U-Net on 20,000
-# > flowers with each schedule and changed nothing else. The KID, a distance from real flowers that
-# > lab 08 explains (lower is better), was 1.20 with the offset cosine schedule, 1.03 with the
-# > cosine schedule, and 1.21 with the linear one. That is one run each, so these differences may be
-# > chance: **the predicted waste does not show** ([all recipes](../docs/benchmarks/recipes.md)).
-# > Why not? There are two suspects. The first is the next box. The second is the loss that we
-# > trained with, in which very noisy images count little (lab 07), so they do not disturb the
-# > others much. To tell the two apart, train with both schedules and an unweighted loss.
+# > linear schedule should generate worse flowers. So we trained the same U-Net on 20,000
+# > flowers with each schedule. The KID, a distance from real flowers that lab 08 explains (lower is
+# > better), was 1.20 with the offset cosine schedule, 1.03 with the cosine schedule, and 1.21 with
+# > the linear one, in one run each: **the predicted waste does not show** ([all
+# > recipes](../docs/benchmarks/recipes.md)). Why not? The next box is one suspect. The other is the
+# > loss, in which very noisy images count little (lab 07). To tell the two apart, train with both
+# > schedules and an unweighted loss.
 #
-# > **The line between hopeless and useful depends on the picture.** A point has two numbers, but an
-# > image has thousands, and neighbouring pixels say nearly the same thing. Averaged over a large
-# > petal, even a faint colour stands out. The larger the image, the more noise it takes to hide it,
-# > so papers on large images shift the whole log-SNR curve downwards (Hoogeboom et al. 2023). A
-# > schedule is right *for a resolution*.
+# > **The line between hopeless and useful depends on the picture.** In an image, neighbouring
+# > pixels say nearly the same thing. Averaged over a large petal, even a faint colour stands out.
+# > The larger the image, the more noise it takes to hide it, so for large images the whole log-SNR
+# > curve is shifted downwards (Hoogeboom et al. 2023). A schedule is right *for a resolution*.
 #
 # ## 8 · Your functions with sliders
 #
@@ -484,30 +448,26 @@ share_bars(shares)
 widgets.schedule_curves(flower, schedules)
 
 # %% [markdown]
-# > **The end must be noise, or nearly.** Sampling starts from *pure* noise. If the schedule stops
-# > while a trace of the image is left, the network learns to rely on that trace, which is missing
-# > when you sample. Stable Diffusion's schedule ended at a signal rate of 0.068. That looks like
-# > nothing, but it was enough to reveal the mean brightness of an image, so the model could draw
-# > neither very dark nor very bright pictures (Lin et al. 2023).
+# > **The end must be noise, or nearly.** If a schedule stops while a trace of the image is left,
+# > the network learns to rely on that trace, which is missing when you sample. Stable Diffusion's
+# > schedule ended at a signal rate of 0.068. That was enough to reveal the mean brightness of an
+# > image, so the model could draw neither very dark nor very bright pictures (Lin et al. 2023).
 #
 # ## What you have now
 #
 # * A schedule is a pure function of time that returns noise rates and signal rates, and their
 #   squares add up to 1.
 # * All schedules take the same road. They differ in speed, and log-SNR is the ruler that shows it.
-# * For a cloud of points, the linear schedule spends a third of its time in hopeless noise. The
-#   cosine schedules spread their time more evenly. For our images, in one run each, this made no
-#   visible difference. The offset removes the trivial end, and at the noisy end it prevents a
-#   division by zero.
-# * Test a schedule with times in random order.
+# * For a cloud of points, the linear schedule spends a third of its time in hopeless noise. For our
+#   images, in one run each, this made no visible difference.
+# * The offset removes the trivial end, and at the noisy end it prevents a division by zero.
 #
-# You have an image, noise, and a way to mix them. Now somebody has to take them apart again.
-# **Lab 04** gives this job to a first network, and watches it fail.
+# Now somebody has to take image and noise apart again. **Lab 04** gives this job to a first
+# network, and watches it fail.
 #
 # **Read on**
 # * Nichol and Dhariwal (2021), [Improved denoising diffusion probabilistic
-#   models](https://arxiv.org/abs/2102.09672): why they left the linear schedule. (Their cosine has
-#   a small offset, and clips $\beta$; ours is the plain one.)
+#   models](https://arxiv.org/abs/2102.09672): why they left the linear schedule.
 # * Kingma et al. (2021), [Variational diffusion models](https://arxiv.org/abs/2107.00630): the
 #   log-SNR as the only thing that counts.
 # * Lin et al. (2023), [Common diffusion noise schedules and sample steps are

@@ -16,7 +16,7 @@ from diffusion_lab.labs import pictures as core
 from diffusion_lab.labs.compose import labelled_strip, picture_of
 from diffusion_lab.labs.lab01.pictures import boltzmann
 from diffusion_lab.labs.lab03.experiments import finished
-from diffusion_lab.labs.lab03.pictures import cloud_rows, quarter_circles, rate_curves, share_bars
+from diffusion_lab.labs.lab03.pictures import cloud_rows, rate_curves
 from diffusion_lab.labs.lab04.pictures import influence_maps
 from diffusion_lab.labs.lab05 import pictures as of_lab05
 from diffusion_lab.labs.lab06.pictures import explore_score, score_fields
@@ -75,7 +75,6 @@ PLOTS = {
     "samplers": lambda: core.by_evaluations({"Heun": [(1, 2), (9, 1)]}, "KID", orders=(1,)),
     "energies": lambda: boltzmann(np.arange(3.0), np.arange(3.0), (1, 2)),
     "rates": lambda: rate_curves(SCHEDULES),
-    "bars": lambda: share_bars({"cosine": (0.1, 0.8, 0.1)}),
     "influence": lambda: influence_maps({"title": np.eye(3)}),
     "score": lambda: score_fields(lambda points, *_: -points, CLOUDS[0], [(0.6, 0.8)]),
     "dots": lambda: dots({"one": np.arange(3)}, "distance"),
@@ -154,7 +153,6 @@ def test_images_of_a_strip_are_large_enough_and_keep_their_pixels(size, count, w
         lambda: cloud_rows({}, CLOUDS[0], ["t = 0"]),
         lambda: cloud_rows({"linear": []}, CLOUDS[0]),
         lambda: core.show_rows({}, ["t = 0"]),
-        lambda: quarter_circles({}),
         lambda: core.new_figure(0),
         lambda: schedule_curves(None, {}),
     ],

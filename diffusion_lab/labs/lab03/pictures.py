@@ -8,9 +8,9 @@ from matplotlib import colormaps
 from diffusion_lab.labs.lab03.experiments import share_known
 from diffusion_lab.labs.pictures import bare, demand_pictures, new_figure, show_figure
 from diffusion_lab.labs.rates import log_snrs, rates_at
-from diffusion_lab.plots import GREEN, MARKERS, styled
+from diffusion_lab.plots import MARKERS, styled
 
-HOPELESS, TRIVIAL, BETWEEN = "0.6", "#f2d06b", GREEN  # colours
+HOPELESS, TRIVIAL = "0.6", "#f2d06b"  # colours
 
 
 @styled
@@ -101,26 +101,6 @@ def rate_curves(schedules):
 
 
 @styled
-def quarter_circles(schedules, count=21):
-    """Shows the path that all schedules take, with a dot at each of `count` evenly spaced times."""
-    figure, axes = new_figure(len(schedules), height=3.1, sharey=True, squeeze=False)
-    angles = np.linspace(0, np.pi / 2, 100)
-    for number, (axis, (name, schedule)) in enumerate(zip(axes.flat, schedules.items())):
-        noise_rates, signal_rates = rates_at(schedule, np.linspace(0, 1, count))
-        axis.plot(np.cos(angles), np.sin(angles), color="0.8", zorder=0)
-        axis.scatter(
-            signal_rates, noise_rates, s=26, color=f"C{number}", edgecolors="white", linewidths=0.6
-        )
-        axis.set(
-            xlabel="signal rate", title=name, xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), aspect="equal"
-        )
-        axis.annotate("clean", (1, 0), (0.78, 0.0), color="0.4")
-        axis.annotate("noise", (0, 1), (0.0, 0.86), color="0.4")
-    axes[0, 0].set_ylabel("noise rate")
-    show_figure(figure)
-
-
-@styled
 def log_snr_curves(schedules, faint):
     """Shows log-SNR over time, and the zones where a rate is below `faint`."""
     figure, axis = new_figure(width=7.5, height=3.2)
@@ -155,35 +135,6 @@ def knowledge_curves(schedules, points, faint):
     for axis in axes:
         axis.grid()
     axes[0].legend()
-    show_figure(figure)
-
-
-@styled
-def share_bars(shares):
-    """Shows one bar for each schedule.
-
-    `shares` maps its name to (trivial, useful, hopeless), which add to 1.
-    """
-    figure, axis = new_figure(width=7.5, height=0.5 * len(shares) + 0.9)
-    for row, parts in enumerate(shares.values()):
-        left = 0
-        for part, color in zip(parts, (TRIVIAL, BETWEEN, HOPELESS)):
-            axis.barh(row, part, left=left, color=color, alpha=0.75)
-            if part > 0.04:
-                axis.text(left + part / 2, row, f"{part:.0%}", ha="center", va="center")
-            left += part
-    for color, label in zip(
-        (TRIVIAL, BETWEEN, HOPELESS), ("trivial", "worth learning", "hopeless")
-    ):
-        axis.barh(0, 0, color=color, alpha=0.75, label=label)
-    axis.set(
-        yticks=range(len(shares)),
-        yticklabels=shares,
-        xlim=(0, 1),
-        xlabel="share of the diffusion time",
-    )
-    axis.invert_yaxis()
-    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     show_figure(figure)
 
 

@@ -71,7 +71,7 @@ epochs = lab.amount(smoke=1, cpu=2, gpu=30)
 sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 
 # %% [markdown]
-# ## 1 · A training script that fails: the morning after
+# ## 1 · A training script that fails: six mistakes to find
 #
 # Robin read about diffusion models, sat down on a Friday evening and wrote one from scratch, in
 # about forty lines. It ran all night without complaint, until it tried to save what it had learned.
@@ -80,12 +80,12 @@ sampling_steps = lab.amount(smoke=5, cpu=20, gpu=20)
 # Your job is to find out what is wrong with the script. There are **six** mistakes. None of them is
 # a typo. Somebody makes each of them every day, and most of them cause no error message.
 #
-# Robin is invented, but the mistakes are not. A blog post has them all, and courses use it for
-# debugging: see [Wu and DataLab](../docs/sources.md#what-the-course-is-based-on). The code here is
-# ours.
+# Robin is invented, but the mistakes are not. A blog post has them all, and it is used as a
+# debugging exercise: see [Wu and DataLab](../docs/sources.md#what-the-course-is-based-on). The code
+# here is ours.
 #
-# First the witnesses that are above suspicion: the images, normalised to mean 0 and variance 1, and
-# the network, a plain stack of convolutions.
+# Two parts of the script are right: the images, normalised to mean 0 and variance 1, and the
+# network, a plain stack of convolutions.
 
 # %% tags=["nbval-ignore-output"] alt="Eight small pictures of one flower each, pink, white, blue, red or purple, on blurred green and brown backgrounds."
 dataset = load_dataset(data, "train", image_size, batch_size, count=training_images)
@@ -116,9 +116,8 @@ def make_network(channels=3):
 
 
 # %% [markdown]
-# Here is Robin's script, in three parts. **Read it before you run it**, pencil in hand, as you
-# would read a statement to the police. `corrupt` is the copier from lab 02: a little paler, a
-# little dust, a thousand times.
+# Here is Robin's script, in three parts. **Read it before you run it**, pencil in hand. `corrupt`
+# is the copier from lab 02: a little paler, a little dust, a thousand times.
 
 # %%
 rng = np.random.default_rng(0)
@@ -148,7 +147,7 @@ def script_samples(count):
 ask("04.loss")
 
 # %% [markdown]
-# Here is a short version of Robin's night: four batches per epoch, and three epochs instead of a
+# Here is a short version of Robin's training: four batches per epoch, and three epochs instead of a
 # hundred.
 
 # %% tags=["nbval-ignore-output"]
@@ -170,12 +169,11 @@ show_images(script_samples(8) / 2)
 # There are three symptoms. First, the losses: each batch has its own loss, the same in every epoch,
 # and some may be below zero, where a cross-entropy has no business being. Second, a `model` that
 # nobody has ever seen. And third, static in three greys, where colour pictures should be. **Write
-# down your suspects**, then open the case file.
+# down what you suspect**, then read on.
 #
-# ## 2 · The input: what goes in?
+# ## 2 · The network's input: noisy images
 #
-# Start at the door. A network can only learn from its inputs. Are the inputs of Robin's network
-# related to the images?
+# A network can only learn from its inputs. Are the inputs of Robin's network related to the images?
 
 # %% tags=["nbval-ignore-output"]
 images = normalized(dataset[0])
@@ -187,7 +185,7 @@ print(f"variance: {noisy.var():.2f}")
 # Not at all. `corrupt` receives noise, and noise comes out. The images appear in the script only
 # once, in the loss. **Mistake 1: no image ever enters the network.**
 #
-# The walk itself is innocent. It is the one from lab 02, with $\beta = 0.02/1.02$, and it keeps the
+# The walk itself is right. It is the one from lab 02, with $\beta = 0.02/1.02$, and it keeps the
 # variance at 1. It is only wasteful:
 
 # %% tags=["nbval-ignore-output"]
@@ -256,7 +254,7 @@ titles = [f"noise {rate:.2f}" for rate in np.ravel(noise_rates)]
 show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_screen(target)}, titles)
 
 # %% [markdown]
-# ## 3 · The loss: a referee that can be bribed
+# ## 3 · The loss: cross-entropy or squared error?
 #
 # Robin's loss is the softmax cross-entropy, the usual loss for classes. It compares *shares*: how
 # much of the probability goes to cat, dog and bird, and how much should. It treats the three
@@ -284,9 +282,9 @@ print("lowest softmax cross-entropy at k =", k[np.argmin(cross_entropy)].round()
 # every pixel, and the shares do not change. **Mistake 2: a loss for classes, where the network
 # should predict numbers.**
 #
-# That solves the first riddle of the morning. An untrained network gives each of its three
-# "classes" about a third. So Robin's loss only measured $\ln 3$ times the three colours of the mean
-# pixel, added up: positive for bright images, negative for dark ones, and the same in every epoch.
+# That explains the losses of section 1. An untrained network gives each of its three "classes"
+# about a third. So Robin's loss only measured $\ln 3$ times the three colours of the mean pixel,
+# added up: positive for bright images, negative for dark ones, and the same in every epoch.
 #
 # ### Exercise 4.2 · `noise_loss`
 # *Difficulty ●○○ · 5 minutes*
@@ -324,9 +322,9 @@ checks.noise_loss(noise_loss)
 # </details>
 
 # %% [markdown]
-# ## 4 · New weights at every call: five answers to one question
+# ## 4 · New weights at every call, and one network for all batches
 #
-# A good detective asks the same question more than once. How much noise is there in the first pixel
+# Ask an untrained network the same question five times: how much noise is there in the first pixel
 # of these images?
 
 # %% tags=["nbval-ignore-output"]
@@ -336,10 +334,10 @@ for _ in range(5):
     print("red {:+.4f}  green {:+.4f}  blue {:+.4f}".format(*answer[0, 0, 0]))
 
 # %% [markdown]
-# We asked the same question five times and got five answers. `make_network` is a **factory**: each
-# call makes a network with new random weights, which is used once and thrown away. Robin met tens
-# of thousands of networks that night, and none of them twice. That also solves the second riddle:
-# at the end there is no `model` to save. **Mistake 3: a new network at every call.**
+# There are five answers. `make_network` is a **factory**: each call makes a network with new random
+# weights, which is used once and thrown away. Robin's script made tens of thousands of networks,
+# and used none of them twice. That also explains why, at the end, there is no `model` to save.
+# **Mistake 3: a new network at every call.**
 #
 # ### Exercise 4.3 · `training_loop`
 # *Difficulty ●○○ · 5 minutes*
@@ -375,25 +373,25 @@ def training_loop(make_network, batches, step):
 checks.training_loop(training_loop)
 
 # %% [markdown]
-# ## 5 · The gradient step: the optimizer's alibi
+# ## 5 · The gradient step: an optimizer that is never called
 #
-# Robin's script has an optimizer. Where was it that night? We compute the loss twenty times, and
-# compare the weights before and after:
+# Robin's script has an optimizer. What does it do? We compute the loss twenty times, and compare
+# the weights before and after:
 
 # %%
 optimizer = keras.optimizers.SGD(0.001)
-suspect = make_network()
-before = suspect.get_weights()
+watched = make_network()
+before = watched.get_weights()
 for _ in range(20):
-    loss = noise_loss(target, suspect(noisy_images))
-moved = max(np.abs(new - old).max() for new, old in zip(suspect.get_weights(), before))
+    loss = noise_loss(target, watched(noisy_images))
+moved = max(np.abs(new - old).max() for new, old in zip(watched.get_weights(), before))
 print(f"after 20 losses the weights have moved by {moved}")
 print("steps that the optimizer has made:", int(optimizer.iterations))
 
 # %% [markdown]
-# It never left home. Computing a loss teaches a network as much as reading a thermometer heats a
-# room. **Mistake 4: no gradient is computed, and none is applied.** Learning from a batch takes
-# three things:
+# Nothing at all. Computing a loss teaches a network as much as reading a thermometer heats a room.
+# **Mistake 4: no gradient is computed, and none is applied.** Learning from a batch takes three
+# things:
 #
 # 1. predict, and compute the loss;
 # 2. find the slope of the loss with respect to each weight: the gradient;
@@ -538,7 +536,7 @@ checks.step_back(step_back)
 # </details>
 
 # %% [markdown]
-# ## 7 · The noise level: what nobody says
+# ## 7 · The noise level as an input
 #
 # You cannot find the sixth mistake in any line of the script, because it is a missing line. A small
 # experiment shows which one. Take images of a single grey pixel.
@@ -614,7 +612,7 @@ checks.with_noise_level(with_noise_level)
 # </details>
 
 # %% [markdown]
-# ## 8 · Train, save, load, generate: the case is closed
+# ## 8 · Train, save, load, generate
 #
 # Here are your functions together: what the network sees, and what it must find.
 

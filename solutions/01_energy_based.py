@@ -304,12 +304,31 @@ widgets.langevin(shipped)
 # and leaves the images alone: somebody shovels the landscape. Each step of the training contains a
 # whole walk of the first kind.
 #
-# This is **contrastive divergence** (Hinton 2002). With infinitely long walks of true Langevin
-# dynamics, the first two terms of the loss below would give the exact gradient of the negative
-# log-likelihood. Our walks are short and hardly shaken, so it is an approximation. They can be
-# short because of the **sample buffer**: each walk continues where an earlier one ended, and only
-# one in twenty starts from fresh noise. (With a buffer, it is also called *persistent* contrastive
-# divergence; Tieleman 2008.)
+# This is **contrastive divergence** (Hinton 2002). It comes from the gradient of the negative
+# log-likelihood with respect to the weights $\theta$. The $Z$ that nobody can compute turns into a
+# mean over the model's own images:
+#
+# $$-\nabla_\theta \ln p_\theta(x) = \nabla_\theta E_\theta(x) + \nabla_\theta \ln Z_\theta
+# = \nabla_\theta E_\theta(x) - \mathbb E_{x' \sim p_\theta}\big[\nabla_\theta E_\theta(x')\big] .$$
+#
+# With infinitely long walks of true Langevin dynamics, the images $x'$ would come from $p_\theta$.
+# Our walks are short and hardly shaken, so this is an approximation. They can be short because of
+# the **sample buffer**: each walk continues where an earlier one ended, and only one in twenty
+# starts from fresh noise. (With a buffer, it is also called *persistent* contrastive divergence;
+# Tieleman 2008.) Here is one step of training, in short:
+#
+# ```python
+# chosen = random.sample(range(len(buffer)), batch_size)  # walks that earlier steps began
+# fake = where(uniform() < 0.05, noise, buffer[chosen])  # one in twenty starts afresh
+# for _ in range(60):
+#     fake = langevin_step(network, fake, 0.005 * normal(), step_size=10)
+# buffer[chosen] = fake  # the next steps continue here
+# loss = contrastive_divergence_loss(network(real), network(fake), regularization)
+# optimizer.apply(gradients(loss, network.weights), network.weights)
+# ```
+#
+# ([energy_based.py](../diffusion_lab/models/energy_based.py) has the same in full: `draw_chains`
+# and `call`. The real images get a little noise, too.)
 #
 # ### Exercise 1.2 · `contrastive_divergence_loss`
 # *Difficulty ●●○ · 10 minutes*

@@ -74,7 +74,8 @@ beta_start, beta_end = 1e-3, 0.06
 # $$q(x_t \mid x_{t-1}) = \mathcal N\!\left(\sqrt{1-\beta_t}\;x_{t-1},\;\beta_t\right),$$
 #
 # where $\beta_t$, a small number, is the variance of the dust, which falls independently on every
-# pixel and colour.
+# pixel and colour. Each copy depends only on the one before: such a chain of random steps is called
+# a **Markov chain**.
 #
 # Before we turn to images, we use something that is easier to plot: points in the plane. To the
 # package, a point is a $1 \times 1$ image with two channels. So a cloud of points has the shape

@@ -220,7 +220,7 @@ tuned.normalizer.set_weights(original.normalizer.get_weights())
 tuned.normalizer.finalize_state()  # makes the layer use these weights
 tuned.compile(ConvolutionalMuon(learning_rate, weight_decay=0.0), jit_compile=lab.profile == "gpu")
 
-# %% tags=["nbval-ignore-output"] alt="Left, the training loss climbs until step 60, then falls by about half. Right, eight samples in one step are soft flowers."
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss climbs until step 40, then falls by about half. Right, eight samples in one step are soft flowers."
 train = load_dataset("procedural_flowers", "train", 32, batch_size, count=num_images)
 shrink = ShrinkGap(num_epochs * len(train), halvings, learning_rate)
 panel = TrainingPanel(sample=lambda: tuned.generate(8, 1, seed=0))

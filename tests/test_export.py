@@ -117,6 +117,12 @@ def test_a_wrong_name_is_refused_before_anything_is_computed(run, name, sentence
     assert status == 2 and re.search(sentence, err) and list(tmp_path.iterdir()) == []
 
 
+def test_another_format_gets_one_sentence(run, tmp_path):
+    out = tmp_path / "my.onnx"
+    status, _, err = run("export", "nowhere.weights.h5", "--format", "litert", "--out", out)
+    assert status == 2 and "no format 'litert': the only one is onnx" in " ".join(err.split())
+
+
 def test_a_network_that_differs_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_difference", lambda network, exported: 0.5)
     with pytest.raises(UserError, match="differs from the model by 0.5"):

@@ -326,8 +326,15 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="The ONNX file to write, by default out/WEIGHTS.onnx.")
     ] = None,
+    format: Annotated[str, typer.Option(help="The format of the file: only onnx.")] = "onnx",
 ) -> None:
     """Export a model to ONNX, for browsers and programs without Keras."""
+    if format != "onnx":
+        raise UserError(
+            f"There is no format {format!r}: the only one is onnx, because its results are compared"
+            " with Keras's. For LiteRT without this check, call"
+            ' model.ema_network.export("my.tflite", format="litert") in Python.'
+        )
     from diffusion_lab.models.export import export_onnx
     from diffusion_lab.models.io import load_model
     from diffusion_lab.storage import demand_writable

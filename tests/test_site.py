@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.site import answers
 from diffusion_lab.errors import UserError
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.instructor.build import REGION, TRIVIAL, sources
@@ -501,6 +502,15 @@ def test_no_page_is_wider_than_a_phone(page, site):
         page.goto(f"{site}/{name}.html")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+
+
+@NODE
+@pytest.mark.slow
+def test_the_benchmark_measures_the_site_and_the_heart_is_learned(browser, site):
+    rows = {row.name: row for row in answers(browser, site)}
+    assert len(rows) == 8 and all(row.value > 0 for row in rows.values())
+    for name in ("samples from the heart", "share of the heart with samples"):
+        assert rows[name].holds, rows[name]
 
 
 @NODE

@@ -5,6 +5,7 @@ import { forward } from "./figures/forward";
 import { samplers } from "./figures/samplers";
 import { schedules } from "./figures/schedules";
 import { training } from "./figures/training";
+import { DRAWINGS } from "./core/drawings";
 import { mixtureDenoiser } from "./core/mixture";
 import { SAMPLERS } from "./core/samplers";
 import { SCHEDULES } from "./core/schedules";
@@ -13,8 +14,8 @@ import { Network } from "./page/network";
 
 const FIGURES: Record<string, (root: HTMLElement) => void> = { flowers, forward, samplers, schedules, training };
 
-// for the browser's console, and for the test that compares the samplers with Python's
-Object.assign(window, { diffusionLab: { Network, mixtureDenoiser, SAMPLERS, SCHEDULES } });
+// for the browser's console, the test that compares the samplers with Python's, and benchmarks/site.py
+Object.assign(window, { diffusionLab: { DRAWINGS, Network, mixtureDenoiser, SAMPLERS, SCHEDULES } });
 
 for (const root of document.querySelectorAll<HTMLElement>("[data-figure]"))
   FIGURES[root.dataset.figure!](root);

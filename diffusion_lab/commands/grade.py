@@ -18,7 +18,7 @@ from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual
 from diffusion_lab.instructor.platforms.rosters import read_roster
 from diffusion_lab.instructor.platforms.uploads import remove_uploads
-from diffusion_lab.instructor.sample_class import write_sample_class
+from diffusion_lab.instructor.sample_class import write_sample_class, write_sample_rosters
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.selection import Only
 from diffusion_lab.instructor.similar import read_earlier_class
@@ -67,7 +67,7 @@ def run_grade(
     students = read_roster(roster, number, assignment) if roster else None
     earlier = [read_earlier_class(path, number) for path in reporting.compare_with]
     quality = Quality(kid, kid_points, kid_data) if kid is not None else None
-    console = Console()
+    console, sample = Console(), submissions is None
     remove_uploads(Path(out))
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
         submissions = submissions or write_sample_class(source, Path(folder))
@@ -96,6 +96,12 @@ def run_grade(
         f"{len(rows)} submissions, sandbox: {settings.box}. The class at a glance:"
         f" {out}/summary.html. Grade book: {out}/grades.csv. For each student: {out}/feedback/"
     )
+    if sample and not roster:
+        rosters = " or ".join(map(str, write_sample_rosters(Path(out))))
+        sentences.append(
+            "To see what Canvas and Moodle import, add --roster to the same command, with"
+            f" {rosters}: the same class as they would export it."
+        )
     for sentence in sentences:
         console.print(Text(sentence), soft_wrap=True)
 

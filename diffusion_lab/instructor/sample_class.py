@@ -12,9 +12,11 @@ from nbformat import NotebookNode
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.build import student_notebook
 from diffusion_lab.instructor.source import exercises, read_source
+from diffusion_lab.instructor.tables import table
 from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.storage import write_atomically
 
 LEFT_OUT = object()
 # {student: {exercise: mistake}}, where a mistake is an index into the exercise's `mistakes`, a pair
@@ -73,6 +75,30 @@ def write_sample_class(source: Path, folder: Path) -> Path:
                 cell.metadata = {}
         Path(folder, f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     return folder
+
+
+def write_sample_rosters(folder: Path) -> list[Path]:
+    """Writes the made-up class as Canvas and Moodle would export it, and returns the two paths.
+
+    One more student is on these rosters, who handed in nothing.
+    """
+    students = list(enumerate([*MISTAKES, "Kim Khan"], start=1))
+    canvas = [
+        ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lab 07: DDIM (4711)"),
+        ("    Points Possible", "", "", "", "", "100"),
+        *(
+            (", ".join(reversed(name.split())), number, f"s{number:03}", name.split()[0], "A", "")
+            for number, name in students
+        ),
+    ]
+    moodle = [
+        ("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Last modified (grade)"),
+        *((f"Participant {number}", name, "", "", "100.00", "-") for number, name in students),
+    ]
+    files = {"made-up-canvas.csv": canvas, "made-up-moodle.csv": moodle}
+    for name, lines in files.items():
+        write_atomically(folder / name, table(lines).encode())
+    return [folder / name for name in files]
 
 
 def hand_in(

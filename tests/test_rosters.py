@@ -197,6 +197,19 @@ def test_points_are_converted_to_those_of_the_platform(tmp_path):
     assert "100 points in Moodle, and the lab has 8" in said
 
 
+@pytest.mark.parametrize("possible", ["100.00", "100", '"100,00"'])
+@pytest.mark.parametrize("header", ["Maximum grade", "Maximum Grade", "maximum grade"])
+def test_moodles_points_are_converted_however_it_spells_its_columns(header, possible, tmp_path):
+    text = MOODLE.replace("Maximum Grade", header).replace("100.00", possible)
+    text = text.replace("Feedback comments", "Feedback Comments").replace("Full name", "Full Name")
+    said = " ".join(graded(tmp_path, roster_of(tmp_path, text), [result("Ada Lovelace", "")]))
+    assert "has 100 points in Moodle, and the lab has 8. The points in the upload are conv" in said
+    head, line = upload(tmp_path, "moodle")
+    assert {header, "Feedback Comments", "Full Name"} < {*head}, "as exported"
+    assert line[head.index("Grade")] == "75"
+    assert line[head.index("Feedback Comments")].startswith("<ul>")
+
+
 def test_moodle_gets_comments_where_there_are_none(tmp_path):
     graded(
         tmp_path,

@@ -92,7 +92,7 @@ def write_sample_rosters(folder: Path) -> list[Path]:
         ),
     ]
     moodle = [
-        ("Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Last modified (grade)"),
+        ("Identifier", "Full name", "Status", "Grade", "Maximum grade", "Last modified (grade)"),
         *((f"Participant {number}", name, "", "", "100.00", "-") for number, name in students),
     ]
     files = {"made-up-canvas.csv": canvas, "made-up-moodle.csv": moodle}

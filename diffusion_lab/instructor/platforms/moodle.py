@@ -5,6 +5,7 @@ The formats are those of Moodle's own `assign/feedback/offline/importgradeslib.p
 """
 
 import re
+from collections.abc import Sequence
 
 from diffusion_lab.instructor.pages import in_html
 from diffusion_lab.instructor.platforms.roster import Person, Roster, Upload, person_at
@@ -13,26 +14,27 @@ from diffusion_lab.instructor.tables import number, table
 
 REQUIRED = ("Identifier", "Grade", "Last modified (grade)")  # or Moodle refuses the worksheet
 IDS = ("Identifier", "ID number", "Username", "Email address")
-POSSIBLE, COMMENTS = "Maximum Grade", "Feedback comments"
+NAME, GRADE, POSSIBLE, COMMENTS = "Full name", "Grade", "Maximum grade", "Feedback comments"
 TIME = "Last modified (submission)"
 
 
 def read(header: list[str], lines: list[list[str]]) -> Roster | None:
     """Returns the roster in a grading worksheet, or None for any other table."""
-    if not set(REQUIRED) <= set(header):
+    columns = _columns(header)
+    if not set(_columns(REQUIRED)) <= set(columns):
         return None
-    names = [header.index("Full name")] if "Full name" in header else []
-    ids = [header.index(name) for name in IDS if name in header]
+    names = [columns[title.lower()] for title in (NAME,) if title.lower() in columns]
+    ids = [columns[title.lower()] for title in IDS if title.lower() in columns]
     people = {}
     for index, line in enumerate(lines):
         if number := re.search(r"\d+$", line[ids[0]].strip()):  # such as `Participant 123456`
             person = person_at(line, names, ids[1:])
             also = person.also | {person.id}
             people[index] = Person(person.name, number[0], also)
-    grade = header.index("Grade")
-    possible = [lines[index][header.index(POSSIBLE)] for index in people if POSSIBLE in header]
-    times = {index: lines[index][header.index(TIME)] for index in people if TIME in header}
-    return Roster("moodle", header, lines, people, grade, "".join(possible[:1]), times)
+    out_of, time = columns.get(POSSIBLE.lower()), columns.get(TIME.lower())
+    possible = "" if out_of is None else next((lines[index][out_of] for index in people), "")
+    times = {} if time is None else {index: lines[index][time] for index in people}
+    return Roster("moodle", header, lines, people, columns[GRADE.lower()], possible, times)
 
 
 def grades(roster: Roster, upload: Upload) -> str:
@@ -41,15 +43,17 @@ def grades(roster: Roster, upload: Upload) -> str:
     All columns stay as exported, except the grade, and the feedback comments if they are empty or
     from an earlier upload. Moodle has no grades below 0 or above the maximum.
     """
+    comments = _columns(roster.header).get(COMMENTS.lower())
     lines = []
     for index, points in upload.points.items():
         accepted = min(max(points, 0), upload.possible)  # Moodle skips all other grades
         line = list(roster.lines[index])
-        line[roster.header.index("Grade")] = number(accepted)
-        if COMMENTS in roster.header:
-            column, comment = roster.header.index(COMMENTS), _comment(upload.rows[index])
-            if not line[column].strip() or _is_ours(line[column], comment):
-                line[column] = comment
+        if roster.grade is not None:
+            line[roster.grade] = number(accepted)
+        if comments is not None:
+            comment = _comment(upload.rows[index])
+            if not line[comments].strip() or _is_ours(line[comments], comment):
+                line[comments] = comment
         lines.append(line)
     return table([roster.header, *lines])
 
@@ -62,6 +66,13 @@ def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes]:
     """
     name = re.sub(r"[_/\\]", " ", person.name).strip() or "Participant"
     return f"{name}_{person.id}_assignsubmission_file/feedback.html", page
+
+
+def _columns(header: Sequence[str]) -> dict[str, int]:
+    """Returns {title in lower case: its first column}, because versions of Moodle write "Maximum
+    Grade" and "Maximum grade".
+    """
+    return {title.lower(): column for column, title in reversed([*enumerate(header)])}
 
 
 def _is_ours(comment: str, new: str) -> bool:

@@ -681,6 +681,45 @@ def test_a_folder_with_the_zip_of_a_class_is_read_as_the_class(tmp_path):
     assert [one.id for one in find_submissions(tmp_path)] == ["1", "2"]
 
 
+def exported(*students):
+    return zipped({f"{name}_{name}_assignsubmission_file_/07.ipynb": EMPTY for name in students})
+
+
+def test_the_zips_of_two_classes_in_one_folder_are_refused(tmp_path):
+    canvas = zipped({f"ada{number}_10{number}_900_07.ipynb": EMPTY for number in (1, 2)})
+    hand_in(tmp_path / "both", {"canvas.zip": canvas, "moodle.zip": exported("1", "2")})
+    for read in (count_submissions, lambda path: list(find_submissions(path))):
+        with pytest.raises(UserError, match="several classes: canvas.zip, moodle.zip. Grade each"):
+            read(tmp_path / "both")
+
+
+@pytest.mark.parametrize(
+    "files, students",
+    [
+        # next to the zip, the instructor keeps the roster
+        ({"class.zip": exported("1", "2"), "roster.csv": b"Name"}, ["1", "2"]),
+        # students' own zips, one of which pretends to be a class
+        (
+            {
+                "ada.zip": zipped({"07.ipynb": EMPTY, "06.ipynb": DDPM}),
+                "bob.zip": exported("1", "2"),
+            },
+            ["ada", "bob"],
+        ),
+        (
+            {
+                "ada.zip": zipped({"07.ipynb": EMPTY})[:-9] + b"damaged..",
+                "bob.zip": exported("1", "2"),
+            },
+            ["ada", "bob"],
+        ),
+    ],
+)
+def test_a_zip_is_a_class_or_a_students(files, students, tmp_path):
+    hand_in(tmp_path, files)
+    assert [one.id or one.student for one in find_submissions(tmp_path)] == students
+
+
 BOMB = zipped({"07.ipynb": b" " * (LARGEST + 5_000_000)})
 
 

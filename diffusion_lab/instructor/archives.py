@@ -137,16 +137,17 @@ class Zip(zipfile.ZipFile):
 
     Args:
         source: a path, or the content of a student's zip.
+        longest: bytes of its list of names; None for any number, or the limit for a student's zip.
 
     Raises:
         zipfile.BadZipFile: if the zip is damaged or its list of names is too long.
     """
 
-    def __init__(self, source: Path | bytes) -> None:
+    def __init__(self, source: Path | bytes, longest: int | None = None) -> None:
         if isinstance(source, bytes):
-            self.source = _Source(io.BytesIO(source), LONGEST_LIST)
+            self.source = _Source(io.BytesIO(source), longest or LONGEST_LIST)
         else:
-            self.source = _Source(open(source, "rb"), None)
+            self.source = _Source(open(source, "rb"), longest)
         try:
             super().__init__(cast(Any, self.source))  # a file to zipfile, but not to a type checker
         except Exception as error:  # zipfile trusts what it reads

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.archives import Entry, Folder, Zip, open_store
+from diffusion_lab.instructor.archives import LONGEST_LIST, Entry, Folder, Zip, open_store
 from diffusion_lab.instructor.choosing import ANSWERED, Choice, File
 from diffusion_lab.instructor.languages import EXERCISE
-from diffusion_lab.instructor.names import original_of
+from diffusion_lab.instructor.names import NOT_A_SUBMISSION, original_of
 from diffusion_lab.instructor.owners import find_owners, with_nbgraders_times
 from diffusion_lab.instructor.times import read_time
 from diffusion_lab.submission.answers import read_answers
@@ -129,16 +129,44 @@ def _students(path: Path) -> Iterator[list[list[File]]]:
     """Yields the files of all students, one list for each.
 
     If a folder contains only the zip of a class, the files in that zip count.
+
+    Raises:
+        UserError: if it contains only the zips of several classes.
     """
     with open_store(path) as store:
         entries = store.entries()
-        if path.is_dir() and len(entries) == 1 and zipfile.is_zipfile(path / entries[0].place):
-            with Zip(path / entries[0].place) as archive:
+        zips = _only_zips(path, entries)
+        if len(zips) == 1:
+            with Zip(zips[0]) as archive:
                 students = _by_student(archive, archive.entries())
                 if len(students) > 1:
                     yield students
                     return
+        elif zips and all(map(_is_export, zips)):
+            names = ", ".join(file.name for file in zips)
+            raise UserError(
+                f"{path} contains the submissions of several classes: {names}. Grade each of them"
+                " into a folder of its own (--out), and compare it with another one"
+                " (--compare-with)."
+            )
         yield _by_student(store, entries)
+
+
+def _only_zips(folder: Path, entries: list[Entry]) -> list[Path]:
+    """Returns the zips in a folder, or [] if anything else there may be a submission."""
+    files = [entry for entry in entries if not NOT_A_SUBMISSION.fullmatch(entry.name)]
+    zips = [folder / entry.place for entry in files if folder.is_dir()]
+    return zips if all(map(zipfile.is_zipfile, zips)) else []
+
+
+def _is_export(path: Path) -> bool:
+    """True for the zip in which a platform exports the submissions of several students."""
+    try:
+        with Zip(path, LONGEST_LIST) as archive:
+            owners = find_owners([entry.place for entry in archive.entries()], archive.read)
+    except zipfile.BadZipFile:  # a student's
+        return False
+    return len({owner.id for owner in owners.values()} - {""}) > 1
 
 
 def _by_student(store: Folder | Zip, entries: list[Entry]) -> list[list[File]]:

@@ -18,6 +18,7 @@ from diffusion_lab.instructor.manual import MANUAL
 from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.similar import hashes_of, read_earlier_class
 from diffusion_lab.instructor.verdicts import Verdict
+from diffusion_lab.submission.handout import handouts
 from tests.graded import LONG, SETTINGS, result, table, with_verdict
 
 
@@ -382,22 +383,62 @@ def test_submissions_are_compared_with_those_of_earlier_years_by_fingerprints_al
         earlier = [read_earlier_class(given, "07")]
         write_gradebook(tmp_path / "2026", "07", SETTINGS, rows, earlier=earlier)
         looks = [line[-1] for line in table(tmp_path / "2026")[1:]]
-        assert looks == ["nearly identical to Old (7) of an earlier class", "", ""]
+        remark = f"nearly identical to Old (7) in {tmp_path / '2025'}"
+        assert looks == [f"{remark} (answers)", "", ""]
         text = (tmp_path / "2026" / "summary.html").read_text(encoding="utf-8")
-        assert text.count("nearly identical to Old (7) of an earlier class") == 1
+        assert text.count(remark) == 1
     for page in (tmp_path / "2026" / "feedback").iterdir():
-        assert "earlier class" not in page.read_text(encoding="utf-8")
+        assert "nearly identical" not in page.read_text(encoding="utf-8")
 
 
 def test_fingerprints_of_two_gradings_have_nothing_in_common():
-    first, second = hashes_of({"first": LONG}, 5), hashes_of({"first": LONG}, 6)
-    assert first and not first & second and first == hashes_of({"first": LONG}, 5)
+    first, second = hashes_of([LONG], 5), hashes_of([LONG], 6)
+    assert first and not first & second and first == hashes_of([LONG], 5)
+
+
+def similar(out):
+    """Returns [(what, names)] of the groups in the summary."""
+    text = (out / "summary.html").read_text(encoding="utf-8")
+    part = text.partition("Nearly identical submissions")[2].partition("<h2>")[0]
+    lines = [line for line in part.splitlines() if "<li>" in line]
+    return [(re.search(r"<li>(\w+):", line)[1], re.findall(r">(\w+)</a>", line)) for line in lines]
+
+
+def test_what_students_were_given_makes_nobody_similar(tmp_path):
+    """Two notebooks in which only the stubs are left, and two texts below the same instructions."""
+    task = next(cell.source for cell in handouts()[7].cells if "summary" in cell.mark)
+    rows = [result(name, answers={"first": LONG, "second": "return 1"}) for name in ("Ada", "Bob")]
+    rows = [with_verdict(row, 0, outcome="missing") for row in rows]
+    texts = [f"{task}\nMy own words: {name}." for name in ("Ada", "Bob")]
+    rows = [replace(row, texts={"experiment": text}) for row, text in zip(rows, texts)]
+    write_gradebook(tmp_path, "07", SETTINGS, rows)
+    assert len(task.split()) > 50 and similar(tmp_path) == []
+
+
+def test_a_copied_text_is_found_whatever_the_answers_are(tmp_path):
+    words = [f"word{number}" for number in range(100)]
+    changed = [*words[:50], "another", *words[51:]]
+    own = [*words[:80], *(f"other{number}" for number in range(20))]
+    rows = [
+        result("Ada", answers={"first": LONG}, texts={"experiment": " ".join(words)}),
+        result("Bob", texts={"experiment": " ".join(changed), "summary": LONG}),
+        result("Cem", texts={"experiment": " ".join(own), "summary": "I did."}),
+    ]
+    write_gradebook(tmp_path / "a", "07", SETTINGS, rows[:1])
+    write_gradebook(tmp_path / "all", "07", SETTINGS, rows)
+    assert similar(tmp_path / "all") == [("Experiment", ["Ada", "Bob"])]
+    text = (tmp_path / "all" / "summary.html").read_text(encoding="utf-8")
+    assert "more than 97 %" in text and "more than 80 %" in text
+    earlier = [read_earlier_class(tmp_path / "a", "07")]
+    write_gradebook(tmp_path / "b", "07", SETTINGS, rows[1:], earlier=earlier)
+    remark = f"nearly identical to Ada (12) in {tmp_path / 'a'} (experiment)"
+    assert [line[-1] for line in table(tmp_path / "b")[1:]] == [remark, ""]
 
 
 @pytest.mark.parametrize(
     "content, sentence",
     [
-        (None, "is not a grades.json with fingerprints"),
+        (None, "there is no .*grades.json"),
         ("[]", "is not a grades.json with fingerprints"),
         (
             '{"lab": "07", "seed": 1, "students": [{"student": "Ada", "id": ""}]}',

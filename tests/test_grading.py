@@ -724,7 +724,7 @@ def test_without_bubblewrap_the_grader_refuses_and_says_what_to_install(run, tmp
         (["--sample", "--lab", "77"], "There is no lab 77"),
         (["--sample", "--late", "10%/day"], "give --due as well"),
         (["--sample", "--due", "tomorrow"], "is not a time"),
-        (["--sample", "--compare-with", "nowhere"], "is not a grades.json"),
+        (["--sample", "--compare-with", "nowhere"], "--compare-with: there is no nowhere"),
     ],
 )
 def test_errors_that_a_person_can_fix_are_one_sentence(

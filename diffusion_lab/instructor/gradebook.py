@@ -28,7 +28,7 @@ from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Late, Row, row_of
 from diffusion_lab.instructor.similar import (
     EarlierClass,
-    fingerprint,
+    fingerprints,
     with_remarks_on_earlier,
 )
 from diffusion_lab.instructor.tables import escape_formula, table
@@ -77,7 +77,7 @@ def write_gradebook(
     numbers = [verdict.number for verdict in results[0].verdicts] if results else []
     _require_exercises(by_hand, numbers)
     rows = _write_feedback(out / "feedback", lab, results, by_hand, late or {})
-    rows = with_remarks_on_earlier(rows, earlier)
+    rows = with_remarks_on_earlier(rows, lab, earlier)
     write_manual(out / MANUAL, by_hand, unclaimed, numbers)
     # the byte order mark tells Excel the encoding
     write_atomically(out / "grades.csv", _table(lab, rows).encode("utf-8-sig"))
@@ -93,7 +93,7 @@ def write_gradebook(
     }
     students = [
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}
-        | {"fingerprint": fingerprint(row.answers, settings.seed)}
+        | fingerprints(row, lab, settings.seed)
         for row in rows
     ]
     grades = facts | {"students": students}

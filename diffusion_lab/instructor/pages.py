@@ -17,7 +17,11 @@ from markupsafe import Markup, escape
 from diffusion_lab.instructor.manual import ByHand, columns_of
 from diffusion_lab.instructor.presentable import shortened, small_picture
 from diffusion_lab.instructor.rows import Row
-from diffusion_lab.instructor.similar import similar_submissions
+from diffusion_lab.instructor.similar import (
+    NEARLY_IDENTICAL,
+    NEARLY_IDENTICAL_TEXT,
+    similar_submissions,
+)
 from diffusion_lab.instructor.verdicts import BOARD_STEPS, Verdict
 
 # characters of a summary for all texts, and the same for all pictures, whatever the size of a class
@@ -69,7 +73,8 @@ def summary_page(facts: dict[str, Any], rows: list[Row], unclaimed: dict[str, By
         rows=rows,
         unclaimed=unclaimed,
         columns=columns_of(numbers, [*overrides, *unclaimed.values()]),
-        similar=similar_submissions(rows),
+        similar=similar_submissions(rows, facts["lab"]),
+        thresholds=(NEARLY_IDENTICAL, NEARLY_IDENTICAL_TEXT),
         script=script,
         script_hash=script_hash,
         longest=share,

@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -13,6 +14,7 @@ from diffusion_lab.instructor.lateness import UNKNOWN, judge_lateness, read_poli
 from diffusion_lab.instructor.platforms.rosters import Matches, match, read_roster
 from diffusion_lab.instructor.platforms.uploads import write_uploads
 from diffusion_lab.instructor.submissions import find_submissions
+from diffusion_lab.instructor.time_tables import Entry
 from diffusion_lab.instructor.times import read_deadline, read_time
 from tests.graded import SETTINGS, result, table
 
@@ -135,9 +137,9 @@ def test_what_holds_for_the_whole_class_is_said_once(tmp_path):
     policy = read_policy(DUE, "10%/day")
     results, late, said = judge_lateness(Matches(class_, {}, []), None, policy)
     rows = write_gradebook(tmp_path / "out", "07", SETTINGS, results, late=late, warnings=said)
-    assert [row.remarks for row in rows] == [[], ["handed in late"], []]
+    assert [row.remarks for row in rows] == [[], ["Canvas: late"], []]
     page = (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
-    assert page.count("The time of handing in is unknown for all submissions") == 1
+    assert page.count("The submission time is unknown for all submissions") == 1
 
 
 def with_tables(tmp_path, extensions=None, times=None):
@@ -187,6 +189,30 @@ def test_the_student_and_the_instructor_see_an_extension(tmp_path):
     assert [row.remarks for row in rows] == [[f"in time ({until})"], [until, UNKNOWN]]
     for row, text in zip(rows, (f"In time ({until})", f"E{until[1:]}")):
         assert f"<p>{text}</p>" in (tmp_path / "out/feedback" / row.page).read_text("utf-8")
+
+
+def test_what_canvas_calls_late_may_be_within_the_grace_or_an_extension():
+    def remarks(handed_in, due, grace="15m"):
+        ada = result("Ada", key="Ada|12", handed_in=handed_in, remarks=["Canvas: late"])
+        policy = read_policy(DUE, "10%/day", grace)
+        policy = replace(policy, extensions=[Entry("e.csv", ["12"], [], read_deadline(due))])
+        (judged,), late, _ = judge_lateness(Matches([ada], {}, []), None, policy)
+        return "; ".join(judged.remarks), late["Ada|12"].rule
+
+    minutes = remarks("2026-12-01T00:10:30Z", DUE)
+    assert minutes == ("Canvas: late; 11 minutes late, within the grace", "")
+    until = "in time (extension until 3 December 2026, 23:59)"
+    assert remarks("2026-12-01T00:10:30Z", "2026-12-03T23:59Z") == (f"Canvas: late; {until}", until)
+    assert remarks("2026-11-30T23:59Z", DUE) == ("Canvas: late", "")
+
+
+def test_students_who_are_not_in_the_table_of_times_are_named(tmp_path):
+    class_ = [student(name, name, "") for name in ("Ada", "Bob", *map("S{}".format, range(12)))]
+    _, said = rules(class_, with_tables(tmp_path, times="student,time\nAda,2026-11-30T10:00\n"))
+    assert said[0].endswith(
+        "the table of --times: Bob; S0; S1; S2; S3; S4; S5; S6; S7; S8; and 3 more."
+    )
+    assert "unknown for 13 of 14 submissions" in said[0]
 
 
 @pytest.mark.parametrize("spelt", ["Ada Lovelase", "lovelase, ada", "Adah Lovelace"])

@@ -281,7 +281,7 @@ def test_the_pages_of_the_grader_are_accessible(browser, site, tmp_path):
     """The fixture `site` has installed axe-core."""
     board = [[1.5, 0.1], [0.5, 0.1], [0.4, 0.1]]
     students = [
-        result("Ada", picture=png((90, 30)), written=6.0, remarks=["handed in late"], board=board),
+        result("Ada", picture=png((90, 30)), written=6.0, remarks=["Canvas: late"], board=board),
         result("Bob", (4.0, 4.0), problem="This file is no notebook."),
     ]
     students[0].answers["first"] = students[1].answers["first"] = LONG

@@ -467,7 +467,7 @@ def test_the_later_attempt_of_a_platform_counts(tmp_path):
         {"ada_1_900_07-1.ipynb": DDIM, "ada_1_800_07.ipynb": DDIM, "bob_LATE_2_700_07.ipynb": DDIM},
     )
     ada, bob = find_submissions(tmp_path, relevance_to("07"))
-    assert ada.place == "ada_1_900_07-1.ipynb" and bob.remarks == ("handed in late",)
+    assert ada.place == "ada_1_900_07-1.ipynb" and bob.remarks == ("Canvas: late",)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from diffusion_lab.instructor.verdicts import Result
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 LATE = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<percent>%?)\s*/\s*(?P<unit>day|hour)")
-UNKNOWN = "handed in at an unknown time, so nothing is deducted if it was late"
+UNKNOWN = "submission time unknown, so no late deduction"
+MOST_NAMES = 10  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class Policy:
             lost = min(lost, 100)
             return Late(f"{rule}: −{lost:g} %", percent=lost)
         return Late(f"{rule}: −{lost:g} point{'s' * (lost != 1)}", points=lost)
+
+    def within_grace(self, due: datetime, time: datetime) -> str:
+        """Returns how late a submission was that is in time only because of the grace, or ""."""
+        over = time.astimezone(timezone.utc) - due.astimezone(timezone.utc)
+        if not timedelta() < over <= self.grace:
+            return ""
+        minutes = math.ceil(over / UNITS["m"])
+        return f"{minutes} minute{'s' * (minutes > 1)} late, within the grace"
 
     def extension(self, due: datetime) -> str:
         """Returns ` (extension until …)`, or "" if `due` is the due time of the class."""
@@ -147,28 +156,36 @@ def judge_lateness(
     }
     late: dict[str, Late] = {}
     results = []
-    unknown = sum(not times.get(result.key) for result in matches.results)
+    unknown = [result.student for result in matches.results if not times.get(result.key)]
     for result in matches.results:
         due, time = extended.get(result.key, policy.due), times.get(result.key)
         judged = policy.late(due, time) if time else Late(policy.extension(due).strip(" ()"))
         # what holds for all students is said once, in a sentence
-        doubt = not time and unknown < len(matches.results)
-        remarks = filter(None, [judged.rule, UNKNOWN * doubt])
+        doubt = not time and len(unknown) < len(matches.results)
+        grace = policy.within_grace(due, time) if time else ""
+        remarks = filter(None, [judged.rule, grace, UNKNOWN * doubt])
         results.append(replace(result, remarks=[*result.remarks, *remarks]))
         if time or judged.rule:
             late[result.key] = judged
     if unknown:
-        sentences.append(_about_unknown(unknown, len(results)))
+        sentences.append(_about_unknown(unknown, len(results), bool(policy.times)))
     return results, late, sentences
 
 
-def _about_unknown(count: int, total: int) -> str:
-    """Returns a sentence about `count` of `total` submissions without a time."""
+def _about_unknown(names: list[str], total: int, listed: bool) -> str:
+    """Returns sentences about the submissions of these students, which have no time.
+
+    `listed` is True if --times names other students.
+    """
+    count = len(names)
     which = "all submissions" if count == total else f"{count} of {total} submissions"
-    return (
-        f"The time of handing in is unknown for {which}, so no points are deducted there for"
-        " being late. Give a table with --times."
+    more = f"; and {count - MOST_NAMES} more" if count > MOST_NAMES else ""
+    advice = (
+        f"Add these students to the table of --times: {'; '.join(names[:MOST_NAMES])}{more}."
+        if listed
+        else "Give a table with --times."
     )
+    return f"The submission time is unknown for {which}, so they get no late deduction. {advice}"
 
 
 def _from_platform(

@@ -201,7 +201,7 @@ def _submission(
                 " it."
             ),
         )
-    late = ["handed in late"] * any(file.owner.late for file in files)
+    late = ["Canvas: late"] * any(file.owner.late for file in files)
     return Submission(
         owner.name,
         owner.id,

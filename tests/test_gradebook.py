@@ -158,8 +158,8 @@ def test_entries_by_hand_are_never_lost(tmp_path):
     (tmp_path / MANUAL).write_text(
         "key;points;comment\nAda|12;2,5;gut\nBob;3;\nCem|12;-1;late\n", encoding="utf-8"
     )
-    (ada,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["handed in late"])])
-    assert (ada.points, ada.comment) == (6.5, "gut") and ada.remarks == ["handed in late"]
+    (ada,) = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", remarks=["Canvas: late"])])
+    assert (ada.points, ada.comment) == (6.5, "gut") and ada.remarks == ["Canvas: late"]
     bob, cem = write_gradebook(tmp_path, "07", SETTINGS, [result("Bob"), result("Cem")])
     assert (bob.points, cem.points) == (7, 3)
     ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
@@ -184,7 +184,8 @@ def test_points_that_are_not_a_number_are_named_and_the_file_stays(content, sent
 def test_the_written_part_counts_towards_the_possible_points(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0)])
     page = next((tmp_path / "feedback").iterdir()).read_text()
-    assert "<b>4</b> of 14 points; the written part (up to 6) is not graded yet" in page
+    assert "<b>4</b> of 14 points</p>" in page
+    assert "The written part (up to 6 points) is not graded yet." in page
     (tmp_path / MANUAL).write_text("key,points,comment\nAda|12,5,\n")
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", written=6.0)])
     page = next((tmp_path / "feedback").iterdir()).read_text()
@@ -222,7 +223,7 @@ def test_the_page_of_a_student_on_hold_says_only_that_points_come_later(tmp_path
     (tmp_path / MANUAL).write_text("key,points,comment,hold\nAda|12,1,Hm,a hearing\n")
     ada, bob = write_gradebook(tmp_path, "07", SETTINGS, [result("Ada"), result("Bob")])
     page = (tmp_path / "feedback" / ada.page).read_text(encoding="utf-8")
-    assert "Your points for this lab come later." in page
+    assert "Your points for this lab will be published later." in page
     for secret in ("of 8 points", "So it is", "Hm", "hearing", "I did", "7.1"):
         assert secret not in page
     assert "So it is" in (tmp_path / "feedback" / bob.page).read_text(encoding="utf-8")
@@ -273,6 +274,7 @@ def test_stopped_answers_and_suspicious_imports_are_named(tmp_path):
                 "first": "import numpy as np, os\nfrom subprocess import run",
                 "second": "os = 3",
             },
+            remarks=["another remark"],
         ),
     )
     with_verdict(
@@ -285,11 +287,15 @@ def test_stopped_answers_and_suspicious_imports_are_named(tmp_path):
         tmp_path,
         "07",
         SETTINGS,
-        [stopped, reaching, result("Cem", answers={"first": "import numpy as np\nos = 3"})],
+        [
+            stopped,
+            with_verdict(reaching, 1, outcome="stopped", sentence="it stopped"),
+            result("Cem", answers={"first": "import numpy as np\nos = 3"}),
+        ],
     )
     assert [row.remarks for row in rows] == [
         ["7.2: The answer was stopped: the kernel in which it ran has ended"],
-        ["uses os, subprocess"],
+        ["uses os, subprocess", "7.2: it stopped", "another remark"],
         [],
     ]
 
@@ -337,6 +343,7 @@ def test_a_problem_with_the_whole_notebook_is_said_once(tmp_path):
     )
     page = next((tmp_path / "feedback").iterdir()).read_text()
     assert "This file is not a notebook." in page and "So it is." not in page
+    assert "Each answer was run" not in page
 
 
 def test_nearly_identical_submissions_are_listed_together(tmp_path):
@@ -394,6 +401,17 @@ def test_submissions_are_compared_with_those_of_earlier_years_by_fingerprints_al
 def test_fingerprints_of_two_gradings_have_nothing_in_common():
     first, second = hashes_of([LONG], 5), hashes_of([LONG], 6)
     assert first and not first & second and first == hashes_of([LONG], 5)
+
+
+def test_headings_of_written_parts_are_no_raw_markdown(tmp_path):
+    texts = {"experiment": "### Your <b>experiment</b>\n\nI *did*.\n# No heading", "summary": "So."}
+    write_gradebook(tmp_path, "07", SETTINGS, [result("Ada", texts=texts)])
+    page = next((tmp_path / "feedback").iterdir()).read_text(encoding="utf-8")
+    assert "<h3>Your &lt;b&gt;experiment&lt;/b&gt;</h3>" in page
+    assert '<pre class="text">I *did*.\n# No heading</pre>' in page
+    assert page.count("<h3>") == 1 and '<pre class="text">So.</pre>' in page
+    summary = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert "<b>Your &lt;b&gt;experiment&lt;/b&gt;</b>" in summary and "###" not in summary
 
 
 def similar(out):

@@ -127,7 +127,7 @@ def test_hostile_text_is_escaped():
     for text in ("<script", "<img", "838102050", "\x1b", "\u202e", "<subtracted>"):
         assert text not in page
     assert page.count("&lt;script&gt;alert(1)") >= 3 and "default-src 'none'" in page
-    assert "Add <code>it</code>." in page
+    assert "<p>The grader would say: " in page and "Add <code>it</code>." in page
 
 
 def test_students_never_see_the_questions(tmp_path):

@@ -226,6 +226,23 @@ def test_moodle_gets_comments_where_there_are_none(tmp_path):
         assert all(a == b for a, b in kept), "all other cells stay as exported"
 
 
+@pytest.mark.parametrize("manual, said", [("", True), ("5", False)])
+def test_feedback_on_the_platforms_says_that_the_written_part_is_not_graded_yet(
+    manual, said, tmp_path
+):
+    sentence = "The written part (up to 6 points) is not graded yet."
+    ada = result("Ada Lovelace", "101", place="lovelaceada_101_9001_07.ipynb", written=6.0)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manual.csv").write_text(f"key,points,comment\nAda Lovelace,{manual},\n")
+    graded(tmp_path, roster_of(tmp_path, MOODLE), [ada])
+    header, line = upload(tmp_path, "moodle")
+    assert (sentence in line[header.index("Feedback comments")]) == said
+    graded(tmp_path, roster_of(tmp_path, CANVAS), [ada])
+    with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
+        (cell,) = json.loads(archive.read(archive.namelist()[0]))["cells"]
+    assert (f"points\n\n{sentence}" in "".join(cell["source"])) == said
+
+
 def test_moodle_gets_no_grade_that_it_would_skip(tmp_path):
     text = MOODLE.replace("100.00", "8,00")  # as a Moodle with decimal commas exports it
     roster = roster_of(tmp_path, text.replace("8,00", '"8,00"'))
@@ -251,10 +268,13 @@ def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
     results = [
         result("lovelaceada", "101", place="lovelaceada_101_9001_07_ddim-1.ipynb"),
         result("mullerjorg", "102", place="mullerjorg_LATE_102_9002_work.zip/lab/07_ddim.ipynb"),
-        result("hoppergrace", "103", place="grace/07_ddim.ipynb"),
+        result("hoppergrace", "103", place="hoppergrace_103_9003_report.pdf"),
     ]
     said = " ".join(graded(tmp_path, roster, results))
-    assert "no feedback for 1 of 3 students" in said
+    who = "Hopper, Grace (hoppergrace_103_9003_report.pdf)"
+    assert (
+        f"no feedback for {who}: Canvas can attach it only to" in said and "come from" not in said
+    )
     with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
         notebook, zipped = archive.namelist()
         numbers = [re.findall(r"(?<=_)\d+(?=_)", name)[:2] for name in (notebook, zipped)]
@@ -266,6 +286,18 @@ def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
             assert b"<em>divided</em>" in inner.read("feedback.html")
     text = "".join(cell["source"])
     assert "# 6 of 8 points" in text and "You <em>divided</em> by &lt;2&gt;." in text
+
+
+def test_files_that_do_not_come_from_canvas_are_counted_and_long_lists_cut(tmp_path):
+    lines = "".join(f'"S{number}, A",{number},,,A,,,,\n' for number in range(200, 208))
+    roster = roster_of(tmp_path, CANVAS + lines)
+    results = [result("hoppergrace", "103", place="grace/07_ddim.ipynb")] + [
+        result(f"s{number}a", str(number), place=f"s{number}a_{number}_9{number}_report.pdf")
+        for number in range(200, 208)
+    ]
+    said = " ".join(graded(tmp_path, roster, results))
+    assert "no feedback for 1 of 9 students, because their files do not come from Canvas" in said
+    assert "S204, A (s204a_204_9204_report.pdf); and 3 more: Canvas" in said
 
 
 def test_files_of_an_earlier_grading_do_not_stay(tmp_path):

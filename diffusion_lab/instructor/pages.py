@@ -143,5 +143,11 @@ def in_html(text: str) -> Markup:
     )
 
 
-TEMPLATES.filters["sentence"] = in_html
+def headed(text: str) -> tuple[str, str]:
+    """Returns (heading or "", the other lines) of what a student wrote below a heading."""
+    match = re.match(r"\s*#+ +([^\n]+)\n+", text)
+    return (match[1].strip(), text[match.end() :]) if match else ("", text)
+
+
+TEMPLATES.filters |= {"sentence": in_html, "headed": headed}
 TEMPLATES.globals |= {"mark_of": mark_of, "class_of": class_of}

@@ -46,6 +46,13 @@ class Row(Result):
     deduction: float  # points that are lost because it was late
 
     @property
+    def awaited(self) -> str:
+        """A sentence about the written part while it has no points, or ""."""
+        if not self.written or self.manual != "":
+            return ""
+        return f"The written part (up to {self.written:g} points) is not graded yet."
+
+    @property
     def look_at(self) -> str:
         """What a person should look at: the problem with the whole submission, and the remarks."""
         return "; ".join([*[self.problem.rstrip(".")] * bool(self.problem), *self.remarks])
@@ -59,8 +66,8 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
         picture=safe_picture(result.picture),
         remarks=[
             *[f"on hold: {by_hand.hold}"] * bool(by_hand.hold),
-            *result.remarks,
             *remarks_on_answers(result),
+            *result.remarks,
         ],
         verdicts=[
             _overridden(verdict, by_hand.exercises.get(verdict.number, ""))
@@ -89,7 +96,7 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
 
 
 def remarks_on_answers(result: Result) -> list[str]:
-    """Returns remarks on answers that were stopped, and on modules that no answer needs."""
+    """Returns remarks on modules that no answer needs, and on answers that were stopped."""
     stopped = [
         f"{verdict.number}: {verdict.sentence.rstrip('.')}"
         for verdict in result.verdicts
@@ -102,7 +109,7 @@ def remarks_on_answers(result: Result) -> list[str]:
         if "import" in line
     )
     used = SUSPICIOUS_MODULES & set(re.findall(r"\w+", imports))
-    return stopped + [f"uses {', '.join(sorted(used))}"] * bool(used)
+    return [f"uses {', '.join(sorted(used))}"] * bool(used) + stopped
 
 
 def _overridden(verdict: Verdict, points: str) -> Verdict:

@@ -135,7 +135,7 @@ def feedback(person: Person, row: Row, page: bytes) -> tuple[str, bytes] | None:
 
 def _markdown(row: Row) -> str:
     """Returns a student's feedback as Markdown, in which quoted code makes no link or picture."""
-    lines = [f"# {row.points:g} of {row.possible:g} points"]
+    lines = [f"# {row.points:g} of {row.possible:g} points", *filter(None, [row.awaited])]
     if row.problem:
         lines.append(f"<p>{html.escape(row.problem)}</p>")
     for verdict in row.verdicts:

@@ -88,5 +88,5 @@ def _comment(row: Row) -> str:
         f" {verdict.feedback}"
         for verdict in row.verdicts
     ]
-    items += [text for text in (row.problem, row.given, row.late, row.comment) if text]
+    items += [text for text in (row.problem, row.awaited, row.given, row.late, row.comment) if text]
     return "<ul>" + "".join(f"<li>{in_html(item)}</li>" for item in items) + "</ul>"

@@ -2,7 +2,7 @@
 
 import zipfile
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from diffusion_lab.instructor.naming_schemes import platform_of
 from diffusion_lab.instructor.platforms import canvas, moodle
@@ -12,6 +12,7 @@ from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import replacing, write_atomically
 
+MOST_NAMES = 5  # in a sentence
 PLATFORMS = {"canvas": canvas, "moodle": moodle}
 
 
@@ -67,20 +68,18 @@ def write_uploads(
     write_atomically(
         out / f"upload-{roster.platform}.csv", platform.grades(roster, upload).encode()
     )
-    files = [
-        platform.feedback(roster.people[index], row, (out / "feedback" / row.page).read_bytes())
+    files = {
+        index: platform.feedback(
+            roster.people[index], row, (out / "feedback" / row.page).read_bytes()
+        )
         for index, row in graded.items()
-    ]
-    found = dict(filter(None, files))
+    }
+    found = dict(filter(None, files.values()))
     if found:
         _write_zip(out / f"feedback-{roster.platform}.zip", found)
     remarks = _remarks(rows, roster, upload, ours)
-    if len(found) < len(files):
-        remarks.append(
-            f"feedback-{roster.platform}.zip has no feedback for {len(files) - len(found)} of"
-            f" {len(files)} students, because their files do not come from"
-            f" {roster.platform.capitalize()}."
-        )
+    without = [graded[index] for index, file in files.items() if not file]
+    remarks += _without_feedback(roster.platform, without, len(graded))
     written = f"{out}/upload-{roster.platform}.csv"
     if found:
         written += f" and {out}/feedback-{roster.platform}.zip"
@@ -92,6 +91,22 @@ def _all_by_hand(row: Row) -> bool:
     return all(row.overrides.get(verdict.number) for verdict in row.verdicts)
 
 
+def _without_feedback(platform: str, rows: list[Row], total: int) -> list[str]:
+    """Returns sentences about `rows` of `total` that the zip with feedback leaves out."""
+    theirs = platform.capitalize()
+    zipped = f"feedback-{platform}.zip has no feedback for"
+    others = [row for row in rows if platform_of([row.place]) == theirs]
+    names = [f"{row.student} ({PurePosixPath(row.place).name})" for row in others[:MOST_NAMES]]
+    more = f"; and {len(others) - len(names)} more" if len(names) < len(others) else ""
+    sentences = {
+        f"{zipped} {'; '.join(names)}{more}: {theirs} can attach it only to a notebook or a zip."
+        " Their pages are in feedback/.": others,
+        f"{zipped} {len(rows) - len(others)} of {total} students, because their files do not come"
+        f" from {theirs}.": len(rows) > len(others),
+    }
+    return [sentence for sentence, applies in sentences.items() if applies]
+
+
 def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -> list[str]:
     """Returns what an instructor should know before the import.
 
@@ -99,7 +114,6 @@ def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -
     """
     held = sum(bool(row.hold) for row in rows)
     left_out = len(rows) - held - len({row.key for row in upload.rows.values()})
-    by_hand = sum(bool(row.written) and row.manual == "" for row in upload.rows.values())
     platform = roster.platform.capitalize()
     sentences = {
         f"upload-{roster.platform}.csv leaves out {left_out} of {len(rows)} submissions: it is not"
@@ -114,8 +128,6 @@ def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -
         f" {roster.header[roster.grade or 0]!r}; --assignment chooses another.": roster.platform
         == "canvas"
         and roster.grade is not None,
-        f"{by_hand} of {len(upload.rows)} students have no points for the written part yet; enter"
-        " them in summary.html, and grade again.": by_hand,
     }
     return [sentence for sentence, applies in sentences.items() if applies]
 

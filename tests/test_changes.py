@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from diffusion_lab.commands.reports import Reporting, write_reports
 from diffusion_lab.instructor.changes import CHANGES, HEADER
 from diffusion_lab.instructor.gradebook import GRADES, write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
@@ -115,6 +116,25 @@ def test_an_older_grade_book_is_compared(tmp_path):
     lines = written(tmp_path)
     assert [line[2:5] for line in lines] == [["7.1 first", "4", "0"]]
     assert lines[0][5] == "check or grader changed"
+
+
+def test_options_of_the_last_grading_that_are_left_out_are_named(tmp_path):
+    def said(options):
+        reporting = Reporting(options=options)
+        return write_reports(tmp_path, "07", SETTINGS, [ada()], None, reporting)[1]
+
+    first = {"--late": "10%/day", "--board": "", "--grace": "15m"}
+    assert said(first) == said(first) == []
+    (sentence,) = said({"--grace": "1h"})
+    assert sentence.startswith("The last time you also gave --late 10%/day, --board. If")
+    assert sentence in (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert said({}) and said({}) == []
+
+
+def test_the_terminal_says_without_a_roster_that_written_parts_are_not_graded(tmp_path):
+    results = [replace(ada(), written=6.0)]
+    _, (said,) = write_reports(tmp_path, "07", SETTINGS, results, None, Reporting())
+    assert said.startswith("1 of 1 students has no points for the written part yet")
 
 
 def test_points_are_compared_with_the_last_complete_grading(tmp_path, monkeypatch):

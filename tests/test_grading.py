@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -610,6 +611,49 @@ def test_if_the_folder_disappears_results_are_kept(tmp_path, pretended, monkeypa
     broken = False
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert len(grade_class(tmp_path / "in", SOURCE, tmp_path / "out")[1]) == 2
+
+
+def test_the_students_whom_the_grader_waits_for_are_named(tmp_path, pretended, monkeypatch):
+    named, release = [], threading.Event()
+
+    def wait_for(names):
+        named.append(names)
+        release.set()
+
+    def slow(submission, settings):
+        if submission.student == "bob":
+            release.wait(60)  # a broken grader names nobody
+        return quickly(submission, settings)
+
+    quickly = grading.grade_submission
+    monkeypatch.setattr(grading, "grade_submission", slow)
+    monkeypatch.setattr(grading, "PATIENCE", 0.01)
+    hand_in(tmp_path / "in", ada=b"1", bob=b"2")
+    grading.grade_class(tmp_path / "in", SOURCE, tmp_path / "out", waiting=wait_for)
+    assert ["bob"] in named or ["ada", "bob"] in named
+
+
+def test_a_mistake_in_the_request_is_reported_before_tensorflow_is_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from diffusion_lab.commands.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('slow:', sorted({'keras', 'tensorflow'} & {*sys.modules}))"
+    )
+    grade = [sys.executable, "-c", code, "grade", "--root", str(SOURCE.parents[1])]
+    for mistake in (
+        ["nowhere", "--sandbox", "none"],
+        ["in", "--roster", "no.csv"],
+        ["in", "--late", "1"],
+    ):
+        ended = subprocess.run(
+            [*grade, *mistake],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(SOURCE.parents[1])},
+        )
+        assert ended.returncode == 2 and "slow: []" in ended.stdout, (mistake, ended)
 
 
 def test_only_a_few_submissions_are_in_memory(tmp_path, pretended):

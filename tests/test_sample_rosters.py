@@ -24,7 +24,7 @@ def test_a_new_instructor_sees_what_a_platform_imports(
     roster = tmp_path / f"made-up-{platform}.csv"
     assert status == 0 and str(roster) in said.replace("\n", ""), error
     status, said, error = grade("--roster", roster)
-    assert status == 0 and "1 on the roster handed in nothing" in said, error
+    assert status == 0 and "1 student on the roster has not handed in anything" in said, error
     with open(tmp_path / f"upload-{platform}.csv", encoding="utf-8", newline="") as file:
         given = [row[points] for row in csv.DictReader(file)]
     assert given.count("50") == len(MISTAKES)  # 4 of 8 points, converted to 100

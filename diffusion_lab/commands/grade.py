@@ -18,7 +18,6 @@ from diffusion_lab.instructor.grading import grade_class
 from diffusion_lab.instructor.manual import MANUAL, read_manual
 from diffusion_lab.instructor.platforms.rosters import read_roster
 from diffusion_lab.instructor.platforms.uploads import remove_uploads
-from diffusion_lab.instructor.sample_class import write_sample_class, write_sample_rosters
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
 from diffusion_lab.instructor.selection import Only
 from diffusion_lab.instructor.similar import read_earlier_class
@@ -70,7 +69,10 @@ def run_grade(
     console, sample = Console(), submissions is None
     remove_uploads(Path(out))
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
-        submissions = submissions or write_sample_class(source, Path(folder))
+        if submissions is None:
+            from diffusion_lab.instructor.sample_class import write_sample_class  # slow to import
+
+            submissions = write_sample_class(source, Path(folder))
         settings, results = grade_class(
             submissions,
             source,
@@ -80,6 +82,12 @@ def run_grade(
             board=board,
             only=Only(only, students.people.values() if students else ()) if only else None,
             progress=progress,
+            waiting=lambda names: console.print(
+                Text(
+                    f"Still running: {'; '.join(names)}. (An answer that is stopped runs again,"
+                    " alone and with twice the time.)"
+                )
+            ),
             **options,
         )
     rows, sentences = write_reports(
@@ -93,10 +101,13 @@ def run_grade(
             f" {out}/grades.csv.",
         )
     sentences.append(
-        f"{len(rows)} submissions, sandbox: {settings.box}. The class at a glance:"
-        f" {out}/summary.html. Grade book: {out}/grades.csv. For each student: {out}/feedback/"
+        f"{len(rows)} submission{'s' * (len(rows) != 1)}, sandbox: {settings.box}. The class at a"
+        f" glance: {out}/summary.html. Grade book: {out}/grades.csv. For each student:"
+        f" {out}/feedback/"
     )
     if sample and not roster:
+        from diffusion_lab.instructor.sample_class import write_sample_rosters
+
         rosters = " or ".join(map(str, write_sample_rosters(Path(out))))
         sentences.append(
             "To see what Canvas and Moodle import, add --roster to the same command, with"

@@ -3,9 +3,10 @@
 # pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 # because pyright does not know the members of an Enum that is made from a list of names.
 
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,7 +93,13 @@ def grade(
     ] = None,
     jobs: Annotated[int, whole(1, 1024, "How many submissions to run at the same time.")] = 2,
     seconds: Annotated[
-        float, real(1, 86_400, "Limit for each answer, in seconds of processor time.")
+        float,
+        real(
+            1,
+            86_400,
+            "Limit for each answer, in seconds of processor time. An answer that is stopped runs"
+            " again, with twice as many.",
+        ),
     ] = 30,
     memory: Annotated[float, real(1, 4096, "Limit for each submission, in GB of memory.")] = 3,
     kid: Annotated[
@@ -162,12 +169,25 @@ def grade(
             "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2, and on a"
             " Mac, a virtual machine with Linux."
         )
+    if (submissions is None) != sample:
+        raise UserError("Give either the folder or zip file with the submissions, or --sample.")
     from diffusion_lab.commands.grade import run_grade
     from diffusion_lab.commands.reports import Reporting
     from diffusion_lab.instructor.lateness import read_policy
 
-    if (submissions is None) != sample:
-        raise UserError("Give either the folder or zip file with the submissions, or --sample.")
+    options = {
+        "--kid": kid,
+        "--board": board,
+        "--roster": roster,
+        "--assignment": assignment,
+        "--due": due,
+        "--late": late,
+        "--grace": grace,
+        "--extensions": extensions,
+        "--times": times,
+        "--anonymous": anonymous,
+        "--compare-with": compare_with,
+    }
     out = out or Path("out/sample-class" if sample else "out/grades")
     try:
         run_grade(
@@ -189,12 +209,25 @@ def grade(
             assignment=assignment,
             only=only,
             reporting=Reporting(
-                read_policy(due, late, grace, extensions, times), anonymous, compare_with or ()
+                read_policy(due, late, grace, extensions, times),
+                anonymous,
+                compare_with or (),
+                _as_text(options),
             ),
         )
     except KeyboardInterrupt:
         typer.echo("\nThe same command resumes this grading.", err=True)
         raise
+
+
+def _as_text(options: dict[str, Any]) -> dict[str, str]:
+    """Returns the options that were given, as one would type them: {"--late": "10%/day"}."""
+    texts = {}
+    for name, value in options.items():
+        if value is not None and value is not False:
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            texts[name] = shlex.join(map(str, values))
+    return texts
 
 
 def release(

@@ -1,14 +1,14 @@
 """Writes all reports of a grading, and the table in the terminal."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
 from diffusion_lab.instructor.anonymous import hidden, without_names
-from diffusion_lab.instructor.changes import CHANGES, changed_points, read_grades
+from diffusion_lab.instructor.changes import CHANGES, Grades, changed_points, read_grades
 from diffusion_lab.instructor.gradebook import GRADES, write_gradebook
 from diffusion_lab.instructor.lateness import Policy, judge_lateness
 from diffusion_lab.instructor.manual import MANUAL, read_manual, remarks_on_unclaimed
@@ -34,6 +34,8 @@ class Reporting:
     policy: Policy | None = None  # about lateness
     anonymous: bool = False  # hides names until the written parts have points
     compare_with: Sequence[Path] = ()  # the grades.json of earlier classes
+    # what was given on the command line, {"--late": "10%/day"}, to notice what is left out
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_reports(
@@ -57,27 +59,55 @@ def write_reports(
     if roster:
         sentences = remarks_on_platform(roster, results) + sentences
     before = read_grades(out / GRADES)
+    sentences += _forgotten(before, reporting.options)
     rows = write_gradebook(
-        out, lab, settings, results, matches.absent, late, reporting.anonymous, earlier, sentences
+        out,
+        lab,
+        settings,
+        results,
+        matches.absent,
+        late,
+        reporting.anonymous,
+        earlier,
+        sentences,
+        reporting.options,
     )
     write_atomically(out / ORAL, oral_page(lab, rows, _mistakes(rows)))
     sentences += remarks_on_unclaimed(read_manual(out / MANUAL), [row.key for row in rows])
     if roster:
         sentences += write_uploads(out, lab, rows, roster, matches)
-    if matches.absent:
+    if awaited := sum(bool(row.awaited) for row in rows):
         sentences.append(
-            f"{len(matches.absent)} on the roster handed in nothing; summary.html names them."
+            f"{awaited} of {len(rows)} students {'has' if awaited == 1 else 'have'} no points for"
+            " the written part yet; enter them in summary.html, and grade again."
+        )
+    if count := len(matches.absent):
+        sentences.append(
+            f"{count} {'student' if count == 1 else 'students'} on the roster"
+            f" {'has' if count == 1 else 'have'} not handed in anything; summary.html names them."
         )
     if changed := {tuple(line[:2]) for line in changed_points(before, read_grades(out / GRADES))}:
         sentences.append(
-            f"The points of {len(changed)} of {len(rows)} students differ from those of the last"
-            f" grading; {out}/{CHANGES} says why."
+            f"{len(changed)} of {len(rows)} students {'has' if len(changed) == 1 else 'have'} other"
+            f" points than in the last grading; {out}/{CHANGES} says why."
         )
     if hidden(rows, reporting.anonymous):
         return without_names(rows, settings.seed), sentences
     if reporting.anonymous:
         sentences.append("Every written part has points, so the reports show names.")
     return rows, sentences
+
+
+def _forgotten(before: Grades, options: Mapping[str, str]) -> list[str]:
+    """Returns a sentence if the last grading in this folder had more options."""
+    last = before.get("options", {})
+    missing = [f"{name} {last[name]}".strip() for name in last if name not in options]
+    if not missing:
+        return []
+    return [
+        f"The last time you also gave {', '.join(missing)}. If you did not mean to leave this out,"
+        " grade again with it."
+    ]
 
 
 def class_table(rows: list[Row]) -> Table:

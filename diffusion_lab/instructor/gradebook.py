@@ -17,6 +17,7 @@ from diffusion_lab.instructor.anonymous import hidden, without_names
 from diffusion_lab.instructor.changes import read_grades, write_changes
 from diffusion_lab.instructor.manual import (
     MANUAL,
+    NONE,
     ByHand,
     read_manual,
     remarks_on_unclaimed,
@@ -49,6 +50,7 @@ def write_gradebook(
     anonymous: bool = False,
     earlier: Sequence[EarlierClass] = (),
     warnings: Sequence[str] = (),
+    options: Mapping[str, str] = NONE,
 ) -> list[Row]:
     """Writes all reports, and keeps the points that a person entered in manual.csv.
 
@@ -63,6 +65,7 @@ def write_gradebook(
             points.
         earlier: classes to compare with.
         warnings: sentences about the whole class, for the summary.
+        options: of the command line, for the next grading in this folder.
 
     Returns:
         The rows of the grade book, in the order of the names.
@@ -90,6 +93,7 @@ def write_gradebook(
         "code": settings.code,
         "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "absent": list(absent),
+        "options": dict(options),
     }
     students = [
         {name: value for name, value in asdict(row).items() if name not in NOT_IN_JSON}

@@ -32,6 +32,8 @@ from diffusion_lab.instructor.workers import Submit, workers
 from diffusion_lab.storage import only_one, write_atomically
 
 Progress = Callable[[int, int], object]  # called with the numbers of results and of submissions
+Waiting = Callable[[list[str]], object]  # called with the names of students
+PATIENCE = 30  # seconds without a result, before the students who are being graded are named
 Running = dict[Future[Result], tuple[str, Submission]]  # being graded, and the key of its result
 
 
@@ -48,6 +50,7 @@ def grade_class(
     jobs: int = 2,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    waiting: Waiting | None = None,
 ) -> tuple[Settings, list[Result]]:
     """Grades every submission in `path`, a folder or a zip, for one lab.
 
@@ -65,6 +68,7 @@ def grade_class(
         jobs: number of submissions to grade at once.
         scheduler: the address of a Dask scheduler, or None for this machine.
         progress: called as progress(done, total) after each submission.
+        waiting: called as waiting(names) each time nothing has finished for a while.
 
     Returns:
         The settings, and the results in the order of the submissions.
@@ -99,6 +103,7 @@ def grade_class(
                 submit,
                 2 * jobs,
                 progress or (lambda done, total: None),
+                waiting or (lambda names: None),
                 only,
             )
     _require_graded(results, path, source.name[:2])
@@ -131,6 +136,7 @@ def _results(
     submit: Submit,
     most: int,
     progress: Progress,
+    waiting: Waiting,
     only: Only | None = None,
 ) -> list[Result]:
     """Returns the results of all submissions, in order.
@@ -161,7 +167,7 @@ def _results(
         else:
             running[_started(submit, submission, settings)] = key, submission
         while len(running) >= most:
-            _keep(running, kept, results, settings)
+            _keep(running, kept, results, settings, waiting)
             progress(len(results), total)
     if only and not chosen:
         question = only.question([submission for _, submission in found])
@@ -169,7 +175,7 @@ def _results(
             f"--only: no student's name or ID contains {only.text!r}. {question}".strip()
         )
     while running:
-        _keep(running, kept, results, settings)
+        _keep(running, kept, results, settings, waiting)
         progress(len(results), total)
     return [
         replace(
@@ -218,9 +224,16 @@ def _latest(kept: Path) -> dict[str, Result]:
     return {result.key: result for path in paths if (result := _kept(path))}
 
 
-def _keep(running: Running, kept: Path, results: dict[str, Result], settings: Settings) -> None:
+def _keep(
+    running: Running,
+    kept: Path,
+    results: dict[str, Result],
+    settings: Settings,
+    waiting: Waiting,
+) -> None:
     """Waits for at least one result, adds it to `results`, and saves it unless grading failed."""
-    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    while not (finished := wait(running, PATIENCE, return_when=FIRST_COMPLETED).done):
+        waiting([submission.student for _, submission in running.values()])
     # successful results first, so that they are saved before an error is raised
     for future in sorted(finished, key=lambda future: future.exception() is not None):
         key, submission = running.pop(future)

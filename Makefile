@@ -1,5 +1,6 @@
 # make demo: train a small diffusion model and watch flowers emerge from noise, about six minutes on a laptop
 # make lab:  open JupyterLab on the notebooks
+# make install: install everything into .venv, and nothing else
 # <!-- repository -->
 # make test: the tests and a short version of all labs, in about 15 minutes; make test-all: also the slow tests
 # make gpu-test: the labs with the models for a GPU, a few steps each
@@ -15,13 +16,15 @@ EXTRAS := lab
 EXTRAS := lab,instructor
 # <!-- end -->
 
-.PHONY: demo lab lint test test-all gpu-test bench bench-quality bench-peers site clean
+.PHONY: demo lab install lint test test-all gpu-test bench bench-quality bench-peers site clean
 
 demo: $(VENV)/installed
 	$(BIN)/diffusion-lab demo $(ARGS)
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+install: $(VENV)/installed
 
 # <!-- repository -->
 # A worker runs whole files, because their tests share models and sandboxes. tests/conftest.py sorts the files, with the

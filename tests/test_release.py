@@ -81,6 +81,34 @@ def test_a_file_in_place_of_the_folder_is_an_error(run, tmp_path, options):
     assert status == 2 and "Could not write" in err and err.count("\n") == 1
 
 
+def test_one_lab_at_a_time_can_be_handed_out(run, tmp_path):
+    status, _, error = run(
+        "release", "--only", "7", "--only", "02", "--out", tmp_path, "--root", ROOT
+    )
+    assert status == 0, error
+    with zipfile.ZipFile(tmp_path / "diffusion-lab.zip") as archive:
+        names = archive.namelist()
+    notebooks = [Path(name).name for name in names if name.endswith(".ipynb")]
+    assert notebooks == ["02_forward_process.ipynb", "07_ddim.ipynb"]
+    assert "diffusion-lab/diffusion_lab/samplers.py" in names
+    for options, sentence in (
+        (["77"], "There is no lab 77"),
+        (["7", "--classroom50", "7"], "--only is for"),
+    ):
+        status, _, error = run(
+            "release", "--only", *options, "--out", tmp_path / "x", "--root", ROOT
+        )
+        assert status == 2 and sentence in error and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "INSTRUCTORS.md", "CONTRIBUTING.md", "docs/labs.md"])
+def test_every_target_of_make_that_a_page_names_exists(page):
+    named = re.findall(r"^make ([\w-]+)|`make ([\w-]+)", (ROOT / page).read_text("utf-8"), re.M)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.M))
+    assert {first or second for first, second in named} <= targets
+
+
 def test_students_can_get_images_of_their_own(tmp_path):
     images = tmp_path / "shells"
     (images / "red").mkdir(parents=True)

@@ -86,7 +86,8 @@ def run_grade(
                 Text(
                     f"Still running: {'; '.join(names)}. (An answer that is stopped runs again,"
                     " alone and with twice the time.)"
-                )
+                ),
+                soft_wrap=True,
             ),
             **options,
         )

@@ -238,6 +238,13 @@ def release(
         Path | None,
         typer.Option(help="A folder of images that students get as well, in the folder data."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAB",
+            help="The notebook of this lab instead of all. The option can be repeated.",
+        ),
+    ] = None,
     gradescope: Annotated[
         str | None,
         typer.Option(
@@ -273,12 +280,14 @@ def release(
         from diffusion_lab.instructor import published
         from diffusion_lab.instructor.release import write_release
 
-        path = write_release(root, out, data)
+        path = write_release(root, out, data, only or ())
         typer.echo(f"For your students: {path}")
         _echo_checksum(path)
         if warning := published.warning():
             typer.echo(warning)
         return
+    if only:
+        raise UserError("--only is for the zip for students: leave it out here.")
     from diffusion_lab.instructor.autograders.writing import write_classroom50, write_gradescope
 
     if gradescope is not None:

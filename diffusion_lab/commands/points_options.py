@@ -53,7 +53,7 @@ CompareWith = Annotated[
     list[Path] | None,
     typer.Option(
         help=(
-            "The folder with the grade book of an earlier class, or its grades.json, to find"
+            "The folder with the grade book of another class, or its grades.json, to find"
             " submissions that are nearly identical. The option can be repeated."
         )
     ),

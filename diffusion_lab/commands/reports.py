@@ -88,8 +88,8 @@ def write_reports(
         )
     if changed := {tuple(line[:2]) for line in changed_points(before, read_grades(out / GRADES))}:
         sentences.append(
-            f"{len(changed)} of {len(rows)} students {'has' if len(changed) == 1 else 'have'} other"
-            f" points than in the last grading; {out}/{CHANGES} says why."
+            f"The points of {len(changed)} of {len(rows)} students have changed since the last"
+            f" grading; {out}/{CHANGES} says why."
         )
     if hidden(rows, reporting.anonymous):
         return without_names(rows, settings.seed), sentences

@@ -233,7 +233,8 @@ def _keep(
 ) -> None:
     """Waits for at least one result, adds it to `results`, and saves it unless grading failed."""
     while not (finished := wait(running, PATIENCE, return_when=FIRST_COMPLETED).done):
-        waiting([submission.student for _, submission in running.values()])
+        started = {future for future in running if future.running()} or set(running)  # not queued
+        waiting([running[future][1].student for future in running if future in started])
     # successful results first, so that they are saved before an error is raised
     for future in sorted(finished, key=lambda future: future.exception() is not None):
         key, submission = running.pop(future)

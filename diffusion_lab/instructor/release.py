@@ -6,11 +6,12 @@ It contains no solutions and no part of the grader.
 import hashlib
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from diffusion_lab.data.folder import list_images
 from diffusion_lab.errors import UserError
-from diffusion_lab.instructor.build import stale
+from diffusion_lab.instructor.build import sources, stale
 from diffusion_lab.storage import replacing, write_atomically
 
 FILES = ("README.md", "LICENSE", "environment.yml", "pyproject.toml", "constraints.txt", "Makefile")
@@ -30,18 +31,21 @@ FOLDERS = {
 }
 
 
-def write_release(root: str | Path, out: str | Path, data: Path | None = None) -> Path:
+def write_release(
+    root: str | Path, out: str | Path, data: Path | None = None, labs: Sequence[str] = ()
+) -> Path:
     """Writes `out`/diffusion-lab.zip and its checksum, and returns its path.
 
     Args:
         root: the repository.
         out: the folder for the zip.
         data: a folder of images, which students get as `data/` and its name.
+        labs: the numbers of the labs whose notebooks are in the zip. All labs if empty.
 
     Raises:
-        UserError: if `root` is not the repository, a notebook does not match its source or reads
-            images that are not in the zip, there is no image in `data`, or the zip cannot be
-            written.
+        UserError: if `root` is not the repository, there is no such lab, a notebook does not match
+            its source or reads images that are not in the zip, there is no image in `data`, or the
+            zip cannot be written.
     """
     root, path = Path(root), Path(out, "diffusion-lab.zip")
     missing = [name for name in (*FILES, *FOLDERS) if not (root / name).exists()]
@@ -49,6 +53,7 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
         raise UserError(
             f"There is no {missing[0]} in {root.resolve()}. Run this command in the repository."
         )
+    notebooks = {f"{source.stem}.ipynb" for source in sources(root, labs)}
     different = stale(root)
     strange = [path for path in different if not (root / "solutions" / f"{path.stem}.py").exists()]
     if strange:
@@ -69,6 +74,8 @@ def write_release(root: str | Path, out: str | Path, data: Path | None = None) -
     )
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
+            if labs and file.suffix == ".ipynb" and file.name not in notebooks:
+                continue
             name = Path("diffusion-lab", file.relative_to(root)).as_posix()
             if file.suffix == ".md" or file.name == "Makefile":
                 archive.writestr(name, for_students(file.read_text(encoding="utf-8")))

@@ -21,7 +21,7 @@ from diffusion_lab.instructor.rows import Row
 from diffusion_lab.submission.handout import handouts
 
 ANSWERS = "answers"  # what is compared, next to the names of the written parts
-# the least share of common pieces; two people who write by themselves have few in common
+# the least share of common pieces; two people who write independently share few
 NEARLY_IDENTICAL, NEARLY_IDENTICAL_TEXT = 0.97, 0.8
 PIECE = 8  # words
 FEWEST_PIECES = 20  # shorter answers are always similar

@@ -145,9 +145,8 @@ def _students(path: Path) -> Iterator[list[list[File]]]:
         elif zips and all(map(_is_export, zips)):
             names = ", ".join(file.name for file in zips)
             raise UserError(
-                f"{path} contains the submissions of several classes: {names}. Grade each of them"
-                " into a folder of its own (--out), and compare it with another one"
-                " (--compare-with)."
+                f"{path} contains the submissions of several classes: {names}. Grade each with its"
+                " own --out, and name the folder of the other with --compare-with."
             )
         yield _by_student(store, entries)
 

@@ -33,6 +33,7 @@ class Samples:
     steps: int
     sampler: str = "ddim"
     guide: str | None = None
+    guidance: float | None = None
     spacing: float = 1.0
     min_signal_rate: float | None = None
 
@@ -42,6 +43,7 @@ class Samples:
         if self.min_signal_rate is not None:
             extra += f" --min-signal-rate {self.min_signal_rate:g}"
         extra += f" --guide {self.guide}" if self.guide else ""
+        extra += f" --guidance {self.guidance:g}" if self.guidance else ""
         return f"--weights {self.weights} --sampler {self.sampler} --steps {self.steps}{extra}"
 
     @property
@@ -52,7 +54,7 @@ class Samples:
     def generate(self, count):
         model, _ = load_model(self.weights)
         begin_at(model, self.min_signal_rate)
-        sampler = autoguided(SAMPLERS[self.sampler], self.guide, None)
+        sampler = autoguided(SAMPLERS[self.sampler], self.guide, self.guidance)
         return generate_in_batches(model, count, self.steps, sampler=sampler, spacing=self.spacing)
 
 
@@ -67,7 +69,16 @@ ALL = [
         "adams_bashforth",
         **PURER,
     ),
-    Samples("With autoguidance", "flowers32", 10, "adams_bashforth", "flowers32_guide"),
+    Samples(
+        "With autoguidance",
+        "flowers32",
+        10,
+        "adams_bashforth",
+        guide="flowers32_guide",
+        guidance=1.5,
+        spacing=1.5,
+        min_signal_rate=0.01,
+    ),
     Samples("In one step", "flowers32_fewstep", 1),
     Samples("In two steps", "flowers32_fewstep", 2),
     Samples("At 64 × 64 pixels", "flowers64", 10, "adams_bashforth", **PURER),

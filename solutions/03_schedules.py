@@ -46,6 +46,7 @@ from diffusion_lab.labs.lab03.pictures import (
     error_table,
     knowledge_curves,
     log_snr_curves,
+    quarter_circles,
     rate_curves,
     signal_dots,
 )
@@ -143,8 +144,9 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 #
 # <details><summary>Hint 1: the area</summary>
 #
-# The shaded area is a rectangle, $\beta_\text{start}$ high and $t$ wide, with a triangle on top.
-# The triangle is also $t$ wide. How high is it? And do not forget the factor of one half.
+# The shaded area is a triangle on top of a rectangle, which is $\beta_\text{start}$ high and $t$
+# wide (so flat that you cannot see it in the picture). The triangle is also $t$ wide. How high is
+# it? And do not forget the factor of one half.
 # </details>
 # <details><summary>Hint 2: from ᾱ to the rates</summary>
 #
@@ -155,8 +157,9 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 #
 # You may also use the table. Make it inside the function, from the *fixed* grid of all `timesteps`
 # doses, with `np.linspace` and `np.cumprod`. Then look up the entries for `diffusion_times`: time
-# $t$ is step number `timesteps` · $t$. Be careful with time 0, because the index -1 is the last
-# entry. The check accepts this solution as well.
+# $t$ is step number `timesteps` · $t$, made an integer with `.astype(int)`. The table needs an
+# entry for time 0 in front, where nothing has happened yet, so it has `timesteps` + 1 entries. The
+# check accepts this solution as well.
 # </details>
 
 
@@ -230,7 +233,7 @@ print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f
 # has never seen.
 #
 # So test a schedule with times in random order, as our checks do. It should be a *pure function of
-# time*, like yours.
+# time*, like yours: the same time always gives the same rates.
 #
 # ## 4 · The cosine schedule: a quarter turn
 #
@@ -238,7 +241,7 @@ print(f"the first of the random times is 1, its signal rate {signal_rates[0]:.2f
 # same quarter circle, from *clean* (signal 1, noise 0) to *noise* (signal 0, noise 1). The road is
 # always the same; a schedule only chooses the speed. The simplest choice is a constant speed: equal
 # angles in equal times. This is the cosine schedule, after Nichol and Dhariwal (2021). Theirs has
-# two details more: an offset of 0.008, so that the first steps are not too small, and $\beta$
+# two more details: an offset of 0.008, so that the first steps are not too small, and $\beta$
 # clipped at 0.999, so that the last one is not all noise.
 #
 # ### Exercise 3.2 · `cosine_diffusion_schedule`
@@ -356,8 +359,15 @@ schedules = finished({
 rate_curves(schedules)
 
 # %% [markdown]
-# The linear schedule dives and then crawls along the floor. Your functions work for images as well.
-# Here is a flower, with the same noise in every row:
+# The linear schedule dives and then crawls along the floor. On the circle, with a dot for each
+# twentieth of the time, you can see that it hurries through the middle and lingers at the noisy
+# end:
+
+# %% alt="Quarter circles from noise to clean with a dot per twentieth of the time. Linear dots crowd at noise, cosine dots are even, offset cosine ends before clean."
+quarter_circles(schedules)
+
+# %% [markdown]
+# Your functions work for images as well. Here is a flower, with the same noise in every row:
 
 # %% tags=["cover"] alt="The same red flower at times 0 to 1, one row per schedule. In the linear row it is nearly lost at 0.6; in both cosine rows it can still be seen there."
 flowers = load_dataset("procedural_flowers", "validation", image_size=40, batch_size=8, count=8)
@@ -376,9 +386,10 @@ show_rows(rows, titles)
 # At $t = 0$ the offset cosine schedule is already a bit grainy: its `max_signal_rate` of 0.95 means
 # a noise rate of 0.31. This grain has a price. In the last step of a sampler, the network guesses
 # the clean image from a picture with this much grain, so the best guess leaves out most details
-# that are fainter. Of a detail whose standard deviation is 0.1, where that of the image is 1, it
-# keeps 8.5 % (lab 05 has the formula), and lab 08 finds signs that generated flowers are softer
-# than real ones. In exchange, no training is spent on images that are already nearly clean.
+# that are fainter. A detail ten times fainter than the image (a standard deviation of 0.1 instead
+# of 1) keeps only 8.5 % of its strength (lab 05 has the formula), and lab 08 finds signs that
+# generated flowers are softer than real ones. In exchange, no training is spent on images that are
+# already nearly clean.
 #
 # ## 7 · Log-SNR: one ruler for all
 #
@@ -423,13 +434,13 @@ for name, schedule in schedules.items():
 # Dhariwal left out a fifth of the steps, and hardly lost quality.
 #
 # > **What this theory predicts, and what we measured.** If a third of the training were wasted, the
-# > linear schedule should generate worse flowers. So we trained the same U-Net on 20,000
-# > flowers with each schedule. The KID, a distance from real flowers that lab 08 explains (lower is
+# > linear schedule should generate worse flowers. So we trained the same U-Net on 20,000 flowers
+# > with each schedule. The KID, a distance from real flowers that lab 08 explains (lower is
 # > better), was 1.20 with the offset cosine schedule, 1.03 with the cosine schedule, and 1.21 with
 # > the linear one, in one run each: **the predicted waste does not show** ([all
-# > recipes](../docs/benchmarks/recipes.md)). Why not? The next box is one suspect. The other is the
-# > loss, in which very noisy images count little (lab 07). To tell the two apart, train with both
-# > schedules and an unweighted loss.
+# > recipes](../docs/benchmarks/recipes.md)). Why not? One possible reason is in the next box. The
+# > other is the loss, in which very noisy images count little (lab 07). To tell the two apart,
+# > train with both schedules and an unweighted loss.
 #
 # > **The line between hopeless and useful depends on the picture.** In an image, neighbouring
 # > pixels say nearly the same thing. Averaged over a large petal, even a faint colour stands out.

@@ -95,7 +95,7 @@ folder = Path("out/lab06")
 # > straight line is again a Gaussian, only shifted. That is the reason for many small steps
 # > (Sohl-Dickstein et al. 2015).
 
-# %% alt="Standard deviation over 1,000 timesteps. The image falls from 1 to 0, the noise rises from 0 to 1, and they cross near t = 260."
+# %% alt="Factors of image and noise over 1,000 timesteps. The image falls from 1 to 0, the noise rises from 0 to 1, and they cross near t = 260."
 diffusion = GaussianDiffusion(beta_start=1e-4, beta_end=0.02, timesteps=timesteps)
 curves(
     {
@@ -103,7 +103,7 @@ curves(
         "noise, √(1 - ᾱ)": diffusion.sqrt_one_minus_alphas_cumprod,
     },
     xlabel="timestep t",
-    ylabel="standard deviation",
+    ylabel="factor",
 )
 
 # %% [markdown]
@@ -118,8 +118,8 @@ curves(
 # + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t .$$
 #
-# This mixes the statue with what we have. For a large $t$, the weight of what we have is nearly 1,
-# because one stroke does not change much.
+# This mixes the statue with what we have. For a large $t$, the weight of what we have is nearly 1:
+# the statue says little about a single stroke so late.
 #
 # We do not know $x_0$. But the network guesses the noise, and a guess of the noise is also a guess
 # of the image:
@@ -139,16 +139,18 @@ curves(
 # > $$\frac{1}{\sqrt{\alpha_t}}\big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\hat\varepsilon\big).$$
 # >
 # > The two are equal as long as nothing is clipped. The DDPM lab that this course is [based
-# > on](../docs/sources.md) prints it with $\frac{1}{\sqrt{\bar\alpha_t}}$ and $1-\bar\alpha_t$.
-# > That is not a step but a leap: it is the formula for $\hat x_0$ itself. With these bars, a
-# > thousand careful steps become a thousand wild guesses.
+# > on](../docs/sources.md) prints it with $\frac{1}{\sqrt{\bar\alpha_t}}$ instead of
+# > $\frac{1}{\sqrt{\alpha_t}}$, and with $1-\bar\alpha_t$ instead of $\beta_t$. That is not a step
+# > but a leap: it is the formula for $\hat x_0$ itself. With these bars, a thousand careful steps
+# > become a thousand wild guesses.
 #
 # ### Exercise 6.1 · `p_sample`
 # *Difficulty ●●○ · 20 minutes*
 #
 # Write one step of **ancestral sampling**, DDPM's way from $x_t$ to $x_{t-1}$: guess the image,
-# clip it, take the mean, add noise with the standard deviation $\sqrt{\tilde\beta_t}$. At `t = 0`
-# the result is the image, so no noise is added.
+# clip it, take the mean, add noise with the standard deviation $\sqrt{\tilde\beta_t}$. (The answer
+# is a Gaussian, and the noise makes yours a sample from it. With the mean alone, the images would
+# be blurred.) At `t = 0` the result is the image, so no noise is added.
 #
 # <details><summary>Hint 1: numbers for a batch</summary>
 #
@@ -259,12 +261,12 @@ show_animation(frames, 0.25, "Noise becomes flowers. The predictions below show 
 # Below $t = 700$ you see the order of lab 02, backwards: positions first, petals later, and fine
 # edges in the last steps. The main colour of many images is settled even earlier.
 #
-# The first rows are different. A network that knew its job would guess a grey average there, since
-# almost nothing of an image is left. This one shows garish static instead. It was trained on only
-# 60,000 images, and down to about $t = 750$ its guess of the noise is slightly wrong. The guess of
-# the image divides this error by $\sqrt{\bar\alpha_t}$, which is less than 0.06 there. So a slight
-# error becomes a huge one, and clipping cuts it off at pure red, green and blue. Keep these rows in
-# mind for section 8.
+# The first rows are different. A network that knew its job would guess a blurred average flower
+# there, since almost nothing of an image is left. This one shows garish static instead. It was
+# trained on only 60,000 images, and down to about $t = 750$ its guess of the noise is slightly
+# wrong. The guess of the image divides this error by $\sqrt{\bar\alpha_t}$, which is less than 0.06
+# there. So a slight error becomes a huge one, and clipping cuts it off at pure red, green and blue.
+# Keep these rows in mind for section 8.
 #
 # For comparison, these are first guesses of a network that saw 200,000 images, and that does not
 # predict the noise (lab 09 explains what instead). They are blurs: so early, nobody can know more.
@@ -277,25 +279,25 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 #
 # What should the apprentices be rewarded for? We want a model in which real images are likely:
 # $-\ln p_\theta(x_0)$ should be small. That cannot be computed, because it adds up all ways from
-# sand to $x_0$. But there is an upper bound, which is the same as for a variational autoencoder
-# (VAE). A VAE's encoder turns an image into a code, and its decoder turns the code into an image.
-# Here the encoder is the forward process, which has nothing to learn, the code is all of $x_1,
-# \dots, x_T$, and the decoder is the row of apprentices. The negative of this bound, a lower bound
-# of $\ln p_\theta(x_0)$, is called the **evidence lower bound** (ELBO); $p_\theta(x_0)$ is the
-# "evidence". For diffusion it becomes a sum of Kullback-Leibler (KL) divergences,
-# $\mathrm{KL}(q\,\|\,p) = \mathbb E_q[\ln q - \ln p]$. Such a divergence is 0 if the two
-# distributions are equal, and otherwise positive. With $\mathbb E_q$, the mean over noisy versions
-# of $x_0$, and with the standard normal distribution as $p(x_T)$, the bound is (equation 5 of the
-# paper)
+# sand to $x_0$. But there is an upper bound, and variational autoencoders (VAEs) use the same one.
+# A VAE's encoder turns an image into a code, and its decoder turns the code into an image. Here the
+# encoder is the forward process, which has nothing to learn, the code is all of $x_1, \dots, x_T$,
+# and the decoder is the row of apprentices. The negative of this bound, a lower bound of $\ln
+# p_\theta(x_0)$, is called the **evidence lower bound** (ELBO); $p_\theta(x_0)$ is the "evidence".
+# For diffusion it becomes a sum of Kullback-Leibler (KL) divergences, $\mathrm{KL}(q\,\|\,p) =
+# \mathbb E_q[\ln q - \ln p]$. Such a divergence is 0 if the two distributions are equal, and
+# otherwise positive. The bound is (equation 5 of the paper)
 #
 # $$-\ln p_\theta(x_0) \;\le\; \mathbb E_q\Big[\,\mathrm{KL}\big(q(x_T \mid x_0)\,\|\,p(x_T)\big) +
 # \sum_{t=2}^{T} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0)\,\|\,p_\theta(x_{t-1} \mid x_t)\big) -
 # \ln p_\theta(x_0 \mid x_1)\Big].$$
 #
-# Nothing can be learned from the first term. Each term of the sum compares what an apprentice does
-# with the right step back of section 2. We give the apprentice the variance of the right step,
-# $\tilde\beta_t$, so it only has to learn the mean. For two Gaussians with the same variance, the
-# KL divergence is only a squared distance, suitably scaled:
+# Here $\mathbb E_q$ is the mean over noisy versions of $x_0$, and $p(x_T)$ is the standard normal
+# distribution. Nothing can be learned from the first term, and the last one is the last step, from
+# $x_1$ to the image. Each term of the sum compares what an apprentice does with the right step back
+# of section 2. We give the apprentice the variance of the right step, $\tilde\beta_t$, so it only
+# has to learn the mean. For two Gaussians with the same variance, the KL divergence is only a
+# squared distance, suitably scaled:
 #
 # $$\mathrm{KL}\big(\mathcal N(\mu, \tilde\beta_t I)\,\|\,\mathcal N(\hat\mu, \tilde\beta_t I)\big)
 # = \frac{\lVert\mu - \hat\mu\rVert^2}{2\tilde\beta_t}.$$
@@ -542,9 +544,9 @@ if BACKEND == "tensorflow":
 # %% [markdown]
 # It is one line, and it is easy to forget, because long training runs hide it: after 800,000 steps,
 # as in the paper, nothing is left of the start. When we trained a model like that of lab 07 on
-# 20,000 images with and without the warm-up, and measured the distance of its flowers from real
-# ones (KID, which lab 08 explains; lower is better), we got 1.2 with it and **35** without ([all
-# recipes](../docs/benchmarks/recipes.md)).
+# 20,000 images (625 steps) with and without the warm-up, and measured the distance of its flowers
+# from real ones (KID, which lab 08 explains; lower is better), we got 1.2 with it and **35**
+# without ([all recipes](../docs/benchmarks/recipes.md)).
 #
 # ## 6 · Train one yourself
 #
@@ -663,9 +665,9 @@ explore_score(score, points)
 
 # %% [markdown]
 # With a lot of noise, all arrows point to the centre: the score knows only where the data are on
-# average. With less noise it knows the petals. At the right, it leads to the nearest line, whether
-# or not too many points are there already: in lab 01 the grains stayed in the nearest valley for
-# hundreds of steps for this reason.
+# average. With less noise it knows the petals. In the right panel of the row above, it leads to the
+# nearest line, whether or not too many points are there already. For this reason, the grains of lab
+# 01 stayed in the nearest valley for hundreds of steps.
 #
 # So walk with a lot of noise first, and with less and less later. This is annealed Langevin
 # dynamics (Song and Ermon 2019). The step is that of lab 01,
@@ -732,28 +734,29 @@ real_features = encode(features, real_images)
 both_samplers(start=1.0)
 
 # %% [markdown]
-# This is the opposite of what the paper found: DDIM is much worse. (A few of its flowers are
+# This is the opposite of what the DDIM paper found: DDIM is much worse. (A few of its flowers are
 # ruined, the others look fine, and KID counts them all.) Before you distrust the paper, remember
-# the garish rows of section
-# 3. Above $t = 750$ this network's guesses of the image are badly wrong. Both samplers guess again
-# in each step. But DDIM adds no fresh noise, so what a wrong early guess has put into the picture
-# stays there unless later guesses remove it. DDPM replaces a part of the picture with fresh noise
-# in each step, which washes out early errors.
+# the garish rows of section 3. Above $t = 750$ this network's guesses of the image are badly wrong.
+# Both samplers guess again in each step. But DDIM adds no fresh noise, so what a wrong early guess
+# has put into the picture stays there unless later guesses remove it. DDPM replaces a part of the
+# picture with fresh noise in each step, which washes out early errors.
 #
 # If that is the reason, both should improve when they start where the network knows something, and
-# DDIM should improve more. So we let the ten steps begin at $t = 650$, still from pure noise:
+# DDIM should improve more. So we let the ten steps begin at $t = 650$, still from pure noise. (That
+# is not quite right, because a trace of the image should be there.)
 
 # %% tags=["nbval-ignore-output"] alt="Two rows of eight flowers in ten steps from t = 650. All flowers are now clear, except the first one of DDIM, which is still grainy."
 both_samplers(start=0.65)
 
 # %% [markdown]
-# Now the order is that of the paper: 0.81 ± 0.04 for DDIM, 1.01 ± 0.05 for DDPM. The number after
-# ± is the *standard error*: how much KID would vary with other images. The standard error of the
-# difference, 0.20, is $\sqrt{0.04^2 + 0.05^2} = 0.06$, so the lead is hardly chance. (With two
-# other sets of noise we measured 0.86 against 0.98 and 0.79 against 0.91. It is smaller than the
-# paper's lead: that network was trained far longer, and ours still errs a little at $t = 650$, as
-# the first flower of DDIM shows.) A likely reason why DDPM is behind: $\tilde\beta_t$ is the right
-# variance only for short steps, and too small for steps as long as these. Lab 07 returns to this.
+# Now the order is that of the paper: 0.81 ± 0.04 for DDIM, 1.01 ± 0.05 for DDPM. The number after ±
+# is the *standard error*: how much KID would vary with other images. The difference is 0.20, and if
+# the two errors are independent, its standard error is $\sqrt{0.04^2 + 0.05^2} = 0.06$. So the lead
+# is hardly chance. (With two other sets of noise we measured 0.86 against 0.98 and 0.79 against
+# 0.91. It is smaller than the paper's lead: that network was trained far longer, and ours still
+# errs a little at $t = 650$, as the first flower of DDIM shows.) A likely reason why DDPM is
+# behind: $\tilde\beta_t$ is the right variance only for short steps, and too small for steps as
+# long as these. Lab 07 returns to this.
 #
 # So which of the two suffers more depends on how good the first guesses are. There are two lessons:
 # a sampler is only as good as the guesses that it is fed, and one comparison with one network

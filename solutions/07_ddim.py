@@ -113,16 +113,16 @@ folder = Path("out/lab07")
 # %% tags=["nbval-ignore-output"] alt="Sixteen flowers for validation, drawn by a program, with sharp petals in many colours and shapes."
 train = load_dataset(data, "train", image_size, batch_size, count=num_images)
 validation = load_dataset(data, "validation", image_size, batch_size, shuffle=True)
-show_images(validation[0][:24], columns=8)
+show_images(validation[0][:16], columns=8)
 
 # %% [markdown]
 # ## 2 · A guessing game
 #
-# Ana has a picture in mind. Ben has a sheet full of noise. Ben asks: *what do you think is under
-# this noise?* Ana's guess is poor, an average of all flowers that she knows. So Ben does not jump
-# to her guess. He moves the sheet a little towards it, keeps most of the noise, and asks again. Now
-# the sheet looks a little more like a flower, Ana's guess is a little sharper, and so on, until
-# only the picture is left.
+# Ana knows many flowers. Ben has a sheet full of noise. Ben asks: *what do you think is under this
+# noise?* Ana's guess is poor, an average of all flowers that she knows. So Ben does not jump to her
+# guess. He changes the sheet a little towards it, keeps most of the noise, and asks again. Now the
+# sheet looks a little more like a flower, Ana's guess is a little sharper, and so on, until only
+# the picture is left.
 #
 # Ana is the network. Ben is a loop of a few lines. Between them they need three things, and you
 # will write all three:
@@ -152,9 +152,9 @@ show_images(validation[0][:24], columns=8)
 # at time 1. This is the *offset cosine schedule* of Béres's example (lab 03).
 #
 # **Times outside [0, 1]** mean nothing: at time -0.3 the formula gives a negative noise rate, and
-# at time 1.1 a negative signal rate. They do occur, through rounding or a loop that goes one step
-# too far, and nobody notices. So check the range: replace a time below 0 by 0, and one above 1 by
-# 1.
+# at time 1.1 a negative signal rate. Such times do occur, through rounding or a loop that goes one
+# step too far, and nobody notices. So check the range: replace a time below 0 by 0, and one above 1
+# by 1.
 #
 # <details><summary>Hint 1: the angles</summary>
 #
@@ -268,8 +268,9 @@ checks.denoise(denoise)
 # >
 # > because the noise and $z$ are independent, so that their variances add up. So one network serves
 # > a whole family of samplers (equation 12 of the DDIM paper). DDPM undoes a *Markov chain*, in
-# > which each noisy image depends only on the one before, and it has to undo each small step. This
-# > family only needs the noisy images at the times where it stops, so it may take long steps.
+# > which each noisy image depends only on the one before, and it has to undo each small step. The
+# > samplers of this family need the right noisy images only at the times that they visit, so they
+# > may take long steps.
 # > **DDIM** keeps all of the predicted noise: $\sigma = 0$. That is the loop that you write now.
 # > **DDPM** replaces a part of it in every step; exercise 7.4 finds out how much.
 #
@@ -407,10 +408,11 @@ checks.remix(remix)
 # shape, but a scale and shift in every block (your `modulate`), attention at the bottom (your
 # `pixel_attention`), and group instead of batch normalisation. After 20,000 images it has a KID of
 # 1.20 (a distance from real flowers, explained in section 4: lower is better), and a
-# `residual_unet` of about the same size has one of 2.07. To train the network that you built
-# yourself, set `network_name` to "my_unet": section 4 then reads your functions from the notebook
-# of lab 05, `05_unet.ipynb`, in the same folder. (In Colab, first upload it in the panel *Files*.
-# The shipped weights and section 6 always use the `unet`.)
+# `residual_unet` of about the same size, 1.8 million parameters, has one of 2.07. (At the widths
+# below, it has a quarter of that.) To train the network that you built yourself, set `network_name`
+# to "my_unet": section 4 then reads your functions from the notebook of lab 05, `05_unet.ipynb`, in
+# the same folder. (In Colab, first upload it in the panel *Files*. The shipped weights and section
+# 6 always use the `unet`.)
 
 # %%
 kinds = "Conv2D", "Concatenate", "Multiply", "PixelAttention", "BatchNormalization"
@@ -586,9 +588,9 @@ model = prepare(new_model(config, network), num_epochs * len(train))
 # them (petals, colours, edges). In papers this is the Inception network. Ours is a small one that
 # was trained on flowers, so our values cannot be compared with those of papers. 0 is perfect, and
 # by chance KID may fall a little below 0. We measure it after each epoch, with only 5 steps to save
-# time, so they are worse than the values for more steps in section 5. The new model is then kept,
-# unless its KID is more than 1.5 times the lowest so far. A KID from so small a sample cannot rank
-# two good models, but it does reveal when training has diverged.
+# time, so they are worse than the values for more steps in section 5. After each epoch, the newest
+# model is kept, unless its KID is more than 1.5 times the lowest so far. A KID from so small a
+# sample cannot rank two good models, but it does reveal when training has diverged.
 #
 # On a laptop, expect petals of many colours after one epoch, and flowers after three. Interrupt the
 # kernel whenever you have seen enough; the model of the last finished epoch is on disk.
@@ -675,7 +677,7 @@ by_evaluations({"your model": points}, "KID (lower is better)", logarithmic=True
 # measurements](../docs/benchmarks/recipes.md): is the order the same there, and if not, why?*
 
 # %%
-change = {"loss_on": "velocity"}  # your hypothesis
+change = {"loss_on": "velocity"}  # an example: replace it with your hypothesis
 seed = 0  # of the initial weights, the same for both models
 
 # %% tags=["nbval-ignore-output"] alt="Two rows of samples, with your settings and with the loss on the velocity. Both show mere patches of colour; the second row is grainier."

@@ -62,7 +62,9 @@ from diffusion_lab.samplers import adams_bashforth, ddim, ddpm, time_grid
 
 # %% [markdown]
 # The next cell holds all the settings you may want to change. If you have a picture of your own,
-# such as a photograph of a flower or a face, name its file here.
+# such as a photograph of a flower, name its file here. It is cropped to a square, shrunk to 32 × 32
+# pixels, and edited in section 2. (The network knows only flowers, so whatever your picture shows
+# becomes one.)
 
 # %%
 my_picture = None  # for example "rose.jpg", a file in the folder of this notebook
@@ -237,8 +239,8 @@ show_images(drawings)
 # ### Exercise 10.2 · `sdedit`
 # *Difficulty ●●○ · 15 minutes*
 #
-# Mix the images with noise to the time `start`, and sample from there with `ddim`. All `steps` must
-# lie between the times `start` and 0.
+# Mix the images with noise, as much as there is at the time `start`, and sample from there with
+# `ddim`. All `steps` must lie between the times `start` and 0.
 #
 # <details><summary>Hint 1: the rates</summary>
 #
@@ -291,14 +293,15 @@ for strength in strengths:
 show_rows(rows)
 
 # %% [markdown]
-# With little noise, the petals get shadows, but the outline is still that of the drawing. Around
-# 0.8 the petals get edges of their own, their number starts to change, and the colours hold. At 1.0
-# the drawing has no say any more. So SDEdit trades *faithful* for *realistic*, and a single number
-# chooses between them. (Services that turn your sketch into a picture call this number "strength",
-# too.)
+# With little noise, the petals get shadows, but the outline is still that of the drawing. From
+# about 0.6 the petals get edges of their own, their number starts to change, and the colours hold.
+# At 1.0 the drawing has no say any more. So SDEdit trades *faithful* for *realistic*, and a single
+# number chooses between them. (Services that turn your sketch into a picture call this number
+# "strength", too.)
 #
-# Compose your own flower with the sliders. How many petals survive which strength? (If you open
-# this notebook again, run all cells above and then the next one: sliders need a running kernel.)
+# Compose your own flower with the sliders. Up to which strength does the number of petals survive?
+# (If you open this notebook again, run all cells above and then the next one: sliders need a
+# running kernel.)
 
 # %% tags=["nbval-ignore-output"]
 sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
@@ -307,11 +310,12 @@ sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
 # ## 3 · Two pictures in one: visual anagrams
 #
 # The third customer wants a joke: a picture that is a yellow flower, and whose negative is a blue
-# one. (A photographic negative is mirrored at middle grey. Ours is mirrored at the mean colour of
-# all flowers, because it changes the sign of the normalised image.) **Visual anagrams** (Geng, Park
-# and Owens 2024) do this with a committee. One member looks at the noisy image as it is, another at
-# its negative. Each says where it sees noise. The second member's answer is turned back, so that
-# both speak about the same picture, and the sampler removes the *mean* of the two.
+# one. (A photographic negative reverses each value around middle grey. Ours reverses it around the
+# mean colour of all flowers, because it changes the sign of the normalised image.) **Visual
+# anagrams** (Geng, Park and Owens 2024) do this with a committee. One member looks at the noisy
+# image as it is, another at its negative. Each says which noise it sees. The second member's answer
+# is turned back, so that both speak about the same picture, and the sampler removes the *mean* of
+# the two.
 #
 # ### Exercise 10.3 · `anagram_denoise`
 # *Difficulty ●●○ · 15 minutes*
@@ -382,7 +386,8 @@ checks.anagram_denoise(anagram_denoise)
 
 # %% [markdown]
 # Not every function can be a view. The network only recognises *white* noise. In which of these
-# views is white noise still white?
+# views is white noise still white? (`pieces_exchanged` is a jigsaw puzzle: the upper left and the
+# lower right quarter change places, each turned by 180°.)
 
 # %% tags=["nbval-ignore-output"]
 ask("10.views")
@@ -427,8 +432,7 @@ show_rows(rows)
 # %% [markdown]
 # The negative of a yellow flower is blue, so the committee settles on pairs of colours that both
 # occur in flowers, and it makes the background so grey that it looks natural both ways. A turned
-# flower is easier, and so is the jigsaw puzzle in the last rows, in which the upper left and the
-# lower right piece change places, each turned by 180°.
+# flower is easier, and so is the jigsaw puzzle in the last rows.
 #
 # Some wishes cannot be granted. If you exchange all four pieces diagonally, *without* turning them
 # (`ops.roll(images, (16, 16), axis=(1, 2))`), the corners meet in the middle. But all flowers of
@@ -451,7 +455,8 @@ show_rows(rows)
 # [Factorized diffusion](https://arxiv.org/abs/2404.11615) makes such images with two members: one
 # decides about the blur of the noise, the other about the rest. Here both are the network of lab 09
 # that takes a colour and guidance. From a distance these flowers should be red or blue, and from
-# close up, yellow or white.
+# close up, yellow or white. (The colours are the names in `COLOURS`: white, yellow, orange, red,
+# pink, purple and blue.)
 
 
 # %%
@@ -492,15 +497,18 @@ show_rows(rows)
 
 # %% [markdown]
 # Step back, or half close your eyes: the yellow tips disappear, and the flower is red. Not every
-# pair of colours works so well, since the near colour only has what the blur leaves over. Try
-# others.
+# pair of colours works so well, since the near colour only has what the blur leaves over: white
+# tips on blue are only a paler blue. Try others.
 #
 # ### A kaleidoscope
 #
 # Now let the committee have eight members: four quarter turns, each with its mirror image. We also
 # make the initial noise symmetric, by averaging its eight views (and multiplying by $\sqrt8$, which
 # keeps the variance at 1 for nearly all pixels). Then all eight members see the same image in every
-# step, and the result is a flower that no meadow has:
+# step, and the result is a flower that no meadow has. (This noise is no longer white, because eight
+# pixels each are equal. So these flowers look flatter and stranger than usual.)
+#
+# `mirrored` is its own way back: if you turn and mirror an image twice, you have the image again.
 
 # %%
 def mirrored(images, quarters):
@@ -514,16 +522,13 @@ kaleidoscope = [
 # %% tags=["nbval-ignore-output"] alt="Twenty-four flowers and ornaments in three rows; each has the symmetry of a kaleidoscope."
 symmetric = []
 for seed in lab.amount(smoke=(25,), cpu=(25, 22, 23), gpu=(25, 22, 23)):
-    noise = keras.random.normal((8, 32, 32, 3), seed=seed)
-    noise = sum(back(noise) for _, back in kaleidoscope) / math.sqrt(8)
-    images = adams_bashforth(anagram_denoise(denoise, kaleidoscope), schedule, noise, steps)
+    white = keras.random.normal((8, 32, 32, 3), seed=seed)
+    mixed = sum(back(white) for _, back in kaleidoscope) / math.sqrt(8)
+    images = adams_bashforth(anagram_denoise(denoise, kaleidoscope), schedule, mixed, steps)
     symmetric.append(model.denormalize(images))
 show_images(ops.concatenate(symmetric))
 
 # %% [markdown]
-# (A mirror image undoes itself, and so does a mirror image that is turned by a quarter. So
-# `mirrored` is its own way back.)
-#
 # ## 4 · The stamp: super-resolution
 #
 # The last customer has a picture of 4 × 4 pixels, and wants a poster. Nobody knows what was in the
@@ -583,11 +588,12 @@ enlarge(8, seeds=(1, 2))
 
 # %% [markdown]
 # Compare the number of petals with the real flowers in the last row. The samples look convincing,
-# and yet the number is wrong. That is harmless for a flower, but not for a licence plate or an
-# X-ray image: an enlarged picture shows what is *likely*, and never what was there.
+# and yet the number is often wrong. That is harmless for a flower, but not for a licence plate or
+# an X-ray image: an enlarged picture shows what is *likely*, and never what was there.
 #
 # (We used `ddpm` here. Shifting the blocks leaves faint edges between them. The fresh noise of each
-# step covers these, and the network draws that place again. With `sampler=ddim`, the edges stay.)
+# step covers most of these, and the network draws that place again. With `sampler=ddim`, the edges
+# stay.)
 #
 # ## What you have now
 #

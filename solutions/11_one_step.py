@@ -83,11 +83,11 @@ titles = [f"t = {1 - step / steps:.2f}" for step in shown]
 show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in range(4)}, titles)
 
 # %% [markdown]
-# At $t = 1$ all four predictions are blurs. Only their colours differ: the schedule leaves 2 % of
-# the image at $t = 1$, which is enough to guess a colour, but no petals. Even a perfect network
-# could not do better. A squared error is smallest for the mean, so it predicts the average of all
-# flowers that fit. (The faint grain is the network's own error: a trace of the noise, of which it
-# removes a little too much.)
+# At $t = 1$ all four predictions are blurs. Hardly more than their colours differ: the schedule
+# leaves 2 % of the image at $t = 1$, which is enough to guess a colour, but no petals. Even a
+# perfect network could not do better. A squared error is smallest for the mean, so the network
+# predicts the average of all flowers that fit. (The faint grain is the network's own error: a trace
+# of the noise, of which it removes a little too much.)
 #
 # And yet DDIM leads each of these four noise images to one particular flower, the one on the right.
 # There is no randomness on the way, so the noise alone decides which flower it will be. The path is
@@ -228,8 +228,10 @@ callbacks = [train.epoch_callback(), shrink, panel]
 tuned.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
-# The loss is no measure of progress here. It starts at zero, where the gap is 1, and the task
-# becomes harder while the gap shrinks. Look at the samples instead: they take one step each.
+# The loss is no measure of progress here. It starts at zero, where the gap is 1 (the first point of
+# the curve is already the mean of 20 steps), and the task becomes harder while the gap shrinks.
+# Later it falls also because neighbours come closer to each other. Look at the samples instead:
+# they take one step each.
 #
 # ## 4 · Sampling: jump, add noise, jump again
 #
@@ -298,15 +300,15 @@ ask("11.fresh_noise")
 # %% tags=["nbval-ignore-output", "cover"] alt="The same six flowers before and after tuning. In one step the old model makes blurs, the tuned one flowers; in two, it comes close to the old one in 20."
 rows = {f"before, {n} step{'s' * (n > 1)}": original.generate(6, n, seed=3) for n in (1, 2)}
 rows["tuned, 1 step"] = tuned.generate(6, 1, seed=3)
-rows["2, fresh noise"] = tuned.generate(6, 2, sampler=with_fresh_noise, seed=3)
-rows["2, DDIM"] = tuned.generate(6, 2, seed=3)
+rows["tuned, 2 steps, fresh noise"] = tuned.generate(6, 2, sampler=with_fresh_noise, seed=3)
+rows["tuned, 2 steps, DDIM"] = tuned.generate(6, 2, seed=3)
 show_rows(rows | {f"before, {steps} steps": original.generate(6, steps, seed=3)})
 
 # %% [markdown]
-# Before the tuning, one step gives a blur. After it, one step gives a flower, and it is nearly the
-# one at the end of the teacher's path: compare it with the last row. Two steps of DDIM make it
-# sharper. With fresh noise, the flowers are duller and their petals change, because the second step
-# starts on another path.
+# Before the tuning, one step gives a blur. After it, one step gives a flower, and it resembles the
+# one at the end of the teacher's path in the last row, although colours and size may still be off.
+# Two steps of DDIM make it sharper. With fresh noise, the flowers are duller and their petals
+# change, because the second step starts on another path.
 #
 # With so few steps, a picture can follow a slider. This is `flowers32_fewstep`, a model that comes
 # with the course. The slider begins with one step: what does the second one change? The sampler is
@@ -327,7 +329,7 @@ widgets.sampling(shipped, steps=(1, 2, 3, 4))
 save_model(tuned, "out/lab11/my_few_steps.weights.h5", {"tuned from": "flowers32"})
 
 # %% [markdown]
-# Many papers on few-step models report that they lose variety.
+# Models that need few steps often lose variety. Do these?
 
 # %% tags=["nbval-ignore-output"]
 ask("11.variety")
@@ -361,11 +363,11 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 # * With fresh noise, the KID of two steps is 1.5. The shipped model was tuned for longer, and has
 #   0.65, although its single step is worse than ours. Its two steps of DDIM have 0.13, which is no
 #   worse than the teacher's 20 steps: the difference is smaller than two standard errors. More
-#   steps do not help it: with four it has 0.22, and less variety.
+#   steps do not help it, and we do not know why: with four it has 0.22, and less variety.
 # * The teacher's 20 steps have a variety of 98 %, one step of the tuned model has 95 %, and two
-#   steps of the shipped model have 93 %. So the tuning costs a little variety. It costs more
-#   accuracy: the flowers end up at a distance of 0.06 from where their paths lead (two different
-#   flowers are 0.21 apart), and one step is still worse than two.
+#   steps of the shipped model have 93 %. So compared with the teacher's 20 steps, few steps cost a
+#   little variety. They also cost accuracy: after one step, the flowers are at a distance of 0.06
+#   from where their paths lead (two different flowers are 0.21 apart).
 #
 # > **Without a teacher.** The shipped model was tuned by *consistency training*: its neighbours are
 # > the same image with the same noise at two times, and its anchor is the training image. So no
@@ -375,9 +377,10 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 # > **The mean velocity.** There is a second way to one step. Flow matching (lab 09) learns the
 # > velocity $v$ at each place, and a sampler adds up many of them. *MeanFlow* (Geng et al. 2025)
 # > learns their average $u(x_t, r, t)$ between two times, so one evaluation covers the whole way:
-# > $x_r = x_t - (t - r)\,u$. Differentiate this with respect to $t$, and you get
-# > $u = v - (t - r)\,\frac{\mathrm{d}u}{\mathrm{d}t}$, which needs no path: the training compares
-# > $u$ with the right-hand side, and needs no teacher.
+# > $x_r = x_t - (t - r)\,u$. Follow one path, so that $x_r$ and $r$ are fixed and $x_t$ changes
+# > with the velocity $v$. Differentiate with respect to $t$, and you get $u = v - (t -
+# > r)\,\frac{\mathrm{d}u}{\mathrm{d}t}$. All of this is known at the place $x_t$, so the training
+# > compares $u$ with the right-hand side, and needs neither the path nor a teacher.
 #
 # ## What you have now
 #
@@ -389,13 +392,13 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 #
 # * [Latent diffusion](https://arxiv.org/abs/2112.10752): first, an autoencoder makes the images
 #   small.
-# * [Text to image](https://arxiv.org/abs/2205.11487): by *cross-attention*, the pixels ask, as in
-#   lab 05, and the words of a text encoder answer.
+# * [Text to image](https://arxiv.org/abs/2205.11487): the pixels ask, and the words of a text
+#   answer. (This is *cross-attention*; in lab 05, pixels answer.)
 # * [DiT](https://arxiv.org/abs/2212.09748): a transformer takes the place of the U-Net.
 # * [Classifier guidance](https://arxiv.org/abs/2105.05233): the gradient of a classifier steers a
 #   model that was trained without labels.
-# * [LoRA](https://arxiv.org/abs/2106.09685): fine-tuning changes two thin matrices instead of each
-#   large one.
+# * [LoRA](https://arxiv.org/abs/2106.09685): to fine-tune a large matrix, train two thin ones whose
+#   product is added to it.
 # * [Video](https://arxiv.org/abs/2204.03458), [sound](https://arxiv.org/abs/2009.09761): the same
 #   loss and the same loop, with other networks.
 #

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
-from diffusion_lab.labs.failures import NotDone
+from diffusion_lab.labs.failures import CheckFailed, NotDone
 from tests.misconceptions import assert_hint, wrong
 
 alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.06, 200))  # as in a notebook
@@ -59,6 +59,19 @@ def test_a_stub_is_not_done(answer):
 def unreached(labelled, unlabelled, guidance):
     return unlabelled + guidance * (labelled - unlabelled)
     raise NotImplementedError("Exercise 9.2: write guide")
+
+
+def looked_up(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
+    """A table without an entry for time 0, so that time 1 is beyond its end."""
+    table = np.cumprod(1 - np.linspace(beta_start, beta_end, timesteps))
+    alpha_bar = table[(diffusion_times * timesteps).astype(int)]
+    return np.sqrt(1 - alpha_bar), np.sqrt(alpha_bar)
+
+
+def test_a_wrong_index_is_not_blamed_on_the_type_of_the_table():
+    with pytest.raises(CheckFailed, match="index 1000 is out of bounds") as failure:
+        checks.linear_diffusion_schedule(looked_up)
+    assert "float64" not in str(failure.value)
 
 
 def test_a_stub_below_a_right_answer_is_pointed_out(capsys):

@@ -181,9 +181,13 @@ def links(page):
 
 
 def anchors(page):
-    """Returns a page's headings as GitHub writes them behind #."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Returns a page's headings as GitHub writes them behind #, and the live figures of a lab."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    figures = set(re.findall(r'"(live-\w+)"', text)) if page.suffix == ".ipynb" else set()
+    return figures | {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -84,8 +84,8 @@ def run_grade(
             progress=progress,
             waiting=lambda names: console.print(
                 Text(
-                    f"Still running: {'; '.join(names)}. (An answer that is stopped runs again,"
-                    " alone and with twice the time.)"
+                    f"Still running: {len(names) if reporting.anonymous else '; '.join(names)}. (An"
+                    " answer that is stopped runs again, alone and with twice the time.)"
                 ),
                 soft_wrap=True,
             ),

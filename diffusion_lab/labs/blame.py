@@ -182,7 +182,8 @@ def _advice(error, answer):
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
         yield say("in Python, powers are written with `**`; `^` is another operation")
-    if name := _float64_next_to_float32(error, answer):
+    # a wrong index has nothing to do with the types of numbers
+    if not isinstance(error, IndexError) and (name := _float64_next_to_float32(error, answer)):
         yield say(
             "`{name}` is float64, like most NumPy arrays: write `ops.` instead of `np.`", name=name
         )

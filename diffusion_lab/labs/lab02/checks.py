@@ -118,6 +118,14 @@ class ForwardStep(Exercise):
     ]
 
 
+def walked(images, t, noises, betas):
+    """Walks up to step t, with the same noise in every step."""
+    for step, beta in enumerate(betas):
+        moved = np.sqrt(1 - beta) * images + np.sqrt(beta) * noises
+        images = np.where(column(t >= step), moved, images)
+    return images
+
+
 class QSample(Exercise):
     name, takes = "q_sample", "images, t, noises, betas"
     praise = "any number of steps in one: that is what makes training fast."
@@ -175,9 +183,14 @@ class QSample(Exercise):
             ),
         ),
         Mistake(
-            "You are one step behind, and at t = 0 the index -1 is the last entry. Steps are"
-            " counted from 0, like array indices, so ᾱ_t is `np.cumprod(1 - betas)[t]`.",
+            "You are one step behind, and at t = 0 the index -1 is the last entry. Here `t` is"
+            " already the index, counted from 0: take `np.cumprod(1 - betas)[t]`.",
             lambda x, t, e, betas: mix(alpha_bars(betas)[t - 1], x, e),
+        ),
+        Mistake(
+            "You walked, with the same noise in every step, so it adds up. Jump instead: mix image"
+            " and noise only once, with ᾱ.",
+            walked,
         ),
         Mistake(
             "You took the product over the images of the batch. Take the product over all steps"

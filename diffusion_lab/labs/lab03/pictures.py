@@ -101,6 +101,26 @@ def rate_curves(schedules):
 
 
 @styled
+def quarter_circles(schedules, count=21):
+    """Shows the path that all schedules take, with a dot at each of `count` evenly spaced times."""
+    figure, axes = new_figure(len(schedules), height=3.1, sharey=True, squeeze=False)
+    angles = np.linspace(0, np.pi / 2, 100)
+    for number, (axis, (name, schedule)) in enumerate(zip(axes.flat, schedules.items())):
+        noise_rates, signal_rates = rates_at(schedule, np.linspace(0, 1, count))
+        axis.plot(np.cos(angles), np.sin(angles), color="0.8", linestyle="-", zorder=0)
+        axis.scatter(
+            signal_rates, noise_rates, s=26, color=f"C{number}", edgecolors="white", linewidths=0.6
+        )
+        axis.set(
+            xlabel="signal rate", title=name, xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), aspect="equal"
+        )
+        axis.annotate("clean", (1, 0), (0.78, 0.0), color="0.4")
+        axis.annotate("noise", (0, 1), (0.0, 0.86), color="0.4")
+    axes[0, 0].set_ylabel("noise rate")
+    show_figure(figure)
+
+
+@styled
 def log_snr_curves(schedules, faint):
     """Shows log-SNR over time, and the zones where a rate is below `faint`."""
     figure, axis = new_figure(width=7.5, height=3.2)

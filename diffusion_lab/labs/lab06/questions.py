@@ -48,19 +48,17 @@ QUESTIONS = {
     ),
     "fewer": Question(
         text=(
-            "We give both samplers only 10 steps instead of 1,000, with the network of section 3."
-            " Which of the two suffers more?"
+            "Give both samplers only 10 steps instead of 1,000. Which of them suffers more, in"
+            " general, with any network?"
         ),
         choices={
             "DDPM, as in the paper.": (
-                "The paper's network is right from the first step on. This one is wrong above"
-                " t = 750, as its garish first guesses showed. Which sampler can get rid of a wrong"
-                " guess?"
+                "The paper's network is right from the first step on. Ours is wrong above t = 750,"
+                " as its garish first guesses showed. Which sampler can get rid of a wrong guess?"
             ),
             "DDIM: it adds no fresh noise, so a wrong guess stays.": (
-                "Yes, if the ten steps begin at t = 1000, where the guesses of this network are"
-                " wrong. But nothing forces them to begin there. What if there is no wrong guess to"
-                " wash out?"
+                "With our network it does, if the ten steps begin at t = 1000, where its guesses"
+                " are wrong. But what if there is no wrong guess to wash out?"
             ),
             "It depends on how good the first guesses are.": (
                 "Where they are wrong, only DDPM can wash them out, so DDIM suffers more. Where"

@@ -179,6 +179,14 @@ class Denoise(Method):
             ("noise_rates * pred_noises", "pred_noises"),
         ),
         Mistake(
+            "You only subtracted the noise. The mixture is signal_rate * image + noise_rate *"
+            " noise: solve that for the image.",
+            (
+                "(noisy_images - noise_rates * pred_noises) / signal_rates",
+                "noisy_images - pred_noises",
+            ),
+        ),
+        Mistake(
             "You swapped the two rates. The mixture is signal_rate * image + noise_rate * noise:"
             " solve that for the image.",
             (

@@ -69,6 +69,7 @@ def compare_models(models, dataset, epochs, kid):
     """
     width = max(map(len, models))
     for name, model in models.items():
+        print(f"{name:{width}}  ", end="", flush=True)  # says what is being trained
         begin = time.monotonic()
         model.fit(
             dataset,
@@ -79,4 +80,4 @@ def compare_models(models, dataset, epochs, kid):
         )
         seconds = time.monotonic() - begin
         value, error = kid.with_standard_error(model)
-        print(f"{name:{width}}  KID {value:.2f} ± {error:.2f}, trained in {seconds:.0f} seconds")
+        print(f"KID {value:.2f} ± {error:.2f}, trained in {seconds:.0f} seconds")

@@ -15,6 +15,7 @@ from diffusion_lab.data import load_dataset
 from diffusion_lab.errors import UserError
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
 from diffusion_lab.labs.lab07.experiments import changed, compare_models, sample_with
+from diffusion_lab.labs.training_panel import TrainingStopped
 from diffusion_lab.metrics.validation import ValidationKID
 from diffusion_lab.samplers import ddim
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
@@ -403,6 +404,25 @@ def test_an_experiment_changes_only_settings_that_exist():
     assert changed(settings, {"ema_decay": 0.9}) == {"loss_on": "velocity", "ema_decay": 0.9}
     with pytest.raises(UserError, match="no setting 'loss': choose one of loss_on, ema_decay"):
         changed(settings, {"loss": "noise"})
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"loss_on": "velocity"}, {"loss_on": "noise", "ema_decay": 0.9}]
+)
+def test_an_experiment_makes_exactly_one_difference(change):
+    with pytest.raises(UserError, match="change exactly one"):
+        changed({"loss_on": "velocity", "ema_decay": 0.999}, change)
+
+
+def test_an_interrupted_experiment_ends_in_one_sentence(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    few = load_dataset("procedural_flowers", "train", image_size=8, batch_size=2, count=2)
+    model = MyDiffusionModel(size=8)
+    monkeypatch.setattr(model, "fit", interrupted)
+    with pytest.raises(TrainingStopped, match="run the cell again"):
+        compare_models({"settings": model}, few, epochs=1, kid=None)
 
 
 def test_two_equal_models_are_trained_on_the_same_images_and_get_the_same_kid(capsys):

@@ -9,6 +9,7 @@ from keras import ops
 
 from diffusion_lab.backend import compiled
 from diffusion_lab.errors import UserError
+from diffusion_lab.labs.training_panel import TrainingStopped
 
 
 def copy_weights(trained, model):
@@ -51,10 +52,16 @@ def changed(settings, change):
     """Returns the settings with the change.
 
     Raises:
-        UserError: for a setting that does not exist.
+        UserError: for a setting that does not exist, or if not exactly one setting changes.
     """
     for name in change.keys() - settings.keys():
         raise UserError(f"There is no setting {name!r}: choose one of {', '.join(settings)}.")
+    differences = [name for name, value in change.items() if value != settings[name]]
+    if len(differences) != 1:
+        raise UserError(
+            f"{change} makes {len(differences)} differences to your settings: change exactly one of"
+            " them, or you cannot tell what the result comes from."
+        )
     return settings | change
 
 
@@ -66,18 +73,24 @@ def compare_models(models, dataset, epochs, kid):
         dataset: from `load_dataset`.
         epochs: of the training.
         kid: a `ValidationKID`, which says how many images are generated, and in how many steps.
+
+    Raises:
+        TrainingStopped: if the kernel is interrupted.
     """
     width = max(map(len, models))
     for name, model in models.items():
         print(f"{name:{width}}  ", end="", flush=True)  # says what is being trained
         begin = time.monotonic()
-        model.fit(
-            dataset,
-            epochs=epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[dataset.epoch_callback()],
-        )
+        try:
+            model.fit(
+                dataset,
+                epochs=epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[dataset.epoch_callback()],
+            )
+        except KeyboardInterrupt:
+            raise TrainingStopped("Stopped: run the cell again to compare the models.") from None
         seconds = time.monotonic() - begin
         value, error = kid.with_standard_error(model)
         print(f"KID {value:.2f} ± {error:.2f}, trained in {seconds:.0f} seconds")

@@ -377,10 +377,10 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 # > **The mean velocity.** There is a second way to one step. Flow matching (lab 09) learns the
 # > velocity $v$ at each place, and a sampler adds up many of them. *MeanFlow* (Geng et al. 2025)
 # > learns their average $u(x_t, r, t)$ between two times, so one evaluation covers the whole way:
-# > $x_r = x_t - (t - r)\,u$. Follow one path, so that $x_r$ and $r$ are fixed and $x_t$ changes
-# > with the velocity $v$. Differentiate with respect to $t$, and you get $u = v - (t -
-# > r)\,\frac{\mathrm{d}u}{\mathrm{d}t}$. All of this is known at the place $x_t$, so the training
-# > compares $u$ with the right-hand side, and needs neither the path nor a teacher.
+# > $x_r = x_t - (t - r)\,u$. Follow one path, so that $x_r$ and $r$ are fixed, and $x_t$ changes
+# > with the velocity $v$. Differentiate with respect to $t$, and you get
+# > $u = v - (t - r)\,\frac{\mathrm{d}u}{\mathrm{d}t}$. All of this is known at the place $x_t$, so
+# > the training compares $u$ with the right-hand side, and needs neither the path nor a teacher.
 #
 # ## What you have now
 #

@@ -538,7 +538,8 @@ def test_a_wrong_answer_that_breaks_the_kernel_affects_no_other(monkeypatch):
 
 def test_the_instructions_for_repeating_a_verdict_work(monkeypatch, capsys):
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    section = page.partition("## Report a wrong verdict")[2]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
     monkeypatch.chdir(ROOT)
     answer = "def forward_step(images, noises, beta):\n    return images + beta * noises"
     exec(code, {"answer": answer, "seed": 7})

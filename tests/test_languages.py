@@ -81,7 +81,7 @@ def test_a_german_lab(tmp_path):
     (first,) = [cell for cell in student.cells if cell.source.startswith("def forward_step")]
     first.source += "\n    return np.sqrt(1 - beta) * images + np.sqrt(beta) * noises"
     first.source = re.sub(r" *raise NotImplementedError.*\n", "", first.source)
-    said = outputs(student, tmp_path)
+    said = outputs(student, tmp_path / "notebooks")
     assert "✓ Aufgabe 2.1, forward_step: " in said
     assert "Noch nicht gelöst: Aufgabe 2.2, q_sample." in said
     assert (

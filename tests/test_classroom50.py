@@ -83,7 +83,7 @@ def test_the_folder_for_classroom50_grades_a_repository(tmp_path):
     """As its runner does: the script beside its files, the working directory a repository."""
     folder = write_classroom50(ROOT, tmp_path, "02")
     assert {path.name for path in folder.iterdir()} == {
-        *("autograder.py", "constraints.txt", "diffusion-lab.zip"),
+        *("autograder.py", "constraints.txt", "diffusion-lab.zip", "diffusion-lab.zip.sha256"),
     }
     repository = tmp_path / "repository"
     (repository / "lab").mkdir(parents=True)

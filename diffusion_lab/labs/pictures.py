@@ -25,13 +25,14 @@ def show_images(images, columns=8, width=800):
     show_png(png_bytes(grid(images, columns, width)), alt=say("{count} images", count=len(images)))
 
 
-def show_png(png, alt, **width):
+def show_png(png, alt, width=None):
     """Shows a picture with its alternative text. (Colab's old `IPython.display.Image` has none.)
 
     With `width`, it is that many pixels of the page wide, whatever the size of the file.
     """
+    about = {"alt": alt} if width is None else {"alt": alt, "width": width}
     bundle = {"image/png": b64encode(png).decode(), "text/plain": say("(a picture)")}
-    display(bundle, metadata={"image/png": {"alt": alt} | width}, raw=True)
+    display(bundle, metadata={"image/png": about}, raw=True)
 
 
 def show_animation(frames, seconds_each, alt, stills=5):

@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+import textwrap
 from reprlib import repr  # shortens long values
 
 import numpy as np
@@ -10,11 +11,20 @@ import numpy as np
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
+def in_red(sentence):
+    """Returns the lines that Jupyter shows for an error: the sentence in red, after a cross.
+
+    Jupyter would break long lines within words.
+    """
+    lines = textwrap.wrap(f"✗ {sentence}", 88, break_long_words=False, break_on_hyphens=False)
+    return [f"\x1b[31m{line}\x1b[0m" for line in lines]
+
+
 class OneSentence:
     """Makes Jupyter show an exception's message without its traceback."""
 
     def _render_traceback_(self):
-        return [f"\x1b[31m✗ {self}\x1b[0m"]
+        return in_red(self)
 
 
 class UserError(OneSentence, ValueError):

@@ -3,7 +3,7 @@
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from diffusion_lab.errors import UserError
+from diffusion_lab.errors import UserError, in_red
 from diffusion_lab.labs import exercise as core
 from diffusion_lab.labs import start as lab
 
@@ -22,6 +22,13 @@ def test_a_profile_chooses_sizes_and_amounts(profile, size, amount, monkeypatch,
     started = lab.start()
     assert (started.size(1, 2, 3), started.amount(1, 2, 3)) == (size, amount)
     assert capsys.readouterr().out.endswith(f"· profile: {profile}\n")
+
+
+def test_a_long_sentence_is_wrapped_between_words():
+    sentence = "Write `keras.ops.convert_to_tensor(well-known)` here. " * 20
+    lines = [line.removeprefix("\x1b[31m").removesuffix("\x1b[0m") for line in in_red(sentence)]
+    assert len(lines) > 5 and max(map(len, lines)) <= 88
+    assert " ".join(lines) == f"✗ {sentence.strip()}"
 
 
 def test_without_a_setting_the_hardware_chooses(monkeypatch):
@@ -59,7 +66,7 @@ def run(capsys, monkeypatch):
 
     def run(cell):
         shell.run_cell(cell)
-        return capsys.readouterr().out
+        return capsys.readouterr().out.replace("\x1b[0m\n\x1b[31m", " ")  # one wrapped sentence
 
     run("from diffusion_lab.labs.start import start\nlab = start()")
     return run

@@ -145,9 +145,23 @@ def remarks(answer):
         for name in names
         if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")
     ]
+    methods = [
+        name
+        for name in names
+        if inspect.isfunction(scope.get(name))
+        and "self" in inspect.signature(scope[name]).parameters
+    ]
     sentences = [
         say("It reads `{name}`, a variable of the notebook: use only the arguments.", name=name)
         for name in data[:1]
+    ]
+    sentences += [
+        say(
+            "It calls the notebook's function `{name}`, not the model's method: write"
+            " `self.{name}(...)`.",
+            name=name,
+        )
+        for name in methods[:1]
     ]
     if any(map(is_xor, instructions)):
         sentences.append(say("In Python, powers are written with `**`; `^` is another operation."))

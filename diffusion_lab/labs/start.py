@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from traceback import walk_tb
 
-from diffusion_lab.errors import OneSentence, UserError, about_backend
+from diffusion_lab.errors import OneSentence, UserError, about_backend, in_red
 
 try:
     import keras
@@ -115,7 +115,7 @@ def _install_error_messages():
         sentence = _explanation(error, traceback, missing)
         if sentence:
             sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback  # for %tb
-            return shell._showtraceback(kind, error, [f"\x1b[31m✗ {sentence}\x1b[0m"])
+            return shell._showtraceback(kind, error, in_red(sentence))
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
         if guess := _possible_cause(error):
             print(guess)

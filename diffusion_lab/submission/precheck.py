@@ -298,6 +298,6 @@ def _title(code: list[Any], number: int) -> str:
 
 
 def _last_line(error: Any) -> str:
-    """Returns the last line of a cell's traceback, which says the most."""
-    lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
-    return [line for line in lines if line.strip()][-1].removeprefix("✗ ")
+    """Returns the sentence in a cell's error, or the last line of its traceback."""
+    lines = [line for line in ANSI.sub("", "\n".join(error.traceback)).splitlines() if line.strip()]
+    return " ".join(lines)[2:] if lines[0].startswith("✗ ") else lines[-1]

@@ -21,6 +21,7 @@ from diffusion_lab.instructor.handing_out import handout_of
 from diffusion_lab.instructor.languages import stub
 from diffusion_lab.instructor.source import KERNEL, exercises, read_source
 from diffusion_lab.instructor.source_format import BEGIN, END
+from diffusion_lab.instructor.stored_pictures import with_palettes
 from diffusion_lab.storage import write_atomically
 
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}$", re.M | re.S)
@@ -204,7 +205,8 @@ def execute(
         seconds[source.stem] = round(time.monotonic() - begin, 1)
         note = f"; nothing is saved, because only outputs of the {KEPT} profile are kept"
         if profile == KEPT:
-            write_atomically(path, _text(described(_without_run_data(notebook))).encode())
+            kept = with_palettes(described(_without_run_data(notebook)))
+            write_atomically(path, _text(kept).encode())
             _save_cover(notebook, Path(root, "docs", "labs", f"{source.stem}.png"))
             note = ""
         progress(f"{source.stem}: {seconds[source.stem]:.0f} s{note}")

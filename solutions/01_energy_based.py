@@ -279,8 +279,8 @@ def keep(step, images):
         snapshots[f"step {step}"] = shipped.denormalize(images)
 
 
-snapshots["the end"] = shipped.generate(10, wanted[-1] + 1, seed=2, on_step=keep)
-show_rows({name: snapshots[name] for name in [*(f"step {n}" for n in wanted), "the end"]})
+shipped.generate(10, wanted[-1] + 1, seed=2, on_step=keep)
+show_rows(snapshots)
 
 # %% [markdown]
 # Here is the same thing with a slider. Watch the energy while the digits appear:
@@ -327,7 +327,7 @@ widgets.langevin(shipped)
 # optimizer.apply(gradients(loss, network.weights), network.weights)
 # ```
 #
-# ([energy_based.py](../diffusion_lab/models/energy_based.py) has the same in full: `draw_chains`
+# ([energy_based.py](../diffusion_lab/models/energy_based.py) has the full version: `draw_chains`
 # and `call`. The real images get a little noise, too.)
 #
 # ### Exercise 1.2 · `contrastive_divergence_loss`
@@ -399,7 +399,7 @@ model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callback
 # that it has never seen, for its own images (the ends of its walks, from the sample buffer), and
 # for noise:
 
-# %% tags=["nbval-ignore-output"] alt="Histogram of the energies. Unseen digits and the model's own images overlap at low energies, mostly below 0.04; noise lies far above, around 0.16."
+# %% tags=["nbval-ignore-output"] alt="Histogram of the energies. Unseen digits and the model's own images overlap at low energies, mostly below 0.04; noise lies far above, around 0.2."
 unseen = load_dataset(data, "validation", image_size=image_size, batch_size=200)[0]
 noise = keras.random.uniform(unseen.shape, -1, 1, seed=3)
 kinds = {"unseen digits": 2 * unseen - 1, "its own images": model.buffer[:200], "noise": noise}

@@ -251,8 +251,8 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 # > **α or ᾱ?** The DDPM paper (Ho et al. 2020) writes $\alpha_t = 1-\beta_t$ for one step and
 # > $\bar\alpha_t$ for the product. The DDIM paper (Song et al. 2021) writes plain $\alpha_t$ for
 # > the *product*. It is easy to mix up the two. The DDPM lab that this course is [based
-# > on](../docs/sources.md) did, and its sampling formula is wrong only because of its bars (lab 06
-# > shows it). In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is called the
+# > on](../docs/sources.md) mixed them up: the only mistake in its sampling formula is the bars (lab
+# > 06 shows it). In these labs a bar always means the product, and $\sqrt{\bar\alpha_t}$ is the
 # > *signal rate*, $\sqrt{1-\bar\alpha_t}$ the *noise rate*.
 #
 # > **From 1 or from 0?** In the formulas, $t$ counts from 1, as in the papers: $x_0$ is the

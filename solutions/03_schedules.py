@@ -80,8 +80,10 @@ faint = 0.1  # a signal rate below this is hopeless, a noise rate below it trivi
 # From now on, the **diffusion time** $t$ is a real number between 0, the clean image, and 1, pure
 # noise. A schedule gives two numbers for each time,
 #
-# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},
-# \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+# $$\begin{gathered}
+# \text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise}, \\
+# \text{signal rate}^2 + \text{noise rate}^2 = 1 .
+# \end{gathered}$$
 #
 # The second equation is the radio's constant volume; in lab 02 we said "the variance stays 1". The
 # rates are standard deviations, $\sqrt{\bar\alpha}$ and $\sqrt{1-\bar\alpha}$. Here is the flower
@@ -132,7 +134,7 @@ print(f"exp(-sum of {step} β):           {np.exp(-np.sum(betas[:step])):.3f}")
 #
 # $$\bar\alpha(t) = \exp\left(-1000\int_0^t \beta(u)\,du\right).$$
 
-# %% alt="The dose over diffusion time is a straight line from near 0 at time 0 up to 20 at time 1. The triangle below it is shaded until time 0.3."
+# %% alt="A thousand times the dose over diffusion time is a straight line from near 0 at time 0 up to 20 at time 1. The triangle below it is shaded until time 0.3."
 beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 
 # %% [markdown]
@@ -385,11 +387,11 @@ show_rows(rows, titles)
 # %% [markdown]
 # At $t = 0$ the offset cosine schedule is already a bit grainy: its `max_signal_rate` of 0.95 means
 # a noise rate of 0.31. This grain has a price. In the last step of a sampler, the network guesses
-# the clean image from a picture with this much grain, so the best guess leaves out most details
-# that are fainter. A detail ten times fainter than the image (a standard deviation of 0.1 instead
-# of 1) keeps only 8.5 % of its strength (lab 05 has the formula), and lab 08 finds signs that
-# generated flowers are softer than real ones. In exchange, no training is spent on images that are
-# already nearly clean.
+# the clean image from a picture with at least this much grain, so the best guess leaves out most
+# details that are fainter. A detail ten times fainter than the image (a standard deviation of 0.1
+# instead of 1) keeps at most 8.5 % of its strength (lab 05 has the formula), and lab 08 finds signs
+# that generated flowers are softer than real ones. In exchange, no training is spent on images that
+# are already nearly clean.
 #
 # ## 7 · Log-SNR: one ruler for all
 #
@@ -438,8 +440,8 @@ for name, schedule in schedules.items():
 # > with each schedule. The KID, a distance from real flowers that lab 08 explains (lower is
 # > better), was 1.20 with the offset cosine schedule, 1.03 with the cosine schedule, and 1.21 with
 # > the linear one, in one run each: **the predicted waste does not show** ([all
-# > recipes](../docs/benchmarks/recipes.md)). Why not? One possible reason is in the next box. The
-# > other is the loss, in which very noisy images count little (lab 07). To tell the two apart,
+# > recipes](../docs/benchmarks/recipes.md)). Why not? One possible reason is in the next box.
+# > Another is the loss, in which very noisy images count little (lab 07). To tell the two apart,
 # > train with both schedules and an unweighted loss.
 #
 # > **The line between hopeless and useful depends on the picture.** In an image, neighbouring

@@ -116,8 +116,9 @@ def make_network(channels=3):
 
 
 # %% [markdown]
-# Here is Robin's script, in three parts. **Read it before you run it**, pencil in hand. `corrupt`
-# is the copier from lab 02: a little paler, a little dust, a thousand times.
+# Here are the three functions of Robin's script; the loop that calls them comes below. **Read them
+# before you run them**, pencil in hand. `corrupt` is the copier from lab 02: a little paler, a
+# little dust, a thousand times.
 
 # %%
 rng = np.random.default_rng(0)
@@ -455,7 +456,7 @@ checks.gradient_step(gradient_step)
 # loop and your step. The optimizer is Adam, because plain gradient descent at 0.001 would need all
 # of Robin's hundred epochs:
 
-# %% tags=["nbval-ignore-output"] alt="Loss over 40 batches. Your loop starts at 1.8, falls below the flat line of always answering 0 at about batch 5, and ends near 0.3."
+# %% tags=["nbval-ignore-output"] alt="Loss over 40 batches. Your loop starts at about 2.5, falls below the flat line of always answering 0 at about batch 6, and ends near 0.4."
 optimizer = keras.optimizers.Adam(2e-3)
 
 
@@ -553,10 +554,10 @@ blind = np.mean(noise * x) / np.mean(x * x)  # the best number for all levels, b
 for name, factor in {"told the noise level": noise_rate, "blind": blind}.items():
     print(f"{name:22} mean squared error {np.mean((noise - factor * x) ** 2):.2f}")
 
-# %% alt="Noise in a pixel of 1.0 over the noise rate. The guess that is told the noise level rises from 0 to 1; the blind guess stays flat at 0.64."
+# %% alt="Best guess of the noise for a pixel of 1.0, over the noise rate. The guess that is told the noise level rises from 0 to 1; the blind guess stays flat at 0.64."
 rate = np.linspace(0, 1, 50)
 guesses = {"told the noise level": (rate, rate), "blind": (rate, np.full(50, blind))}
-curves(guesses, xlabel="noise rate", ylabel="noise in a pixel of 1.0")
+curves(guesses, xlabel="noise rate", ylabel="best guess of the noise")
 
 # %% [markdown]
 # The same pixel value calls for different answers at different noise levels, and a network that
@@ -630,7 +631,7 @@ def examples(images, rng):
 # %% [markdown]
 # Your loop and your step would be enough for the training. Keras's `fit` does the same two things
 # in compiled code, which is faster, so from here on we use `fit`. The learning rate falls to 0
-# during training, so that the network settles. Training takes two minutes on a laptop; watch the
+# during training, so that the network settles. Training takes two to three minutes; watch the
 # samples. (`generate` calls your step back again and again, with less noise each time, until the
 # image is clean. In lab 07 you write this loop yourself.)
 
@@ -673,8 +674,8 @@ show_images(for_the_screen(generate(loaded, noise, sampling_steps)))
 # ## 9 · The receptive field: why it still cannot draw
 #
 # Does it need more training? The weights below come with the course. They were trained on 60,000
-# images (20,000 flowers, three times), in ten minutes on two cores. Next to them is a U-Net (lab
-# 05) that starts from the same noise.
+# images (20,000 flowers, three times), in ten minutes on two cores. The lower row comes from a
+# U-Net (lab 05) that starts from the same noise.
 
 # %% tags=["cover"] alt="Two rows from the same noise. The plain stack makes grainy patchworks of petal colours; the U-Net makes eight clean flowers."
 plain, _ = load_model("flowers32_plain_cnn")
@@ -688,13 +689,13 @@ samples = {
 show_rows({name: images[:8] for name, images in samples.items()})
 
 # %% [markdown]
-# (To be fair: this U-Net has seen the same flowers ten times, the plain stack three times, and its
-# loss is weighted as in lab 07, which [helps a lot](../docs/benchmarks/recipes.md). So compare the
-# shapes, not the quality. But a U-Net also draws recognisable flowers after 50,000 images. And some
-# static is left in the upper row, probably because every grain must pass through ten layers before
-# it can be subtracted. Lab 05 has a remedy.)
+# (To be fair: this U-Net has seen the same flowers ten times, the plain stack three times, and the
+# U-Net's loss is weighted as in lab 07, which [helps a lot](../docs/benchmarks/recipes.md). So
+# compare the shapes, not the quality. But a U-Net also draws recognisable flowers after 50,000
+# images. And some static is left in the upper row, probably because every grain must pass through
+# ten layers before it can be subtracted. Lab 05 has a remedy.)
 #
-# Each blossom from the plain stack has several colours, and petals without a centre to grow from.
+# Each blossom from the plain stack has several colours, and its petals share no centre.
 # How far can a pixel see?
 
 # %% tags=["nbval-ignore-output"]

@@ -140,8 +140,8 @@ ask("05.far")
 
 # %% [markdown]
 # We can measure it. Take the green value of the middle output pixel. Its gradient says how much
-# each pixel of the input changes it. Bright means a lot; the dashed square is all that the plain
-# network of lab 04 could ever see.
+# each pixel of the input changes it. Bright means a lot, on a logarithmic scale. The dashed square
+# is all that the plain network of lab 04 could ever see.
 
 # %% alt="Influence on the middle pixel at times 0.1, 0.5 and 0.95. There is always a bright spot in the middle; at 0.95 much comes from outside the dashed square."
 reach = 10  # pixels to each side: the plain network's
@@ -189,9 +189,9 @@ for name, shares in looks.items():
 #
 # <details><summary>Hint 1: the frequencies</summary>
 #
-# `np.linspace` spaces numbers evenly, and NumPy has a relative of it for a logarithmic scale. Which
-# of the three numbers in the text does it need? TensorFlow is strict about types: it does not
-# multiply NumPy's float64 by its own float32.
+# `np.linspace` spaces numbers evenly, and NumPy has a relative of it for a logarithmic scale. Both
+# take three numbers; the text above has them. Make the frequencies float32 like the variances,
+# because a float64 tensor and a float32 tensor cannot be multiplied.
 # </details>
 # <details><summary>Hint 2: the shapes</summary>
 #
@@ -254,7 +254,7 @@ print(f"at v = 0.001 the waves are {round(times, -3):,.0f} times further apart")
 # With the bare number, all low noise levels look the same; a layer would need weights in the
 # thousands to tell them apart. The waves do this work for it. (They have a limit, too: below
 # $v = 0.001$, a step of 10 % turns even the fastest wave by less than a tenth of a turn, and both
-# curves fall side by side.)
+# curves fall in parallel.)
 #
 # **Which noise levels does this course visit?** That depends on the schedule. The linear schedule
 # of DDPM begins at $v = 0.0001$, and the plain cosine at 0. But our models use the offset cosine of
@@ -376,7 +376,7 @@ print("largest change:", np.abs(ops.convert_to_numpy(block(x) - x)).max())
 # %% tags=["nbval-ignore-output"]
 ask("05.depth")
 
-# %% tags=["nbval-ignore-output"] alt="Loss by epoch. With the addition it falls quickly to below 0.3; without it, the loss only creeps down from 1 to nearly 0.8."
+# %% tags=["nbval-ignore-output"] alt="Loss by epoch. With the addition it falls quickly to below 0.3; without it, the loss only creeps down from 1 to below 0.8."
 sizes = {"image_size": image_size, "batch_size": num_images, "count": num_images}
 batch = load_dataset(data, "train", **sizes)[0]
 training_images = (batch - batch.mean()) / batch.std()
@@ -561,7 +561,7 @@ checks.up_block(up_block)
 # %% [markdown]
 # Now we build the whole network from your pieces. This is the network of the Keras DDIM example,
 # except that ours repeats pixels where that one interpolates. `continuous_inputs` creates the two
-# inputs and spreads your waves over the image. `keep_skips=False` erases what the skips *say* but
+# inputs and spreads the waves over the image. `keep_skips=False` erases what the skips *say* but
 # leaves them in place, so that both versions have the same layers and the same number of weights.
 
 
@@ -622,8 +622,8 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 #
 # We train your network twice, with the same images and the same seed, each for a few thousand
 # images. In the second one, GroupNorm takes the place of each BatchNorm. (The loss is the one of
-# lab 07. The EMA weights draw, see lab 06. KID, from lab 08, is a distance between drawn and unseen
-# flowers; lower is better.)
+# lab 07. The samples come from the EMA weights, as in lab 06. KID, from lab 08, is a distance
+# between samples and unseen flowers; lower is better.)
 
 # %% tags=["nbval-ignore-output"]
 ask("05.normalisation")
@@ -664,8 +664,8 @@ curves(errors, xlabel="diffusion time", ylabel="error of the velocity")
 # > (The package averages the running averages as well.) And the network counts, too. A small one of
 # > the kind drawn above, with scales and shifts in each block, showed no clear difference after
 # > this short training: with two seeds 1.8 and 2.4 with BatchNorm, 2.7 and 2.3 with GroupNorm.
-# > After 20,000 images of 32 × 32 pixels it did: 2.10 and 1.20, in [one run
-# > each](../docs/benchmarks/recipes.md).
+# > The network drawn above did show one after 20,000 images of 32 × 32 pixels: 2.10 and 1.20, in
+# > [one run each](../docs/benchmarks/recipes.md).
 #
 # ## 6 · What the skips do: switch them off and see
 #
@@ -713,7 +713,8 @@ compare_networks({"whole": network} | without_skips, diffusion_time=0.5)
 # The finest skips carry the grain. Without them the network still knows the colour and the place of
 # everything. But it cannot say which pixel got which noise, so the noise stays in. The skips at 16
 # carry the edges of the petals: without them the flowers are blurred. The network hardly needs the
-# coarse skips at 8, because the way through the bottom has the same resolution there.
+# coarse skips at 8 (they are inside the lowest box of the drawing), because the way through the
+# bottom has the same resolution there.
 #
 # ## 7 · Attention: every pixel looks at every other
 #
@@ -798,7 +799,7 @@ print("largest difference:", round(largest, 5))
 # Where do the pixels of the trained network look? The cross marks the pixel that asks; those that
 # it listens to are in full light, and the others are dimmed.
 
-# %% alt="Six flowers, above the same with a cross on a pixel that asks. From the middle, parts of the flower light up; from a corner, the background at the border."
+# %% alt="Six flowers, and below each two dimmed copies. With the cross in the middle, parts of the flower light up; in a corner, the background at the border."
 noisy, noise_rate, _ = corrupt(0.6)
 weights = attention_weights(network, noisy, noise_rate**2)
 show_attention(flowers[:6], weights[:6], places=[(3, 4), (0, 0)])
@@ -814,10 +815,10 @@ deaf = rewired(network, PixelAttention, lambda layer, query, key, value: 0 * val
 compare_networks({"whole": network, "no attention": deaf}, diffusion_time=0.8)
 
 # %% [markdown]
-# The honest answer is: very little. In pictures of 32 × 32, the convolutions at the bottom already
-# reach nearly everywhere. Attention earns its place in larger pictures, where the two eyes of a
-# face must match across 200 pixels. Its cost grows with the *square* of the number of pixels, which
-# is why we use it only at the bottom.
+# The honest answer is: not much. The shapes stay, but the colours are duller, and some are wrong.
+# In pictures of 32 × 32, the convolutions at the bottom already reach nearly everywhere. Attention
+# earns its place in larger pictures, where the two eyes of a face must match across 200 pixels. Its
+# cost grows with the *square* of the number of pixels, which is why we use it only at the bottom.
 #
 # > **The residual that is not x.** The attention block of Nain's [DDPM example for
 # > Keras](https://keras.io/examples/generative/ddpm/) normalises its input and then adds back the
@@ -844,7 +845,7 @@ for name, block in blocks.items():
 # %% tags=["nbval-ignore-output"]
 ask("05.told_wrong")
 
-# %% alt="Predictions for five noise variances told to the network. If it is too small, flowers are pale and grainy; if too large, glaring; the true one is clean."
+# %% alt="Predictions for five noise variances told to the network. If the number is too small, flowers are pale and grainy; if too large, glaring; the true one is clean."
 noisy, *rates = corrupt(0.5)
 truth = float(rates[0][0, 0, 0, 0] ** 2)
 rows = {"noisy": for_the_screen(noisy)}
@@ -901,9 +902,9 @@ for name, other in networks.items():
 show_rows(rows)
 
 # %% [markdown]
-# Without attention the colours fade, in a way that you could hardly see in a single predicted
-# image. (This shows what *this* network uses its attention for, not that a network needs it: one
-# trained without attention has a KID of 1.17, this recipe 1.20, one run each.) Without the skips at
+# Without attention the colours fade, much more than in a single predicted image. (This shows what
+# *this* network uses its attention for, not that a network needs it: after 20,000 images, one
+# trained without attention has a KID of 1.17, one with it 1.20, one run each.) Without the skips at
 # 16 everything is blurred. Without the finest skips, the noise that is not found in one step is
 # still there in the next, right until the end.
 #

@@ -144,8 +144,10 @@ show_images(validation[0][:16], columns=8)
 #
 # At time 0 the image is (nearly) clean, and at time 1 it is (nearly) noise. In between,
 #
-# $$\text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise},
-# \qquad \text{signal rate}^2 + \text{noise rate}^2 = 1 .$$
+# $$\begin{gathered}
+# \text{noisy image} = \text{signal rate}\cdot\text{image} + \text{noise rate}\cdot\text{noise}, \\
+# \text{signal rate}^2 + \text{noise rate}^2 = 1 .
+# \end{gathered}$$
 #
 # Two numbers whose squares add up to 1 are the cosine and the sine of an angle. Let the angle grow
 # linearly with time, so that the signal rate is `max_signal_rate` at time 0 and `min_signal_rate`
@@ -261,8 +263,8 @@ checks.denoise(denoise)
 #
 # > **Why may Ben do that?** In training, Ana only saw images mixed with *fresh* noise. Suppose that
 # > her answers are right, and call the next rates $s'$ and $n'$. Then
-# > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. So
-# > is a mixture with fresh noise $z$, and so is everything in between:
+# > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. The
+# > same is true with fresh noise $z$ in place of her noise, and of everything in between:
 # >
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >
@@ -353,7 +355,7 @@ checks.reverse_diffusion(reverse_diffusion)
 # <details><summary>Hint 3: try the ends</summary>
 #
 # For `eta=0`, the result must be that of step 2 in exercise 7.3. For every `eta`, the squares of
-# the factors of the two noises add up to $n'^2$.
+# the factors of the predicted and the fresh noise add up to $n'^2$.
 # </details>
 
 
@@ -449,7 +451,7 @@ show_code(DiffusionModel.corrupt_and_separate, DiffusionModel.compute_loss, EMA.
 # images, and 1.2 with this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare
 # the loss below with those of earlier labs. Watch `n_loss` instead, the mean absolute error of the
 # noise. A network that always answers 0 has an `n_loss` of 0.8. (Béres's example trains on this
-# absolute error of the noise. In our table it makes little difference: "absolute error", 1.23.)
+# absolute error of the noise. On the weighted velocity, an absolute error has 1.23 in our table.)
 
 
 # %%
@@ -552,8 +554,8 @@ widgets.sampling(shipped)
 # these directions. Muon (Jordan et al. 2024) reads the kernel as a matrix and gives the update the
 # same size in all its directions, so the petals are learned as fast as the background. Keras has
 # Muon for dense layers, and `ConvolutionalMuon` extends it to kernels. With it, our network needs
-# two thirds of the images to reach the same KID (the median of three runs; in one of them, a
-# quarter).
+# two thirds of the images to reach the same KID (medians of three runs; in processor time, Muon
+# needed between a third and nine tenths).
 #
 # **Small batches.** On a CPU, the cost of a step is proportional to the number of its images. With
 # 16 images instead of 32, the gradient is noisier, but there are twice as many steps for the same
@@ -626,7 +628,7 @@ show_images(model.generate(lab.amount(smoke=4, cpu=18, gpu=18), plot_steps, seed
 # %% tags=["nbval-ignore-output"]
 ask("07.more_steps")
 
-# %% tags=["nbval-ignore-output"] alt="KID of your model over the number of evaluations, log scales. It falls from about 45 at 1 evaluation to about 0.3 at 20."
+# %% tags=["nbval-ignore-output"] alt="KID of your model over the number of evaluations, log scales. It falls from about 44 at 1 evaluation to about 0.3 at 20."
 step_counts = lab.amount(smoke=[1, 2], cpu=[1, 2, 5, 10, 20], gpu=[1, 2, 5, 10, 20, 50])
 points = []
 for steps in step_counts:
@@ -639,9 +641,10 @@ by_evaluations({"your model": points}, "KID (lower is better)", logarithmic=True
 # %% [markdown]
 # Both axes are logarithmic. The number after ± is the *standard error*: how much KID would vary
 # with other images. One step only gives blurs, and up to five steps KID falls steeply. From there
-# to 20, twice as many steps make our KID about half as large, and they take twice as long. Where
-# your curve becomes flat, the sampler makes hardly any errors of its own. The errors that remain
-# are those of the network, and more training is the better investment.
+# to 20, twice as many steps make our KID about half as large, and they take twice as long. With
+# still more steps the curve becomes flat (lab 08 shows it). There the sampler makes hardly any
+# errors of its own. The errors that remain are those of the network, and more training is the
+# better investment.
 
 # %% [markdown]
 # ## 6 · An experiment of your own
@@ -706,7 +709,7 @@ show_rows({name: one.generate(8, plot_steps, seed=0) for name, one in candidates
 # After so few images, no model draws flowers yet, so look at shapes and at the grain. That is the
 # price of a quick experiment: what helps early need not help in the end.
 #
-# In our run, the KIDs are 3.00 ± 0.14 and 4.55 ± 0.25. They differ by 1.55, which is more than five
+# In our run, the KIDs are 2.99 ± 0.14 and 4.55 ± 0.25. They differ by 1.56, which is more than five
 # times $\sqrt{0.14^2+0.25^2} = 0.29$, so this is hardly chance.
 #
 # But the standard error only says how much KID would vary with other images *from the same two

@@ -84,7 +84,7 @@ guidances = (0, 1, 2, 4, 8)
 # Leonhard Euler's method from 1768. Two hundred and fifty years have brought better drivers. They
 # come in two kinds:
 #
-# * **look twice** per step (Heun's method, in diffusion since Karras et al. 2022): drive, look,
+# * **look twice** per step (Heun's method, made popular by Karras et al. 2022): drive, look,
 #   correct. This costs two network evaluations per step.
 # * **remember** (multistep methods): compare what you see now with what you saw at the last
 #   milestone, and guess how the road continues. This costs nothing extra.
@@ -126,7 +126,8 @@ clouds(samples | {"exact": exact})
 #
 # It removes more of the predicted noise $\hat\varepsilon$ than the ODE does, and replaces it with
 # fresh noise $dw$ of the same variance. With perfect predictions, both have the same *distribution*
-# at each angle, but the paths differ: one is a smooth curve, the other a random walk.
+# at each angle, but the paths differ: one is a smooth curve, the other a random walk. (The grey
+# dots are exact samples.)
 
 # %% alt="Paths from noise to sample. With the ODE, DDIM, they are short and smooth; with the SDE, DDPM, they are a jagged tangle all over the panel."
 walkers = keras.random.normal((30, 1, 1, 2), seed=6)

@@ -45,7 +45,6 @@ from keras import ops
 from diffusion_lab import checks
 from diffusion_lab.backend import compiled
 from diffusion_lab.data import load_dataset
-from diffusion_lab.data.flowers import COLOURS
 from diffusion_lab.labs.lab10.drawing import crude_flower, read_picture
 from diffusion_lab.labs.lab10.experiments import (
     blurred,
@@ -178,7 +177,7 @@ def fill(known_images, mask, seed, repeats=1):
 # %% tags=["nbval-ignore-output"]
 ask("10.hole")
 
-# %% tags=["nbval-ignore-output"] alt="Damaged flowers and two fillings of each in one pass. The halves meet at the seam, but in many flowers the colours of the two sides differ."
+# %% tags=["nbval-ignore-output"] alt="Damaged flowers and two fillings of each in one pass. The outlines meet at the seam, but in some flowers the colours of the two sides differ, and in several backgrounds the seam shows."
 rows = {"damaged": with_hole(flowers, mask)}
 rows |= {f"one pass, seed {seed}": fill(known_images, mask, seed) for seed in (1, 2)}
 show_rows(rows)
@@ -198,7 +197,7 @@ show_rows(rows)
 # The first term has the signal rate $a\,s_\text{then}=s_\text{now}$, as it should, and the second
 # brings the variance back to 1.
 
-# %% tags=["nbval-ignore-output"] alt="Original flowers and two fillings of each with 8 repeats. Now each flower has one colour, its petals go on across the middle, and hardly a seam shows."
+# %% tags=["nbval-ignore-output"] alt="Original flowers and two fillings of each with 8 repeats. Now each flower has one colour, its petals continue across the middle, and hardly a seam shows."
 rows = {"before": flowers}
 for seed in (1, 2):
     rows[f"{repeats} repeats, seed {seed}"] = fill(known_images, mask, seed, repeats)
@@ -455,8 +454,7 @@ show_rows(rows)
 # [Factorized diffusion](https://arxiv.org/abs/2404.11615) makes such images with two members: one
 # decides about the blur of the noise, the other about the rest. Here both are the network of lab 09
 # that takes a colour and guidance. From a distance these flowers should be red or blue, and from
-# close up, yellow or white. (The colours are the names in `COLOURS`: white, yellow, orange, red,
-# pink, purple and blue.)
+# close up, yellow or white. (There are also orange, pink and purple.)
 
 
 # %%
@@ -467,18 +465,11 @@ def from_afar(images, size=8):
 
 def hybrid_denoise(model, far_colour, near_colour, guidance=3.0):
     """Returns a `denoise`: the blur of one colour's noise, and the rest of another's."""
+    far_member, near_member = (model.guided(it, guidance) for it in (far_colour, near_colour))
 
     def divided(noisy_images, noise_rates, signal_rates):
-        far, near = (
-            model.denoise_guided(
-                noisy_images,
-                noise_rates,
-                signal_rates,
-                ops.full((len(noisy_images),), COLOURS.index(colour), "int32"),
-                guidance,
-            )[0]
-            for colour in (far_colour, near_colour)
-        )
+        far, _ = far_member(noisy_images, noise_rates, signal_rates)
+        near, _ = near_member(noisy_images, noise_rates, signal_rates)
         pred_noises = from_afar(far) + near - from_afar(near)
         return pred_noises, (noisy_images - noise_rates * pred_noises) / signal_rates
 
@@ -505,8 +496,8 @@ show_rows(rows)
 # Now let the committee have eight members: four quarter turns, each with its mirror image. We also
 # make the initial noise symmetric, by averaging its eight views (and multiplying by $\sqrt8$, which
 # keeps the variance at 1 for nearly all pixels). Then all eight members see the same image in every
-# step, and the result is a flower that no meadow has. (This noise is no longer white, because eight
-# pixels each are equal. So these flowers look flatter and stranger than usual.)
+# step, and the result is a flower that no meadow has. (This noise is no longer white, because
+# its pixels are equal in groups of eight. So these flowers look flatter and stranger than usual.)
 #
 # `mirrored` is its own way back: if you turn and mirror an image twice, you have the image again.
 
@@ -592,8 +583,8 @@ enlarge(8, seeds=(1, 2))
 # an X-ray image: an enlarged picture shows what is *likely*, and never what was there.
 #
 # (We used `ddpm` here. Shifting the blocks leaves faint edges between them. The fresh noise of each
-# step covers most of these, and the network draws that place again. With `sampler=ddim`, the edges
-# stay.)
+# step covers most of these edges, and the network draws these places again. With `sampler=ddim`,
+# the edges stay.)
 #
 # ## What you have now
 #

@@ -83,8 +83,8 @@ titles = [f"t = {1 - step / steps:.2f}" for step in shown]
 show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in range(4)}, titles)
 
 # %% [markdown]
-# At $t = 1$ all four predictions are blurs. Hardly more than their colours differ: the schedule
-# leaves 2 % of the image at $t = 1$, which is enough to guess a colour, but no petals. Even a
+# At $t = 1$ all four predictions are blurs. They differ in little more than colour and size: the
+# schedule leaves 2 % of the image at $t = 1$, which is enough to guess these, but no petals. Even a
 # perfect network could not do better. A squared error is smallest for the mean, so the network
 # predicts the average of all flowers that fit. (The faint grain is the network's own error: a trace
 # of the noise, of which it removes a little too much.)
@@ -114,9 +114,12 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # (EMA, lab 06) of the tuned network's. If the tuned network predicted its own target, each
 # correction would also move the target.
 #
-# $$L = \text{mean}\big(f(x_t, t) - \text{target}\big)^2, \qquad \text{target} =
+# $$\begin{gathered}
+# L = \text{mean}\big(f(x_t, t) - \text{target}\big)^2, \\
+# \text{target} =
 # \begin{cases} f_\text{EMA}(x_{t-\text{gap}},\, t - \text{gap}) & \text{if } t \ge \text{gap}\\
-# \text{the image that the teacher predicts from } x_t & \text{if } t < \text{gap.}\end{cases}$$
+# \text{the image that the teacher predicts from } x_t & \text{if } t < \text{gap.}\end{cases}
+# \end{gathered}$$
 #
 # The mean is over all images, pixels and channels. The second line of the target is the anchor.
 # With less than one gap to go, the last step of DDIM ends at the predicted image. Without the
@@ -220,7 +223,7 @@ tuned.normalizer.set_weights(original.normalizer.get_weights())
 tuned.normalizer.finalize_state()  # makes the layer use these weights
 tuned.compile(ConvolutionalMuon(learning_rate, weight_decay=0.0), jit_compile=lab.profile == "gpu")
 
-# %% tags=["nbval-ignore-output"] alt="Left, the training loss climbs until step 40, then falls by about half. Right, eight samples in one step are soft flowers."
+# %% tags=["nbval-ignore-output"] alt="Left, the training loss climbs until step 40, falls by half until step 80, and ends a little higher. Right, eight samples in one step are soft flowers."
 train = load_dataset("procedural_flowers", "train", 32, batch_size, count=num_images)
 shrink = ShrinkGap(num_epochs * len(train), halvings, learning_rate)
 panel = TrainingPanel(sample=lambda: tuned.generate(8, 1, seed=0))
@@ -230,7 +233,7 @@ tuned.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callback
 # %% [markdown]
 # The loss is no measure of progress here. It starts at zero, where the gap is 1 (the first point of
 # the curve is already the mean of 20 steps), and the task becomes harder while the gap shrinks.
-# Later it falls also because neighbours come closer to each other. Look at the samples instead:
+# Later it falls, partly because neighbours come closer to each other. Look at the samples instead:
 # they take one step each.
 #
 # ## 4 · Sampling: jump, add noise, jump again
@@ -364,10 +367,10 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 #   0.65, although its single step is worse than ours. Its two steps of DDIM have 0.13, which is no
 #   worse than the teacher's 20 steps: the difference is smaller than two standard errors. More
 #   steps do not help it, and we do not know why: with four it has 0.22, and less variety.
-# * The teacher's 20 steps have a variety of 98 %, one step of the tuned model has 95 %, and two
-#   steps of the shipped model have 93 %. So compared with the teacher's 20 steps, few steps cost a
-#   little variety. They also cost accuracy: after one step, the flowers are at a distance of 0.06
-#   from where their paths lead (two different flowers are 0.21 apart).
+# * The teacher's 20 steps have a variety of 98 %, one step of the tuned model has 95 %, and the
+#   shipped model has 98 % in one step and 93 % in two. So few steps cost little variety, or none.
+#   They do cost accuracy: after one step, the flowers are at a distance of 0.06 from where their
+#   paths lead (two different flowers are 0.21 apart).
 #
 # > **Without a teacher.** The shipped model was tuned by *consistency training*: its neighbours are
 # > the same image with the same noise at two times, and its anchor is the training image. So no

@@ -172,7 +172,11 @@ def curves(named_values, xlabel, ylabel, logarithmic=False):
         axis.plot(*(values if isinstance(values, tuple) else (values,)), label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logarithmic else "linear")
     axis.grid()
-    axis.legend()
+    if len(named_values) > 3:  # no corner is free of lines
+        columns = -(-len(named_values) // 2)
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
+    else:
+        axis.legend()
     show_figure(figure)
 
 

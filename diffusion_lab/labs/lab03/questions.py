@@ -39,6 +39,10 @@ QUESTIONS = {
                 "0.71. Noise and flower are in balance, while the linear schedule has only a "
                 "signal rate of 0.28 left."
             ),
+            "offset cosine": (
+                "It starts at 0.95 instead of 1, and by then its constant speed has brought it "
+                "down to a signal rate of 0.59."
+            ),
             "All the same: each of them runs from clean to noise, so halfway it is half.": (
                 "They agree (nearly) on the two ends. A schedule is the path between them."
             ),
@@ -53,8 +57,8 @@ QUESTIONS = {
         ),
         choices={
             "About 6 %, as the cosine schedule does.": (
-                "The cosine schedule gets there late. Look again at the left plot of the curves: "
-                "where does the linear signal rate reach the floor?"
+                "The cosine schedule gets there late. Look again at the plot of the signal rates: "
+                "where does the linear one fall below 0.1?"
             ),
             "About a third.": (
                 "From t = 0.68 on there is next to nothing left of a cloud of points, so three of "

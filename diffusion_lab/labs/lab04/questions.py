@@ -4,7 +4,10 @@ from diffusion_lab.labs.question import Question
 
 QUESTIONS = {
     "loss": Question(
-        text="You have read the script. It prints its losses in each epoch. How do they change?",
+        text=(
+            "You have read the functions. The training loop calls <code>script_step</code> for "
+            "each batch and prints its losses in each epoch. How do they change?"
+        ),
         choices={
             "Down, slowly: the learning rate is small.": (
                 "A small learning rate makes learning slow. But find the line in which anything "
@@ -80,8 +83,10 @@ QUESTIONS = {
                 "That depends on the noise level: the more noise there is, the larger its share of "
                 "the pixel."
             ): (
-                "The best guess is the noise rate times the value: 0.1 at a noise rate of 0.1, "
-                "and 0.99 at 0.99. Without the noise level there is no right answer."
+                "The best guess of the noise, at full size, is the noise rate times the value: 0.1 "
+                "at a noise rate of 0.1, and 0.99 at 0.99. (It is mixed in times the rate, so its "
+                "share of the pixel is the rate squared, 1 % and 98 %.) Without the noise level "
+                "there is no right answer."
             ),
             "1.0, all of it, to be on the safe side.": (
                 "That is right for pure noise, and only then. For a nearly clean image it would "

@@ -25,7 +25,7 @@ QUESTIONS = {
         right=2,
     ),
     "levels": Question(
-        text=("Where will the bare number do worse than the waves?"),
+        text="Where will the bare number do much worse than the waves?",
         choices={
             "In both training runs: with all noise levels, and with ours only.": (
                 "Look at the formula: between 0.0975 and 1 the gain falls slowly from 8 % to 0."
@@ -65,13 +65,13 @@ QUESTIONS = {
     ),
     "normalisation": Question(
         text=(
-            "The two trainings end with losses that differ by a few percent. Which of the two "
+            "The two training runs end with losses that differ by a few percent. Which of the two "
             "networks draws better flowers?"
         ),
         choices={
             "The one with BatchNorm: it sees more images when it computes its averages.": (
-                "It does in training, and these images have all noise levels. But in sampling, all "
-                "images of a batch are equally noisy."
+                "It does in training, and these images have all noise levels. In sampling it uses "
+                "the running averages of them all, although its images are then equally noisy."
             ),
             "The one with GroupNorm: it normalises each image by its own numbers.": (
                 "What it does to an image depends on this image only. So it is the same function "
@@ -107,7 +107,7 @@ QUESTIONS = {
     ),
     "told_wrong": Question(
         text=(
-            "Two thirds of the image's variance are noise, but we tell the network that it is "
+            "Two thirds of the image's variance is noise, but we tell the network that it is "
             "nearly clean. What does it return?"
         ),
         choices={

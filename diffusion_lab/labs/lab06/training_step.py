@@ -17,7 +17,10 @@ class WatchfulSGD(keras.optimizers.SGD):
 
     def apply(self, gradients, variables=None):
         if any(isinstance(gradient, keras.Variable) for gradient in gradients):
-            raise CheckFailed("The optimizer wants the gradients first: zip(gradients, variables).")
+            raise CheckFailed(
+                "You passed the variables first. Pass pairs of a gradient and its variable:"
+                " zip(gradients, variables)."
+            )
         if all(gradient is None for gradient in gradients):
             raise CheckFailed(
                 "No gradient reaches the weights of `network`. The tape knows only what happens"

@@ -18,11 +18,11 @@ QUESTIONS = {
                 "petals are. Think of the guess that is least wrong for all of these flowers at "
                 "once."
             ),
-            "Like a soft disc, always of the same shape; only its colour may differ.": (
+            "Like a soft disc without petals; little more than its colour and size differ.": (
                 "The guess with the lowest mean squared error is the average of all images that "
-                "could hide in the noise. In pure noise nearly every flower could, and only the "
-                "mean colour shows through. Later steps have fewer images to average over, so "
-                "they can commit to one."
+                "could hide in the noise. In pure noise nearly every flower could, and only what "
+                "is averaged over many pixels shows through: colour, size and place. Later steps "
+                "have fewer images to average over, so they can commit to one."
             ),
         },
         right=2,

@@ -205,7 +205,8 @@ class Remix(Exercise):
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(noise_rates**2"),
         ),
         Mistake(
-            "The variances of the two noises must add up to the next noise rate squared, not to 1.",
+            "The variances of the predicted and the fresh noise must add up to the next noise rate"
+            " squared, not to 1.",
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(1"),
         ),
         Mistake(
@@ -213,8 +214,9 @@ class Remix(Exercise):
             ("ops.sqrt(next_noise_rates**2", "ops.sqrt(next_noise_rates"),
         ),
         Mistake(
-            "You blended the two noises linearly. Independent noises add up in their variances, not"
-            " in their factors: compute σ with DDPM's formula, and then how much you must keep.",
+            "You blended the predicted and the fresh noise linearly. They are independent, so their"
+            " variances add up, not their factors: compute σ with DDPM's formula, and then how much"
+            " you must keep.",
             (
                 "kept * pred_noises + sigma * fresh_noises",
                 "next_noise_rates * ((1 - eta) * pred_noises + eta * fresh_noises)",

@@ -121,7 +121,7 @@ QUESTIONS = {
                 "It does learn next to nothing. But it moves: each batch pulls the weights in its "
                 "own direction."
             ),
-            "Flowers from the raw weights change their colours each time; flowers from the average hardly change.": (  # noqa: E501
+            "Flowers from the raw weights change their colours each time; flowers from the average change much less.": (  # noqa: E501
                 "The next batch undoes what one batch did, and in the average these pulls cancel."
             ),
             "The average lags behind: it draws the flowers that the raw weights drew some steps earlier.": (  # noqa: E501

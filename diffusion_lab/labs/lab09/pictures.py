@@ -21,7 +21,7 @@ def paths(named_paths, data):
     }
     reach = max(3, *(1.05 * np.abs(positions).max() for positions in named_paths.values()))
     for axis, (title, positions) in zip(axes[0], named_paths.items()):
-        axis.scatter(*np.reshape(data, (-1, 2)).T, s=1, alpha=0.15, color=GREY)
+        axis.scatter(*np.reshape(data, (-1, 2)).T, s=2, alpha=0.35, color=GREY)
         axis.plot(
             *np.moveaxis(positions, 2, 0), color=BLUE, linestyle="-", linewidth=0.7, alpha=0.5
         )

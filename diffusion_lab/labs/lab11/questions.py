@@ -42,8 +42,8 @@ QUESTIONS = {
     ),
     "fresh_noise": Question(
         text=(
-            "Two steps of the tuned model, each from the same first noise. Which flowers are"
-            " better, those with fresh noise in the second step, or those of DDIM?"
+            "We let the tuned model take two steps in two ways, from the same first noise. Which"
+            " flowers are better, those with fresh noise in the second step, or those of DDIM?"
         ),
         choices={
             "Fresh noise: the second step starts from a new, clean path.": (

@@ -36,6 +36,7 @@ WEB = ROOT / "web"
 ORPHAN = "---\norphan: true\n---\n"
 PLACE = re.compile(r"^<!-- live figure: (\w+) -->$", re.MULTILINE)
 LINK = re.compile(r"\]\(([\w./-]+)((?:#[\w-]*)?)\)")
+HEADING = re.compile(r"^#+ ", re.MULTILINE)
 ON_THE_SITE = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]+\.html(#live-)")
 PYTHON = {  # {live figure: [(file, function) that does the same]}
     "forward": [("diffusion_lab/gaussian_diffusion.py", "q_sample")],
@@ -53,7 +54,6 @@ START = {  # {page: how its figure "flowers" starts}; elsewhere it is tuned for 
     "11_one_step": {"network": "flowers32_fewstep", "steps": 1},
 }
 FIGURE = """\
-(live-{name})=
 *A live figure: it computes in your browser. The same in Python: {python}.*
 
 <div data-figure="{name}"{start}>
@@ -75,16 +75,24 @@ def lab_page(source: Path) -> NotebookNode:
         page.cells.append(cell)
         tags = cell.metadata.get("tags", [])
         live = [tag.removeprefix("live-") for tag in tags if tag.startswith("live-")]
+        is_slider = bool(live) and cell.source.startswith("widgets.")
         if cell.cell_type == "code" and not cell.metadata.get("diffusion_lab"):
-            is_slider = live and cell.source.startswith("widgets.")
             cell.outputs = [] if is_slider else outputs[cell.id]
             _describe(cell)
-        page.cells += [
-            nbformat.v4.new_markdown_cell(live_figure(name, source.stem)) for name in live
-        ]
+        for name in live:
+            figure = nbformat.v4.new_markdown_cell(live_figure(name, source.stem))
+            above = page.cells[-2 if is_slider else -1]
+            _set_target(name, above if above.cell_type == "markdown" else figure)
+            page.cells.append(figure)
         if "labs.start import start" in cell.source:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     return page
+
+
+def _set_target(name: str, cell: NotebookNode) -> None:
+    """Lets links to a live figure lead to the last heading of a text, or to its start."""
+    start = max((match.start() for match in HEADING.finditer(cell.source)), default=0)
+    cell.source = f"{cell.source[:start]}(live-{name})=\n{cell.source[start:]}"
 
 
 def live_figure(name: str, page: str = "") -> str:

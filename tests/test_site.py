@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -110,6 +111,18 @@ def test_the_landing_page_has_live_figures(tmp_path):
     page = (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
     for name in ("flowers", "training"):
         assert module.live_figure(name) in page
+
+
+@pytest.mark.parametrize(
+    "lab, name, first",
+    [("03_schedules", "schedules", "## 8 ·"), ("07_ddim", "flowers", "For eta 0, 10 and 50 steps")],
+)
+def test_a_link_to_a_live_figure_leads_to_the_text_above_it(lab, name, first):
+    page = build_site().lab_page(ROOT / "solutions" / f"{lab}.py")
+    text = "".join(cell.source for cell in page.cells)
+    target, figure = f"(live-{name})=\n", f'data-figure="{name}"'
+    assert text.count(target) == 1 and text.index(target) < text.index(figure)
+    assert text.partition(target)[2].startswith(first)
 
 
 def test_each_lab_says_how_its_figure_of_flowers_starts():

@@ -84,7 +84,7 @@ def first_flower(browser, site, rounds=3):
 
 def moved_slider(page, steps):
     figure = page.locator("[data-figure=flowers]")
-    figure.get_by_role("slider", name="Steps").fill(str(steps))
+    figure.get_by_role("slider", name="Steps", exact=True).fill(str(steps))
     figure.get_by_text(f"steps: {steps};").wait_for()
     slider = figure.get_by_role("slider", name="Blend").element_handle()
     picture = figure.get_by_role("img", name="the flower", exact=True).element_handle()

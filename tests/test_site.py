@@ -439,7 +439,7 @@ def test_a_visitor_chooses_a_colour_and_guidance(page, site):
     menus["network"].select_option("tuned for 1 to 4 steps")
     menus["class"].wait_for(state="hidden")
     figure.get_by_text("steps: 2; network evaluations (NFE): 2").wait_for()
-    steps = figure.get_by_role("slider", name="Steps")
+    steps = figure.get_by_role("slider", name="Steps", exact=True)
     steps.press("End")
     figure.get_by_text("steps: 4; network evaluations (NFE): 4").wait_for()
     menus["network"].select_option("not tuned")
@@ -488,9 +488,11 @@ def test_new_data_ends_the_training(page, site):
     figure.get_by_role("button", name="Train").click()
     page.wait_for_function("(time) => !time.disabled", arg=time.element_handle())
     figure.get_by_role("button", name="Clear and draw").click()
-    figure.get_by_text("New data: press Train.").wait_for()
+    figure.get_by_text("Draw something, then press Train.").wait_for()
     assert time.is_disabled() and bar.evaluate("(bar) => bar.value") == 0
     assert figure.get_by_label("Data").input_value() == "your drawing"
+    figure.get_by_role("application").press("Space")
+    figure.get_by_text("New data: press Train.").wait_for()
 
 
 @NODE
@@ -515,6 +517,118 @@ def test_no_page_is_wider_than_a_phone(page, site):
         page.goto(f"{site}/{name}.html")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_formula_fits_or_shows_that_it_scrolls(width, page, site):
+    page.set_viewport_size({"width": width, "height": 844})
+    boxes = """() => [...document.querySelectorAll("div.math")].map((outer) => {
+      const box = outer.querySelector("mjx-container");
+      const { overflowX, scrollbarColor, backgroundImage } = getComputedStyle(box);
+      return {
+        fits: outer.scrollWidth <= outer.clientWidth && box.scrollWidth <= box.clientWidth,
+        scrolls: overflowX === "auto" && box.tabIndex === 0,
+        shows: scrollbarColor !== "auto" && backgroundImage.includes("gradient"),
+      };
+    })"""
+    seen = []
+    for path in sources(ROOT):
+        page.goto(f"{site}/notebooks/{path.stem}.html")
+        page.wait_for_load_state("networkidle")
+        page.evaluate("MathJax.startup.promise")
+        seen += [(path.stem, box) for box in page.evaluate(boxes)]
+    assert len(seen) > 20
+    for lab, box in seen:
+        assert box["fits"] or (width < 600 and box["scrolls"] and box["shows"]), lab
+    assert width > 600 or not all(box["fits"] for _, box in seen)
+
+
+@NODE
+@pytest.mark.slow
+def test_a_formula_scrolls_with_the_keyboard(page, site):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/notebooks/11_one_step.html")
+    page.wait_for_load_state("networkidle")
+    formula = page.locator("div.math mjx-container").first
+    formula.press("ArrowRight")
+    page.wait_for_function("(box) => box.scrollLeft > 0", arg=formula.element_handle())
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_one_sees_where_one_can_draw(theme, page, site):
+    page.emulate_media(color_scheme=theme)
+    for name, figures in [
+        ("index", ["training"]),
+        ("notebooks/02_forward_process", ["forward"]),
+        ("notebooks/09_past_ddim", ["samplers", "training"]),
+    ]:
+        page.goto(f"{site}/{name}.html")
+        for figure in figures:
+            sheet = page.locator(f"[data-figure={figure}]").get_by_role("application")
+            style = sheet.evaluate("(canvas) => ({ ...getComputedStyle(canvas) })")
+            assert style["borderTopStyle"] == "solid"
+            page_colour = page.locator("body").evaluate(
+                "(b) => getComputedStyle(b).backgroundColor"
+            )
+            assert contrast(style["borderTopColor"], page_colour) >= 3, figure
+
+
+def contrast(*colours):
+    """Returns the contrast of two CSS colours such as "rgb(0, 0, 0)", as WCAG defines it."""
+    parts = [np.array(re.findall(r"[\d.]+", colour)[:3], float) / 255 for colour in colours]
+    linear = [np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in parts]
+    low, high = sorted(c @ [0.2126, 0.7152, 0.0722] for c in linear)
+    return (high + 0.05) / (low + 0.05)
+
+
+@NODE
+@pytest.mark.slow
+def test_the_dark_theme_leaves_pictures_of_flowers_as_they_are(page, site):
+    page.emulate_media(color_scheme="dark")
+    for name, image in [
+        ("index", "article img"),
+        ("notebooks/08_exploring", ".cell_output img:not(.plot)"),
+    ]:
+        page.goto(f"{site}/{name}.html")
+        style = page.locator(image).first.evaluate("(image) => ({ ...getComputedStyle(image) })")
+        assert style["filter"] == "none" and style["paddingTop"] == "0px", name
+    assert style["backgroundColor"] == "rgba(0, 0, 0, 0)", "outputs have no frame"
+
+
+@NODE
+@pytest.mark.slow
+def test_excerpts_of_search_results_have_no_text_of_the_menus(page, site):
+    page.goto(f"{site}/search.html?q=schedule")
+    excerpts = page.locator("#search-results .context")
+    excerpts.first.wait_for()
+    page.wait_for_load_state("networkidle")
+    texts = excerpts.all_inner_texts()
+    assert texts and not [text for text in texts if "Light Dark" in text or "Contents" in text]
+
+
+@NODE
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, figure, control, picture",
+    [
+        ("index", "training", "input[type=range]", ".beside canvas"),
+        ("notebooks/03_schedules", "schedules", "input[type=range]", ".in-a-row canvas"),
+    ],
+)
+def test_on_a_phone_a_control_and_its_picture_are_on_one_screen(
+    name, figure, control, picture, page, site
+):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/{name}.html")
+    root = page.locator(f"[data-figure={figure}]")
+    page.wait_for_function(DRAWN, arg=[root.element_handle(), []])
+    top = root.locator(control).first.bounding_box()["y"]
+    visible = [one.bounding_box() for one in root.locator(picture).all() if one.is_visible()]
+    assert max(box["y"] + box["height"] for box in visible) - top < 844
 
 
 @NODE
@@ -670,8 +784,11 @@ def test_a_seed_names_a_flower(page, site):
     for wrong in ("-3", "2.5", "1000000", ""):
         type_seed(wrong)
         assert seed.input_value() == "2", wrong
+    message = figure.get_by_text("The seed must be a whole number from 0 to 999999, so it is 2")
+    assert message.is_visible()
     assert flower.evaluate("(canvas) => canvas.toDataURL()") == seen[3]
     after(lambda: type_seed("999999"))
+    assert message.count() == 0
     after(figure.get_by_role("button", name="Another flower").click)
     assert seed.input_value() == "0"
     assert violations(page) == []
@@ -713,6 +830,23 @@ def test_a_visitor_paints_with_the_pointer(page, site):
     same = "([one, other]) => one.toDataURL() === other.toDataURL()"
     page.wait_for_function(same, arg=[sheet.element_handle(), jump.element_handle()])
     assert violations(page) == []
+
+
+@NODE
+@pytest.mark.slow
+def test_controls_without_an_effect_stay_in_their_place(page, site):
+    page.goto(f"{site}/index.html")
+    figure, menus = chosen_network(page, "not tuned")
+    figure.get_by_text("ms for one flower; steps: 10").wait_for()
+    spacing = figure.get_by_role("slider", name="Spacing (above 1: shorter first steps)")
+    eta = figure.get_by_role("slider", name="Fresh noise")
+    assert spacing.is_enabled() and eta.is_enabled()
+    height = figure.locator(".controls").last.bounding_box()["height"]
+    menus["sampler"].select_option("Heun")
+    figure.get_by_role("slider", name="Steps", exact=True).press("Home")
+    figure.get_by_text("ms for one flower; steps: 1;").wait_for()
+    assert spacing.is_disabled() and eta.is_disabled()
+    assert figure.locator(".controls").last.bounding_box()["height"] == height
 
 
 @NODE

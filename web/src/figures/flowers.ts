@@ -116,8 +116,8 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     status.textContent = `${MANY} flowers; for each, ${cost}`;
   };
   const work = soon(async () => {
-    eta.node.hidden = samplerMenu.value !== "DDIM";
-    spacing.node.hidden = steps.value < 3; // else there are only the first and the last step
+    eta.enable(samplerMenu.value === "DDIM");
+    spacing.enable(steps.value >= 3); // else there are only the first and the last step
     freshButton.disabled = !addsNoise(SAMPLERS[samplerMenu.value], steps.value, eta.value);
     many.hidden = !grid.checked;
     guidance.node.hidden = colour.node.hidden || colour.value === ANY;
@@ -173,7 +173,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     freshSeed++;
     draw();
   };
-  const seed = numberField("Flower (seed)", [0, SEEDS - 1], 1, start);
+  const seed = numberField("Flower (seed)", "The seed", [0, SEEDS - 1], 1, start);
   const model = menu("Network", Object.keys(NETWORKS), choose);
   model.choose(chosen);
   const colour = menu("Class (colour)", [ANY], draw);
@@ -183,7 +183,7 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     wantedSteps = steps.value;
     draw();
   });
-  const spacing = slider("Spacing (2: shorter at the start)", [1, 3, 0.5], 1, (value) => value.toFixed(1), draw);
+  const spacing = slider("Spacing (above 1: shorter first steps)", [1, 3, 0.5], 1, (value) => value.toFixed(1), draw);
   const eta = slider("Fresh noise (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   const mix = slider("Blend into the next flower", [0, 1, 0.01], 0, (value) => value.toFixed(2), draw);
   const freshButton = button("Same start, other fresh noise", again);

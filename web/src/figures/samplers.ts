@@ -5,12 +5,13 @@ import { normal, normals, uniform } from "../core/random";
 import { addsNoise, evaluations, heun, SAMPLERS, type Sampler } from "../core/samplers";
 import { cosine } from "../core/schedules";
 import { element, row, slider, soon } from "../page/controls";
-import { Drawing, RANGE } from "../page/drawing";
+import { Drawing } from "../page/drawing";
 import { Plane } from "../page/plane";
 
 const COUNT = 250; // samples
 const PATHS = 12; // of them with their whole path
 const EXACT_STEPS = 200;
+const WIDE: [number, number, number, number] = [-3.2, 3.2, -3.2, 3.2]; // fresh noise leads paths far out
 const DEVIATION = 0.05; // around each point
 const COLOURS: Record<string, string> = { // as in the plots of the labs: SAMPLERS of diffusion_lab/plots.py
   DDIM: "#0072b2",
@@ -21,14 +22,17 @@ const COLOURS: Record<string, string> = { // as in the plots of the labs: SAMPLE
 };
 const LEGEND =
   `All samplers start from the same ${COUNT} points of noise. Thin lines are the paths of ${PATHS} of them, and the ` +
-  "error is the mean distance of the samples from the ends of the exact paths. Thin curves need smaller steps than the " +
-  "wide blobs in the plot above, so the orders show less clearly here.";
+  "error is the mean distance of the samples from the ends of the exact paths. On the heart, the moons and the spiral, " +
+  "from 5 evaluations on, DPM-Solver++(2M) and Adams–Bashforth have about half the error of DDIM at the same cost, " +
+  "because they also use the prediction of the step before. Heun takes two evaluations in each step but only one in " +
+  "the last, so its number is always odd: where 2 are allowed, it takes a single step with 1. Thin curves need smaller " +
+  "steps than the wide blobs in the plot above, so the orders show less clearly here.";
 
 export function samplers(root: HTMLElement): void {
   const noise = normal(uniform(3), 2 * COUNT);
   const plots = Object.keys(SAMPLERS).map((name) => ({
     name,
-    plane: new Plane(`samples of ${name}`, 190, 190, RANGE),
+    plane: new Plane(`samples of ${name}`, 190, 190, WIDE),
     caption: element("figcaption", { role: "status" }),
   }));
 
@@ -51,7 +55,7 @@ export function samplers(root: HTMLElement): void {
       const { samples, paths } = await run(sampler, denoise, noise, steps, eta.value);
       plane.clear();
       plane.dots(points, "#8886", 1);
-      for (const path of paths) plane.line(path, `${COLOURS[name]}66`, 1);
+      for (const path of paths) plane.line(path, `${COLOURS[name]}b3`, 1);
       plane.dots(samples, COLOURS[name]);
       const error = addsNoise(sampler, steps, eta.value) ? "random: no exact path" : `error ${distance(samples, ends).toFixed(3)}`;
       caption.textContent = `${name}: ${evaluations(sampler, steps)} NFE, ${error}`;
@@ -64,16 +68,12 @@ export function samplers(root: HTMLElement): void {
   const budget = slider("Network evaluations (NFE)", [1, 41, 1], 9, (value) => `${value}`, draw);
   const eta = slider("Fresh noise in DDIM (η)", [0, 1, 0.05], 0, (value) => value.toFixed(2), draw);
   root.replaceChildren(
+    drawing.node,
     row(budget.node, eta.node),
     element(
       "div",
-      { className: "frames" },
-      drawing.node,
-      element(
-        "div",
-        { className: "grid" },
-        ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
-      ),
+      { className: "grid" },
+      ...plots.map(({ plane, caption }) => element("figure", {}, plane.canvas, caption)),
     ),
     element("p", { className: "numbers" }, LEGEND),
   );

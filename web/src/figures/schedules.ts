@@ -66,10 +66,10 @@ export function schedules(root: HTMLElement): void {
   root.replaceChildren(
     row(time.node, mistake.node),
     row(betaEnd.node, lowest.node, highest.node),
+    element("div", { className: "frames in-a-row" }, ...Object.values(frames).map((frame) => frame.node)),
     legend,
     element("div", { className: "frames" }, rates.canvas, ratios.canvas),
     numbers,
-    element("div", { className: "frames" }, ...Object.values(frames).map((frame) => frame.node)),
   );
   draw();
 }
@@ -93,7 +93,8 @@ function drawCurves(
   plane.text("time", 0.75, low - 0.09 * (high - low), INK, "center");
   plane.text(title, 0.5, high + 0.03 * (high - low), INK, "center");
   plane.line([now, low, now, high], INK, 1, [4, 4]);
-  for (const [i, [, schedule]] of shown.entries()) {
+  const curves = [...shown.entries()].sort(([one], [other]) => (one % 2) - (other % 2)); // dashed ones on top
+  for (const [i, [, schedule]] of curves) {
     const points = [];
     for (let time = 0.002; time <= 1; time += 0.01) points.push(time, Math.max(low, Math.min(high, height(schedule(time)))));
     plane.line(points, COLOURS[i], 2, i % 2 ? DASHES : []);

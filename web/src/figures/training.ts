@@ -13,6 +13,8 @@ const SLICE = 100; // milliseconds of training between two moments for the page
 const SAMPLES = 400;
 const EVERY = 2500; // milliseconds of training between two pictures
 const STEPS = 30; // of the sampler
+const WHY_NOT_ZERO =
+  "The loss cannot reach 0: where paths cross, the network can only learn the mean direction of all paths through that place.";
 
 export function training(root: HTMLElement): void {
   const noise = normal(uniform(1), 2 * SAMPLES);
@@ -54,9 +56,8 @@ export function training(root: HTMLElement): void {
         show();
       }
       bar.value = spent / 1000;
-      const done = spent >= SECONDS * 1000 ? "Done. Move the time. " : "";
-      status.textContent =
-        `${done}Step ${steps}, loss ${loss.toFixed(2)} (it stays above 0, because many paths cross).`;
+      const done = spent >= SECONDS * 1000 ? "Done. Move the slider Time. " : "";
+      status.textContent = `${done}Step ${steps}, loss ${loss.toFixed(2)}. ${WHY_NOT_ZERO}`;
       await new Promise((resolve) => setTimeout(resolve));
     }
   };
@@ -69,12 +70,17 @@ export function training(root: HTMLElement): void {
     status.textContent = message;
     show();
   };
-  const drawing = new Drawing(() => reset("New data: press Train."));
+  const drawing = new Drawing(() =>
+    reset(drawing.points.length === 0 ? "Draw something, then press Train." : "New data: press Train."),
+  );
   const time = slider("Time", [0, 1, 1 / STEPS], 1, (value) => value.toFixed(2), show);
   root.replaceChildren(
-    row(button("Train", train), bar, time.node),
-    element("div", { className: "frames" }, drawing.node, plane.canvas),
-    status,
+    element(
+      "div",
+      { className: "frames" },
+      drawing.node,
+      element("div", { className: "beside" }, row(button("Train", train), bar, time.node), plane.canvas, status),
+    ),
   );
   reset("Not trained yet: press Train.");
 }

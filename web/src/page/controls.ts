@@ -67,28 +67,37 @@ export function slider(
 /**
  * Returns a field for a whole number from `low` to `high`.
  *
- * If the visitor types anything else, the field shows its last value again.
+ * If the visitor types anything else, the field shows its last value again, and a message.
+ *
+ * @param subject of the message, such as "The seed".
  */
 export function numberField(
   label: string,
+  subject: string,
   [low, high]: [number, number],
   value: number,
   changed: () => void,
 ): { node: HTMLElement; value: number } {
   const input = element("input", { type: "number", min: `${low}`, max: `${high}`, required: true });
+  const message = element("span", { role: "status" });
   let last = value;
   const write = (next: number) => {
     last = next;
     input.valueAsNumber = next;
+    message.textContent = "";
   };
   write(value);
   input.addEventListener("change", () => {
-    if (!input.validity.valid) return write(last);
-    last = input.valueAsNumber;
-    changed();
+    if (input.validity.valid) {
+      write(input.valueAsNumber);
+      changed();
+    } else {
+      write(last);
+      message.textContent = `${subject} must be a whole number from ${low} to ${high}, so it is ${last} again.`;
+    }
   });
   return {
-    node: element("label", { className: "control" }, `${label} `, input),
+    node: element("span", {}, element("label", { className: "control" }, `${label} `, input), " ", message),
     get value() {
       return last;
     },

@@ -20,13 +20,13 @@ export function showPath(path: HTMLElement, network: Network, stations: Station[
   const pairs = Array.from({ length: count }, (_, i) => {
     const { time, ...images } = stations[Math.round((i * (stations.length - 1)) / Math.max(1, count - 1))];
     const frames = (["noisy", "predicted"] as const).map((what) => {
-      const caption = `${what}, t = ${time.toFixed(2)}`;
+      const caption = `${what}, t\u00a0=\u00a0${time.toFixed(2)}`; // without a line break inside
       const frame = new Frame(caption, `${what} image at time ${time.toFixed(2)}`, network.side);
       frame.show(network.picture(images[what]));
       return frame.node;
     });
     return element("div", {}, ...frames);
   });
-  const steps = count < stations.length ? `${count} of ${stations.length} steps` : "";
+  const steps = count < stations.length ? `${count} of the ${stations.length} steps are shown` : "";
   path.replaceChildren(element("div", {}, ...pairs), element("p", { className: "caption" }, steps));
 }

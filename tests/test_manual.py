@@ -1,5 +1,7 @@
 """manual.csv: entries are read from every format that spreadsheets save, and never lost."""
 
+from dataclasses import replace
+
 import pytest
 
 from diffusion_lab.errors import UserError
@@ -173,9 +175,12 @@ def test_an_entry_for_nobody_in_this_grading_is_named():
         "Zoe|9": ByHand("", "see me"),
         "Ada|7": ByHand("1"),
         "empty": ByHand(),
+        "Lovelase, Ada|8": ByHand("2"),
     }
-    misspelt, missing = remarks_on_unclaimed(manual, ["Müller|12", "Ada|7"])
+    names = {"Müller|12": "Müller", "Ada|7": "Ada", "lovelaceada|10001": "Lovelace, Ada"}
+    misspelt, missing, other = remarks_on_unclaimed(manual, names)
     assert "'Mueller|12'" in misspelt and "Did you mean 'Müller|12'?" in misspelt
+    assert "Did you mean 'Lovelace, Ada'?" in other, "the key has the name of the file"
     assert "'Zoe|9'" in missing and "did not hand in this time" in missing
 
 
@@ -184,3 +189,38 @@ def test_the_summary_names_an_entry_for_nobody(tmp_path):
     write_gradebook(tmp_path, "07", SETTINGS, [result("Ada Lovelace")])
     page = (tmp_path / "summary.html").read_text(encoding="utf-8")
     assert "Did you mean &#39;Ada Lovelace|12&#39;?" in page
+
+
+@pytest.mark.parametrize(
+    "key, points",
+    [
+        ("lovelaceada|10001", 9),
+        ("Lovelace, Ada", 9),
+        ("Ada Lovelace", 9),
+        ("Lovelace, Ada|10001", 9),
+        ("ada lovelace|10001", 9),
+        ("Lovelace, Ada|10002", 4),
+        ("Hopper, Grace", 4),  # two students have this name
+    ],
+)
+def test_the_spellings_of_the_grade_book_are_keys_as_well(key, points, tmp_path):
+    (tmp_path / MANUAL).write_text(f'key,points,comment\n"{key}",5,\n', encoding="utf-8")
+    graces = [result("Hopper, Grace", id=number, key=f"hoppergrace|{number}") for number in "12"]
+    ada = result("Lovelace, Ada", id="10001", key="lovelaceada|10001")
+    rows = write_gradebook(tmp_path, "07", SETTINGS, [*graces, ada])
+    assert [row.points for row in rows] == [4, 4, points]
+    kept = read_manual(tmp_path / MANUAL)
+    assert kept["lovelaceada|10001" if points == 9 else key].points == "5"
+
+
+@pytest.mark.parametrize("key", ["Hopper, Grace", "Ada Lovelace"])
+def test_a_hold_is_never_lost(key, tmp_path):
+    """Two students have the first name, and the second student has another line."""
+    (tmp_path / MANUAL).write_text(
+        f'key,points,comment,hold\nlovelaceada|3,5,,\n"{key}",,,hearing\n', encoding="utf-8"
+    )
+    students = [("Hopper, Grace", "1"), ("Hopper, Grace", "2"), ("Lovelace, Ada", "3")]
+    results = [result(name, id=number) for name, number in students]
+    results[2] = replace(results[2], key="lovelaceada|3")
+    with pytest.raises(UserError, match=f"puts '{key}' on hold, but it is not clear who"):
+        write_gradebook(tmp_path, "07", SETTINGS, results)

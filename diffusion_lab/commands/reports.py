@@ -73,7 +73,9 @@ def write_reports(
         reporting.options,
     )
     write_atomically(out / ORAL, oral_page(lab, rows, _mistakes(rows)))
-    sentences += remarks_on_unclaimed(read_manual(out / MANUAL), [row.key for row in rows])
+    sentences += remarks_on_unclaimed(
+        read_manual(out / MANUAL), {row.key: row.student for row in rows}
+    )
     if roster:
         sentences += write_uploads(out, lab, rows, roster, matches)
     if awaited := sum(bool(row.awaited) for row in rows):

@@ -6,7 +6,6 @@ safe.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -23,7 +22,7 @@ from diffusion_lab.instructor.manual import (
     remarks_on_unclaimed,
     write_manual,
 )
-from diffusion_lab.instructor.names import alphabetical, key_of
+from diffusion_lab.instructor.names import alphabetical, key_of, may_mean
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Late, Row, row_of
@@ -102,7 +101,7 @@ def write_gradebook(
     ]
     grades = facts | {"students": students}
     shown = without_names(rows, settings.seed) if hidden(rows, anonymous) else rows
-    warnings = [*warnings, *remarks_on_unclaimed(unclaimed, list(by_hand))]
+    warnings = [*warnings, *remarks_on_unclaimed(unclaimed, {row.key: row.student for row in rows})]
     write_atomically(
         out / "summary.html", summary_page(facts | {"warnings": warnings}, shown, unclaimed)
     )
@@ -117,22 +116,18 @@ def _by_student(
 ) -> tuple[dict[str, ByHand], dict[str, ByHand]]:
     """Returns ({key of a student: entry}, {key: entry} of the entries for nobody in this grading).
 
-    A name without an ID is enough if only one student has it.
+    Any spelling of the name is enough, with or without the ID, if only one student fits.
     """
     by_hand = {result.key: manual.get(result.key, ByHand()) for result in results}
-    claimed = set(by_hand)
-    count = Counter(result.student for result in results)
-    for result in results:
-        name = result.student
-        if not any(by_hand[result.key]) and count[name] == 1 and "|" not in name:
-            by_hand[result.key] = manual.get(name, by_hand[result.key])
-            claimed.add(name)
-    unclaimed = {key: entry for key, entry in manual.items() if key not in claimed}
-    for key, entry in unclaimed.items():
-        if entry.hold and key in count:
+    unclaimed = {key: entry for key, entry in manual.items() if key not in by_hand}
+    for text, entry in list(unclaimed.items()):
+        keys = [each.key for each in results if may_mean(text, each.student, each.id)]
+        if len(keys) == 1 and not any(by_hand[keys[0]]):
+            by_hand[keys[0]] = unclaimed.pop(text)
+        elif keys and entry.hold:
             raise UserError(
-                f"{MANUAL} puts {key!r} on hold, but it is not clear who that is. Write it into the"
-                " line with the ID."
+                f"{MANUAL} puts {text!r} on hold, but it is not clear who that is. Write it into"
+                " the line with the ID."
             )
     return by_hand, unclaimed
 

@@ -4,7 +4,7 @@ The file may come from any spreadsheet program.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -78,14 +78,16 @@ def write_manual(
     write_atomically(path, text.encode("utf-8-sig"))
 
 
-def remarks_on_unclaimed(manual: dict[str, ByHand], keys: Collection[str]) -> list[str]:
-    """Returns a sentence for each entry of `manual` whose key is not in `keys` and may be
-    misspelt.
+def remarks_on_unclaimed(manual: dict[str, ByHand], names: Mapping[str, str]) -> list[str]:
+    """Returns a sentence for each entry of `manual` that belongs to nobody and may be misspelt.
+
+    `names` is {key: name} of the students in the grading.
     """
     sentences = []
-    for key in [key for key, given in manual.items() if any(given) and key not in keys]:
+    for key in [key for key, given in manual.items() if any(given) and key not in names]:
         advice = (
-            did_you_mean(key, keys)
+            did_you_mean(key, names)
+            or did_you_mean(key.split("|")[0], names.values())
             or "Correct the key, or keep the line if this student did not hand in this time."
         )
         sentences.append(f"{MANUAL} has an entry for {key!r}, who is not in this grading. {advice}")

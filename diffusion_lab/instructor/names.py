@@ -89,6 +89,17 @@ def spellings(name: str) -> frozenset[str]:
     return frozenset({" ".join(sorted(parts)), *joined} - {""})
 
 
+def may_mean(text: str, name: str, number: str) -> bool:
+    """True if a person may write `text` for the student with this name and ID.
+
+    It is a spelling of the name, such as `Ada Lovelace`, or one with the ID: `Lovelace, Ada|7`.
+    """
+    given, bar, last = text.rpartition("|")
+    if bar and last.strip().lower() != number.lower():
+        return False
+    return bool(spellings(given if bar else text) & spellings(name))
+
+
 def alphabetical(name: str) -> str:
     """Returns a key for sorting by name, in which numbers count as numbers: 2 precedes 10."""
     return re.sub(r"\d+", lambda number: number[0].zfill(12), " ".join(words(name)))

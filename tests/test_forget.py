@@ -71,6 +71,7 @@ def test_no_file_contains_the_student_afterwards(run, graded, text):
     assert before == {*files_with(graded, *traces)}
     status, said, error = run("forget", text, "--out", graded)
     assert status == 0 and "still contain" not in said, error
+    assert said.startswith("Ada Lovelace is removed")
     assert not files_with(graded, *traces)
     (ben,) = json.loads((graded / "grades.json").read_text(encoding="utf-8"))["students"]
     assert ben["points"] == 4 and f"the same weights as {NOBODY}" in ben["remarks"]
@@ -80,14 +81,14 @@ def test_no_file_contains_the_student_afterwards(run, graded, text):
 
 def test_a_student_who_handed_in_nothing_can_be_removed(graded):
     assert files_with(graded, "Cy Clark")
-    assert forget("Cy Clark", graded) == []
+    assert forget("Cy Clark", graded) == ("Cy Clark", [])
     assert not files_with(graded, "Cy Clark")
 
 
 def test_files_with_the_name_in_the_words_of_others_are_named(graded):
     page = next((graded / "feedback").glob("Ben*"))
     page.write_text("I thank Ada Lovelace.", encoding="utf-8")
-    assert forget("Ada Lovelace", graded) == [page]
+    assert forget("Ada Lovelace", graded) == ("Ada Lovelace", [page])
 
 
 def test_it_must_be_clear_who_is_meant(graded, tmp_path):
@@ -105,3 +106,55 @@ def test_it_must_be_clear_who_is_meant(graded, tmp_path):
     with pytest.raises(UserError, match="There is no grades.json"):
         forget("Ada Lovelace", tmp_path)
     assert {*before, "4.json", ".grading.lock"} == {*files_with(graded, ""), ".grading.lock"}
+
+
+CANVAS = """Student,ID,Section,Lab 07 (1)
+"Goto, Goro",10,A,
+"Müller, Jörg",11,A,
+"""
+
+
+@pytest.mark.parametrize("text", ["Goro Goto", "goto, goro", "10"])
+@pytest.mark.parametrize("key", ["gotogoro|10", "Goro Goto|"])
+@pytest.mark.parametrize("spelling", ["Goro Goto", "Goto, Goro", "goro  goto"])
+def test_every_spelling_of_a_name_is_found(text, key, spelling, tmp_path):
+    """Canvas's roster has "Goto, Goro", and people write "Goro Goto"."""
+    (tmp_path / "roster.csv").write_text(CANVAS, encoding="utf-8")
+    roster, out = read_roster(tmp_path / "roster.csv", "07", None), tmp_path / "out"
+    goro = result(key.split("|")[0], id="10", key=key)
+    ben = result("mullerjorg", id="11", key="mullerjorg|11", remarks=[f"as {spelling}"])
+    write_reports(out, "07", SETTINGS, [goro, ben], roster, Reporting())
+    (out / "made-up-moodle.csv").write_text(f"Name\n{spelling}\n", encoding="utf-8")
+    comment = f'mullerjorg|11,5,"Cites\n{spelling}. Gorogoto."\n'
+    (out / "manual.csv").write_text(f"key,points,comment\n{comment}", encoding="utf-8")
+    write_reports(out, "07", SETTINGS, [goro, ben], roster, Reporting())
+    name, left = forget(text, out)
+    assert name == "Goto, Goro"
+    (page,) = (path.name for path in (out / "feedback").iterdir())
+    assert {path.name for path in left} == {"made-up-moodle.csv", "manual.csv", "grades.json", page}
+    (row,) = json.loads((out / "grades.json").read_text(encoding="utf-8"))["students"]
+    assert row["remarks"] == [f"as {NOBODY}"]
+    assert f"as {NOBODY}" in (out / "grades.csv").read_text(encoding="utf-8-sig")
+
+
+def test_names_are_found_where_json_and_html_escape_them(tmp_path):
+    (tmp_path / "roster.csv").write_text(CANVAS.replace("Jörg", "Jörg d'O"), encoding="utf-8")
+    roster, out = read_roster(tmp_path / "roster.csv", "07", None), tmp_path / "out"
+    goro, jorg = result("x", id="10"), result("Müller, Jörg d'O", id="11")
+    out.mkdir()
+    (out / "manual.csv").write_text(
+        "key,points,comment\nx|10,5,See Jörg d'O Müller.\n", encoding="utf-8"
+    )
+    write_reports(out, "07", SETTINGS, [goro, jorg], roster, Reporting())
+    _, left = forget("11", out)
+    (page,) = (path.name for path in (out / "feedback").iterdir())
+    assert {path.name for path in left} == {"manual.csv", "grades.json", page}
+
+
+def test_an_ordinary_word_is_no_name(graded):
+    will = result("Will", id="77")
+    (graded / "results" / "4.json").write_text(will.to_json(), encoding="utf-8")
+    (graded / "manual.csv").write_text(
+        "key,points,comment\nBen Adeyemi|23456781,,It will do.\n", encoding="utf-8"
+    )
+    assert forget("Will", graded) == ("Will", [])

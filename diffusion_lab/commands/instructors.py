@@ -312,9 +312,9 @@ def forget(
     """For instructors: remove a student from the folder of a grading."""
     from diffusion_lab.instructor import forget as forgetting
 
-    left = forgetting.forget(student, out)
+    name, left = forgetting.forget(student, out)
     typer.echo(
-        f"{student} is removed from {out}. The reports of the whole class and the files for"
+        f"{name} is removed from {out}. The reports of the whole class and the files for"
         " platforms are removed as well; the same grade command writes them again. Also delete the"
         " student's files in the collected submissions, and their lines in your own tables."
     )

@@ -248,7 +248,7 @@ def test_the_members_of_a_group_have_the_latest_extension(tmp_path):
         ("student,due\nAda,soon\n", "line 2: 'soon' is not a time. Write it as"),
         ("student,when\nAda,2026-12-01T12:00\n", "must begin with a line such as student,id,due"),
         ("who,due\nAda,2026-12-01T12:00\n", "must begin with a line"),
-        ("", "must begin with a line"),
+        ("", "is empty"),
         (
             "student,due\nAda,2026-12-01T12:00\nAda,2026-12-02T12:00\n",
             "line 3: there is another line for 'Ada'",

@@ -69,7 +69,8 @@ def test_numbers_are_read_as_people_type_them(typed, points, tmp_path):
         (b"key,points,comment\nAda,99999999,\n", "is not a number"),
         (b"key,points,comment\nAda,+-3,\n", "is not a number"),
         (b"Ada,5\n", "must begin with the line key,points,comment"),
-        (b"", "must begin"),
+        (b"", "is empty"),
+        (b"sep=;\nkey;points;comment\nAda;five;\n", "line 3: 'five' is not a number"),
         (b"key,points,points,comment\n", "must begin"),
         (
             b"key,points,comment\nAda,2,5,good\n",

@@ -146,9 +146,20 @@ def test_the_assignment_can_be_named(tmp_path):
         roster_of(tmp_path, CANVAS, "Lab 9")
 
 
-def test_several_assignments_with_the_number_of_the_lab_are_named(tmp_path):
-    text = CANVAS.replace("Lab 06 (810)", "Quiz 7 (810)").replace("Lab 07: DDIM", "Homework 7")
-    with pytest.raises(UserError, match=r"several.*'Quiz 7 \(810\)', 'Homework 7 \(811\)'"):
+@pytest.mark.parametrize("titles", [["Quiz 7"], ["Quiz 7", "Homework 07"], ["Prelab 7: DDIM"]])
+def test_an_assignment_with_only_the_number_of_the_lab_is_never_chosen(titles, tmp_path):
+    """The import would overwrite the grades of the quiz."""
+    text = CANVAS.replace("Lab 07: DDIM (811)", ",".join(f"{title} (811)" for title in titles))
+    named = ", ".join(re.escape(repr(f"{title} (811)")) for title in titles)
+    with pytest.raises(UserError, match=f"called Lab 07, .*: {named}. Choose .*--assignment"):
+        roster_of(tmp_path, text)
+    roster = roster_of(tmp_path, text, titles[-1])
+    assert roster.header[roster.grade] == f"{titles[-1]} (811)"
+
+
+def test_several_assignments_that_begin_alike_are_named(tmp_path):
+    text = CANVAS.replace("Lab 06 (810)", "Lab 7 (810)").replace("Lab 07: DDIM", "Lab 07")
+    with pytest.raises(UserError, match=r"several.*'Lab 7 \(810\)', 'Lab 07 \(811\)'"):
         roster_of(tmp_path, text)
 
 
@@ -159,7 +170,6 @@ def test_several_assignments_with_the_number_of_the_lab_are_named(tmp_path):
         ["lab 7", "Prelab 07", "Lab 7 (again)"],
         ["Lab 07: DDIM", "Quiz 7", "Lab 70", "Lab 7.5"],
         ["Lab07 - DDIM", "Reading for lab 07"],
-        ["Quiz 7", "Lab 17", "Lab 06"],
     ],
 )
 def test_the_title_that_names_the_lab_best_is_chosen(titles, tmp_path):
@@ -397,6 +407,8 @@ def test_an_anonymous_worksheet(tmp_path):
     [
         ("Name;ID\nAda Lovelace;7\n", ["Ada Lovelace"]),
         ("First Name,Last Name,SID,Email\nAda,Lovelace,7,a@b.c\n", ["Ada Lovelace"]),
+        ("sep=;\nName;ID\nAda Lovelace;7\n", ["Ada Lovelace"]),
+        ("sep=|\r\nName|ID\r\nAda Lovelace|7\r\n", ["Ada Lovelace"]),
         ("id\tstudent\n7\tAda Lovelace\n\n8\tGrace Hopper\n", ["Ada Lovelace", "Grace Hopper"]),
     ],
 )
@@ -412,12 +424,67 @@ def test_any_table_with_names_is_a_roster(tmp_path, text, names):
     [
         ("Teilnehmer,Bewertung\nTeilnehmer/in 5,\n", "not a roster.*switch it to English"),
         ("Name,ID\n", "no students"),
-        ("", "not a roster"),
+        ("", "is empty"),
+        (", ,\n,\n", "is empty"),
+        ("sep=;\n", "is empty"),
+        (CANVAS.replace(",ID,", ",Number,"), "Canvas's grade book, but it has no column ID. Exp"),
+        (CANVAS.replace("Section", "Group"), "Canvas's grade book, but it has no column Section"),
+        (CANVAS.replace("Student,ID", "Pupil,ID"), "grade book, but it begins with other columns"),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path, text, sentence):
     with pytest.raises(UserError, match=sentence):
         roster_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("begins", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_a_workbook_is_no_roster(tmp_path, begins):
+    (tmp_path / "roster.csv").write_bytes(begins + b"\x00,Name,ID\n")
+    with pytest.raises(UserError, match="is an Excel workbook.*Export a CSV file"):
+        read_roster(tmp_path / "roster.csv", "07")
+    with pytest.raises(UserError, match="There is no .*missing.csv. Give the table"):
+        read_roster(tmp_path / "missing.csv", "07")
+
+
+@pytest.mark.parametrize("text", [CANVAS, MOODLE, "Name,ID\nAda,101\nJörg,102\n"])
+@pytest.mark.parametrize("written", ["1E+02", '"1,E+02"', "1.02E+11", '"1,2e+04"'])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(tmp_path, text, written):
+    for exact in ("102", "joerg@uni.edu"):
+        if exact in text:
+            with pytest.raises(UserError, match=f"rounded, such as .{written.strip(chr(34))[:2]}"):
+                roster_of(tmp_path, text.replace(exact, written))
+
+
+@pytest.mark.parametrize("text, last", [(CANVAS, "10"), (MOODLE, "50")])
+def test_an_id_of_two_students_is_refused(tmp_path, text, last):
+    with pytest.raises(UserError, match=f"rounded, such as '{last}1'"):
+        roster_of(tmp_path, text.replace(f"{last}2", f"{last}1"))
+    names = roster_of(tmp_path, "Name,ID\nAda,1\nAda,1\nBo,2e4\n").people.values()
+    assert [person.id for person in names] == ["1", "1", "2e4"], "a list may name a student twice"
+
+
+@pytest.mark.parametrize(
+    "text, upload",
+    [(CANVAS, "upload-canvas.csv"), (MOODLE, "upload-moodle.csv"), ("Name,ID\nBo,1\n", "")],
+)
+def test_the_roster_of_another_class_is_noticed(tmp_path, text, upload):
+    roster, strangers = roster_of(tmp_path, text), [result("Zoe Zuse"), result("Ying Yu", "8")]
+    _, said = write_reports(tmp_path / "out", "07", SETTINGS, strangers, roster, Reporting())
+    sentence = (
+        f"None of the 2 submissions is on this roster{upload and ', so there is no '}{upload}."
+    )
+    assert sum(each.startswith(sentence) for each in said) == 1
+    assert sentence in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    assert not list((tmp_path / "out").glob("upload*"))
+    known = [*strangers, result("Ada Lovelace"), result("Bo")]
+    _, said = write_reports(tmp_path / "out", "07", SETTINGS, known, roster, Reporting())
+    assert "None of" not in " ".join(said)
+
+
+def test_the_terminal_says_why_nothing_is_uploaded(tmp_path):
+    failed = replace(result("Grace Hopper"), failed=True, problem="It could not be graded.")
+    (said,) = graded(tmp_path, roster_of(tmp_path, CANVAS), [failed])
+    assert said.startswith("There is no upload-canvas.csv: the submissions of all")
 
 
 def test_spellings_of_names():

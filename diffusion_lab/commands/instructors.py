@@ -136,8 +136,8 @@ def grade(
         str | None,
         typer.Option(
             help=(
-                "For Canvas: the title or ID of the assignment, if the number of the lab is not"
-                " enough to find it."
+                "For Canvas: the title or ID of the assignment, if its title does not begin with"
+                " the lab, such as Lab 07."
             )
         ),
     ] = None,

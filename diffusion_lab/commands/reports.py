@@ -16,7 +16,11 @@ from diffusion_lab.instructor.oral import ORAL, oral_page
 from diffusion_lab.instructor.pages import class_of, mark_of
 from diffusion_lab.instructor.platforms.roster import Roster
 from diffusion_lab.instructor.platforms.rosters import Matches, match
-from diffusion_lab.instructor.platforms.uploads import remarks_on_platform, write_uploads
+from diffusion_lab.instructor.platforms.uploads import (
+    remarks_on_class,
+    remarks_on_platform,
+    write_uploads,
+)
 from diffusion_lab.instructor.results import Settings
 from diffusion_lab.instructor.rows import Row
 from diffusion_lab.instructor.similar import EarlierClass
@@ -57,7 +61,11 @@ def write_reports(
     if reporting.policy:
         results, late, sentences = judge_lateness(matches, roster, reporting.policy)
     if roster:
-        sentences = remarks_on_platform(roster, results) + sentences
+        sentences = [
+            *remarks_on_platform(roster, results),
+            *remarks_on_class(roster, matches),
+            *sentences,
+        ]
     before = read_grades(out / GRADES)
     sentences += _forgotten(before, reporting.options)
     rows = write_gradebook(

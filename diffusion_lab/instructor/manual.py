@@ -48,7 +48,7 @@ def read_manual(path: Path) -> dict[str, ByHand]:
         return {}
     manual: dict[str, ByHand] = {}
     lines = read_table(path)
-    columns = _columns(path, lines[0][1] if lines else [])
+    columns = _columns(path, lines[0][1])
     for number, cells in lines[1:]:
         where = f"{path}, line {number}"
         _add(manual, where, _cells(where, cells, columns))

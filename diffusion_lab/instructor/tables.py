@@ -14,24 +14,29 @@ from diffusion_lab.errors import UserError
 NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 FORMULA = re.compile(r"'*(\s*[=+\-@＝＋－＠]|[\t\r])")
 
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and how .xls begins
+
 
 def read_table(path: Path) -> list[tuple[int, list[str]]]:
-    """Returns [(line number, cells)] of all lines that are not empty.
+    """Returns [(line number, cells)] of all lines that are not empty, at least one.
 
-    Reads every format in which Excel may save the file: with commas, semicolons or tabs, in UTF-8,
-    UTF-16 or a code page.
+    Reads every CSV format in which Excel may save the file: with commas, semicolons or tabs, in
+    UTF-8, UTF-16 or a code page, and with or without a first line such as `sep=;`.
 
     Raises:
-        UserError: with the line, if the file cannot be read.
+        UserError: if the file is empty or cannot be read, with the line.
     """
-    text = _decoded(path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    delimiter, text = _delimiter(_decoded(path))
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return [(lines.line_num, cells) for cells in lines if any(cell.strip() for cell in cells)]
+        found = [(lines.line_num, cells) for cells in lines if any(map(str.strip, cells))]
     except csv.Error as error:
         raise UserError(
             f"{path}, line {lines.line_num} cannot be read ({error}). Fix it, and grade again."
         ) from None
+    if not found:
+        raise UserError(f"{path} is empty. Export or save it again.")
+    return found
 
 
 def table(rows: Iterable[Iterable[object]]) -> str:
@@ -68,6 +73,8 @@ def _decoded(path: Path) -> str:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}). Fix that, and grade again."
         ) from None
+    if content.startswith(WORKBOOKS):
+        raise UserError(f"{path} is an Excel workbook, or another zip file. Export a CSV file.")
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         return content.decode("utf-16" if marked else "utf-8-sig")
@@ -82,6 +89,9 @@ def _decoded(path: Path) -> str:
         ) from None
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(text: str) -> tuple[str, str]:
+    """Returns (the delimiter, the text without Excel's `sep=;`). The number of lines stays."""
+    if marked := re.match(r"sep=(.)(?=[\r\n])", text, re.IGNORECASE):
+        return marked[1], text[marked.end() :]
     header = text.split("\n")[0]
-    return max("\t;,", key=header.count)
+    return max("\t;,", key=header.count), text

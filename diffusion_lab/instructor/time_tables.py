@@ -35,7 +35,7 @@ def read_entries(path: Path, titles: tuple[str, ...], zone: tzinfo | None = None
     if not path.is_file():
         raise UserError(f"There is no {path}. Give a table (CSV) with students and times.")
     lines = read_table(path)
-    header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
+    header = [cell.strip().lower() for cell in lines[0][1]]
     columns = [header.index(title) for title in titles if title in header]
     if not columns or not {*NAMES, *IDS} & set(header):
         raise UserError(f"{path} must begin with a line such as student,id,{titles[0]}.")

@@ -22,6 +22,7 @@ from diffusion_lab.instructor.tables import number, table
 IDS = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
 ASSIGNMENT = re.compile(r"(?P<title>.*) \((?P<id>\d+)\)", re.DOTALL)
 POSSIBLE = "Points Possible"  # begins the line with the points of the assignments
+NUMBER_ONLY = 1  # how well `Quiz 7` fits lab 07: see `_fit`
 TEST_STUDENT = "Student, Test"  # is Canvas's own, and in every course
 
 
@@ -37,12 +38,19 @@ def read(
         assignment: the title or ID of its assignment, or None to look for the lab in the titles.
 
     Raises:
-        UserError: if there is no such assignment, or several may be meant.
+        UserError: if a column is missing, there is no such assignment, or it is not clear which one
+            is meant.
     """
     names = [0, 1][: 2 if header[:2] == ["LastName", "FirstName"] else 1]
-    if header[: len(names) + 1] not in (["Student", "ID"], ["LastName", "FirstName", "ID"]):
-        return None
-    if "Section" not in header:
+    begins = header[: len(names) + 1] in (["Student", "ID"], ["LastName", "FirstName", "ID"])
+    if not begins or "Section" not in header:
+        if any("".join(line[:1]).strip() == POSSIBLE for line in lines):
+            missing = [title for title in ("ID", "Section") if title not in header]
+            fault = f"has no column {missing[0]}" if missing else "begins with other columns"
+            raise UserError(
+                f"The roster is Canvas's grade book, but it {fault}. Export it again, and do not"
+                " change its columns."
+            )
         return None
     ids = [header.index(name) for name in IDS if name in header]
     people = {
@@ -66,9 +74,17 @@ def _column_for(lab: str, assignment: str | None, header: list[str]) -> int | No
     fits = {column: _fit(match, lab, assignment) for column, match in found.items()}
     best = max(fits.values(), default=0)
     columns = [column for column, fit in fits.items() if fit and fit == best]
-    if len(columns) == 1 or not columns and assignment is None:
-        return columns[0] if columns else None
+    if len(columns) == 1 and best > NUMBER_ONLY:
+        return columns[0]
+    if not columns and assignment is None:
+        return None
     titles = ", ".join(repr(header[column]) for column in columns or found) or "none"
+    if best == NUMBER_ONLY:
+        raise UserError(
+            f"No assignment on the roster is called Lab {lab}, and only the number fits these:"
+            f" {titles}. Choose one with --assignment, or create Lab {lab} in Canvas and export the"
+            " grade book again."
+        )
     raise UserError(
         (
             f"The roster has several assignments that may be lab {lab}: {titles}."
@@ -95,7 +111,7 @@ def _fit(match: re.Match[str], lab: str, assignment: str | None) -> int:
     if begins:
         return 3 if begins[0] == match["title"] else 2
     numbers = map(int, re.findall(r"\d+", match["title"]))
-    return int(assignment is None and int(lab) in numbers)
+    return NUMBER_ONLY * (assignment is None and int(lab) in numbers)
 
 
 def grades(roster: Roster, upload: Upload) -> str:

@@ -1,5 +1,6 @@
 """Reads a roster of any kind, and finds out who on it has handed in which submission."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ NAMES = ("name", "student", "student name", "full name")
 PARTS = (("first name", "firstname", "given name"), ("last name", "lastname", "surname"))
 IDS = ("id", "sid", "student id", "id number", "number", "identifier", "username", "login")
 IDS += ("github_username", "github username", "email", "email address", "e-mail")
+
+ROUNDED = re.compile(r"\d([.,]\d*)?E\+\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ def read_roster(path: Path, lab: str, assignment: str | None = None) -> Roster:
         assignment: the title or ID of its assignment in Canvas, or None to look for it.
 
     Raises:
-        UserError: if it cannot be read, has no column with names, contains no student, or leaves
-            open which assignment is meant.
+        UserError: if it cannot be read, has no column with names, contains no student or rounded
+            IDs, or leaves open which assignment is meant.
     """
+    if not path.exists():
+        raise UserError(f"There is no {path}. Give the table (CSV) that your platform exports.")
     table = [cells for _, cells in read_table(path)]
-    header = [cell.strip() for cell in table[0]] if table else []
+    header = [cell.strip() for cell in table[0]]
     lines = [(cells + [""] * len(header))[: len(header)] for cells in table[1:]]
     roster = (
         canvas.read(header, lines, lab, assignment)
@@ -51,7 +56,23 @@ def read_roster(path: Path, lab: str, assignment: str | None = None) -> Roster:
         raise UserError(f"There are no students in {path}. Export it again.")
     if assignment is not None and roster.platform != "canvas":
         raise UserError("--assignment is for Canvas's grade book only: leave it out.")
+    _require_exact_ids(path, roster)
     return roster
+
+
+def _require_exact_ids(path: Path, roster: Roster) -> None:
+    """Raises UserError if a spreadsheet has written IDs such as 23456780 as 2.35E+07."""
+    people = roster.people.values()
+    rounded = [text for each in people for text in (each.id, *each.also) if ROUNDED.fullmatch(text)]
+    if roster.platform:  # without a platform, a table may name a student twice
+        rounded += [
+            text for text, count in Counter(each.id for each in people).items() if count > 1
+        ]
+    if rounded:
+        raise UserError(
+            f"{path} has IDs that a spreadsheet has rounded, such as {rounded[0]!r}. Export it"
+            " again, and do not save it with a spreadsheet."
+        )
 
 
 def match(results: list[Result], roster: Roster) -> Matches:

@@ -35,6 +35,17 @@ def remarks_on_platform(roster: Roster, results: list[Result]) -> list[str]:
     ]
 
 
+def remarks_on_class(roster: Roster, matches: Matches) -> list[str]:
+    """Returns a sentence if the roster fits none of the submissions."""
+    if matches.people or not matches.results:
+        return []
+    missing = f", so there is no upload-{roster.platform}.csv" if roster.platform else ""
+    return [
+        f"None of the {len(matches.results)} submissions is on this roster{missing}. Is it the"
+        " roster of another class?"
+    ]
+
+
 def write_uploads(
     out: Path, lab: str, rows: list[Row], roster: Roster, matches: Matches
 ) -> list[str]:
@@ -56,8 +67,13 @@ def write_uploads(
         if not row.hold and not row.outdated and (not row.failed or _all_by_hand(row))
         for index in matches.people.get(row.key, ())
     }
-    if not roster.platform or not graded:
+    if not roster.platform or not matches.people:
         return []
+    if not graded:
+        return [
+            f"There is no upload-{roster.platform}.csv: the submissions of all students on the"
+            " roster are on hold, outdated, or could not be graded."
+        ]
     platform = PLATFORMS[roster.platform]
     ours = max(row.possible for row in graded.values())
     theirs = _number(roster.possible) or ours

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from diffusion_lab.commands import grade as command
+from diffusion_lab.commands.reports import Reporting, write_reports
 from diffusion_lab.errors import UserError
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.manual import MANUAL
@@ -171,7 +172,7 @@ def test_entries_by_hand_are_never_lost(tmp_path):
     [
         ("key,points,comment\nAda|12,five,\n", "line 2: 'five' is not a number"),
         ("Ada,5\n", "must begin with the line key,points,comment"),
-        ("", "must begin"),
+        ("", "is empty"),
     ],
 )
 def test_points_that_are_not_a_number_are_named_and_the_file_stays(content, sentence, tmp_path):
@@ -645,3 +646,24 @@ def test_the_terminal_shows_progress_and_says_which_rows_it_omits(tmp_path, monk
         tmp_path, "07", tmp_path / "out", Path(__file__).parents[1], seconds=1, memory=1
     )
     assert capsys.readouterr().out.count("graded ") == 2
+
+
+def test_points_by_hand_above_the_maximum_are_named(tmp_path):
+    """They may be a slip of the keyboard, or bonus points."""
+    (tmp_path / MANUAL).write_text(
+        "key,points,comment,7.2\nAda|12,160,,\nBob|13,16,,4\nCem|14,,,40\n", encoding="utf-8"
+    )
+    ids = {"Ada": "12", "Bob": "13", "Cem": "14"}
+    class_of_three = [result(name, id=number, written=16.0) for name, number in ids.items()]
+    _, said = write_reports(tmp_path, "07", SETTINGS, class_of_three, None, Reporting())
+    sentence = "Ada has 160 of 16 points for the written part; Cem has 40 of 4 points for 7.2. Unl"
+    assert [each for each in said if sentence in each]
+    assert sentence in (tmp_path / "summary.html").read_text(encoding="utf-8")
+    _, said = write_reports(
+        tmp_path, "07", SETTINGS, class_of_three, None, Reporting(anonymous=True)
+    )
+    (hidden,) = [each for each in said if "160 of 16" in each]
+    assert "Ada" not in hidden and "Student " in hidden
+    bonus = [replace(row, written=0) for row in class_of_three[:2]]
+    _, said = write_reports(tmp_path, "07", SETTINGS, bonus, None, Reporting())
+    assert not [each for each in said if "160" in each], "all points by hand are in addition"

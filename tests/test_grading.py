@@ -694,7 +694,8 @@ def command(*arguments):
 def test_the_mistakes_of_the_sample_class_are_diagnosed(tmp_path):
     write_sample_class(SOURCE, tmp_path)
     for student, mistakes in MISTAKES.items():
-        notebook = nbformat.read(tmp_path / f"{student}.ipynb", 4)
+        (path,) = (tmp_path / student).iterdir()
+        notebook = nbformat.read(path, 4)
         for _, name, cell in exercises(notebook):
             if isinstance(mistakes.get(name), int):
                 exercise, namespace = checks.exercises()[name], {"math": math, "ops": keras.ops}
@@ -733,8 +734,8 @@ def test_the_sample_class_gets_its_points_even_if_the_grader_is_killed_half_way(
 def test_without_a_sandbox_the_verdicts_are_the_same_and_the_report_says_so(tmp_path):
     write_sample_class(SOURCE, (tmp_path / "in"))
     for path in (tmp_path / "in").iterdir():
-        if path.stem not in ("Ada Alvarez", "Bela Bartos"):
-            path.unlink()
+        if path.name not in ("Ada Alvarez", "Bela Bartos"):
+            shutil.rmtree(path)
     (tmp_path / "without").mkdir()
     # most people do not have JAX
     (tmp_path / "without" / "jax.py").write_text("raise ModuleNotFoundError('No module named jax')")

@@ -283,7 +283,7 @@ def test_feedback_for_canvas_is_a_file_of_the_kind_that_was_handed_in(tmp_path):
     said = " ".join(graded(tmp_path, roster, results))
     who = "Hopper, Grace (hoppergrace_103_9003_report.pdf)"
     assert (
-        f"no feedback for {who}: Canvas can attach it only to" in said and "come from" not in said
+        f"gets no feedback for {who}: Canvas can attach it only" in said and "come from" not in said
     )
     with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
         notebook, zipped = archive.namelist()
@@ -308,6 +308,21 @@ def test_files_that_do_not_come_from_canvas_are_counted_and_long_lists_cut(tmp_p
     said = " ".join(graded(tmp_path, roster, results))
     assert "no feedback for 1 of 9 students, because their files do not come from Canvas" in said
     assert "S204, A (s204a_204_9204_report.pdf); and 3 more: Canvas" in said
+
+
+def test_the_reason_why_there_is_no_feedback_is_the_right_one(tmp_path):
+    """Ada's number is not on the roster, and Grace is in Jörg's group."""
+    results = [
+        result("lovelaceada", "555", place="lovelaceada_555_9001_07_ddim.ipynb"),
+        result("Müller, Jörg, Hopper, Grace", "s2, s3", place="mullerjorg_102_9002_07.ipynb"),
+    ]
+    said = " ".join(graded(tmp_path, roster_of(tmp_path, CANVAS), results))
+    assert "no feedback for 2 of 3 students, because the IDs in the names of their files" in said
+    assert "only to a notebook" not in said and "do not come from" not in said
+    results = [result("lovelaceada", "101", place="ada/07_ddim.ipynb")]
+    (tmp_path / "out" / "feedback-canvas.zip").unlink()
+    said = " ".join(graded(tmp_path, roster_of(tmp_path, CANVAS), results))
+    assert "feedback-canvas.zip" not in said and "do not come from Canvas" in said
 
 
 def test_files_of_an_earlier_grading_do_not_stay(tmp_path):

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,13 @@ def run_grade(
             **options,
         )
     rows, sentences = write_reports(
-        Path(out), number, settings, results, students, reporting, earlier
+        Path(out),
+        number,
+        settings,
+        results,
+        students,
+        replace(reporting, made_up=sample),
+        earlier,
     )
     console.print(class_table(rows))
     if len(rows) > MOST_ROWS:

@@ -22,7 +22,7 @@ from diffusion_lab.instructor.platforms.uploads import (
     write_uploads,
 )
 from diffusion_lab.instructor.results import Settings
-from diffusion_lab.instructor.rows import Row
+from diffusion_lab.instructor.rows import Row, remarks_on_bonus
 from diffusion_lab.instructor.similar import EarlierClass
 from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.storage import write_atomically
@@ -40,6 +40,7 @@ class Reporting:
     compare_with: Sequence[Path] = ()  # the grades.json of earlier classes
     # what was given on the command line, {"--late": "10%/day"}, to notice what is left out
     options: Mapping[str, str] = field(default_factory=dict)
+    made_up: bool = False  # the sample class, whose rosters are from several platforms
 
 
 def write_reports(
@@ -62,7 +63,7 @@ def write_reports(
         results, late, sentences = judge_lateness(matches, roster, reporting.policy)
     if roster:
         sentences = [
-            *remarks_on_platform(roster, results),
+            *([] if reporting.made_up else remarks_on_platform(roster, results)),
             *remarks_on_class(roster, matches),
             *sentences,
         ]
@@ -101,11 +102,12 @@ def write_reports(
             f"The points of {len(changed)} of {len(rows)} students have changed since the last"
             f" grading; {out}/{CHANGES} says why."
         )
+    shown = rows
     if hidden(rows, reporting.anonymous):
-        return without_names(rows, settings.seed), sentences
-    if reporting.anonymous:
+        shown = without_names(rows, settings.seed)
+    elif reporting.anonymous:
         sentences.append("Every written part has points, so the reports show names.")
-    return rows, sentences
+    return shown, sentences + remarks_on_bonus(shown)
 
 
 def _forgotten(before: Grades, options: Mapping[str, str]) -> list[str]:

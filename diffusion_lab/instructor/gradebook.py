@@ -25,7 +25,7 @@ from diffusion_lab.instructor.manual import (
 from diffusion_lab.instructor.names import alphabetical, key_of, may_mean
 from diffusion_lab.instructor.pages import feedback_page, summary_page
 from diffusion_lab.instructor.results import Settings
-from diffusion_lab.instructor.rows import Late, Row, row_of
+from diffusion_lab.instructor.rows import Late, Row, remarks_on_bonus, row_of
 from diffusion_lab.instructor.similar import (
     EarlierClass,
     fingerprints,
@@ -101,7 +101,11 @@ def write_gradebook(
     ]
     grades = facts | {"students": students}
     shown = without_names(rows, settings.seed) if hidden(rows, anonymous) else rows
-    warnings = [*warnings, *remarks_on_unclaimed(unclaimed, {row.key: row.student for row in rows})]
+    warnings = [
+        *warnings,
+        *remarks_on_bonus(shown),
+        *remarks_on_unclaimed(unclaimed, {row.key: row.student for row in rows}),
+    ]
     write_atomically(
         out / "summary.html", summary_page(facts | {"warnings": warnings}, shown, unclaimed)
     )

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from diffusion_lab.instructor.manual import ByHand
+from diffusion_lab.instructor.manual import MANUAL, ByHand
 from diffusion_lab.instructor.presentable import presentable, safe_picture
 from diffusion_lab.instructor.verdicts import Result, Verdict
 
@@ -13,6 +14,7 @@ SUSPICIOUS_MODULES = {
     *("pickle", "requests", "shutil", "signal", "socket", "subprocess", "sys", "threading"),
     "urllib",
 }  # no answer needs them
+MOST_BONUS = 5  # of students in a sentence
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,27 @@ def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
         late=(late.rule[:1].upper() + late.rule[1:]) + _lost(late, deduction),
         deduction=deduction,
     )
+
+
+def remarks_on_bonus(rows: Sequence[Row]) -> list[str]:
+    """Returns a sentence about points by hand above the maximum, which may be a slip."""
+    found = [
+        (row.student, row.manual, row.written, "the written part") for row in rows if row.written
+    ] + [
+        (row.student, row.overrides.get(verdict.number, ""), verdict.possible, verdict.number)
+        for row in rows
+        for verdict in row.verdicts
+    ]
+    more = [
+        f"{student} has {float(points):g} of {possible:g} points for {part}"
+        for student, points, possible, part in found
+        if points and float(points) > possible
+    ]
+    others = f"; and {len(more) - MOST_BONUS} more" if len(more) > MOST_BONUS else ""
+    return [
+        f"In {MANUAL}, {'; '.join(more[:MOST_BONUS])}{others}. Unless these are bonus points,"
+        " correct them, and grade again."
+    ] * bool(more)
 
 
 def remarks_on_answers(result: Result) -> list[str]:

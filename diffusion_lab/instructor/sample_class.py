@@ -59,6 +59,8 @@ LACKS = (
 def write_sample_class(source: Path, folder: Path) -> Path:
     """Writes ten submitted notebooks into `folder`, and returns it.
 
+    Each is in a folder with the student's name, and has the name of a file from Canvas.
+
     Raises:
         UserError: if the lab is not lab 07.
     """
@@ -73,7 +75,10 @@ def write_sample_class(source: Path, folder: Path) -> Path:
         if student == "Jo Jones":  # used a web platform that removes metadata
             for cell in notebook.cells:
                 cell.metadata = {}
-        Path(folder, f"{student}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+        name = "".join(reversed(student.lower().split()))
+        path = folder / student / f"{name}_{index + 1}_{9001 + index}_{source.stem}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(notebook), encoding="utf-8")
     return folder
 
 

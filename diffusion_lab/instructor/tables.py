@@ -35,7 +35,7 @@ def read_table(path: Path) -> list[tuple[int, list[str]]]:
             f"{path}, line {lines.line_num} cannot be read ({error}). Fix it, and grade again."
         ) from None
     if not found:
-        raise UserError(f"{path} is empty. Export or save it again.")
+        raise UserError(f"{path} is empty. Export or save it again, or remove it.")
     return found
 
 

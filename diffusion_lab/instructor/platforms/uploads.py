@@ -94,8 +94,8 @@ def write_uploads(
     if found:
         _write_zip(out / f"feedback-{roster.platform}.zip", found)
     remarks = _remarks(rows, roster, upload, ours)
-    without = [graded[index] for index, file in files.items() if not file]
-    remarks += _without_feedback(roster.platform, without, len(graded))
+    without = {index: graded[index] for index, file in files.items() if not file}
+    remarks += _without_feedback(roster, without, len(graded))
     written = f"{out}/upload-{roster.platform}.csv"
     if found:
         written += f" and {out}/feedback-{roster.platform}.zip"
@@ -107,20 +107,36 @@ def _all_by_hand(row: Row) -> bool:
     return all(row.overrides.get(verdict.number) for verdict in row.verdicts)
 
 
-def _without_feedback(platform: str, rows: list[Row], total: int) -> list[str]:
-    """Returns sentences about `rows` of `total` that the zip with feedback leaves out."""
-    theirs = platform.capitalize()
-    zipped = f"feedback-{platform}.zip has no feedback for"
-    others = [row for row in rows if platform_of([row.place]) == theirs]
-    names = [f"{row.student} ({PurePosixPath(row.place).name})" for row in others[:MOST_NAMES]]
-    more = f"; and {len(others) - len(names)} more" if len(names) < len(others) else ""
+def _without_feedback(roster: Roster, rows: dict[int, Row], total: int) -> list[str]:
+    """Returns why the platform gets no feedback for `rows` of `total` students.
+
+    `rows` is {index of a line of the roster: row}.
+    """
+    theirs = roster.platform.capitalize()
+    kinds, ids, foreign = [], [], []
+    for index, row in rows.items():
+        if platform_of([row.place]) != theirs:
+            foreign.append(row)
+        elif f"_{roster.people[index].id}_" not in row.place:  # found by name, or in a group
+            ids.append(row)
+        else:
+            kinds.append(f"{row.student} ({PurePosixPath(row.place).name})")
     sentences = {
-        f"{zipped} {'; '.join(names)}{more}: {theirs} can attach it only to a notebook or a zip."
-        " Their pages are in feedback/.": others,
-        f"{zipped} {len(rows) - len(others)} of {total} students, because their files do not come"
-        f" from {theirs}.": len(rows) > len(others),
+        f"{_some(kinds)}: {theirs} can attach it only to a notebook or a zip. Their pages are in"
+        " feedback/.": kinds,
+        f"{len(ids)} of {total} students, because the IDs in the names of their files are not"
+        " theirs on the roster.": ids,
+        f"{len(foreign)} of {total} students, because their files do not come from"
+        f" {theirs}.": foreign,
     }
-    return [sentence for sentence, applies in sentences.items() if applies]
+    return [
+        f"{theirs} gets no feedback for {text}" for text, applies in sentences.items() if applies
+    ]
+
+
+def _some(names: list[str]) -> str:
+    more = f"; and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return "; ".join(names[:MOST_NAMES]) + more
 
 
 def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -> list[str]:

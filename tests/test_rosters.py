@@ -253,6 +253,27 @@ def test_feedback_on_the_platforms_says_that_the_written_part_is_not_graded_yet(
     assert (f"points\n\n{sentence}" in "".join(cell["source"])) == said
 
 
+@pytest.mark.parametrize("platform, text", [("canvas", CANVAS), ("moodle", MOODLE)])
+def test_a_problem_with_the_whole_notebook_is_said_once(platform, text, tmp_path):
+    sentence = "This notebook has no answer cells."
+    verdicts = [Verdict(f"7.{place}", "f", "missing", 0, 4, sentence) for place in range(1, 5)]
+    place = "lovelaceada_101_9001_07.ipynb"
+    ada = replace(result("Ada Lovelace", place=place, problem=sentence), verdicts=verdicts)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manual.csv").write_text("key,points,comment,7.4\nAda Lovelace,,,3\n")
+    graded(tmp_path, roster_of(tmp_path, text), [ada])
+    if platform == "moodle":
+        header, line = upload(tmp_path, "moodle")
+        comment = line[header.index("Feedback comments")]
+    else:
+        with zipfile.ZipFile(tmp_path / "out" / "feedback-canvas.zip") as archive:
+            (cell,) = json.loads(archive.read(archive.namelist()[0]))["cells"]
+        comment = "".join(cell["source"])
+    assert comment.count(sentence) == 2, "once, and with the points that a person gave"
+    assert [f"7.{place}" in comment for place in range(1, 5)] == [True] * 4
+    assert "The grader gave 0" in comment
+
+
 def test_moodle_gets_no_grade_that_it_would_skip(tmp_path):
     text = MOODLE.replace("100.00", "8,00")  # as a Moodle with decimal commas exports it
     roster = roster_of(tmp_path, text.replace("8,00", '"8,00"'))

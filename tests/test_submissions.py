@@ -869,7 +869,7 @@ def test_an_error_in_one_submission_affects_only_its_row(tmp_path):
 
 
 def test_a_folder_without_notebooks_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="no notebook"):
+    with pytest.raises(UserError, match="no notebook .* as your platform exports it"):
         list(find_submissions(tmp_path))
     with pytest.raises(UserError, match="There is no"):
         list(find_submissions(tmp_path / "nowhere"))

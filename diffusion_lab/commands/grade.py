@@ -85,8 +85,9 @@ def run_grade(
             progress=progress,
             waiting=lambda names: console.print(
                 Text(
-                    f"Still running: {len(names) if reporting.anonymous else '; '.join(names)}. (An"
-                    " answer that is stopped runs again, alone and with twice the time.)"
+                    f"Still running: {len(names) if reporting.anonymous else '; '.join(names)}."
+                    " (Some answers take longer, because any that reaches its time limit runs"
+                    " again, alone and with twice the time.)"
                 ),
                 soft_wrap=True,
             ),

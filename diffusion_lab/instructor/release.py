@@ -6,7 +6,7 @@ It contains no solutions and no part of the grader.
 import hashlib
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from diffusion_lab.data.folder import list_images
@@ -53,7 +53,7 @@ def write_release(
         raise UserError(
             f"There is no {missing[0]} in {root.resolve()}. Run this command in the repository."
         )
-    notebooks = {f"{source.stem}.ipynb" for source in sources(root, labs)}
+    left_out = {f"{source.stem}.ipynb" for source in {*sources(root)} - {*sources(root, labs)}}
     different = stale(root)
     strange = [path for path in different if not (root / "solutions" / f"{path.stem}.py").exists()]
     if strange:
@@ -74,11 +74,12 @@ def write_release(
     )
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in contents(root):
-            if labs and file.suffix == ".ipynb" and file.name not in notebooks:
+            if file.name in left_out:
                 continue
             name = Path("diffusion-lab", file.relative_to(root)).as_posix()
             if file.suffix == ".md" or file.name == "Makefile":
-                archive.writestr(name, for_students(file.read_text(encoding="utf-8")))
+                page = for_students(file.read_text(encoding="utf-8"))
+                archive.writestr(name, without_links(page, left_out))
             else:
                 archive.write(file, name)
         for file, place in images.items():
@@ -114,6 +115,12 @@ def for_students(page: str) -> str:
     marks.
     """
     return re.sub(r"(# )?<!-- repository -->.*?<!-- end -->\n?", "", page, flags=re.DOTALL)
+
+
+def without_links(page: str, names: Collection[str]) -> str:
+    """Returns a page with the texts of links to files with these names, in place of the links."""
+    files = "|".join(map(re.escape, names))
+    return re.sub(rf"\[([^]]*)\]\([^)\s]*/(?:{files})\)", r"\1", page) if names else page
 
 
 def contents(root: str | Path, grader: bool = False) -> list[Path]:

@@ -59,6 +59,10 @@ class Row(Result):
         """What a person should look at: the problem with the whole submission, and the remarks."""
         return "; ".join([*[self.problem.rstrip(".")] * bool(self.problem), *self.remarks])
 
+    def feedback_on(self, verdict: Verdict) -> str:
+        """Returns what the student reads about an exercise: "" if `problem` says the same."""
+        return "" if self.problem and verdict.graded is None else verdict.feedback
+
 
 def row_of(result: Result, by_hand: ByHand, late: Late = Late()) -> Row:
     """Returns the row of a result, with texts and a picture that are safe to show."""

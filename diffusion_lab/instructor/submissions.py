@@ -67,7 +67,10 @@ def find_submissions(
     """
     with _students(Path(path)) as students:
         if not any(file.is_notebook or file.is_zip for files in students for file in files):
-            raise UserError(f"There is no notebook (.ipynb) in {path}.")
+            raise UserError(
+                f"There is no notebook (.ipynb) in {path}. Give the zip or the folder with your"
+                " students' notebooks, as your platform exports it."
+            )
         names = {files[0].owner.name for files in students}
         for files in students:
             original = {original_of(files[0].owner.name)} & names

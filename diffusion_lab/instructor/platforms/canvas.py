@@ -157,7 +157,7 @@ def _markdown(row: Row) -> str:
     for verdict in row.verdicts:
         lines.append(
             f"<p><b>{verdict.number} <code>{verdict.name}</code>: {verdict.points:g} of"
-            f" {verdict.possible:g}.</b> {in_html(verdict.feedback)}</p>"
+            f" {verdict.possible:g}.</b> {in_html(row.feedback_on(verdict))}</p>"
         )
     lines += [f"<p>{html.escape(text)}</p>" for text in (row.given, row.late, row.comment) if text]
     return "\n\n".join(lines)

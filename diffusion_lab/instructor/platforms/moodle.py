@@ -85,7 +85,7 @@ def _comment(row: Row) -> str:
     """Returns a student's feedback as a list in HTML."""
     items = [
         f"{verdict.number} {verdict.name}: {verdict.points:g} of {verdict.possible:g}."
-        f" {verdict.feedback}"
+        f" {row.feedback_on(verdict)}".rstrip()
         for verdict in row.verdicts
     ]
     items += [text for text in (row.problem, row.awaited, row.given, row.late, row.comment) if text]

@@ -91,6 +91,7 @@ def test_a_new_process_repeats_a_sample_whatever_an_old_keras_json_asks_for(run,
     "arguments, sentence",
     [
         (["sample", "--weights", "nowhere.weights.h5"], "There is no weights file"),
+        (["grade", "a.zip", "--lab", "02", "b.zip"], "put a.zip, b.zip into one folder"),
         (["sample", "--weights", "flower64"], "did you mean flowers64?"),
         (["sample", "--weights", "."], "is a folder"),
         (["sample", "--out", "a.jpg"], "such as a.png"),

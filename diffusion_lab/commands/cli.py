@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from diffusion_lab.commands import instructors
+from diffusion_lab.commands.forget import forget
 from diffusion_lab.commands.options import (
     DATA,
     FEW,
@@ -34,6 +35,7 @@ from diffusion_lab.commands.options import (
     real,
     whole,
 )
+from diffusion_lab.commands.release import release
 from diffusion_lab.errors import (
     MOST_GUIDANCE,
     MOST_IMAGES,
@@ -380,8 +382,10 @@ def precheck(
 
 # students' package has no part that grades
 STUDENTS = find_spec("diffusion_lab.instructor") is None
-for command in (instructors.build, instructors.grade, instructors.release, instructors.forget):
-    app.command(hidden=STUDENTS)(command)
+for command in (instructors.build, instructors.grade, release, forget):
+    # so that `grade` itself can say what to do with several files
+    extra = {"allow_extra_args": command is instructors.grade}
+    app.command(hidden=STUDENTS, context_settings=extra)(command)
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

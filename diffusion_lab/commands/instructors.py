@@ -60,6 +60,7 @@ def build(
 
 
 def grade(
+    context: typer.Context,
     submissions: Annotated[
         Path | None,
         typer.Argument(
@@ -169,6 +170,11 @@ def grade(
             "Grading needs the sandbox, which only runs on Linux: on Windows, use WSL2, and on a"
             " Mac, a virtual machine with Linux."
         )
+    if context.args:
+        raise UserError(
+            f"Give one folder or zip: put {', '.join(map(str, [submissions, *context.args]))} into"
+            " one folder, and give that."
+        )
     if (submissions is None) != sample:
         raise UserError("Give either the folder or zip file with the submissions, or --sample.")
     from diffusion_lab.commands.grade import run_grade
@@ -228,104 +234,3 @@ def _as_text(options: dict[str, Any]) -> dict[str, str]:
             values = value if isinstance(value, list) else [] if value is True else [value]
             texts[name] = shlex.join(map(str, values))
     return texts
-
-
-def release(
-    out: Annotated[Path, typer.Option(help="The folder for what is written.")] = Path(
-        "out/release"
-    ),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A folder of images that students get as well, in the folder data."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAB",
-            help="The notebook of this lab instead of all. The option can be repeated.",
-        ),
-    ] = None,
-    gradescope: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAB", help="Instead, write the zip with Gradescope's autograder for this lab."
-        ),
-    ] = None,
-    classroom50: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAB",
-            help="Instead, write the folder with Classroom 50's feedback for this lab.",
-        ),
-    ] = None,
-    board: Annotated[
-        bool,
-        typer.Option("--board", help="Gradescope, lab 11: also rank the models, by KID."),
-    ] = False,
-    late: Annotated[
-        str | None,
-        typer.Option(
-            help="Gradescope: what each started day or hour after the due time costs: 10%/day."
-        ),
-    ] = None,
-    grace: Annotated[
-        str | None, typer.Option(help="Gradescope: how much later is still in time, such as 15m.")
-    ] = None,
-    root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
-) -> None:
-    """For instructors: zip what students get, without the solutions."""
-    if gradescope is None and (board or late or grace):
-        raise UserError("--board, --late and --grace belong to --gradescope: give its lab as well.")
-    if gradescope is None and classroom50 is None:
-        from diffusion_lab.instructor import published
-        from diffusion_lab.instructor.release import write_release
-
-        path = write_release(root, out, data, only or ())
-        typer.echo(f"For your students: {path}")
-        _echo_checksum(path)
-        if warning := published.warning():
-            typer.echo(warning)
-        return
-    if only:
-        raise UserError("--only is for the zip for students: leave it out here.")
-    from diffusion_lab.instructor.autograders.writing import write_classroom50, write_gradescope
-
-    if gradescope is not None:
-        path = write_gradescope(root, out, gradescope, board, late, grace)
-        typer.echo(
-            f"For Gradescope's autograder: {path}. It contains the answers, so give it to nobody"
-            " else. In the autograder's settings, choose 3 GB of memory and 2 CPUs."
-        )
-        _echo_checksum(path)
-    if classroom50 is not None:
-        path = write_classroom50(root, out, classroom50)
-        typer.echo(
-            f"For Classroom 50: copy {path} into the folder autograders of your classroom. It gives"
-            " feedback only: students can change everything in their own repositories."
-        )
-
-
-def forget(
-    student: Annotated[str, typer.Argument(help="The student's name or ID.")],
-    out: Annotated[Path, typer.Option(help="The folder of the grading.")] = Path("out/grades"),
-) -> None:
-    """For instructors: remove a student from the folder of a grading."""
-    from diffusion_lab.instructor import forget as forgetting
-
-    name, left = forgetting.forget(student, out)
-    typer.echo(
-        f"{name} is removed from {out}. The reports of the whole class and the files for"
-        " platforms are removed as well; the same grade command writes them again. Also delete the"
-        " student's files in the collected submissions, and their lines in your own tables."
-    )
-    if left:
-        typer.echo(
-            f"These files still contain the name, so look at them: {', '.join(map(str, left))}"
-        )
-
-
-def _echo_checksum(path: Path) -> None:
-    from diffusion_lab.instructor.release import checksum_of
-
-    file = checksum_of(path)
-    typer.echo(f"SHA-256 (in {file.name}): {file.read_text(encoding='utf-8').split()[0]}")

@@ -148,7 +148,13 @@ def train(model, recipe, dataset, images, measure):
         schedule = {"warm-up": WarmUp, "cosine": Cosine}[recipe.rate]
         callbacks.append(
             schedule(
-                TrainingConfig(learning_rate=recipe.learning_rate), lambda: measure.seen / images
+                TrainingConfig(
+                    batch_size=recipe.batch_size,
+                    learning_rate=recipe.learning_rate,
+                    warmup=recipe.warmup,
+                ),
+                lambda: measure.seen / images,
+                lambda: measure.seen,
             )
         )
     model.fit(

@@ -25,8 +25,8 @@ from benchmarks.profile import read_times
 from benchmarks.quality import rows as quality_rows
 from benchmarks.report import Row, in_turn, in_words, publish, times_faster
 from benchmarks.runs import Measure
+from benchmarks.speedrun import RECORDS, when_reached
 from benchmarks.speedrun import rows as speedrun_rows
-from benchmarks.speedrun import when_reached
 from diffusion_lab.commands.cli import app
 from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.instructor.build import sources
@@ -37,11 +37,13 @@ from diffusion_lab.instructor.verdicts import Result
 from diffusion_lab.labs import checks
 from diffusion_lab.labs.exercise import CheckFailed
 from diffusion_lab.metrics import encode, flower_features, kernel_inception_distance
+from diffusion_lab.models.config import ModelConfig
 from diffusion_lab.models.ddpm import DDPM
 from diffusion_lab.models.diffusion import DiffusionModel
 from diffusion_lab.networks import attention_unet, plain_cnn, residual_unet
 from diffusion_lab.networks.blocks import PixelAttention
 from diffusion_lab.plots import image_grid
+from diffusion_lab.training import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -290,6 +292,14 @@ def test_a_speedrun_compares_records_within_a_seed():
     assert (first.value, last.value, ratio.value) == (10, 5, 4) and ratio.holds
 
 
+def test_the_last_record_is_how_the_package_trains():
+    recipe, config = list(RECORDS.values())[-1], TrainingConfig()
+    for setting in ("optimizer", "batch_size", "learning_rate", "warmup", "loss"):
+        assert getattr(recipe, setting) == getattr(config, setting)
+    for setting in ("prediction", "loss_on", "schedule", "ema_decay"):
+        assert getattr(recipe, setting) == getattr(ModelConfig(), setting)
+
+
 def test_other_libraries_count_with_the_rate_that_suits_them_best():
     def result(at_10, at_50):
         return {"KID, 10 NFE": at_10, "KID, 50 NFE": at_50}
@@ -374,7 +384,7 @@ def test_every_benchmark_runs(tmp_path, module, arguments, file):
         check=True,
     )
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 16, "quality": 4, "profile": 5}[module] and all(
+    assert len(rows) == {"speed": 16, "quality": 8, "profile": 5}[module] and all(
         row["value"] >= 0 for row in rows
     )
 

@@ -79,21 +79,26 @@ class KeepBest(KIDCallback):
 
 
 class WarmUp(keras.callbacks.Callback):
-    """Raises the learning rate linearly, then keeps it; stops the run when `share_done` reaches 1.
+    """Raises the learning rate linearly, then keeps it; stops the run when it is done.
 
     The rate need not fall, because the EMA weights settle anyway (measured:
     docs/benchmarks/recipes.md). With a `cooldown`, it falls linearly to zero in the last part of
     the training, so that the weights themselves settle.
+
+    Args:
+        config: a `TrainingConfig`.
+        share_done: returns how much of the run is done, in [0, 1].
+        images_done: returns the number of images trained on so far.
     """
 
-    def __init__(self, config, share_done):
+    def __init__(self, config, share_done, images_done):
         super().__init__()
-        self.config, self.share_done = config, share_done
+        self.config, self.share_done, self.images_done = config, share_done, images_done
 
     def on_train_batch_begin(self, batch, logs=None):
-        config, done = self.config, self.share_done()
-        rise = (done + 1e-3) / config.warmup
-        fall = max(0.0, 1 - done) / config.cooldown if config.cooldown else 1
+        config = self.config
+        rise = (self.images_done() + config.batch_size) / max(1, config.warmup)
+        fall = max(0.0, 1 - self.share_done()) / config.cooldown if config.cooldown else 1
         self.model.optimizer.learning_rate = config.learning_rate * min(1, rise, fall)
 
     def on_train_batch_end(self, batch, logs=None):

@@ -34,8 +34,8 @@ class TrainingConfig:
     optimizer: str = "muon"  # a key of OPTIMIZERS
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    warmup: float = 0.05  # share of the training in which the learning rate rises
-    cooldown: float = 0.0  # share at the end in which it falls to zero
+    warmup: int = 600  # training images, in which the learning rate rises
+    cooldown: float = 0.0  # share of the training, at the end, in which it falls to zero
     loss: str = "mse"
     kid_images: int = 256
     kid_steps: int = 10
@@ -144,7 +144,7 @@ class Trainer:
                 callbacks=[
                     self.dataset.epoch_callback(),
                     keras.callbacks.LambdaCallback(on_train_batch_end=self._count_step),
-                    WarmUp(self.config, share_done or self.share_done),
+                    WarmUp(self.config, share_done or self.share_done, self.images_done),
                     *([SaveRun(self)] if callbacks is None else callbacks),
                 ],
             )
@@ -153,6 +153,10 @@ class Trainer:
     def share_done(self):
         """Returns how much of the training is done, in [0, 1], counted in steps."""
         return self.steps_done / (self.config.epochs * len(self.dataset))
+
+    def images_done(self):
+        """Returns the number of images trained on so far."""
+        return self.steps_done * self.config.batch_size
 
     @property
     def lowest_kid(self):

@@ -137,7 +137,7 @@ clouds({"data": unseen} | samples, columns=4, size=2)
 # Look for two kinds of error: samples where there are no data, such as inside the petals, and parts
 # of the flower without samples. Here is a number for each. The first is the mean distance from a
 # sample to the nearest data point, the second from a data point to the nearest sample. Both should
-# be small. New points from the flower itself show how small both can be.
+# be small. New points from the flower itself show about how small both can be.
 
 # %% tags=["nbval-ignore-output"]
 fresh = flower_points(num_samples, seed=2).reshape(-1, 2)

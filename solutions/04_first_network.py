@@ -260,7 +260,7 @@ show_rows({"goes in": for_the_screen(noisy_images), "to be found": for_the_scree
 # Robin's loss is the softmax cross-entropy, the usual loss for classes. It compares *shares*: how
 # much of the probability goes to cat, dog and bird, and how much should. It treats the three
 # colours of a pixel as three classes. But colours are not shares. They do not add up to 1, and here
-# they are even negative half of the time.
+# many of them are even negative.
 #
 # Does it matter? A loss is a referee: all that the network will ever learn is to please it.
 
@@ -692,8 +692,8 @@ show_rows({name: images[:8] for name, images in samples.items()})
 # (To be fair: this U-Net has seen the same flowers ten times, the plain stack three times, and the
 # U-Net's loss is weighted as in lab 07, which [helps a lot](../docs/benchmarks/recipes.md). So
 # compare the shapes, not the quality. But a U-Net also draws recognisable flowers after 50,000
-# images. And some static is left in the upper row, probably because every grain must pass through
-# ten layers before it can be subtracted. Lab 05 has a remedy.)
+# images. And some static is left in the upper row. The ten layers alone cannot be the reason: your
+# network of section 8 has as many, and leaves less. Lab 05 has a remedy.)
 #
 # Each blossom from the plain stack has several colours, and its petals share no centre.
 # How far can a pixel see?
@@ -716,9 +716,9 @@ for name, seen in maps.items():
 
 # %% [markdown]
 # 441 is 21 × 21. A petal fits into that, but a flower with its surroundings does not. When one
-# pixel decides to be red, a pixel eleven places away cannot know it in the same step. Over many
-# steps word gets around, from neighbour to neighbour, but nothing in the training rewards agreement
-# across more than those 21 pixels.
+# pixel decides to be red, a pixel 21 places away sees nothing of what decided it in that step. Over
+# many steps word gets around, from neighbour to neighbour, but nothing in the training rewards
+# agreement across more than those 21 pixels.
 #
 # If this is the reason, nearby pixels should agree in the samples, and distant ones should not.
 # Here is the correlation of two pixels, as a function of their distance:

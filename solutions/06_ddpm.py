@@ -553,7 +553,7 @@ if BACKEND == "tensorflow":
 #
 # ## 6 · Train one yourself
 #
-# We use small pictures and a small network, so that it takes two or three minutes. The panel shows
+# We use small pictures and a small network, so that it takes one to three minutes. The panel shows
 # the loss, and two mean absolute errors: `n_loss`, of the predicted noise, and `i_loss`, of the
 # predicted image. (On a GPU you train the full model of Keras's DDPM example, with 63 million
 # weights, on Oxford Flowers. Interrupt it when you have seen enough.)

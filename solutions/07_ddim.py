@@ -406,8 +406,8 @@ checks.remix(remix)
 # function into a tuple.)
 #
 # **The network** is made of the parts that you built in lab 05. `residual_unet`, which a GPU trains
-# here, is `my_unet` from that lab, layer for layer. `unet`, which a laptop trains, has the same
-# shape, but a scale and shift in every block (your `modulate`), attention at the bottom (your
+# here, is `my_unet` from that lab, layer for layer. `unet`, which a laptop trains, is another U:
+# twice as many blocks, a scale and shift in each (your `modulate`), attention at the bottom (your
 # `pixel_attention`), and group instead of batch normalisation. After 20,000 images it has a KID of
 # 1.20 (a distance from real flowers, explained in section 4: lower is better), and a
 # `residual_unet` of about the same size, 1.8 million parameters, has one of 2.07. (At the widths

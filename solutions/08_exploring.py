@@ -288,7 +288,7 @@ show_rows(rows, height=1.05)
 # %% [markdown]
 # With a positive `eta`, the noise at the start is no longer an address: what the flower becomes is
 # decided on the way. That is not a defect. Fresh noise washes out the errors of earlier steps, and
-# with *many* steps DDPM's images are as good as DDIM's or better. With few steps it is the worse
+# with *many* steps DDPM's images are about as good as DDIM's. With few steps it is the worse
 # driver: each of its steps is a Gaussian, which is nearly right for a small step, but not for a
 # large one (lab 06). And for everything that follows we need addresses, so `eta` stays 0.
 #
@@ -326,7 +326,7 @@ show_rows(rows)
 # How much of the colour arrives? Suppose that the mean colours have a Gaussian distribution, with a
 # standard deviation of $s$ times that of the noise in the mean, and that the network is perfect.
 # (For our flowers, normalised to a variance of 1, the mean colours have a standard deviation of
-# 0.40 to 0.54 in the three channels, and the mean noise has 1/32. So we take $s = 0.5 \cdot 32$.)
+# 0.41 to 0.54 in the three channels, and the mean noise has 1/32. So we take $s = 0.5 \cdot 32$.)
 # Then each step of DDIM turns the angle
 #
 # $$\theta = \arctan \frac{\text{noise rate}}{s \cdot \text{signal rate}}$$

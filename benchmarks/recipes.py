@@ -25,9 +25,9 @@ NOTE = """\
 KID of 512 images, 10 steps of DDIM. The base predicts velocity, weights its errors by min-SNR, and
 lets the learning rate rise to 2e-3 and then fall to zero along a cosine. `ours` is the base with a
 learning rate that stays at its peak. "Muon, batches of 16" is `ours` with these two changes and a
-shorter warm-up; it is the default of `diffusion-lab train`. Every other line, except the textbooks,
-is the base with the change in its name. Each line is one run with one seed, so small differences
-may be chance."""
+shorter warm-up; it is the default of `diffusion-lab train`, and the next one has half its batches.
+Every other line, except the textbooks, is the base with the change in its name. Each line is one
+run with one seed, so small differences may be chance."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ SAMPLERS = ("DDIM", "Adams–Bashforth")
 RECIPES = {
     "ours": Recipe(),
     DEFAULT: replace(MUON, batch_size=16, warmup=600),
+    "Muon, batches of 8": replace(MUON, batch_size=8, warmup=600),
     "base": BASE,
     "textbook": TEXTBOOK,
     "loss on velocity": replace(BASE, loss_on="velocity"),

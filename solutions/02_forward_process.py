@@ -257,8 +257,8 @@ print("the curves cross, at half of the variance, near step", np.argmax(alphas_c
 #
 # > **From 1 or from 0?** In the formulas, $t$ counts from 1, as in the papers: $x_0$ is the
 # > original and $x_1$ the first copy. Arrays count from 0, so $\bar\alpha_t$ is
-# > `alphas_cumprod[t - 1]`. But where code has an argument `t`, as below, it is already the index:
-# > `t = 0` is the first copy.
+# > `alphas_cumprod[t - 1]` there. In code, as below, the argument `t` counts from 0, so `t = 0` is
+# > the first copy, and the index is `t` itself.
 #
 # ### Exercise 2.2 · `q_sample`
 # *Difficulty ●●○ · 10 minutes*

@@ -146,9 +146,9 @@ beta_area(beta_start, beta_end, timesteps, diffusion_time=0.3)
 #
 # <details><summary>Hint 1: the area</summary>
 #
-# The shaded area is a triangle on top of a rectangle, which is $\beta_\text{start}$ high and $t$
-# wide (so flat that you cannot see it in the picture). The triangle is also $t$ wide. How high is
-# it? And do not forget the factor of one half.
+# The shaded area has two parts: a rectangle, $\beta_\text{start}$ high and $t$ wide (too flat to be
+# seen in the picture), and a triangle on top of it, which is also $t$ wide. How high is the
+# triangle? And do not forget the factor of one half.
 # </details>
 # <details><summary>Hint 2: from ᾱ to the rates</summary>
 #
@@ -388,10 +388,10 @@ show_rows(rows, titles)
 # At $t = 0$ the offset cosine schedule is already a bit grainy: its `max_signal_rate` of 0.95 means
 # a noise rate of 0.31. This grain has a price. In the last step of a sampler, the network guesses
 # the clean image from a picture with at least this much grain, so the best guess leaves out most
-# details that are fainter. A detail ten times fainter than the image (a standard deviation of 0.1
-# instead of 1) keeps at most 8.5 % of its strength (lab 05 has the formula), and lab 08 finds signs
-# that generated flowers are softer than real ones. In exchange, no training is spent on images that
-# are already nearly clean.
+# details that are fainter than this grain. A detail ten times fainter than the image (a standard
+# deviation of 0.1 instead of 1) keeps at most 8.5 % of its strength (lab 05 has the formula), and
+# lab 08 finds signs that generated flowers are softer than real ones. In exchange, no training is
+# spent on images that are already nearly clean.
 #
 # ## 7 · Log-SNR: one ruler for all
 #

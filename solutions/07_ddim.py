@@ -136,8 +136,8 @@ show_images(validation[0][:16], columns=8)
 #
 # One thing is different from lab 03. There you wrote NumPy; here your functions are part of the
 # training, so they may only use operations that gradients can flow through. Keras has all of them
-# under the names that you know: write `ops.` wherever lab 03 wrote `np.` (or `tf.`, if you know
-# TensorFlow).
+# under the names that you know: write `ops.` wherever lab 03 wrote `np.` (or import `tf`, if you
+# know TensorFlow).
 #
 # ### Exercise 7.1 · `diffusion_schedule`
 # *Difficulty ●○○ · 10 minutes*
@@ -263,8 +263,9 @@ checks.denoise(denoise)
 #
 # > **Why may Ben do that?** In training, Ana only saw images mixed with *fresh* noise. Suppose that
 # > her answers are right, and call the next rates $s'$ and $n'$. Then
-# > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. The
-# > same is true with fresh noise $z$ in place of her noise, and of everything in between:
+# > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. Ben
+# > may also replace her noise by fresh noise $z$, or only a part of it. All that counts is that the
+# > two variances add up to $n'^2$:
 # >
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >
@@ -337,10 +338,10 @@ checks.reverse_diffusion(reverse_diffusion)
 # \tilde\beta = \frac{1-\bar\alpha'}{1-\bar\alpha}\;\beta .$$
 #
 # $\tilde\beta$ is the variance of DDPM's step, in the letters of its paper: $\bar\alpha$ belongs to
-# the current time, $\bar\alpha'$ to the next one, and $\beta$ is the variance of the noise that the
-# forward process adds when it goes from the next time to the current one. You only have the rates.
-# So translate the three letters first, on paper, and find out how much predicted noise you must
-# keep.
+# the current time, and $\bar\alpha'$ to the next one. The forward process runs the other way, from
+# the cleaner time (with the prime) to the current, noisier one, and $\beta$ is the variance of the
+# noise that it adds on this way. You only have the rates. So translate the three letters first, on
+# paper, and find out how much predicted noise you must keep.
 #
 # <details><summary>Hint 1: ᾱ</summary>
 #
@@ -401,17 +402,17 @@ checks.remix(remix)
 # ## 3 · Your functions become a model
 #
 # The rest is given: `DiffusionModel` samples noise and times for training, computes the loss, and
-# updates the EMA network. It calls the current version of *your* three functions, so if you correct
-# one of them, you do not have to run the next cell again. (`parts` turns the two results of a
-# function into a tuple.)
+# updates the EMA network. The class below calls the current version of *your* three functions, so
+# if you correct one of them, you do not have to run its cell again. (`parts` turns the two results
+# of a function into a tuple.)
 #
 # **The network** is made of the parts that you built in lab 05. `residual_unet`, which a GPU trains
 # here, is `my_unet` from that lab, layer for layer. `unet`, which a laptop trains, is another U:
 # twice as many blocks, a scale and shift in each (your `modulate`), attention at the bottom (your
 # `pixel_attention`), and group instead of batch normalisation. After 20,000 images it has a KID of
 # 1.20 (a distance from real flowers, explained in section 4: lower is better), and a
-# `residual_unet` of about the same size, 1.8 million parameters, has one of 2.07. (At the widths
-# below, it has a quarter of that.) To train the network that you built yourself, set `network_name`
+# `residual_unet` of about the same size, 1.8 million parameters, has one of 2.07. (With the widths
+# below, it has only 0.4 million.) To train the network that you built yourself, set `network_name`
 # to "my_unet": section 4 then reads your functions from the notebook of lab 05, `05_unet.ipynb`, in
 # the same folder. (In Colab, first upload it in the panel *Files*. The shipped weights and section
 # 6 always use the `unet`.)
@@ -429,7 +430,8 @@ for name, build in {"lab 05": residual_unet, "this lab": unet}.items():
 # the image from the noise, `denoise` divides by the signal rate, and at time 1 an error of the
 # noise becomes 50 times as large. So they predict another mixture of noise and image, the
 # *velocity*, which is signal rate · noise − noise rate · image. `predicting_noise` computes the
-# noise from it, and the errors stay small. Lab 09 compares the two.
+# noise from it, and the image needs no division: it is signal rate · noisy image − noise rate ·
+# velocity. So the errors stay small. Lab 09 compares the two.
 #
 # **The loss** is not the squared error of the noise, as in labs 04 and 06. This is the code of
 # `DiffusionModel`. For each batch, `fit` computes the first two functions, and takes a step along
@@ -442,16 +444,17 @@ show_code(DiffusionModel.corrupt_and_separate, DiffusionModel.compute_loss, EMA.
 # The last function is the moving average of the weights, with the warm-up of lab 06. `loss_on` says
 # which pair is compared, and is "weighted_velocity" here.
 #
-# It takes the velocities of the true and of the predicted components, and gives their squared error
-# the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate / noise rate)².
-# This is min-SNR weighting (Hang et al. 2023): nearly pure noise, in which nothing can be
-# recognised, counts little. The weight is 0.35 at time 0.5 and 0.0004 at time 1. (It also falls
-# where there is hardly any noise, but our schedule ends before that matters much: from its maximum
-# of 0.83 to 0.49 at time 0.) The same network with the loss of lab 06 has a KID of 1.5 after 20,000
-# images, and 1.2 with this one ([all recipes](../docs/benchmarks/recipes.md)). So do not compare
-# the loss below with those of earlier labs. Watch `n_loss` instead, the mean absolute error of the
-# noise. A network that always answers 0 has an `n_loss` of 0.8. (Béres's example trains on this
-# absolute error of the noise. On the weighted velocity, an absolute error has 1.23 in our table.)
+# This pair is the velocity of the true noise and image, and that of the predicted ones. Their
+# squared error has the weight $\min(\text{SNR}, 5)\,/\,(\text{SNR}+1)$, where SNR is (signal rate /
+# noise rate)². This is min-SNR weighting (Hang et al. 2023): nearly pure noise, in which nothing
+# can be recognised, counts little. The weight is 0.35 at time 0.5 and 0.0004 at time 1. (Towards
+# time 0 it falls only from its maximum of 0.83 to 0.49, because our schedule never gets cleaner
+# than a signal rate of 0.95.) The same network with the loss of lab 06 has a KID of 1.5 after
+# 20,000 images, and 1.2 with this one ([all recipes](../docs/benchmarks/recipes.md)). So do not
+# compare the loss below with those of earlier labs. Watch `n_loss` instead, the mean absolute error
+# of the noise. A network that always answers 0 has an `n_loss` of 0.8. (Béres's example trains on
+# this absolute error of the noise. With an absolute instead of a squared error of the weighted
+# velocity, KID is 1.23 in our table.)
 
 
 # %%

@@ -290,6 +290,8 @@ def test_a_speedrun_compares_records_within_a_seed():
     }
     first, last, ratio = speedrun_rows(seeds)
     assert (first.value, last.value, ratio.value) == (10, 5, 4) and ratio.holds
+    *_, ratio = speedrun_rows(seeds | {"not kept": 3 * [result(1)]}, tried=["not kept"])
+    assert ratio.value == 4
 
 
 def test_the_last_record_is_how_the_package_trains():

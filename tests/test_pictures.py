@@ -205,6 +205,18 @@ def test_the_slider_of_the_score_moves_the_arrows_and_the_noise():
     assert "noise rate <b>1.00</b> · signal rate <b>0.00</b>" in explorer.readout.value
 
 
+@pytest.mark.parametrize("values", [(62, 32), (20, 0.3), (2.2, 1.9)])
+def test_a_logarithmic_axis_has_numbers_on_it(values, monkeypatch):
+    figures = []
+    monkeypatch.setattr(core, "show_figure", figures.append)
+    core.by_evaluations({"mine": list(zip((1, 20), values))}, "KID", logarithmic=True)
+    figures[0].draw_without_rendering()
+    axis = figures[0].axes[0]
+    low, high = axis.get_ylim()
+    ticks = [*axis.yaxis.get_major_ticks(), *axis.yaxis.get_minor_ticks()]
+    assert any(tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high)
+
+
 def test_dotted_lines_have_the_slopes_of_the_orders(monkeypatch):
     figures = []
     monkeypatch.setattr(core, "show_figure", figures.append)

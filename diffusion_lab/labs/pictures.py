@@ -8,6 +8,7 @@ from itertools import cycle
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from PIL import Image
 
 from diffusion_lab.errors import UserError
@@ -208,7 +209,10 @@ def by_evaluations(named_points, ylabel, logarithmic=False, orders=()):
     # leave out labels that would overlap
     ticks = [nfe for nfe, next_one in zip(counts, [*counts[1:], np.inf]) if nfe < 0.93 * next_one]
     axis.set_xticks(ticks, map(str, ticks))
-    axis.minorticks_off()
+    axis.xaxis.set_minor_locator(NullLocator())
+    low, high = axis.get_ylim()
+    if not logarithmic or high > 10 * low:
+        axis.yaxis.set_minor_locator(NullLocator())  # else there may be no other ticks
     axis.grid()
     axis.legend()
     show_figure(figure)

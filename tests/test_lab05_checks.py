@@ -61,7 +61,7 @@ WRONG = wrong(
     {
         # as in the table, but with other fast waves, because single precision cannot hold them
         "`10**` with `log`": embed(10 ** np.linspace(np.log(1), np.log(1000), 16)),
-        "there is still a mistake in": embed(np.geomspace(1, 500, 16)),
+        "there is a mistake in": embed(np.geomspace(1, 500, 16)),
         "the frequencies have the shape (16,)": embed(
             np.geomspace(1, 1000, 16).reshape(-1, 1, 1, 1)
         ),
@@ -199,7 +199,7 @@ WRONG += wrong(
         ),
         "it returns nothing": lambda x, embedding: None,
         "a dense layer with C outputs": lambda x, embedding: x * embedding,
-        "there is still a mistake in": lambda x, embedding: as_in_the_package(2 * x, embedding),
+        "there is a mistake in": lambda x, embedding: as_in_the_package(2 * x, embedding),
         "the number of weights": lambda x, embedding: (
             as_in_the_package(x, embedding) + 0 * layers.Dense(4)(embedding)
         ),
@@ -315,7 +315,7 @@ WRONG += wrong(
         "should be (2, 3, 4, 5)": lambda x, normalise, query, key, value: ops.reshape(
             by_the_package(x, normalise, query, key, value), (2, 12, 5)
         ),
-        "there is still a mistake in": lambda x, normalise, query, key, value: (
+        "there is a mistake in": lambda x, normalise, query, key, value: (
             x + value(query(key(x)))
         ),
         "it returns nothing": lambda x, normalise, query, key, value: None,

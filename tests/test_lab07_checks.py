@@ -173,8 +173,8 @@ DENOISE_WRONG = {
     "`.numpy()`": lambda self, x, n, s, training: [
         ops.convert_to_tensor(part.numpy()) for part in denoise_in_keras(self, x, n, s, training)
     ],
-    "there is still a mistake in pred_images": altered(lambda noises, images: (noises, images + 1)),
-    "there is still a mistake in pred_noises": altered(lambda noises, images: (noises + 1, images)),
+    "there is a mistake in pred_images": altered(lambda noises, images: (noises, images + 1)),
+    "there is a mistake in pred_noises": altered(lambda noises, images: (noises + 1, images)),
     "the shape of pred_images is": altered(lambda noises, images: (noises, images[:, 0])),
     "multiply the images by them unchanged": lambda self, noisy, n, s, training: (
         noisy,
@@ -298,10 +298,10 @@ SAMPLERS_WRONG = {
     "Instead of sampling new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
     "you called denoise 6 times": asks_twice,
     "You sampled with training=True": erases_its_record,
-    "there is still a mistake in the result for diffusion_steps=3": lambda self, noise, steps: (
+    "there is a mistake in the result for diffusion_steps=3": lambda self, noise, steps: (
         1.5 + sampler()(self, noise, steps)
     ),
-    "there is still a mistake in the result for diffusion_steps=1": but_for_one(
+    "there is a mistake in the result for diffusion_steps=1": but_for_one(
         lambda images: images + 1.5
     ),
     "For diffusion_steps=1: ": but_for_one(lambda images: images.nothing),
@@ -327,10 +327,10 @@ def remix_in_keras(pred_noises, pred_images, fresh_noises, rates, next_rates, et
 
 
 REMIXES_WRONG = {
-    "there is still a mistake in the result for eta=0.45": lambda *arguments: (
+    "there is a mistake in the result for eta=0.45": lambda *arguments: (
         remix_in_keras(*arguments) + 1
     ),
-    "there is still a mistake in the result for eta=1": lambda *arguments: (
+    "there is a mistake in the result for eta=1": lambda *arguments: (
         remix_in_keras(*arguments) + (arguments[-1] == 1)
     ),
     "the shape of the result for": lambda *arguments: remix_in_keras(*arguments)[0],

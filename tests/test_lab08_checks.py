@@ -249,7 +249,7 @@ MMDS_WRONG = {
     "Return one number": lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3,
     "of the shape (6,)": lambda x, y: x.mean(0) - y.mean(0),
     "times the transpose": lambda x, y: np.mean((x @ y / x.shape[1] + 1) ** 3),
-    "there is still a mistake in": lambda x, y: np.mean(x) - np.mean(y) + 0.1,
+    "there is a mistake in": lambda x, y: np.mean(x) - np.mean(y) + 0.1,
     "returns nothing": lambda x, y: None,
     "Not done yet: exercise 8.1": not_done,
 }

@@ -96,7 +96,7 @@ def compare(name, answer, right, mistakes=(), tolerance=1e-4):
     worst = np.unravel_index(np.argmax(np.abs(answer - right)), right.shape)
     place = say(" at index {index}", index=list(map(int, worst))) if worst else ""
     raise Undiagnosed(
-        say("there is still a mistake in {name}.", name=name),
+        say("there is a mistake in {name}.", name=name),
         say(
             "For instance{place} you have {found:.4g} instead of {right:.4g}.",
             place=place,

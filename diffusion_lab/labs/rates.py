@@ -105,7 +105,7 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
     # adding 0.0 turns -0.0 into 0.0
     found, expected = (rates.flat[worst].round(6) + 0.0 for rates in (answer, right))
     raise Undiagnosed(
-        say("there is still a mistake in the {name}.", name=name),
+        say("there is a mistake in the {name}.", name=name),
         say(
             "At time {time}{setting} it is {found:.3g}, but should be {expected:.3g}.",
             time=_time(times, worst),

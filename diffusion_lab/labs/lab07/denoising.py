@@ -165,7 +165,7 @@ class Denoise(Method):
             ("return pred_noises, pred_images", "return pred_noises, noisy_images"),
         ),
         Mistake(
-            "The noise is gone, but the image is still as dark as in the mixture. Divide by the"
+            "The noise is gone, but the image is still as pale as in the mixture. Divide by the"
             " signal rate.",
             (" / signal_rates", ""),
         ),

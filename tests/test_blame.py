@@ -44,6 +44,12 @@ def below(self, diffusion_times):
     raise NotImplementedError("Exercise 7.1: write diffusion_schedule")
 
 
+def above_the_answer(self, diffusion_times):
+    """A docstring."""
+    raise NotImplementedError("Exercise 7.1: write diffusion_schedule")
+    return diffusion_times, diffusion_times
+
+
 def below_a_branch(self, diffusion_times):
     if self is None:
         return diffusion_times
@@ -74,6 +80,17 @@ def test_a_wrong_index_is_not_blamed_on_the_type_of_the_table():
     assert "float64" not in str(failure.value)
 
 
+def test_int_of_an_array_is_not_blamed_on_the_type_of_the_table():
+    def answer(diffusion_times, beta_start=1e-4, beta_end=0.02, timesteps=1000):
+        table = np.cumprod(1 - np.linspace(beta_start, beta_end, timesteps))
+        alpha_bar = table[int(diffusion_times * timesteps)]
+        return np.sqrt(1 - alpha_bar), np.sqrt(alpha_bar)
+
+    with pytest.raises(CheckFailed, match=r"write `x\.astype\(int\)`") as failure:
+        checks.linear_diffusion_schedule(answer)
+    assert "float64" not in str(failure.value)
+
+
 def test_a_stub_below_a_right_answer_is_pointed_out(capsys):
     checks.guide(unreached)
     assert (
@@ -90,6 +107,7 @@ NO_STUBS = wrong(
             lambda self, times: memoryview(np.array("x", "U1")).tolist()
         ),
         "it ends at the line `raise NotImplementedError(...)`": below,
+        "Python stops at the line `raise NotImplementedError(...)` above": above_the_answer,
         "remove that line": below_a_branch,
         "it calls `stub`, which is not written yet": lambda self, times: stub(self, times),
     },
@@ -133,7 +151,11 @@ STOPS = [
             "in keras.ops it is called `arccos`": lambda self, t: ops.acos(self.max_signal_rate),
             "in tensorflow it is called `acos`": lambda self, t: tf.arccos(self.max_signal_rate),
             "write ops.cast": lambda self, t: (t.astype(int), t),
-            "`int` and `float`, take one number": lambda self, t: (int(t), t),
+            'write `x.astype(int)` (a NumPy array) or `ops.cast(x, "int32")`': lambda self, t: (
+                int(t),
+                t,
+            ),
+            "`float` takes one number": lambda self, t: (float(t), t),
             "take one number; for a whole array use": lambda self, t: (math.sin(t), t),
             "write `where`": lambda self, t: (t if t > 0.5 else 1 - t, t),
             "`minimum` or `maximum`": lambda self, t: (max(t, 0.5), t),
@@ -188,7 +210,7 @@ STOPS = [
     *wrong(
         checks.cosine_diffusion_schedule,
         {
-            "`int` and `float`": lambda t: (np.sin(int(t)), t),
+            "`int` takes one number": lambda t: (np.sin(int(t)), t),
             "it is called `mean`": lambda t: (np.reduce_mean(t), t),
             "is another operation": lambda t: (t ^ 2, t),
             "write `where`": lambda t: (t if t > 0 else -t, t),

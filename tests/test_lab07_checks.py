@@ -95,7 +95,7 @@ SCHEDULES_WRONG = {
     "not those of the nearest end. Clip the times": refuses,
     "for times outside [0, 1]": clips_the_signal,
     "`self` is missing": lambda t: t,
-    "(the functions of `math`, and `int` and `float`, take one number": lambda self, t: (
+    "(the functions of `math` take one number": lambda self, t: (
         math.sin(angles_of(self, t)),
         math.cos(angles_of(self, t)),
     ),

@@ -196,6 +196,16 @@ def _advice(error, answer):
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
         yield say("in Python, powers are written with `**`; `^` is another operation")
+    inner = frames[-1][0].co_name if frames else ""
+    one_number = isinstance(error, (TypeError, ValueError)) and (
+        inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
+    )
+    if one_number and (converting := sorted(names & {"int", "float"})):
+        yield say(
+            "`{name}` takes one number; for a whole array write `x.astype({name})` (a NumPy array)"
+            ' or `ops.cast(x, "{name}32")` (a tensor)',
+            name=converting[-1],
+        )
     # a wrong index has nothing to do with the types of numbers
     if not isinstance(error, IndexError) and (name := _float64_next_to_float32(error, answer)):
         yield say(
@@ -205,15 +215,11 @@ def _advice(error, answer):
         yield say(
             "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
         )
-    inner = frames[-1][0].co_name if frames else ""
-    if isinstance(error, (TypeError, ValueError)) and (
-        inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
-    ):
-        if names & {"int", "float", "math"}:
-            yield say(
-                "the functions of `math`, and `int` and `float`, take one number; for a whole array"
-                " use `np.` (NumPy arrays) or `ops.` (tensors), as in `ops.sin`"
-            )
+    if one_number and "math" in names:
+        yield say(
+            "the functions of `math` take one number; for a whole array use `np.` (NumPy arrays)"
+            " or `ops.` (tensors), as in `ops.sin`"
+        )
     if (
         inner == "__bool__"
         or isinstance(error, ValueError)

@@ -81,16 +81,26 @@ def keeps_stub(answer):
 
     In a right answer, execution never reaches this line.
     """
+    return any(map(_is_stub_line, nodes_of(code_of(answer))))
+
+
+def has_code_below_stub(code):
+    """True if the source of a stub has statements below its `raise NotImplementedError`."""
+    bodies = [node.body for node in nodes_of(code) if isinstance(node, ast.FunctionDef)]
+    return any(map(_is_stub_line, bodies[0][:-1])) if bodies else False
+
+
+def nodes_of(code):
+    """Returns the nodes of a code object's syntax tree, outermost first; [] without a source."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(code_of(answer))))
+        return list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(code)))))
     except (OSError, TypeError, SyntaxError):  # no source, or a lambda inside an expression
-        return False
-    raised = [
-        getattr(node.exc, "func", node.exc)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Raise)
-    ]
-    return any(isinstance(node, ast.Name) and node.id == "NotImplementedError" for node in raised)
+        return []
+
+
+def _is_stub_line(node):
+    raised = getattr(node.exc, "func", node.exc) if isinstance(node, ast.Raise) else None
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
 
 
 def line_of(error, answer):

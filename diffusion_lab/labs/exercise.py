@@ -19,7 +19,13 @@ from diffusion_lab.labs.blame import (
     signature_mistake,
     what_went_wrong,
 )
-from diffusion_lab.labs.evidence import code_of, keeps_stub, origin, stub_of
+from diffusion_lab.labs.evidence import (
+    code_of,
+    has_code_below_stub,
+    keeps_stub,
+    origin,
+    stub_of,
+)
 from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
 from diffusion_lab.labs.language import say
 from diffusion_lab.labs.library_settings import eagerly, full_tracebacks
@@ -279,6 +285,13 @@ class Exercise:
                 say(
                     "it ends at the line `raise NotImplementedError(...)`, the placeholder for your"
                     " answer: remove that line."
+                )
+            )
+        if stub and has_code_below_stub(stub):
+            return CheckFailed(
+                say(
+                    "Python stops at the line `raise NotImplementedError(...)` above your answer:"
+                    " remove that line."
                 )
             )
         if stub:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from diffusion_lab import checks, schedules
+from diffusion_lab.labs.failures import CheckFailed
 from tests.misconceptions import assert_correct, assert_hint, not_done, right, wrong
 
 LINEAR, COSINE = checks.linear_diffusion_schedule, checks.cosine_diffusion_schedule
@@ -42,6 +43,17 @@ def looked_up(index_of, *before):
         return np.sqrt(1 - kept), np.sqrt(kept)
 
     return answer
+
+
+def one_at_the_end(times, first=1e-4, last=0.02, steps=1000):
+    table = np.append(np.cumprod(1 - np.linspace(first, last, steps)), 1)
+    kept = table[np.rint(times * steps).astype(int)]
+    return np.sqrt(1 - kept), np.sqrt(kept)
+
+
+def flattened(times, first=1e-4, last=0.02, steps=1000):
+    kept = np.cumprod(1 - first - (last - first) * times)
+    return np.sqrt(1 - kept + 0.3 * kept), np.sqrt(0.7 * kept)
 
 
 def interpolated(times, first=1e-4, last=0.02, steps=1000):
@@ -146,7 +158,9 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "area of width times height": by_area(lambda t, _: 1000 * (1e-4 * t + 0.0199 * t**2)),
             "depends on its neighbours": over_the_batch,
             "lacks its minus sign": lambda t, *p: (np.full_like(t, np.nan), np.exp(area(t) / 2)),
-            "index -1": looked_up(lambda t, steps: np.rint(t * steps).astype(int) - 1),
+            "index is -1": looked_up(lambda t, steps: np.rint(t * steps).astype(int) - 1),
+            "begins with 0": looked_up(lambda t, steps: np.rint(t * steps).astype(int), 0.0),
+            "in front of the products": one_at_the_end,
             "rounded the time": looked_up(lambda t, steps: t.astype(int) * steps, 1.0),
             "has the shape (10,), not that": lambda t, *p: [
                 np.ravel(part) for part in in_keras(t, *p)
@@ -214,3 +228,10 @@ def test_right_answers(check, answer, capsys):
 @pytest.mark.parametrize("check, answer, hint", WRONG)
 def test_wrong_answers(check, answer, hint):
     assert_hint(check, answer, hint)
+
+
+def test_cumprod_is_named_only_if_the_answer_uses_it():
+    assert_hint(LINEAR, flattened, "Return one number per image. `np.cumprod` flattens its input.")
+    with pytest.raises(CheckFailed) as failure:
+        LINEAR(lambda times, *_: (times.ravel(), times.ravel()))
+    assert "cumprod" not in str(failure.value)

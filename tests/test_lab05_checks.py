@@ -315,9 +315,7 @@ WRONG += wrong(
         "should be (2, 3, 4, 5)": lambda x, normalise, query, key, value: ops.reshape(
             by_the_package(x, normalise, query, key, value), (2, 12, 5)
         ),
-        "there is a mistake in": lambda x, normalise, query, key, value: (
-            x + value(query(key(x)))
-        ),
+        "there is a mistake in": lambda x, normalise, query, key, value: x + value(query(key(x))),
         "it returns nothing": lambda x, normalise, query, key, value: None,
         "Not done yet: exercise 5.5": not_done,
     },

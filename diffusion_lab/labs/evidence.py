@@ -136,6 +136,11 @@ def _names_in(instruction):
     )
 
 
+def names_in(answer):
+    """Returns the set of global names and attributes that a function uses."""
+    return {name for code in codes_of(answer) for name in code.co_names}
+
+
 def codes_of(answer):
     """Returns the code objects of a function and of the functions defined in it."""
     code = code_of(answer)

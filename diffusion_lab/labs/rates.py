@@ -38,7 +38,7 @@ def log_snrs(noise_rates, signal_rates):
     return 2 * np.log(np.maximum(signal_rates, 1e-6) / np.maximum(noise_rates, 1e-6))
 
 
-def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
+def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting="", shape_hint=""):
     """Raises CheckFailed unless both rates of the `pair` are right.
 
     Args:
@@ -47,6 +47,7 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
         right: the right pair; both arrays have the shape of the times.
         mistakes: pairs (hint, the pair of rates that an answer with this mistake returns).
         tolerance: the relative and absolute tolerance.
+        shape_hint: a sentence to add if the shapes are wrong.
         setting: what to add after the time in a sentence, such as " with beta_end=0.01".
 
     Raises:
@@ -77,8 +78,7 @@ def compare_rates(times, pair, right, mistakes, tolerance=1e-4, setting=""):
             if equals(wrong):
                 raise CheckFailed(hint)
     if odd:
-        flattens = say("`np.cumprod`, for example, flattens its input.")
-        raise CheckFailed(f"{odd[0]}. ({flattens})")
+        raise CheckFailed(f"{odd[0]}. {shape_hint}".strip())
     if not known.all():
         raise CheckFailed(
             say(

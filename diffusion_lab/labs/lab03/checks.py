@@ -7,7 +7,8 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.blame import signature_mistake
-from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.evidence import names_in
+from diffusion_lab.labs.exercise import Exercise, array, arrays, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rates import RATES, compare_rates
@@ -43,6 +44,7 @@ class ScheduleExercise(Exercise):
 
     def measure(self, answer, inputs):
         outputs = arrays(self.call(answer, inputs["times"]), *RATES)
+        outputs["flattens"] = array("cumprod" in names_in(answer), "flattens")
         if self.parameters:
             others = {name: inputs[name].item() for name in self.parameters}
             if signature_mistake(answer, self.takes, (inputs["other_times"],), others):
@@ -88,6 +90,7 @@ class ScheduleExercise(Exercise):
             known,
             self.tolerance,
             setting,
+            "`np.cumprod` flattens its input." if outputs["flattens"] else "",
         )
 
 
@@ -225,9 +228,26 @@ class LinearDiffusionSchedule(ScheduleExercise):
             ("-integral", "-integral / math.log(10)"),
         ),
         Mistake(
-            "At time 0 you return pure noise, because the index -1 is the last entry of the"
-            " table. No step comes before time 0, so ᾱ is 1 there.",
+            "At time 0 you return pure noise. Either the index is -1 there, which is the last entry"
+            " of the table, or your table begins with 0. No step comes before time 0, so ᾱ must be"
+            " 1 there.",
             at_times(lambda times: np.where(times == 0, 1, times), right),
+        ),
+        Mistake(
+            "At time 1 you return the clean image. The entry 1 of your table belongs to time 0: put"
+            " it in front of the products, not behind them.",
+            at_times(lambda times: np.where(times == 1, 0, times), right),
+        ),
+        *(
+            Mistake(
+                "Your exponent lacks parentheses. The factor -timesteps belongs to both terms of"
+                " the integral, so put the sum of the two in parentheses.",
+                ("np.exp(-integral)", f"np.exp({exponent})"),
+            )
+            for exponent in (
+                "timesteps * (growth * diffusion_times**2 / 2 - beta_start * diffusion_times)",
+                "growth * diffusion_times**2 / 2 - timesteps * beta_start * diffusion_times",
+            )
         ),
         Mistake(
             "You rounded the time before you multiplied it. Multiply by timesteps first, and then"

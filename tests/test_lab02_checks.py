@@ -45,6 +45,17 @@ def mixed(kept, images, noises):
     return np.sqrt(kept) * images + np.sqrt(1 - kept) * noises
 
 
+def walks(images, t, noises, betas):
+    for step in range(t):
+        images = np.sqrt(1 - betas[step]) * images + np.sqrt(betas[step]) * noises
+    return images
+
+
+def one_further(images, t, noises, betas):
+    kept = np.cumprod(1 - betas)
+    return mixed(kept[t + 1], images, noises)
+
+
 RIGHT = [
     *right(
         checks.forward_step,
@@ -78,6 +89,11 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "of drawing your own": lambda x, t, e, betas: mixed(
                 np.cumprod(1 - betas)[t], x, np.random.normal(size=x.shape)
             ),
+            "cannot be the end of a slice or a range": lambda x, t, e, betas: mixed(
+                np.prod(1 - betas[:t]), x, e
+            ),
+            "holds one step for each image": walks,
+            "`t` is already the index": one_further,
             "reshape it to (B, 1, 1, 1)": lambda x, t, e, betas: np.cumprod(1 - betas)[t] * x,
         },
     ),

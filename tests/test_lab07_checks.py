@@ -337,6 +337,9 @@ REMIXES_WRONG = {
     "square root of a negative number": lambda e, x, z, rates, next_rates, eta: remix_in_keras(
         e, x, z, next_rates, rates, eta
     ),
+    "use the `fresh_noises` that you receive": lambda e, x, z, *others: remix_in_keras(
+        e, x, keras.random.normal(z.shape), *others
+    ),
     "multiply the images by them unchanged": lambda e, x, z, rates, next_rates, eta: (
         ops.reshape(next_rates[1], (-1,)) * x
     ),

@@ -116,16 +116,25 @@ def line_of(error, answer):
 
 def names_on_the_line(error, answer):
     """Returns the set of names that the student's function uses in the failing line."""
-    ours = [(code, line) for code, line, _ in frames_of(error) if code in codes_of(answer)]
-    if not ours:
-        return set()
-    code, line = ours[-1]
     return {
         name
-        for instruction, its_line in instructions_of(code)
-        if its_line == line
+        for instruction in instructions_on_the_line(error, answer)
         for name in _names_in(instruction)
     }
+
+
+def slices_on_the_line(error, answer):
+    """True if the failing line has a slice, such as `x[:3]`."""
+    return any("SLICE" in one.opname for one in instructions_on_the_line(error, answer))
+
+
+def instructions_on_the_line(error, answer):
+    """Returns the instructions of the failing line of the student's function."""
+    ours = [(code, line) for code, line, _ in frames_of(error) if code in codes_of(answer)]
+    if not ours:
+        return []
+    code, line = ours[-1]
+    return [instruction for instruction, its_line in instructions_of(code) if its_line == line]
 
 
 def _names_in(instruction):

@@ -1,7 +1,16 @@
 """Lab 02: one step of the forward process, and all of them at once."""
 
+import ast
+
 import numpy as np
 
+from diffusion_lab.labs.evidence import (
+    code_of,
+    names_on_the_line,
+    nodes_of,
+    origin,
+    slices_on_the_line,
+)
 from diffusion_lab.labs.exercise import Exercise, arrays, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
@@ -153,6 +162,27 @@ class QSample(Exercise):
         demand_repeatable(outputs)
         super().examine(inputs, outputs)
 
+    def explain(self, error, answer):
+        return super().explain(error, answer) + self.about_t(origin(error), answer)
+
+    def about_t(self, error, answer):
+        """Returns a sentence about a wrong use of `t`, after a space, or ""."""
+        names = names_on_the_line(error, answer)
+        ends = "range" in names or slices_on_the_line(error, answer)
+        if isinstance(error, TypeError) and "t" in names and ends:
+            return (
+                " `t` holds one step for each image, so it cannot be the end of a slice or a range:"
+                " take the running product over all steps first, and then its entries `[t]`."
+            )
+        indices = [
+            ast.unparse(node.slice)
+            for node in nodes_of(code_of(answer))
+            if isinstance(node, ast.Subscript)
+        ]
+        if isinstance(error, IndexError) and {"t + 1", "1 + t"} & set(indices):
+            return " `t` is already the index, counted from 0: use it without adding 1."
+        return ""
+
     results = {"noisy_images": "the noisy image"}
 
     @staticmethod
@@ -244,6 +274,18 @@ class QSample(Exercise):
             "You squared ᾱ, but it is a variance already. Multiply the noise by √(1 - ᾱ).",
             lambda x, t, e, betas: (
                 mix(alpha_bars(betas)[t], x, 0 * e) + mix(alpha_bars(betas)[t] ** 2, 0 * x, e)
+            ),
+        ),
+        Mistake(
+            "Your ᾱ is 1 minus the running product of β. Take the running product of 1 - β.",
+            lambda x, t, e, betas: mix(1 - np.cumprod(betas)[t], x, e),
+        ),
+        Mistake(
+            "You took the square root of ᾱ too early, so the noise has √(1 - √ᾱ). Compute 1 - ᾱ"
+            " first, and take its square root: √(1 - ᾱ).",
+            lambda x, t, e, betas: (
+                mix(alpha_bars(betas)[t], x, 0 * e)
+                + mix(np.sqrt(alpha_bars(betas)[t]), 0 * x, e)
             ),
         ),
         Mistake(

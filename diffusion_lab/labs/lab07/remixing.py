@@ -10,8 +10,13 @@ from diffusion_lab.labs.mistakes import Mistake
 COMPONENTS = "pred_noises", "pred_images", "fresh_noises"
 ETAS = 0.45, 1.0, 0.0
 NEGATIVE = (
-    "You took the square root of a negative number. Each pair is (noise_rates, signal_rates), and"
-    " `rates` belong to the current time, which is noisier than the next."
+    "You took the square root of a negative number. A fraction is upside down, or the one in front"
+    " of β is made of signal rates instead of noise rates, or the pairs are mixed up: each is"
+    " (noise_rates, signal_rates), and `rates` belong to the current time, the noisier one."
+)
+OWN_NOISE = (
+    "Two calls with the same arguments return different results: use the `fresh_noises` that you"
+    " receive instead of drawing your own."
 )
 SIGNAL_RATE = (
     "You took ᾱ for the signal rate. It is the signal rate squared: compare √ᾱ in hint 1 with the"
@@ -39,16 +44,29 @@ class Remix(Exercise):
         )
         components = [ops.convert_to_tensor(inputs[name]) for name in COMPONENTS]
         return {
-            f"eta {eta:g}": array(
-                self.call(answer, *components, rates, next_rates, eta), "the result"
-            )
-            for eta in ETAS
+            name: array(self.call(answer, *components, rates, next_rates, eta), "the result")
+            for name, eta in [*((f"eta {eta:g}", eta) for eta in ETAS), ("again", ETAS[0])]
         }
 
     def examine(self, inputs, outputs):
-        if np.isnan(outputs[f"eta {ETAS[0]:g}"]).any():
-            raise CheckFailed(NEGATIVE)
+        once, again = outputs[f"eta {ETAS[0]:g}"], outputs["again"]
+        if once.shape == again.shape and not np.allclose(once, again, atol=1e-5, equal_nan=True):
+            raise CheckFailed(OWN_NOISE)
+        if np.isnan(once).any():
+            self.examine_negative(once, inputs)
         super().examine(inputs, outputs)
+
+    def examine_negative(self, result, inputs):
+        """Raises CheckFailed for a result with NaN.
+
+        A known mistake is recognised by the images that are not NaN, if there are any.
+        """
+        for hint, wrong in self.known_results(f"eta {ETAS[0]:g}", inputs):
+            if np.isnan(result).all() or result.shape != wrong.shape:
+                continue
+            if np.allclose(result, wrong, self.tolerance, self.tolerance, equal_nan=True):
+                raise CheckFailed(hint)
+        raise CheckFailed(NEGATIVE)
 
     @staticmethod
     def right(pred_noises, pred_images, fresh_noises, rates, next_rates, eta):
@@ -94,6 +112,30 @@ class Remix(Exercise):
             (" + sigma * fresh_noises", ""),
         ),
         Mistake(
+            "This is DDIM for every eta, because there is no fresh noise. Add it, multiplied by σ,"
+            " and keep less of the predicted noise.",
+            ("sigma = eta", "sigma = 0 * eta"),
+        ),
+        Mistake(
+            "You multiplied only the fresh noise by eta. σ already contains eta where you compute"
+            " how much predicted noise to keep: subtract the square of eta times DDPM's σ.",
+            (
+                "sigma = eta * next_noise_rates / noise_rates * ops.sqrt(beta)\n"
+                "    kept = ops.sqrt(next_noise_rates**2 - sigma**2)",
+                "sigma = next_noise_rates / noise_rates * ops.sqrt(beta)\n"
+                "    kept = ops.sqrt(next_noise_rates**2 - sigma**2)\n"
+                "    sigma = eta * sigma",
+            ),
+        ),
+        Mistake(
+            "Your β lacks its `1 -`. The squared ratio of the signal rates is α, the share of the"
+            " variance that the forward step keeps, and β = 1 - α.",
+            (
+                "1 - (signal_rates / next_signal_rates) ** 2",
+                "(signal_rates / next_signal_rates)**2",
+            ),
+        ),
+        Mistake(
             "You ignored eta. Multiply the σ of DDPM by it.",
             ("sigma = eta * ", "sigma = "),
         ),
@@ -123,6 +165,17 @@ class Remix(Exercise):
             "The fraction of the noise rates is upside down. 1 - ᾱ at the next time is in the"
             " numerator.",
             ("next_noise_rates / noise_rates", "noise_rates / next_noise_rates"),
+        ),
+        *(
+            Mistake(
+                "The fraction in front of β is made of the signal rates. Use the noise rates: 1 - ᾱ"
+                " is the noise rate squared.",
+                ("next_noise_rates / noise_rates *", f"{fraction} *"),
+            )
+            for fraction in (
+                "next_signal_rates / signal_rates",
+                "signal_rates / next_signal_rates",
+            )
         ),
         Mistake(
             "You took β itself as the variance of the fresh noise. DDPM's variance is smaller:"
@@ -182,6 +235,10 @@ class Remix(Exercise):
                     " * (1 - signal_rates / next_signal_rates))"
                 ),
             ),
+        ),
+        Mistake(
+            NEGATIVE,
+            ("signal_rates / next_signal_rates", "next_signal_rates / signal_rates"),
         ),
         Mistake(
             NEGATIVE,

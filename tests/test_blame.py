@@ -431,3 +431,13 @@ def test_remarks_on_the_code_accompany_unknown_mistakes_only():
     with pytest.raises(checks.CheckFailed) as failure:
         checks.q_sample(lambda x, t, e, b: mixed(np.cumprod(1 - b)[t], x, 0 * e))
     assert "notebook" not in str(failure.value)
+
+
+def test_a_recursion_that_ends_is_no_mistake():
+    def forward_step(image, noise, beta):
+        def product(factors):
+            return factors[0] * product(factors[1:]) if factors else 1
+
+        return product([(1 - beta) ** 0.5, image]) + beta**0.5 * noise
+
+    checks.forward_step.diagnose(forward_step)

@@ -88,6 +88,18 @@ def sdedit_with(times=lambda times, start: start * times, sampler=ddim, ones=ops
     return sdedit
 
 
+def schedule_with_the_old_name(denoise, schedule, images, noises, start, steps):
+    def schedule(times):
+        return schedule(start * times)
+
+    return ddim(denoise, schedule, images, steps)
+
+
+def lambda_with_the_old_name(denoise, schedule, images, noises, start, steps):
+    schedule = lambda times: schedule(start * times)  # noqa: E731
+    return ddim(denoise, schedule, images, steps)
+
+
 def rates_for_a_schedule(denoise, schedule, images, noises, start, steps):
     return ddim(denoise, schedule(start * ops.ones((4, 1, 1, 1))), images, steps)
 
@@ -120,6 +132,8 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "Two calls with the same arguments": sdedit_with(sampler=ddpm),
             "`noise_rates` is float64": sdedit_with(ones=np.ones),
             "ddim cannot call your schedule": rates_for_a_schedule,
+            "your function `schedule` calls itself": schedule_with_the_old_name,
+            "`schedule` calls itself, without end": lambda_with_the_old_name,
             "you have 6 instead of 5": sdedit_with(
                 sampler=lambda denoise, schedule, noise, steps: ddim(
                     denoise, schedule, noise, steps + (steps == 5)

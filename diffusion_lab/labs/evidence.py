@@ -161,6 +161,28 @@ def codes_of(answer):
     return found
 
 
+def calls_itself_forever(answer):
+    """Returns the name of a function inside the answer that calls itself in any case, or None.
+
+    That happens when a new function takes the name of the one that it should call. It is better
+    not to run it: TensorFlow may end the process when Python's stack is full.
+    """
+    for code in codes_of(answer):
+        inner = None
+        for instruction, _ in instructions_of(code):
+            if isinstance(instruction.argval, types.CodeType):
+                inner = instruction.argval
+            elif instruction.opname.startswith("STORE") and inner:
+                if instruction.argval in inner.co_freevars and not _may_stop(inner):
+                    return instruction.argval
+                inner = None
+    return None
+
+
+def _may_stop(code):
+    return any("JUMP" in instruction.opname for instruction, _ in instructions_of(code))
+
+
 def instructions_of(code):
     """Returns [(instruction, line number)] of a code object."""
     found, line = [], code.co_firstlineno

@@ -20,6 +20,7 @@ from diffusion_lab.labs.blame import (
     what_went_wrong,
 )
 from diffusion_lab.labs.evidence import (
+    calls_itself_forever,
     code_of,
     has_code_below_stub,
     keeps_stub,
@@ -239,6 +240,14 @@ class Exercise:
             )
         if sentence := signature_mistake(answer, self.takes, arguments, named):
             raise CheckFailed(sentence)
+        if name := calls_itself_forever(answer):
+            raise CheckFailed(
+                say(
+                    "your function `{name}` calls itself, without end, because it has the name of"
+                    " another function: give it a name of its own.",
+                    name=name,
+                )
+            )
         before = [
             argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments
         ]

@@ -284,8 +284,7 @@ class QSample(Exercise):
             "You took the square root of ᾱ too early, so the noise has √(1 - √ᾱ). Compute 1 - ᾱ"
             " first, and take its square root: √(1 - ᾱ).",
             lambda x, t, e, betas: (
-                mix(alpha_bars(betas)[t], x, 0 * e)
-                + mix(np.sqrt(alpha_bars(betas)[t]), 0 * x, e)
+                mix(alpha_bars(betas)[t], x, 0 * e) + mix(np.sqrt(alpha_bars(betas)[t]), 0 * x, e)
             ),
         ),
         Mistake(

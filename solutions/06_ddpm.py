@@ -118,8 +118,8 @@ curves(
 # + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t .$$
 #
-# This mixes the statue with what we have. For a large $t$, the weight of what we have is nearly 1:
-# the statue says little about a single stroke so late.
+# This mixes the statue with what we have. For a large $t$, the weight of $x_t$ is nearly 1, and
+# that of the statue nearly 0: it says little about a single stroke so late.
 #
 # We do not know $x_0$. But the network guesses the noise, and a guess of the noise is also a guess
 # of the image:
@@ -265,9 +265,9 @@ show_animation(frames, 0.25, "Noise becomes flowers. The predictions below show 
 # there, since almost nothing of an image is left. This one shows garish static instead. It was
 # trained on only 60,000 images, and its guess of the noise is slightly wrong. The guess of the
 # image divides this error by $\sqrt{\bar\alpha_t}$, which is less than 0.06 above $t = 750$. So a
-# slight error becomes a huge one, and clipping cuts it off at pure red, green and blue. Down to
-# about $t = 600$, a blurred average flower would be the better guess. Keep these rows in mind for
-# section 8.
+# slight error becomes a huge one, and clipping cuts it off at pure red, green and blue. From the
+# start down to about $t = 600$, it would do better to guess a blurred average flower. Keep these
+# rows in mind for section 8.
 #
 # For comparison, these are first guesses of a network that saw 200,000 images, and that does not
 # predict the noise (lab 09 explains what instead). They are blurs: so early, nobody can know more.
@@ -296,11 +296,11 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 # \end{aligned}$$
 #
 # Here $\mathbb E_q$ is the mean over noisy versions of $x_0$, and $p(x_T)$ is the standard normal
-# distribution. Nothing can be learned from the first term, and the last one is the last step, from
-# $x_1$ to the image. Each term of the sum compares an apprentice's step with the right step back
-# from section 2. We give the apprentice the variance of the right step, $\tilde\beta_t$, so it only
-# has to learn the mean. For two Gaussians with the same variance, the KL divergence is only a
-# squared distance, suitably scaled:
+# distribution. The first term has nothing to learn, and the last one is the final step, from $x_1$
+# to the image. Each term of the sum compares an apprentice's step with the right step back from
+# section 2. We give the apprentice the variance of the right step, $\tilde\beta_t$, so it only has
+# to learn the mean. For two Gaussians with the same variance, the KL divergence is only a squared
+# distance, suitably scaled:
 #
 # $$\mathrm{KL}\big(\mathcal N(\mu, \tilde\beta_t I)\,\|\,\mathcal N(\hat\mu, \tilde\beta_t I)\big)
 # = \frac{\lVert\mu - \hat\mu\rVert^2}{2\tilde\beta_t}.$$
@@ -310,8 +310,8 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 #
 # Compute one term of the sum for each image of a batch, from a prediction of the noise. The right
 # mean is that of the clean image, the apprentice's mean that of the predicted one. (Leave the
-# predicted image as it is: the bound holds without clipping. The sum over $t \ge 2$ means `t` of at
-# least 1.)
+# predicted image as it is: the bound holds without clipping. The index counts from 0, so the
+# sum begins at 1 in the code.)
 #
 # <details><summary>Hint 1: two methods</summary>
 #

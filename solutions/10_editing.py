@@ -99,8 +99,8 @@ show_rows({"before": flowers, "damaged": with_hole(flowers, mask)})
 # %% [markdown]
 # The sampler starts from noise, and knows nothing about these flowers. So before each step, we
 # overwrite the known pixels of its noisy image. But with what? At time 0.9 the network expects
-# pixels that are as noisy as the time says. Clean pixels next to noisy ones look like nothing that
-# it has seen in training. So we noise the known image to the same level, as in training: with the
+# every pixel to carry the noise of time 0.9. Clean pixels next to noisy ones look like nothing that it
+# has seen in training. So we noise the known image to the same level, as in training: with the
 # signal rate $s$ and the noise rate $n$ of this time, and with fresh noise $\varepsilon$, the known
 # pixels become $s\cdot\text{known}+n\cdot\varepsilon$.
 #
@@ -248,7 +248,8 @@ show_images(drawings)
 # <details><summary>Hint 2: a sampler that comes in late</summary>
 #
 # `ddim` always asks its schedule for the times from 1 down to 0. You choose the schedule that it
-# asks. Which time should your schedule look up when `ddim` says "1"? And when it says "0.5"?
+# asks. Which time should your schedule look up when `ddim` says "1"? And when it says "0.5"? (Give
+# your schedule a name of its own, or it calls itself.)
 # </details>
 
 
@@ -325,7 +326,7 @@ sketching(model, denoise, sdedit, steps=lab.amount(smoke=2, cpu=12, gpu=20))
 #
 # * For each view, `there` changes the noisy images, the network predicts their noise, and `back`
 #   changes this noise back. The new `denoise` predicts the mean over all views as its noise.
-# * Its images are what remains of the noisy images without this noise.
+# * Its images are those that belong to this noise: solve the mixture for the image.
 #
 # <details><summary>Hint 1: a function that returns a function</summary>
 #
@@ -494,10 +495,10 @@ show_rows(rows)
 # ### A kaleidoscope
 #
 # Now let the committee have eight members: four quarter turns, each with its mirror image. We also
-# make the initial noise symmetric, by averaging its eight views (and multiplying by $\sqrt8$, which
-# keeps the variance at 1 for nearly all pixels). Then all eight members see the same image in every
-# step, and the result is a flower that no meadow has. (This noise is no longer white, because
-# its pixels are equal in groups of eight. So these flowers look flatter and stranger than usual.)
+# make the initial noise symmetric, by adding its eight views and dividing by $\sqrt8$, which keeps
+# the variance at 1 for nearly all pixels. Then all eight members see the same image in every step,
+# and the result is a flower that no meadow has. (This noise is no longer white, because its pixels
+# are equal in groups of eight. So these flowers look flatter and stranger than usual.)
 #
 # `mirrored` is its own way back: if you turn and mirror an image twice, you have the image again.
 

@@ -121,10 +121,11 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # \text{the image that the teacher predicts from } x_t & \text{if } t < \text{gap.}\end{cases}
 # \end{gathered}$$
 #
-# The mean is over all images, pixels and channels. The second line of the target is the anchor.
-# With less than one gap to go, the last step of DDIM ends at the predicted image. Without the
-# anchor, a network that always returns grey would be perfectly consistent. With it, the right
-# answer spreads from the clean end of the path, from neighbour to neighbour, up to pure noise.
+# The mean is over all images, pixels and channels. The second line of the target is the anchor. If
+# $t$ is less than the gap, the teacher's step would go to time 0, and a step of DDIM to time 0
+# gives the predicted image. Without the anchor, a network that always returns grey would be
+# perfectly consistent. With it, the right answer spreads from the clean end of the path, from
+# neighbour to neighbour, up to pure noise.
 #
 # ### Exercise 11.1 · `consistency_loss`
 # *Difficulty ●●● · 25 minutes*
@@ -231,10 +232,10 @@ callbacks = [train.epoch_callback(), shrink, panel]
 tuned.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callbacks);
 
 # %% [markdown]
-# The loss is no measure of progress here. It starts at zero, where the gap is 1 (the first point of
-# the curve is already the mean of 20 steps), and the task becomes harder while the gap shrinks.
-# Later it falls, partly because neighbours come closer to each other. Look at the samples instead:
-# they take one step each.
+# The loss is no measure of progress here. It starts at zero, where the gap is 1 (you do not see it,
+# because the first point of the curve is the mean of 20 steps), and the task becomes harder while
+# the gap shrinks. Later it falls, partly because neighbours come closer to each other. Look at the
+# samples instead: they take one step each.
 #
 # ## 4 · Sampling: jump, add noise, jump again
 #
@@ -380,8 +381,8 @@ by_evaluations(points, "KID with DDIM (lower is better)", logarithmic=True)
 # > **The mean velocity.** There is a second way to one step. Flow matching (lab 09) learns the
 # > velocity $v$ at each place, and a sampler adds up many of them. *MeanFlow* (Geng et al. 2025)
 # > learns their average $u(x_t, r, t)$ between two times, so one evaluation covers the whole way:
-# > $x_r = x_t - (t - r)\,u$. Follow one path, so that $x_r$ and $r$ are fixed, and $x_t$ changes
-# > with the velocity $v$. Differentiate with respect to $t$, and you get
+# > $x_r = x_t - (t - r)\,u$. Stay on one path. Keep its point $x_r$ fixed and let $t$ grow: then
+# > $x_t$ moves with the velocity $v$. Differentiate with respect to $t$, and you get
 # > $u = v - (t - r)\,\frac{\mathrm{d}u}{\mathrm{d}t}$. All of this is known at the place $x_t$, so
 # > the training compares $u$ with the right-hand side, and needs neither the path nor a teacher.
 #

@@ -71,6 +71,13 @@ def clips_the_signal(self, times):
     return ops.sin(angles), rates
 
 
+def clips_in_vain(self, times):
+    ops.clip(times, 0.0, 1.0)
+    first, last = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+    angles = first + times * (last - first)
+    return ops.sin(angles), ops.cos(angles)
+
+
 SCHEDULES_WRONG = {
     "wrong order (or you wrote arcsin": lambda self, t: [
         wave(angles_of(self, t, math.asin(self.max_signal_rate), math.asin(self.min_signal_rate)))
@@ -94,6 +101,7 @@ SCHEDULES_WRONG = {
     "and `float(...)` do not work": schedule_one_time_at_a_time,
     "not those of the nearest end. Clip the times": refuses,
     "for times outside [0, 1]": clips_the_signal,
+    "`clip` returns a new array, and you do not use it": clips_in_vain,
     "`self` is missing": lambda t: t,
     "(the functions of `math` take one number": lambda self, t: (
         math.sin(angles_of(self, t)),
@@ -209,6 +217,15 @@ def sampler(times=down, following=None, noise=lambda noise: noise):
     return reverse_diffusion
 
 
+def gives_self(self, initial_noise, diffusion_steps):
+    return self.diffusion_schedule(self, ops.ones((3, 1, 1, 1)))
+
+
+def gives_denoise_self(self, initial_noise, diffusion_steps):
+    rates = self.diffusion_schedule(ops.ones((3, 1, 1, 1)))
+    return self.denoise(self, initial_noise, *rates, training=False)
+
+
 def never_runs(self, initial_noise, diffusion_steps):
     for _ in range(diffusion_steps - 3):
         pred_images = initial_noise
@@ -295,7 +312,28 @@ SAMPLERS_WRONG = {
     ),
     "only steps - 1 intervals": sampler(lambda steps: list(np.linspace(1, 0, steps)[:-1]) or [1]),
     "asked for the rates at time -0.333": sampler(following=lambda time, steps: time - 2 / steps),
-    "Instead of sampling new noise": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
+    "asked for the rates at time 3. Times lie between 0 and 1: divide": sampler(
+        lambda steps: [steps - step for step in range(steps)]
+    ),
+    "at time 2. Times lie between 0 and 1: divide": sampler(
+        lambda steps: list(range(steps)), lambda time, steps: max(0, time - 1)
+    ),
+    "your time does not depend on the variable of the loop": sampler(
+        lambda steps: [1] * steps, lambda time, steps: 1 - 1 / steps
+    ),
+    "You called a network. Call `self.denoise`": lambda self, noise, steps: self.ema_network(
+        [noise, ops.ones((3, 1, 1, 1))], training=False
+    ),
+    "which calls the right one": lambda self, noise, steps: self.network(noise),
+    "Python passes `self` by itself": gives_self,
+    "in `self.denoise(self, ...)`": gives_denoise_self,
+    "You did not begin with `initial_noise`": sampler(
+        noise=lambda noise: keras.random.normal(noise.shape, seed=1)
+    ),
+    "instead of noise of your own": sampler(noise=lambda noise: keras.random.normal(noise.shape)),
+    "Instead of sampling new noise": lambda self, noise, steps: (
+        sampler()(self, noise, steps) + keras.random.normal(noise.shape)
+    ),
     "you called denoise 6 times": asks_twice,
     "You sampled with training=True": erases_its_record,
     "there is a mistake in the result for diffusion_steps=3": lambda self, noise, steps: (

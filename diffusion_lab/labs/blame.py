@@ -20,8 +20,10 @@ from diffusion_lab.labs.evidence import (
     instructions_of,
     is_xor,
     line_of,
+    method_given_self,
     names_on_the_line,
     origin,
+    unused_clip,
 )
 from diffusion_lab.labs.language import say
 
@@ -163,6 +165,13 @@ def remarks(answer):
         )
         for name in methods[:1]
     ]
+    if unused_clip(answer):
+        sentences.append(
+            say(
+                "`clip` returns a new array, and you do not use it: give its result a name, as in"
+                " `x = ops.clip(x, low, high)`."
+            )
+        )
     if any(map(is_xor, instructions)):
         sentences.append(say("In Python, powers are written with `**`; `^` is another operation."))
     return sentences
@@ -193,6 +202,12 @@ def _advice(error, answer):
         method := _called_without_self(error, answer)
     ):
         yield say("attributes of the model need `self.`: write `self.{name}`", name=method)
+    if isinstance(error, TypeError) and (method := method_given_self(answer)):
+        yield say(
+            "Python passes `self` by itself: leave it out of the parentheses in"
+            " `self.{name}(self, ...)`",
+            name=method,
+        )
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
         yield say("in Python, powers are written with `**`; `^` is another operation")

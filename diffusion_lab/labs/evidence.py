@@ -98,6 +98,27 @@ def nodes_of(code):
         return []
 
 
+def method_given_self(answer):
+    """Returns the name of a method that the code calls as `self.name(self, ...)`, or None."""
+    for node in nodes_of(code_of(answer)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            names = [getattr(each, "id", "") for each in (node.func.value, *node.args[:1])]
+            if names == ["self", "self"]:
+                return node.func.attr
+    return None
+
+
+def unused_clip(answer):
+    """True if the code has a line such as `ops.clip(x, 0, 1)`, which does not use the result."""
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "attr", "").startswith("clip")
+        and "out" not in [keyword.arg for keyword in node.value.keywords]
+        for node in nodes_of(code_of(answer))
+    )
+
+
 def _is_stub_line(node):
     raised = getattr(node.exc, "func", node.exc) if isinstance(node, ast.Raise) else None
     return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
@@ -138,11 +159,11 @@ def instructions_on_the_line(error, answer):
 
 
 def _names_in(instruction):
-    return (
-        [instruction.argval]
-        if isinstance(instruction.argval, str) and "COMPARE" not in instruction.opname
-        else []
-    )
+    """Returns the names in an instruction; from Python 3.13 on, one may load two."""
+    values = instruction.argval if isinstance(instruction.argval, tuple) else [instruction.argval]
+    return [
+        value for value in values if isinstance(value, str) and "COMPARE" not in instruction.opname
+    ]
 
 
 def names_in(answer):

@@ -8,7 +8,7 @@ from keras import ops
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, refuse_float64, train_and_sample
 from diffusion_lab.labs.exercise import Method, arrays, numbered
-from diffusion_lab.labs.failures import CheckFailed
+from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
 from diffusion_lab.labs.lab07.denoising import Denoise
 from diffusion_lab.labs.lab07.remixing import Remix
 from diffusion_lab.labs.lab07.sampling import ReverseDiffusion
@@ -68,7 +68,7 @@ class DiffusionSchedule(Method):
         if outputs["outside"].shape != right["outside"].shape or not np.allclose(
             outputs["outside"], right["outside"], atol=1e-4
         ):
-            raise CheckFailed(OUTSIDE)
+            raise Undiagnosed(OUTSIDE)
 
     results = {"noise_rates": "the noise rate", "signal_rates": "the signal rate"}
 

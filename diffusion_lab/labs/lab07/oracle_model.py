@@ -13,12 +13,15 @@ class OracleModel(MyDiffusionModel):
 
     Attributes:
         times: those with which `diffusion_schedule` was called.
+        first_images: the images with which `denoise` was called first, or None.
         called_at, flags: the noise rates and the `training` with which `denoise` was called.
     """
 
     def __init__(self, mean, deviation):
         super().__init__()
         self._ideal_denoise = gaussian_denoiser(float(mean), float(deviation))
+        self.network = self.ema.network = _refuse_network
+        self.first_images = None
         self.times = self.called_at = self.flags = ()
 
     def diffusion_schedule(self, diffusion_times):
@@ -46,12 +49,21 @@ class OracleModel(MyDiffusionModel):
         signal_rates = _one_per_image(signal_rates, "denoise takes rates")
         self.called_at = (*self.called_at, float(noise_rates[0, 0, 0, 0]))
         noisy_images = ops.convert_to_tensor(noisy_images, "float32")
+        self.first_images = noisy_images if self.first_images is None else self.first_images
         return self._ideal_denoise(noisy_images, noise_rates, signal_rates)
 
 
 def noise_variance(times):
     """Returns the variance of the noise at these times, in the schedule of `OracleModel`."""
     return 0.01 + 0.98 * (0.3 * times + 0.7 * times * times)
+
+
+def _refuse_network(*_, **__):
+    """Raises CheckFailed: the sampler calls `denoise`, which calls the network."""
+    raise CheckFailed(
+        "You called a network. Call `self.denoise`, which calls the right one and returns"
+        " pred_noises, pred_images."
+    )
 
 
 def _one_per_image(values, what):

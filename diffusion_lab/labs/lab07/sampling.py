@@ -50,8 +50,10 @@ class ReverseDiffusion(Method):
     def measure(self, answer, inputs):
         distribution = inputs["mean"], inputs["deviation"]
         noise = ops.convert_to_tensor(inputs["initial_noise"])
-        again = self.call(answer, OracleModel(*distribution), noise, self.step_counts[0])
-        outputs = {"again": array(again, "the result")}
+        model = OracleModel(*distribution)
+        again = self.call(answer, model, noise, self.step_counts[0])
+        first = noise if model.first_images is None else model.first_images
+        outputs = {"again": array(again, "the result"), "first": array(first, "the first images")}
         for steps in self.step_counts:
             images, failure, model = np.zeros(()), "", OracleModel(*distribution)
             try:
@@ -82,6 +84,11 @@ class ReverseDiffusion(Method):
 
     def examine(self, inputs, outputs):
         right = self.measured(self.right, inputs)
+        if not np.array_equal(outputs["first"], inputs["initial_noise"]):
+            raise CheckFailed(
+                "You did not begin with `initial_noise`. Pass it to `denoise` in the first step,"
+                " instead of noise of your own."
+            )
         images, again = outputs[f"images, {self.step_counts[0]}"], outputs["again"]
         if images.shape == again.shape and not np.allclose(
             images, again, atol=1e-5, equal_nan=True
@@ -91,6 +98,13 @@ class ReverseDiffusion(Method):
                 " the way, mix the predicted noise back in."
             )
         for steps in self.step_counts:
+            times = outputs[f"times, {steps}"]
+            # other wrong loops begin at time 1 or below, and end at 1 + 2 / steps or below
+            if times.size and (times[0] > 1.01 or times.max() > 1.9):
+                raise CheckFailed(
+                    f"You asked for the rates at time {times.max():.3g}. Times lie between 0 and 1:"
+                    " divide the number of the step by diffusion_steps."
+                )
             if failure := decode_sentence(outputs[f"failure, {steps}"]):
                 raise CheckFailed(failure)
             for output, name in self.results.items():
@@ -195,7 +209,9 @@ class ReverseDiffusion(Method):
             ("1 - step / diffusion_steps", "1 - step / max(1, diffusion_steps - 1)"),
         ),
         Mistake(
-            "All your steps are at time 1, because `step // diffusion_steps` is 0. Write `/`.",
+            "All your steps are at time 1. Either your time does not depend on the variable of the"
+            " loop, or it contains `step // diffusion_steps`, which is 0: compute it from the step,"
+            " with `/`.",
             ("1 - step / diffusion_steps", "1 - step // diffusion_steps"),
         ),
         Mistake(
@@ -227,6 +243,15 @@ class ReverseDiffusion(Method):
         Mistake(
             "You remixed with the initial noise. Use the noise predicted in this step.",
             ("next_noise_rates * pred_noises", "next_noise_rates * initial_noise"),
+        ),
+        Mistake(
+            "You remixed with the noise rate of the current time. Use both rates of the next time.",
+            ("next_noise_rates * pred_noises", "noise_rates * pred_noises"),
+        ),
+        Mistake(
+            "You remixed the noisy images with the noise. Use the predicted images, which have no"
+            " noise left.",
+            ("next_signal_rates * pred_images", "next_signal_rates * noisy_images"),
         ),
         Mistake(
             "The noise is missing where you remix. Add it, because the next step expects an image"

@@ -217,7 +217,7 @@ class AnagramDenoise(Exercise):
             )
         ),
         Mistake(
-            "The noise is gone from your images, but they are still as dark as in the mixture."
+            "The noise is gone from your images, but they are still as pale as in the mixture."
             " Divide by the signal rate.",
             (") / signal_rates", ")"),
         ),

@@ -39,6 +39,10 @@ def both_results(denoise, schedule, noises):
     return denoise(signal_rates * ops.stack(results), noise_rates, signal_rates)[1]
 
 
+def set_after_the_first_step(denoise, schedule, noises):
+    return SampleConsistency.right(denoise, schedule, noises) if len(noises) > 1 else None
+
+
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.consistency_loss,
@@ -53,6 +57,17 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
                     times - gap
                 )
             ),
+            # without a cut at time 1, where the schedule ends
+            "Your neighbour has more noise": (
+                lambda denoise, ema_denoise, teacher, schedule, noisy_images, times, gap: schedule(
+                    times + gap
+                )
+            ),
+            "divide a timestep": (
+                lambda denoise, ema_denoise, teacher, schedule, noisy_images, times, gap: schedule(
+                    1000 * times
+                )
+            ),
         },
     ),
     *wrong(
@@ -63,6 +78,10 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "rates of the shape (5,)": sample_at((5,)),
             "it returns two arrays": both_results,
             "the noise that you are given": own_noise,
+            "is the variable that it returns never set": set_after_the_first_step,
+            "a list with one array, the result: return the array itself": (
+                lambda *arguments: [SampleConsistency.right(*arguments)]
+            ),
             "Not done yet: exercise 11.2": not_done,
         },
     ),

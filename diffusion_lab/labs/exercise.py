@@ -269,7 +269,13 @@ class Exercise:
             case = "".join(
                 say(" with {name}={value}", name=name, value=value) for name, value in named.items()
             )
-            raise CheckFailed(say("it returns nothing{case}: is the `return` missing?", case=case))
+            raise CheckFailed(
+                say(
+                    "it returns nothing{case}: is the `return` missing, or is the variable that it"
+                    " returns never set?",
+                    case=case,
+                )
+            )
         return result
 
     def use(self, answer, *arguments, **named):
@@ -366,6 +372,10 @@ def arrays(result, *names):
 
 def array(value, name):
     """Returns a tensor of any library, or a number, as a float64 array."""
+    if isinstance(value, (list, tuple)) and len(value) == 1 and np.ndim(value[0]):
+        raise CheckFailed(
+            say("it returns a list with one array, {name}: return the array itself.", name=name)
+        )
     try:
         values = (
             keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)

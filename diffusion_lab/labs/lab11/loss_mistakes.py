@@ -4,6 +4,8 @@ from keras import ops
 
 from diffusion_lab.labs.mistakes import Mistake
 
+MORE_NOISE = "Your neighbour has more noise. It should have less, at times - gap."
+
 
 def at_the_wrong_ends(denoise, ema_denoise, teacher, schedule, noisy_images, times, gap):
     """Returns the loss in which `denoise` predicts from the neighbour."""
@@ -143,7 +145,7 @@ MISTAKES = [
         ("schedule(ops.maximum(times - gap, 0.0))", "schedule(times)"),
     ),
     Mistake(
-        "Your neighbour has more noise. It should have less, at times - gap.",
+        MORE_NOISE,
         ("ops.maximum(times - gap, 0.0)", "ops.minimum(times + gap, 1.0)"),
     ),
     Mistake(

@@ -90,6 +90,10 @@ def kl_with_tables(self, x_start, x_t, t, pred_noise):
     return np.sum(weight * (noise - np.array(pred_noise)) ** 2, axis=(1, 2, 3))
 
 
+def swapped_in_kl(self, x_start, x_t, t, pred_noise):
+    return self.predict_start_from_noise(x_t, pred_noise, t)
+
+
 def score_from_images(denoise, noisy_images, noise_rates, signal_rates):
     _, pred_images = denoise(noisy_images, noise_rates, signal_rates)
     return (signal_rates * pred_images - noisy_images) / noise_rates**2
@@ -131,18 +135,53 @@ RIGHT = [
 WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.p_sample,
-        {"gives (B, 1, 1, 1)": without_gather, "Not done yet: exercise 6.1": not_done},
+        {
+            "gives (B, 1, 1, 1)": without_gather,
+            "`t` must be integers": lambda self, pred_noise, x, t, noise: at(self.betas, x, t),
+            "Not done yet: exercise 6.1": not_done,
+        },
     ),
-    *wrong(checks.kl_term, {"Not done yet: exercise 6.2": not_done}),
+    *wrong(
+        checks.kl_term,
+        {"`t` must be integers": swapped_in_kl, "Not done yet: exercise 6.2": not_done},
+    ),
     *wrong(checks.score_from_noise, {"Not done yet: exercise 6.4": not_done}),
     *wrong(
         checks.train_step,
         {
             "Only the EMA network changes": step_on_the_ema_network,
-            "gradients first": altered_step(
+            "You passed the variables first": altered_step(
                 "gradients, network.trainable_variables", "network.trainable_variables, gradients"
             ),
             "No gradient reaches": altered_step("network([noisy", "ema_network([noisy"),
+            "returned None in place of a list": altered_step(
+                "gradient(loss, network.trainable_variables)",
+                "gradient(network.trainable_variables, loss)",
+            ),
+            "Its `gradient` takes the loss first": altered_step(
+                "gradients = tape.gradient(loss, network.trainable_variables)\n"
+                "    optimizer.apply_gradients(zip(gradients, network.trainable_variables))",
+                "gradients = tape.gradient(network.trainable_variables, loss)\n"
+                "    optimizer.apply(gradients, network.trainable_variables)",
+            ),
+            "`optimizer.apply` takes the gradients and the variables, not pairs": altered_step(
+                "apply_gradients(", "apply("
+            ),
+            "No gradient flows through the loss": altered_step(
+                "tf.reduce_mean(tf.square(pred_noises - noises))",
+                "float(tf.reduce_mean(tf.square(pred_noises - noises)))",
+            ),
+            "because NumPy (`np.`) and `float` forget": altered_step(
+                "tf.reduce_mean(", "__import__('numpy').mean("
+            ),
+            "A network takes one list": altered_step("[noisy_images, t]", "noisy_images, t"),
+            "the images and their timesteps, in this order": altered_step(
+                "[noisy_images, t]", "[t, noisy_images]"
+            ),
+            "call it as network([noisy_images, t]": altered_step(
+                "[noisy_images, t]", "noisy_images"
+            ),
+            "`t` must be integers": altered_step("(images, t, noises)", "(images, noises, t)"),
             "Make it one number": altered_step("tf.reduce_mean(", "("),
             "`return` missing": lambda *arguments: None,
             "Not done yet: exercise 6.3": not_done,

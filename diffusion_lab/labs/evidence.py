@@ -144,6 +144,15 @@ def names_on_the_line(error, answer):
     }
 
 
+def values_on_the_line(error, answer):
+    """Returns the list of the values of the local variables in the failing line."""
+    entry, variables = origin(error).__traceback__, {}
+    while entry is not None:
+        frame, entry = entry.tb_frame, entry.tb_next
+        variables = frame.f_locals if frame.f_code in codes_of(answer) else variables
+    return [variables[name] for name in names_on_the_line(error, answer) if name in variables]
+
+
 def slices_on_the_line(error, answer):
     """True if the failing line has a slice, such as `x[:3]`."""
     return any("SLICE" in one.opname for one in instructions_on_the_line(error, answer))

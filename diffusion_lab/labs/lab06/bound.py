@@ -5,11 +5,11 @@ from keras import ops
 
 from diffusion_lab.gaussian_diffusion import at
 from diffusion_lab.labs.exercise import Method, array
-from diffusion_lab.labs.lab06.small_models import MyDiffusion
+from diffusion_lab.labs.lab06.small_models import MyDiffusion, WithTimesteps
 from diffusion_lab.labs.mistakes import Mistake
 
 
-class KLTerm(Method):
+class KLTerm(WithTimesteps, Method):
     name, takes = "kl_term", "self, x_start, x_t, t, pred_noise"
     praise = "with equal variances, the divergence is a squared distance between the means."
     shape_hint = (
@@ -64,6 +64,21 @@ class KLTerm(Method):
             "Your result has the shape (B, 1, 1, 1). Return the shape (B,): leave out"
             " keepdims=True.",
             ("axis=(1, 2, 3)", "axis=(1, 2, 3), keepdims=True"),
+        ),
+        Mistake(
+            "You did not divide by the variance. Where the step is narrow, the same distance of the"
+            " means counts more.",
+            ("(2 * variance)", "2"),
+        ),
+        Mistake(
+            "You did not divide by the variance. Divide by twice the variance, which q_posterior"
+            " returns second.",
+            (" / (2 * variance)", ""),
+        ),
+        Mistake(
+            "Parentheses are missing around 2 * variance. Python divides by 2, and then multiplies"
+            " by the variance.",
+            ("/ (2 * variance)", "/ 2 * variance"),
         ),
         Mistake("The 2 is missing: divide by twice the variance.", ("(2 * variance)", "variance")),
         Mistake(

@@ -7,12 +7,12 @@ from diffusion_lab.gaussian_diffusion import at
 from diffusion_lab.labs.exercise import Method, arrays, numbered
 from diffusion_lab.labs.lab06.bound import KLTerm
 from diffusion_lab.labs.lab06.score import ScoreFromNoise
-from diffusion_lab.labs.lab06.small_models import MyDiffusion, line_network
+from diffusion_lab.labs.lab06.small_models import MyDiffusion, WithTimesteps, line_network
 from diffusion_lab.labs.lab06.training_step import TrainStep
 from diffusion_lab.labs.mistakes import Mistake
 
 
-class PSample(Method):
+class PSample(WithTimesteps, Method):
     name, takes = "p_sample", "self, pred_noise, x, t, noise"
     praise = "guess the image, aim for the step before, and shake by just the right amount."
     shape_hint = "t has the shape (B,): `at(table, t, x)` gives (B, 1, 1, 1)"
@@ -125,6 +125,31 @@ class PSample(Method):
             ("weighted_image = ", "image, x = x, image\n    weighted_image = "),
         ),
         Mistake("You subtracted the noise. Add it.", ("mean + ", "mean - ")),
+        Mistake(
+            "You added the predicted noise. Add the fresh noise, the argument `noise`.",
+            ("ops.sqrt(variance) * noise", "ops.sqrt(variance) * pred_noise"),
+        ),
+        *(
+            Mistake(
+                "This is a step of DDIM, which puts the predicted noise back. Here, return the"
+                " weighted mean plus √variance · noise.",
+                ("return mean + ops.sqrt(variance) * noise", wrong),
+            )
+            for wrong in (
+                "return ops.sqrt(kept_before) * image + ops.sqrt(1 - kept_before) * pred_noise",
+                "image = (x - ops.sqrt(1 - kept) * pred_noise) / ops.sqrt(kept)\n"
+                "    return ops.sqrt(kept_before) * image + ops.sqrt(1 - kept_before) * pred_noise",
+            )
+        ),
+        Mistake(
+            "Your mean contains the predicted noise. Its place is that of the predicted image.",
+            ("* beta * image", "* beta * pred_noise"),
+        ),
+        Mistake(
+            "You looked up ᾱ at t - 1. For t = 0 that is -1, the last entry of the table: use"
+            " `alphas_cumprod_prev`, which is 1 there.",
+            ("model.alphas_cumprod_prev, t, x", "model.alphas_cumprod, t - 1, x"),
+        ),
         Mistake(
             "The weight of x contains √ᾱ_t. It is √α_t, without a bar: √(1 - β_t).",
             ("ops.sqrt(1 - beta) * (1 - kept_before)", "ops.sqrt(kept) * (1 - kept_before)"),

@@ -5,17 +5,36 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import BACKEND
+from diffusion_lab.labs.evidence import frames_of, origin, values_on_the_line
 from diffusion_lab.labs.exercise import Exercise, array
 from diffusion_lab.labs.failures import CheckFailed
-from diffusion_lab.labs.lab06.small_models import MyDiffusion, line_network, weights_of
+from diffusion_lab.labs.lab06.small_models import (
+    MyDiffusion,
+    WithTimesteps,
+    line_network,
+    weights_of,
+)
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.rehearsal import noise_like
+
+NO_LIST = (
+    "The tape returned None in place of a list of gradients. Its `gradient` takes the loss first,"
+    " and then the weights: tape.gradient(loss, network.trainable_variables)."
+)
 
 
 class WatchfulSGD(keras.optimizers.SGD):
     """Plain gradient descent that says what is wrong with its gradients."""
 
     def apply(self, gradients, variables=None):
+        if gradients is None:
+            raise CheckFailed(NO_LIST)
+        gradients = list(gradients)
+        if any(isinstance(gradient, tuple) for gradient in gradients):
+            raise CheckFailed(
+                "`optimizer.apply` takes the gradients and the variables, not pairs. Write"
+                " optimizer.apply(gradients, variables), or pass the pairs to apply_gradients."
+            )
         if any(isinstance(gradient, keras.Variable) for gradient in gradients):
             raise CheckFailed(
                 "You passed the variables first. Pass pairs of a gradient and its variable:"
@@ -29,7 +48,7 @@ class WatchfulSGD(keras.optimizers.SGD):
         return super().apply(gradients, variables)
 
 
-class TrainStep(Exercise):
+class TrainStep(WithTimesteps, Exercise):
     name = "train_step"
     takes = "network, ema_network, optimizer, diffusion, images, t, noises, ema_decay"
     praise = "mix, predict, compare, descend, and let the average follow."
@@ -66,6 +85,19 @@ class TrainStep(Exercise):
             "weights": weights_of(network),
             "ema_weights": weights_of(ema_network),
         }
+
+    def explain(self, error, answer):
+        """Explains what the tape did: it names the loss, not the line where the answer stops."""
+        values = values_on_the_line(error, answer)
+        asked_tape = any(code.co_name == "gradient" for code, _, _ in frames_of(error))
+        if asked_tape and any(isinstance(one, (np.ndarray, np.generic, float)) for one in values):
+            return (
+                "No gradient flows through the loss, because NumPy (`np.`) and `float` forget how a"
+                " number was made. Compute it with `tf.` or `ops.`."
+            )
+        if isinstance(origin(error), TypeError) and any(one is None for one in values):
+            return NO_LIST
+        return super().explain(error, answer)
 
     def rehearse(self, answer, inputs):
         if BACKEND == "tensorflow":

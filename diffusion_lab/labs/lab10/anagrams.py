@@ -201,6 +201,10 @@ class AnagramDenoise(Exercise):
             ("sum(votes) / len(votes)", "votes[0]"),
         ),
         Mistake(
+            "Only the first view counts, because you return inside the loop. Return after it.",
+            ("sum(votes) / len(votes)", "votes[0] / len(votes)"),
+        ),
+        Mistake(
             "Only the last view counts, because each overwrites the one before. Collect the"
             " predictions of all views, and average them.",
             ("sum(votes) / len(votes)", "votes[-1]"),

@@ -103,6 +103,11 @@ class SDEdit(Exercise):
             ),
         ),
         Mistake(
+            "You mixed at the time start². Your shortened schedule already multiplies by start, so"
+            " ask it for the time 1, or ask `schedule` for the time `start`.",
+            ("start * ops.ones", "start**2 * ops.ones"),
+        ),
+        Mistake(
             "You counted the times from the wrong end. 0 is the clean image, so a small `start`"
             " adds little noise: use start, not 1 - start.",
             lambda denoise, schedule, images, noises, start, steps: SDEdit.right(

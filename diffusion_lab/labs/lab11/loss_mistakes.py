@@ -59,6 +59,23 @@ MISTAKES = [
         " the prediction for the neighbour is elsewhere.",
         ("ops.where(times < gap, ends, targets)", "ops.where(times < gap, targets, ends)"),
     ),
+    Mistake(
+        "You compared the time of the neighbour with the gap. The teacher's image is the target"
+        " where times < gap: compare the times themselves.",
+        ("times < gap,", "times - gap < gap,"),
+    ),
+    Mistake(
+        "Your target is the neighbour, which is noisy. Let `ema_denoise` predict its image.",
+        ("ends, targets)", "ends, neighbours)"),
+    ),
+    Mistake(
+        "The teacher predicted from noisy_images, but at the rates of the neighbour. Use the rates"
+        " of times.",
+        (
+            "teacher(noisy_images, noise_rates, signal_rates)",
+            "teacher(noisy_images, *schedule(ops.maximum(times - gap, 0.0)))",
+        ),
+    ),
     *(
         Mistake(
             "The tuned network made the step to the neighbour. It changes all the time: let the"
@@ -233,6 +250,17 @@ MISTAKES = [
         (
             "ops.mean(ops.square(pred_images - targets))",
             "ops.mean(ops.sum(ops.square(pred_images - targets), axis=(1, 2, 3)))",
+        ),
+    ),
+    Mistake(
+        "You took the mean of the difference. Square it first.",
+        ("ops.mean(ops.square(pred_images - targets))", "ops.mean(pred_images - targets)"),
+    ),
+    Mistake(
+        "You took the square of the mean. Square the differences first, and then take their mean.",
+        (
+            "ops.mean(ops.square(pred_images - targets))",
+            "ops.square(ops.mean(pred_images - targets))",
         ),
     ),
     Mistake("You took the absolute difference. Take the square.", ("ops.square(", "ops.abs(")),

@@ -150,7 +150,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "it must return a function that is called": without_a_function,
             "must take the three arguments": two_arguments,
             "must return 2 values, pred_noises, pred_images": only_noise,
-            "the function that it returns returns nothing": returns_nothing,
+            "returns nothing: is its `return` missing, or in a loop": returns_nothing,
             "IndexError": stops,
             "Not done yet: exercise 10.3": not_done,
         },

@@ -53,7 +53,8 @@ class AnagramDenoise(Exercise):
             raise self._failure(error, answer) from None
         if result is None:
             raise CheckFailed(
-                "the function that it returns returns nothing: is a `return` missing?"
+                "the function that it returns returns nothing: is its `return` missing, or in a"
+                " loop or branch that does not run?"
             )
         return arrays(result, "pred_noises", "pred_images")
 

@@ -99,8 +99,8 @@ show_rows({"before": flowers, "damaged": with_hole(flowers, mask)})
 # %% [markdown]
 # The sampler starts from noise, and knows nothing about these flowers. So before each step, we
 # overwrite the known pixels of its noisy image. But with what? At time 0.9 the network expects
-# every pixel to carry the noise of time 0.9. Clean pixels next to noisy ones look like nothing that it
-# has seen in training. So we noise the known image to the same level, as in training: with the
+# every pixel to carry the noise of time 0.9. Clean pixels next to noisy ones look like nothing that
+# it has seen in training. So we noise the known image to the same level, as in training: with the
 # signal rate $s$ and the noise rate $n$ of this time, and with fresh noise $\varepsilon$, the known
 # pixels become $s\cdot\text{known}+n\cdot\varepsilon$.
 #

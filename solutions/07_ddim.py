@@ -557,13 +557,13 @@ widgets.sampling(shipped)
 # these directions. Muon (Jordan et al. 2024) reads the kernel as a matrix and gives the update the
 # same size in all its directions, so the petals are learned as fast as the background. Keras has
 # Muon for dense layers, and `ConvolutionalMuon` extends it to kernels. With it, our network needs
-# two thirds of the images to reach the same KID (medians of three runs; in processor time, Muon
-# needed between a third and nine tenths).
+# three fifths of the images to reach the same KID (medians of three runs).
 #
 # **Small batches.** On a CPU, the cost of a step is proportional to the number of its images. With
 # 16 images instead of 32, the gradient is noisier, but there are twice as many steps for the same
-# price, and the moving average of the weights removes most of the noise. This halves the time once
-# more. (A GPU computes a batch of 64 almost as fast as one of 16, so there the batches stay large.)
+# price, and the moving average of the weights removes most of the noise. This saves another third
+# of the time. (A GPU computes a batch of 64 almost as fast as one of 16, so there the batches stay
+# large.)
 #
 # The page [docs/benchmarks/speedrun.md](../docs/benchmarks/speedrun.md) has both measurements.
 

@@ -34,13 +34,13 @@ RECORDS = {
     "batches of 16 images": replace(RECIPES[DEFAULT], warmup=LONG),
     "a warm-up of 600 images": RECIPES[DEFAULT],
 }
-TRIED = {"batches of 8 images": RECIPES["Muon, batches of 8"]}  # not the default: see the note
+TRIED = {"batches of 8 images": RECIPES["Muon, batches of 8"]}
 NOTE = """\
 CPU seconds of training until 512 generated images have a KID of 0.5 (10 steps of Adams–Bashforth,
 the package's flower features), with one thread. Measurements are not counted; between two of them,
 the logarithm of KID is interpolated. Values are medians over the seeds. The first and the last
-record run at the same time. Batches of 8 are faster still, but they are not the default, because
-their KID soon stops falling: see "What the recipes teach" in README.md."""
+record run at the same time. Batches of 8 are faster still. They are not the default, because it
+has not been measured yet how good they are in longer training."""
 
 
 def run(name, seed, out):

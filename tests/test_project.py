@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.utils import canonicalize_name
@@ -181,13 +182,20 @@ def links(page):
 
 
 def anchors(page):
-    """Returns a page's headings as GitHub writes them behind #, and the live figures of a lab."""
+    """Returns a page's headings as GitHub writes them behind #.
+
+    For a lab, they are written as on the course site, and its live figures are there as well.
+    """
     text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in nbformat.reads(text, 4).cells if cell.cell_type == "markdown"]
+        headings = re.findall(r"^#+ (.+)$", "\n".join(cell.source for cell in cells), re.M)
+        names = {re.sub("[^a-z0-9]+", "-", heading.lower()) for heading in headings}
+        return {name.lstrip("-0123456789").rstrip("-") for name in names} | set(
+            re.findall(r'"(live-\w+)"', text)
+        )
     headings = re.findall(r"^#+ (.+)$", text, re.M)
-    figures = set(re.findall(r'"(live-\w+)"', text)) if page.suffix == ".ipynb" else set()
-    return figures | {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
-    }
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

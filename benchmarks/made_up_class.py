@@ -127,7 +127,7 @@ def write_class(folder, count):
     """Writes a zip for each platform, as its instructors download it, and a roster next to it.
 
     Twelve students are hostile in one exercise each. The bits of another student's number say which
-    exercises contain a mistake. Among 80 students, every mistake occurs.
+    exercises contain a mistake. Among 100 students, every mistake occurs.
 
     Args:
         folder: where to write them.

@@ -74,7 +74,7 @@ def test_the_made_up_class_makes_every_mistake_and_its_students_are_recognised(t
     solution = read_source(sources(ROOT, ["07"])[0])
     right = {name: cell.source for _, name, cell in exercises(solution)}
     answers = {name: set() for name in right}
-    for export, scores in write_class(tmp_path, 80).items():
+    for export, scores in write_class(tmp_path, 100).items():
         found = list(find_submissions(export))
         for submission in found:
             for _, name, cell in exercises(nbformat.reads(submission.content, 4)):

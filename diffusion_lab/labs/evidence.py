@@ -202,15 +202,18 @@ def calls_itself_forever(answer):
         for instruction, _ in instructions_of(code):
             if isinstance(instruction.argval, types.CodeType):
                 inner = instruction.argval
+            elif "CALL" in instruction.opname:
+                inner = None  # it was an argument
             elif instruction.opname.startswith("STORE") and inner:
-                if instruction.argval in inner.co_freevars and not _may_stop(inner):
+                if instruction.argval in inner.co_freevars and _calls_in_any_case(inner):
                     return instruction.argval
                 inner = None
     return None
 
 
-def _may_stop(code):
-    return any("JUMP" in instruction.opname for instruction, _ in instructions_of(code))
+def _calls_in_any_case(code):
+    names = " ".join(instruction.opname for instruction, _ in instructions_of(code))
+    return "CALL" in names and "JUMP" not in names
 
 
 def instructions_of(code):

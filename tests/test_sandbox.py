@@ -586,8 +586,10 @@ def test_killing_the_first_process_of_a_box_ends_all_others(monkeypatch):
 def test_a_box_that_takes_too_much_is_ended_with_a_reason(
     monkeypatch, tmp_path, code, said, limits
 ):
-    # on a busy machine, time runs out before they have computed too much
+    # on a busy machine, time runs out before they have computed too much, and one long pause
+    # between two looks would be the whole limit
     monkeypatch.setattr(watchdog, "PATIENCE", 1000)
+    monkeypatch.setattr(watchdog, "LONGEST_LOOK", 0.1)
     limits = begin_an_answer(
         tmp_path, Limits(**{"seconds": 0.5, "memory": 2 * 10**8, "processes": 20} | limits)
     )

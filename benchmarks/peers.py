@@ -67,7 +67,7 @@ def train_ours(budget, seed, folder):
         on_train_batch_end=lambda batch, logs: budget.count_step()
     )
     model = trainer.fit(budget.share_used, callbacks=[count])
-    images, seeds = trainer.steps_done * config.batch_size, iter(range(1000))
+    images, seeds = trainer.images_done(), iter(range(1000))
 
     def sample(count, steps):
         return np.asarray(model.generate(count, steps, seed=next(seeds)))

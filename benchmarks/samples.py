@@ -58,7 +58,6 @@ class Samples:
         return generate_in_batches(model, count, self.steps, sampler=sampler, spacing=self.spacing)
 
 
-PURER = {"spacing": 2.0, "min_signal_rate": 0.005}  # as in lab 08
 ALL = [
     Samples("The model of the course", "flowers32", 10),
     Samples("The same, with a better sampler", "flowers32", 10, "adams_bashforth"),
@@ -67,7 +66,8 @@ ALL = [
         "flowers32",
         10,
         "adams_bashforth",
-        **PURER,
+        spacing=2.0,  # as in lab 08
+        min_signal_rate=0.005,
     ),
     Samples(
         "With autoguidance",

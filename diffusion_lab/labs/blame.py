@@ -15,15 +15,18 @@ import numpy as np
 
 from diffusion_lab.labs.evidence import (
     codes_of,
+    entry_of_answer,
     frames_of,
     instruction_at,
     instructions_of,
+    instructions_on_the_line,
     is_xor,
     line_of,
     method_given_self,
     names_on_the_line,
     origin,
     unused_clip,
+    values_on_the_line,
 )
 from diffusion_lab.labs.language import say
 
@@ -249,30 +252,20 @@ def _advice(error, answer):
 
 def _called_without_self(error, answer):
     """Returns a name in the failing line that lacks its `self.`, or None."""
-    ours = _entry_of_answer(error, answer)
+    ours = entry_of_answer(error, answer)
     model = ours.tb_frame.f_locals.get("self") if ours else None
     names = [
         instruction.argval
-        for instruction, line in (instructions_of(ours.tb_frame.f_code) if ours else [])
-        if line == ours.tb_lineno and instruction.opname == "LOAD_GLOBAL"
+        for instruction in instructions_on_the_line(error, answer)
+        if instruction.opname == "LOAD_GLOBAL"
     ]
     return next((name for name in names if model is not None and hasattr(model, name)), None)
 
 
-def _entry_of_answer(error, answer):
-    """Returns the traceback's innermost entry that belongs to the student's function, or None."""
-    entry, ours = error.__traceback__, None
-    while entry is not None:
-        ours = entry if entry.tb_frame.f_code in codes_of(answer) else ours
-        entry = entry.tb_next
-    return ours
-
-
 def _arrays_on_the_line(error, answer):
     """Returns {name: value} of the local variables with a dtype in the failing line."""
-    ours, names = _entry_of_answer(error, answer), names_on_the_line(error, answer)
-    variables = ours.tb_frame.f_locals if ours else {}
-    return {name: value for name, value in variables.items() if name in names and _dtype(value)}
+    values = values_on_the_line(error, answer)
+    return {name: value for name, value in values.items() if _dtype(value)}
 
 
 def _dtype(value):
@@ -292,10 +285,9 @@ def _assigns_to_a_tensor(error, answer):
     """True if the failing line is an assignment such as `x[0] = 1`, and has a tensor."""
     if not any(map(keras.ops.is_tensor, _arrays_on_the_line(error, answer).values())):
         return False
-    ours = _entry_of_answer(error, answer)
     return any(
-        line == ours.tb_lineno and instruction.opname == "STORE_SUBSCR"
-        for instruction, line in instructions_of(ours.tb_frame.f_code)
+        instruction.opname == "STORE_SUBSCR"
+        for instruction in instructions_on_the_line(error, answer)
     )
 
 

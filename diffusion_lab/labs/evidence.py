@@ -144,13 +144,20 @@ def names_on_the_line(error, answer):
     }
 
 
-def values_on_the_line(error, answer):
-    """Returns the list of the values of the local variables in the failing line."""
-    entry, variables = origin(error).__traceback__, {}
+def entry_of_answer(error, answer):
+    """Returns the traceback's innermost entry that belongs to the student's function, or None."""
+    entry, ours = origin(error).__traceback__, None
     while entry is not None:
-        frame, entry = entry.tb_frame, entry.tb_next
-        variables = frame.f_locals if frame.f_code in codes_of(answer) else variables
-    return [variables[name] for name in names_on_the_line(error, answer) if name in variables]
+        ours = entry if entry.tb_frame.f_code in codes_of(answer) else ours
+        entry = entry.tb_next
+    return ours
+
+
+def values_on_the_line(error, answer):
+    """Returns {name: value} of the local variables in the failing line."""
+    ours, names = entry_of_answer(error, answer), names_on_the_line(error, answer)
+    variables = ours.tb_frame.f_locals if ours else {}
+    return {name: value for name, value in variables.items() if name in names}
 
 
 def slices_on_the_line(error, answer):

@@ -88,7 +88,7 @@ class TrainStep(WithTimesteps, Exercise):
 
     def explain(self, error, answer):
         """Explains what the tape did: it names the loss, not the line where the answer stops."""
-        values = values_on_the_line(error, answer)
+        values = values_on_the_line(error, answer).values()
         asked_tape = any(code.co_name == "gradient" for code, _, _ in frames_of(error))
         if asked_tape and any(isinstance(one, (np.ndarray, np.generic, float)) for one in values):
             return (

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
-from diffusion_lab.labs.exercise import decode_sentence, encode_sentence
+from diffusion_lab.labs.outputs import decode_sentence, encode_sentence
 from tests.misconceptions import assert_hint, wrong
 from tests.right_variants import (
     VARIANTS,

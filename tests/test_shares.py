@@ -16,7 +16,7 @@ from diffusion_lab.instructor.build import sources
 from diffusion_lab.instructor.gradebook import write_gradebook
 from diffusion_lab.instructor.master import DRAWS, FIRST, Master, Task
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.labs.exercise import encode_sentence
+from diffusion_lab.labs.outputs import encode_sentence
 from tests.graded import SETTINGS, result, table, with_verdict
 
 ANSWER = "def forward_step(images, noises, beta):\n    return 1"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffusion_lab.errors import UserError
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, decode_sentence
+from diffusion_lab.labs.exercise import CheckFailed, Exercise
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import decode_sentence
 
 Draws = dict[str, dict[str, np.ndarray]]  # {draw: {name: array}}
 

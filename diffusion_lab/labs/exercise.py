@@ -7,10 +7,9 @@ between them.
 
 import threading
 
-import keras
 import numpy as np
 
-from diffusion_lab.backend import forget_compiled, parts
+from diffusion_lab.backend import forget_compiled
 from diffusion_lab.labs.blame import (
     first_line,
     needs_values,
@@ -31,9 +30,9 @@ from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
 from diffusion_lab.labs.language import say
 from diffusion_lab.labs.library_settings import eagerly, full_tracebacks
 from diffusion_lab.labs.mistakes import compare
+from diffusion_lab.labs.outputs import array, decode_sentence, encode_sentence, kind_of
 
 SEED = 2006  # arbitrary; the grader uses other seeds
-LENGTH = 400  # of an encoded sentence; longer ones are cut off
 # TensorFlow's settings belong to the process, and a grader judges in several threads.
 SETTINGS = threading.RLock()
 unsolved = set()  # names of the exercises whose check has failed and not passed since
@@ -235,7 +234,7 @@ class Exercise:
                 say(
                     "give the check your function itself, {name}, not {kind}.",
                     name=self.name,
-                    kind=_kind(answer),
+                    kind=kind_of(answer),
                 )
             )
         if sentence := signature_mistake(answer, self.takes, arguments, named):
@@ -331,63 +330,3 @@ def numbered(lab, *classes):
     for position, exercise in enumerate(exercises, start=1):
         exercise.number = f"{lab}.{position}"
     return exercises
-
-
-def encode_sentence(sentence):
-    """Returns a sentence as an array of fixed size, because `run` returns only arrays."""
-    codes = [float(ord(letter)) for letter in sentence[:LENGTH]]
-    return np.array(codes + [0.0] * (LENGTH - len(codes)))
-
-
-def decode_sentence(codes):
-    """Returns the sentence that `encode_sentence` turned into this array."""
-    letters = [chr(int(code)) for code in np.ravel(codes) if 0 < code < 0x10FFFF]
-    return "".join(letter for letter in letters if letter.isprintable())
-
-
-def arrays(result, *names):
-    """Returns the result of a student's function as {name: float64 array}."""
-    if len(names) == 1:
-        return {names[0]: array(result, names[0])}
-    try:
-        values = parts(result)
-    except TypeError:
-        values = ()
-    if len(values) != len(names):
-        what = (
-            say("{count} values", count=len(values))
-            if isinstance(result, (tuple, list))
-            else _kind(result)
-        )
-        raise CheckFailed(
-            say(
-                "it must return {count} values, {names}, but it returns {what}.",
-                count=len(names),
-                names=", ".join(names),
-                what=what,
-            )
-        )
-    return {name: array(part, name) for name, part in zip(names, values)}
-
-
-def array(value, name):
-    """Returns a tensor of any library, or a number, as a float64 array."""
-    if isinstance(value, (list, tuple)) and len(value) == 1 and np.ndim(value[0]):
-        raise CheckFailed(
-            say("it returns a list with one array, {name}: return the array itself.", name=name)
-        )
-    try:
-        values = (
-            keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
-        )
-        return values.astype("float64")
-    except (TypeError, ValueError):
-        raise CheckFailed(
-            say("{name} must be an array of numbers, not {kind}.", name=name, kind=_kind(value))
-        ) from None
-
-
-def _kind(value):
-    if value is None:
-        return say("nothing (None)")
-    return say("a value of the type {type}", type=type(value).__name__)

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from diffusion_lab.labs.exercise import CheckFailed, array
+from diffusion_lab.labs.exercise import CheckFailed
+from diffusion_lab.labs.outputs import array
 
 
 class OracleNetwork(keras.Model):

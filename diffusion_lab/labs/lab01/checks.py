@@ -5,9 +5,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import input_gradient
-from diffusion_lab.labs.exercise import Exercise, array, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array, arrays
 from diffusion_lab.labs.rehearsal import train
 from diffusion_lab.models.energy_based import ChainsModel
 

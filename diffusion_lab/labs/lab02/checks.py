@@ -11,9 +11,10 @@ from diffusion_lab.labs.evidence import (
     origin,
     slices_on_the_line,
 )
-from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like
 
 

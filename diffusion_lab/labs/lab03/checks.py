@@ -8,9 +8,10 @@ from keras import ops
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.blame import signature_mistake
 from diffusion_lab.labs.evidence import names_in
-from diffusion_lab.labs.exercise import Exercise, array, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array, arrays
 from diffusion_lab.labs.rates import RATES, compare_rates
 
 SQUARED = (

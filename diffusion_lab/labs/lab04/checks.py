@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import input_gradient, parts
-from diffusion_lab.labs.exercise import NO_GRADIENT, Exercise, arrays, numbered
+from diffusion_lab.labs.exercise import NO_GRADIENT, Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.network_input import WithNoiseLevel
 from diffusion_lab.labs.lab04.optimization import GradientStep, small_network
@@ -12,6 +12,7 @@ from diffusion_lab.labs.lab04.sampling import StepBack
 from diffusion_lab.labs.lab04.training_loop import TrainingLoop
 from diffusion_lab.labs.language import say
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like, train
 
 

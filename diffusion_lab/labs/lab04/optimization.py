@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.errors import NoGradient
-from diffusion_lab.labs.exercise import Exercise, array, arrays
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.experiments import value_and_gradients
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array, arrays
 from diffusion_lab.labs.rehearsal import has_no_gradient, noise_like
 
 

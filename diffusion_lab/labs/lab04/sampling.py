@@ -3,10 +3,11 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab04.optimization import small_network
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 
 # parts of `PixelAttention.right`
 SCORES = "ops.matmul(q, ops.transpose(k, (0, 2, 1))) / channels**0.5"

@@ -4,13 +4,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.labs.exercise import Exercise, array, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab05.attention import PixelAttention
 from diffusion_lab.labs.lab05.embedding import SinusoidalEmbedding
 from diffusion_lab.labs.lab05.modulate import Modulate
 from diffusion_lab.labs.lab05.residual import ResidualBlock
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 
 
 class UpBlock(Exercise):

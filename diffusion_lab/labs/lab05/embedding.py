@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, arrays
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 
 
 class SinusoidalEmbedding(Exercise):

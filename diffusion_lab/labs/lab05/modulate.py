@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like, train
 
 CHANNELS, DIMS = 4, 6

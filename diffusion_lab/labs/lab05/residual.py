@@ -3,10 +3,11 @@
 import keras
 from keras import layers, ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab05.structure import STRUCTURE, give_known_weights, structure_of
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like, train
 
 # The steps of a block: functions of (x, the shortcut, width) that return the next x.

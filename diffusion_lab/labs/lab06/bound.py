@@ -4,9 +4,10 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.gaussian_diffusion import at
-from diffusion_lab.labs.exercise import Method, array
+from diffusion_lab.labs.exercise import Method
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, WithTimesteps
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 
 
 class KLTerm(WithTimesteps, Method):

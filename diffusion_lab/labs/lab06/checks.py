@@ -4,12 +4,13 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.gaussian_diffusion import at
-from diffusion_lab.labs.exercise import Method, arrays, numbered
+from diffusion_lab.labs.exercise import Method, numbered
 from diffusion_lab.labs.lab06.bound import KLTerm
 from diffusion_lab.labs.lab06.score import ScoreFromNoise
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, WithTimesteps, line_network
 from diffusion_lab.labs.lab06.training_step import TrainStep
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 
 
 class PSample(WithTimesteps, Method):

@@ -4,8 +4,9 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.ideal_denoisers import mixture_denoiser
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 
 
 class ScoreFromNoise(Exercise):

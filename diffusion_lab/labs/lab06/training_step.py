@@ -6,7 +6,7 @@ from keras import ops
 
 from diffusion_lab.backend import BACKEND
 from diffusion_lab.labs.evidence import frames_of, origin, values_on_the_line
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab06.small_models import (
     MyDiffusion,
@@ -15,6 +15,7 @@ from diffusion_lab.labs.lab06.small_models import (
     weights_of,
 )
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 
 NO_LIST = (

@@ -7,12 +7,13 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, refuse_float64, train_and_sample
-from diffusion_lab.labs.exercise import Method, arrays, numbered
+from diffusion_lab.labs.exercise import Method, numbered
 from diffusion_lab.labs.failures import CheckFailed, Undiagnosed
 from diffusion_lab.labs.lab07.denoising import Denoise
 from diffusion_lab.labs.lab07.remixing import Remix
 from diffusion_lab.labs.lab07.sampling import ReverseDiffusion
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rates import compare_rates
 
 OUTSIDE = (

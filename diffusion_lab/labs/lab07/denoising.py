@@ -5,10 +5,11 @@ from keras import ops
 
 from diffusion_lab.backend import parts
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, train_and_sample
-from diffusion_lab.labs.exercise import Method, array, arrays
+from diffusion_lab.labs.exercise import Method
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
+from diffusion_lab.labs.outputs import array, arrays
 
 USAGE = (
     "The network takes one list of two arrays, and `training` as a keyword argument: write"

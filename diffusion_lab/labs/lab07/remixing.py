@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 
 COMPONENTS = "pred_noises", "pred_images", "fresh_noises"
 ETAS = 0.45, 1.0, 0.0

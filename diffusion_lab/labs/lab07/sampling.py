@@ -6,10 +6,11 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel, train_and_sample
-from diffusion_lab.labs.exercise import Method, array, decode_sentence, encode_sentence
+from diffusion_lab.labs.exercise import Method
 from diffusion_lab.labs.failures import CheckFailed, NotDone, Undiagnosed
 from diffusion_lab.labs.lab07.oracle_model import OracleModel, noise_variance
 from diffusion_lab.labs.mistakes import Mistake, compare
+from diffusion_lab.labs.outputs import array, decode_sentence, encode_sentence
 
 UPWARDS = (
     "Your time runs upwards. Begin at 1, where the noise is, and go down to 1 / diffusion_steps."

@@ -3,11 +3,12 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.lab08.inversion import Invert
 from diffusion_lab.labs.lab08.kid import PolynomialMMD
 from diffusion_lab.labs.mistakes import Mistake, compare
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like
 
 # a part of `Slerp.right`

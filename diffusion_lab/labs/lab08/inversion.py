@@ -8,9 +8,10 @@ from keras import ops
 from diffusion_lab.backend import compiled
 from diffusion_lab.ideal_denoisers import gaussian_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
-from diffusion_lab.labs.exercise import Exercise, arrays
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 
 SIZES = (

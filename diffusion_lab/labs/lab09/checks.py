@@ -5,9 +5,10 @@ import math
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, arrays, numbered
+from diffusion_lab.labs.exercise import Exercise, numbered
 from diffusion_lab.labs.lab09.flow_matching import FlowMatchingLoss, tiny_velocity_network
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like
 
 

@@ -5,10 +5,11 @@ import math  # noqa: F401  the wrong answers use it
 import keras
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.oracle_network import OracleNetwork
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like, train
 
 USAGE = "The network takes one list of two arrays: write `network([noisy_images, times])`."

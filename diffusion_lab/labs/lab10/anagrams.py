@@ -10,9 +10,10 @@ from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.blame import signature_mistake
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
 from diffusion_lab.labs.evidence import origin
-from diffusion_lab.labs.exercise import Exercise, arrays
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import arrays
 from diffusion_lab.labs.rehearsal import noise_like
 from diffusion_lab.samplers import ddim
 

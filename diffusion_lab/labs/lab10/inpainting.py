@@ -3,8 +3,9 @@
 import numpy as np
 from keras import ops
 
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 from diffusion_lab.labs.repeats import refuse_randomness
 

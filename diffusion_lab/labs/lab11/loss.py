@@ -9,8 +9,9 @@ from keras import ops
 from diffusion_lab.backend import input_gradient, to_numpy_or_none
 from diffusion_lab.ideal_denoisers import gaussian_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
-from diffusion_lab.labs.exercise import CheckFailed, Exercise, array
+from diffusion_lab.labs.exercise import CheckFailed, Exercise
 from diffusion_lab.labs.lab11.loss_mistakes import MISTAKES, MORE_NOISE
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like, train
 from diffusion_lab.labs.repeats import refuse_randomness
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule

@@ -8,9 +8,10 @@ from keras import ops
 from diffusion_lab.backend import compiled
 from diffusion_lab.ideal_denoisers import mixture_denoiser
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
-from diffusion_lab.labs.exercise import Exercise, array
+from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
 from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 from diffusion_lab.labs.repeats import refuse_randomness
 from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule

@@ -50,7 +50,7 @@ SUBMISSIONS = {  # name: (answers or None, time, points)
     "late": (RIGHT, LATE, 8),
     "empty": (None, EARLY, 0),
     "ends its kernel": (RIGHT | q_sample("    import os\n    os._exit(0)"), EARLY, 4),
-    "endless loops in all answers": (
+    "infinite loops in all answers": (
         {"forward_step": f"def forward_step(*arguments):\n{LOOP}"} | q_sample(LOOP),
         EARLY,
         0,

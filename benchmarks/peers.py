@@ -28,9 +28,9 @@ STEPS = (10, 50)
 NOTE = """\
 KID of 256 images after equal CPU seconds of training, theirs over ours: the smaller of the two
 ratios, with 10 and with 50 network evaluations. Each trains with one thread on the same 10,000
-flowers, in batches of 16, with a network of about equal size, and samples as its documentation
-says: ours and the first two with DDIM, smalldiffusion with its own sampler. The best rate is that
-of 3e-4, 1e-3 and 3e-3 with the lowest KID at 10 evaluations. One seed."""
+flowers, in batches of 16, with a network of about the same size, and samples as its documentation
+says: ours and the first two with DDIM, smalldiffusion with its own sampler. The best rate is the
+one among 3e-4, 1e-3 and 3e-3 that has the lowest KID at 10 evaluations. One seed."""
 
 
 class Budget:

@@ -26,9 +26,9 @@ WIDTH = 0.75
 NOTE = """\
 KID of 512 images, generated in 10 steps, by both sides with the same sampler: DDIM, or
 Adams–Bashforth, which makes smaller errors. Our recipe and the textbook train at the same time,
-each on half of the cores. The time is that of the processors. After so few steps, a fifth of the
-textbook's EMA weights is still the random initial value. So there is a second textbook, whose EMA
-has a warm-up; both come from the same training run. Values are medians over the seeds."""
+each on half of the cores. All times are CPU times. After so few steps, a fifth of the textbook's
+EMA weights is still the random initial value. So there is a second textbook, whose EMA has a
+warm-up; both come from the same training run. Values are medians over the seeds."""
 
 
 def main():

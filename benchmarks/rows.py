@@ -182,7 +182,7 @@ def first_sample(quick=False):
         Row(
             "first sample in a fresh process", parts.pop("all"), at_most=15, unit="s", numbers=parts
         ),
-        Row("of it, loading and compiling", compiling, at_most=2.5, unit="s"),
+        Row("of which loading and compiling", compiling, at_most=2.5, unit="s"),
     ]
 
 

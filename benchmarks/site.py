@@ -42,11 +42,12 @@ BLUE = """(canvas) => {  // the places of the samples' pixels, from 0 to 1
 }"""
 RANGE = 4.8  # of the plane on which the visitor draws
 NOTE = """\
-The first flower is timed from the navigation on, in a new browser without a cache, with the site on
-the same machine. A slider is timed from its move to the new picture, ten times. The heart is the
-training figure's own, and its samples are the blue pixels: the rows say how far they are from the
-nearest drawn point on average (the heart is 3 wide, and a dot 0.04), and what share of the drawn
-points has a sample within 0.15. The weight is that of the landing page with both of its figures."""
+The first flower is timed from the start of the navigation, in a new browser without a cache, with
+the site on the same machine. A slider is timed from its move to the new picture, ten times. The
+heart is the training figure's own, and its samples are the blue pixels: the rows say how far they
+are from the nearest drawn point on average (the heart is 3 wide, and a dot 0.04), and what share of
+the drawn points has a sample within 0.15. The weight is that of the landing page with both of its
+figures."""
 
 
 def build(folder):

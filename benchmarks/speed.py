@@ -18,8 +18,8 @@ NOTE = """\
 The rows on training are for the residual U-Net, with images of 64 × 64 pixels and batches of 32.
 (The other pages train on 32 × 32 pixels, a quarter of that.) The rows on DDPM sampling are for 16
 images of 32 × 32 pixels. The first sample is 16 flowers from the shipped weights, in ten steps of
-DDIM. A ratio is the median over rounds. The last column has each side's own median, so the two
-need not divide to the ratio."""
+DDIM. A ratio is the median over rounds. The last column has each side's own median, so their
+quotient can differ from the ratio."""
 ROWS = ("training", "ddpm_sampling", "kid", "energy_based", "first_sample", "growth")
 
 

@@ -67,7 +67,7 @@ def image_grid(images, columns=8, gap=1, scale=1):
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(
-            f"A grid needs images of the shape (N, H, W, C), not {images.shape}. To show one image,"
+            f"A grid needs images of shape (N, H, W, C), not {images.shape}. To show one image,"
             " write image[None]."
         )
     count, height, width, _ = images.shape

@@ -282,7 +282,7 @@ def checked_noise(initial_noise, image_shape=None):
         dtype = keras.backend.standardize_dtype(noise.dtype)
     except (TypeError, ValueError):
         raise UserError(
-            "initial_noise must be an array of numbers of the shape (B, H, W, C)."
+            "initial_noise must be an array of numbers of shape (B, H, W, C)."
         ) from None
     shape = tuple(noise.shape)
     if len(shape) != 4 or shape[0] == 0:

@@ -77,7 +77,7 @@ clouds({"for training": points[:num_samples], "unseen": unseen}, size=2.2)
 # %% [markdown]
 # ## 2 · Six families
 #
-# Each of the following models has 15 to 35 lines in
+# Each of the following models has 20 to 45 lines in
 # [families.py](../diffusion_lab/labs/lab00/families.py). They all use small dense networks, the
 # same number of training steps and the same points. Open that file next to this page: in each
 # class, the most important lines are those of `objective`, the loss.
@@ -176,8 +176,8 @@ for name in ("autoregressive", "normalizing flow", "VAE"):
 #   easy. A colour picture of 32 × 32 pixels has 3,072, and one sample needs as many evaluations,
 #   one after the other.
 # * **VAE**: the samples fill the petals. Codes of different points overlap, so the decoder returns
-#   something between these points, and it adds the same amount of noise everywhere. In pictures,
-#   this looks blurred.
+#   something between these points. In pictures, this looks blurred. It also adds the same amount of
+#   noise everywhere.
 # * **GAN**: one evaluation, and no formula for the density. Look for missing parts of the flower,
 #   and for points where there should be none: the loss does not ask for all of the data, only for
 #   samples that pass as real. (For pictures, GANs were the best family from about 2015 to 2021.)

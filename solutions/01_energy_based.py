@@ -397,7 +397,8 @@ model.fit(train, epochs=num_epochs, shuffle=False, verbose=0, callbacks=callback
 # only says that the two pushes cancel, whether the images are good or bad. So do not judge an
 # energy-based model by its loss. Look at its images, and at its energies: here they are for digits
 # that it has never seen, for its own images (the ends of its walks, from the sample buffer), and
-# for noise:
+# for noise. (One or two of its own images may be as high as the noise: no batch has chosen them
+# yet, so their walks have not begun.)
 
 # %% tags=["nbval-ignore-output"] alt="Histogram of the energies. Unseen digits and the model's own images overlap at low energies, mostly below 0.04; noise lies far above, around 0.2."
 unseen = load_dataset(data, "validation", image_size=image_size, batch_size=200)[0]
@@ -411,11 +412,11 @@ energy_histogram(
 # ## 7 · Relatives: Boltzmann machines and score-based models
 #
 # **Restricted Boltzmann machines** are among the oldest members of the family (Smolensky 1986).
-# Their energy is a table of weights between visible pixels and hidden switches,
-# $E(v, h) = -v^\top W h - a^\top v - b^\top h$. It is so simple that no marble has to roll: given
-# the pixels, you can sample all switches at once, and given the switches, all pixels. Alternating
-# between the two is called Gibbs sampling. Stacks of these machines started deep learning in 2006,
-# and contrastive divergence was how they were trained.
+# Their energy needs only a table of weights between visible pixels and hidden switches, and a bias
+# for each of them, $E(v, h) = -v^\top W h - a^\top v - b^\top h$. It is so simple that no marble
+# has to roll: given the pixels, you can sample all switches at once, and given the switches, all
+# pixels. Alternating between the two is called Gibbs sampling. Stacks of these machines started
+# deep learning in 2006, and contrastive divergence was how they were trained.
 #
 # **Score-based models** keep only what Langevin dynamics needs, the slope $-\nabla E$, and let a
 # network output it directly. To learn the slope far from the data, they look at data with noise

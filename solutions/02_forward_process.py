@@ -361,8 +361,8 @@ show_rows({"clean": flowers} | rows)
 # petals disappear, then the petals, and the overall colour lasts longest. Fine detail drowns first
 # because it is faint. A model that goes back draws in the opposite order, colours first.
 #
-# (In the menu you choose *how fast* the image vanishes: it offers three schedules. Its linear one
-# is DDPM's, which loses the image faster than ours. Lab 03 is about them, and about the log-SNR,
+# (In the menu you choose *how fast* the image vanishes: it offers three schedules. The linear one
+# is DDPM's, and it loses the image faster than ours. Lab 03 is about them, and about the log-SNR,
 # the logarithm of the image's variance divided by the noise's.)
 
 # %% tags=["nbval-ignore-output", "live-forward"]

@@ -386,12 +386,12 @@ show_rows(rows, titles)
 
 # %% [markdown]
 # At $t = 0$ the offset cosine schedule is already a bit grainy: its `max_signal_rate` of 0.95 means
-# a noise rate of 0.31. This grain has a price. In the last step of a sampler, the network guesses
-# the clean image from a picture with at least this much grain, so the best guess leaves out most
-# details that are fainter than this grain. A detail ten times fainter than the image (a standard
-# deviation of 0.1 instead of 1) keeps at most 8.5 % of its strength (lab 05 has the formula), and
-# lab 08 finds signs that generated flowers are softer than real ones. In exchange, no training is
-# spent on images that are already nearly clean.
+# a noise rate of 0.31. This grain has a price. In the last step from noise to an image, the network
+# guesses the clean image from a picture with at least this much grain, so the best guess leaves out
+# most details that are fainter than this grain. A detail ten times fainter than the image (a
+# standard deviation of 0.1 instead of 1) keeps at most 8.5 % of its strength (lab 05 has the
+# formula), and lab 08 finds signs that generated flowers are softer than real ones. In exchange, no
+# training is spent on images that are already nearly clean.
 #
 # ## 7 · Log-SNR: one ruler for all
 #
@@ -436,10 +436,10 @@ for name, schedule in schedules.items():
 # Dhariwal left out a fifth of the steps, and hardly lost quality.
 #
 # > **What this theory predicts, and what we measured.** If a third of the training were wasted, the
-# > linear schedule should generate worse flowers. So we trained the same U-Net on 20,000 flowers
-# > with each schedule. The KID, a distance from real flowers that lab 08 explains (lower is
-# > better), was 1.20 with the offset cosine schedule, 1.03 with the cosine schedule, and 1.21 with
-# > the linear one, in one run each: **the predicted waste does not show** ([all
+# > linear schedule should generate worse flowers. So we trained the same network, a U-Net (lab 05),
+# > on 20,000 flowers with each schedule. The KID, a distance from real flowers that lab 08 explains
+# > (lower is better), was 1.20 with the offset cosine schedule, 1.03 with the cosine schedule, and
+# > 1.21 with the linear one, in one run each: **the predicted waste does not show** ([all
 # > recipes](../docs/benchmarks/recipes.md)). Why not? One possible reason is in the next box.
 # > Another is the loss, in which very noisy images count little (lab 07). To tell the two apart,
 # > train with both schedules and an unweighted loss.

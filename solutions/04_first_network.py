@@ -514,7 +514,7 @@ def step_back(noisy_images, pred_noises, rates, next_rates):
     """From one noise level to the next lower one.
 
     noisy_images, pred_noises: (B, H, W, C).
-    rates, next_rates: pairs (noise_rates, signal_rates), each of the shape (B, 1, 1, 1).
+    rates, next_rates: pairs (noise_rates, signal_rates), each of shape (B, 1, 1, 1).
     Returns the noisy images at the next rates, (B, H, W, C).
     """
     ### BEGIN SOLUTION
@@ -693,7 +693,9 @@ show_rows({name: images[:8] for name, images in samples.items()})
 # U-Net's loss is weighted as in lab 07, which [helps a lot](../docs/benchmarks/recipes.md). So
 # compare the shapes, not the quality. But a U-Net also draws recognisable flowers after 50,000
 # images. And some static is left in the upper row. The ten layers alone cannot be the reason: your
-# network of section 8 has as many, and leaves less. Lab 05 has a remedy.)
+# network of section 8 has as many, and leaves less. A likely reason is the loss: this stack
+# predicts the velocity (lab 07) and was trained with an unweighted squared error, which leaves
+# grain in a U-Net's samples as well.)
 #
 # Each blossom from the plain stack has several colours, and its petals share no centre.
 # How far can a pixel see?
@@ -715,10 +717,10 @@ for name, seen in maps.items():
     print(f"{name}: the pixel in the middle sees {np.count_nonzero(seen)} of {seen.size} pixels")
 
 # %% [markdown]
-# 441 is 21 × 21. A petal fits into that, but a flower with its surroundings does not. When one
-# pixel decides to be red, a pixel 21 places away sees nothing of what decided it in that step. Over
-# many steps word gets around, from neighbour to neighbour, but nothing in the training rewards
-# agreement across more than those 21 pixels.
+# 441 is 21 × 21. This square is the pixel's **receptive field**. A petal fits into it, but a flower
+# with its surroundings does not. When one pixel decides to be red, a pixel 21 places away sees
+# nothing of what decided it in that step. Over many steps word gets around, from neighbour to
+# neighbour, but nothing in the training rewards agreement across more than those 21 pixels.
 #
 # If this is the reason, nearby pixels should agree in the samples, and distant ones should not.
 # Here is the correlation of two pixels, as a function of their distance:
@@ -732,10 +734,10 @@ named = {
 curves(named, xlabel="distance in pixels", ylabel="correlation")
 
 # %% [markdown]
-# For real flowers the curve falls slowly, because a pixel at one edge of a blossom says much about
-# the other edge. The U-Net follows this curve closely, except at large distances. The plain stack
-# starts lower (that is the static), and its correlation drops to nothing beyond the distance that
-# its pixels can see.
+# For real flowers the curve falls slowly, because a pixel at one edge of a blossom still says
+# something about the other edge. The U-Net follows this curve closely, except at large distances.
+# The plain stack starts lower (that is the static), and its correlation drops to nothing beyond the
+# distance that its pixels can see.
 #
 # > **The theory behind it.** Kamb and Ganguli (2024, *An analytic theory of creativity in
 # > convolutional diffusion models*) computed what a network that sees only a window *must* draw: a
@@ -760,4 +762,4 @@ curves(named, xlabel="distance in pixels", ylabel="correlation")
 # * Kamb and Ganguli (2024), [An analytic theory of creativity in convolutional diffusion
 #   models](https://arxiv.org/abs/2412.20292): what a network that sees only patches can draw.
 # * Sun et al. (2025), [Is noise conditioning necessary for denoising generative
-#   models?](https://arxiv.org/abs/2502.13129): how far a network comes without the noise level.
+#   models?](https://arxiv.org/abs/2502.13129): how far a network gets without the noise level.

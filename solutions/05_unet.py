@@ -131,6 +131,10 @@ draw_unet(network, for_the_screen(noisy_images)[0], for_the_screen(pred_images)[
 print(f"{network.count_params():,} parameters in all")
 
 # %% [markdown]
+# The flower on the right is computed from the network's output. The output itself is a *velocity*,
+# signal rate · noise − noise rate · image, and the predicted image is signal rate · noisy image −
+# noise rate · velocity. (Lab 07 explains why.)
+#
 # The plain network of lab 04 always has its nose to the wall. Each of its ten 3 × 3 convolutions
 # lets a pixel see one pixel further. So each output pixel sees a square of $2 \cdot 10 + 1 = 21$
 # pixels across, and nothing outside this square exists for it. How far does this U-Net look?
@@ -298,8 +302,8 @@ curves(errors, **labels, logarithmic=True)
 # $$\text{out} = x + F(x).$$
 #
 # If the block has nothing to say, $F = 0$ and $x$ passes through unchanged. On the way back, the
-# gradient also passes through the plus sign unchanged. Our block is the one from the DDIM
-# assignment:
+# gradient also passes through the plus sign unchanged. Our block is the one from Béres's DDIM
+# example for Keras:
 #
 #     x ──┬── BatchNorm ── conv 3 × 3, swish ── conv 3 × 3 ── + ── out
 #         └───────── (conv 1 × 1, if widths differ) ───────────┘
@@ -410,11 +414,11 @@ curves(waves_and_number, xlabel="epoch, counted from 0", ylabel="loss (1 = learn
 #
 # ## 4 · Scale and shift: the noise level reaches every block
 #
-# In the assignment's network, and in the towers above, only the first layer receives the waves. All
-# later layers must pass the noise level on, next to everything else that they have to say. The
-# network drawn above does not rely on that. Two dense layers turn the waves into an **embedding**
-# $e$, and *every* residual block uses it to **scale and shift** the channels between its two
-# convolutions:
+# In the network of Béres's DDIM example, and in the towers above, only the first layer receives the
+# waves. All later layers must pass the noise level on, next to everything else that they have to
+# say. The network drawn above does not rely on that. Two dense layers turn the waves into an
+# **embedding** $e$, and *every* residual block uses it to **scale and shift** the channels between
+# its two convolutions:
 #
 #     noise level ─ waves ─ dense ─ dense ─ e ─────┬──────────────────────┬─── … to all blocks
 #                                           scale, shift            scale, shift
@@ -466,8 +470,8 @@ checks.modulate(modulate)
 # %% [markdown] tags=["answer"]
 # <details><summary>Why this is the answer</summary>
 #
-# The two layers have weights of their own in each block, so every block makes something different
-# of the same embedding. One dense layer with $2C$ outputs, split into halves, does the same.
+# The two layers have different weights in each block, so every block makes something different of
+# the same embedding. One dense layer with $2C$ outputs, split into halves, does the same.
 # </details>
 
 # %% [markdown]
@@ -615,15 +619,15 @@ curves(losses, xlabel="epoch, counted from 0", ylabel="loss (1 = learned nothing
 # ### Batch or group normalisation?
 #
 # Your block uses batch normalisation, as the Keras DDIM example does. The network drawn above uses
-# **group normalisation**. Both subtract a mean and divide by a standard deviation, but they take
-# them from different numbers. BatchNorm takes them from one channel of *all images in the batch*,
-# and after training it uses running averages instead. GroupNorm takes them from a group of channels
-# of *one image*, always.
+# **group normalisation** (Wu and He 2018). Both subtract a mean and divide by a standard deviation,
+# but they take them from different numbers. BatchNorm takes them from one channel of *all images in
+# the batch*, and after training it uses running averages instead. GroupNorm takes them from a group
+# of channels of *one image*, always.
 #
 # We train your network twice, with the same images and the same seed, each for a few thousand
 # images. In the second one, GroupNorm takes the place of each BatchNorm. (The loss is the one of
-# lab 07. The samples come from the EMA weights, as in lab 06. KID, from lab 08, is a distance
-# between samples and unseen flowers; lower is better.)
+# lab 07. The samples come from an exponential moving average (EMA) of the weights, which lab 06
+# introduces. KID, from lab 08, is a distance between samples and unseen flowers; lower is better.)
 
 # %% tags=["nbval-ignore-output"]
 ask("05.normalisation")
@@ -655,17 +659,19 @@ curves(errors, xlabel="diffusion time", ylabel="error of the velocity")
 # seeds, its KID was 1.7 to 2.4, and 2.8 to 3.3 with BatchNorm.
 #
 # In the middle, the curves are close. They part where an image is nearly clean, and most of all
-# where it is nearly noise, and that is where a sampler starts. This fits the difference between the
-# two layers: BatchNorm learned its averages from batches that mix all noise levels, so they suit a
-# noise level in the middle, and neither end. GroupNorm has no averages to learn.
+# where it is nearly noise, and that is where a sampler starts. (A network that always answers 0 has
+# an error of about 1. So near pure noise both are worse than that: after so few images they have
+# learned nothing there, and the loss gives these times little weight.) This fits the difference
+# between the two layers: BatchNorm learned its averages from batches that mix all noise levels, so
+# they suit a noise level in the middle, and neither end. GroupNorm has no averages to learn.
 #
-# > **Two warnings.** Often you read another reason: the running averages belong to the raw weights
-# > and not to the EMA weights, which draw. We tried the raw weights, and they had the same KID.
-# > (The package averages the running averages as well.) And the network counts, too. A small one of
-# > the kind drawn above, with scales and shifts in each block, showed no clear difference after
-# > this short training: with two seeds 1.8 and 2.4 with BatchNorm, 2.7 and 2.3 with GroupNorm.
-# > The network drawn above did show one after 20,000 images of 32 × 32 pixels: 2.10 and 1.20, in
-# > [one run each](../docs/benchmarks/recipes.md).
+# > **Two warnings.** You will often read another reason: the running averages belong to the raw
+# > weights, but the images are generated with the EMA weights. We tried the raw weights, and they
+# > had the same KID. (The package averages the running averages as well.) And the network counts,
+# > too. A small one of the kind drawn above, with scales and shifts in each block, showed no clear
+# > difference after this short training: with two seeds 1.8 and 2.4 with BatchNorm, 2.7 and 2.3
+# > with GroupNorm. The network drawn above did show one after 20,000 images of 32 × 32 pixels: 2.10
+# > and 1.20, in [one run each](../docs/benchmarks/recipes.md).
 #
 # ## 6 · What the skips do: switch them off and see
 #
@@ -859,7 +865,8 @@ show_rows(rows)
 # %% [markdown]
 # It believes every word. If we claim too little noise, it removes a trace and leaves the rest. If
 # we claim too much, it gives up on the noisy image and predicts a whole flower. This flower is then
-# added to the one that is still there: the colours are glaring, and the grain stays as well.
+# added to the one that is still there (for nearly pure noise, the velocity is minus the image, and
+# the formula of section 1 subtracts it): the colours are glaring, and the grain stays as well.
 #
 # If your own samples ever look like one of these rows, compare the noise level that the network
 # receives with that of the image. Béres's example uses the variance, Nain's the timestep, and

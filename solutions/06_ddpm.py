@@ -259,7 +259,8 @@ show_animation(frames, 0.25, "Noise becomes flowers. The predictions below show 
 
 # %% [markdown]
 # Below $t = 700$ you see the order of lab 02, backwards: positions first, petals later, and fine
-# edges in the last steps. The main colour of many images is settled even earlier.
+# edges in the last steps. The overall tint of many images is settled even earlier, although the
+# petals may still change colour.
 #
 # The first rows are different. A network that knew its job would guess a blurred average flower
 # there, since almost nothing of an image is left. This one shows garish static instead. It was
@@ -310,8 +311,8 @@ show_images(load_model("flowers32")[0].generate(lab.amount(smoke=2, cpu=8, gpu=8
 #
 # Compute one term of the sum for each image of a batch, from a prediction of the noise. The right
 # mean is that of the clean image, the apprentice's mean that of the predicted one. (Leave the
-# predicted image as it is: the bound holds without clipping. The index counts from 0, so the
-# sum begins at 1 in the code.)
+# predicted image unclipped: only then does the divergence become a weighted squared error of the
+# noise, as you will see below. The index counts from 0, so the sum begins at 1 in the code.)
 #
 # <details><summary>Hint 1: two methods</summary>
 #
@@ -598,10 +599,10 @@ show_images(after)
 # %% [markdown]
 # ## 7 · The score: which way the density rises
 #
-# In lab 01 you walked uphill in a landscape of probability. All you needed was its slope,
-# $\nabla_x \ln p(x)$, which is called the **score**. For noisy images you have it already. An image
-# with noise is $x = s\,x_0 + n\,\varepsilon$, with the signal rate $s$ and the noise rate $n$. Its
-# density is that of a Gaussian around $s\,x_0$, averaged over all clean images:
+# In lab 01 you walked uphill in a landscape of probability. All you needed was the slope of its
+# logarithm, $\nabla_x \ln p(x)$, which is called the **score**. For noisy images you have it
+# already. An image with noise is $x = s\,x_0 + n\,\varepsilon$, with the signal rate $s$ and the
+# noise rate $n$. Its density is that of a Gaussian around $s\,x_0$, averaged over all clean images:
 #
 # $$\begin{aligned}
 # p(x) &= \int p(x_0)\;\mathcal N(x;\, s\,x_0,\, n^2)\;dx_0, \\
@@ -708,9 +709,9 @@ clouds(anneal(keras.random.normal((len(points), 1, 1, 2), seed=1)), columns=5)
 #
 # A thousand network evaluations for one picture is a lot. DDIM (Song, Meng and Ermon 2021), which
 # is the next lab, walks back along the same noise levels without adding fresh noise. The paper
-# reports how much fewer steps cost: on CIFAR-10, with 10 steps instead of 1,000, it measured an FID
-# (lower is better) of 13.4 for DDIM and 41.1 for DDPM's way of sampling; with 50 steps it was 4.7
-# and 8.0 (table 1).
+# reports the price of taking fewer steps: on CIFAR-10, with 10 steps instead of 1,000, it measured
+# an FID (lower is better) of 13.4 for DDIM and 41.1 for DDPM's way of sampling; with 50 steps it
+# was 4.7 and 8.0 (table 1).
 #
 # Here is our network with 10 steps, in both ways:
 

@@ -155,8 +155,8 @@ show_images(validation[0][:16], columns=8)
 #
 # **Times outside [0, 1]** mean nothing: at time -0.3 the formula gives a negative noise rate, and
 # at time 1.1 a negative signal rate. Such times do occur, through rounding or a loop that goes one
-# step too far, and nobody notices. So check the range: replace a time below 0 by 0, and one above 1
-# by 1.
+# step too far, and nobody notices. So check the range: replace a time below 0 with 0, and one above
+# 1 with 1.
 #
 # <details><summary>Hint 1: the angles</summary>
 #
@@ -174,7 +174,7 @@ show_images(validation[0][:16], columns=8)
 def diffusion_schedule(self, diffusion_times):
     """How much noise and how much image there is at each time: the offset cosine schedule.
 
-    diffusion_times: of the shape (B, 1, 1, 1). Those outside [0, 1] count as the nearest end.
+    diffusion_times: of shape (B, 1, 1, 1). Those outside [0, 1] count as the nearest end.
     self.min_signal_rate, self.max_signal_rate: two numbers.
     Returns noise_rates, signal_rates (in this order), both of the shape of the times.
     """
@@ -264,8 +264,8 @@ checks.denoise(denoise)
 # > **Why may Ben do that?** In training, Ana only saw images mixed with *fresh* noise. Suppose that
 # > her answers are right, and call the next rates $s'$ and $n'$. Then
 # > $s'\,\text{image} + n'\,\text{noise}$ is exactly what she saw in training at the next time. Ben
-# > may also replace her noise by fresh noise $z$, or only a part of it. All that counts is that the
-# > two variances add up to $n'^2$:
+# > may also replace her noise with fresh noise $z$, or only a part of it. All that counts is that
+# > the two variances add up to $n'^2$:
 # >
 # > $$s'\,\text{image} + k\;\text{noise} + \sigma z , \qquad k^2 + \sigma^2 = n'^2 ,$$
 # >

@@ -757,7 +757,7 @@ training_steps = [epoch * steps_per_look for epoch in snapshots.epochs]
 rows = {}
 for name in RAW_AND_EMA:
     change = np.mean(snapshots.changes(name))
-    print(f"{name} - mean change of a pixel in {steps_per_look} steps: {change:.3f}")
+    print(f"{name} - typical change of a pixel in {steps_per_look} steps: {change:.3f}")
     last = zip(training_steps[-4:], snapshots.images[name][-4:])
     rows |= {f"{name}, step {n}": images for n, images in last}
 show_rows(rows, height=1.0)

@@ -378,7 +378,7 @@ show_rows(rows)
 # You can give a network the class as an input, here the colour of the petals. Training sometimes
 # withholds the label, so the same network can answer two questions: *what is under this noise, if
 # it is a red flower?* and *..., if it can be any flower?* The difference between the answers points
-# to what is red about red flowers. **Classifier-free guidance** (Ho & Salimans 2022) follows that
+# to what is red about red flowers. **Classifier-free guidance** (Ho and Salimans 2022) follows that
 # pointer further than the network itself would go.
 #
 # ### Exercise 9.2 · `guide`
@@ -397,7 +397,7 @@ show_rows(rows)
 
 # %% exercise="guide" points=2
 def guide(labelled, unlabelled, guidance):
-    """The guided prediction, from two predictions of the shape (B, H, W, C) and a number."""
+    """The guided prediction, from two predictions of shape (B, H, W, C) and a number."""
     ### BEGIN SOLUTION
     return unlabelled + guidance * (labelled - unlabelled)
     ### END SOLUTION
@@ -496,11 +496,11 @@ show_rows(rows)
 
 # %% [markdown]
 # The first half of the theory holds: below a noise rate of 0.5, guidance makes no difference that
-# we can measure, and the last steps cost half as much. The second half does not hold for this
-# model. Without guidance where the noise rate is above 0.9, the colours stay dull, the variety
-# stays higher, and most of the gain in KID is lost. Our network is small and undecided at high
-# noise levels, and that is where these flowers get their colour. The paper's networks are large. So
-# measure where *your* model needs guidance.
+# we can measure, and the last steps cost half as much. The second half also holds: without guidance
+# where the noise rate is above 0.9, the variety stays as high as without any guidance. But for this
+# model it does not pay: the colours stay dull, and most of the gain in KID is lost. Our network is
+# small and undecided at high noise levels, and that is where these flowers get their colour. The
+# paper's networks are large. So measure where *your* model needs guidance.
 #
 # ### Autoguidance: away from a weaker model
 #
@@ -549,8 +549,8 @@ show_rows(rows)
 #
 # Diffusion mixes image and noise along a quarter circle. **Flow matching** (Lipman et al. 2023; Liu
 # et al. 2023) mixes them along a straight line, $x_t = (1-t)\,\text{image} + t\,\text{noise}$. The
-# line has the same direction everywhere, *noise − image*, and that is what the network learns.
-# There is no schedule, and there are no rates.
+# line has the same direction everywhere, *noise − image*, and that is what the network learns. You
+# need no function for the schedule: the rates are simply $1-t$ and $t$.
 #
 # ### Exercise 9.3 · `flow_matching_loss`
 # *Difficulty ●●○ · 10 minutes*
@@ -622,9 +622,9 @@ floor = smallest_flow_matching_loss(points, lab.amount(smoke=20, cpu=1000, gpu=1
 print(f"the smallest loss that is possible with these points: {floor:.2f}")
 
 # %% [markdown]
-# The loss hardly falls, and yet the training succeeds. Many pairs of point and noise pass through
-# the same place at the same time, each in its own direction. The network can only learn their mean,
-# and what remains is the scatter around it. No network can do better.
+# The loss falls by only a fifth, and yet the training succeeds. Many pairs of point and noise pass
+# through the same place at the same time, each in its own direction. The network can only learn
+# their mean, and what remains is the scatter around it. No network can do better.
 
 # %% tags=["nbval-ignore-output", "live-training"] alt="Point clouds after 1 to 30 steps, and the data. One step gives little more than a dot, 2 a disc, 4 a rough star, and from 8 on it is the flower."
 noise = keras.random.normal((2000, 1, 1, 2), seed=1)
@@ -672,9 +672,9 @@ paths(
 # * Guidance: a straight line through two predictions, away from the one that knows less.
 # * Flow matching, which is diffusion along a straight line.
 #
-# You have now built what all image generators have in common. (Lab 11 ends with what the large ones
-# add.) **Lab 10** shows what a trained model can do besides generating: it repairs, edits and
-# enlarges pictures. **Lab 11** tunes one until it needs only one or two steps.
+# You have now built what all diffusion-based image generators have in common. (Lab 11 ends with
+# what the large ones add.) **Lab 10** shows what a trained model can do besides generating: it
+# repairs, edits and enlarges pictures. **Lab 11** tunes one until it needs only one or two steps.
 #
 # **Read on**
 # * Lu et al. (2022), [DPM-Solver++](https://arxiv.org/abs/2211.01095): section 4 derives your step.

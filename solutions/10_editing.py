@@ -11,7 +11,8 @@
 #
 # **Time**: 75 minutes of your time; the computer needs about 3 minutes on a laptop, less on a GPU.
 #
-# **Before**: lab 07. Nothing is trained here: a trained model comes with the package.
+# **Before**: lab 07. Labs 06 and 09 help. Nothing is trained here: a trained model comes with the
+# package.
 #
 # **Words and symbols**: [notation and glossary](../docs/glossary.md).
 # **Papers and books**: [sources](../docs/sources.md#lab-10).
@@ -149,9 +150,9 @@ checks.inpaint_step(inpaint_step)
 # </details>
 
 # %% [markdown]
-# Around it goes DDIM's loop from lab 07. It has one addition, `repeats`, which is explained below.
-# With `repeats=1`, the inner loop runs once, and this is plain DDIM with your `inpaint_step` before
-# each step.
+# The function below puts your step into DDIM's loop from lab 07. The loop has one addition,
+# `repeats`, which is explained below. With `repeats=1`, the inner loop runs once, and this is plain
+# DDIM with your `inpaint_step` before each step.
 
 
 # %%
@@ -412,7 +413,8 @@ for view in (turned, negative, colours_moved, pieces_exchanged, blurred):
 # any rotation or reflection of the space of all pixels, because white noise looks the same from
 # every direction. A blur does something else: it shrinks the noise and makes neighbours alike.
 #
-# The rows come in pairs. The second shows the very same pictures as the first, in the other view:
+# The rows come in pairs. The second shows the very same pictures as the first, in the other view.
+# (`adams_bashforth` is a sampler from lab 09, more exact than DDIM with the same number of steps.)
 
 # %% tags=["nbval-ignore-output"] alt="Four pairs of rows: six pictures and their other views, which are negative, colours moved, half a turn and pieces exchanged. All of them look like flowers."
 unchanged = (lambda images: images, lambda images: images)

@@ -83,11 +83,12 @@ titles = [f"t = {1 - step / steps:.2f}" for step in shown]
 show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in range(4)}, titles)
 
 # %% [markdown]
-# At $t = 1$ all four predictions are blurs. They differ in little more than colour and size: the
-# schedule leaves 2 % of the image at $t = 1$, which is enough to guess these, but no petals. Even a
-# perfect network could not do better. A squared error is smallest for the mean, so the network
-# predicts the average of all flowers that fit. (The faint grain is the network's own error: a trace
-# of the noise, of which it removes a little too much.)
+# At $t = 1$ all four predictions are blurs. They differ in little more than colour and size. In
+# training, the schedule leaves 2 % of the image at $t = 1$, which is enough to guess these, but no
+# petals. Here there is only noise, and the network takes it for such a trace. Even a perfect
+# network could not do better. A squared error is smallest for the mean, so the network predicts the
+# average of all flowers that fit. (The faint grain is the network's own error: a trace of the
+# noise, of which it removes a little too much.)
 #
 # And yet DDIM leads each of these four noise images to one particular flower, the one on the right.
 # There is no randomness on the way, so the noise alone decides which flower it will be. The path is
@@ -122,10 +123,10 @@ show_rows({f"path {i + 1}": [predictions[step][i] for step in shown] for i in ra
 # \end{gathered}$$
 #
 # The mean is over all images, pixels and channels. The second line of the target is the anchor. If
-# $t$ is less than the gap, the teacher's step would go to time 0, and a step of DDIM to time 0
-# gives the predicted image. Without the anchor, a network that always returns grey would be
-# perfectly consistent. With it, the right answer spreads from the clean end of the path, from
-# neighbour to neighbour, up to pure noise.
+# $t$ is less than the gap, the teacher's step would go beyond time 0. It is then the sampler's last
+# step, which gives the predicted image (lab 07). Without the anchor, a network that always returns
+# grey would be perfectly consistent. With it, the right answer spreads from the clean end of the
+# path, from neighbour to neighbour, up to pure noise.
 #
 # ### Exercise 11.1 · `consistency_loss`
 # *Difficulty ●●● · 25 minutes*
@@ -316,7 +317,7 @@ show_rows(rows | {f"before, {steps} steps": original.generate(6, steps, seed=3)}
 #
 # With so few steps, a picture can follow a slider. This is `flowers32_fewstep`, a model that comes
 # with the course. The slider begins with one step: what does the second one change? The sampler is
-# DDIM. With eta = 1 it replaces most of the predicted noise by fresh noise, so it comes close to
+# DDIM. With eta = 1 it replaces most of the predicted noise with fresh noise, so it comes close to
 # your `sample_consistency`.
 
 # %% tags=["nbval-ignore-output", "live-flowers"]

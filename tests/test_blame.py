@@ -212,7 +212,7 @@ STOPS = [
         {
             "`int` takes one number": lambda t: (np.sin(int(t)), t),
             "it is called `mean`": lambda t: (np.reduce_mean(t), t),
-            "is another operation": lambda t: (t ^ 2, t),
+            "is a different operation": lambda t: (t ^ 2, t),
             "write `where`": lambda t: (t if t > 0 else -t, t),
         },
     ),

@@ -126,7 +126,7 @@ def test_options_of_the_last_grading_that_are_left_out_are_named(tmp_path):
     first = {"--late": "10%/day", "--board": "", "--grace": "15m"}
     assert said(first) == said(first) == []
     (sentence,) = said({"--grace": "1h"})
-    assert sentence.startswith("The last time you also gave --late 10%/day, --board. If")
+    assert sentence.startswith("Last time you also gave --late 10%/day, --board. If")
     assert sentence in (tmp_path / "summary.html").read_text(encoding="utf-8")
     assert said({}) and said({}) == []
 

@@ -415,7 +415,7 @@ def test_demo_fills_its_page_with_images_that_fit_the_machine(
     )
     assert choice in page
     assert load_model(folder / "model.weights.h5")[0].image_shape == (size, size, 3)
-    assert re.search(r"[\d,]+ training images are few. .* demo --minutes \d+", page)
+    assert re.search(r"[\d,]+ training images are not enough. .* demo --minutes \d+", page)
     numbers = json.loads((folder / "kid.json").read_text())
     assert [row["name"] for row in numbers["samplers"]] == [
         "DDPM",

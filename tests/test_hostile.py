@@ -41,7 +41,7 @@ QUICK = {
         "24-behaves-when-it-is-graded",
     )
 }
-TIME, PROCESSES, MEMORY = "is there an endless loop?", "too many processes", "GB of memory"
+TIME, PROCESSES, MEMORY = "is there an infinite loop?", "too many processes", "GB of memory"
 REASONS = {  # {answer: why the watchdog ends it; which of several reasons comes first may vary}
     "20-a-million-files": ["too many files"],
     "20-computes-with-thirty-processes": [TIME],

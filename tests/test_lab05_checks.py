@@ -159,7 +159,7 @@ WRONG += wrong(
             lambda w: [norm(), conv(w, activation="swish", use_bias=False), conv(w)]
         ),
         "value of the type Functional": lambda x, width: keras.Model(x, package_block(x, width)),
-        "has no connection with x": nothing_to_do_with_x,
+        "does not depend on x": nothing_to_do_with_x,
         "it returns nothing": lambda x, width: None,
     },
 )
@@ -270,7 +270,7 @@ WRONG += wrong(
     checks.up_block,
     {
         "A KerasTensor cannot be used as input to a TensorFlow function": as_tensorflow,
-        "The block received a tensor of the shape (2, 6, 6, 15)": all_at_once,
+        "The block received a tensor of shape (2, 6, 6, 15)": all_at_once,
         "matching shapes except": never_enlarged,
         "calls to the block is 1": once,
         "4 skips are left": left_in_place,

@@ -325,7 +325,7 @@ SAMPLERS_WRONG = {
         [noise, ops.ones((3, 1, 1, 1))], training=False
     ),
     "which calls the right one": lambda self, noise, steps: self.network(noise),
-    "Python passes `self` by itself": gives_self,
+    "Python passes `self` automatically": gives_self,
     "in `self.denoise(self, ...)`": gives_denoise_self,
     "You did not begin with `initial_noise`": sampler(
         noise=lambda noise: keras.random.normal(noise.shape, seed=1)
@@ -348,9 +348,7 @@ SAMPLERS_WRONG = {
     "with the wrong arguments": lambda self, noise, steps: self.denoise(noise),
     "is called with `self.` in front": lambda self, noise, steps: (lambda self, times: times)(1),
     "a loop that did not run even once": never_runs,
-    "times of the shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(
-        1.0
-    ),
+    "times of shape (num_images, 1, 1, 1)": lambda self, noise, steps: self.diffusion_schedule(1.0),
     "`return` missing": lambda self, noise, steps: None,
     "Not done yet: exercise 7.3": not_done,
 }

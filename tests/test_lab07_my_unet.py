@@ -66,7 +66,7 @@ def test_if_lab_05_was_not_done_the_sentence_names_the_exercise():
 
 
 def test_another_network_is_refused_because_it_could_not_be_loaded_again(notebook):
-    with pytest.raises(UserError, match="another network than lab 05 asks for"):
+    with pytest.raises(UserError, match="do not build the network that lab 05 asks for"):
         network_of_lab_05(
             **SIZES, path=notebook("layers.Conv2D(width, 3", "layers.Conv2D(width, 5")
         )

@@ -203,7 +203,7 @@ INVERSIONS_WRONG = {
     "asked the schedule for time 1.25": invert_but(
         times=lambda steps: [step / steps for step in range(1, steps + 2)]
     ),
-    "took the clean image for the noisy one": invert_but(
+    "used the clean image as if it were already the noisy image": invert_but(
         times=lambda steps: [step / steps for step in range(2, steps + 1)],
         own_rates=True,
         first=0.25,
@@ -247,7 +247,7 @@ def mmd_in_keras(real_features, generated_features):
 
 MMDS_WRONG = {
     "Return one number": lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3,
-    "of the shape (6,)": lambda x, y: x.mean(0) - y.mean(0),
+    "of shape (6,)": lambda x, y: x.mean(0) - y.mean(0),
     "times the transpose": lambda x, y: np.mean((x @ y / x.shape[1] + 1) ** 3),
     "there is a mistake in": lambda x, y: np.mean(x) - np.mean(y) + 0.1,
     "returns nothing": lambda x, y: None,

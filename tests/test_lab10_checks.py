@@ -119,7 +119,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "but should be (4, 5, 6, 3)": one_channel,
             "is (5, 6, 3)": one_image,
             "Two calls with the same arguments gave different results": own_noise,
-            "the values of a tensor cannot be assigned": assigned,
+            "you cannot assign to the elements of a tensor": assigned,
             "Not done yet: exercise 10.1": not_done,
         },
     ),
@@ -133,7 +133,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "`noise_rates` is float64": sdedit_with(ones=np.ones),
             "ddim cannot call your schedule": rates_for_a_schedule,
             "your function `schedule` calls itself": schedule_with_the_old_name,
-            "`schedule` calls itself, without end": lambda_with_the_old_name,
+            "`schedule` calls itself endlessly": lambda_with_the_old_name,
             "you have 6 instead of 5": sdedit_with(
                 sampler=lambda denoise, schedule, noise, steps: ddim(
                     denoise, schedule, noise, steps + (steps == 5)

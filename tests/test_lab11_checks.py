@@ -73,9 +73,9 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.sample_consistency,
         {
-            "rates of the shape (1, 1, 1, 1)": sample_at((1, 1, 1, 1)),
-            "rates of the shape ()": sample_at(()),
-            "rates of the shape (5,)": sample_at((5,)),
+            "rates of shape (1, 1, 1, 1)": sample_at((1, 1, 1, 1)),
+            "rates of shape ()": sample_at(()),
+            "rates of shape (5,)": sample_at((5,)),
             "it returns two arrays": both_results,
             "the noise that you are given": own_noise,
             "is the variable that it returns never set": set_after_the_first_step,

@@ -172,7 +172,7 @@ def test_extensions_and_times_by_name_or_id(tmp_path):
     class_.append(student("Dan", "10"))
     found, (said,) = rules(class_, policy)
     assert found == [
-        "in time (extension until 5 December 2026, 12:00)",
+        "on time (extension until 5 December 2026, 12:00)",
         "1 day late (extension until 1 December 2026, 12:00): −10 %",
         "",
         "2 days late: −20 %",
@@ -186,7 +186,7 @@ def test_the_student_and_the_instructor_see_an_extension(tmp_path):
     results, late, said = judge_lateness(Matches(class_, {}, []), None, policy)
     rows = write_gradebook(tmp_path / "out", "07", SETTINGS, results, late=late, warnings=said)
     until = "extension until 5 December 2026, 23:59"
-    assert [row.remarks for row in rows] == [[f"in time ({until})"], [until, UNKNOWN]]
+    assert [row.remarks for row in rows] == [[f"on time ({until})"], [until, UNKNOWN]]
     for row, text in zip(rows, (f"In time ({until})", f"E{until[1:]}")):
         assert f"<p>{text}</p>" in (tmp_path / "out/feedback" / row.page).read_text("utf-8")
 
@@ -200,8 +200,8 @@ def test_what_canvas_calls_late_may_be_within_the_grace_or_an_extension():
         return "; ".join(judged.remarks), late["Ada|12"].rule
 
     minutes = remarks("2026-12-01T00:10:30Z", DUE)
-    assert minutes == ("Canvas: late; 11 minutes late, within the grace", "")
-    until = "in time (extension until 3 December 2026, 23:59)"
+    assert minutes == ("Canvas: late; 11 minutes late, within the grace period", "")
+    until = "on time (extension until 3 December 2026, 23:59)"
     assert remarks("2026-12-01T00:10:30Z", "2026-12-03T23:59Z") == (f"Canvas: late; {until}", until)
     assert remarks("2026-11-30T23:59Z", DUE) == ("Canvas: late", "")
 
@@ -239,7 +239,7 @@ def test_a_wrong_id_and_a_line_without_a_student_are_named(tmp_path):
 def test_the_members_of_a_group_have_the_latest_extension(tmp_path):
     policy = with_tables(tmp_path, "id,due\n7,2026-12-01T12:00Z\n8,2026-12-05T12:00Z\n")
     (rule,) = rules([student("Ada, Bob", "7, 8")], policy)[0]
-    assert rule == "in time (extension until 5 December 2026, 12:00)"
+    assert rule == "on time (extension until 5 December 2026, 12:00)"
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_an_extension_by_id_holds_for_all_submissions_of_the_student(tmp_path):
     ]
     policy = read_policy(DUE, "10%/day", extensions=extensions)
     late = judge_lateness(Matches(results, {}, []), None, policy)[1]
-    assert late["a"].rule == late["b"].rule == "in time (extension until 5 December 2026, 10:00)"
+    assert late["a"].rule == late["b"].rule == "on time (extension until 5 December 2026, 10:00)"
 
 
 def test_an_extension_by_name_reaches_a_member_of_a_group(tmp_path):

@@ -232,7 +232,7 @@ def test_answers_are_tried_as_in_grading():
     [
         (
             "while True: pass",
-            "it runs for more than 0.2 seconds (is there an endless loop?).",
+            "it runs for more than 0.2 seconds (is there an infinite loop?).",
         ),
         ("", "it ends Python itself."),
     ],

@@ -121,7 +121,7 @@ def test_every_sampler_can_be_autoguided(name):
     [
         (small_model(), float("nan"), "weight must be in"),
         (small_model(), "much", "weight must be in"),
-        (small_model(size=8), 2, "images of the shape (8, 8, 3)"),
+        (small_model(size=8), 2, "images of shape (8, 8, 3)"),
         (small_model(mean=0.1), 2, "trained on other images"),
     ],
 )

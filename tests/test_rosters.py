@@ -426,7 +426,9 @@ def test_nothing_of_a_student_on_hold_is_uploaded(tmp_path, platform, text):
     with zipfile.ZipFile(tmp_path / "out" / f"feedback-{platform}.zip") as archive:
         (name,) = archive.namelist()
     assert "102" in name or "502" in name
-    assert sum("leave out 1 of 2 submissions that are on hold" in each for each in said) == 1
+    assert (
+        sum("leave out 1 of 2 submissions, because these are on hold" in each for each in said) == 1
+    )
     assert not [each for each in said if "not clear who" in each]
 
 

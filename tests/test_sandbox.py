@@ -494,15 +494,15 @@ def test_a_process_without_its_first_thread_is_ended_as_well():
 
 COMPUTING = "while True: pass"
 EXCESSES = {  # {code: (the watchdog's reason, limits)}
-    COMPUTING: ("more than 0.5 seconds of processor time", {}),
+    COMPUTING: ("more than 0.5 seconds of CPU time", {}),
     "time.sleep(1000)": ("waited for 0.5 seconds", {}),
     "while True: time.sleep(0.01)": ("waited for 0.5 seconds", {}),
     (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfor _ in range(8):\n if not os.fork():\n"
         f"  os.setsid()\n  {COMPUTING}\ntime.sleep(1000)"
-    ): ("processor time", {}),
+    ): ("CPU time", {}),
     "while True:\n if not os.fork(): [i for i in range(10**5)]; os._exit(0)\n os.wait()": (
-        "processor time",
+        "CPU time",
         {},
     ),
     "x = [b'x' * 10**6 for _ in range(500)]; time.sleep(1000)": ("more than 0.2 GB", {}),
@@ -602,7 +602,7 @@ def test_a_box_that_takes_too_much_is_ended_with_a_reason(
 def test_honest_work_is_not_ended_on_a_busy_machine(tmp_path):
     """Four other processes have a higher priority on the same core.
 
-    So the work takes longer, but no more processor time.
+    So the work takes longer, but no more CPU time.
     """
     cores = os.sched_getaffinity(0)
     try:

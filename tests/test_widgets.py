@@ -364,7 +364,7 @@ def test_interpolation_says_what_a_wrong_slerp_returns(tiny_config):
     explorer = widgets.interpolation(
         tiny_config.build(), lambda first, second, position: first[0], num_positions=3
     )
-    assert "slerp must return noise of the shape (1, 8, 8, 3)" in explorer.error.value
+    assert "slerp must return noise of shape (1, 8, 8, 3)" in explorer.error.value
 
 
 def test_circular_interpolation_keeps_the_ends_and_the_variance():

@@ -119,8 +119,8 @@ def train(
         Optimizer,
         typer.Option(
             help=(
-                "muon needs a third of adamw's images, because all directions of a convolution"
-                " kernel learn at the same speed."
+                "muon needs a third of the images that adamw needs, because all directions of a"
+                " convolution kernel learn at the same speed."
             )
         ),
     ] = Optimizer.muon,
@@ -172,7 +172,7 @@ def train(
     if trainer.epochs_done == epochs:
         typer.echo(
             f"This run is finished, after {epochs} epoch{'s' * (epochs > 1)}. To continue it, give"
-            " a higher number of --epochs.",
+            " a larger number with --epochs.",
             err=True,
         )
     elif trainer.epochs_done:
@@ -245,7 +245,9 @@ def sample(
     if eta and sampler is not Sampler.ddim:
         raise UserError(f"Only ddim takes --eta, and {sampler.value} does not: leave it out.")
     if guide is not None and label is not None:
-        raise UserError("A label guides in another way than --guide: choose one of the two.")
+        raise UserError(
+            "--label and --guide are two different kinds of guidance: choose one of them."
+        )
     if guidance is not None and label is None and guide is None:
         raise UserError(
             "--guidance has no effect without a label or a guide: add --label or --guide, or leave"
@@ -362,7 +364,7 @@ def doctor() -> None:
 def progress(
     folder: Annotated[Path, typer.Option(help="The folder of your notebooks.")] = Path("notebooks"),
 ) -> None:
-    """Show which exercises you have solved, as the checks in your notebooks recorded it."""
+    """Show which exercises you have solved, as recorded by the checks in your notebooks."""
     from diffusion_lab.commands.progress import show_progress
 
     show_progress(folder)

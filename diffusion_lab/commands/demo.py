@@ -140,7 +140,7 @@ def fitting_trainer(config: TrainingConfig, minutes: float, page: DemoPage) -> T
     half = config.model.network_arguments | {"image_size": size // 2}
     page.write(
         choice=(
-            f"{choice}, which is too slow for flowers of that size, so these have {size // 2} ×"
+            f"{choice}, which is too slow for flowers of that size, so these are {size // 2} ×"
             f" {size // 2}."
         )
     )

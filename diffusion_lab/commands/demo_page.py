@@ -76,8 +76,8 @@ class DemoPage:
             return ""
         minutes = math.ceil(self.facts["minutes"] * ENOUGH / seen)
         return (
-            f"{seen:,} training images are few. After {ENOUGH:,}, most samples are flowers, which"
-            f" takes this machine about {minutes} minute{'s' * (minutes > 1)}:"
+            f"{seen:,} training images are not enough. Most samples look like flowers after about"
+            f" {ENOUGH:,}. On this machine, that takes about {minutes} minute{'s' * (minutes > 1)}:"
             f" {self.facts['program']} demo --minutes {minutes}"
         )
 

@@ -26,7 +26,7 @@ PACKAGES = (
 WITHOUT_TENSORFLOW = {("Darwin", "x86_64"), ("Windows", "ARM64")}
 WORK_ELSEWHERE = (
     "There is no current PyTorch or JAX for it either: work in Colab or Codespaces. (On Windows,"
-    " Linux in WSL 2 may also do.)"
+    " Linux in WSL 2 may also work.)"
 )
 
 
@@ -180,9 +180,9 @@ def _sandbox() -> Iterator[Finding]:
     reasons = {box: why_closed(box) for box in BOXES}
     opens = [box for box in BOXES if not reasons[box]]
     for box, reason in reasons.items():
-        found = "cannot open here" if reason else "opens, and grading uses it"
+        found = "does not work here" if reason else "works, and grading uses it"
         if box in opens[1:]:
-            found = "opens"
+            found = "works"
         advice = f"Only grading needs it. {reason}" if reason and not opens else None
         yield Finding(f"sandbox {box}", found, advice)
     copies = [path for path in hidden() if os.path.isdir(path) and not path.endswith("-info")]

@@ -60,7 +60,7 @@ def run_grade(
             " --kid out."
         )
     if board and not source.name.startswith("11"):
-        raise UserError("Only lab 11 has a board: leave --board out, or grade --lab 11.")
+        raise UserError("Only lab 11 has a leaderboard: leave --board out, or grade --lab 11.")
     if assignment is not None and roster is None:
         raise UserError("--assignment names a column of --roster: give both.")
     number = source.name[:2]
@@ -120,7 +120,7 @@ def run_grade(
         rosters = " or ".join(map(str, write_sample_rosters(Path(out))))
         sentences.append(
             "To see what Canvas and Moodle import, add --roster to the same command, with"
-            f" {rosters}: the same class as they would export it."
+            f" {rosters}. These files are the made-up class as Canvas and Moodle would export it."
         )
     for sentence in sentences:
         console.print(Text(sentence), soft_wrap=True)

@@ -98,7 +98,7 @@ def grade(
         real(
             1,
             86_400,
-            "Limit for each answer, in seconds of processor time. An answer that is stopped runs"
+            "Limit for each answer, in seconds of CPU time. An answer that is stopped runs"
             " again, with twice as many.",
         ),
     ] = 30,
@@ -154,8 +154,8 @@ def grade(
         Sandbox,
         typer.Option(
             help=(
-                "auto is bubblewrap, or else a box with another user id, which needs root. Use none"
-                " only for code that you trust like your own."
+                "auto is bubblewrap, or else user: a sandbox with a separate user id, which needs"
+                " root. Use none only for code that you trust as much as your own."
             )
         ),
     ] = Sandbox.auto,

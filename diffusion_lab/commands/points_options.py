@@ -17,9 +17,9 @@ LateRate = Annotated[
     str | None,
     typer.Option(
         help=(
-            "What each started day or hour costs, such as 10%/day or 5%/hour of a student's"
-            " points, or 2/day for points. By default nothing: the reports only say how late a"
-            " submission was."
+            "What each day or hour late costs, even if only partly over, such as 10%/day or"
+            " 5%/hour of a student's points, or 2/day for points. By default nothing: the reports"
+            " only say how late a submission was."
         )
     ),
 ]
@@ -28,14 +28,16 @@ Grace = Annotated[
 ]
 Extensions = Annotated[
     Path | None,
-    typer.Option(help="A table (CSV) of students with another due time: student or id, and due."),
+    typer.Option(
+        help="A table (CSV) of students with a different due time: student or id, and due."
+    ),
 ]
 Times = Annotated[
     Path | None,
     typer.Option(
         help=(
             "A table (CSV) of when students handed in: student or id, and time. It replaces the"
-            " times that the platform tells."
+            " times that the platform reports."
         )
     ),
 ]

@@ -43,17 +43,22 @@ def release(
     late: Annotated[
         str | None,
         typer.Option(
-            help="Gradescope: what each started day or hour after the due time costs: 10%/day."
+            help="Gradescope: the cost of each day or hour late, even if only partly over, such as"
+            " 10%/day."
         ),
     ] = None,
     grace: Annotated[
-        str | None, typer.Option(help="Gradescope: how much later is still in time, such as 15m.")
+        str | None,
+        typer.Option(help="Gradescope: how much later still counts as on time, such as 15m."),
     ] = None,
     root: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
 ) -> None:
     """For instructors: zip what students get, without the solutions."""
     if gradescope is None and (board or late or grace):
-        raise UserError("--board, --late and --grace belong to --gradescope: give its lab as well.")
+        raise UserError(
+            "--board, --late and --grace only work with --gradescope: add it with the number of the"
+            " lab."
+        )
     if gradescope is None and classroom50 is None:
         from diffusion_lab.instructor import published
         from diffusion_lab.instructor.release import write_release
@@ -71,8 +76,8 @@ def release(
     if gradescope is not None:
         path = write_gradescope(root, out, gradescope, board, late, grace)
         typer.echo(
-            f"For Gradescope's autograder: {path}. It contains the answers, so give it to nobody"
-            " else. In the autograder's settings, choose 3 GB of memory and 2 CPUs."
+            f"For Gradescope's autograder: {path}. It contains the answers, so do not share it. In"
+            " the autograder's settings, choose 3 GB of memory and 2 CPUs."
         )
         _echo_checksum(path)
     if classroom50 is not None:

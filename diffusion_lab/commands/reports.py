@@ -117,8 +117,8 @@ def _forgotten(before: Grades, options: Mapping[str, str]) -> list[str]:
     if not missing:
         return []
     return [
-        f"The last time you also gave {', '.join(missing)}. If you did not mean to leave this out,"
-        " grade again with it."
+        f"Last time you also gave {', '.join(missing)}. If you did not mean to leave that out this"
+        " time, add it and grade again."
     ]
 
 

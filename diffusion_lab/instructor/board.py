@@ -34,7 +34,7 @@ def with_board(
     """
 
     def remarked(remark: str) -> Result:
-        return replace(result, remarks=[*result.remarks, f"not on the board: {remark}"])
+        return replace(result, remarks=[*result.remarks, f"not on the leaderboard: {remark}"])
 
     if problem or not weights:
         return remarked(problem or "no weights were handed in")

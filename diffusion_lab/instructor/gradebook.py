@@ -130,8 +130,8 @@ def _by_student(
             by_hand[keys[0]] = unclaimed.pop(text)
         elif keys and entry.hold:
             raise UserError(
-                f"{MANUAL} puts {text!r} on hold, but it is not clear who that is. Write it into"
-                " the line with the ID."
+                f"{MANUAL} puts {text!r} on hold, but it is not clear who that is. Enter the hold"
+                " in the line with the student's ID, and grade again."
             )
     return by_hand, unclaimed
 

@@ -51,7 +51,7 @@ class Policy:
         start = due.astimezone(timezone.utc) + self.grace
         over = time.astimezone(timezone.utc) - start
         if over <= timedelta():
-            return Late(f"in time{self.extension(due)}" if self.extension(due) else "")
+            return Late(f"on time{self.extension(due)}" if self.extension(due) else "")
         if self.unit == "day":  # by the clock on the wall, because a day may have 23 or 25 hours
             over = self._on_the_wall(time) - self._on_the_wall(start)
         units = max(1, math.ceil(over / UNITS[self.unit[0]]))
@@ -65,12 +65,12 @@ class Policy:
         return Late(f"{rule}: −{lost:g} point{'s' * (lost != 1)}", points=lost)
 
     def within_grace(self, due: datetime, time: datetime) -> str:
-        """Returns how late a submission was that is in time only because of the grace, or ""."""
+        """Returns how late a submission was that only the grace period puts on time, or ""."""
         over = time.astimezone(timezone.utc) - due.astimezone(timezone.utc)
         if not timedelta() < over <= self.grace:
             return ""
         minutes = math.ceil(over / UNITS["m"])
-        return f"{minutes} minute{'s' * (minutes > 1)} late, within the grace"
+        return f"{minutes} minute{'s' * (minutes > 1)} late, within the grace period"
 
     def extension(self, due: datetime) -> str:
         """Returns ` (extension until …)`, or "" if `due` is the due time of the class."""

@@ -24,6 +24,6 @@ def warning() -> str:
         return ""
     return (
         f"The links to Colab in the notebooks do not work yet, because they say {PLACEHOLDER}: to"
-        " set them, write the place of your copy on GitHub into"
+        " set them, write the owner and name of your copy on GitHub into"
         " diffusion_lab/instructor/published.py, run diffusion-lab build, and release again."
     )

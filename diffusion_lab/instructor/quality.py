@@ -80,7 +80,10 @@ def grade_quality(
     if not set(METHODS) <= set(answers):
         return graded("missing", "Generating images needs all three functions. Hand them all in.")
     if too_long_to_run({name: answers[name] for name in METHODS}):
-        return graded("wrong", "One of the three functions is too long to run.")
+        return graded(
+            "wrong",
+            "One of the three functions is too long to run. Shorten it, and hand it in again.",
+        )
     own, details = generated_by_us(weights, seed, [STEPS], limits, box)
     if not own:
         return graded("wrong", "No images can be generated from your weights.", details)

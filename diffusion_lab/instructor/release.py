@@ -63,8 +63,9 @@ def write_release(
         )
     if different:
         raise UserError(
-            f"These files do not match their sources: {', '.join(map(str, different))}. The command"
-            " diffusion-lab build writes them again, without the answers that you wrote in them."
+            f"These files do not match their sources: {', '.join(map(str, different))}. Run"
+            " diffusion-lab build, which writes them again. This deletes any answers that you"
+            " wrote in them, so copy those first."
         )
     require_images(root, data)
     images = (

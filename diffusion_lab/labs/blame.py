@@ -176,7 +176,9 @@ def remarks(answer):
             )
         )
     if any(map(is_xor, instructions)):
-        sentences.append(say("In Python, powers are written with `**`; `^` is another operation."))
+        sentences.append(
+            say("In Python, powers are written with `**`; `^` is a different operation.")
+        )
     return sentences
 
 
@@ -207,13 +209,13 @@ def _advice(error, answer):
         yield say("attributes of the model need `self.`: write `self.{name}`", name=method)
     if isinstance(error, TypeError) and (method := method_given_self(answer)):
         yield say(
-            "Python passes `self` by itself: leave it out of the parentheses in"
+            "Python passes `self` automatically: leave it out of the parentheses in"
             " `self.{name}(self, ...)`",
             name=method,
         )
     ours = [(code, index) for code, _, index in frames if code in codes_of(answer)]
     if ours and is_xor(instruction_at(*ours[-1])):
-        yield say("in Python, powers are written with `**`; `^` is another operation")
+        yield say("in Python, powers are written with `**`; `^` is a different operation")
     inner = frames[-1][0].co_name if frames else ""
     one_number = isinstance(error, (TypeError, ValueError)) and (
         inner in NUMBERS or frames and frames[-1][0] in codes_of(answer)
@@ -231,7 +233,8 @@ def _advice(error, answer):
         )
     if _assigns_to_a_tensor(error, answer):
         yield say(
-            "the values of a tensor cannot be assigned: make a new one with `ops.where` or a mask"
+            "you cannot assign to the elements of a tensor: make a new tensor with `ops.where` or"
+            " a mask"
         )
     if one_number and "math" in names:
         yield say(

@@ -242,8 +242,8 @@ class Exercise:
         if name := calls_itself_forever(answer):
             raise CheckFailed(
                 say(
-                    "your function `{name}` calls itself, without end, because it has the name of"
-                    " another function: give it a name of its own.",
+                    "your function `{name}` calls itself endlessly, because it has the same name"
+                    " as the function that you meant to call: rename yours.",
                     name=name,
                 )
             )

@@ -180,6 +180,6 @@ def _possible_cause(error):
     if not exercise.unsolved or isinstance(error, (OneSentence, SyntaxError, ImportError)):
         return ""
     return say(
-        "Perhaps because an answer is not right yet: {names}. Its check says what is wrong.",
+        "An answer may not be right yet: {names}. Run its check to see what is wrong.",
         names=", ".join(sorted(exercise.unsolved)),
     )

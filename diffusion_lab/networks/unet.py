@@ -1,8 +1,8 @@
 """Our U-Net: the improvements since DDPM, in their smallest form.
 
-Compared with the residual U-Net, it uses group instead of batch normalisation (so the EMA copy has
-no outdated statistics), passes the noise level to every block instead of only to the first layer,
-and has attention at the lowest level.
+Compared with the residual U-Net, it uses group instead of batch normalisation (so an image is
+normalised by its own numbers, at every noise level), passes the noise level to every block instead
+of only to the first layer, and has attention at the lowest level.
 """
 
 import keras

@@ -85,7 +85,7 @@ def _wait(process: subprocess.Popen, log: Path, seconds: float) -> str:
         if log.stat().st_size > size:
             size, last = log.stat().st_size, time.monotonic()
         if time.monotonic() - last > (seconds if size else STARTUP):
-            return f"it runs for more than {seconds} seconds (is there an endless loop?)."
+            return f"it runs for more than {seconds} seconds (is there an infinite loop?)."
         time.sleep(0.05)
     return "it ends Python itself."
 

@@ -99,7 +99,10 @@ def trained_network() -> tuple[Any, Callable[[np.ndarray], np.ndarray], list[np.
     if not isinstance(arguments, dict) or not all(
         _plausible(name, value) for name, value in arguments.items()
     ):
-        raise UserError("These weights belong to a network of a size that the lab does not have.")
+        raise UserError(
+            "These weights belong to a network of a size that the lab does not use. Hand in the"
+            " file that the lab saves."
+        )
     network = NETWORKS[name](**arguments)
     assign_arrays(network.weights, groups.get("network", []), "weights.h5")
     normalizer = groups.get("normalizer", [])[:2]

@@ -81,9 +81,9 @@ def _column_for(lab: str, assignment: str | None, header: list[str]) -> int | No
     titles = ", ".join(repr(header[column]) for column in columns or found) or "none"
     if best == NUMBER_ONLY:
         raise UserError(
-            f"No assignment on the roster is called Lab {lab}, and only the number fits these:"
-            f" {titles}. Choose one with --assignment, or create Lab {lab} in Canvas and export the"
-            " grade book again."
+            f"No assignment on the roster is called Lab {lab}, and these titles match only in their"
+            f" number: {titles}. Choose one with --assignment, or create Lab {lab} in Canvas and"
+            " export the grade book again."
         )
     raise UserError(
         (

@@ -71,7 +71,7 @@ def _require_exact_ids(path: Path, roster: Roster) -> None:
     if rounded:
         raise UserError(
             f"{path} has IDs that a spreadsheet has rounded, such as {rounded[0]!r}. Export it"
-            " again, and do not save it with a spreadsheet."
+            " again, and do not save it from a spreadsheet program."
         )
 
 

@@ -31,7 +31,7 @@ def remarks_on_platform(roster: Roster, results: list[Result]) -> list[str]:
         return []
     return [
         f"The roster is from {roster.platform.capitalize()}, but the submissions come from"
-        f" {theirs}: give {theirs}'s with --roster, unless that is what you want."
+        f" {theirs}: unless this is deliberate, give {theirs}'s roster with --roster."
     ]
 
 
@@ -151,7 +151,7 @@ def _remarks(rows: list[Row], roster: Roster, upload: Upload, possible: float) -
         f"upload-{roster.platform}.csv leaves out {left_out} of {len(rows)} submissions: it is not"
         " clear who they belong to, or they could not be graded.": left_out,
         f"upload-{roster.platform}.csv and feedback-{roster.platform}.zip leave out {held} of"
-        f" {len(rows)} submissions that are on hold in manual.csv.": held,
+        f" {len(rows)} submissions, because these are on hold in manual.csv.": held,
         f"The assignment has {upload.possible:g} points in {platform}, and the lab has"
         f" {possible:g}. The points in the upload are converted.": upload.possible != possible,
         f"The roster has no assignment with the number {upload.lab}, so {platform} will offer to"

@@ -2,7 +2,7 @@
 
 Bubblewrap gives the kernel its own file system (the system's libraries, the Python environment, a
 slice of the package, and nothing else), no network, and no view of other processes. `seccomp`
-refuses the system calls that would get around this. Neither limits memory or processor time, and
+refuses the system calls that would get around this. Neither limits memory or CPU time, and
 the operating system's own limits do not bind an administrator. So `watchdog` polls from outside.
 """
 
@@ -39,7 +39,7 @@ ISOLATION = (
 class Limits:
     """What one submission may use.
 
-    `seconds` is the processor time of one cell, and also the time that it may wait. All other
+    `seconds` is the CPU time of one cell, and also the time that it may wait. All other
     limits are for the whole submission.
     """
 
@@ -69,12 +69,13 @@ def require_bubblewrap() -> None:
     if trial.returncode:
         usage = subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout
         advice = (
-            "Allow user namespaces."
+            "Allow unprivileged user namespaces (Ubuntu: sudo sysctl -w"
+            " kernel.apparmor_restrict_unprivileged_userns=0)."
             if "--size" in usage
             else "Its version is too old: install bubblewrap 0.7 or later."
         )
         raise UserError(
-            f"bubblewrap is installed but cannot open a box ({trial.stderr.strip()[:200]})."
+            f"bubblewrap is installed but cannot open a sandbox ({trial.stderr.strip()[:200]})."
             f" {advice}"
         )
 

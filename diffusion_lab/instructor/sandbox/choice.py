@@ -29,7 +29,7 @@ def choose_box(wanted: str = "auto", private: Iterable[str | Path] = ()) -> str:
         if not reason:
             return box
         reasons.append(reason)
-    raise UserError(" ".join(["No sandbox opens here.", *reasons, WITHOUT]))
+    raise UserError(" ".join(["No sandbox works on this machine.", *reasons, WITHOUT]))
 
 
 def why_closed(box: str, private: Iterable[str | Path] = ()) -> str:

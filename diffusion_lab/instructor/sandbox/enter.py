@@ -6,7 +6,7 @@ BOX is the file that `user_box.describe` made, PARENT is the process without whi
 DESCRIPTORS are those that the command inherits, separated by commas.
 
 The guest may do nothing to this process, because it is another user's. All processes that the guest
-leaves behind become its children, so that it knows their processor time.
+leaves behind become its children, so that it knows their CPU time.
 """
 
 import ctypes

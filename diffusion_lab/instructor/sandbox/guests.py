@@ -116,7 +116,7 @@ def guest() -> Iterator[Guest]:
         UserError: if there is none, or without root's rights.
     """
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise UserError("A box with another user id can only be opened by root, on Linux.")
+        raise UserError("The sandbox 'user' needs root and Linux: run the grader as root.")
     LOCKS.mkdir(mode=0o700, parents=True, exist_ok=True)
     numbers = list(NUMBERS)
     random.shuffle(numbers)  # containers on one machine count a user's processes together
@@ -125,7 +125,10 @@ def guest() -> Iterator[Guest]:
         if reserved:
             break
     else:
-        raise UserError(f"All user ids from {NUMBERS[0]} to {NUMBERS[-1]} are in use.")
+        raise UserError(
+            f"All user ids from {NUMBERS[0]} to {NUMBERS[-1]} are in use. Wait until other gradings"
+            " have ended, or give a lower number with --jobs."
+        )
     try:
         yield reserved
     finally:

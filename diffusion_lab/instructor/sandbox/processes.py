@@ -15,7 +15,7 @@ class Process(NamedTuple):
 
     parent: int
     state: bytes
-    own_time: int  # processor time
+    own_time: int  # CPU time
     reaped_time: int  # that of its children that ended and were waited for
     threads: int
     born: bytes  # a process number may be used again, but not with the same time of birth

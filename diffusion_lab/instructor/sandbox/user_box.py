@@ -54,17 +54,17 @@ def require_user_box(private: Iterable[str | Path] = ()) -> None:
                 text=True,
             )
     except OSError as error:
-        raise UserError(f"A box with another user id cannot be opened here: {error}.") from None
+        raise UserError(f"The sandbox 'user' does not work on this machine: {error}.") from None
     if trial.returncode:
-        said = (trial.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise UserError(f"A box with another user id cannot be opened here. {_advice(said)}")
+        said = (trial.stderr.strip().splitlines() or ["it stopped without a message"])[-1]
+        raise UserError(f"The sandbox 'user' does not work on this machine. {_advice(said)}")
 
 
 def _advice(said: str) -> str:
     if "chmod" in said:
         return (
-            "This Linux has no Landlock, and other users can read what students' code must not see."
-            f" Close it: {said}"
+            "This Linux has no Landlock, and other users can read what students' code must not"
+            f" see. Make these files private: {said}"
         )
     python, temporary = os.path.realpath(sys.executable), tempfile.gettempdir()
     return (

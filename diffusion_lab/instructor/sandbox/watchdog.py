@@ -1,7 +1,7 @@
 """Watches a box from outside and ends it when it takes more than it may.
 
 It does not rely on what the processes say about themselves. It counts their memory with its page
-tables, what lies in the box's file systems, open files, and the processor time of all that ever ran
+tables, what lies in the box's file systems, open files, and the CPU time of all that ever ran
 in the box. A box that cannot be watched is ended.
 """
 
@@ -114,7 +114,7 @@ class Watchdog:
         self.pid, self.started, self.limits = pid, started, limits
         self.guest, self.places = guest, list(places)
         self.cells, self.seconds, self.at_begin, self.idle = 0, 0.0, 0.0, 0.0
-        self.seen: dict[tuple[int, bytes], int] = {}  # {(pid, born): processor time}
+        self.seen: dict[tuple[int, bytes], int] = {}  # {(pid, born): CPU time}
         self.last_look = self.begun = time.monotonic()
         self.last_seen: float | None = None
         self.failures = 0
@@ -149,10 +149,7 @@ class Watchdog:
             return KERNEL_ENDED  # nbval would wait for a dead kernel
         allowed = self.limits.seconds if cells > 1 else self.limits.startup_seconds
         if self.seconds - self.at_begin > allowed:
-            return (
-                f"it used more than {allowed:g} seconds of processor time (is there an endless"
-                " loop?)"
-            )
+            return f"it used more than {allowed:g} seconds of CPU time (is there an infinite loop?)"
         if alive and not busy([self.pid, *alive]):
             # Processes that end at once are never seen at work, but their time counts.
             self.idle += max(0.0, passed - (self.seconds - before) / IDLE)
@@ -166,7 +163,7 @@ class Watchdog:
         return None
 
     def _processor_time(self, boxed: dict[int, Process]) -> float:
-        """Returns the seconds of processor time of all that ever ran in the box.
+        """Returns the seconds of CPU time of all that ever ran in the box.
 
         This is the larger of two sums. The first misses processes that no look has seen, the second
         those that no parent has waited for.

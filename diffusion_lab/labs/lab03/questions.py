@@ -9,7 +9,7 @@ QUESTIONS = {
             "it should drown in noise. What signal rate does the book's function return for it?"
         ),
         choices={
-            "About 0.007, nearly nothing.": (
+            "About 0.007, almost nothing.": (
                 "That would be right for time 1. But what has <code>cumprod</code> multiplied "
                 "before it writes its first entry?"
             ),
@@ -44,7 +44,7 @@ QUESTIONS = {
                 "down to a signal rate of 0.59."
             ),
             "All the same: each of them runs from clean to noise, so halfway it is half.": (
-                "They agree (nearly) on the two ends. A schedule is the path between them."
+                "They (nearly) agree at the two ends. A schedule is the path between them."
             ),
         },
         right=1,

@@ -51,7 +51,9 @@ def assigning(value):
 
 class GradientStep(Exercise):
     name, takes = "gradient_step", "network, optimizer, loss_function, inputs, noises"
-    praise = "the weights move a little way downhill, and the loss tells how high they were before."
+    praise = (
+        "the weights move a little way downhill, and the loss tells you how high they were before."
+    )
 
     def draw(self, rng):
         shapes = {"inputs": (6, 4, 4, 3), "noises": (6, 4, 4, 3), "kernel": (3, 3), "bias": (3,)}

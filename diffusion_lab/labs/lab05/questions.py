@@ -35,8 +35,8 @@ QUESTIONS = {
                 "rest, nothing happens that a small network could not follow."
             ),
             "Nowhere: a network can make waves itself.": (
-                "In principle it can. But it would need weights in the thousands, and small steps "
-                "of the gradient take long to get there."
+                "In principle it can. But it would need weights in the thousands, and small"
+                " gradient steps take a long time to get there."
             ),
         },
         right=1,

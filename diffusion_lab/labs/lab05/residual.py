@@ -78,7 +78,7 @@ class ResidualBlock(Exercise):
                 block = keras.Model(x, result)
             except ValueError:
                 raise CheckFailed(
-                    "Your result has no connection with x. Begin with the x that you receive."
+                    "Your result does not depend on x. Begin with the x that you receive."
                 ) from None
             outputs |= {
                 f"{key}, {case}": array(value, key) for key, value in structure_of(block).items()

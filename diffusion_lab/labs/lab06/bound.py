@@ -14,7 +14,7 @@ class KLTerm(WithTimesteps, Method):
     name, takes = "kl_term", "self, x_start, x_t, t, pred_noise"
     praise = "with equal variances, the divergence is a squared distance between the means."
     shape_hint = (
-        "q_posterior returns a mean, a variance of the shape (B, 1, 1, 1) and its logarithm; divide"
+        "q_posterior returns a mean, a variance of shape (B, 1, 1, 1) and its logarithm; divide"
         " before you sum over the axes (1, 2, 3)"
     )
     results = {"kl": "the KL divergence"}
@@ -54,7 +54,7 @@ class KLTerm(WithTimesteps, Method):
             (", axis=(1, 2, 3)", ""),
         ),
         Mistake(
-            "You did not sum over the pixels. Return one number per image, of the shape (B,): sum"
+            "You did not sum over the pixels. Return one number per image, of shape (B,): sum"
             " over the axes (1, 2, 3).",
             (
                 "ops.sum(ops.square(mean - pred_mean) / (2 * variance), axis=(1, 2, 3))",
@@ -67,8 +67,8 @@ class KLTerm(WithTimesteps, Method):
             ("axis=(1, 2, 3)", "axis=(1, 2, 3), keepdims=True"),
         ),
         Mistake(
-            "You did not divide by the variance. Where the step is narrow, the same distance of the"
-            " means counts more.",
+            "You did not divide by the variance. Where the step is narrow, the same distance"
+            " between the means counts more.",
             ("(2 * variance)", "2"),
         ),
         Mistake(
@@ -103,7 +103,8 @@ class KLTerm(WithTimesteps, Method):
             ("2 * variance", "2 * at(model.betas, t, x_t)"),
         ),
         Mistake(
-            "You took the absolute distance of the means. Square it.", ("ops.square", "ops.abs")
+            "You took the absolute distance between the means. Square it.",
+            ("ops.square", "ops.abs"),
         ),
         Mistake(
             "You compared the images. Compare the means of the two Gaussians: pass the predicted"
@@ -116,7 +117,8 @@ class KLTerm(WithTimesteps, Method):
             ("q_posterior(pred_image", "q_posterior(pred_noise"),
         ),
         Mistake(
-            "You clipped the predicted image, as p_sample does. The bound holds without clipping.",
+            "You clipped the predicted image, as p_sample does. Leave it unclipped: only then is"
+            " the divergence a weighted squared error of the noise.",
             ("q_posterior(pred_image", "q_posterior(ops.clip(pred_image, -1, 1)"),
         ),
         Mistake(

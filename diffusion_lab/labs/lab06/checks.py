@@ -143,7 +143,7 @@ class PSample(WithTimesteps, Method):
             )
         ),
         Mistake(
-            "Your mean contains the predicted noise. Its place is that of the predicted image.",
+            "Your mean contains the predicted noise. Use the predicted image in its place.",
             ("* beta * image", "* beta * pred_noise"),
         ),
         Mistake(

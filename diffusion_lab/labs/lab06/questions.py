@@ -14,9 +14,10 @@ QUESTIONS = {
                 "almost no signal, even a perfect network could only guess an average flower."
             ),
             "About halfway or a little later, long before the noisy image shows it.": (
-                "With the linear schedule, hardly any of the image is left above t = 700. At 700 "
-                "the main colour of many images is settled, the outline follows around t = 600, "
-                "and the flower itself by t = 400. The noisy image looks like noise until t = 200."
+                "With the linear schedule, hardly any of the image is left above t = 700. At 700"
+                " the overall tint of many images is settled, the outline follows around t = 600,"
+                " and the flower itself by t = 400. The noisy image looks like noise until t ="
+                " 200."
             ),
             "Only in the last fifty steps.": (
                 "The last steps polish edges. The kind of flower was decided long before."

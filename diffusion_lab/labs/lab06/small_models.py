@@ -11,7 +11,7 @@ from diffusion_lab.labs.failures import CheckFailed
 
 
 class MyDiffusion:
-    """What lab 06 uses of a GaussianDiffusion: tables of the shape (T,), limits and methods."""
+    """What lab 06 uses of a GaussianDiffusion: tables of shape (T,), limits and methods."""
 
     has = (
         "it",

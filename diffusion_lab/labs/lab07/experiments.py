@@ -59,8 +59,8 @@ def changed(settings, change):
     differences = [name for name, value in change.items() if value != settings[name]]
     if len(differences) != 1:
         raise UserError(
-            f"{change} makes {len(differences)} differences to your settings: change exactly one of"
-            " them, or you cannot tell what the result comes from."
+            f"{change} changes {len(differences)} of your settings: change exactly one, or you"
+            " cannot tell what caused the result."
         )
     return settings | change
 

@@ -25,8 +25,7 @@ def network_of_lab_05(image_size, widths, block_depth, path="05_unet.ipynb"):
     if not Path(path).exists():
         raise UserError(
             f"Your network cannot be read, because {path} is not in the folder of this notebook:"
-            " copy your notebook of lab 05 there (in Colab, upload it in the panel Files),"
-            f" {INSTEAD}."
+            f" copy your lab 05 notebook there (in Colab, upload it in the Files panel), {INSTEAD}."
         )
     try:
         network = definitions(path)["my_unet"](image_size, widths, block_depth)
@@ -38,8 +37,8 @@ def network_of_lab_05(image_size, widths, block_depth, path="05_unet.ipynb"):
     right = residual_unet(image_size, widths, block_depth)
     if [weight.shape for weight in network.weights] != [weight.shape for weight in right.weights]:
         raise UserError(  # it could be trained, but no longer loaded from its file
-            f"The functions in {path} build another network than lab 05 asks for: run the checks of"
-            f" that lab, save it, and run this cell again, {INSTEAD}."
+            f"The functions in {path} do not build the network that lab 05 asks for: run the checks"
+            f" of that lab, save its notebook, and run this cell again, {INSTEAD}."
         )
     return network
 

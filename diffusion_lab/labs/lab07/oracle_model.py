@@ -70,7 +70,7 @@ def _one_per_image(values, what):
     """Returns `values` as a tensor. Raises CheckFailed unless there is one for each image."""
     if len(np.shape(values)) != 4 or tuple(np.shape(values))[1:] != (1, 1, 1):
         raise CheckFailed(
-            f"{what} of the shape (num_images, 1, 1, 1), but received {tuple(np.shape(values))}."
+            f"{what} of shape (num_images, 1, 1, 1), but received {tuple(np.shape(values))}."
             " Write `ops.ones((num_images, 1, 1, 1)) * time`."
         )
     return ops.convert_to_tensor(values, "float32")

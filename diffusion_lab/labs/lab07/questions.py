@@ -38,9 +38,9 @@ QUESTIONS = {
                 "eta, every step replaces some of it."
             ),
             "Only for eta = 0.": (
-                "With eta = 0 there is one path from each noise, and 10 steps follow it nearly as "
-                "well as 50. Otherwise every step adds fresh noise, and 50 steps add other noise "
-                "than 10."
+                "With eta = 0 there is one path from each noise, and 10 steps follow it nearly as"
+                " well as 50. Otherwise every step adds fresh noise, and 50 steps add different"
+                " noise from 10 steps."
             ),
             "For none: the number of steps changes everything.": (
                 "Look again at the rows above, which you sampled with eta = 0: from 5 steps on, "

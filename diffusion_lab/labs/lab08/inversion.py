@@ -72,8 +72,9 @@ class Invert(Exercise):
         if called_at.shape == (self.steps - 1,) and noise.shape == inputs["images"].shape:
             if np.allclose(noise, self.measured(begin_at_first_step, inputs)["noise"], atol=1e-3):
                 raise CheckFailed(
-                    "You took the clean image for the noisy one of time 1/steps. Bring it there"
-                    " first, starting from noise rate 0 and signal rate 1."
+                    "You used the clean image as if it were already the noisy image of time"
+                    " 1/steps. First take a step to that time, from noise rate 0 and signal rate"
+                    " 1."
                 )
         super().examine(inputs, outputs)
 

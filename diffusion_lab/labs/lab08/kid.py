@@ -66,7 +66,7 @@ class PolynomialMMD(Exercise):
 
     mistakes = [
         Mistake(  # first: for two equal sets, the next one is also 0
-            "You cut negative values off. Leave them: an unbiased estimate must scatter on both"
+            "You cut off negative values. Keep them: an unbiased estimate must scatter on both"
             " sides of 0.",
             (RETURNED, f"np.maximum({RETURNED}, 0)"),
         ),
@@ -153,7 +153,9 @@ class PolynomialMMD(Exercise):
             " the power of 3.",
             (" ** 3", ""),
         ),
-        Mistake("You tripled. Raise to the power of 3: `** 3`.", ("** 3", "* 3")),
+        Mistake(
+            "You multiplied the sum by 3. Raise it to the power of 3: `** 3`.", ("** 3", "* 3")
+        ),
         Mistake(
             "You took the square root. KID is the squared MMD, which may be slightly negative.",
             (RETURNED, f"np.sqrt({RETURNED})"),

@@ -51,7 +51,7 @@ def read_picture(path, image_size=32):
     """
     if not Path(path).is_file():
         raise UserError(
-            f"There is no file {path}: give its path, seen from the folder of this notebook."
+            f"There is no file {path}: give its path relative to the folder of this notebook."
         )
     try:
         return read_image(path, image_size).astype("float32") / 255

@@ -119,8 +119,9 @@ class InpaintStep(Exercise):
             ("known_images + noise_rates", "known_images - noise_rates"),
         ),
         Mistake(
-            "You replaced the whole picture by the known image, so nothing is left to sample. Where"
-            " the mask is 0 (this mask is not a right half), keep noisy_images.",
+            "You replaced the whole picture with the known image, so nothing is left to sample."
+            " Where the mask is 0, keep noisy_images. (In this check, the hole is not the right"
+            " half.)",
             ("mask * noisy_known + (1 - mask) * noisy_images", "noisy_known"),
         ),
         Mistake(

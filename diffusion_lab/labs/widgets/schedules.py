@@ -121,7 +121,7 @@ class Mixer:
         images = np.asarray(images, "float32")
         if images.ndim != 4 or not np.all((images >= 0) & (images <= 1)):
             raise UserError(
-                "Images must be numbers in [0, 1] of the shape (B, H, W, C); these have"
+                "Images must be numbers in [0, 1] of shape (B, H, W, C); these have"
                 f" {images.shape}."
             )
         self.mean, self.deviation = images.mean((0, 1, 2)), images.std((0, 1, 2)) + 1e-6

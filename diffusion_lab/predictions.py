@@ -134,7 +134,7 @@ def _demand_same_images(model, weaker):
         return
     if model.image_shape != weaker.image_shape:
         raise UserError(
-            f"The weaker model was made for images of the shape {weaker.image_shape}, but it is to"
+            f"The weaker model was made for images of shape {weaker.image_shape}, but it is to"
             f" guide a model for {model.image_shape}: choose one trained on the same images."
         )
     statistics = [

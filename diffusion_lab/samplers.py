@@ -251,7 +251,7 @@ class Run:
             np.shape(part) for part in components
         ] != 2 * [tuple(images.shape)]:
             raise UserError(
-                "denoise must return (pred_noises, pred_images), both of the shape"
+                "denoise must return (pred_noises, pred_images), both of shape"
                 f" {tuple(images.shape)}."
             )
         return tuple(ops.cast(part, self._dtype) for part in components)
@@ -289,7 +289,7 @@ def checked_noise(initial_noise, image_shape=None):
         raise UserError(f"initial_noise must have the shape (B, H, W, C), not {shape}.")
     if image_shape and shape[1:] != tuple(image_shape):
         raise UserError(
-            f"initial_noise has images of the shape {shape[1:]}, but this model generates"
+            f"initial_noise has images of shape {shape[1:]}, but this model generates"
             f" {tuple(image_shape)}."
         )
     if "float" not in dtype:

@@ -62,7 +62,7 @@ def test_a_class_is_ranked_by_the_images_of_its_models(tmp_path):
 
 
 def board_of(page):
-    return page[page.index("The board") :].split("</table>")[0]
+    return page[page.index("Leaderboard") :].split("</table>")[0]
 
 
 def result(name, **more):
@@ -81,7 +81,7 @@ def test_weights_that_cannot_be_used_get_a_remark_and_cost_nothing(monkeypatch):
     ]:
         found = with_board(known, weights, problem, seed=1, limits=Limits(), box="bubblewrap")
         late, remark = found.remarks
-        assert remark.startswith("not on the board: ") and reason in remark
+        assert remark.startswith("not on the leaderboard: ") and reason in remark
         assert found == replace(known, remarks=[late, remark])
 
 
@@ -99,9 +99,9 @@ def test_pages_show_the_board_only_if_there_is_one():
         pages.feedback_page("11", rows[0]).decode().split()
     )
     assert "KID" not in pages.feedback_page("11", rows[2]).decode()
-    assert "The board" not in pages.summary_page(facts, rows[2:], {}).decode()
+    assert "Leaderboard" not in pages.summary_page(facts, rows[2:], {}).decode()
 
 
 def test_only_lab_11_has_a_board(tmp_path):
-    with pytest.raises(UserError, match="Only lab 11 has a board"):
+    with pytest.raises(UserError, match="Only lab 11 has a leaderboard"):
         run_grade(tmp_path, "07", tmp_path / "out", ROOT, seconds=1, memory=1, board=True)

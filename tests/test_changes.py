@@ -50,7 +50,14 @@ def test_a_change_has_a_reason(more, settings, why, tmp_path):
     lines = regraded(
         tmp_path, [ada(), result("Bob")], [ada((4.0, 4.0), **more), result("Bob")], settings
     )
-    assert lines == [["Ada", "12", "7.2 second", "0", "4", why, "4", "8"]]
+    assert [line[:8] for line in lines] == [["Ada", "12", "7.2 second", "0", "4", why, "4", "8"]]
+
+
+def test_a_change_shows_which_mistake_was_found_before_and_after(tmp_path):
+    before = with_verdict(ada(), 1, sentence="You divided the rates.")
+    after = with_verdict(ada((4.0, 4.0)), 1, sentence="right")
+    (line,) = regraded(tmp_path, [before], [after], replace(SETTINGS, code="fixed"))
+    assert line[8:] == ["You divided the rates.", "right"]
 
 
 def test_a_grading_that_failed_before_is_not_a_changed_check(tmp_path):
@@ -67,7 +74,7 @@ def test_points_by_hand_and_lateness(tmp_path):
         late=({}, {"Ada|12": Late("1 day late: −10 %", percent=10)}),
         manual=("", "key,points,comment,7.2\nAda|12,3,,2\n"),
     )
-    assert [line[2:] for line in lines] == [
+    assert [line[2:8] for line in lines] == [
         ["7.2 second", "0", "2", "points by hand", "4", "8.1"],
         ["manual", "0", "3", "points by hand", "4", "8.1"],
         ["late", "0", "-0.9", "late policy", "4", "8.1"],

@@ -108,7 +108,7 @@ def test_a_new_process_repeats_a_sample_whatever_an_old_keras_json_asks_for(run,
         ),
         (["sample", "--label", "red"], "takes no labels: leave"),
         (["sample", "--guidance", "2"], "no effect without a label"),
-        (["sample", "--guide", "flowers32_guide", "--label", "red"], "choose one of the two"),
+        (["sample", "--guide", "flowers32_guide", "--label", "red"], "choose one of them"),
         (["sample", "--guide", "flowers32_guid"], "did you mean flowers32_guide?"),
         (["sample", "--guide", "flowers64", "--count", "1"], "choose one trained on the same"),
         (["sample", "--weights", "flowers32_fewstep", "--steps", "50"], "tuned for 1 to 4 steps"),
@@ -387,7 +387,7 @@ def test_doctor_reports_and_advises(run):
 
 
 @pytest.mark.parametrize(
-    "enough, size, choice", [(0, 16, "fast enough for flowers"), (10**9, 8, "so these have 8 × 8")]
+    "enough, size, choice", [(0, 16, "fast enough for flowers"), (10**9, 8, "so these are 8 × 8")]
 )
 def test_demo_fills_its_page_with_images_that_fit_the_machine(
     run, tiny_config, tmp_path, monkeypatch, enough, size, choice

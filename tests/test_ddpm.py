@@ -290,7 +290,7 @@ def test_bad_input_is_refused():
         model.generate_images(0)
     with pytest.raises(UserError, match="NaN"):
         model.adapt(np.full((2, *SHAPE), np.nan))
-    with pytest.raises(UserError, match="of the shape"):
+    with pytest.raises(UserError, match="of shape"):
         model.adapt(random_images()[:, :2])
     with pytest.raises(UserError, match="B, 1, 1, 1"):
         model.denoise(

@@ -193,7 +193,7 @@ def test_an_average_that_never_follows_or_overshoots_is_refused(decay):
     [
         (IMAGES * 255, "divide by 255"),
         (np.where(IMAGES > 0.5, np.nan, IMAGES), "NaN"),
-        (IMAGES[:, :4], "of the shape"),
+        (IMAGES[:, :4], "of shape"),
     ],
 )
 def test_unusable_images_get_one_sentence(model, images, sentence):

@@ -286,7 +286,7 @@ def test_each_kind_of_file_is_read_by_its_own_function(tmp_path, tiny_config):
 def test_bad_input_is_refused():
     with pytest.raises(UserError, match="steps must be a whole number of at least 1"):
         bowl_model().langevin_sampling(noise(), steps=0)
-    with pytest.raises(UserError, match="of the shape"):
+    with pytest.raises(UserError, match="of shape"):
         bowl_model().langevin_sampling(noise()[:, :2], steps=1)
     for arguments in (
         {"num_images": 0},

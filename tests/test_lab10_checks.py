@@ -265,7 +265,7 @@ def test_the_slider_shows_one_sentence_for_a_missing_or_wrong_answer(tiny_config
     explorer = sketching(model, denoise, not_done, steps=2)
     assert "an answer that is still missing" in explorer.error.value
     explorer = sketching(model, denoise, lambda *arguments: np.zeros((1, 2, 2, 3)), steps=2)
-    assert "sdedit must return images of the shape" in explorer.error.value
+    assert "sdedit must return images of shape" in explorer.error.value
     explorer = sketching(model, denoise, *names_of_lab_10("sdedit"), steps=2)
     before = explorer.picture.value
     for control in ("strength", "petals", "petal_hue", "background_hue"):

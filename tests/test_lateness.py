@@ -187,7 +187,7 @@ def test_the_student_and_the_instructor_see_an_extension(tmp_path):
     rows = write_gradebook(tmp_path / "out", "07", SETTINGS, results, late=late, warnings=said)
     until = "extension until 5 December 2026, 23:59"
     assert [row.remarks for row in rows] == [[f"on time ({until})"], [until, UNKNOWN]]
-    for row, text in zip(rows, (f"In time ({until})", f"E{until[1:]}")):
+    for row, text in zip(rows, (f"On time ({until})", f"E{until[1:]}")):
         assert f"<p>{text}</p>" in (tmp_path / "out/feedback" / row.page).read_text("utf-8")
 
 

@@ -246,7 +246,7 @@ def test_the_same_seed_gives_the_same_samples_in_the_dtype_of_the_noise():
             {"schedule": lambda t: (np.round(t, 1), np.sqrt(1 - np.round(t, 1) ** 2))},
             "has no noise",
         ),
-        ({"denoise": lambda x, n, s: (x, x[:1])}, "both of the shape"),
+        ({"denoise": lambda x, n, s: (x, x[:1])}, "both of shape"),
         ({"eta": 1.5}, "eta must be in"),
         ({"eta": float("nan")}, "eta must be in"),
         ({"eta": "1"}, "eta must be in"),
@@ -264,8 +264,8 @@ def test_the_same_seed_gives_the_same_samples_in_the_dtype_of_the_noise():
         ({"initial_noise": NOISE.astype(int)}, "its dtype is int64"),
         ({"initial_noise": NOISE.astype(object)}, "array of numbers"),
         ({"initial_noise": np.nan * NOISE}, "NaN"),
-        ({"denoise": lambda x, n, s: x}, "both of the shape"),
-        ({"denoise": lambda x, n, s: None}, "both of the shape"),
+        ({"denoise": lambda x, n, s: x}, "both of shape"),
+        ({"denoise": lambda x, n, s: None}, "both of shape"),
     ],
 )
 def test_bad_arguments_get_one_sentence(change, sentence):

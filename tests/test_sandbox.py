@@ -27,7 +27,12 @@ from diffusion_lab.instructor.sandbox import (
     watchdog,
 )
 from diffusion_lab.instructor.sandbox.bubblewrap import Limits
-from diffusion_lab.instructor.sandbox.processes import belonging_to, descendants, grandchildren
+from diffusion_lab.instructor.sandbox.processes import (
+    Process,
+    belonging_to,
+    descendants,
+    grandchildren,
+)
 from diffusion_lab.instructor.sandbox.watchdog import watch
 from tests import sandboxes
 
@@ -359,7 +364,7 @@ def test_where_no_box_opens_the_error_names_both_reasons(bwrap_that, monkeypatch
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(UserError) as error:
         choice.choose_box()
-    assert reason in str(error.value) and "can only be opened by root" in str(error.value)
+    assert reason in str(error.value) and "needs root and Linux" in str(error.value)
     assert "--sandbox none" in str(error.value)
     assert choice.choose_box("none") == "none"
 
@@ -630,6 +635,17 @@ def test_the_time_of_one_cell_does_not_count_for_the_next(tmp_path):
         f" 0.2: pass\n open({str(tmp_path / 'started')!r}, 'a').write('.')"
     )
     assert watch(start(code), tmp_path, Limits(seconds=0.5), poll=0.02) is None
+
+
+def test_a_watchdog_that_was_held_up_counts_no_earlier_cell(tmp_path):
+    """It read the CPU time, and only then, much later, how many cells had begun."""
+    dog = watchdog.Watchdog(0, tmp_path / "started", Limits(seconds=0.5))
+    said = []
+    for seconds, cells in ((0, 2), (0, 4), (9, 4), (9.4, 4), (9.6, 4)):
+        (tmp_path / "started").write_text("." * cells)
+        box = {7: Process(1, b"R", round(seconds * watchdog.TICKS), 0, 1, b"8")}
+        said.append(dog._time(box))
+    assert said[:4] == [None] * 4 and "CPU time" in said[4]
 
 
 def test_too_much_output_is_ended(tmp_path):

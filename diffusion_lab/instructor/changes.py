@@ -9,10 +9,14 @@ from diffusion_lab.instructor.tables import escape_formula, table
 from diffusion_lab.storage import write_atomically
 
 CHANGES = "changes.csv"
-HEADER = ("Student", "ID", "exercise", "before", "after", "why", "total before", "total after")
+HEADER = (
+    *("Student", "ID", "exercise", "before", "after", "why", "total before", "total after"),
+    *("verdict before", "verdict after"),
+)
 
 Grades = dict[str, Any]  # the content of grades.json
-Change = tuple[str, float | None, float | None, str]  # exercise, points before and after, reason
+# exercise, points before and after, reason, and the verdicts before and after, if there are any
+Change = tuple[str, float | None, float | None, str, list[str]]
 
 
 def read_grades(path: Path) -> Grades:
@@ -42,10 +46,10 @@ def _lines(before: Grades, after: Grades) -> list[list[object]]:
     code = before.get("code") != after["code"]
     return [
         [new["student"], new["id"], exercise, *map(_cell, points), why]
-        + [_cell(old[new["key"]]["points"]), _cell(new["points"])]
+        + [_cell(old[new["key"]]["points"]), _cell(new["points"]), *sentences]
         for new in after["students"]
         if new["key"] in old
-        for exercise, *points, why in _changes(old[new["key"]], new, lab, code)
+        for exercise, *points, why, sentences in _changes(old[new["key"]], new, lab, code)
     ]
 
 
@@ -83,10 +87,11 @@ def _changes(old: Grades, new: Grades, lab: bool, code: bool) -> Iterable[Change
             why = "new submission"
         else:
             why = "check or grader changed" if code and not old["failed"] else "graded again"
-        yield name, points[0], points[1], why
+        sentences = [verdicts.get(new, {}).get("sentence", "") for new in (False, True)]
+        yield name, points[0], points[1], why, sentences
     by_hand = [float(student["manual"] or 0) for student in (old, new)]
     if by_hand[0] != by_hand[1]:
-        yield "manual", by_hand[0], by_hand[1], "points by hand"
+        yield "manual", by_hand[0], by_hand[1], "points by hand", ["", ""]
     lost = [-student.get("deduction", 0) for student in (old, new)]
     if lost[0] != lost[1]:
         rules = [student.get("late", "").split(" (")[0] for student in (old, new)]
@@ -94,7 +99,7 @@ def _changes(old: Grades, new: Grades, lab: bool, code: bool) -> Iterable[Change
             why = "new submission"
         else:
             why = "late policy" if rules[0] != rules[1] else "follows from the other points"
-        yield "late", lost[0], lost[1], why
+        yield "late", lost[0], lost[1], why, ["", ""]
 
 
 def _cell(points: float | None) -> str:

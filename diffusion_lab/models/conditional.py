@@ -98,9 +98,9 @@ class ConditionalDiffusionModel(DiffusionModel):
                 noisy_images.shape[0],
             ):
                 raise UserError(
-                    f"There are {len(labels)} label(s), and images of the shape"
+                    f"There are {len(labels)} label(s), and images of shape"
                     f" {tuple(noisy_images.shape)}: give one label, or one for each image, and"
-                    f" images of the shape {self.image_shape}."
+                    f" images of shape {self.image_shape}."
                 )
             each = ops.broadcast_to(labels, (noisy_images.shape[0],))
             return compiled(method)(noisy_images, noise_rates, signal_rates, each, *arguments)

@@ -83,7 +83,7 @@ class DenoisingModel(keras.Model):
             images = images.astype("float32") / 255
         if images.shape[1:] != self.image_shape:
             raise UserError(
-                f"The network takes images of the shape {self.image_shape}, not {images.shape[1:]}."
+                f"The network takes images of shape {self.image_shape}, not {images.shape[1:]}."
             )
         if not np.all((images >= 0) & (images <= 1)):  # written so that NaN fails as well
             raise UserError(

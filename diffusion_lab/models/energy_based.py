@@ -107,7 +107,7 @@ class ChainsModel(keras.Model):
         images = ops.cast(initial_images, "float32")
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(
-                f"The network takes images of the shape {self.image_shape}, not"
+                f"The network takes images of shape {self.image_shape}, not"
                 f" {tuple(images.shape[1:])}."
             )
         langevin_step, seed = compiled(self.langevin_step), seed_generator(seed)

@@ -33,7 +33,7 @@ def write_gradescope(
         lab: such as "07".
         board: also ranks the models that students tuned in lab 11.
         late: what each day or hour after the due time costs, such as "10%/day", or None.
-        grace: how much later than due is still in time, such as "15m", or None.
+        grace: how much later than due still counts as on time, such as "15m", or None.
 
     Raises:
         UserError: if there is no such lab, it has no exercises, or an option cannot be read.

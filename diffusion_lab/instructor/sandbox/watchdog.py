@@ -114,6 +114,7 @@ class Watchdog:
         self.pid, self.started, self.limits = pid, started, limits
         self.guest, self.places = guest, list(places)
         self.cells, self.seconds, self.at_begin, self.idle = 0, 0.0, 0.0, 0.0
+        self.new_cell = False  # at the last look
         self.seen: dict[tuple[int, bytes], int] = {}  # {(pid, born): CPU time}
         self.last_look = self.begun = time.monotonic()
         self.last_seen: float | None = None
@@ -139,8 +140,12 @@ class Watchdog:
         passed, self.last_look = min(now - self.last_look, LONGEST_LOOK), now
         before, self.seconds = self.seconds, max(self.seconds, self._processor_time(boxed))
         cells = self.started.stat().st_size if self.started.exists() else 0
-        if cells != self.cells:  # another cell has begun
-            self.cells, self.at_begin, self.begun, self.idle = cells, self.seconds, now, 0.0
+        # `boxed` may be older than a cell that has begun, so its time counts from the next look.
+        if self.new_cell:
+            self.at_begin = self.seconds
+        self.new_cell = cells != self.cells
+        if self.new_cell:
+            self.cells, self.begun, self.idle = cells, now, 0.0
         alive = [pid for pid, process in boxed.items() if not process.ended]
         # An empty box is no problem while pytest is still busy: it may be ending, and slow.
         if alive or self.last_seen and busy([self.pid]):
@@ -148,7 +153,7 @@ class Watchdog:
         if self.last_seen and now - self.last_seen > EMPTY_SECONDS:
             return KERNEL_ENDED  # nbval would wait for a dead kernel
         allowed = self.limits.seconds if cells > 1 else self.limits.startup_seconds
-        if self.seconds - self.at_begin > allowed:
+        if not self.new_cell and self.seconds - self.at_begin > allowed:
             return f"it used more than {allowed:g} seconds of CPU time (is there an infinite loop?)"
         if alive and not busy([self.pid, *alive]):
             # Processes that end at once are never seen at work, but their time counts.

@@ -32,7 +32,7 @@ def demand_shape(result, images):
     """Returns the result as an array. Raises CheckFailed unless it has the images' shape."""
     if np.shape(result) != images.shape:
         raise CheckFailed(
-            f"the result is right for images, but for points of the shape {images.shape} it has the"
+            f"the result is right for images, but for points of shape {images.shape} it has the"
             f" shape {np.shape(result)}: return an array of the shape of `images`."
         )
     return np.asarray(result)

@@ -32,7 +32,7 @@ class UpBlock(Exercise):
         def block(x):
             if tuple(np.shape(x))[1:3] != (6, 6) or np.shape(x)[-1] > len(inputs["kernel"]):
                 raise CheckFailed(
-                    f"The block received a tensor of the shape {tuple(np.shape(x))}. Give it x,"
+                    f"The block received a tensor of shape {tuple(np.shape(x))}. Give it x,"
                     " twice as large, followed by the channels of one skip."
                 )
             seen.append(np.shape(x)[-1])

@@ -44,7 +44,7 @@ class PolynomialMMD(Exercise):
         result = array(self.call(answer, *features), "the result")
         if result.shape:
             raise CheckFailed(
-                f"You returned an array of the shape {result.shape}. Return one number: a mean over"
+                f"You returned an array of shape {result.shape}. Return one number: a mean over"
                 " pairs for each of the three terms."
             )
         return result

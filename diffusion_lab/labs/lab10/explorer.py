@@ -29,7 +29,7 @@ def sketching(model, denoise, sdedit, steps=12, num_flowers=3):
         images = sdedit(denoise, model.diffusion_schedule, images, noises, strength, steps)
         if tuple(np.shape(images)) != tuple(noises.shape):
             raise UserError(
-                f"sdedit must return images of the shape {tuple(noises.shape)}, not"
+                f"sdedit must return images of shape {tuple(noises.shape)}, not"
                 f" {tuple(np.shape(images))}."
             )
         flowers = ops.convert_to_numpy(model.denormalize(images))

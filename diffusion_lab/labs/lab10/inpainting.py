@@ -119,9 +119,9 @@ class InpaintStep(Exercise):
             ("known_images + noise_rates", "known_images - noise_rates"),
         ),
         Mistake(
-            "You replaced the whole picture with the known image, so nothing is left to sample."
-            " Where the mask is 0, keep noisy_images. (In this check, the hole is not the right"
-            " half.)",
+            "You replaced the whole picture with the known image (in this check, the hole is not"
+            " the right half), so nothing is left to sample. Where the mask is 0, keep"
+            " noisy_images.",
             ("mask * noisy_known + (1 - mask) * noisy_images", "noisy_known"),
         ),
         Mistake(

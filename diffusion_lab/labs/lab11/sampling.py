@@ -227,13 +227,13 @@ def strict(denoise):
         shape = np.shape(noisy_images)
         if len(shape) != 4:
             raise CheckFailed(
-                f"you passed noisy images of the shape {shape} to `denoise`. It takes (B, H, W, C),"
+                f"you passed noisy images of shape {shape} to `denoise`. It takes (B, H, W, C),"
                 " and it returns two arrays, pred_noises and pred_images: mix only the second."
             )
         for rates in map(np.shape, (noise_rates, signal_rates)):
             if rates != (shape[0], 1, 1, 1):
                 raise CheckFailed(
-                    f"you passed rates of the shape {rates} to `denoise`. It takes one for each"
+                    f"you passed rates of shape {rates} to `denoise`. It takes one for each"
                     f" image, here {(shape[0], 1, 1, 1)}: begin with times of this shape,"
                     " ops.full((B, 1, 1, 1), time)."
                 )

@@ -137,7 +137,7 @@ def generate_between(model, slerp, seeds, positions, steps):
     noises = [ops.convert_to_numpy(slerp(first, second, float(position))) for position in positions]
     if any(noise.shape != first.shape for noise in noises):
         raise UserError(
-            f"slerp must return noise of the shape {tuple(first.shape)}, not {noises[0].shape}."
+            f"slerp must return noise of shape {tuple(first.shape)}, not {noises[0].shape}."
         )
     noises = np.concatenate(noises).astype("float32")
     return noises, ops.convert_to_numpy(model.denormalize(model.reverse_diffusion(noises, steps)))

@@ -24,6 +24,8 @@ WHOLE = (  # files without secrets, of which everything is used
     "labs/exercise.py",
 )
 
+LAB = "labs.lab"  # the beginning of the modules that belong to one lab
+
 Name = tuple[str, str]  # (module without "diffusion_lab.", name on its first level)
 
 
@@ -100,16 +102,21 @@ def _in_the_package(statement: ast.ImportFrom) -> str:
     return module.removeprefix(prefix) if module.startswith(prefix) else ""
 
 
+def _parsed(name: str) -> ast.Module:
+    """Returns the syntax tree of a module of the package."""
+    path = PACKAGE / f"{name.replace('.', '/')}.py"
+    if not path.exists():
+        path = PACKAGE / name.replace(".", "/") / "__init__.py"
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 class Module:
     """One module of the package, of which some top-level names are kept."""
 
     def __init__(self, name: str) -> None:
-        path = PACKAGE / f"{name.replace('.', '/')}.py"
-        if not path.exists():
-            path = PACKAGE / name.replace(".", "/") / "__init__.py"
-        self.name, self.tree = name, ast.parse(path.read_text(encoding="utf-8"))
+        self.name, self.tree = name, _parsed(name)
         self.kept: set[str] = set()
-        if name.startswith("labs.lab"):
+        if name.startswith(LAB):
             _drop_judgement(self.tree)
 
     @cached_property
@@ -157,16 +164,10 @@ def _drop_judgement(tree: ast.Module) -> None:
 
     That is the right answer, the mistakes, `draw`, `examine` and their helpers.
     """
-    exercises, known = [], {"Exercise", "Method"}  # the base classes in labs/exercise.py
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and known & {
-            getattr(base, "id", None) for base in node.bases
-        }:
-            known.add(node.name)
-            exercises.append(node)
+    exercises, inherited = _exercises(tree)
     methods = [
         node
-        for exercise in exercises
+        for exercise in (*exercises, *inherited)
         for node in exercise.body
         if isinstance(node, ast.FunctionDef)
     ]
@@ -184,6 +185,25 @@ def _drop_judgement(tree: ast.Module) -> None:
         exercise.body = [node for node in exercise.body if wanted & set(_members(node))] or [
             ast.Pass()
         ]
+
+
+def _exercises(tree: ast.Module) -> tuple[list[ast.ClassDef], list[ast.ClassDef]]:
+    """Returns the exercises in a module, and those of the modules that it imports a base from."""
+    here: list[ast.ClassDef] = []
+    elsewhere: list[ast.ClassDef] = []
+    known = {"Exercise", "Method"}  # the base classes in labs/exercise.py
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and _in_the_package(node).startswith(LAB):
+            there, above = _exercises(_parsed(_in_the_package(node)))
+            bases = {exercise.name for exercise in there}
+            known |= {_bound(alias) for alias in node.names if alias.name in bases}
+            elsewhere += [*there, *above]
+        if isinstance(node, ast.ClassDef) and known & {
+            getattr(base, "id", None) for base in node.bases
+        }:
+            known.add(node.name)
+            here.append(node)
+    return here, elsewhere
 
 
 def _members(node: ast.stmt) -> list[str]:

@@ -5,16 +5,21 @@ Each diagnosis rests on evidence, never on the words of a message.
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
 
 from diffusion_lab import checks
+from diffusion_lab.gaussian_diffusion import GaussianDiffusion
 from diffusion_lab.labs.failures import CheckFailed, NotDone
 from tests.misconceptions import assert_hint, wrong
 
-alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.06, 200))  # as in a notebook
+# as in a notebook
+alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.06, 200))
+diffusion = GaussianDiffusion(timesteps=200)
+trained_network = keras.layers.Rescaling(2.0)
 network = "unet"
 
 
@@ -275,6 +280,14 @@ def of_the_notebook(images, t, noises, betas):
     return mixed(alphas_cumprod[t], images, noises)
 
 
+def of_an_object_of_the_notebook(images, t, noises, betas):
+    return mixed(np.asarray(diffusion.alphas_cumprod)[t], images, noises)
+
+
+def of_a_network_of_the_notebook(images, t, noises, betas):
+    return trained_network(images)
+
+
 def sampled_without_self(self, initial_noise, diffusion_steps):
     noisy_images = initial_noise
     for step in range(diffusion_steps):
@@ -309,6 +322,8 @@ NUMBERS = [
         checks.q_sample,
         {
             "It reads `alphas_cumprod`, a variable of the notebook": of_the_notebook,
+            "It reads `diffusion`, a variable of the notebook": of_an_object_of_the_notebook,
+            "It reads `trained_network`, a variable of the notebook": of_a_network_of_the_notebook,
             "return only one, the noisy image": lambda x, t, e, b: (e, x),
         },
     ),

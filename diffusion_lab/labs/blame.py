@@ -145,11 +145,7 @@ def remarks(answer):
         instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"
     ]
     scope = getattr(getattr(answer, "python_function", answer), "__globals__", {})
-    data = [
-        name
-        for name in names
-        if isinstance(scope.get(name), (int, float)) or hasattr(scope.get(name), "__array__")
-    ]
+    data = [name for name in names if name in scope and _is_data(scope[name])]
     methods = [
         name
         for name in names
@@ -180,6 +176,13 @@ def remarks(answer):
             say("In Python, powers are written with `**`; `^` is a different operation.")
         )
     return sentences
+
+
+def _is_data(value):
+    """True for numbers, arrays, models and the like, but not for functions, modules and texts."""
+    return isinstance(value, keras.Layer) or not (
+        callable(value) or inspect.ismodule(value) or isinstance(value, str) or value is None
+    )
 
 
 def shapes_do_not_fit(error, answer):

@@ -51,6 +51,17 @@ def sample_in_tensorflow(self, pred_noise, x, t, noise):
     return mean + tf.sqrt(beta * (1 - previous) / (1 - bar)) * noise  # 0 at t = 0
 
 
+def noise_unless_the_first_is_done(self, pred_noise, x, t, noise):
+    """Looks at one timestep for the whole batch."""
+    if t[0] > 0:
+        return sample_in_tensorflow(self, pred_noise, x, t, noise)
+    return sample_in_tensorflow(self, pred_noise, x, t, 0 * noise)
+
+
+def own_noise(self, pred_noise, x, t, noise):
+    return sample_in_tensorflow(self, pred_noise, x, t, keras.random.normal(noise.shape))
+
+
 def without_gather(self, pred_noise, x, t, noise):
     return (x - ops.sqrt(1 - ops.take(self.alphas_cumprod, t)) * pred_noise) / ops.sqrt(
         ops.take(self.alphas_cumprod, t)
@@ -99,6 +110,11 @@ def score_from_images(denoise, noisy_images, noise_rates, signal_rates):
     return (signal_rates * pred_images - noisy_images) / noise_rates**2
 
 
+def score_of_both(denoise, noisy_images, noise_rates, signal_rates):
+    pred_noises = denoise(noisy_images, noise_rates, signal_rates)
+    return -pred_noises / noise_rates
+
+
 def test_the_score_is_the_gradient_of_the_log_density():
     """The closed form of a mixture, differentiated by TensorFlow."""
     rng = np.random.default_rng(0)
@@ -137,6 +153,8 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.p_sample,
         {
             "gives (B, 1, 1, 1)": without_gather,
+            "`if t[0] > 0` looks only at the first": noise_unless_the_first_is_done,
+            "Use the noise that you are given, `noise`": own_noise,
             "`t` must be integers": lambda self, pred_noise, x, t, noise: at(self.betas, x, t),
             "Not done yet: exercise 6.1": not_done,
         },
@@ -145,7 +163,13 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.kl_term,
         {"`t` must be integers": swapped_in_kl, "Not done yet: exercise 6.2": not_done},
     ),
-    *wrong(checks.score_from_noise, {"Not done yet: exercise 6.4": not_done}),
+    *wrong(
+        checks.score_from_noise,
+        {
+            "returns two arrays, pred_noises and pred_images": score_of_both,
+            "Not done yet: exercise 6.4": not_done,
+        },
+    ),
     *wrong(
         checks.train_step,
         {
@@ -154,6 +178,16 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
                 "gradients, network.trainable_variables", "network.trainable_variables, gradients"
             ),
             "No gradient reaches": altered_step("network([noisy", "ema_network([noisy"),
+            "Then write tape.gradient(loss, network.trainable_variables)": altered_step(
+                "gradient(loss, network", "gradient(loss, ema_network"
+            ),
+            "`get_weights` returns copies": altered_step(
+                "zip(ema_network.weights, network.weights)",
+                "zip(ema_network.get_weights(), network.get_weights())",
+            ),
+            "a fraction such as t / 1000 is rounded down": altered_step(
+                "[noisy_images, t]", "[noisy_images, t / 1000]"
+            ),
             "returned None in place of a list": altered_step(
                 "gradient(loss, network.trainable_variables)",
                 "gradient(network.trainable_variables, loss)",

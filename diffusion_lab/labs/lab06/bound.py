@@ -62,6 +62,14 @@ class KLTerm(WithTimesteps, Method):
             ),
         ),
         Mistake(
+            "You divided after the sum, so each sum, (B,), met each variance, (B, 1, 1, 1). Divide"
+            " by the variance first, and then sum.",
+            (
+                "ops.square(mean - pred_mean) / (2 * variance), axis=(1, 2, 3))",
+                "ops.square(mean - pred_mean), axis=(1, 2, 3)) / (2 * variance)",
+            ),
+        ),
+        Mistake(
             "Your result has the shape (B, 1, 1, 1). Return the shape (B,): leave out"
             " keepdims=True.",
             ("axis=(1, 2, 3)", "axis=(1, 2, 3), keepdims=True"),
@@ -105,6 +113,10 @@ class KLTerm(WithTimesteps, Method):
         Mistake(
             "You took the absolute distance between the means. Square it.",
             ("ops.square", "ops.abs"),
+        ),
+        Mistake(
+            "You did not square the distance between the means. Square it before you sum.",
+            ("ops.square(mean - pred_mean)", "(mean - pred_mean)"),
         ),
         Mistake(
             "You compared the images. Compare the means of the two Gaussians: pass the predicted"

@@ -10,7 +10,8 @@ from diffusion_lab.labs.lab06.score import ScoreFromNoise
 from diffusion_lab.labs.lab06.small_models import MyDiffusion, WithTimesteps, line_network
 from diffusion_lab.labs.lab06.training_step import TrainStep
 from diffusion_lab.labs.mistakes import Mistake
-from diffusion_lab.labs.outputs import arrays
+from diffusion_lab.labs.outputs import array
+from diffusion_lab.labs.repeats import refuse_randomness
 
 
 class PSample(WithTimesteps, Method):
@@ -24,7 +25,7 @@ class PSample(WithTimesteps, Method):
             "pred_noise": rng.normal(size=shape).astype("float32"),
             "x": rng.normal(size=shape).astype("float32"),
             "noise": rng.normal(size=shape).astype("float32"),
-            "t": np.array([7, 0, 3, 1, 5]),
+            "t": np.array([0, 7, 3, 1, 5]),  # 0 first: some answers look at t[0] only
             "betas": np.sort(rng.uniform(0.05, 0.4, 8)).astype("float32"),
         }
 
@@ -32,7 +33,17 @@ class PSample(WithTimesteps, Method):
         tensors = [
             ops.convert_to_tensor(inputs[name]) for name in ("pred_noise", "x", "t", "noise")
         ]
-        return arrays(self.call(answer, MyDiffusion(inputs["betas"]), *tensors), "x_{t-1}")
+        diffusion = MyDiffusion(inputs["betas"])
+        return {
+            name: array(self.call(answer, diffusion, *tensors), "x_{t-1}")
+            for name in ("x_{t-1}", "again")
+        }
+
+    def examine(self, inputs, outputs):
+        refuse_randomness(
+            outputs["x_{t-1}"], outputs["again"], "Use the noise that you are given, `noise`."
+        )
+        super().examine(inputs, outputs)
 
     def rehearse(self, answer, inputs):
         diffusion = MyDiffusion(np.linspace(0.1, 0.3, 3, dtype="float32"))
@@ -97,6 +108,14 @@ class PSample(WithTimesteps, Method):
             ),
         ),
         Mistake(
+            "You also clipped the result. Clip only the predicted image: x_{t-1} is noisy, so some"
+            " of its values are outside [clip_min, clip_max].",
+            (
+                "mean + ops.sqrt(variance) * noise",
+                "ops.clip(mean + ops.sqrt(variance) * noise, model.clip_min, model.clip_max)",
+            ),
+        ),
+        Mistake(
             "You used ᾱ_t in place of ᾱ_{t-1}, the value one step earlier. Use "
             "`alphas_cumprod_prev`.",
             ("alphas_cumprod_prev", "alphas_cumprod"),
@@ -107,8 +126,8 @@ class PSample(WithTimesteps, Method):
             ("weighted_image = ", "kept_before = kept\n    weighted_image = "),
         ),
         Mistake(
-            "The noise is missing: you returned only the mean, so the samples would be blurred. "
-            "Add √variance · noise.",
+            "The noise is missing, so the samples would be blurred. Add √variance · noise to every"
+            " image: `if t[0] > 0` looks only at the first.",
             (" + ops.sqrt(variance) * noise", ""),
         ),
         Mistake(
@@ -126,6 +145,24 @@ class PSample(WithTimesteps, Method):
             ("weighted_image = ", "image, x = x, image\n    weighted_image = "),
         ),
         Mistake("You subtracted the noise. Add it.", ("mean + ", "mean - ")),
+        Mistake(
+            "You added the noise at full strength. Multiply it by the standard deviation,"
+            " √variance.",
+            ("ops.sqrt(variance) * noise", "noise"),
+        ),
+        Mistake(
+            "Your predicted image contains the fresh noise. Use the noise that the network"
+            " predicts, the argument `pred_noise`.",
+            ("* pred_noise) / ops", "* noise) / ops"),
+        ),
+        Mistake(
+            "Your predicted image contains β_t. It needs the bars: (x - √(1 - ᾱ_t) · pred_noise)"
+            " / √ᾱ_t.",
+            (
+                "(x - ops.sqrt(1 - kept) * pred_noise) / ops.sqrt(kept)",
+                "(x - ops.sqrt(beta) * pred_noise) / ops.sqrt(1 - beta)",
+            ),
+        ),
         Mistake(
             "You added the predicted noise. Add the fresh noise, the argument `noise`.",
             ("ops.sqrt(variance) * noise", "ops.sqrt(variance) * pred_noise"),
@@ -150,6 +187,11 @@ class PSample(WithTimesteps, Method):
             "You looked up ᾱ at t - 1. For t = 0 that is -1, the last entry of the table: use"
             " `alphas_cumprod_prev`, which is 1 there.",
             ("model.alphas_cumprod_prev, t, x", "model.alphas_cumprod, t - 1, x"),
+        ),
+        Mistake(
+            "At t = 0 you used ᾱ_t in place of ᾱ_{t-1}. Use `alphas_cumprod_prev`, which is 1"
+            " there.",
+            ("model.alphas_cumprod_prev, t, x", "model.alphas_cumprod, ops.maximum(t - 1, 0), x"),
         ),
         Mistake(
             "The weight of x contains √ᾱ_t. It is √α_t, without a bar: √(1 - β_t).",

@@ -4,6 +4,8 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.ideal_denoisers import mixture_denoiser
+from diffusion_lab.labs.blame import what_went_wrong
+from diffusion_lab.labs.evidence import origin, values_on_the_line
 from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.outputs import array
@@ -29,6 +31,16 @@ class ScoreFromNoise(Exercise):
         tensors = [ops.convert_to_tensor(inputs[name]) for name in names]
         denoise = mixture_denoiser(inputs["means"], standard_deviation=0.4)
         return {"score": array(self.call(answer, denoise, *tensors), "the score")}
+
+    def explain(self, error, answer):
+        """Explains an exception; often the two results of `denoise` were not unpacked."""
+        values = values_on_the_line(error, answer).values()
+        if isinstance(origin(error), TypeError) and any(isinstance(one, tuple) for one in values):
+            return (
+                f"{what_went_wrong(error, answer)} (`denoise` returns two arrays, pred_noises and"
+                " pred_images: unpack them, or take the first with [0])."
+            )
+        return super().explain(error, answer)
 
     @staticmethod
     def right(denoise, noisy_images, noise_rates, signal_rates):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from diffusion_lab.backend import BACKEND
+from diffusion_lab.labs.blame import what_went_wrong
 from diffusion_lab.labs.evidence import frames_of, origin, values_on_the_line
 from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
@@ -14,39 +15,10 @@ from diffusion_lab.labs.lab06.small_models import (
     line_network,
     weights_of,
 )
+from diffusion_lab.labs.lab06.watchful_optimizer import NO_LIST, WatchfulSGD
 from diffusion_lab.labs.mistakes import Mistake
 from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
-
-NO_LIST = (
-    "The tape returned None in place of a list of gradients. Its `gradient` takes the loss first,"
-    " and then the weights: tape.gradient(loss, network.trainable_variables)."
-)
-
-
-class WatchfulSGD(keras.optimizers.SGD):
-    """Plain gradient descent that says what is wrong with its gradients."""
-
-    def apply(self, gradients, variables=None):
-        if gradients is None:
-            raise CheckFailed(NO_LIST)
-        gradients = list(gradients)
-        if any(isinstance(gradient, tuple) for gradient in gradients):
-            raise CheckFailed(
-                "`optimizer.apply` takes the gradients and the variables, not pairs. Write"
-                " optimizer.apply(gradients, variables), or pass the pairs to apply_gradients."
-            )
-        if any(isinstance(gradient, keras.Variable) for gradient in gradients):
-            raise CheckFailed(
-                "You passed the variables first. Pass pairs of a gradient and its variable:"
-                " zip(gradients, variables)."
-            )
-        if all(gradient is None for gradient in gradients):
-            raise CheckFailed(
-                "No gradient reaches the weights of `network`. The tape knows only what happens"
-                " inside its `with`: call `network` there, and compute the loss there."
-            )
-        return super().apply(gradients, variables)
 
 
 class TrainStep(WithTimesteps, Exercise):
@@ -96,7 +68,14 @@ class TrainStep(WithTimesteps, Exercise):
                 "No gradient flows through the loss, because NumPy (`np.`) and `float` forget how a"
                 " number was made. Compute it with `tf.` or `ops.`."
             )
-        if isinstance(origin(error), TypeError) and any(one is None for one in values):
+        cause = origin(error)
+        assigned = cause.obj if isinstance(cause, AttributeError) and cause.name == "assign" else ()
+        if isinstance(assigned, np.ndarray):
+            return (
+                f"{what_went_wrong(error, answer)} (`get_weights` returns copies, as NumPy arrays:"
+                " walk through `ema_network.weights` and `network.weights`)."
+            )
+        if isinstance(cause, TypeError) and any(one is None for one in values):
             return NO_LIST
         return super().explain(error, answer)
 
@@ -169,6 +148,31 @@ class TrainStep(WithTimesteps, Exercise):
             lambda *arguments: average_first(*arguments),
         ),
         Mistake(
+            "You used a decay of 0.999. Use the argument `ema_decay`.",
+            (
+                "ema_decay * average + (1 - ema_decay) * weight",
+                "0.999 * average + (1 - 0.999) * weight",
+            ),
+        ),
+        Mistake(
+            "Parentheses are missing around 1 - ema_decay. Python multiplies before it subtracts.",
+            ("(1 - ema_decay) * weight", "1 - ema_decay * weight"),
+        ),
+        *(
+            Mistake(
+                "You assigned the average to the weights of `network`. Assign it to those of"
+                " `ema_network`.",
+                wrong,
+            )
+            for wrong in (
+                ("average.assign(", "weight.assign("),
+                (
+                    "zip(ema_network.weights, network.weights)",
+                    "zip(network.weights, ema_network.weights)",
+                ),
+            )
+        ),
+        Mistake(
             "The EMA network is a plain copy of `network`. Let it follow slowly: ema_decay · "
             "average + (1 - ema_decay) · weight.",
             ("ema_decay * average + (1 - ema_decay) * weight", "weight"),
@@ -218,12 +222,17 @@ class TrainStep(WithTimesteps, Exercise):
             ("pred_noises - noises", "pred_noises - noisy_images"),
         ),
         Mistake(
-            "The network receives t = 0 for all images. Pass each image's own t.",
+            "The network receives t = 0 for all images. Pass each image's own t, unchanged: a"
+            " fraction such as t / 1000 is rounded down to 0.",
             ("noisy_images, t]", "noisy_images, 0 * t]"),
         ),
         Mistake("You summed the squares. Take their mean.", ("tf.reduce_mean", "tf.reduce_sum")),
-        Mistake(
-            "You took the absolute error. Take the square, as DDPM does.", ("tf.square", "tf.abs")
+        *(
+            Mistake(
+                "You did not square the differences. Square them, and then take their mean.",
+                ("tf.square", other),
+            )
+            for other in ("tf.abs", "")  # the same if all differences have one sign
         ),
         Mistake(
             "You applied the optimizer twice. Apply it once in each step.",

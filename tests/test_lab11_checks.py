@@ -33,6 +33,40 @@ def sample_at(shape):
     return lambda denoise, schedule, noises: denoise(noises[0], *schedule(ops.ones(shape)))[1]
 
 
+def sample_at_times(time):
+    """Returns an answer to exercise 11.2 whose step k of n is at time(k, n)."""
+
+    def sample(denoise, schedule, noises):
+        pred_images = ops.zeros_like(noises[0])
+        for k, noise in enumerate(noises):
+            times = ops.full((len(noise), 1, 1, 1), time(k, len(noises)))
+            noise_rates, signal_rates = schedule(times)
+            noisy_images = signal_rates * pred_images + noise_rates * noise
+            pred_images = denoise(noisy_images, noise_rates, signal_rates)[1]
+        return pred_images
+
+    return sample
+
+
+def mixed_before_the_first_image(denoise, schedule, noises):
+    for k, noise in enumerate(noises):
+        times = ops.full((len(noise), 1, 1, 1), 1 - k / len(noises))
+        noise_rates, signal_rates = schedule(times)
+        noisy_images = signal_rates * pred_images + noise_rates * noise  # noqa: F821
+        pred_images = denoise(noisy_images, noise_rates, signal_rates)[1]  # noqa: F841
+    return pred_images
+
+
+def with_another_schedule(exercise):
+    """Returns a right answer, but for a schedule that is not its argument."""
+
+    def answer(*arguments):
+        return exercise.right(*(schedule if one is arguments[place] else one for one in arguments))
+
+    place = exercise.takes.split(", ").index("schedule")
+    return answer
+
+
 def both_results(denoise, schedule, noises):
     noise_rates, signal_rates = schedule(ops.ones((len(noises[0]), 1, 1, 1)))
     results = denoise(noises[0], noise_rates, signal_rates)
@@ -48,6 +82,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.consistency_loss,
         {
             "Not done yet: exercise 11.1": not_done,
+            "You did not use the argument `schedule`": with_another_schedule(ConsistencyLoss),
             "must be one number, but has the shape (6,)": lambda *arguments: (
                 ConsistencyLoss.right(*arguments) * ops.ones(6)
             ),
@@ -73,6 +108,13 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
     *wrong(
         checks.sample_consistency,
         {
+            "the time -1. The times go from 1 down": sample_at_times(lambda k, n: 1 - k),
+            "the time 1.33. The times go from 1 down": sample_at_times(
+                lambda k, n: 1 - (k - 1) / n
+            ),
+            "You also mixed in the first step": sample_at_times(lambda k, n: 1 - k / n),
+            "noises[0] itself is the noisy image": mixed_before_the_first_image,
+            "You did not use the argument `schedule`": with_another_schedule(SampleConsistency),
             "rates of shape (1, 1, 1, 1)": sample_at((1, 1, 1, 1)),
             "rates of shape ()": sample_at(()),
             "rates of shape (5,)": sample_at((5,)),

@@ -18,6 +18,36 @@ def at_the_wrong_ends(denoise, ema_denoise, teacher, schedule, noisy_images, tim
 
 MISTAKES = [
     Mistake(
+        "You did not use the argument `schedule`, but another schedule. Call schedule(times).",
+        (
+            "    noise_rates, signal_rates = schedule(times)",
+            "    schedule = offset_cosine_diffusion_schedule\n"
+            "    noise_rates, signal_rates = schedule(times)",
+        ),
+    ),
+    *(
+        Mistake(
+            f"You swapped the rates that `{name}` takes: the noise rates come first.",
+            (
+                f"= {name}({images}, noise_rates, signal_rates)",
+                f"= {name}({images}, signal_rates, noise_rates)",
+            ),
+        )
+        for name, images in {
+            "denoise": "noisy_images",
+            "teacher": "noisy_images",
+            "ema_denoise": "neighbours",
+        }.items()
+    ),
+    Mistake(
+        "`denoise` predicted from noisy_images, but at the rates of the neighbour. Use the rates of"
+        " times.",
+        (
+            "= denoise(noisy_images, noise_rates, signal_rates)",
+            "= denoise(noisy_images, *schedule(ops.maximum(times - gap, 0.0)))",
+        ),
+    ),
+    Mistake(
         "The tuned network predicts its own target, so the target runs ahead of it. Let"
         " `ema_denoise` predict the target.",
         ("ema_denoise(neighbours", "denoise(neighbours"),
@@ -142,6 +172,10 @@ MISTAKES = [
                 "    noise_rates, signal_rates = schedule(times)",
                 "    old_schedule = schedule\n    schedule = lambda t: old_schedule(t)[::-1]\n"
                 "    noise_rates, signal_rates = schedule(times)",
+            ),
+            (
+                "    noise_rates, signal_rates = schedule(times)",
+                "    signal_rates, noise_rates = schedule(times)",
             ),
             (
                 "noise_rates, signal_rates = schedule(ops.maximum",

@@ -5,16 +5,18 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from diffusion_lab.backend import compiled
+from diffusion_lab.backend import compiled, to_numpy_or_none
 from diffusion_lab.ideal_denoisers import mixture_denoiser
+from diffusion_lab.labs.blame import shortened
 from diffusion_lab.labs.diffusion_models import MyDiffusionModel
+from diffusion_lab.labs.evidence import entry_of_answer, line_of, origin
 from diffusion_lab.labs.exercise import Exercise
 from diffusion_lab.labs.failures import CheckFailed
-from diffusion_lab.labs.mistakes import Mistake
+from diffusion_lab.labs.lab11.sampling_mistakes import MISTAKES
 from diffusion_lab.labs.outputs import array
 from diffusion_lab.labs.rehearsal import noise_like
 from diffusion_lab.labs.repeats import refuse_randomness
-from diffusion_lab.schedules import offset_cosine_diffusion_schedule as schedule
+from diffusion_lab.schedules import offset_cosine_diffusion_schedule
 
 
 class SampleConsistency(Exercise):
@@ -30,12 +32,28 @@ class SampleConsistency(Exercise):
         }
 
     def measure(self, answer, inputs):
+        # not the models' own schedule, so that an answer has to use its argument
+        schedule = strict_schedule(
+            partial(offset_cosine_diffusion_schedule, min_signal_rate=0.1, max_signal_rate=0.9)
+        )
         denoise = strict(mixture_denoiser(inputs["means"], standard_deviation=0.3))
         noises = [ops.convert_to_tensor(noise) for noise in inputs["noises"]]
         return {
             name: array(self.call(answer, denoise, schedule, noises[:steps]), "the result")
             for name, steps in {"3 steps": 3, "again": 3, "1 step": 1}.items()
         }
+
+    def explain(self, error, answer):
+        """Explains an exception; often the image is missing in the first of several steps."""
+        entry = entry_of_answer(error, answer)
+        noises = entry.tb_frame.f_locals.get("noises", ()) if entry else ()
+        if isinstance(origin(error), UnboundLocalError) and len(noises) > 1:
+            return (
+                f"your code stops in the line `{shortened(line_of(error, answer), 80)}`, because a"
+                " variable has no value yet. The first step, k = 0, has no predicted image: there,"
+                " noises[0] itself is the noisy image."
+            )
+        return super().explain(error, answer)
 
     def examine(self, inputs, outputs):
         refuse_randomness(
@@ -61,163 +79,23 @@ class SampleConsistency(Exercise):
             pred_noises, pred_images = denoise(noisy_images, noise_rates, signal_rates)
         return pred_images
 
-    mistakes = [
-        Mistake(
-            "You put the predicted noise back, which is DDIM. A consistency model mixes its image"
-            " with fresh noise: noises[step].",
-            ("noise_rates * noise\n", "noise_rates * pred_noises\n"),
-        ),
-        Mistake(
-            "You used the first noise in every step. Each step has its own: noises[step].",
-            ("noise_rates * noise\n", "noise_rates * noises[0]\n"),
-        ),
-        Mistake(
-            "You used the noise of the step before. Step k mixes in noises[k].",
-            ("noise_rates * noise\n", "noise_rates * noises[step - 1]\n"),
-        ),
-        Mistake(
-            "The noise is missing where you mix. The network expects an image that is noisy again.",
-            (
-                "signal_rates * pred_images + noise_rates * noise\n",
-                "signal_rates * pred_images\n",
-            ),
-        ),
-        Mistake(
-            "You passed the predicted image on without noise. Mix it with fresh noise, at the rates"
-            " of the new time.",
-            ("signal_rates * pred_images + noise_rates * noise\n", "pred_images\n"),
-        ),
-        Mistake(
-            "The network receives the first noise in every step. Mix the predicted image with fresh"
-            " noise, and pass that on.",
-            ("signal_rates * pred_images + noise_rates * noise\n", "noises[0]\n"),
-        ),
-        Mistake(
-            "You swapped the rates where you mix. Multiply the image by the signal rate and the"
-            " noise by the noise rate.",
-            (
-                "signal_rates * pred_images + noise_rates * noise\n",
-                "noise_rates * pred_images + signal_rates * noise\n",
-            ),
-        ),
-        *(
-            Mistake(hint, ("signal_rates * pred_images + noise_rates * noise\n", f"{mixture}\n"))
-            for hint, mixture in {
-                "You mixed in the image at full strength. Multiply it by the signal rate.": (
-                    "pred_images + noise_rates * noise"
-                ),
-                "You mixed in the noise at full strength. Multiply it by the noise rate.": (
-                    "signal_rates * pred_images + noise"
-                ),
-                "You used the squares of the rates. The rates are the factors themselves, so leave"
-                " the squares out.": "signal_rates**2 * pred_images + noise_rates**2 * noise",
-                "You subtracted the noise. Add it.": (
-                    "signal_rates * pred_images - noise_rates * noise"
-                ),
-                "You added noise to the last noisy image. Mix the last predicted image with it.": (
-                    "noisy_images + noise_rates * noise"
-                ),
-                "You mixed the last noisy image. Mix the last predicted image with the noise.": (
-                    "signal_rates * noisy_images + noise_rates * noise"
-                ),
-            }.items()
-        ),
-        Mistake(
-            "You swapped what `schedule` returns: it returns noise_rates, signal_rates, in this"
-            " order.",
-            ("noise_rates, signal_rates = schedule", "signal_rates, noise_rates = schedule"),
-        ),
-        Mistake(
-            "You swapped the rates that `denoise` takes: the noise rates come first.",
-            (
-                "denoise(noisy_images, noise_rates, signal_rates)",
-                "denoise(noisy_images, signal_rates, noise_rates)",
-            ),
-        ),
-        Mistake(
-            "You swapped what `denoise` returns: it returns pred_noises, pred_images, in this"
-            " order.",
-            ("pred_noises, pred_images = denoise", "pred_images, pred_noises = denoise"),
-        ),
-        Mistake(
-            "You mixed at the rates of the step before. Call `schedule` with the time of this step,"
-            " and then mix.",
-            lambda denoise, schedule, noises: mixed_too_early(denoise, schedule, noises, 1),
-        ),
-        Mistake(
-            "You mixed at the end of a step, at its rates and with its noise. Mix at the beginning"
-            " of the next step, at the rates of that step and with its noise.",
-            lambda denoise, schedule, noises: mixed_too_early(denoise, schedule, noises, 0),
-        ),
-        Mistake(
-            "All steps are at time 1. Step k of n is at 1 - k / n.",
-            ("1 - step / len(noises)", "1.0"),
-        ),
-        Mistake(
-            "Your times run upwards. Begin at 1, where there is only noise: step k of n is at"
-            " 1 - k / n.",
-            ("1 - step / len(noises)", "(step + 1) / len(noises)"),
-        ),
-        Mistake(
-            "Your times run upwards from 0. Begin at 1, where there is only noise: step k of n is"
-            " at 1 - k / n.",
-            ("1 - step / len(noises)", "step / len(noises)"),
-        ),
-        Mistake(
-            "You left out time 1, and the last step is at time 0. Count k from 0: step k of n is at"
-            " 1 - k / n.",
-            ("1 - step / len(noises)", "1 - (step + 1) / len(noises)"),
-        ),
-        Mistake(
-            "Your steps are too long, so the last one is at time 0. Step k of n is at 1 - k / n.",
-            ("1 - step / len(noises)", "1 - step / max(1, len(noises) - 1)"),
-        ),
-        Mistake(
-            "You left out time 1. The first step begins there: step k of n is at 1 - k / n.",
-            ("1 - step / len(noises)", "1 - (step + 1) / (len(noises) + 1)"),
-        ),
-        Mistake(
-            "You halve the time in each step. Here the times are evenly spaced: step k of n is at"
-            " 1 - k / n.",
-            ("1 - step / len(noises)", "0.5**step"),
-        ),
-        Mistake(
-            "You returned the last noisy image. Return the last predicted image.",
-            ("return pred_images", "return noisy_images"),
-        ),
-        Mistake(
-            "You returned the predicted noise. `denoise` returns (pred_noises, pred_images).",
-            ("return pred_images", "return pred_noises"),
-        ),
-        Mistake(
-            "You clipped the images. They are normalised, so many of their values are outside"
-            " [0, 1]: return them as they are.",
-            ("return pred_images", "return ops.clip(pred_images, 0.0, 1.0)"),
-        ),
-        Mistake(
-            "You returned the image of the first step. Move the `return` out of the loop.",
-            ("    return pred_images", "        return pred_images"),
-        ),
-        Mistake(
-            "There is one step too few. Take one step for each entry of `noises`.",
-            ("enumerate(noises)", "enumerate(noises[:-1] or noises)"),
-        ),
-    ]
+    mistakes = MISTAKES
 
 
-def mixed_too_early(denoise, schedule, noises, ahead):
-    """Returns the result of mixing at the rates of the step before.
+def strict_schedule(schedule):
+    """Returns a `schedule` that says which times the steps have."""
 
-    The noise is that of the step itself if `ahead` is 1, and that of the step before if it is 0.
-    """
-    noisy_images, steps = noises[0], len(noises)
-    for step in range(steps):
-        times = ops.full((noisy_images.shape[0], 1, 1, 1), 1 - step / steps)
-        noise_rates, signal_rates = schedule(times)
-        pred_images = denoise(noisy_images, noise_rates, signal_rates)[1]
-        noise = noises[min(step + ahead, steps - 1)]
-        noisy_images = signal_rates * pred_images + noise_rates * noise
-    return pred_images
+    def watchful(times):
+        values = to_numpy_or_none(times)
+        outside = [] if values is None else np.ravel(values)[np.ravel(np.abs(values - 0.5) > 0.5)]
+        if len(outside):
+            raise CheckFailed(
+                f"you called `schedule` with the time {outside[0]:.3g}. The times go from 1 down"
+                " towards 0: step k of n, counted from 0, is at 1 - k / n."
+            )
+        return schedule(times)
+
+    return watchful
 
 
 def strict(denoise):

@@ -181,6 +181,9 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
             "Then write tape.gradient(loss, network.trainable_variables)": altered_step(
                 "gradient(loss, network", "gradient(loss, ema_network"
             ),
+            "The optimizer received weights of another network": altered_step(
+                "zip(gradients, network", "zip(gradients, ema_network"
+            ),
             "`get_weights` returns copies": altered_step(
                 "zip(ema_network.weights, network.weights)",
                 "zip(ema_network.get_weights(), network.get_weights())",

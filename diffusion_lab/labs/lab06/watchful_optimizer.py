@@ -13,6 +13,10 @@ NO_LIST = (
 class WatchfulSGD(keras.optimizers.SGD):
     """Plain gradient descent that says what is wrong with its gradients."""
 
+    def build(self, variables):
+        super().build(variables)
+        self.known = {id(variable) for variable in variables}
+
     def apply(self, gradients, variables=None):
         if gradients is None:
             raise CheckFailed(NO_LIST)
@@ -32,5 +36,10 @@ class WatchfulSGD(keras.optimizers.SGD):
                 "No gradient reaches the weights of `network`. Inside the tape's `with`, call"
                 " network([noisy_images, t], training=True) and compute the loss, without NumPy and"
                 " `stop_gradient`. Then write tape.gradient(loss, network.trainable_variables)."
+            )
+        if any(id(variable) not in self.known for variable in variables or ()):
+            raise CheckFailed(
+                "The optimizer received weights of another network. Pass those of `network`:"
+                " zip(gradients, network.trainable_variables)."
             )
         return super().apply(gradients, variables)

@@ -145,7 +145,7 @@ def main():
         "# Samples",
         "",
         f"{about['machine']}, {about['date']}: `python -m benchmarks.samples --count"
-        f" {arguments.count}`",
+        f" {arguments.count}{f' --demo {arguments.demo}' if arguments.demo else ''}`",
     ]
     lines += ["", NOTE.format(count=arguments.count), ""]
     for samples in shown:

@@ -60,6 +60,13 @@ FIGURE = """\
 <noscript>This figure needs JavaScript.</noscript>
 </div>
 """
+READING = """\
+```{note}
+This page is the notebook that students get, with the exercises unsolved. All outputs come from the
+official solution. Some sliders are live figures here, and others are still pictures. To write your
+own answers and to move every slider, download the notebook or open it in Colab, with the buttons
+above.
+```"""
 
 
 def lab_page(source: Path) -> NotebookNode:
@@ -86,6 +93,7 @@ def lab_page(source: Path) -> NotebookNode:
             page.cells.append(figure)
         if "labs.start import start" in cell.source:
             cell.metadata["tags"] = [*tags, "remove-cell"]
+            page.cells.append(nbformat.v4.new_markdown_cell(READING))
     return page
 
 

@@ -455,7 +455,8 @@ for name, schedule in schedules.items():
 # * *Offset cosine*: move `max_signal_rate` to 1 and `min_signal_rate` to 0. Which schedule is this?
 # * *Linear*: move `beta_end` down to 0.01. The flower lasts longer. What is the price? (Look at the
 #   signal rate at time 1.)
-# * *Offset cosine* again: move `min_signal_rate` to 0.3. Is the last picture noise?
+# * *Offset cosine* again: move `min_signal_rate` to 0.3. The last picture looks like noise to you.
+#   Is it? (Look at the signal rate at time 1.)
 
 # %% tags=["nbval-ignore-output", "live-schedules"]
 widgets.schedule_curves(flower, schedules)

@@ -644,10 +644,10 @@ by_evaluations({"your model": points}, "KID (lower is better)", logarithmic=True
 # %% [markdown]
 # Both axes are logarithmic. The number after ± is the *standard error*: how much KID would vary
 # with other images. One step only gives blurs, and up to five steps KID falls steeply. From there
-# to 20, twice as many steps make our KID about half as large, and they take twice as long. With
-# still more steps the curve becomes flat (lab 08 shows it). There the sampler makes hardly any
-# errors of its own. The errors that remain are those of the network, and more training is the
-# better investment.
+# to 20, twice as many steps make our KID about half as large, and they take twice as long. More
+# steps lower it further (lab 08 tries 50), but the eye hardly sees a difference. With ever more
+# steps, the sampler's own errors vanish. The errors that remain are those of the network, and more
+# training is the better investment.
 
 # %% [markdown]
 # ## 6 · An experiment of your own
@@ -758,7 +758,7 @@ animation = bloom(model, my_seed, steps=steps, count=count)
 # | fresh noise | in every step | only at the start |
 # | the same initial noise gives | another flower each time | the same flower |
 # | good flowers need | about 50 steps | 10 to 20 steps |
-# | from the image back to its noise | impossible | possible (lab 08) |
+# | from the image back to its noise | impossible | possible, roughly (lab 08) |
 #
 # **Lab 08** explores the model: flowers between flowers, and flowers turned back into noise.
 #

@@ -240,8 +240,8 @@ print("\n".join(f"NFE {n}: KID {plus_minus(*value)}" for n, *value in values))
 
 # %% [markdown]
 # Both axes are logarithmic. From 1 to 20 steps the curve falls by a factor of more than fifty.
-# After that the eye no longer sees a difference, although KID still halves up to 50 steps. Then the
-# steps hardly make errors any more, and what remains are the errors of the network. Where to stop
+# After that the eye no longer sees a difference, although KID still halves up to 50 steps. With
+# ever more steps, the sampler's own errors vanish, and those of the network remain. Where to stop
 # is a question of price: every step is one network evaluation (NFE) per image. Drag the number of
 # steps, and watch the read-out and your patience:
 

@@ -127,7 +127,7 @@ class PSample(WithTimesteps, Method):
         ),
         Mistake(
             "The noise is missing, so the samples would be blurred. Add √variance · noise to every"
-            " image: `if t[0] > 0` looks only at the first.",
+            " image. (A condition on `t[0]` would look at the first image only.)",
             (" + ops.sqrt(variance) * noise", ""),
         ),
         Mistake(

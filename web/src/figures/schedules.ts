@@ -15,7 +15,7 @@ function withoutRoot(schedule: Schedule): Schedule {
   };
 }
 
-const DASHES = [7, 3]; // of every second curve
+const DASHES = [[], [7, 3], [2, 2]]; // solid, dashed, dotted
 
 export function schedules(root: HTMLElement): void {
   const rates = new Plane("signal rates of the schedules over time", 315, 220, [-0.04, 1.04, -0.14, 1.14]);
@@ -93,17 +93,17 @@ function drawCurves(
   plane.text("time", 0.75, low - 0.09 * (high - low), INK, "center");
   plane.text(title, 0.5, high + 0.03 * (high - low), INK, "center");
   plane.line([now, low, now, high], INK, 1, [4, 4]);
-  const curves = [...shown.entries()].sort(([one], [other]) => (one % 2) - (other % 2)); // dashed ones on top
+  const curves = [...shown.entries()].sort(([one], [other]) => (one % 3) - (other % 3)); // solid ones below
   for (const [i, [, schedule]] of curves) {
     const points = [];
     for (let time = 0.002; time <= 1; time += 0.01) points.push(time, Math.max(low, Math.min(high, height(schedule(time)))));
-    plane.line(points, COLOURS[i], 2, i % 2 ? DASHES : []);
+    plane.line(points, COLOURS[i], 2, DASHES[i % 3]);
   }
 }
 
 /** Returns a piece of a curve for the legend. */
 function swatch(curve: number): HTMLElement {
-  const line = element("i", { className: curve % 2 ? "dashed" : "solid" });
+  const line = element("i", { className: ["solid", "dashed", "dotted"][curve % 3] });
   line.style.color = COLOURS[curve];
   return line;
 }

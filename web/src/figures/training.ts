@@ -14,7 +14,7 @@ const SAMPLES = 400;
 const EVERY = 2500; // milliseconds of training between two pictures
 const STEPS = 30; // of the sampler
 const WHY_NOT_ZERO =
-  "The loss cannot reach 0: where paths cross, the network can only learn the mean direction of all paths through that place.";
+  "The loss cannot reach 0: many points pass through the same place in different directions, and the network can only learn the mean of these directions.";
 
 export function training(root: HTMLElement): void {
   const noise = normal(uniform(1), 2 * SAMPLES);

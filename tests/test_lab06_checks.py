@@ -153,7 +153,7 @@ WRONG = [  # besides the known mistakes, which tests/test_mistakes.py tries
         checks.p_sample,
         {
             "gives (B, 1, 1, 1)": without_gather,
-            "`if t[0] > 0` looks only at the first": noise_unless_the_first_is_done,
+            "a condition on t[0] would look at the first one only": noise_unless_the_first_is_done,
             "Use the noise that you are given, `noise`": own_noise,
             "`t` must be integers": lambda self, pred_noise, x, t, noise: at(self.betas, x, t),
             "Not done yet: exercise 6.1": not_done,

@@ -127,7 +127,7 @@ class PSample(WithTimesteps, Method):
         ),
         Mistake(
             "The noise is missing, so the samples would be blurred. Add √variance · noise to every"
-            " image. (A condition on `t[0]` would look at the first image only.)",
+            " image; a condition on t[0] would look at the first one only.",
             (" + ops.sqrt(variance) * noise", ""),
         ),
         Mistake(

@@ -179,7 +179,7 @@ def remarks(answer):
 
 
 def _is_data(value):
-    """True for numbers, arrays, models and the like, but not for functions, modules and texts."""
+    """True for numbers, arrays, models and other data, but not for functions, modules and texts."""
     return isinstance(value, keras.Layer) or not (
         callable(value) or inspect.ismodule(value) or isinstance(value, str) or value is None
     )

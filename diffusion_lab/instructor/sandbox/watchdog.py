@@ -138,7 +138,7 @@ class Watchdog:
         """Returns which limit of time the box has exceeded, or None."""
         now = time.monotonic()
         passed, self.last_look = min(now - self.last_look, LONGEST_LOOK), now
-        before, self.seconds = self.seconds, max(self.seconds, self._processor_time(boxed))
+        before, self.seconds = self.seconds, max(self.seconds, self._cpu_time(boxed))
         cells = self.started.stat().st_size if self.started.exists() else 0
         # `boxed` may be older than a cell that has begun, so its time counts from the next look.
         if self.new_cell:
@@ -167,7 +167,7 @@ class Watchdog:
             return f"it was still running after {PATIENCE * allowed:g} seconds"
         return None
 
-    def _processor_time(self, boxed: dict[int, Process]) -> float:
+    def _cpu_time(self, boxed: dict[int, Process]) -> float:
         """Returns the seconds of CPU time of all that ever ran in the box.
 
         This is the larger of two sums. The first misses processes that no look has seen, the second

@@ -60,7 +60,8 @@ TEXTBOOK = Recipe(
 )
 MUON = Recipe(optimizer="muon")
 DEFAULT = "Muon, batches of 16"
-SAMPLERS = ("DDIM", "Adams–Bashforth")
+SAMPLERS = ("DDIM", "Adams–Bashforth", "Adams–Bashforth from purer noise")
+FIRST_MEASUREMENT, GROWTH = 1 / 64, 2**0.5  # as a share of the training images
 RECIPES = {
     "ours": Recipe(),
     DEFAULT: replace(MUON, batch_size=16, warmup=600),
@@ -97,14 +98,15 @@ RECIPES = {
 }
 
 
-def run(name, out, seed, images, halvings=0, width=1.0, samplers=1):
+def run(name, out, seed, images, early=0, width=1.0, samplers=1):
     """Trains with a recipe, and writes result.json and the images generated at the end.
 
     The two textbooks differ only in their EMA, so one training run gives both. `width` is a factor
-    on the network's width. For each of the `halvings`, KID is also measured after half as many
-    images as the next time. It is measured with the first of the `SAMPLERS`, or with two of them.
+    on the network's width. KID is also measured `early` in training, this many times. It is
+    measured with the first of the `SAMPLERS`, or with more of them.
     """
     from benchmarks.runs import Measure, dataset_for, model_for, sampling_with, train
+    from diffusion_lab.commands.demo import from_purer_noise
     from diffusion_lab.samplers import adams_bashforth
 
     recipe = RECIPES[name]
@@ -121,23 +123,24 @@ def run(name, out, seed, images, halvings=0, width=1.0, samplers=1):
             ),
         }
     )
+    others = dict(zip(SAMPLERS[1:samplers], (adams_bashforth, from_purer_noise)))
     contestants = {
         folder_of(name, seed, images, out, sampler): (
-            generate if sampler == "DDIM" else sampling_with(adams_bashforth, model, network)
+            sampling_with(others[sampler], model, network) if sampler in others else generate
         )
         for sampler in SAMPLERS[:samplers]
         for name, (generate, network) in contestants.items()
     }
     for folder in contestants:
         folder.mkdir(parents=True, exist_ok=True)
-    due = [images / 2**halving for halving in reversed(range(halvings + 1))]
+    due = [*(images * FIRST_MEASUREMENT * GROWTH**number for number in range(early)), images]
     measure = Measure(contestants, real_images, due, recipe.batch_size)
     train(model, recipe, dataset, images, measure)
 
 
 def folder_of(name, seed, images, out, sampler="DDIM"):
     place = f"{name.replace(' ', '-').replace(',', '')}-{images}-{seed}"
-    return out / (place if sampler == SAMPLERS[0] else f"{place}-{sampler}")
+    return out / (place if sampler == SAMPLERS[0] else f"{place}-{sampler.replace(' ', '-')}")
 
 
 def result_of(name, out, jobs=1, sampler="DDIM", **options):
@@ -168,7 +171,7 @@ def main():
         default=1,
         help="number of runs at a time, each with its share of the cores",
     )
-    parser.add_argument("--halvings", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--early", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--width", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--samplers", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
@@ -180,7 +183,7 @@ def main():
             arguments.out,
             arguments.seed,
             arguments.images,
-            arguments.halvings,
+            arguments.early,
             arguments.width,
             arguments.samplers,
         )

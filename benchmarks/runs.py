@@ -135,7 +135,8 @@ def sampling_with(sampler, model, network):
             return from_noise(pred_noises, noisy_images, noise_rates, signal_rates)
 
         noise = keras.random.normal((num_images, *model.image_shape), seed=seed)
-        return model.denormalize(sampler(denoise, model.diffusion_schedule, noise, diffusion_steps))
+        schedule = model.diffusion_schedule
+        return model.denormalize(sampler(denoise, schedule, noise, steps=diffusion_steps))
 
     return generate
 

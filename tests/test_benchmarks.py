@@ -386,7 +386,7 @@ def test_every_benchmark_runs(tmp_path, module, arguments, file):
         check=True,
     )
     rows = json.loads((tmp_path / file).read_text())["rows"]
-    assert len(rows) == {"speed": 16, "quality": 8, "profile": 5}[module] and all(
+    assert len(rows) == {"speed": 16, "quality": 12, "profile": 5}[module] and all(
         row["value"] >= 0 for row in rows
     )
 

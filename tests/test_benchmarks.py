@@ -306,14 +306,14 @@ def test_other_libraries_count_with_the_rate_that_suits_them_best():
     def result(at_10, at_50):
         return {"KID, 10 NFE": at_10, "KID, 50 NFE": at_50}
 
-    results = {(OURS, DOCUMENTED): result(0.5, 0.25)}
+    results = {(OURS, DOCUMENTED): [result(0.5, 0.25), result(1.0, 1.0), result(0.25, 0.25)]}
     for name in PEERS:
-        results[name, DOCUMENTED] = result(4.0, 1.0)
-        results |= {(name, rate): result(3.0, 3.0) for rate in RATES}
-        results[name, RATES[1]] = result(0.75, 0.5)
+        results[name, DOCUMENTED] = [result(4.0, 1.0), result(9.0, 7.0), result(0.5, 0.5)]
+        results |= {(name, rate): [result(3.0, 3.0)] for rate in RATES}
+        results[name, RATES[1]] = [result(0.75, 0.5), result(1.0, 1.0), result(9.0, 9.0)]
     ours, *others = peer_rows(results)
     assert ours.value == 0.5
-    assert [row.value for row in others] == 3 * [4.0] + 3 * [1.5]
+    assert [row.value for row in others] == 3 * [4.0] + 3 * [1.5], "the medians of three ratios"
     assert [row.holds for row in others] == 3 * [True] + 3 * [False]
     assert all(row.numbers["rate"] == RATES[1] for row in others[3:])
 

@@ -845,6 +845,10 @@ def test_controls_without_an_effect_stay_in_their_place(page, site):
     figure.get_by_text("ms for one flower; steps: 1;").wait_for()
     assert spacing.is_disabled() and eta.is_disabled()
     assert figure.locator(".controls").last.bounding_box()["height"] == height
+    reason = figure.get_by_title("Only DDIM has this setting.")
+    assert reason.get_by_role("slider", name="Fresh noise").count() == 1
+    menus["sampler"].select_option("DDIM")
+    reason.wait_for(state="detached")
 
 
 @NODE

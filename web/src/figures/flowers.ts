@@ -116,9 +116,10 @@ function show(root: HTMLElement, status: HTMLElement, chosen: string, first: Net
     status.textContent = `${MANY} flowers; for each, ${cost}`;
   };
   const work = soon(async () => {
-    eta.enable(samplerMenu.value === "DDIM");
-    spacing.enable(steps.value >= 3); // else there are only the first and the last step
+    eta.lock(samplerMenu.value === "DDIM" ? "" : "Only DDIM has this setting.");
+    spacing.lock(steps.value >= 3 ? "" : "One or two steps leave nothing to space: this needs three.");
     freshButton.disabled = !addsNoise(SAMPLERS[samplerMenu.value], steps.value, eta.value);
+    freshButton.title = freshButton.disabled ? "Nothing would change: these settings add no fresh noise." : "";
     many.hidden = !grid.checked;
     guidance.node.hidden = colour.node.hidden || colour.value === ANY;
     try {

@@ -52,7 +52,7 @@ export function training(root: HTMLElement): void {
       if (spent - shown > EVERY || spent >= SECONDS * 1000) {
         shown = spent;
         stations = network.sample(noise, STEPS);
-        time.enable(true);
+        time.lock("");
         show();
       }
       bar.value = spent / 1000;
@@ -66,7 +66,7 @@ export function training(root: HTMLElement): void {
     stations = [noise];
     bar.value = 0;
     time.value = 1;
-    time.enable(false); // there is only the noise to see
+    time.lock("Press Train first: so far, there is only noise.");
     status.textContent = message;
     show();
   };

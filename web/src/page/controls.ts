@@ -16,8 +16,8 @@ export interface Slider {
   value: number;
   /** Changes the highest value. */
   limit(high: number): void;
-  /** Lets the visitor move the slider, or not. */
-  enable(on: boolean): void;
+  /** Stops the visitor from moving the slider, for a reason that a pointer on it shows; "" allows it again. */
+  lock(reason: string): void;
 }
 
 /**
@@ -45,8 +45,9 @@ export function slider(
     changed();
   });
   refresh();
+  const node = element("label", { className: "control" }, `${label} `, input, output);
   return {
-    node: element("label", { className: "control" }, `${label} `, input, output),
+    node,
     get value() {
       return input.valueAsNumber;
     },
@@ -58,8 +59,9 @@ export function slider(
       input.max = `${next}`;
       refresh();
     },
-    enable(on) {
-      input.disabled = !on;
+    lock(reason) {
+      node.title = reason;
+      input.disabled = reason !== "";
     },
   };
 }

@@ -1,12 +1,13 @@
 """The same code trains, samples, saves and loads under TensorFlow and JAX.
 
-Under JAX, TensorFlow is not imported.
+Under JAX, TensorFlow is not imported, and the checks of the labs accept the same answers.
 """
 
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,13 +45,16 @@ print(json.dumps(np.asarray(loaded.denormalize(loaded.reverse_diffusion(fixed, 3
 """
 
 
+def under(backend):
+    return os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+
+
 def one_epoch(backend, folder):
-    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     result = subprocess.run(
         [sys.executable, "-c", EPOCH, backend, str(folder)],
         capture_output=True,
         text=True,
-        env=environment,
+        env=under(backend),
     )
     assert result.returncode == 0, result.stderr
     return np.array(json.loads(result.stdout.splitlines()[-1]))
@@ -70,3 +74,16 @@ def test_one_epoch_under_jax_whose_weights_sample_the_same_under_tensorflow(tmp_
     np.testing.assert_allclose(
         model.denormalize(model.reverse_diffusion(fixed, 3)), images, atol=1e-4
     )
+
+
+def test_the_checks_pass_right_answers_under_jax():
+    # the lab's training step with a tape is TensorFlow's
+    chosen = ["tests/test_labs.py", "-k", "answers_put_in and not train_step"]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        env=under("jax"),
+    )
+    assert result.returncode == 0, result.stdout

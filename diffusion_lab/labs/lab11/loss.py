@@ -103,7 +103,7 @@ class ConsistencyLoss(Exercise):
                 self.gap = self.add_weight(shape=(), initializer="ones", trainable=False)
 
             def call(self, images, training=False):
-                return images
+                return ops.convert_to_tensor(images)  # JAX outside a graph gives a NumPy array
 
             def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
                 times = keras.random.uniform((ops.shape(y_pred)[0], 1, 1, 1))

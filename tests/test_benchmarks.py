@@ -414,6 +414,16 @@ def test_a_visit_to_a_gpu_can_be_rehearsed(tmp_path):
 
 
 @ON_LINUX
+@pytest.mark.parametrize("step, status", [("nbval", 1), ("benchmarks.gpu", 1), ("_lab train", 0)])
+def test_only_the_training_of_a_visit_may_run_out_of_time(tmp_path, step, status):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *"{step}"*) exit 124;; esac\n')
+    python.chmod(0o755)
+    found, summary = visit_a_gpu(tmp_path / "out", PYTHON=str(python), LABS="solutions")
+    assert found == status and summary.count("exit status 124") == 1, summary
+
+
+@ON_LINUX
 def test_a_visit_without_time_says_what_it_left_out(tmp_path):
     status, summary = visit_a_gpu(tmp_path, MINUTES="0")
     assert status == 1

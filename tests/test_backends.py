@@ -76,9 +76,10 @@ def test_one_epoch_under_jax_whose_weights_sample_the_same_under_tensorflow(tmp_
     )
 
 
-def test_the_checks_pass_right_answers_under_jax():
+def test_right_answers_pass_and_the_models_of_lab_00_learn_under_jax():
     # the lab's training step with a tape is TensorFlow's
-    chosen = ["tests/test_labs.py", "-k", "answers_put_in and not train_step"]
+    chosen = ["-k", "answers_put_in and not train_step or every_family_learns"]
+    chosen += ["tests/test_labs.py", "tests/test_lab00.py"]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
         cwd=Path(__file__).parents[1],

@@ -221,7 +221,8 @@ class EnergyBased(Family):
     def objective(self, points):
         count = self.chains.shape[0]
         fresh = keras.random.uniform((count, 1), seed=self.seed) < self.restarts
-        chains = ops.where(fresh, self.normal(count), self.chains)
+        chains = ops.convert_to_tensor(self.chains)  # JAX's `where` takes no variable
+        chains = ops.where(fresh, self.normal(count), chains)
         noises = keras.random.normal((self.walk, count, 2), seed=self.seed)
         step = lambda number, points: self.langevin_step(points, noises[number])
         chains = ops.stop_gradient(ops.fori_loop(0, self.walk, step, chains))

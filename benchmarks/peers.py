@@ -211,8 +211,7 @@ def main():
     measure_all([*shown, *((name, rate) for name in PEERS for rate in (DOCUMENTED, *RATES))], [0])
     for name in PEERS:
         shown += [(name, DOCUMENTED), (name, best_rate(name, results))]
-    if arguments.seeds > 1:
-        measure_all(shown, range(1, arguments.seeds))
+    measure_all(shown, range(1, arguments.seeds))
     samples = {
         f"{name}, {rate}: {results[name, rate][0][f'KID, {steps} NFE']:.2f} ({steps} NFE)": np.load(
             folder_of(name, rate, 0, out) / f"samples-{steps}.npy"

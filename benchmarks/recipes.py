@@ -106,8 +106,7 @@ def run(name, out, seed, images, early=0, width=1.0, samplers=1):
     measured with the first of the `SAMPLERS`, or with more of them.
     """
     from benchmarks.runs import Measure, dataset_for, model_for, sampling_with, train
-    from diffusion_lab.commands.demo import from_purer_noise
-    from diffusion_lab.samplers import adams_bashforth
+    from diffusion_lab.commands.demo import COMPARED
 
     recipe = RECIPES[name]
     model, dataset = model_for(recipe, seed, width), dataset_for(recipe, "train", seed, images)
@@ -123,10 +122,9 @@ def run(name, out, seed, images, early=0, width=1.0, samplers=1):
             ),
         }
     )
-    others = dict(zip(SAMPLERS[1:samplers], (adams_bashforth, from_purer_noise)))
     contestants = {
         folder_of(name, seed, images, out, sampler): (
-            sampling_with(others[sampler], model, network) if sampler in others else generate
+            generate if sampler == "DDIM" else sampling_with(COMPARED[sampler], model, network)
         )
         for sampler in SAMPLERS[:samplers]
         for name, (generate, network) in contestants.items()

@@ -39,8 +39,8 @@ NOTE = """\
 CPU seconds of training until 512 generated images have a KID of 0.5 (10 steps of Adams–Bashforth,
 the package's flower features), with one thread. Measurements are not counted; between two of them,
 the logarithm of KID is interpolated. Values are medians over the seeds. The first and the last
-record run at the same time. Batches of 8 are faster still, but they are not the default: an image
-takes more time in them, and after 50,000 images their KID is no lower."""
+record run at the same time. Batches of 8 are faster still, but they are not the default: each
+image takes more time, and after 50,000 images their KID is no lower."""
 
 
 def run(name, seed, out):
